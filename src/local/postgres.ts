@@ -1,0 +1,231 @@
+// A PostgreSQL of our own, for one machine: real fsync, reachable from this machine only, with a password that
+// never leaves the data folder. In DIR: `data` (PostgreSQL's), `password`, `port`, `postgres.log`.
+
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import pg from 'pg';
+import { StartupError } from '../errors.ts';
+import { type Clock, sleep, systemClock } from '../util/clock.ts';
+import { type Child, type StopStep, spawnChild } from './child.ts';
+import { explainFilesystemError } from './filesystem-errors.ts';
+import { findFreePort, isPortFree, PortTakenError } from './port.ts';
+import {
+  findPostgresBinaries,
+  postgresUser,
+  type PostgresBinaries,
+  type RunAs,
+} from './postgres-binaries.ts';
+
+export interface PostgresOptions {
+  /** The folder for its data, password, port and output; made when missing. */
+  readonly dir: string;
+  /** Default: the port used last time when it is free, else a free one. */
+  readonly port?: number | undefined;
+  readonly clock?: Clock | undefined;
+  /** Aborting gives up the start and leaves nothing running. */
+  readonly signal?: AbortSignal | undefined;
+  /** Variables added to its environment. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly onSpawn?: ((pid: number) => void) | undefined;
+  /** Settings beside our own, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface Postgres extends Child {
+  /** Connection string of the superuser, database `postgres`; holds the password. */
+  readonly url: string;
+  readonly port: number;
+}
+
+/** Fast shutdown, then immediate: SIGTERM would wait for every client to leave (pg_ctl's "smart" mode). */
+export const POSTGRES_STOP: readonly StopStep[] = [
+  { signal: 'SIGINT', waitMs: 10_000 },
+  { signal: 'SIGQUIT', waitMs: 3_000 },
+];
+
+const SETTINGS: Readonly<Record<string, string>> = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  max_connections: '100',
+  // One machine shared with several Chroma servers; the log is written and read near its end.
+  shared_buffers: '64MB',
+  max_wal_size: '512MB',
+  // Without the default three I/O workers: nothing here reads enough at once to gain from them.
+  io_method: 'sync',
+  jit: 'off',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  log_checkpoints: 'off',
+};
+
+/** Crash recovery replays at most max_wal_size; this is ample for it on a slow disk. */
+const READY_WAIT_MS = 120_000;
+const READY_POLL_MS = 20;
+const PORT_TRIES_MAX = 5;
+/** The processes of a killed postmaster notice its death within moments; until then it refuses to start anew. */
+const LEFTOVER_TRIES_MAX = 50;
+const LEFTOVER_POLL_MS = 100;
+
+interface Place {
+  readonly dir: string;
+  readonly data: string;
+  readonly binaries: PostgresBinaries;
+  readonly runAs: RunAs;
+  readonly password: string;
+}
+
+/** Starts PostgreSQL on `dir`, made ready first when it is new; resolves when it takes connections. */
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const clock = options.clock ?? systemClock;
+  const dir = resolve(options.dir);
+  const place = await prepare(dir).catch((error: unknown) => {
+    throw explainFilesystemError(error, dir);
+  });
+  for (let tries = 1; ; tries += 1) {
+    const port = await choosePort(options.port, place);
+    try {
+      return await launch(place, port, clock, options);
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || options.port !== undefined || tries === PORT_TRIES_MAX)
+        throw error;
+    }
+  }
+}
+
+async function prepare(dir: string): Promise<Place> {
+  const binaries = findPostgresBinaries();
+  const data = join(dir, 'data');
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const runAs = postgresUser(data, binaries);
+  if (runAs.uid !== undefined) chownSync(dir, runAs.uid, runAs.gid!);
+  const passwordFile = join(dir, 'password');
+  if (!existsSync(data)) await initialise({ dir, data, binaries, runAs, passwordFile });
+  return { dir, data, binaries, runAs, password: readFileSync(passwordFile, 'utf8').trim() };
+}
+
+interface NewData {
+  readonly dir: string;
+  readonly data: string;
+  readonly binaries: PostgresBinaries;
+  readonly runAs: RunAs;
+  readonly passwordFile: string;
+}
+
+async function initialise({ dir, data, binaries, runAs, passwordFile }: NewData): Promise<void> {
+  // Made beside and renamed when complete, so that a start cut off in between leaves nothing half done.
+  const unfinished = join(dir, 'data.unfinished');
+  rmSync(unfinished, { recursive: true, force: true });
+  writeFileSync(passwordFile, `${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
+  mkdirSync(unfinished, { mode: 0o700 });
+  if (runAs.uid !== undefined) {
+    for (const path of [unfinished, passwordFile]) chownSync(path, runAs.uid, runAs.gid!);
+  }
+  await runInitdb(
+    runAs,
+    [
+      binaries.initdb,
+      ...['--pgdata', unfinished, '--username', 'postgres', '--pwfile', passwordFile],
+      ...['--auth', 'scram-sha-256', '--encoding', 'UTF8', '--locale', 'C', '--no-instructions'],
+    ],
+    dir,
+  );
+  renameSync(unfinished, data);
+}
+
+function runInitdb(runAs: RunAs, command: readonly string[], dir: string): Promise<void> {
+  const [program, ...args] = [...runAs.prefix, ...command];
+  const user = runAs.prefix.length > 0 || runAs.uid === undefined ? {} : { uid: runAs.uid, gid: runAs.gid! };
+  return new Promise((done, fail) => {
+    execFile(program!, args, { cwd: dir, ...user }, (error, stdout, stderr) => {
+      if (error === null) return done();
+      fail(explainOutput(`${stdout}\n${stderr}`, dir, error));
+    });
+  });
+}
+
+async function choosePort(asked: number | undefined, place: Place): Promise<number> {
+  const file = join(place.dir, 'port');
+  if (asked !== undefined) return asked;
+  const remembered = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+  if (remembered > 0 && (await isPortFree(remembered))) return remembered;
+  const port = await findFreePort();
+  writeFileSync(file, `${port}\n`);
+  return port;
+}
+
+async function launch(place: Place, port: number, clock: Clock, options: PostgresOptions): Promise<Postgres> {
+  const { runAs } = place;
+  const settings = { ...SETTINGS, port: String(port), ...options.settings };
+  const [command, ...args] = [...runAs.prefix, place.binaries.postgres, '-D', place.data];
+  for (const [name, value] of Object.entries(settings)) args.push('-c', `${name}=${value}`);
+  const url = `postgresql://postgres:${place.password}@127.0.0.1:${port}/postgres`;
+  for (let tries = 1; ; tries += 1) {
+    const child = await spawnChild({
+      name: 'PostgreSQL',
+      command: command!,
+      args,
+      cwd: place.dir,
+      env: { ...process.env, ...options.env },
+      logFile: join(place.dir, 'postgres.log'),
+      ...(runAs.prefix.length > 0 ? {} : { uid: runAs.uid, gid: runAs.gid }),
+      stopSequence: POSTGRES_STOP,
+      clock,
+      onSpawn: options.onSpawn,
+    });
+    try {
+      await untilReady(child, url, clock, options.signal);
+      return { ...child, url, port };
+    } catch (error) {
+      await child.stop();
+      const output = child.output();
+      if (/could not bind .*Address (already )?in use/.test(output)) {
+        throw new PortTakenError(`Port ${port} is in use by another program.`, { cause: error });
+      }
+      const leftover = /pre-existing shared memory block .* is still in use/.test(output);
+      if (!leftover || tries === LEFTOVER_TRIES_MAX) throw explainOutput(output, place.dir, error);
+      await sleep(clock, LEFTOVER_POLL_MS, options.signal);
+    }
+  }
+}
+
+/** SQLSTATE cannot_connect_now: it is starting up, or recovering. */
+const STARTING_UP = '57P03';
+
+async function untilReady(child: Child, url: string, clock: Clock, signal?: AbortSignal): Promise<void> {
+  let exited = false;
+  void child.exited.then(() => (exited = true));
+  const deadline = clock.monotonic() + READY_WAIT_MS;
+  for (;;) {
+    signal?.throwIfAborted();
+    const refusal = await tryConnecting(url);
+    if (exited) throw new Error('PostgreSQL ended while it started.');
+    if (refusal === undefined) return;
+    const waiting = ['ECONNREFUSED', 'ECONNRESET', STARTING_UP].includes(refusal.code ?? '');
+    if (!waiting || clock.monotonic() > deadline) throw refusal;
+    await sleep(clock, READY_POLL_MS, signal);
+  }
+}
+
+async function tryConnecting(url: string): Promise<(Error & { code?: string }) | undefined> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => {}); // said again by connect() or end()
+  try {
+    await client.connect();
+    return undefined;
+  } catch (error) {
+    return error as Error & { code?: string };
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** What PostgreSQL wrote before it ended, as one sentence. */
+function explainOutput(output: string, dir: string, cause: unknown): unknown {
+  if (cause instanceof Error && cause.name === 'AbortError') return cause;
+  if (output.includes('No space left on device')) return explainFilesystemError({ code: 'ENOSPC' }, dir);
+  const lines = output.split('\n').filter((line) => /\b(FATAL|PANIC|error):/.test(line));
+  const reason = lines.at(-1)?.replace(/^.*?\b(FATAL|PANIC|error):\s*/, '') ?? (cause as Error).message;
+  return new StartupError(`PostgreSQL did not start in ${dir}: ${reason}.`, { cause });
+}

@@ -1,0 +1,84 @@
+// Which process is meant. A pid alone names nobody for long: it is reused, so every record of a process also
+// holds when that process began, and nothing is signalled unless both agree.
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** When it began, as the system tells it; comparable only for equality, on one machine. */
+  readonly startedAt: string;
+}
+
+/** The identity of a running process; undefined when there is none, or only a zombie not yet reaped. */
+export function identityOf(pid: number): ProcessIdentity | undefined {
+  const startedAt = process.platform === 'linux' ? startedAtFromProc(pid) : startedAtFromPs(pid);
+  return startedAt === undefined ? undefined : { pid, startedAt };
+}
+
+/** True when exactly this process still runs. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  return identityOf(identity.pid)?.startedAt === identity.startedAt;
+}
+
+/** The fields of /proc/PID/stat that tell one process from another; exported for its test. */
+export function parseProcStat(stat: string): { state: string; startTicks: string } | undefined {
+  // The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // proc_pid_stat(5): field 3 is the state and field 22 the start time in ticks since boot.
+  const [state, startTicks] = [fields[0], fields[19]];
+  return state === undefined || startTicks === undefined ? undefined : { state, startTicks };
+}
+
+function startedAtFromProc(pid: number): string | undefined {
+  const parsed = parseProcStat(readOrEmpty(`/proc/${pid}/stat`));
+  if (parsed === undefined || parsed.state === 'Z' || parsed.state === 'X') return undefined;
+  // Ticks count from boot, so the boot belongs to the identity.
+  return `${readOrEmpty('/proc/sys/kernel/random/boot_id').trim()} ${parsed.startTicks}`;
+}
+
+function startedAtFromPs(pid: number): string | undefined {
+  try {
+    const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+    const [state, ...started] = line.split(/\s+/);
+    return state === undefined || state.startsWith('Z') || started.length === 0
+      ? undefined
+      : started.join(' ');
+  } catch {
+    return undefined; // ps exits 1 when there is no such process
+  }
+}
+
+/** Processes whose environment holds `NAME=value`; on systems without /proc none are found. */
+export function processesWithEnvironment(name: string, value: string): ProcessIdentity[] {
+  const wanted = `${name}=${value}`;
+  const found: ProcessIdentity[] = [];
+  for (const entry of listOrEmpty('/proc')) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    if (!readOrEmpty(`/proc/${pid}/environ`).split('\0').includes(wanted)) continue;
+    const identity = identityOf(pid);
+    if (identity !== undefined) found.push(identity);
+  }
+  return found;
+}
+
+function readOrEmpty(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function listOrEmpty(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
