@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, renameSync, statSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Clock, sleep } from '../util/clock.ts';
+import { hasLivingMember } from './process-identity.ts';
 
 export interface ChildExit {
   readonly code: number | null;
@@ -128,14 +129,14 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** True while any process of the group is left. */
-export function groupExists(pid: number): boolean {
+/** True while any process of the group is left, other than zombies, which a machine without init never reaps. */
+function groupExists(pid: number): boolean {
   try {
     process.kill(-pid, 0);
-    return true;
   } catch {
     return false;
   }
+  return process.platform !== 'linux' || hasLivingMember(pid);
 }
 
 function rotate(file: string): void {

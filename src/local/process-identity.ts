@@ -21,18 +21,26 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return identityOf(identity.pid)?.startedAt === identity.startedAt;
 }
 
+interface ProcStat {
+  /** A zombie, or dead: nothing runs any more. */
+  readonly ended: boolean;
+  readonly group: number;
+  readonly startTicks: string;
+}
+
 /** The fields of /proc/PID/stat that tell one process from another; exported for its test. */
-export function parseProcStat(stat: string): { state: string; startTicks: string } | undefined {
+export function parseProcStat(stat: string): ProcStat | undefined {
   // The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  // proc_pid_stat(5): field 3 is the state and field 22 the start time in ticks since boot.
-  const [state, startTicks] = [fields[0], fields[19]];
-  return state === undefined || startTicks === undefined ? undefined : { state, startTicks };
+  // proc_pid_stat(5): field 3 is the state, 5 the process group, 22 the start time in ticks since boot.
+  const [state, group, startTicks] = [fields[0], fields[2], fields[19]];
+  if (state === undefined || group === undefined || startTicks === undefined) return undefined;
+  return { ended: state === 'Z' || state === 'X', group: Number(group), startTicks };
 }
 
 function startedAtFromProc(pid: number): string | undefined {
   const parsed = parseProcStat(readOrEmpty(`/proc/${pid}/stat`));
-  if (parsed === undefined || parsed.state === 'Z' || parsed.state === 'X') return undefined;
+  if (parsed === undefined || parsed.ended) return undefined;
   // Ticks count from boot, so the boot belongs to the identity.
   return `${readOrEmpty('/proc/sys/kernel/random/boot_id').trim()} ${parsed.startTicks}`;
 }
@@ -65,6 +73,15 @@ export function processesWithEnvironment(name: string, value: string): ProcessId
     if (identity !== undefined) found.push(identity);
   }
   return found;
+}
+
+/** True when a process of that group, zombies aside, is found in /proc. */
+export function hasLivingMember(group: number): boolean {
+  return listOrEmpty('/proc').some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    const parsed = parseProcStat(readOrEmpty(`/proc/${entry}/stat`));
+    return parsed !== undefined && !parsed.ended && parsed.group === group;
+  });
 }
 
 function readOrEmpty(file: string): string {

@@ -1,0 +1,109 @@
+// One stock Chroma server as a child process.
+
+import { mkdirSync } from 'node:fs';
+import { get } from 'node:http';
+import { type Clock, sleep } from '../util/clock.ts';
+import type { ChromaRelease } from './chroma-release.ts';
+import { type Child, type StopStep, spawnChild } from './child.ts';
+import { PortTakenError } from './port.ts';
+
+export interface ChromaOptions {
+  /** For messages: the node's id. */
+  readonly name: string;
+  readonly release: ChromaRelease;
+  /** The server's own folder, made when missing. */
+  readonly path: string;
+  readonly port: number;
+  readonly logFile: string;
+  readonly clock: Clock;
+  /** Aborting gives up the start and leaves nothing running. */
+  readonly signal?: AbortSignal | undefined;
+  /** Variables added to its environment. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly onSpawn?: ((pid: number) => void) | undefined;
+}
+
+/** 1.0.5 ends within 0.2 s of SIGTERM; 1.3.4 logs its shutdown and then spins for ever, and SIGINT ends neither. */
+export const CHROMA_STOP: readonly StopStep[] = [{ signal: 'SIGTERM', waitMs: 3_000 }];
+
+const HOST = '127.0.0.1';
+/** 1.0.5 answers after 0.2 s when new; one with much data first loads it. */
+const READY_WAIT_MS = 60_000;
+const READY_POLL_MS = 20;
+const HEARTBEAT_WAIT_MS = 2_000;
+
+/** Starts a server; resolves when it answers its heartbeat, rejects with PortTakenError when its port is not free. */
+export async function startChroma(options: ChromaOptions): Promise<Child> {
+  const { name, release, path, port, clock } = options;
+  mkdirSync(path, { recursive: true });
+  const child = await spawnChild({
+    name,
+    ...release.commandFor({ path, host: HOST, port }),
+    cwd: path,
+    env: { ...chromaEnvironment(process.env), ...options.env },
+    logFile: options.logFile,
+    stopSequence: CHROMA_STOP,
+    clock,
+    onSpawn: options.onSpawn,
+  });
+  try {
+    await untilReady(child, options);
+    return child;
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+}
+
+/** What a server inherits: not our own settings, and none that would make a stock server another (CHROMA_*). */
+export function chromaEnvironment(inherited: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(inherited).filter(
+    ([name]) => !name.startsWith('CHROMA_') && name !== 'DATABASE_URL' && name !== 'NODE_OPTIONS',
+  );
+  // The Rust servers send no telemetry; Chroma's Python package, which a command may start, obeys this.
+  return { ...Object.fromEntries(kept), ANONYMIZED_TELEMETRY: 'False' };
+}
+
+async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
+  const { name, port, clock, signal } = options;
+  let exit: string | undefined;
+  void child.exited.then(({ code, signal: by }) => (exit = by ?? `exit code ${code}`));
+  const deadline = clock.monotonic() + READY_WAIT_MS;
+  for (;;) {
+    signal?.throwIfAborted();
+    const answered = await heartbeat(port);
+    if (exit !== undefined) throw explainExit(exit, child, options);
+    if (answered) return;
+    if (clock.monotonic() > deadline) {
+      throw new Error(
+        `${name} does not answer on port ${port} after ${READY_WAIT_MS / 1_000} s; see ${options.logFile}`,
+      );
+    }
+    await sleep(clock, READY_POLL_MS, signal);
+  }
+}
+
+function explainExit(exit: string, child: Child, { name, port, logFile }: ChromaOptions): Error {
+  const output = child.output();
+  // It says so and exits 0 (releases 1.0.5 and 1.3.4).
+  if (/Address \S+ is not available|Address already in use/.test(output)) {
+    return new PortTakenError(`Port ${port}, meant for ${name}, is in use by another program.`);
+  }
+  const last = output.trimEnd().split('\n').at(-1)?.trim();
+  return new Error(`${name} ended while it started (${exit})${last ? `: ${last}` : ''}; see ${logFile}`);
+}
+
+/** True when the server answers its heartbeat with 200. */
+function heartbeat(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get(
+      { host: HOST, port, path: '/api/v2/heartbeat', agent: false, timeout: HEARTBEAT_WAIT_MS },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(false));
+  });
+}

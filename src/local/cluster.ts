@@ -1,0 +1,261 @@
+// A whole cluster on one machine: PostgreSQL and the Chroma servers, supervised, from one data directory.
+// The gateway is not among them: `polychrome up` starts it in its own process, tests start theirs.
+
+import { StartupError } from '../errors.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
+import { CHROMA_STOP, startChroma } from './chroma.ts';
+import { type ChromaRelease, findChromaRelease } from './chroma-release.ts';
+import { type DataDirectory, openDataDirectory } from './data-directory.ts';
+import { explainFilesystemError } from './filesystem-errors.ts';
+import { findFreePort, isPortFree, PortTakenError } from './port.ts';
+import { POSTGRES_STOP, startPostgres } from './postgres.ts';
+import { type ProcessRecord, takeProcessRecord } from './process-record.ts';
+import type { RestartPolicy } from './restart-policy.ts';
+import { type Supervised, supervise, type SupervisorLogger } from './supervisor.ts';
+
+export interface LocalClusterOptions {
+  readonly dataDir: string;
+  /** Default: as many as at the last start, at first three. */
+  readonly nodes?: number | undefined;
+  /** A command that starts Chroma (see chroma-release.ts); default: the newest installed release that loads. */
+  readonly chroma?: string | undefined;
+  readonly logger: SupervisorLogger;
+  readonly clock?: Clock | undefined;
+  readonly onProgress?: ((progress: LocalProgress) => void) | undefined;
+  /** Told when a child died too often and is not started any more. */
+  readonly onGivenUp?: ((child: string, reason: string) => void) | undefined;
+  /** Aborting gives up the start and leaves nothing running. */
+  readonly signal?: AbortSignal | undefined;
+  readonly restartPolicy?: RestartPolicy | undefined;
+}
+
+export type LocalProgress =
+  | { readonly step: 'reclaimed'; readonly child: string; readonly pid: number }
+  | { readonly step: 'chroma'; readonly release: string }
+  | { readonly step: 'starting'; readonly child: string }
+  | { readonly step: 'ready'; readonly child: string; readonly address: string };
+
+export interface LocalNode {
+  readonly id: string;
+  readonly url: string;
+  /** The server's own folder. */
+  readonly dataDir: string;
+  /** Of the server process now running; undefined between two. */
+  pid(): number | undefined;
+}
+
+export interface LocalCluster {
+  readonly databaseUrl: string;
+  readonly nodes: readonly LocalNode[];
+  /** Which Chroma the nodes run, for people. */
+  readonly release: string;
+  /** Signals a node's process; the supervisor starts it again when it dies. */
+  killNode(id: string, signal?: NodeJS.Signals): void;
+  /** The process stops where it is, its sockets open: a node that hangs. */
+  pauseNode(id: string): void;
+  resumeNode(id: string): void;
+  /** Stops a node; it stays so until `startNode`. */
+  stopNode(id: string): Promise<void>;
+  /** Starts a node stopped or given up; resolves when it is ready. */
+  startNode(id: string): Promise<void>;
+  /** The supervised PostgreSQL: kill, stop, start. */
+  readonly postgres: Supervised;
+  /** Stops nodes, then PostgreSQL; resolves when no process is left. */
+  stop(): Promise<void>;
+  /** Kills everything at once, without waiting; the next start tidies up. */
+  killAll(): void;
+}
+
+const DEFAULT_NODES = 3;
+/** A free port may be taken between the look and the server's start; thrice in a row is no accident. */
+const PORT_TRIES_MAX = 3;
+
+interface Running {
+  readonly supervised: Supervised;
+  readonly port: number;
+}
+
+/** Starts the cluster of `dataDir`, new or as it was left; StartupError when it cannot be. */
+export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
+  const directory = openDataDirectory(options.dataDir);
+  const progress = options.onProgress ?? (() => {});
+  const clock = options.clock ?? systemClock;
+  const record = await takeProcessRecord({
+    directory: directory.path,
+    directoryId: directory.id,
+    clock,
+    onReclaimed: (child, pid) => progress({ step: 'reclaimed', child, pid }),
+  }).catch((error: unknown) => {
+    throw explainFilesystemError(error, directory.path);
+  });
+  const starter = new Starter(options, { directory, record, clock, progress });
+  try {
+    const release = await findChromaRelease(options.chroma);
+    progress({ step: 'chroma', release: release.name });
+    return await starter.start(release);
+  } catch (error) {
+    await starter.stop();
+    throw explainFilesystemError(error, directory.path);
+  }
+}
+
+interface StarterParts {
+  readonly directory: DataDirectory;
+  readonly record: ProcessRecord;
+  readonly clock: Clock;
+  readonly progress: (progress: LocalProgress) => void;
+}
+
+class Starter {
+  readonly #options: LocalClusterOptions;
+  readonly #parts: StarterParts;
+  readonly #nodes = new Map<string, Running>();
+  #postgres: Supervised | undefined;
+  #databaseUrl = '';
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: LocalClusterOptions, parts: StarterParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  async start(release: ChromaRelease): Promise<LocalCluster> {
+    const { directory } = this.#parts;
+    const count = this.#options.nodes ?? directory.nodes ?? DEFAULT_NODES;
+    const ids = Array.from({ length: count }, (_, index) => `node-${index + 1}`);
+    // All at once, and all settled before a failure goes on: what still starts could not be stopped.
+    const ports = await this.#choosePorts(ids);
+    const starts = await Promise.allSettled([
+      this.#startPostgres(),
+      ...ids.map((id) => this.#startNode(id, ports.get(id)!, release)),
+    ]);
+    const failed = starts.find((start) => start.status === 'rejected');
+    if (failed !== undefined) throw asStartupError(failed.reason);
+    directory.remember({
+      nodes: count,
+      ports: Object.fromEntries([...this.#nodes].map(([id, { port }]) => [id, port])),
+    });
+    return this.#cluster(ids, release);
+  }
+
+  /** Nodes, then PostgreSQL, as `serve` would lose them least. */
+  stop(): Promise<void> {
+    this.#stopped ??= (async () => {
+      await Promise.all([...this.#nodes.values()].map(({ supervised }) => supervised.stop()));
+      await this.#postgres?.stop();
+      this.#parts.record.release();
+    })();
+    return this.#stopped;
+  }
+
+  async #choosePorts(ids: readonly string[]): Promise<Map<string, number>> {
+    const ports = new Map<string, number>();
+    for (const id of ids) {
+      const remembered = this.#parts.directory.port(id);
+      const taken = new Set(ports.values());
+      const usable = remembered !== undefined && !taken.has(remembered) && (await isPortFree(remembered));
+      ports.set(id, usable ? remembered : await findFreePort(taken));
+    }
+    return ports;
+  }
+
+  async #startPostgres(): Promise<void> {
+    const { directory, record, clock, progress } = this.#parts;
+    let port: number | undefined; // fixed by the first start: the gateway has the address
+    const supervised = this.#supervise('postgres', async (signal) => {
+      const postgres = await startPostgres({
+        dir: directory.postgresFolder,
+        port,
+        clock,
+        signal,
+        env: record.childEnvironment,
+        onSpawn: (pid) => record.add('postgres', pid, POSTGRES_STOP),
+      });
+      port = postgres.port;
+      this.#databaseUrl = postgres.url;
+      return postgres;
+    });
+    this.#postgres = supervised;
+    progress({ step: 'starting', child: 'postgres' });
+    await supervised.start();
+    progress({ step: 'ready', child: 'postgres', address: `127.0.0.1:${port}` });
+  }
+
+  async #startNode(id: string, firstPort: number, release: ChromaRelease): Promise<void> {
+    const { directory, record, clock, progress } = this.#parts;
+    progress({ step: 'starting', child: id });
+    let port = firstPort;
+    const supervised = this.#supervise(id, (signal) =>
+      startChroma({
+        name: id,
+        release,
+        path: directory.nodeFolder(id),
+        port,
+        logFile: directory.logFile(id),
+        clock,
+        signal,
+        env: record.childEnvironment,
+        onSpawn: (pid) => record.add(id, pid, CHROMA_STOP),
+      }),
+    );
+    for (let tries = 1; ; tries += 1) {
+      this.#nodes.set(id, { supervised, port });
+      try {
+        await supervised.start();
+        break;
+      } catch (error) {
+        if (!(error instanceof PortTakenError) || tries === PORT_TRIES_MAX) throw error;
+        port = await findFreePort(new Set([...this.#nodes.values()].map((node) => node.port)));
+      }
+    }
+    progress({ step: 'ready', child: id, address: nodeUrl(port) });
+  }
+
+  #supervise(name: string, launch: Parameters<typeof supervise>[0]['launch']): Supervised {
+    const { logger, restartPolicy, onGivenUp, signal } = this.#options;
+    return supervise({
+      name,
+      launch: (stopped) => launch(signal === undefined ? stopped : AbortSignal.any([stopped, signal])),
+      clock: this.#parts.clock,
+      logger,
+      policy: restartPolicy,
+      onGivenUp: (reason) => onGivenUp?.(name, reason),
+    });
+  }
+
+  #cluster(ids: readonly string[], release: ChromaRelease): LocalCluster {
+    const node = (id: string): Running => {
+      const running = this.#nodes.get(id);
+      if (running === undefined) throw new Error(`There is no node ${id}.`);
+      return running;
+    };
+    return {
+      databaseUrl: this.#databaseUrl,
+      release: release.name,
+      nodes: ids.map((id) => ({
+        id,
+        url: nodeUrl(node(id).port),
+        dataDir: this.#parts.directory.nodeFolder(id),
+        pid: () => node(id).supervised.pid(),
+      })),
+      postgres: this.#postgres!,
+      killNode: (id, signal = 'SIGKILL') => node(id).supervised.signal(signal),
+      pauseNode: (id) => node(id).supervised.signal('SIGSTOP'),
+      resumeNode: (id) => node(id).supervised.signal('SIGCONT'),
+      stopNode: (id) => node(id).supervised.stop(),
+      startNode: (id) => node(id).supervised.start(),
+      stop: () => this.stop(),
+      killAll: () => this.#parts.record.signalAll('SIGKILL'),
+    };
+  }
+}
+
+function nodeUrl(port: number): string {
+  return `http://127.0.0.1:${port}`;
+}
+
+/** A child that does not start is for the operator to mend: its message says which and where its output is. */
+function asStartupError(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name === 'AbortError') return error;
+  return error instanceof StartupError ? error : new StartupError(error.message, { cause: error });
+}

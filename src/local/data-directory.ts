@@ -1,0 +1,102 @@
+// The folder of a local cluster: whose it is, and what is remembered in it.
+//
+//   polychrome.json   its marker: id, number of nodes, ports
+//   lock.json         the process that holds it (process-record.ts), children.json what that one started
+//   postgres/         PostgreSQL (postgres.ts)
+//   nodes/ID/         one folder for each Chroma server
+//   logs/             what the servers print
+
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { StartupError } from '../errors.ts';
+import { explainFilesystemError } from './filesystem-errors.ts';
+
+const MARKER = 'polychrome.json';
+/** Raised when the layout of the folder changes; a newer one is refused. */
+const FORMAT = 1;
+
+const markerSchema = z.object({
+  format: z.number().int(),
+  id: z.uuid(),
+  nodes: z.number().int().min(1).optional(),
+  ports: z.record(z.string(), z.number().int()),
+});
+
+export type Marker = z.infer<typeof markerSchema>;
+
+export interface DataDirectory {
+  readonly path: string;
+  readonly id: string;
+  /** How many nodes it had at the last start; undefined for a new one. */
+  readonly nodes: number | undefined;
+  /** The port a child had at the last start. */
+  port(child: string): number | undefined;
+  remember(values: { readonly nodes: number; readonly ports: Readonly<Record<string, number>> }): void;
+  nodeFolder(nodeId: string): string;
+  readonly postgresFolder: string;
+  logFile(child: string): string;
+}
+
+/** Opens a data directory, made when missing or empty. StartupError when it is somebody else's or cannot be written. */
+export function openDataDirectory(path: string): DataDirectory {
+  const directory = resolve(path);
+  try {
+    return open(directory);
+  } catch (error) {
+    throw explainFilesystemError(error, directory);
+  }
+}
+
+function open(directory: string): DataDirectory {
+  mkdirSync(directory, { recursive: true });
+  const known = readMarker(directory);
+  let marker: Marker = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
+  if (known === undefined) writeMarker(directory, marker);
+  for (const folder of ['nodes', 'logs']) mkdirSync(join(directory, folder), { recursive: true });
+  return {
+    path: directory,
+    id: marker.id,
+    nodes: marker.nodes,
+    port: (child) => marker.ports[child],
+    remember({ nodes, ports }) {
+      marker = { ...marker, nodes, ports: { ...marker.ports, ...ports } };
+      writeMarker(directory, marker);
+    },
+    nodeFolder: (nodeId) => join(directory, 'nodes', nodeId),
+    postgresFolder: join(directory, 'postgres'),
+    logFile: (child) => join(directory, 'logs', `${child}.log`),
+  };
+}
+
+function readMarker(directory: string): Marker | undefined {
+  const entries = readdirSync(directory);
+  if (!entries.includes(MARKER)) {
+    // A first start cut off while writing the marker leaves its draft; a new file system has lost+found.
+    const foreign = entries.filter((entry) => !entry.startsWith(`${MARKER}.`) && entry !== 'lost+found');
+    if (foreign.length === 0) return undefined;
+    throw new StartupError(
+      `${directory} is not empty and not a Polychrome data directory (it has no ${MARKER}): choose another with --data.`,
+    );
+  }
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(join(directory, MARKER), 'utf8'));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  const parsed = markerSchema.safeParse(content);
+  if (!parsed.success) throw new StartupError(`${join(directory, MARKER)} is damaged: it cannot be read.`);
+  if (parsed.data.format > FORMAT) {
+    throw new StartupError(`The data directory ${directory} was made by a newer Polychrome: start that one.`);
+  }
+  return parsed.data;
+}
+
+function writeMarker(directory: string, marker: Marker): void {
+  const file = join(directory, MARKER);
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(marker, undefined, 2)}\n`);
+  renameSync(draft, file);
+}
