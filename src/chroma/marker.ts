@@ -1,0 +1,155 @@
+// The marker: what a node stores to prove who it is and how far it came. It is the metadata of one collection in a
+// tenant that clients never see. Chroma keeps metadata in the same sqlite file as the records, committed in order,
+// so a marker that survived a power cut vouches for everything applied before it was written.
+
+import { z } from 'zod';
+import { collectionByIdPath, collectionByNamePath, collectionsCountPath, collectionsPath } from './paths.ts';
+import { databasesPath, tenantsPath, type DatabaseName } from './paths.ts';
+import type { NodeClient, NodeResponse } from './node-client.ts';
+
+/** The tenant and database that belong to Polychrome on every node; hidden from clients and refused to them. */
+export const RESERVED: DatabaseName = { tenant: 'polychrome', database: 'polychrome' };
+
+const MARKER_COLLECTION = 'marker';
+
+/** Where the marker is read, relative to the node's base path. */
+export const MARKER_PATH = collectionByNamePath(RESERVED, MARKER_COLLECTION);
+
+/** Who a node is. A node rebuilt from nothing gets a new incarnation. */
+export interface Identity {
+  readonly cluster: string;
+  readonly node: string;
+  readonly incarnation: string;
+}
+
+/** How far a node came: the log it follows, its checkpoint there, and the token of the entry at that LSN. */
+export interface Progress {
+  readonly log: string;
+  /** An LSN. */
+  readonly checkpoint: number;
+  readonly token: string;
+}
+
+export interface Marker extends Identity {
+  /** Null until the node has followed a log. */
+  readonly progress: Progress | null;
+}
+
+/** The marker as it stands on a node, under the id this node gave its collection. */
+export interface StoredMarker {
+  readonly physicalId: string;
+  readonly marker: Marker;
+}
+
+/** A node answered something the marker's protocol does not provide for. */
+export class MarkerError extends Error {
+  override readonly name = 'MarkerError';
+}
+
+/** True when both name the same cluster, node and incarnation. */
+export function sameIdentity(a: Identity, b: Identity): boolean {
+  return a.cluster === b.cluster && a.node === b.node && a.incarnation === b.incarnation;
+}
+
+/** The identity in a collection object's bytes; null when it has none. Throws when it is not such an object. */
+export function identityIn(collection: Buffer): Identity | null {
+  return parseStored(collection)?.marker ?? null;
+}
+
+/** Reads the marker; null when the node has none. Throws NodeError, MarkerError. */
+export async function readMarker(client: NodeClient, deadlineMs: number): Promise<StoredMarker | null> {
+  const answer = await client.read({ method: 'GET', path: MARKER_PATH, deadlineMs });
+  if (answer.status === 404) return null;
+  return parseStored(expectStatus(answer, [200], 'reading the marker').body);
+}
+
+/** Replaces the whole marker in one call. Throws NodeError, MarkerError. */
+export async function writeMarker(client: NodeClient, physicalId: string, marker: Marker): Promise<void> {
+  const body = Buffer.from(JSON.stringify({ new_metadata: metadataOf(marker) }));
+  const path = collectionByIdPath(RESERVED, physicalId);
+  expectStatus(await client.mutate({ method: 'PUT', path, body }), [200], 'writing the marker');
+}
+
+/**
+ * Gives a node its marker and returns the id its collection has there. May be repeated. A marker of another identity
+ * is not overwritten but reported. Throws NodeError, MarkerError.
+ */
+export async function installMarker(client: NodeClient, marker: Marker): Promise<string> {
+  const create = (path: string, body: object): Promise<NodeResponse> =>
+    client.mutate({ method: 'POST', path, body: Buffer.from(JSON.stringify(body)) });
+
+  const named = { name: RESERVED.tenant };
+  expectStatus(await create(tenantsPath, named), [200, 409], 'creating the reserved tenant');
+  const database = { name: RESERVED.database };
+  const databases = databasesPath(RESERVED.tenant);
+  expectStatus(await create(databases, database), [200, 409], 'creating the reserved database');
+  const collection = { name: MARKER_COLLECTION, metadata: metadataOf(marker), get_or_create: true };
+  const created = await create(collectionsPath(RESERVED), collection);
+
+  // get_or_create answers with what was there before, if anything was.
+  const stored = parseStored(expectStatus(created, [200], 'creating the marker').body);
+  if (stored === null) throw new MarkerError('the marker collection exists but names no node');
+  if (!sameIdentity(stored.marker, marker)) {
+    const { cluster, node, incarnation } = stored.marker;
+    throw new MarkerError(`the node is marked already: ${cluster}/${node}/${incarnation}`);
+  }
+  return stored.physicalId;
+}
+
+/** What a server holds that has not joined yet. */
+export interface NodeContents {
+  readonly marker: Marker | null;
+  /** Databases of the default tenant. Other tenants cannot be listed (Chroma has no route for it). */
+  readonly databases: readonly string[];
+  /** Collections in these databases, and in the reserved one other than the marker's and the canary's own. */
+  readonly collections: number;
+  /** No marker, no collection, no database but the default one: safe to take over. */
+  readonly blank: boolean;
+}
+
+/** Looks whether a server can become a node without burying anybody's data. Throws NodeError, MarkerError. */
+export async function inspectNode(client: NodeClient, deadlineMs: number): Promise<NodeContents> {
+  const tenant = 'default_tenant';
+  const marker = (await readMarker(client, deadlineMs))?.marker ?? null;
+  const listed = await client.read({ method: 'GET', path: databasesPath(tenant), deadlineMs });
+  const body = expectStatus(listed, [200], 'listing databases').body.toString();
+  const databases = z
+    .array(z.object({ name: z.string() }))
+    .parse(JSON.parse(body))
+    .map((database) => database.name);
+
+  let collections = 0;
+  for (const database of databases) {
+    const path = collectionsCountPath({ tenant, database });
+    const count = await client.read({ method: 'GET', path, deadlineMs });
+    collections += Number(expectStatus(count, [200], 'counting collections').body.toString());
+  }
+  const onlyDefault = databases.every((database) => database === 'default_database');
+  return { marker, databases, collections, blank: marker === null && collections === 0 && onlyDefault };
+}
+
+function metadataOf(marker: Marker): Record<string, string | number> {
+  const { cluster, node, incarnation, progress } = marker;
+  if (progress !== null && !Number.isSafeInteger(progress.checkpoint)) {
+    throw new RangeError('a checkpoint is a whole number');
+  }
+  return { cluster, node, incarnation, ...progress };
+}
+
+const identityShape = z.object({ cluster: z.string(), node: z.string(), incarnation: z.string() });
+const progressShape = z.object({ log: z.string(), checkpoint: z.int(), token: z.string() });
+
+function parseStored(collection: Buffer): StoredMarker | null {
+  const shape = z.object({ id: z.string(), metadata: z.unknown() });
+  const { id, metadata } = shape.parse(JSON.parse(collection.toString()));
+  const identity = identityShape.safeParse(metadata).data;
+  if (identity === undefined) return null;
+  const progress = progressShape.safeParse(metadata).data ?? null;
+  return { physicalId: id, marker: { ...identity, progress } };
+}
+
+function expectStatus(answer: NodeResponse, statuses: readonly number[], doing: string): NodeResponse {
+  if (statuses.includes(answer.status)) return answer;
+  const told = answer.body.toString('utf8', 0, 300);
+  throw new MarkerError(`${doing} was answered with status ${answer.status}: ${told}`);
+}

@@ -1,0 +1,85 @@
+// Every path of Chroma's HTTP API that Polychrome calls, built from typed parts. Paths are never made by replacing
+// text in other paths: a tenant may be called "collections", and an id may stand inside a name.
+// Routes: rust/frontend/src/server.rs:285-397 in chroma-core/chroma.
+
+/** A database on a node, by the names clients use. */
+export interface DatabaseName {
+  readonly tenant: string;
+  readonly database: string;
+}
+
+/** What can be done with the records of a collection. */
+export type RecordAction = 'add' | 'upsert' | 'update' | 'delete' | 'get' | 'query' | 'count';
+
+const ROOT = '/api/v2';
+
+/** One path segment, percent-encoded; throws RangeError when empty, URIError when not well-formed Unicode. */
+export function segment(text: string): string {
+  if (text === '') throw new RangeError('a path segment must not be empty');
+  // encodeURIComponent leaves dots alone, and a reverse proxy before the node may resolve "." and ".." away.
+  if (text === '.' || text === '..') return text.replaceAll('.', '%2E');
+  return encodeURIComponent(text);
+}
+
+/** Answers as long as the process accepts connections; proves little (use the canary). */
+export const heartbeatPath = `${ROOT}/heartbeat`;
+
+/** Says 200 even on a server that refuses every write. */
+export const healthcheckPath = `${ROOT}/healthcheck`;
+
+/** max_batch_size and supports_base64_encoding. */
+export const preflightPath = `${ROOT}/pre-flight-checks`;
+
+/** The description of the API, about 35 KiB; the only place that tells releases apart without writing. */
+export const openApiPath = '/openapi.json';
+
+/** POST here creates a tenant. */
+export const tenantsPath = `${ROOT}/tenants`;
+
+/** One tenant. */
+export function tenantPath(tenant: string): string {
+  return `${tenantsPath}/${segment(tenant)}`;
+}
+
+/** The databases of a tenant: POST creates, GET lists. */
+export function databasesPath(tenant: string): string {
+  return `${tenantPath(tenant)}/databases`;
+}
+
+/** One database: GET shows, DELETE drops it with its collections. */
+export function databasePath(name: DatabaseName): string {
+  return `${databasesPath(name.tenant)}/${segment(name.database)}`;
+}
+
+/** The collections of a database: POST creates, GET lists. */
+export function collectionsPath(name: DatabaseName): string {
+  return `${databasePath(name)}/collections`;
+}
+
+/** How many collections a database holds. */
+export function collectionsCountPath(name: DatabaseName): string {
+  return `${databasePath(name)}/collections_count`;
+}
+
+/** A collection by its name: GET and DELETE know names only, a uuid here answers 404. */
+export function collectionByNamePath(name: DatabaseName, collection: string): string {
+  return `${collectionsPath(name)}/${segment(collection)}`;
+}
+
+/** A collection by the id this node gave it: PUT knows ids only. */
+export function collectionByIdPath(name: DatabaseName, physicalId: string): string {
+  return `${collectionsPath(name)}/${segment(physicalId)}`;
+}
+
+/** The records of a collection by the id this node gave it. */
+export function recordsPath(name: DatabaseName, physicalId: string, action: RecordAction): string {
+  return `${collectionByIdPath(name, physicalId)}/${action}`;
+}
+
+/** A list with `limit` and `offset` in its query string; both count items. */
+export function paged(path: string, page: { limit?: number; offset?: number }): string {
+  const query = new URLSearchParams();
+  if (page.limit !== undefined) query.set('limit', String(page.limit));
+  if (page.offset !== undefined) query.set('offset', String(page.offset));
+  return query.size === 0 ? path : `${path}?${query.toString()}`;
+}
