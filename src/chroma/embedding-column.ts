@@ -1,0 +1,192 @@
+// Reads the `embeddings` column: arrays of numbers, or base64 strings of little-endian 32-bit floats, never both in
+// one call. This is where nearly all bytes of a write are, so the loop over components is written for speed.
+
+import {
+  ARRAY_CLOSE,
+  ARRAY_OPEN,
+  COMMA,
+  DOT,
+  isDigit,
+  LETTER_N,
+  MINUS,
+  QUOTE,
+  ZERO,
+  type JsonCursor,
+} from './json.ts';
+import type { RecordKind, Refusal, Slice } from './record-call.ts';
+import { invalid, misfit, RefusedBody } from './refusal.ts';
+
+// Half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
+// reads it back as null (observed: 3.4028235677973366e38). The limit lies a little below, so that the server's own
+// inexact parsing of doubles cannot cross it.
+const FLOAT32_LIMIT = 3.4028235677e38;
+// A number with no more digits than this before its point is within the range of a 32-bit float.
+const SAFE_DIGITS = 38;
+
+/** What the column holds; `problem` is the gravest reason why Chroma would not take it. */
+export interface EmbeddingColumn {
+  readonly slice: Slice;
+  readonly count: number;
+  /** Length of every embedding; null when there is none. */
+  readonly dimension: number | null;
+  readonly encoding: 'floats' | 'base64' | null;
+  readonly problem: Refusal | null;
+}
+
+/** Consumes the value of `embeddings`; throws RefusedBody when its shape is not what `kind` takes. */
+export function readEmbeddings(cursor: JsonCursor, kind: RecordKind, base64: boolean): EmbeddingColumn {
+  const start = cursor.pos;
+  const column = new EmbeddingReader(cursor, kind === 'update', base64).read();
+  if (column !== null) return column;
+  // The server reads the whole value before it tries the variants, so faults of syntax come first.
+  cursor.pos = start;
+  cursor.value(true, 1);
+  const type = kind === 'update' ? 'UpdateEmbeddingsPayload' : 'EmbeddingsPayload';
+  throw new RefusedBody(misfit(cursor.bytes, cursor.pos, 'embeddings: ', type));
+}
+
+// Chroma decodes, then validates, then compares: the refusal of the earliest step is the one a client sees.
+const GRAVITY = { undecodable: 0, empty: 1, mixed: 2, range: 3, none: 4 } as const;
+
+class EmbeddingReader {
+  readonly #cursor: JsonCursor;
+  readonly #nullable: boolean;
+  readonly #base64: boolean;
+  #count = 0;
+  #dimension: number | null = null;
+  #encoding: 'floats' | 'base64' | null = null;
+  #problem: Refusal | null = null;
+  #gravity: number = GRAVITY.none;
+
+  constructor(cursor: JsonCursor, nullable: boolean, base64: boolean) {
+    this.#cursor = cursor;
+    this.#nullable = nullable;
+    this.#base64 = base64;
+  }
+
+  /** The column, or null when the value has another shape. */
+  read(): EmbeddingColumn | null {
+    const cursor = this.#cursor;
+    if (cursor.peek() !== ARRAY_OPEN) return null;
+    const start = ++cursor.pos;
+    if (cursor.peek() === ARRAY_CLOSE) cursor.pos++;
+    else {
+      do {
+        if (!this.#embedding()) return null;
+        this.#count++;
+      } while (cursor.nextElement());
+    }
+    return {
+      slice: { start, end: cursor.pos - 1 },
+      count: this.#count,
+      dimension: this.#dimension,
+      encoding: this.#encoding,
+      problem: this.#problem,
+    };
+  }
+
+  #embedding(): boolean {
+    const cursor = this.#cursor;
+    const byte = cursor.peek();
+    if (byte === LETTER_N && this.#nullable) {
+      cursor.literal('null');
+      return true;
+    }
+    const encoding = byte === ARRAY_OPEN ? 'floats' : 'base64';
+    if (encoding === 'base64' && (byte !== QUOTE || !this.#base64)) return false;
+    if (this.#encoding !== null && this.#encoding !== encoding) return false;
+    this.#encoding = encoding;
+    const dimension = encoding === 'floats' ? this.#floats() : this.#base64Floats();
+    if (dimension === null) return false;
+    this.#note(dimension);
+    return true;
+  }
+
+  #note(dimension: number): void {
+    if (dimension === 0) {
+      this.#fault('empty', 'Validation error: embeddings: Each embedding must have at least 1 dimension');
+    }
+    if (this.#dimension === null) this.#dimension = dimension;
+    else if (this.#dimension !== dimension) {
+      this.#fault('mixed', 'Inconsistent dimensions in provided embeddings');
+    }
+  }
+
+  // Returns how many components the array has, or null when something in it is no number.
+  #floats(): number | null {
+    const cursor = this.#cursor;
+    const { bytes } = cursor;
+    cursor.pos++;
+    if (cursor.peek() === ARRAY_CLOSE) {
+      cursor.pos++;
+      return 0;
+    }
+    let { pos } = cursor;
+    for (let count = 1; ; count++) {
+      let byte = bytes[pos] ?? 0;
+      while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++pos] ?? 0;
+      const start = pos;
+      if (byte === MINUS) byte = bytes[++pos] ?? 0;
+      const first = pos;
+      if (byte === ZERO) byte = bytes[++pos] ?? 0;
+      else while (byte >= 0x30 && byte <= 0x39) byte = bytes[++pos] ?? 0;
+      if (byte === DOT && pos > first) {
+        byte = bytes[++pos] ?? 0;
+        // A point without a digit after it must not reach the comma below.
+        if (!isDigit(byte)) byte = 0;
+        else while (byte >= 0x30 && byte <= 0x39) byte = bytes[++pos] ?? 0;
+      }
+      if (byte === COMMA && pos > first && pos - first <= SAFE_DIGITS) {
+        pos++;
+        continue;
+      }
+      // The last of the array, or not a short plain number followed at once by a comma: read it again with care.
+      cursor.pos = start;
+      if (!this.#component()) return null;
+      if (!cursor.nextElement()) return count;
+      pos = cursor.pos;
+    }
+  }
+
+  #component(): boolean {
+    const cursor = this.#cursor;
+    const byte = cursor.peek();
+    if (byte !== MINUS && !isDigit(byte)) return false;
+    const start = cursor.pos;
+    cursor.number();
+    if (cursor.numberMagnitude <= SAFE_DIGITS) return true;
+    const size = Math.abs(cursor.numberSince(start));
+    if (size === Infinity) cursor.fail('number out of range', cursor.pos - 1);
+    if (size >= FLOAT32_LIMIT) this.#fault('range', 'Embeddings must be finite 32-bit floats');
+    return true;
+  }
+
+  #base64Floats(): number {
+    const cursor = this.#cursor;
+    const start = cursor.pos;
+    cursor.string(true);
+    const text = cursor.decoded(start);
+    const floats = Buffer.from(text, 'base64');
+    // Node decodes leniently; only canonical base64 comes out as it went in, and the server takes no other.
+    if (floats.toString('base64') !== text) {
+      this.#fault('undecodable', 'Base64 decoding error: Invalid base64 string');
+    }
+    if (floats.length % 4 !== 0) {
+      const rest = 'bytes cannot be converted to f32 values (must be divisible by 4)';
+      this.#fault('undecodable', `Base64 decoding error: Invalid byte length: ${floats.length} ${rest}`);
+    }
+    for (let high = 3; high < floats.length; high += 4) {
+      // All exponent bits set: infinity or NaN, which the server stores and reads back as null.
+      if (((floats[high] ?? 0) & 0x7f) === 0x7f && (floats[high - 1] ?? 0) >= 0x80) {
+        this.#fault('range', 'Embeddings must be finite 32-bit floats');
+      }
+    }
+    return floats.length >> 2;
+  }
+
+  #fault(kind: Exclude<keyof typeof GRAVITY, 'none'>, message: string): void {
+    if (GRAVITY[kind] >= this.#gravity) return;
+    this.#gravity = GRAVITY[kind];
+    this.#problem = invalid(message);
+  }
+}

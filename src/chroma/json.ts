@@ -1,0 +1,304 @@
+// Reads JSON byte by byte, as the serde_json in Chroma's servers does, without building values: it finds where
+// a value ends and whether it is well formed. `strict` means serde deserializes the value (as opposed to ignoring
+// it): nesting is limited, `\u` escapes must pair up, numbers must fit a double. Observed on a 1.0.5 server.
+
+/** The text is not JSON; `offset` is the byte at which this shows. */
+export class JsonSyntaxError extends Error {
+  override readonly name = 'JsonSyntaxError';
+  readonly offset: number;
+
+  constructor(message: string, offset: number) {
+    super(message);
+    this.offset = offset;
+  }
+}
+
+// serde_json gives up when its counter of 128 reaches zero, so 127 levels pass (serde_json, de.rs, remaining_depth).
+const DEPTH_MAX = 127;
+// Larger exponents change nothing for any comparison made here, and a counter that stops cannot overflow.
+const EXPONENT_MAX = 1_000_000;
+
+export const QUOTE = 0x22;
+export const COMMA = 0x2c;
+export const COLON = 0x3a;
+export const BACKSLASH = 0x5c;
+export const ARRAY_OPEN = 0x5b;
+export const ARRAY_CLOSE = 0x5d;
+export const OBJECT_OPEN = 0x7b;
+export const OBJECT_CLOSE = 0x7d;
+export const MINUS = 0x2d;
+export const LETTER_N = 0x6e;
+export const DOT = 0x2e;
+const PLUS = 0x2b;
+export const ZERO = 0x30;
+const LETTER_E = 0x65;
+const LETTER_U = 0x75;
+
+// Bytes at which a run of plain string bytes ends: the quote, the backslash, and the control characters.
+const ENDS_RUN = new Uint8Array(256);
+ENDS_RUN.fill(1, 0, 0x20);
+ENDS_RUN[QUOTE] = 1;
+ENDS_RUN[BACKSLASH] = 1;
+
+const SHORT_ESCAPES = new Uint8Array(256);
+for (const letter of '"\\/bfnrt') SHORT_ESCAPES[letter.charCodeAt(0)] = 1;
+
+export function isDigit(byte: number): boolean {
+  return byte >= ZERO && byte <= 0x39;
+}
+
+/** A position in a JSON text, moved by reading tokens. Reading past the end sees the byte 0, which no token allows. */
+export class JsonCursor {
+  readonly bytes: Buffer;
+  pos = 0;
+  /** Whether the string read last held escapes, and whether it held bytes above 0x7f. */
+  stringEscaped = false;
+  stringWide = false;
+  /** Whether the number read last was written without fraction and exponent. */
+  numberIsInteger = false;
+  /** The number read last is less than ten to this power. */
+  numberMagnitude = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  fail(message: string, offset: number = this.pos): never {
+    throw new JsonSyntaxError(message, offset);
+  }
+
+  /** Skips white space and returns the byte it stops at without consuming it. */
+  peek(): number {
+    const { bytes } = this;
+    let pos = this.pos;
+    let byte = bytes[pos] ?? 0;
+    while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++pos] ?? 0;
+    this.pos = pos;
+    return byte;
+  }
+
+  /** Consumes the literal (`null`, `true`, `false`) that must stand here. */
+  literal(word: string): void {
+    for (let index = 0; index < word.length; index++, this.pos++) {
+      if (this.bytes[this.pos] !== word.charCodeAt(index)) {
+        this.fail(this.pos < this.bytes.length ? 'expected ident' : 'EOF while parsing a value');
+      }
+    }
+  }
+
+  /** Consumes the string whose opening quote stands here. */
+  string(strict: boolean): void {
+    const { bytes } = this;
+    let pos = this.pos + 1;
+    let seen = 0;
+    this.stringEscaped = false;
+    for (;;) {
+      let byte = bytes[pos] ?? 0;
+      while (ENDS_RUN[byte] === 0) {
+        seen |= byte;
+        byte = bytes[++pos] ?? 0;
+      }
+      if (byte === QUOTE) break;
+      if (byte !== BACKSLASH) {
+        if (pos >= bytes.length) this.fail('EOF while parsing a string', pos);
+        this.fail('control character (\\u0000-\\u001F) found while parsing a string', pos);
+      }
+      this.stringEscaped = true;
+      pos = this.#escape(pos, strict);
+    }
+    this.stringWide = seen > 0x7f;
+    this.pos = pos + 1;
+  }
+
+  /** The string of the quotes at `start` and before `pos`, just consumed by `string`. */
+  decoded(start: number): string {
+    const { bytes, pos } = this;
+    if (!this.stringEscaped) {
+      return bytes.toString(this.stringWide ? 'utf8' : 'latin1', start + 1, pos - 1);
+    }
+    return String(JSON.parse(bytes.toString('utf8', start, pos)));
+  }
+
+  /** Consumes a number; grammar only, the range is the caller's to judge by `numberMagnitude`. */
+  number(): void {
+    const { bytes } = this;
+    let pos = this.pos;
+    let byte = bytes[pos] ?? 0;
+    if (byte === MINUS) byte = bytes[++pos] ?? 0;
+    const first = pos;
+    if (!isDigit(byte)) this.#badNumber(pos);
+    if (byte === ZERO) byte = bytes[++pos] ?? 0;
+    else while (isDigit(byte)) byte = bytes[++pos] ?? 0;
+    this.numberIsInteger = true;
+    this.numberMagnitude = pos - first;
+    if (isDigit(byte)) this.#badNumber(pos);
+    if (byte === DOT) {
+      this.numberIsInteger = false;
+      const fraction = ++pos;
+      while (isDigit(bytes[pos] ?? 0)) pos++;
+      if (pos === fraction) this.#badNumber(pos);
+      byte = bytes[pos] ?? 0;
+    }
+    if ((byte | 0x20) === LETTER_E) pos = this.#exponent(pos);
+    this.pos = pos;
+  }
+
+  /** The number from `start` to here as a double: for comparing with a limit, never for passing on (I11). */
+  numberSince(start: number): number {
+    return Number(this.bytes.toString('latin1', start, this.pos));
+  }
+
+  /** Consumes a string, literal or number; `byte` is what `peek` returned. */
+  scalar(byte: number, strict: boolean): void {
+    if (byte === QUOTE) this.string(strict);
+    else if (byte === MINUS || isDigit(byte)) {
+      const start = this.pos;
+      this.number();
+      // 308: no shorter number leaves the range of a double.
+      if (strict && this.numberMagnitude > 308 && !Number.isFinite(this.numberSince(start))) {
+        this.fail('number out of range', this.pos - 1);
+      }
+    } else if (byte === LETTER_N) this.literal('null');
+    else if (byte === 0x74) this.literal('true');
+    else if (byte === 0x66) this.literal('false');
+    else this.fail(this.pos < this.bytes.length ? 'expected value' : 'EOF while parsing a value');
+  }
+
+  /** Consumes any value; `depth` is how many arrays and objects stand open around it. */
+  value(strict: boolean, depth: number): void {
+    // One flag for each array (false) or object (true) open inside this value: no recursion, so no depth can hurt.
+    const open: boolean[] = [];
+    for (;;) {
+      const byte = this.peek();
+      if (byte === ARRAY_OPEN || byte === OBJECT_OPEN) {
+        if (strict && depth + open.length >= DEPTH_MAX) this.fail('recursion limit exceeded');
+        this.pos++;
+        const isObject = byte === OBJECT_OPEN;
+        if (this.peek() !== (isObject ? OBJECT_CLOSE : ARRAY_CLOSE)) {
+          open.push(isObject);
+          if (isObject) this.#key(strict);
+          continue;
+        }
+        this.pos++;
+      } else this.scalar(byte, strict);
+      if (!this.#closeAll(open, strict)) return;
+    }
+  }
+
+  /** Consumes the string that must stand here as an object's key; returns where its quote stood. */
+  name(strict: boolean): number {
+    if (this.peek() !== QUOTE) this.fail(this.#atEnd('EOF while parsing an object', 'key must be a string'));
+    const start = this.pos;
+    this.string(strict);
+    return start;
+  }
+
+  /** Consumes the colon after a key. */
+  colon(): void {
+    if (this.peek() !== COLON) this.fail(this.#atEnd('EOF while parsing an object', 'expected `:`'));
+    this.pos++;
+  }
+
+  /** After an element of an array: true when another follows, false when the array was closed. Consumes either. */
+  nextElement(): boolean {
+    const byte = this.peek();
+    if (byte === ARRAY_CLOSE) {
+      this.pos++;
+      return false;
+    }
+    if (byte !== COMMA) this.fail(this.#atEnd('EOF while parsing a list', 'expected `,` or `]`'));
+    this.pos++;
+    if (this.peek() === ARRAY_CLOSE) this.fail('trailing comma');
+    return true;
+  }
+
+  /** After a member of an object: true when another follows, false when the object was closed. Consumes either. */
+  nextMember(): boolean {
+    const byte = this.peek();
+    if (byte === OBJECT_CLOSE) {
+      this.pos++;
+      return false;
+    }
+    if (byte !== COMMA) this.fail(this.#atEnd('EOF while parsing an object', 'expected `,` or `}`'));
+    this.pos++;
+    if (this.peek() === OBJECT_CLOSE) this.fail('trailing comma');
+    return true;
+  }
+
+  /** Throws unless only white space is left. */
+  end(): void {
+    this.peek();
+    if (this.pos < this.bytes.length) this.fail('trailing characters');
+  }
+
+  // After a complete value: closes what ends here. False when the outermost value is complete, else stands at the next.
+  #closeAll(open: boolean[], strict: boolean): boolean {
+    for (let inner = open.at(-1); inner !== undefined; inner = open.at(-1)) {
+      if (inner ? this.nextMember() : this.nextElement()) {
+        if (inner) this.#key(strict);
+        return true;
+      }
+      open.pop();
+    }
+    return false;
+  }
+
+  #key(strict: boolean): void {
+    this.name(strict);
+    this.colon();
+  }
+
+  #atEnd(eof: string, otherwise: string): string {
+    return this.pos < this.bytes.length ? otherwise : eof;
+  }
+
+  #badNumber(offset: number): never {
+    this.fail(offset < this.bytes.length ? 'invalid number' : 'EOF while parsing a value', offset);
+  }
+
+  // `pos` is at the `e`; returns where the number ends and adds the exponent to its magnitude.
+  #exponent(pos: number): number {
+    const { bytes } = this;
+    this.numberIsInteger = false;
+    let byte = bytes[++pos] ?? 0;
+    const negative = byte === MINUS;
+    if (negative || byte === PLUS) byte = bytes[++pos] ?? 0;
+    if (!isDigit(byte)) this.#badNumber(pos);
+    let exponent = 0;
+    for (; isDigit(byte); byte = bytes[++pos] ?? 0) {
+      if (exponent < EXPONENT_MAX) exponent = exponent * 10 + byte - ZERO;
+    }
+    this.numberMagnitude += negative ? -exponent : exponent;
+    return pos;
+  }
+
+  // `pos` is at the backslash; returns the position after the escape.
+  #escape(pos: number, strict: boolean): number {
+    const letter = this.bytes[pos + 1] ?? 0;
+    if (SHORT_ESCAPES[letter] === 1) return pos + 2;
+    if (letter !== LETTER_U) {
+      this.fail(pos + 1 < this.bytes.length ? 'invalid escape' : 'EOF while parsing a string', pos + 1);
+    }
+    const unit = this.#hex(pos + 2);
+    if (!strict || unit < 0xd800 || unit > 0xdfff) return pos + 6;
+    if (unit > 0xdbff) this.fail('lone leading surrogate in hex escape', pos + 5);
+    if (this.bytes[pos + 6] !== BACKSLASH || this.bytes[pos + 7] !== LETTER_U) {
+      this.fail('unexpected end of hex escape', pos + 6);
+    }
+    const low = this.#hex(pos + 8);
+    if (low < 0xdc00 || low > 0xdfff) this.fail('lone leading surrogate in hex escape', pos + 11);
+    return pos + 12;
+  }
+
+  #hex(pos: number): number {
+    let unit = 0;
+    for (let index = pos; index < pos + 4; index++) {
+      const byte = this.bytes[index] ?? 0;
+      const letter = byte | 0x20;
+      if (isDigit(byte)) unit = unit * 16 + byte - ZERO;
+      else if (letter >= 0x61 && letter <= 0x66) unit = unit * 16 + letter - 0x57;
+      else this.fail(index < this.bytes.length ? 'invalid escape' : 'EOF while parsing a string', index);
+    }
+    return unit;
+  }
+}

@@ -1,0 +1,80 @@
+// The words in which Chroma's servers refuse a body: status, error name and message as a 1.0.5 server gives them.
+
+import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
+import type { RecordCall, Refusal } from './record-call.ts';
+
+/** Thrown inside the scanner, turned into its result at the top. */
+export class RefusedBody extends Error {
+  override readonly name = 'RefusedBody';
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.message);
+    this.refusal = refusal;
+  }
+}
+
+/** Tells the two results of the scanner apart. */
+export function isRefusal(result: RecordCall | Refusal): result is Refusal {
+  return 'status' in result;
+}
+
+/** The answer to a body that is JSON of the right shape but asks for what Chroma does not do. */
+export function invalid(message: string): Refusal {
+  return { status: 400, error: 'InvalidArgumentError', message };
+}
+
+/** The answer to a body that is not JSON, which shows once `consumed` bytes are read. */
+export function malformed(body: Buffer, consumed: number, reason: string): Refusal {
+  return invalid(`Failed to parse the request body as JSON: ${reason}${place(body, consumed)}`);
+}
+
+/** The answer to JSON of another shape than the operation takes, which shows once `consumed` bytes are read. */
+export function misshapen(body: Buffer, consumed: number, reason: string): Refusal {
+  const message = `Failed to deserialize the JSON body into the target type: ${reason}${place(body, consumed)}`;
+  return { status: 422, error: 'ChromaError', message };
+}
+
+/** As `misshapen`, for a value that fits none of the variants of an untagged enum: serde has then read one byte more. */
+export function misfit(body: Buffer, end: number, path: string, type: string): Refusal {
+  const reason = `${path}data did not match any variant of untagged enum ${type}`;
+  return misshapen(body, Math.min(end + 1, body.length), reason);
+}
+
+// serde_json counts lines from 1 and columns in bytes read since the last line feed.
+function place(body: Buffer, consumed: number): string {
+  let line = 1;
+  let lineStart = 0;
+  for (let feed = body.indexOf(0x0a); feed >= 0 && feed < consumed; feed = body.indexOf(0x0a, feed + 1)) {
+    line++;
+    lineStart = feed + 1;
+  }
+  return ` at line ${line} column ${consumed - lineStart}`;
+}
+
+/** Refuses the value at the cursor for its type; `depth` is how many arrays and objects stand open around it. */
+export function refuseType(cursor: JsonCursor, depth: number, path: string, expected: string): never {
+  const { bytes } = cursor;
+  const byte = cursor.peek();
+  const start = cursor.pos;
+  cursor.value(true, depth);
+  // serde sees only the opening bracket of a sequence or a map before it gives up.
+  const consumed = byte === ARRAY_OPEN || byte === OBJECT_OPEN ? start : cursor.pos;
+  const found = describe(bytes, start, cursor.pos);
+  throw new RefusedBody(misshapen(bytes, consumed, `${path}invalid type: ${found}, expected ${expected}`));
+}
+
+// What serde calls the value between `start` and `end`.
+function describe(body: Buffer, start: number, end: number): string {
+  const byte = body[start] ?? 0;
+  // Messages quote the value; a client needs no more of it than this to know which.
+  const text = body.toString('utf8', start, Math.min(end, start + 200));
+  if (byte === ARRAY_OPEN) return 'sequence';
+  if (byte === OBJECT_OPEN) return 'map';
+  if (byte === QUOTE) return `string ${text}`;
+  if (byte === LETTER_N) return 'null';
+  if (byte === MINUS || isDigit(byte)) {
+    return /[.eE]/.test(text) ? `floating point \`${text}\`` : `integer \`${text}\``;
+  }
+  return `boolean \`${text}\``;
+}
