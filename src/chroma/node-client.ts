@@ -11,9 +11,8 @@ import { sameIdentity, type Identity } from './marker.ts';
 import {
   createUnverifiedConnector,
   createVerifiedConnector,
+  ConnectionAttempts,
   NodeError,
-  factsAfter,
-  noAttempts,
   type AttemptOutcome,
   type ConnectionFacts,
 } from './verified-connector.ts';
@@ -51,7 +50,9 @@ export interface MutateRequest {
   readonly beforeLast?: () => void;
 }
 
-/** Takes a streamed answer. What it throws ends the call. */
+type NodeRequest = ReadRequest | MutateRequest;
+
+/** Takes a streamed answer. What it throws ends the call, as the cause of `unanswered`. */
 export interface AnswerSink {
   /** Comes once, first. `flow` may be kept. */
   head(status: number, headers: NodeHeaders, flow: AnswerFlow): void;
@@ -135,7 +136,7 @@ class PooledNodeClient implements NodeClient {
   readonly #answerBytesMax: number;
   readonly #reads: Lane;
   readonly #mutations: Lane;
-  #facts = noAttempts;
+  readonly #attempts = new ConnectionAttempts();
 
   constructor(options: NodeClientOptions, expect: Expect | null) {
     const url = new URL(options.url);
@@ -154,24 +155,20 @@ class PooledNodeClient implements NodeClient {
     this.#mutations = new Lane({ size: options.mutateConnections ?? 8, waitingMax, connect, current });
   }
 
-  async read(request: ReadRequest): Promise<NodeResponse> {
-    const answer = new BufferedAnswer(this.#answerBytesMax);
-    await this.#call(this.#reads, request, answer, (call) => call.limit(request, false));
-    return answer.response();
+  read(request: ReadRequest): Promise<NodeResponse> {
+    return this.#buffered(this.#reads, request, (call) => call.limit(request, false));
   }
 
   stream(request: ReadRequest, sink: AnswerSink): Promise<void> {
     return this.#call(this.#reads, request, sink, (call) => call.limit(request, true));
   }
 
-  async mutate(request: MutateRequest): Promise<NodeResponse> {
-    const answer = new BufferedAnswer(this.#answerBytesMax);
-    await this.#call(this.#mutations, request, answer, nothing);
-    return answer.response();
+  mutate(request: MutateRequest): Promise<NodeResponse> {
+    return this.#buffered(this.#mutations, request, nothing);
   }
 
   connectionFacts(): ConnectionFacts {
-    return this.#facts;
+    return this.#attempts.facts;
   }
 
   async close(): Promise<void> {
@@ -182,12 +179,13 @@ class PooledNodeClient implements NodeClient {
     await Promise.all([this.#reads.destroy(), this.#mutations.destroy()]);
   }
 
-  #call(
-    lane: Lane,
-    request: ReadRequest | MutateRequest,
-    sink: AnswerSink,
-    limit: (call: Call) => void,
-  ): Promise<void> {
+  async #buffered(lane: Lane, request: NodeRequest, limit: (call: Call) => void): Promise<NodeResponse> {
+    const answer = new BufferedAnswer(this.#answerBytesMax);
+    await this.#call(lane, request, answer, limit);
+    return answer.response();
+  }
+
+  #call(lane: Lane, request: NodeRequest, sink: AnswerSink, limit: (call: Call) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (error: Error | null): void => (error ? reject(error) : resolve());
       const call = new Call({ ...prepare(request, this.#basePath), sink, clock: this.#clock, done });
@@ -203,14 +201,12 @@ class PooledNodeClient implements NodeClient {
       clock: this.#clock,
       ca: options.ca,
       onAttempt: (outcome: AttemptOutcome) => {
-        this.#facts = factsAfter(this.#facts, outcome, this.#clock.monotonic());
+        this.#attempts.note(outcome, this.#clock.monotonic());
         if (!(outcome instanceof NodeError)) connection.identity = outcome;
       },
     };
-    const connect =
-      expect === null
-        ? createUnverifiedConnector(attempts)
-        : createVerifiedConnector({ ...attempts, expect });
+    const verified = expect === null ? null : createVerifiedConnector({ ...attempts, expect });
+    const connect = verified ?? createUnverifiedConnector(attempts);
     const http = new Client(origin, {
       connect,
       pipelining: 1, // a second request on a connection would share its fate
@@ -240,7 +236,7 @@ class Lane {
   readonly #idle: Connection[] = [];
   readonly #waiting = new Set<Call>();
   #closed = false;
-  #whenEmpty: (() => void) | null = null;
+  #whenEmpty = nothing;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -296,7 +292,7 @@ class Lane {
   }
 
   #next(): void {
-    if (this.#whenEmpty !== null && this.#idle.length === this.#all.size) this.#whenEmpty();
+    if (this.#idle.length === this.#all.size) this.#whenEmpty();
     for (const call of this.#waiting) {
       const connection = this.#free();
       if (connection === null) return;
@@ -306,7 +302,10 @@ class Lane {
   }
 }
 
-interface Task extends Outgoing {
+interface Task {
+  readonly options: Dispatcher.DispatchOptions;
+  /** Runs before the first byte. */
+  readonly beforeFirst: () => void;
   readonly sink: AnswerSink;
   readonly clock: Clock;
   readonly done: (error: Error | null) => void;
@@ -323,7 +322,6 @@ class Call implements Dispatcher.DispatchHandler {
   #cancelSignal = nothing;
   /** When the last piece came; null before the head. */
   #lastPieceMs: number | null = null;
-  #paused = false;
 
   constructor(task: Task) {
     this.#task = task;
@@ -333,7 +331,8 @@ class Call implements Dispatcher.DispatchHandler {
   limit({ deadlineMs, signal }: ReadRequest, perPiece: boolean): void {
     const watch = (ms: number): void => {
       this.#cancelTimer = this.#task.clock.after(ms, () => {
-        const silentMs = this.#paused ? 0 : this.#task.clock.monotonic() - (this.#lastPieceMs ?? -Infinity);
+        const paused = this.#controller?.paused === true;
+        const silentMs = paused ? 0 : this.#task.clock.monotonic() - (this.#lastPieceMs ?? -Infinity);
         if (perPiece && silentMs < deadlineMs) return watch(deadlineMs - silentMs);
         this.fail(this.#error('timeout', `no answer within ${deadlineMs} ms`));
       });
@@ -369,22 +368,18 @@ class Call implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: NodeHeaders): void {
     if (status < 200) return;
     this.#lastPieceMs = this.#task.clock.monotonic();
-    const pause = (): void => {
-      this.#paused = true;
-      controller.pause();
-    };
+    const pause = (): void => controller.pause();
     const resume = (): void => {
-      this.#paused = false;
       this.#lastPieceMs = this.#task.clock.monotonic();
       controller.resume();
     };
-    this.#handOver(() => this.#task.sink.head(status, headers, { pause, resume }));
+    this.#task.sink.head(status, headers, { pause, resume });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.settled) return;
     this.#lastPieceMs = this.#task.clock.monotonic();
-    this.#handOver(() => this.#task.sink.data(chunk));
+    this.#task.sink.data(chunk);
   }
 
   onResponseEnd(): void {
@@ -410,15 +405,6 @@ class Call implements Dispatcher.DispatchHandler {
     this.#cancelSignal();
     this.#task.done(error);
     return true;
-  }
-
-  #handOver(give: () => void): void {
-    try {
-      give();
-    } catch (cause) {
-      if (cause instanceof NodeError) throw cause;
-      throw new NodeError('aborted', 'the answer was not wanted', { sent: true, cause });
-    }
   }
 
   #error(code: 'aborted' | 'timeout' | 'unanswered', message: string, cause?: Error): NodeError {
@@ -456,22 +442,10 @@ class BufferedAnswer implements AnswerSink {
   }
 }
 
-interface Outgoing {
-  readonly options: Dispatcher.DispatchOptions;
-  /** Runs before the first byte. */
-  readonly beforeFirst: () => void;
-}
-
-function prepare(request: ReadRequest | MutateRequest, basePath: string): Outgoing {
-  const headers: string[] = [];
-  if ('headers' in request) {
-    for (const [name, value] of Object.entries(request.headers ?? {})) headers.push(name, value);
-  }
-  const options: Dispatcher.DispatchOptions = {
-    method: request.method,
-    path: basePath + request.path,
-    headers,
-  };
+function prepare(request: NodeRequest, basePath: string): Pick<Task, 'options' | 'beforeFirst'> {
+  const headers = 'headers' in request ? Object.entries(request.headers ?? {}).flat() : [];
+  const path = basePath + request.path;
+  const options: Dispatcher.DispatchOptions = { method: request.method, path, headers };
   const look = (sent: boolean): void => {
     try {
       if ('beforeLast' in request) request.beforeLast?.();

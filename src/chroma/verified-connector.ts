@@ -61,17 +61,19 @@ export interface ConnectionFacts {
   readonly lastAttemptRefused: boolean;
 }
 
-export const noAttempts: ConnectionFacts = {
-  connectedAtMs: null,
-  refusedAtMs: null,
-  lastAttemptRefused: false,
-};
+/** Keeps the facts about the attempts to connect to one node. */
+export class ConnectionAttempts {
+  facts: ConnectionFacts = { connectedAtMs: null, refusedAtMs: null, lastAttemptRefused: false };
 
-/** The facts once another attempt has ended. */
-export function factsAfter(facts: ConnectionFacts, outcome: AttemptOutcome, nowMs: number): ConnectionFacts {
-  if (!(outcome instanceof NodeError)) return { ...facts, connectedAtMs: nowMs, lastAttemptRefused: false };
-  if (outcome.code !== 'refused') return { ...facts, lastAttemptRefused: false };
-  return { ...facts, refusedAtMs: nowMs, lastAttemptRefused: true };
+  note(outcome: AttemptOutcome, nowMs: number): void {
+    const lastAttemptRefused = outcome instanceof NodeError && outcome.code === 'refused';
+    const connected = !(outcome instanceof NodeError);
+    this.facts = {
+      connectedAtMs: connected ? nowMs : this.facts.connectedAtMs,
+      refusedAtMs: lastAttemptRefused ? nowMs : this.facts.refusedAtMs,
+      lastAttemptRefused,
+    };
+  }
 }
 
 export interface ConnectorOptions {
