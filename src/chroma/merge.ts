@@ -15,8 +15,9 @@ export interface MergeLimits {
 }
 
 const NULL_BYTES = 'null,'.length;
-// `{"ids":[],"embeddings":[],"documents":[],"metadatas":[],"uris":[]}` and some room: bounds what is around the items.
-const FRAME_BYTES = 80;
+// What stands around the ids and around a column, less the comma that the last item does not need.
+const FRAME_BYTES = '{"ids":[]}'.length - 1;
+const COLUMN_FRAME_BYTES = '],"":['.length - 1;
 // Slices shorter than this are copied together: a thousand small writes to a socket cost more than the copy.
 const COPY_BELOW_BYTES = 8 * 1024;
 
@@ -48,7 +49,7 @@ export class CallMerger {
     return this.#count;
   }
 
-  /** An upper bound of the merged body's size in bytes; exact for a single call. */
+  /** Size of the merged body in bytes: the sum over `chunks`. */
   get byteLength(): number {
     return this.#byteLength;
   }
@@ -58,14 +59,14 @@ export class CallMerger {
     const empty = call.ids.length === 0;
     const columns = empty ? this.#columns : this.#columnsWith(call);
     const idBytes = this.#idBytes + (empty ? 0 : sliceBytes(call.idSlice) + 1);
-    let byteLength = FRAME_BYTES + idBytes;
-    for (const { bytes, nulls } of columns.values()) byteLength += bytes + nulls * NULL_BYTES;
+    const byteLength =
+      empty && this.#calls.length > 0 ? this.#byteLength : this.#bytesWith(call, columns, idBytes);
     const first = this.#calls[0];
-    if (first === undefined) byteLength = call.body.length;
-    else if (
-      this.#count + call.ids.length > this.#limits.maxIds ||
-      byteLength > this.#limits.maxBytes ||
-      !this.#fits(call, first)
+    if (
+      first !== undefined &&
+      (this.#count + call.ids.length > this.#limits.maxIds ||
+        byteLength > this.#limits.maxBytes ||
+        !this.#fits(call, first))
     ) {
       return false;
     }
@@ -101,6 +102,15 @@ export class CallMerger {
       (this.#encoding ?? call.encoding) === (call.encoding ?? this.#encoding) &&
       (this.#dimension ?? call.dimension) === (call.dimension ?? this.#dimension)
     );
+  }
+
+  #bytesWith(call: RecordCall, columns: ReadonlyMap<Column, ColumnTotals>, idBytes: number): number {
+    if (this.#count === 0) return call.body.length;
+    let sum = FRAME_BYTES + idBytes;
+    for (const [column, { bytes, nulls }] of columns) {
+      sum += COLUMN_FRAME_BYTES + column.length + bytes + nulls * NULL_BYTES;
+    }
+    return sum;
   }
 
   // What each column would come to with `call`; a column is padded for the calls that do not bring it.

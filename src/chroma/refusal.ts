@@ -1,7 +1,7 @@
 // The words in which Chroma's servers refuse a body: status, error name and message as a 1.0.5 server gives them.
 
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
-import type { RecordCall, Refusal } from './record-call.ts';
+import type { Refusal } from './record-call.ts';
 
 /** Thrown inside the scanner, turned into its result at the top. */
 export class RefusedBody extends Error {
@@ -14,9 +14,9 @@ export class RefusedBody extends Error {
   }
 }
 
-/** Tells the two results of the scanner apart. */
-export function isRefusal(result: RecordCall | Refusal): result is Refusal {
-  return 'status' in result;
+/** Tells a refusal from what a reader of bodies returns otherwise. */
+export function isRefusal(result: object): result is Refusal {
+  return 'status' in result && 'error' in result;
 }
 
 /** The answer to a body that is JSON of the right shape but asks for what Chroma does not do. */
