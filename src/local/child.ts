@@ -42,7 +42,7 @@ export interface ChildOptions {
   /** Tried in order; SIGKILL follows the last. */
   readonly stopSequence: readonly StopStep[];
   readonly clock: Clock;
-  /** Called before anything else can happen, to put the process on record. */
+  /** Puts the process on record, at once; when it throws, the child is killed. */
   readonly onSpawn?: ((pid: number) => void) | undefined;
 }
 
@@ -72,13 +72,18 @@ export async function spawnChild(options: ChildOptions): Promise<Child> {
     const cause = await new Promise<Error>((resolve) => spawned.once('error', resolve));
     throw new Error(`${options.name} could not be started: ${cause.message}`, { cause });
   }
-  options.onSpawn?.(pid);
   const exited = new Promise<ChildExit>((resolve) => {
     spawned.once('exit', (code, signal) => {
       signalGroup(pid, 'SIGKILL'); // whatever the leader left behind
       resolve({ code, signal });
     });
   });
+  try {
+    options.onSpawn?.(pid);
+  } catch (error) {
+    signalGroup(pid, 'SIGKILL'); // what cannot be put on record must not run
+    throw error;
+  }
   return {
     pid,
     exited,

@@ -110,10 +110,10 @@ export function commandTemplate(template: string): ChromaRelease {
 
 /** Splits as a shell would split words and quotes; no shell runs, so that signals reach the server itself. */
 export function splitCommand(text: string): string[] {
-  const words = text.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? [];
-  if (words.length === 0) throw new StartupError('The command given for Chroma is empty.');
-  if (words.join('').length !== text.replaceAll(/\s+(?=(?:[^"']|"[^"]*"|'[^']*')*$)/g, '').length) {
-    throw new StartupError(`The command given for Chroma has an unpaired quote: ${text}`);
+  const word = /(?:"[^"]*"|'[^']*'|[^\s"'])+/g;
+  const words = text.match(word) ?? [];
+  if (words.length === 0 || /["']/.test(text.replaceAll(word, ''))) {
+    throw new StartupError(`The command given for Chroma is empty or has an unpaired quote: ${text}`);
   }
-  return words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
+  return words.map((quoted) => quoted.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
 }

@@ -5,6 +5,7 @@ import { get } from 'node:http';
 import { type Clock, sleep } from '../util/clock.ts';
 import type { ChromaRelease } from './chroma-release.ts';
 import { type Child, type StopStep, spawnChild } from './child.ts';
+import { diskFull } from './filesystem-errors.ts';
 import { PortTakenError } from './port.ts';
 
 export interface ChromaOptions {
@@ -83,12 +84,13 @@ async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
   }
 }
 
-function explainExit(exit: string, child: Child, { name, port, logFile }: ChromaOptions): Error {
+function explainExit(exit: string, child: Child, { name, path, port, logFile }: ChromaOptions): Error {
   const output = child.output();
   // It says so and exits 0 (releases 1.0.5 and 1.3.4).
   if (/Address \S+ is not available|Address already in use/.test(output)) {
     return new PortTakenError(`Port ${port}, meant for ${name}, is in use by another program.`);
   }
+  if (/database or disk is full|No space left on device/.test(output)) return diskFull(path);
   const last = output.trimEnd().split('\n').at(-1)?.trim();
   return new Error(`${name} ended while it started (${exit})${last ? `: ${last}` : ''}; see ${logFile}`);
 }

@@ -62,8 +62,6 @@ export interface LocalCluster {
   readonly postgres: Supervised;
   /** Stops nodes, then PostgreSQL; resolves when no process is left. */
   stop(): Promise<void>;
-  /** Kills everything at once, without waiting; the next start tidies up. */
-  killAll(): void;
 }
 
 const DEFAULT_NODES = 3;
@@ -245,7 +243,6 @@ class Starter {
       stopNode: (id) => node(id).supervised.stop(),
       startNode: (id) => node(id).supervised.start(),
       stop: () => this.stop(),
-      killAll: () => this.#parts.record.signalAll('SIGKILL'),
     };
   }
 }

@@ -12,9 +12,19 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: 'it is a file, not a folder',
 };
 
+/** The code of a system error (`ENOENT`) or of PostgreSQL (SQLSTATE); undefined when it has none. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The sentence for a disk without room. */
+export function diskFull(directory: string, cause?: unknown): StartupError {
+  return new StartupError(`The data directory ${directory} cannot be used: ${REASONS['ENOSPC']}.`, { cause });
+}
+
 /** A StartupError for what is known to be the folder's fault; any other error as it came. */
 export function explainFilesystemError(error: unknown, directory: string): unknown {
-  const reason = REASONS[(error as NodeJS.ErrnoException | undefined)?.code ?? ''];
+  const reason = REASONS[errorCode(error) ?? ''];
   if (reason === undefined || error instanceof StartupError) return error;
   return new StartupError(`The data directory ${directory} cannot be used: ${reason}.`, { cause: error });
 }

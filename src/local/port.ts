@@ -2,6 +2,7 @@
 
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
+import { errorCode } from './filesystem-errors.ts';
 
 /** Another program listens on the port that was asked for. */
 export class PortTakenError extends Error {
@@ -19,8 +20,8 @@ const TRIES_MAX = 100;
 export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') resolve(false);
+    probe.once('error', (error) => {
+      if (errorCode(error) === 'EADDRINUSE') resolve(false);
       else reject(error);
     });
     probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));

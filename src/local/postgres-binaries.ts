@@ -3,7 +3,9 @@
 import { accessSync, constants, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { StartupError } from '../errors.ts';
+import { errorCode } from './filesystem-errors.ts';
 
 export interface PostgresBinaries {
   readonly initdb: string;
@@ -26,18 +28,19 @@ export function findPostgresBinaries(): PostgresBinaries {
   return { initdb: join(root, 'native/bin/initdb'), postgres: join(root, 'native/bin/postgres') };
 }
 
+const linksSchema = z.array(z.object({ source: z.string(), target: z.string() }));
+
 /** The package's install script makes these links (npm packages hold none); npm may have been told to run no scripts. */
 function linkLibraries(root: string): void {
   const list = join(root, 'native/pg-symlinks.json');
   if (!existsSync(list)) return;
-  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
+  for (const { source, target } of linksSchema.parse(JSON.parse(readFileSync(list, 'utf8')))) {
     const link = join(root, target);
     if (existsSync(link)) continue;
     try {
       symlinkSync(relative(dirname(link), join(root, source)), link);
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'EEXIST') continue; // another start made it meanwhile
+      if (errorCode(cause) === 'EEXIST') continue; // another start made it meanwhile
       throw new StartupError(`PostgreSQL's libraries in ${root} are incomplete: run "npm rebuild" there.`, {
         cause,
       });
@@ -71,12 +74,9 @@ export function postgresUser(dataDir: string, binaries: PostgresBinaries): RunAs
     return { uid, gid, prefix: [] };
   // no_setuid_fixup, because PostgreSQL looks for itself with access(2), which otherwise sets the capabilities
   // of a process whose real uid is not 0 aside (access_override_creds in fs/open.c).
-  const prefix = [
-    findSetpriv(),
-    ...['--reuid', String(uid), '--regid', String(gid), '--clear-groups'],
-    ...['--securebits', '+no_setuid_fixup'],
-    ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
-  ];
+  const change = `--reuid ${uid} --regid ${gid} --clear-groups --securebits +no_setuid_fixup`;
+  const keep = '--inh-caps=+dac_override --ambient-caps=+dac_override --';
+  const prefix = [findSetpriv(), ...`${change} ${keep}`.split(' ')];
   return { uid, gid, prefix };
 }
 

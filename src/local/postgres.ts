@@ -5,11 +5,11 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { StartupError } from '../errors.ts';
 import { type Clock, sleep, systemClock } from '../util/clock.ts';
 import { type Child, type StopStep, spawnChild } from './child.ts';
-import { explainFilesystemError } from './filesystem-errors.ts';
+import { diskFull, errorCode, explainFilesystemError } from './filesystem-errors.ts';
 import { findFreePort, isPortFree, PortTakenError } from './port.ts';
 import {
   findPostgresBinaries,
@@ -122,23 +122,17 @@ async function initialise({ dir, data, binaries, runAs, passwordFile }: NewData)
   if (runAs.uid !== undefined) {
     for (const path of [unfinished, passwordFile]) chownSync(path, runAs.uid, runAs.gid!);
   }
-  await runInitdb(
-    runAs,
-    [
-      binaries.initdb,
-      ...['--pgdata', unfinished, '--username', 'postgres', '--pwfile', passwordFile],
-      ...['--auth', 'scram-sha-256', '--encoding', 'UTF8', '--locale', 'C', '--no-instructions'],
-    ],
-    dir,
-  );
+  const files = ['--pgdata', unfinished, '--pwfile', passwordFile];
+  const shape = '--username postgres --auth scram-sha-256 --encoding UTF8 --locale C --no-instructions';
+  await runInitdb(runAs, [binaries.initdb, ...files, ...shape.split(' ')], dir);
   renameSync(unfinished, data);
 }
 
 function runInitdb(runAs: RunAs, command: readonly string[], dir: string): Promise<void> {
-  const [program, ...args] = [...runAs.prefix, ...command];
+  const [program = '', ...args] = [...runAs.prefix, ...command];
   const user = runAs.prefix.length > 0 || runAs.uid === undefined ? {} : { uid: runAs.uid, gid: runAs.gid! };
   return new Promise((done, fail) => {
-    execFile(program!, args, { cwd: dir, ...user }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd: dir, ...user }, (error, stdout, stderr) => {
       if (error === null) return done();
       fail(explainOutput(`${stdout}\n${stderr}`, dir, error));
     });
@@ -164,7 +158,7 @@ async function launch(place: Place, port: number, clock: Clock, options: Postgre
   for (let tries = 1; ; tries += 1) {
     const child = await spawnChild({
       name: 'PostgreSQL',
-      command: command!,
+      command,
       args,
       cwd: place.dir,
       env: { ...process.env, ...options.env },
@@ -202,20 +196,21 @@ async function untilReady(child: Child, url: string, clock: Clock, signal?: Abor
     const refusal = await tryConnecting(url);
     if (exited) throw new Error('PostgreSQL ended while it started.');
     if (refusal === undefined) return;
-    const waiting = ['ECONNREFUSED', 'ECONNRESET', STARTING_UP].includes(refusal.code ?? '');
-    if (!waiting || clock.monotonic() > deadline) throw refusal;
+    const waiting = ['ECONNREFUSED', 'ECONNRESET', STARTING_UP].includes(errorCode(refusal.error) ?? '');
+    if (!waiting || clock.monotonic() > deadline) throw refusal.error;
     await sleep(clock, READY_POLL_MS, signal);
   }
 }
 
-async function tryConnecting(url: string): Promise<(Error & { code?: string }) | undefined> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+/** Undefined when a connection was made, else why not. */
+async function tryConnecting(url: string): Promise<{ readonly error: unknown } | undefined> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   client.on('error', () => {}); // said again by connect() or end()
   try {
     await client.connect();
     return undefined;
   } catch (error) {
-    return error as Error & { code?: string };
+    return { error };
   } finally {
     await client.end().catch(() => {});
   }
@@ -224,8 +219,8 @@ async function tryConnecting(url: string): Promise<(Error & { code?: string }) |
 /** What PostgreSQL wrote before it ended, as one sentence. */
 function explainOutput(output: string, dir: string, cause: unknown): unknown {
   if (cause instanceof Error && cause.name === 'AbortError') return cause;
-  if (output.includes('No space left on device')) return explainFilesystemError({ code: 'ENOSPC' }, dir);
+  if (output.includes('No space left on device')) return diskFull(dir, cause);
   const lines = output.split('\n').filter((line) => /\b(FATAL|PANIC|error):/.test(line));
-  const reason = lines.at(-1)?.replace(/^.*?\b(FATAL|PANIC|error):\s*/, '') ?? (cause as Error).message;
+  const reason = lines.at(-1)?.replace(/^.*?\b(FATAL|PANIC|error):\s*/, '') ?? String(cause);
   return new StartupError(`PostgreSQL did not start in ${dir}: ${reason}.`, { cause });
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { StartupError } from '../errors.ts';
 import { type Clock, sleep } from '../util/clock.ts';
 import { type StopStep, signalGroup } from './child.ts';
+import { errorCode } from './filesystem-errors.ts';
 import { identityOf, isRunning, type ProcessIdentity, processesWithEnvironment } from './process-identity.ts';
 
 interface ChildEntry extends ProcessIdentity {
@@ -18,8 +19,6 @@ export interface ProcessRecord {
   readonly childEnvironment: NodeJS.ProcessEnv;
   /** Puts a child on record, in place of the one of that name. */
   add(name: string, pid: number, stopSequence: readonly StopStep[]): void;
-  /** Signals every process on record at once. */
-  signalAll(signal: NodeJS.Signals): void;
   /** Gives the directory free; to be called when all children have ended. */
   release(): void;
 }
@@ -39,16 +38,23 @@ const POLL_MS = 10;
 /** SIGKILL cannot be refused; longer than this only a process stuck in the kernel takes. */
 const KILL_WAIT_MS = 5_000;
 
-/** Takes the directory for this process and ends what a dead one left in it. StartupError when a living one holds it. */
+/**
+ * Takes the directory for this process and ends what a dead one left in it; StartupError when a living one holds it.
+ * Until `release`, whatever ends this process, short of SIGKILL, ends the children with it.
+ */
 export async function takeProcessRecord(options: ReclaimOptions): Promise<ProcessRecord> {
   const { directory, directoryId } = options;
-  const lockFile = join(directory, 'lock.json');
+  const lockFile = lockFileOf(directory);
   const childrenFile = join(directory, 'children.json');
   takeLock(lockFile, directory);
   await endLeftovers(readJson(childrenFile, isChildList) ?? [], options);
   rmSync(childrenFile, { force: true });
 
   const children = new Map<string, ChildEntry>();
+  const killAll = (): void => {
+    for (const child of children.values()) if (isRunning(child)) signalGroup(child.pid, 'SIGKILL');
+  };
+  process.on('exit', killAll);
   return {
     childEnvironment: { [CHILD_VARIABLE]: directoryId },
     add(name, pid, stopSequence) {
@@ -57,14 +63,22 @@ export async function takeProcessRecord(options: ReclaimOptions): Promise<Proces
       children.set(name, { ...identity, name, stopSequence });
       writeJson(childrenFile, [...children.values()]);
     },
-    signalAll(signal) {
-      for (const child of children.values()) if (isRunning(child)) signalGroup(child.pid, signal);
-    },
     release() {
+      process.off('exit', killAll);
       rmSync(childrenFile, { force: true });
       rmSync(lockFile, { force: true });
     },
   };
+}
+
+/** StartupError when a living process holds the directory; changes nothing. */
+export function refuseHeldDirectory(directory: string): void {
+  const holder = readJson(lockFileOf(directory), isIdentity);
+  if (holder !== undefined && isRunning(holder)) throw inUse(directory, holder.pid);
+}
+
+function lockFileOf(directory: string): string {
+  return join(directory, 'lock.json');
 }
 
 /** The lock file appears complete and at once (a link), so nobody reads half of one. */
@@ -77,7 +91,7 @@ function takeLock(lockFile: string, directory: string): void {
         linkSync(own, lockFile);
         return;
       } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+        if (errorCode(error) !== 'EEXIST') throw error;
       }
       putAsideStaleLock(lockFile, directory);
     }
@@ -87,8 +101,7 @@ function takeLock(lockFile: string, directory: string): void {
 }
 
 function putAsideStaleLock(lockFile: string, directory: string): void {
-  const holder = readJson(lockFile, isIdentity);
-  if (holder !== undefined && isRunning(holder)) throw inUse(directory, holder.pid);
+  refuseHeldDirectory(directory);
   const aside = `${lockFile}.stale.${process.pid}`;
   try {
     renameSync(lockFile, aside);

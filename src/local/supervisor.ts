@@ -52,6 +52,7 @@ class Supervisor implements Supervised {
   #child: Child | undefined;
   #quickDeaths = 0;
   #launching: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
   #abort = new AbortController();
   #cancelRestart: () => void = () => {};
 
@@ -75,6 +76,7 @@ class Supervisor implements Supervised {
   async start(): Promise<void> {
     if (this.#state === 'starting' || this.#state === 'running') return this.#launching;
     this.#cancelRestart();
+    await this.#stopping; // never two processes on one folder
     this.#quickDeaths = 0;
     try {
       await this.#launch();
@@ -84,10 +86,15 @@ class Supervisor implements Supervised {
     }
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.#state = 'stopped';
     this.#cancelRestart();
     this.#abort.abort();
+    this.#stopping = this.#end();
+    return this.#stopping;
+  }
+
+  async #end(): Promise<void> {
     await this.#launching?.catch(() => {}); // its failure was told to whoever started it
     const child = this.#child;
     await child?.stop();
@@ -97,27 +104,28 @@ class Supervisor implements Supervised {
   #launch(): Promise<void> {
     this.#state = 'starting';
     this.#abort = new AbortController();
-    const { signal } = this.#abort;
-    this.#launching = this.#options.launch(signal).then(async (child) => {
-      if (signal.aborted) {
-        await child.stop();
-        signal.throwIfAborted();
-      }
-      this.#child = child;
-      this.#state = 'running';
-      this.#watch(child);
-    });
+    this.#launching = this.#bringUp(this.#abort.signal);
     return this.#launching;
   }
 
-  #watch(child: Child): void {
+  async #bringUp(signal: AbortSignal): Promise<void> {
+    const child = await this.#options.launch(signal);
+    if (signal.aborted) {
+      await child.stop();
+      signal.throwIfAborted();
+    }
+    this.#child = child;
+    this.#state = 'running';
+    void this.#watch(child);
+  }
+
+  async #watch(child: Child): Promise<void> {
     const readySince = this.#options.clock.monotonic();
-    void child.exited.then(({ code, signal }) => {
-      if (this.#child !== child) return;
-      this.#child = undefined;
-      if (this.#state !== 'running') return; // stopped on purpose
-      this.#afterDeath(this.#options.clock.monotonic() - readySince, signal ?? `exit code ${code}`);
-    });
+    const { code, signal } = await child.exited;
+    if (this.#child !== child) return;
+    this.#child = undefined;
+    if (this.#state !== 'running') return; // stopped on purpose
+    this.#afterDeath(this.#options.clock.monotonic() - readySince, signal ?? `exit code ${code}`);
   }
 
   #afterDeath(readyMs: number, reason: string): void {

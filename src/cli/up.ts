@@ -1,0 +1,161 @@
+// `polychrome up`: a whole cluster on this machine, in the foreground, until Ctrl-C.
+
+import { resolve } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { type Config, loadConfig } from '../config.ts';
+import { StartupError } from '../errors.ts';
+import { type Gateway, startGateway } from '../gateway.ts';
+import { settledWithin } from '../local/child.ts';
+import { type LocalCluster, startLocalCluster } from '../local/cluster.ts';
+import { isPortFree } from '../local/port.ts';
+import { refuseHeldDirectory } from '../local/process-record.ts';
+import { systemClock } from '../util/clock.ts';
+import { StopRequest } from './stop-request.ts';
+import { lineLogger, progressPrinter, readyText } from './up-report.ts';
+
+interface UpOptions {
+  readonly nodes?: number;
+  readonly port: number;
+  readonly host: string;
+  readonly data: string;
+  readonly chroma?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  polychrome up                              three nodes, http://127.0.0.1:8000, data in ./.polychrome
+  polychrome up --nodes 5 --port 9000
+  polychrome up --chroma "chroma run"        the Chroma on your PATH instead of the one installed with Polychrome
+  polychrome up --chroma "chroma run --path {path} --port {port} --host {host}"
+
+Settings of "polychrome serve" that are not about addresses can be given in the environment (see README.md).`;
+
+/** Requests in flight get this long to finish at a stop. */
+const GATEWAY_STOP_WAIT_MS = 15_000;
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description(
+      'Runs PostgreSQL, Chroma servers and the gateway on this machine until Ctrl-C. The data stays.',
+    )
+    .option(
+      '--nodes <N>',
+      'how many Chroma servers (default: as at the last start, at first 3)',
+      wholeNumber(1, 32),
+    )
+    .option('--port <P>', 'port of the gateway', wholeNumber(1, 65_535), 8000)
+    .option('--host <H>', 'address of the gateway', '127.0.0.1')
+    .option('--data <DIR>', 'where everything is kept', './.polychrome')
+    .option('--chroma <CMD>', 'command that starts a Chroma server (also: CHROMA_COMMAND)')
+    .addHelpText('after', EXAMPLES)
+    .action((options: UpOptions) => up(options));
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const stopRequest = new StopRequest(process);
+  try {
+    await runUntilStopped(options, stopRequest);
+  } catch (error) {
+    if (!stopRequest.signal.aborted) throw error; // else it is the start that was given up
+  } finally {
+    stopRequest.close();
+  }
+  if (stopRequest.failure !== undefined) throw new StartupError(stopRequest.failure);
+}
+
+async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Promise<void> {
+  // Whatever can be refused is refused before anything is started.
+  gatewayConfig(options, 'postgresql://127.0.0.1/postgres', [{ id: 'node-1', url: 'http://127.0.0.1:1' }]);
+  refuseHeldDirectory(resolve(options.data));
+  await refuseBusyPort(options);
+  const cluster = await startLocalCluster({
+    dataDir: options.data,
+    nodes: options.nodes,
+    chroma: options.chroma ?? process.env['CHROMA_COMMAND'],
+    logger: lineLogger(process.stderr),
+    signal: stopRequest.signal,
+    onProgress: progressPrinter(process.stdout),
+    onGivenUp: (child) => {
+      if (child === 'postgres')
+        stopRequest.fail('PostgreSQL does not stay up; see postgres/postgres.log in the data directory.');
+    },
+  });
+  try {
+    await serveUntilStopped(options, cluster, stopRequest);
+  } finally {
+    await cluster.stop();
+    if (stopRequest.failure === undefined) console.log('Stopped.');
+  }
+}
+
+async function serveUntilStopped(
+  options: UpOptions,
+  cluster: LocalCluster,
+  stopRequest: StopRequest,
+): Promise<void> {
+  const config = gatewayConfig(options, cluster.databaseUrl, cluster.nodes);
+  const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
+  const gateway = await startGateway(config, { nodePid: (nodeId) => nodes.get(nodeId)?.pid() });
+  try {
+    if (stopRequest.signal.aborted) return;
+    console.log(readyText(gateway.url, cluster, options.data));
+    await stopRequest.requested;
+    console.log('\nStopping the gateway, the nodes, PostgreSQL …');
+  } finally {
+    await stopGateway(gateway);
+  }
+}
+
+/** A gateway that does not stop must not keep the rest running. */
+async function stopGateway(gateway: Gateway): Promise<void> {
+  const stopped = gateway
+    .stop()
+    .catch((error: unknown) => console.error('The gateway stopped badly:', error));
+  const inTime = await settledWithin(stopped, GATEWAY_STOP_WAIT_MS, systemClock);
+  if (!inTime) console.error(`The gateway did not stop within ${GATEWAY_STOP_WAIT_MS / 1000} s.`);
+}
+
+interface NodeAddress {
+  readonly id: string;
+  readonly url: string;
+}
+
+/** The user's settings, with the addresses replaced by those of the local cluster. */
+function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly NodeAddress[]): Config {
+  const {
+    PRIMARY_URL: _primary,
+    REPLICA_URL: _replica,
+    CHROMA_COMMAND: _command,
+    ...environment
+  } = process.env;
+  return loadConfig({
+    // At a terminal, what goes well is not worth a line.
+    LOG_LEVEL: 'warn',
+    ...environment,
+    DATABASE_URL: databaseUrl,
+    NODES: nodes.map(({ id, url }) => `${id}=${url}`).join(','),
+    HOST: options.host,
+    PORT: String(options.port),
+  });
+}
+
+async function refuseBusyPort({ host, port }: UpOptions): Promise<void> {
+  const free = await isPortFree(port, host).catch((cause: unknown) => {
+    throw new StartupError(`The gateway cannot listen on ${host}, port ${port}: ${String(cause)}.`, {
+      cause,
+    });
+  });
+  if (!free) {
+    throw new StartupError(
+      `Port ${port} on ${host} is in use by another program: stop that one, or choose another with --port.`,
+    );
+  }
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is expected.`);
+  };
+}

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { StartupError } from '../errors.ts';
+import { commandTemplate, findChromaRelease, splitCommand } from './chroma-release.ts';
+
+const place = { path: '/data dir/n1', host: '127.0.0.1', port: 9001 };
+
+test('a command without placeholders gets path, port and host appended', () => {
+  expect(commandTemplate('chroma run').commandFor(place)).toEqual({
+    command: 'chroma',
+    args: ['run', '--path', '/data dir/n1', '--port', '9001', '--host', '127.0.0.1'],
+  });
+});
+
+test('placeholders are replaced wherever they stand, and nothing is appended', () => {
+  expect(
+    commandTemplate('docker run -p {host}:{port}:8000 -v {path}:/data chroma').commandFor(place),
+  ).toEqual({
+    command: 'docker',
+    args: ['run', '-p', '127.0.0.1:9001:8000', '-v', '/data dir/n1:/data', 'chroma'],
+  });
+});
+
+test.each([
+  ['a b', ['a', 'b']],
+  ['  "/opt/my chroma/run"   --x=\'1 2\' ', ['/opt/my chroma/run', '--x=1 2']],
+  ['a""b \'\'', ['ab', '']],
+])('%s is split as a shell would', (text, words) => {
+  expect(splitCommand(text)).toEqual(words);
+});
+
+test.each(['', '   ', 'chroma "run', "it's"])('the command <%s> is refused', (text) => {
+  expect(() => splitCommand(text)).toThrow(StartupError);
+});
+
+test('an installed release loads on this machine', async () => {
+  const release = await findChromaRelease();
+  expect(release.name).toMatch(/^Chroma \d+\.\d+\.\d+$/);
+});

@@ -1,0 +1,47 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openDataDirectory } from './data-directory.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'polychrome-data-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test('what was remembered is there at the next opening', () => {
+  const first = openDataDirectory(join(folder, 'new'));
+  expect(first.nodes).toBeUndefined();
+  first.remember({ nodes: 2, ports: { 'node-1': 20_001, 'node-2': 20_002 } });
+  const second = openDataDirectory(join(folder, 'new'));
+  expect(second.id).toBe(first.id);
+  expect(second.nodes).toBe(2);
+  expect(second.port('node-2')).toBe(20_002);
+});
+
+test('an empty folder, or one with the traces of a cut-off first start, is taken', () => {
+  mkdirSync(join(folder, 'lost+found'));
+  writeFileSync(join(folder, 'polychrome.json.4711'), '{');
+  expect(openDataDirectory(folder).nodes).toBeUndefined();
+});
+
+test.each([
+  ['a foreign folder', 'is not empty and not a Polychrome data directory', ['notes.txt', 'x']],
+  ['a damaged marker', 'is damaged', ['polychrome.json', '{']],
+  [
+    'a marker of a newer release',
+    'newer Polychrome',
+    ['polychrome.json', '{"format":2,"id":"7f1d7c1e-6a0b-4f57-9a39-3a3c2c0f8b11","ports":{}}'],
+  ],
+])('%s is refused in one sentence and left alone', (_what, sentence, [name, content]) => {
+  writeFileSync(join(folder, name!), content!);
+  expect(() => openDataDirectory(folder)).toThrow(sentence);
+  expect(readdirSync(folder)).toEqual([name]);
+});
+
+test('a file in the place of the folder is refused in one sentence', () => {
+  writeFileSync(join(folder, 'file'), '');
+  expect(() => openDataDirectory(join(folder, 'file'))).toThrow('it is a file, not a folder');
+  expect(() => openDataDirectory(join(folder, 'file', 'below'))).toThrow('a part of that path is a file');
+});

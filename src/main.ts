@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+// The command line: one file per command under cli/, loaded only when it is the one asked for.
+
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { StartupError } from './errors.ts';
+
+interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  up: {
+    summary: 'run a whole cluster on this machine: PostgreSQL, Chroma servers, gateway',
+    load: async () => (await import('./cli/up.ts')).upCommand(),
+  },
+  serve: {
+    summary: 'run one gateway in front of your Chroma servers and your PostgreSQL',
+    load: async () => (await import('./cli/serve.ts')).serveCommand(),
+  },
+};
+
+try {
+  const program = await commandLine(process.argv.slice(2));
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof StartupError) console.error(`polychrome: ${error.message}`);
+  else console.error('polychrome: unexpected error:', error);
+  process.exitCode = 1;
+}
+
+async function commandLine(words: readonly string[]): Promise<Command> {
+  const program = new Command('polychrome')
+    .description('Many stock Chroma servers behind one endpoint.')
+    .version(packageVersion())
+    .showHelpAfterError();
+  const wanted = words[0] === 'help' ? words[1] : words[0];
+  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+    const command = name === wanted ? await load() : new Command(name);
+    program.addCommand(command.summary(summary));
+  }
+  return program;
+}
+
+function packageVersion(): string {
+  // From src/ and from dist/ alike, package.json is one folder up.
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const content: unknown = JSON.parse(text);
+  const hasVersion = typeof content === 'object' && content !== null && 'version' in content;
+  return hasVersion ? String(content.version) : 'unknown';
+}
