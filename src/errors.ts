@@ -25,6 +25,8 @@ const KINDS = {
   refused_by_nodes: { status: 400, name: 'InvalidArgumentError', retryable: false },
   overloaded: { status: 503, name: 'ChromaError', retryable: true },
   log_unavailable: { status: 503, name: 'ChromaError', retryable: true },
+  /** The log may or may not hold the write; repeating it is the client's decision. */
+  outcome_unknown: { status: 503, name: 'ChromaError', retryable: false },
   not_leader: { status: 503, name: 'ChromaError', retryable: true },
   no_node: { status: 503, name: 'ChromaError', retryable: true },
   stopping: { status: 503, name: 'ChromaError', retryable: true },

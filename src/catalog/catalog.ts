@@ -1,0 +1,195 @@
+// What exists, and under which id where: the gateway's copy of the catalog rows, brought up to date by view number.
+// Collections keep the id Polychrome gave them; each node knows a shard under a physical id of its own.
+
+import type { Database } from '../postgres/database.ts';
+
+export interface Shard {
+  readonly id: string;
+  /** Fixed by the first write that brings embeddings; null until then, and possibly behind the log. */
+  dimension: number | null;
+  /** LSN of the last entry of this shard, as of the last refresh. */
+  lastLSN: number;
+}
+
+export interface Collection {
+  readonly id: string;
+  readonly tenant: string;
+  readonly database: string;
+  readonly name: string;
+  readonly state: 'creating' | 'ready' | 'deleted';
+  readonly pendingLSN: number | null;
+  readonly createdLSN: number;
+  readonly shards: readonly Shard[];
+}
+
+export interface PhysicalShard {
+  readonly physical: string;
+  readonly fromLSN: number;
+  /** Why its content is in doubt; null when it is sound. */
+  readonly suspect: string | null;
+}
+
+interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unknown> {
+  view: number;
+  shards: Shard[] | null;
+}
+
+const key = (...parts: readonly string[]): string => JSON.stringify(parts);
+
+export class Catalog {
+  readonly #database: Database;
+  #view = 0;
+  #tenants = new Set<string>();
+  #databases = new Map<string, { id: string; tenant: string; name: string; createdLSN: number }>();
+  #byId = new Map<string, Collection>();
+  #byName = new Map<string, Collection>();
+  #physical = new Map<string, Map<string, PhysicalShard>>();
+  #refreshing: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** The version of the view this copy has. */
+  get view(): number {
+    return this.#view;
+  }
+
+  hasTenant(tenant: string): boolean {
+    return this.#tenants.has(tenant);
+  }
+
+  tenants(): string[] {
+    return [...this.#tenants];
+  }
+
+  database(tenant: string, name: string): { id: string; tenant: string; name: string } | undefined {
+    return this.#databases.get(key(tenant, name));
+  }
+
+  /** Databases of a tenant in the order they were created. */
+  databases(tenant: string): { id: string; tenant: string; name: string }[] {
+    return [...this.#databases.values()]
+      .filter((database) => database.tenant === tenant)
+      .sort((a, b) => a.createdLSN - b.createdLSN || (a.name < b.name ? -1 : 1));
+  }
+
+  collection(id: string): Collection | undefined {
+    return this.#byId.get(id);
+  }
+
+  collectionNamed(tenant: string, database: string, name: string): Collection | undefined {
+    return this.#byName.get(key(tenant, database, name));
+  }
+
+  /** Visible collections of a database in the order they were created. */
+  collections(tenant: string, database: string): Collection[] {
+    const found: Collection[] = [];
+    for (const collection of this.#byName.values()) {
+      if (collection.tenant === tenant && collection.database === database && collection.state === 'ready') {
+        found.push(collection);
+      }
+    }
+    return found.sort((a, b) => a.createdLSN - b.createdLSN);
+  }
+
+  /** All collections that are not deleted, the undecided included. */
+  liveCollections(tenant: string, database: string): Collection[] {
+    const live = [...this.#byId.values()].filter((c) => c.tenant === tenant && c.database === database);
+    return live.sort((a, b) => a.createdLSN - b.createdLSN);
+  }
+
+  physical(node: string, shard: string): PhysicalShard | undefined {
+    return this.#physical.get(node)?.get(shard);
+  }
+
+  /** Brings the copy up to a state no older than the moment of the call. */
+  refresh(): Promise<void> {
+    // One that is under way may have begun before the caller's change: wait for the one after it.
+    if (this.#refreshing === null) {
+      this.#refreshing = this.#load().finally(() => {
+        this.#refreshing = null;
+      });
+      return this.#refreshing;
+    }
+    this.#next ??= this.#refreshing
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = null;
+        return this.refresh();
+      });
+    return this.#next;
+  }
+
+  async #load(): Promise<void> {
+    const s = this.#database.schema;
+    const since = this.#view;
+    // One statement, so one snapshot: the view number and the rows belong together.
+    const [row] = await this.#database.query<{
+      view: number;
+      tenants: { name: string; deleted: boolean }[];
+      databases: { tenant: string; name: string; id: string; createdLSN: number; deleted: boolean }[];
+      collections: CollectionRow[];
+      physical: ({ node: string; shard: string } & PhysicalShard)[];
+    }>(
+      `select
+        (select view from ${s}.head) as view,
+        (select coalesce(json_agg(json_build_object('name', name, 'deleted', deleted)), '[]')
+           from ${s}.tenant where view > $1) as tenants,
+        (select coalesce(json_agg(json_build_object('tenant', tenant, 'name', name, 'id', id,
+                  'createdLSN', created_lsn, 'deleted', deleted)), '[]')
+           from ${s}.database where view > $1) as databases,
+        (select coalesce(json_agg(json_build_object('id', id, 'tenant', tenant, 'database', database, 'name', name,
+                  'state', state, 'pendingLSN', pending_lsn, 'createdLSN', created_lsn, 'shards',
+                  (select json_agg(json_build_object('id', x.id, 'dimension', x.dimension, 'lastLSN', x.last_lsn))
+                     from ${s}.shard x where x.collection = collection.id))), '[]')
+           from ${s}.collection where view > $1 and ($1 > 0 or state <> 'deleted')) as collections,
+        (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
+                  'fromLSN', from_lsn, 'suspect', suspect)), '[]')
+           from ${s}.node_shard where view > $1) as physical`,
+      [since],
+      'catalog',
+    );
+    if (row === undefined) return;
+    for (const tenant of row.tenants) {
+      if (tenant.deleted) this.#tenants.delete(tenant.name);
+      else this.#tenants.add(tenant.name);
+    }
+    for (const { deleted, ...database } of row.databases) {
+      if (deleted) this.#databases.delete(key(database.tenant, database.name));
+      else this.#databases.set(key(database.tenant, database.name), database);
+    }
+    this.#takeCollections(row.collections);
+    for (const { node, shard, ...physical } of row.physical) {
+      const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
+      this.#physical.set(node, ofNode.set(shard, physical));
+    }
+    this.#view = row.view;
+  }
+
+  #takeCollections(rows: readonly CollectionRow[]): void {
+    // Names first leave their old holders, then are taken: a chain of renames may arrive in any order.
+    for (const row of rows) {
+      const old = this.#byId.get(row.id);
+      if (old === undefined) continue;
+      const name = key(old.tenant, old.database, old.name);
+      if (this.#byName.get(name)?.id === old.id) this.#byName.delete(name);
+      if (row.state === 'deleted') this.#forget(old);
+    }
+    for (const row of rows) {
+      if (row.state === 'deleted') continue;
+      const { id, tenant, database, name, state, pendingLSN, createdLSN } = row;
+      const shards = row.shards ?? [];
+      const collection: Collection = { id, tenant, database, name, state, pendingLSN, createdLSN, shards };
+      this.#byId.set(id, collection);
+      this.#byName.set(key(tenant, database, name), collection);
+    }
+  }
+
+  #forget(collection: Collection): void {
+    this.#byId.delete(collection.id);
+    for (const ofNode of this.#physical.values())
+      for (const shard of collection.shards) ofNode.delete(shard.id);
+  }
+}

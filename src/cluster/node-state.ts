@@ -1,0 +1,69 @@
+// The states of a node and what moves it between them. Pure: no clock, no socket.
+//
+//   joining ──admitted──▶ catching_up ──level──▶ serving
+//                           ▲      │               │
+//                        answers  failed         failed
+//                           │      ▼               │
+//                           └──── down ◀───────────┘
+//   any ──wrong_identity──▶ fenced          any ──lost_content──▶ needs_rebuild
+
+export const NODE_STATES = ['joining', 'catching_up', 'serving', 'down', 'fenced', 'needs_rebuild'] as const;
+export type NodeState = (typeof NODE_STATES)[number];
+
+export const NODE_EVENTS = [
+  'admitted', // identity checked, capabilities known
+  'level', // has applied what the log held a moment ago, and its canary works
+  'failed', // stopped answering, or answers that it cannot work
+  'answers', // answers again under the right identity
+  'wrong_identity', // is not the node it should be
+  'lost_content', // lacks what the log says it had applied
+] as const;
+export type NodeEvent = (typeof NODE_EVENTS)[number];
+
+const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
+  admitted: state,
+  level: state,
+  failed: state,
+  answers: state,
+  wrong_identity: 'fenced',
+  lost_content: 'needs_rebuild',
+});
+
+// The compiler holds this table complete; the tests walk through it.
+export const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
+  joining: { ...stay('joining'), admitted: 'catching_up' },
+  catching_up: { ...stay('catching_up'), level: 'serving', failed: 'down' },
+  serving: { ...stay('serving'), failed: 'down' },
+  down: { ...stay('down'), answers: 'catching_up' },
+  // Another node stands where this one was. When the right one is back it must catch up like any other.
+  fenced: { ...stay('fenced'), lost_content: 'fenced', answers: 'catching_up' },
+  needs_rebuild: { ...stay('needs_rebuild') },
+};
+
+export function nextState(state: NodeState, event: NodeEvent): NodeState {
+  return TRANSITIONS[state][event];
+}
+
+/** Whether an applier may send entries to a node in this state: a node that is down is sent its call again. */
+export function follows(state: NodeState): boolean {
+  return state === 'catching_up' || state === 'serving' || state === 'down';
+}
+
+export interface PrimaryCandidate {
+  readonly id: string;
+  readonly state: NodeState;
+  readonly checkpoint: number;
+}
+
+/**
+ * Which node should be primary: the present one while it works, else the one with the least left to do, serving ones
+ * first. Null when none works: the present one then keeps the role, and writes wait.
+ */
+export function choosePrimary(nodes: readonly PrimaryCandidate[], present: string | null): string | null {
+  const able = nodes.filter((node) => node.state === 'serving' || node.state === 'catching_up');
+  if (able.some((node) => node.id === present)) return present;
+  able.sort(
+    (a, b) => Number(b.state === 'serving') - Number(a.state === 'serving') || b.checkpoint - a.checkpoint,
+  );
+  return able[0]?.id ?? null;
+}

@@ -1,0 +1,89 @@
+// The gateway's way into PostgreSQL: bounded pools, one for each purpose, so that a stuck query of one kind never
+// keeps a lease from being renewed or a batch from being appended.
+
+import pg from 'pg';
+
+// LSNs, views and epochs are bigint there and number here: exact up to 2^53, some 285,000 years at 1,000 a second.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** The PostgreSQL schema that holds this replica group. */
+  readonly schema: string;
+  /** Connections at most. */
+  readonly connectionsMax: number;
+  /** A statement that takes longer is cancelled by the server, ms. */
+  readonly statementTimeoutMs: number;
+  readonly applicationName: string;
+  readonly onError: (error: Error) => void;
+}
+
+export type Row = Record<string, unknown>;
+
+export class Database {
+  /** The quoted schema name, for qualifying every object: connections keep no search_path (poolers). */
+  readonly schema: string;
+  readonly #pool: pg.Pool;
+  readonly #statementTimeoutMs: number;
+
+  constructor(options: DatabaseOptions) {
+    this.schema = pg.escapeIdentifier(options.schema);
+    this.#statementTimeoutMs = options.statementTimeoutMs;
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      max: options.connectionsMax,
+      connectionTimeoutMillis: options.statementTimeoutMs,
+      // The client's own limit stands above the server's, for when the server no longer answers at all.
+      query_timeout: options.statementTimeoutMs + 1_000,
+      application_name: options.applicationName,
+      keepAlive: true,
+      // A lost idle connection is replaced on demand; keeping some open saves the connect time.
+      idleTimeoutMillis: 30_000,
+    });
+    this.#pool.on('error', options.onError);
+    this.#pool.on('connect', (client) => client.on('error', options.onError));
+  }
+
+  /** One statement on a pooled connection. `name` makes it a prepared statement of that connection. */
+  async query<R extends Row = Row>(
+    text: string,
+    values: readonly unknown[] = [],
+    name?: string,
+  ): Promise<R[]> {
+    const config: pg.QueryConfig = { text, values: values as unknown[] };
+    if (name !== undefined) config.name = `${name}@${this.schema}`;
+    const result = await this.#pool.query<R>(config);
+    return result.rows;
+  }
+
+  /** Runs `work` in one transaction on one connection; rolls back and rethrows when it throws. */
+  async transaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect();
+    let broken: Error | undefined;
+    try {
+      await client.query(`begin; set local statement_timeout = ${this.#statementTimeoutMs}`);
+      const result = await work(
+        async (text, values = []) => (await client.query(text, values as unknown[])).rows,
+      );
+      await client.query('commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback').catch((failure: Error) => {
+        broken = failure;
+      });
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+/** True when the server answered and refused: the statement had no effect. Otherwise its outcome is unknown. */
+export function isServerRefusal(error: unknown): error is pg.DatabaseError {
+  // Class 08 (connection) and 57 (operator intervention: shutdown, crash) end the session mid-statement.
+  return error instanceof pg.DatabaseError && error.code !== undefined && !/^(08|57)/.test(error.code);
+}

@@ -1,0 +1,39 @@
+// Numbered migrations, run by whichever gateway comes first, under a lock. Older code refuses a newer schema.
+
+import { StartupError } from '../errors.ts';
+import type { Database } from './database.ts';
+import { logAndCatalog } from './migrations/0001-log-and-catalog.ts';
+import { append } from './migrations/0002-append.ts';
+import { leading } from './migrations/0003-leading.ts';
+
+const MIGRATIONS: readonly ((schema: string) => string)[] = [logAndCatalog, append, leading];
+
+/** Brings the schema to this release's version. Throws StartupError when the schema is newer than the code. */
+export async function migrate(database: Database): Promise<{ from: number; to: number }> {
+  const s = database.schema;
+  return database.transaction(async (query) => {
+    // One lock for all schemas of a server: a migration takes a moment and is rare.
+    await query(`select pg_advisory_xact_lock(hashtext('polychrome migrations'))`);
+    await query(`create schema if not exists ${s}`);
+    await query(
+      `create table if not exists ${s}.migration (
+         version int primary key, applied_at timestamptz not null default now())`,
+    );
+    const [row] = await query<{ version: number }>(
+      `select coalesce(max(version), 0) as version from ${s}.migration`,
+    );
+    const from = row?.version ?? 0;
+    if (from > MIGRATIONS.length) {
+      throw new StartupError(
+        `The PostgreSQL schema ${s} is at version ${from}, made by a newer Polychrome; this release knows ` +
+          `versions up to ${MIGRATIONS.length}. Start the newer release, or point DATABASE_SCHEMA elsewhere.`,
+      );
+    }
+    for (const [index, migration] of MIGRATIONS.entries()) {
+      if (index < from) continue;
+      await query(migration(s));
+      await query(`insert into ${s}.migration (version) values ($1)`, [index + 1]);
+    }
+    return { from, to: MIGRATIONS.length };
+  });
+}

@@ -1,0 +1,186 @@
+// Brings one node along the log, in rounds. It takes nothing but its checkpoint plus one (I1), and each round is
+// durably checkpointed before the next begins (I4).
+
+import type { MergeLimits } from '../chroma/merge.ts';
+import { effectFree } from '../chroma/node-api.ts';
+import type { NodeClient, NodeResponse } from '../chroma/node-client.ts';
+import type { Term } from '../cluster/lease.ts';
+import type { Entry } from '../log/entry.ts';
+import type { Tail } from '../log/tail.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
+import { Delivery, orOver, TermOver } from './delivery.ts';
+import type { Positions } from './positions.ts';
+import { halves, planRound, type ShardCall } from './round.ts';
+import { recordsRequest, SoloEntries, type SoloContext } from './solo.ts';
+
+/** What to do with an entry the node refused although it passed every check. */
+export type Verdict =
+  | 'repeat' // the node is at fault for now
+  | 'skip' // quarantined: sound nodes refuse it alike
+  | 'suspect'; // others took it: this node's shard is not what it should be
+
+export interface ApplierOptions extends SoloContext {
+  readonly node: string;
+  readonly client: NodeClient;
+  readonly clock: Clock;
+  readonly tail: Tail;
+  readonly positions: Positions;
+  readonly checkpoints: Checkpoints;
+  readonly limits: () => MergeLimits;
+  readonly settleMs: number;
+  readonly isQuarantined: (lsn: number) => boolean;
+  /** Judges a refusal that should not have been; may take as long as other nodes need to show theirs. */
+  readonly arbitrate: (entry: Entry, response: NodeResponse, term: Term) => Promise<Verdict>;
+  /** Makes a shard of this node suspect, durably, before anything is answered from it (I8). */
+  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+  readonly onTrouble: (error: Error) => void;
+  readonly onAnswer: () => void;
+}
+
+// A round takes what one second of a stock server's work is at most; more would only delay its checkpoint.
+const ROUND_ENTRIES_MAX = 1_024;
+const ROUND_BYTES_MAX = 32 * 1024 * 1024;
+const PAUSE_MS = 200;
+
+export class Applier {
+  readonly #options: ApplierOptions;
+  readonly #delivery: Delivery;
+  readonly #solo: SoloEntries;
+  /** Every shard this node holds, the suspect ones included. */
+  #held = new Map<string, HeldShard>();
+  #checkpoint = 0;
+  #oldestPendingAt: number | null = null;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+    const { client, clock, settleMs, onTrouble, onAnswer } = options;
+    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onAnswer });
+    this.#solo = new SoloEntries(options, this.#delivery);
+  }
+
+  /** The last LSN whose round is durably checkpointed. */
+  get checkpoint(): number {
+    return this.#checkpoint;
+  }
+
+  /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
+  lag(now: number): { entries: number; ms: number | null } {
+    const entries = Math.max(
+      0,
+      this.#options.tail.head - this.#options.positions.applied(this.#options.node),
+    );
+    if (entries === 0) return { entries, ms: 0 };
+    return { entries, ms: this.#oldestPendingAt === null ? null : Math.max(0, now - this.#oldestPendingAt) };
+  }
+
+  get callsInFlight(): number {
+    return this.#delivery.inFlight;
+  }
+
+  /**
+   * Follows the log until the term is over. `distrust`: whoever led before may have left a call at work in the node.
+   * Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
+   */
+  async run(
+    term: Term,
+    start: { checkpoint: number; held: ReadonlyMap<string, HeldShard> },
+    distrust: boolean,
+  ): Promise<void> {
+    try {
+      await this.#delivery.idle(term);
+      if (distrust) this.#delivery.distrust();
+      this.#checkpoint = start.checkpoint;
+      this.#held = new Map(start.held);
+      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
+      while (!term.signal.aborted) await this.#round(term);
+    } catch (error) {
+      if (!(error instanceof TermOver)) throw error;
+    }
+  }
+
+  async #round(term: Term): Promise<void> {
+    const { tail, isQuarantined, limits } = this.#options;
+    const entries = await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
+    const first = entries[0];
+    if (first === undefined) throw new TermOver();
+    this.#oldestPendingAt = first.appendedAt;
+    const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#isSuspect(entry));
+    let changes: readonly ShardChange[] = [];
+    if (round.type === 'records') {
+      // Both sides of a failed round are awaited: no call may be left running when the next round is planned.
+      const calls = await Promise.allSettled(round.calls.map((call) => this.#records(call, term)));
+      const failed = calls.find((call) => call.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+    } else {
+      changes = await this.#solo.apply(round.entry, round.operation, this.#held, term);
+    }
+    await this.#saveCheckpoint(round.upTo, changes, term);
+    this.#checkpoint = round.upTo;
+    this.#options.positions.nodeApplied(this.#options.node, round.upTo);
+    if (round.type === 'alone') this.#options.onSchemaApplied();
+  }
+
+  async #records(call: ShardCall, term: Term): Promise<void> {
+    const held = this.#held.get(call.shard);
+    if (held === undefined) {
+      // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
+      return this.#makeSuspect(call.shard, 'the node has no such shard', term);
+    }
+    const { kind } = call.members[0]!.operation.call;
+    const request = recordsRequest(held, kind, call.merger.chunks());
+    const response = await this.#delivery.call(
+      request,
+      ({ status, body }) => effectFree(kind, status, body),
+      term,
+    );
+    if (response.status >= 200 && response.status < 300) {
+      const lsns = call.members.map(({ entry }) => entry.lsn);
+      return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
+    }
+    if (call.members.length > 1) {
+      // Only answers without effect come here, so the halves start from the state the whole did.
+      for (const half of halves(call, this.#options.limits())) await this.#records(half, term);
+      return;
+    }
+    await this.#refusedAlone(call, response, term);
+  }
+
+  async #refusedAlone(call: ShardCall, response: NodeResponse, term: Term): Promise<void> {
+    const { entry } = call.members[0]!;
+    const verdict = await this.#options.arbitrate(entry, response, term);
+    if (verdict === 'skip') return;
+    if (verdict === 'suspect') {
+      const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
+      return this.#makeSuspect(call.shard, reason, term);
+    }
+    await sleep(this.#options.clock, PAUSE_MS, term.signal);
+    await this.#records(call, term);
+  }
+
+  async #makeSuspect(shard: string, reason: string, term: Term): Promise<void> {
+    await this.#options.suspect(shard, reason, term);
+    const held = this.#held.get(shard);
+    if (held !== undefined) this.#held.set(shard, { ...held, suspect: reason });
+  }
+
+  /** A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. */
+  #isSuspect(entry: Entry): boolean {
+    return entry.target !== null && (this.#held.get(entry.target)?.suspect ?? null) !== null;
+  }
+
+  /** Makes the checkpoint durable; while PostgreSQL does not answer, the node rests. */
+  async #saveCheckpoint(lsn: number, changes: readonly ShardChange[], term: Term): Promise<void> {
+    const { checkpoints, node, clock, onTrouble } = this.#options;
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      try {
+        return await orOver(checkpoints.save(term.epoch, node, lsn, changes), term);
+      } catch (error) {
+        if (error instanceof TermOver) throw error;
+        onTrouble(error as Error);
+        await sleep(clock, PAUSE_MS, term.signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,129 @@
+// One mutating call to one node, made until it is answered. No call is abandoned while its connection lives, no
+// second copy goes out beside a living first, and a different call follows one that went unanswered only after the
+// node has been answering for a settling time: its late twin may still be at work inside the node.
+
+import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
+import type { Term } from '../cluster/lease.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+
+/** Thrown when the term ends first; a call under way goes on, and the next term waits for it. */
+export class TermOver extends Error {
+  override readonly name = 'TermOver';
+}
+
+export interface DeliveryOptions {
+  readonly client: NodeClient;
+  readonly clock: Clock;
+  /** How long a node must have answered before a different call follows an unanswered one, ms. */
+  readonly settleMs: number;
+  /** Called with every failure to get an answer, or with an answer that says the node cannot work. */
+  readonly onTrouble: (error: Error) => void;
+  readonly onAnswer: () => void;
+}
+
+// Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
+const BACKOFF_FIRST_MS = 20;
+const BACKOFF_MAX_MS = 1_000;
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #inFlight = new Set<Promise<unknown>>();
+  /** A call ended unanswered while the node's process lived on. */
+  #unsettled = false;
+  /** No different call before this moment, clock.monotonic() ms. */
+  #settledAt = 0;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** Mutating calls the node has not answered yet. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Resolves when no call of an earlier term is under way any more, or the term is over. */
+  async idle(term: Term): Promise<void> {
+    await orOver(Promise.allSettled(this.#inFlight), term);
+  }
+
+  /** Treats the node as if a call had gone unanswered: whoever led before may have left one. */
+  distrust(): void {
+    this.#unsettled = true;
+  }
+
+  /**
+   * The node's answer: 2xx, or one that `isFinal` accepts as the end of it. Everything else is repeated, with growing
+   * pauses, until the term is over (throws TermOver).
+   */
+  async call(
+    request: Omit<MutateRequest, 'beforeLast'>,
+    isFinal: (response: NodeResponse) => boolean,
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { clock, settleMs } = this.#options;
+    const settling = this.#settledAt - clock.monotonic();
+    if (settling > 0) await sleep(clock, settling, term.signal);
+    for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
+      if (!term.held()) throw new TermOver();
+      const response = await this.#attempt(request, term);
+      if (response !== null) {
+        if (this.#unsettled) {
+          this.#unsettled = false;
+          this.#settledAt = clock.monotonic() + settleMs;
+        }
+        if ((response.status >= 200 && response.status < 300) || isFinal(response)) {
+          this.#options.onAnswer();
+          return response;
+        }
+        this.#options.onTrouble(new NodeAnswered(response));
+      }
+      await sleep(clock, pauseMs, term.signal);
+    }
+  }
+
+  async #attempt(request: Omit<MutateRequest, 'beforeLast'>, term: Term): Promise<NodeResponse | null> {
+    const beforeLast = (): void => {
+      if (!term.held()) throw new TermOver();
+    };
+    const call = this.#options.client.mutate({ ...request, beforeLast });
+    const ended = call.then(
+      (response) => response,
+      (error: unknown) => {
+        if (!(error instanceof NodeError)) throw error;
+        // A refused connection proves that the process was gone, and its calls with it.
+        if (error.code === 'refused') this.#unsettled = false;
+        else if (error.sent) this.#unsettled = true;
+        this.#options.onTrouble(error);
+        return null;
+      },
+    );
+    const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));
+    this.#inFlight.add(tracked);
+    return orOver(ended, term);
+  }
+}
+
+/** The node answered, and the answer says it cannot do what the log knows to be right. */
+export class NodeAnswered extends Error {
+  override readonly name = 'NodeAnswered';
+  readonly status: number;
+
+  constructor(response: NodeResponse) {
+    super(`HTTP ${response.status}: ${response.body.subarray(0, 300).toString()}`);
+    this.status = response.status;
+  }
+}
+
+/** `work`'s result, or TermOver when the term ends first. */
+export function orOver<T>(work: Promise<T>, term: Term): Promise<T> {
+  if (term.signal.aborted) {
+    work.catch(() => undefined);
+    return Promise.reject(new TermOver());
+  }
+  return new Promise((resolve, reject) => {
+    const over = (): void => reject(new TermOver());
+    term.signal.addEventListener('abort', over, { once: true });
+    work.then(resolve, reject).finally(() => term.signal.removeEventListener('abort', over));
+  });
+}

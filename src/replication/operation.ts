@@ -1,0 +1,173 @@
+// What an entry of the log means: the typed form of Chroma's mutations, and how each is written into the log and
+// read back. This is where the log, which knows only bytes, meets Chroma, which knows only calls.
+
+import type { Capabilities, RecordCall, RecordKind } from '../chroma/record-call.ts';
+import { isRefusal, scanRecordCall } from '../chroma/scanner.ts';
+import type { Draft, Entry } from '../log/entry.ts';
+
+export interface RecordOperation {
+  readonly type: 'records';
+  readonly shard: string;
+  readonly call: RecordCall;
+}
+
+export type SchemaOperation =
+  | {
+      readonly type: 'create_collection';
+      readonly collection: string;
+      readonly shard: string;
+      readonly tenant: string;
+      readonly database: string;
+      readonly name: string;
+      readonly body: Buffer;
+    }
+  | {
+      readonly type: 'modify_collection';
+      readonly collection: string;
+      readonly shards: readonly string[];
+      readonly newName: string | null;
+      readonly body: Buffer;
+    }
+  | {
+      readonly type: 'delete_collection';
+      readonly collection: string;
+      readonly shards: readonly string[];
+      readonly tenant: string;
+      readonly database: string;
+      readonly name: string;
+    }
+  | { readonly type: 'create_tenant'; readonly tenant: string }
+  | {
+      readonly type: 'create_database';
+      readonly id: string;
+      readonly tenant: string;
+      readonly database: string;
+    }
+  | { readonly type: 'delete_database'; readonly tenant: string; readonly database: string };
+
+export type Operation = RecordOperation | SchemaOperation;
+
+const EMPTY = Buffer.alloc(0);
+
+/** The form in which an operation is appended. */
+export function toDraft(operation: Operation): Draft {
+  const draft = (target: string | null, header: object, body = EMPTY): Draft => ({
+    kind: operation.type,
+    target,
+    header: JSON.stringify(header),
+    dimension: null,
+    body,
+    parsed: operation,
+  });
+  switch (operation.type) {
+    case 'records': {
+      const { shard, call } = operation;
+      const kind = call.conditional ? 'delete_where' : call.kind;
+      return {
+        kind,
+        target: shard,
+        header: '{}',
+        dimension: call.dimension,
+        body: call.body,
+        parsed: operation,
+      };
+    }
+    case 'create_collection': {
+      const { collection, shard, tenant, database, name, body } = operation;
+      return draft(collection, { shard, tenant, database, name }, body);
+    }
+    case 'modify_collection': {
+      const { collection, shards, newName, body } = operation;
+      return draft(collection, { shards, new_name: newName }, body);
+    }
+    case 'delete_collection': {
+      const { collection, shards, tenant, database, name } = operation;
+      return draft(collection, { shards, tenant, database, name });
+    }
+    case 'create_tenant':
+      return draft(null, { tenant: operation.tenant });
+    case 'create_database':
+      return draft(operation.id, { tenant: operation.tenant, database: operation.database });
+    case 'delete_database':
+      return draft(null, { tenant: operation.tenant, database: operation.database });
+  }
+}
+
+interface Header {
+  shard: string;
+  shards: string[];
+  tenant: string;
+  database: string;
+  name: string;
+  new_name: string | null;
+}
+
+/** What an entry means; scans its body again only when it did not come through memory. Throws on an unknown kind. */
+export function toOperation(entry: Entry): Operation {
+  if (entry.parsed !== undefined) return entry.parsed as Operation;
+  const target = entry.target as string;
+  const { body } = entry;
+  switch (entry.kind) {
+    case 'add':
+    case 'upsert':
+    case 'update':
+    case 'delete':
+    case 'delete_where':
+      return { type: 'records', shard: target, call: scanned(entry) };
+  }
+  const { shard, shards, tenant, database, name, new_name: newName } = JSON.parse(entry.header) as Header;
+  switch (entry.kind) {
+    case 'create_collection':
+      return { type: 'create_collection', collection: target, shard, tenant, database, name, body };
+    case 'modify_collection':
+      return { type: 'modify_collection', collection: target, shards, newName, body };
+    case 'delete_collection':
+      return { type: 'delete_collection', collection: target, shards, tenant, database, name };
+    case 'create_tenant':
+      return { type: 'create_tenant', tenant };
+    case 'create_database':
+      return { type: 'create_database', id: target, tenant, database };
+    case 'delete_database':
+      return { type: 'delete_database', tenant, database };
+    default:
+      throw new Error(
+        `The entry at LSN ${entry.lsn} is of kind "${entry.kind}", which this release does not know.`,
+      );
+  }
+}
+
+// Entries were checked against the capability level of their day, which may since have been raised: newer levels
+// take more, and refuse metadata keys that older ones took.
+const NEWEST: Capabilities = {
+  maxBatchSize: Number.MAX_SAFE_INTEGER,
+  base64Embeddings: true,
+  metadataArrays: true,
+  deleteLimit: true,
+  schema: true,
+};
+const OLDEST: Capabilities = { ...NEWEST, metadataArrays: false };
+
+function scanned(entry: Entry): RecordCall {
+  const kind: RecordKind = entry.kind === 'delete_where' ? 'delete' : (entry.kind as RecordKind);
+  let call = scanRecordCall(kind, entry.body, NEWEST);
+  if (isRefusal(call)) call = scanRecordCall(kind, entry.body, OLDEST);
+  if (isRefusal(call))
+    throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${call.message}`);
+  return call;
+}
+
+/** Whether the primary must decide before anybody else may apply the operation (I5). */
+export function needsDecision(operation: Operation): boolean {
+  switch (operation.type) {
+    case 'records':
+      return operation.call.conditional;
+    case 'create_collection':
+    case 'modify_collection':
+    case 'create_tenant':
+    case 'create_database':
+      return true;
+    case 'delete_collection':
+    case 'delete_database':
+      return false;
+  }
+}

@@ -1,0 +1,125 @@
+// How far each node is, as known in memory the moment an answer arrives: what reads may be sent where, and which
+// writes may be acknowledged. The durable number per node is its checkpoint (checkpoints.ts); this runs ahead of it.
+
+import { Notifier } from '../util/notifier.ts';
+
+/** What a write waits for beyond being durable. */
+export type AckLevel = 'log' | 'primary' | 'quorum' | 'all';
+
+interface NodePosition {
+  /** Everything up to here is applied. */
+  applied: number;
+  /** Shards that are further than `applied`, within the round under way. */
+  ahead: Map<string, number>;
+}
+
+interface Waiter {
+  readonly lsn: number;
+  readonly level: AckLevel;
+  readonly appliedBy: Set<string>;
+  readonly resolve: () => void;
+}
+
+export class Positions {
+  readonly #nodes = new Map<string, NodePosition>();
+  readonly #waiters = new Map<number, Waiter>();
+  #primary: string | null = null;
+  #members: readonly string[] = [];
+  /** Notified whenever a node has moved on. */
+  readonly moved = new Notifier();
+
+  /** Writes that wait to be acknowledged. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** Members count for `quorum` and `all`, dead or alive; the primary for `primary`. */
+  setCluster(members: readonly string[], primary: string | null): void {
+    this.#members = members;
+    this.#primary = primary;
+    for (const waiter of [...this.#waiters.values()]) {
+      for (const node of members) {
+        if (this.applied(node) >= waiter.lsn) waiter.appliedBy.add(node);
+      }
+      this.#settle(waiter);
+    }
+  }
+
+  /** LSN up to which the node has applied everything. */
+  applied(node: string): number {
+    return this.#nodes.get(node)?.applied ?? 0;
+  }
+
+  /** LSN up to which the node has applied everything of this shard. */
+  appliedTo(node: string, shard: string): number {
+    const position = this.#nodes.get(node);
+    if (position === undefined) return 0;
+    return Math.max(position.applied, position.ahead.get(shard) ?? 0);
+  }
+
+  /** A call for this shard was answered: its entries, up to the last of `lsns`, are applied there. */
+  shardApplied(node: string, shard: string, lsns: readonly number[]): void {
+    const last = lsns.at(-1);
+    if (last === undefined) return;
+    this.#position(node).ahead.set(shard, last);
+    for (const lsn of lsns) this.#confirm(node, lsn);
+    this.moved.notify();
+  }
+
+  /** The node has applied everything up to `lsn`. */
+  nodeApplied(node: string, lsn: number): void {
+    const position = this.#position(node);
+    const from = position.applied;
+    position.applied = Math.max(from, lsn);
+    position.ahead.clear();
+    for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#confirm(node, each);
+    this.moved.notify();
+  }
+
+  /**
+   * Resolves once the level is reached for the entry, or `signal` aborts. Call it before anybody can apply the entry.
+   */
+  reached(lsn: number, level: AckLevel, signal: AbortSignal): Promise<void> {
+    if (level === 'log') return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiters.delete(lsn);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const waiter: Waiter = { lsn, level, appliedBy: new Set(), resolve: done };
+      for (const node of this.#members) if (this.applied(node) >= lsn) waiter.appliedBy.add(node);
+      this.#waiters.set(lsn, waiter);
+      signal.addEventListener('abort', done, { once: true });
+      this.#settle(waiter);
+    });
+  }
+
+  #confirm(node: string, lsn: number): void {
+    const waiter = this.#waiters.get(lsn);
+    if (waiter === undefined) return;
+    waiter.appliedBy.add(node);
+    this.#settle(waiter);
+  }
+
+  #settle(waiter: Waiter): void {
+    const { level, appliedBy } = waiter;
+    const count = this.#members.filter((node) => appliedBy.has(node)).length;
+    const reached =
+      level === 'primary'
+        ? this.#primary !== null && appliedBy.has(this.#primary)
+        : level === 'quorum'
+          ? count * 2 > this.#members.length
+          : count === this.#members.length;
+    if (reached) waiter.resolve();
+  }
+
+  #position(node: string): NodePosition {
+    let position = this.#nodes.get(node);
+    if (position === undefined) {
+      position = { applied: 0, ahead: new Map() };
+      this.#nodes.set(node, position);
+    }
+    return position;
+  }
+}

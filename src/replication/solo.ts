@@ -1,0 +1,302 @@
+// Entries that make a round alone: schema entries, and deletes whose ids depend on a node's state. What only a node
+// can decide is decided by the primary and recorded before it has further effect; everyone else waits for the record.
+
+import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
+import { effectFree, type Effect } from '../chroma/node-api.ts';
+import type { MutateRequest, NodeClient, NodeResponse } from '../chroma/node-client.ts';
+import {
+  collectionByIdPath,
+  collectionByNamePath,
+  collectionsPath,
+  databasePath,
+  databasesPath,
+  recordsPath,
+  tenantsPath,
+} from '../chroma/paths.ts';
+import type { RecordCall, RecordKind } from '../chroma/record-call.ts';
+import { readTopLevel, withCollectionId, withGetOrCreate } from '../chroma/rewrite.ts';
+import type { Term } from '../cluster/lease.ts';
+import type { Entry } from '../log/entry.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Notifier } from '../util/notifier.ts';
+import type { ShardChange, Decision, Decisions, HeldShard } from './checkpoints.ts';
+import { TermOver, type Delivery } from './delivery.ts';
+import { needsDecision, type Operation, type RecordOperation, type SchemaOperation } from './operation.ts';
+
+export interface Primary {
+  readonly node: string | null;
+  readonly generation: number;
+}
+
+export interface SoloContext {
+  readonly node: string;
+  readonly client: NodeClient;
+  readonly clock: Clock;
+  readonly decisions: Decisions;
+  readonly limits: () => MergeLimits;
+  /** Who decides at this moment. */
+  readonly primary: () => Primary;
+  readonly primaryChanged: Notifier;
+  readonly onTrouble: (error: Error) => void;
+  readonly onSchemaApplied: () => void;
+}
+
+const READ_DEADLINE_MS = 30_000;
+const PAUSE_MS = 200;
+
+type Ruling = Omit<Decision, 'lsn'>;
+
+const ok = (response: NodeResponse): boolean => response.status >= 200 && response.status < 300;
+
+export class SoloEntries {
+  readonly #context: SoloContext;
+  readonly #delivery: Delivery;
+
+  constructor(context: SoloContext, delivery: Delivery) {
+    this.#context = context;
+    this.#delivery = delivery;
+  }
+
+  /** Applies one entry, keeps `held` true and returns what has changed of it. */
+  async apply(
+    entry: Entry,
+    operation: Operation,
+    held: Map<string, HeldShard>,
+    term: Term,
+  ): Promise<ShardChange[]> {
+    if (operation.type === 'records') {
+      await this.#conditionalDelete(entry, operation, held, term);
+      return [];
+    }
+    if (operation.type === 'create_collection') return this.#create(entry, operation, held, term);
+    if (!needsDecision(operation)) {
+      await this.#send(operation, held, term);
+      if (operation.type !== 'delete_collection') return [];
+      for (const shard of operation.shards) held.delete(shard);
+      return operation.shards.map((shard) => ({ shard, physical: null, lsn: entry.lsn }));
+    }
+    let applied = false;
+    const decision = await this.#decided(entry, term, async () => {
+      const response = await this.#send(operation, held, term);
+      applied = true;
+      return ruling(response, response.body);
+    });
+    if (decision.outcome === 'accepted' && !applied) await this.#send(operation, held, term);
+    return [];
+  }
+
+  async #create(
+    entry: Entry,
+    operation: Extract<SchemaOperation, { type: 'create_collection' }>,
+    held: Map<string, HeldShard>,
+    term: Term,
+  ): Promise<ShardChange[]> {
+    let response: NodeResponse | undefined;
+    const decision = await this.#decided(entry, term, async () => {
+      response = await this.#send(operation, held, term);
+      return ruling(
+        response,
+        ok(response) ? withCollectionId(response.body, operation.collection) : response.body,
+      );
+    });
+    if (decision.outcome !== 'accepted') return [];
+    // Somebody else decided: this node follows, as on a repetition after a crash.
+    if (response === undefined || !ok(response)) response = await this.#send(operation, held, term);
+    const id = readTopLevel(response.body, ['id']).id;
+    if (id?.type !== 'string')
+      throw new Error(`LSN ${entry.lsn}: the node created a collection without naming its id`);
+    await this.#mustBeNew(operation, id.value, held, term);
+    const { tenant, database } = operation;
+    held.set(operation.shard, { physical: id.value, tenant, database, suspect: null });
+    return [{ shard: operation.shard, physical: id.value, lsn: entry.lsn }];
+  }
+
+  /**
+   * get_or_create may have answered with a collection that was there before. After an interrupted round that is this
+   * entry's own; anything else is content the log knows nothing of, and would mix with it.
+   */
+  async #mustBeNew(
+    operation: Extract<SchemaOperation, { type: 'create_collection' }>,
+    id: string,
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<void> {
+    for (const [shard, other] of held) {
+      if (other.physical === id && shard !== operation.shard) {
+        throw new ForeignContent(`collection "${operation.name}" answers with the id of another one`);
+      }
+    }
+    const count = await this.#read({ method: 'GET', path: recordsPath(operation, id, 'count') }, term);
+    if (count.body.toString() !== '0') {
+      throw new ForeignContent(
+        `collection "${operation.name}" already holds ${count.body.toString()} records`,
+      );
+    }
+  }
+
+  async #conditionalDelete(
+    entry: Entry,
+    operation: RecordOperation,
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<void> {
+    const { shard, call } = operation;
+    const target = held.get(shard);
+    if (target === undefined) throw new Error(`LSN ${entry.lsn}: this node has no shard ${shard}`);
+    const decision = await this.#decided(entry, term, async () => {
+      const found = await this.#read(
+        { method: 'POST', path: recordsPath(target, target.physical, 'get'), body: selectionOf(call) },
+        term,
+      );
+      if (!ok(found)) return ruling(found, found.body);
+      const ids = (JSON.parse(found.body.toString()) as { ids: string[] }).ids;
+      return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(ids)) };
+    });
+    if (decision.outcome !== 'accepted') return;
+    const ids = JSON.parse(decision.body.toString()) as string[];
+    for (const body of deleteByIdsBodies(ids, this.#context.limits().maxIds)) {
+      await this.#delivery.call(recordsRequest(target, 'delete', [body]), () => false, term);
+    }
+  }
+
+  /** The decision for an entry: the recorded one, or `decide`'s when this node is the primary and has recorded it. */
+  async #decided(entry: Entry, term: Term, decide: () => Promise<Ruling>): Promise<Decision> {
+    const { decisions, primary, primaryChanged, node, clock, onTrouble } = this.#context;
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      const watch = new AbortController();
+      const signal = AbortSignal.any([watch.signal, term.signal]);
+      // Watched before looking, so that nothing recorded in between is missed.
+      const changed = Promise.race([decisions.recorded.wait(signal), primaryChanged.wait(signal)]);
+      try {
+        const found = await decisions.find(entry.lsn);
+        if (found !== null) return found;
+        const { node: decider, generation } = primary();
+        if (decider === node) {
+          const made = { lsn: entry.lsn, ...(await decide()) };
+          const stands = await decisions.record({ epoch: term.epoch, node, generation }, made);
+          if (stands !== null) return stands;
+        } else {
+          await changed;
+        }
+      } catch (error) {
+        if (error instanceof TermOver || error instanceof ForeignContent) throw error;
+        onTrouble(error as Error);
+        await sleep(clock, PAUSE_MS, term.signal);
+      } finally {
+        watch.abort();
+      }
+    }
+  }
+
+  /** Sends a schema operation; answers that mean "already so" on a repetition count as done. */
+  async #send(
+    operation: SchemaOperation,
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { request, effect, alreadyDone } = requestOf(operation, held);
+    const final = ({ status, body }: NodeResponse): boolean =>
+      status === alreadyDone || effectFree(effect, status, body);
+    return this.#delivery.call(request, final, term);
+  }
+
+  /** A read the applier needs, repeated until the node answers it below 500. */
+  async #read(
+    request: { method: 'GET' | 'POST'; path: string; body?: Buffer },
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { client, clock, onTrouble } = this.#context;
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      try {
+        const response = await client.read({ ...request, deadlineMs: READ_DEADLINE_MS, signal: term.signal });
+        if (response.status < 500) return response;
+        onTrouble(
+          new Error(`HTTP ${response.status} to a read: ${response.body.subarray(0, 300).toString()}`),
+        );
+      } catch (error) {
+        onTrouble(error as Error);
+      }
+      await sleep(clock, PAUSE_MS, term.signal);
+    }
+  }
+}
+
+/** A node holds something under a name the log says is free. */
+export class ForeignContent extends Error {
+  override readonly name = 'ForeignContent';
+}
+
+/** The call that brings records to a shard of a node. */
+export function recordsRequest(
+  shard: HeldShard,
+  kind: RecordKind,
+  body: readonly Buffer[],
+): Omit<MutateRequest, 'beforeLast'> {
+  return { method: 'POST', path: recordsPath(shard, shard.physical, kind), body };
+}
+
+function ruling(response: NodeResponse, body: Buffer): Ruling {
+  return { outcome: ok(response) ? 'accepted' : 'refused', status: response.status, body };
+}
+
+/** The body of the get that selects what a conditional delete means: the same filters, no columns. */
+function selectionOf(call: RecordCall): Buffer {
+  const fields = readTopLevel(call.body, ['ids', 'where', 'where_document', 'limit']);
+  const parts: string[] = ['"include":[]'];
+  for (const [name, field] of Object.entries(fields)) {
+    if (field.type === 'absent' || field.type === 'null') continue;
+    parts.push(`"${name}":${call.body.subarray(field.slice.start, field.slice.end).toString()}`);
+  }
+  return Buffer.from(`{${parts.join(',')}}`);
+}
+
+interface SchemaRequest {
+  readonly request: Omit<MutateRequest, 'beforeLast'>;
+  readonly effect: Effect;
+  /** The status by which a repetition is told that the first time had its effect. */
+  readonly alreadyDone: number | null;
+}
+
+function requestOf(operation: SchemaOperation, held: ReadonlyMap<string, HeldShard>): SchemaRequest {
+  const named = (name: string): Buffer => Buffer.from(JSON.stringify({ name }));
+  switch (operation.type) {
+    case 'create_collection': {
+      // With get_or_create a repetition finds what the first time made.
+      const body = withGetOrCreate(operation.body);
+      const request = { method: 'POST', path: collectionsPath(operation), body } as const;
+      return { request, effect: 'create_collection', alreadyDone: null };
+    }
+    case 'modify_collection': {
+      const target = held.get(operation.shards[0] as string);
+      if (target === undefined)
+        throw new Error(`This node has no shard of collection ${operation.collection}`);
+      const path = collectionByIdPath(target, target.physical);
+      return {
+        request: { method: 'PUT', path, body: operation.body },
+        effect: 'modify_collection',
+        alreadyDone: null,
+      };
+    }
+    case 'delete_collection': {
+      const path = collectionByNamePath(operation, operation.name);
+      return { request: { method: 'DELETE', path }, effect: 'delete_collection', alreadyDone: 404 };
+    }
+    case 'create_tenant': {
+      const request = { method: 'POST', path: tenantsPath, body: named(operation.tenant) } as const;
+      return { request, effect: 'create_tenant', alreadyDone: 409 };
+    }
+    case 'create_database': {
+      const path = databasesPath(operation.tenant);
+      const request = { method: 'POST', path, body: named(operation.database) } as const;
+      return { request, effect: 'create_database', alreadyDone: 409 };
+    }
+    case 'delete_database':
+      return {
+        request: { method: 'DELETE', path: databasePath(operation) },
+        effect: 'delete_database',
+        alreadyDone: 404,
+      };
+  }
+}
