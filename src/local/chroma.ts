@@ -72,7 +72,7 @@ async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
   const deadline = clock.monotonic() + READY_WAIT_MS;
   for (;;) {
     signal?.throwIfAborted();
-    const answered = await heartbeat(port);
+    const answered = await Promise.race([heartbeat(port), child.exited.then(() => false)]);
     if (exit !== undefined) throw explainExit(exit, child, options);
     if (answered) return;
     if (clock.monotonic() > deadline) {

@@ -80,7 +80,7 @@ interface Place {
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const clock = options.clock ?? systemClock;
   const dir = resolve(options.dir);
-  const place = await prepare(dir).catch((error: unknown) => {
+  const place = await prepare(dir, options.env).catch((error: unknown) => {
     throw explainFilesystemError(error, dir);
   });
   for (let tries = 1; ; tries += 1) {
@@ -94,14 +94,14 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   }
 }
 
-async function prepare(dir: string): Promise<Place> {
+async function prepare(dir: string, env: NodeJS.ProcessEnv | undefined): Promise<Place> {
   const binaries = findPostgresBinaries();
   const data = join(dir, 'data');
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const runAs = postgresUser(data, binaries);
   if (runAs.uid !== undefined) chownSync(dir, runAs.uid, runAs.gid!);
   const passwordFile = join(dir, 'password');
-  if (!existsSync(data)) await initialise({ dir, data, binaries, runAs, passwordFile });
+  if (!existsSync(data)) await initialise({ dir, data, binaries, runAs, passwordFile, env });
   return { dir, data, binaries, runAs, password: readFileSync(passwordFile, 'utf8').trim() };
 }
 
@@ -111,9 +111,11 @@ interface NewData {
   readonly binaries: PostgresBinaries;
   readonly runAs: RunAs;
   readonly passwordFile: string;
+  readonly env: NodeJS.ProcessEnv | undefined;
 }
 
-async function initialise({ dir, data, binaries, runAs, passwordFile }: NewData): Promise<void> {
+async function initialise(place: NewData): Promise<void> {
+  const { dir, data, binaries, runAs, passwordFile } = place;
   // Made beside and renamed when complete, so that a start cut off in between leaves nothing half done.
   const unfinished = join(dir, 'data.unfinished');
   rmSync(unfinished, { recursive: true, force: true });
@@ -124,18 +126,23 @@ async function initialise({ dir, data, binaries, runAs, passwordFile }: NewData)
   }
   const files = ['--pgdata', unfinished, '--pwfile', passwordFile];
   const shape = '--username postgres --auth scram-sha-256 --encoding UTF8 --locale C --no-instructions';
-  await runInitdb(runAs, [binaries.initdb, ...files, ...shape.split(' ')], dir);
+  await runInitdb(place, [binaries.initdb, ...files, ...shape.split(' ')]);
   renameSync(unfinished, data);
 }
 
-function runInitdb(runAs: RunAs, command: readonly string[], dir: string): Promise<void> {
+function runInitdb({ runAs, dir, env }: NewData, command: readonly string[]): Promise<void> {
   const [program = '', ...args] = [...runAs.prefix, ...command];
   const user = runAs.prefix.length > 0 || runAs.uid === undefined ? {} : { uid: runAs.uid, gid: runAs.gid! };
   return new Promise((done, fail) => {
-    execFile(program, args, { cwd: dir, ...user }, (error, stdout, stderr) => {
-      if (error === null) return done();
-      fail(explainOutput(`${stdout}\n${stderr}`, dir, error));
-    });
+    execFile(
+      program,
+      args,
+      { cwd: dir, env: { ...process.env, ...env }, ...user },
+      (error, stdout, stderr) => {
+        if (error === null) return done();
+        fail(explainOutput(`${stdout}\n${stderr}`, dir, error));
+      },
+    );
   });
 }
 

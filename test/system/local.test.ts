@@ -1,0 +1,303 @@
+// A local cluster with real processes: PostgreSQL and Chroma servers, killed, paused, left behind.
+
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+import { type LocalCluster, startLocalCluster } from '../../src/local/cluster.ts';
+import { PortTakenError } from '../../src/local/port.ts';
+import { startChroma } from '../../src/local/chroma.ts';
+import { findChromaRelease } from '../../src/local/chroma-release.ts';
+import { identityOf } from '../../src/local/process-identity.ts';
+import { systemClock } from '../../src/util/clock.ts';
+
+const RUNNER = fileURLToPath(new URL('../support/run-local-cluster.ts', import.meta.url));
+const WAIT = { timeout: 20_000, interval: 20 };
+
+let folder: string;
+let dataDir: string;
+const clusters: LocalCluster[] = [];
+const runners: ChildProcessByStdio<null, Readable, Readable>[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'polychrome-local-'));
+  chmodSync(folder, 0o700); // as a checkout of root's is: nobody else may enter
+  dataDir = join(folder, 'data');
+});
+
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.stop();
+  for (const runner of runners.splice(0)) await endRunner(runner);
+  expect(processesOf(folder)).toEqual([]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a cluster', () => {
+  test('starts, resumes its data on the same addresses, and leaves no process', async () => {
+    const first = await start(2);
+    expect(await addTenant(first.nodes[0]!.url, 'kept')).toBe(200);
+    await query(first, 'create table kept (id int)');
+    const addresses = [first.databaseUrl, ...first.nodes.map(({ url }) => url)];
+    const pids = [first.postgres.pid()!, ...first.nodes.map((node) => node.pid()!)];
+    await first.stop();
+    expect(pids.map(identityOf)).toEqual([undefined, undefined, undefined]);
+
+    const second = await start(); // as many nodes as before
+    expect([second.databaseUrl, ...second.nodes.map(({ url }) => url)]).toEqual(addresses);
+    expect((await fetch(`${second.nodes[0]!.url}/api/v2/tenants/kept`)).status).toBe(200);
+    expect((await fetch(`${second.nodes[1]!.url}/api/v2/tenants/kept`)).status).toBe(404);
+    await query(second, 'select * from kept');
+  });
+
+  test('PostgreSQL keeps its promises to the disk and takes nobody without the password', async () => {
+    const cluster = await start(1);
+    const fsync = await query(
+      cluster,
+      "select setting from pg_settings where name in ('fsync', 'synchronous_commit')",
+    );
+    expect(fsync).toEqual([{ setting: 'on' }, { setting: 'on' }]);
+    const url = new URL(cluster.databaseUrl);
+    url.password = 'guessed';
+    const stranger = new Client({ connectionString: url.href });
+    await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
+  });
+
+  test('a node whose port was taken meanwhile gets another', async () => {
+    const first = await start(1);
+    const port = Number(new URL(first.nodes[0]!.url).port);
+    await first.stop();
+    const squatter = createServer().listen(port, '127.0.0.1');
+    try {
+      const second = await start(1);
+      expect(Number(new URL(second.nodes[0]!.url).port)).not.toBe(port);
+      expect((await fetch(`${second.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
+    } finally {
+      squatter.close();
+    }
+  });
+});
+
+describe('a killed child', () => {
+  test('node is started again on its address, with its data', async () => {
+    const cluster = await start(2);
+    const [node] = cluster.nodes;
+    await addTenant(node!.url, 'kept');
+    const before = node!.pid();
+    cluster.killNode('node-1');
+    await vi.waitUntil(() => node!.pid() !== undefined && node!.pid() !== before, WAIT);
+    expect((await fetch(`${node!.url}/api/v2/tenants/kept`)).status).toBe(200);
+  });
+
+  test('PostgreSQL is started again on its address, with its data', async () => {
+    const cluster = await start(1);
+    await query(cluster, 'create table kept as select 7 as id');
+    const before = cluster.postgres.pid();
+    cluster.postgres.signal('SIGKILL');
+    await vi.waitUntil(() => cluster.postgres.pid() !== undefined && cluster.postgres.pid() !== before, WAIT);
+    expect(await query(cluster, 'select id from kept')).toEqual([{ id: 7 }]);
+  });
+
+  test('node stopped on purpose stays stopped, and starts on purpose', async () => {
+    const cluster = await start(1);
+    await cluster.stopNode('node-1');
+    expect(cluster.nodes[0]!.pid()).toBeUndefined();
+    await expect(fetch(cluster.nodes[0]!.url)).rejects.toThrow();
+    await cluster.startNode('node-1');
+    expect((await fetch(`${cluster.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
+  });
+
+  test('node that is paused does not answer, does when resumed, and can be stopped while paused', async () => {
+    const cluster = await start(1);
+    const heartbeat = `${cluster.nodes[0]!.url}/api/v2/heartbeat`;
+    cluster.pauseNode('node-1');
+    await expect(fetch(heartbeat, { signal: AbortSignal.timeout(300) })).rejects.toThrow('timeout');
+    cluster.resumeNode('node-1');
+    expect((await fetch(heartbeat)).status).toBe(200);
+    cluster.pauseNode('node-1');
+    await cluster.stop();
+  });
+});
+
+describe('a data directory', () => {
+  test('whose parent was killed is reclaimed by the next start, and nothing of the dead one is left', async () => {
+    const dead = run(dataDir, 2);
+    const { pids } = await ready(dead);
+    await kill(dead, 'SIGKILL');
+    expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true); // children outlive their parent
+
+    const reclaimed: number[] = [];
+    const cluster = await startLocalCluster({
+      dataDir,
+      logger: silent,
+      onProgress: (progress) => progress.step === 'reclaimed' && reclaimed.push(progress.pid),
+    });
+    clusters.push(cluster);
+    expect(new Set(reclaimed)).toEqual(new Set(pids));
+    expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
+  });
+
+  test('is reclaimed even when the children were never put on record', async () => {
+    const dead = run(dataDir, 1);
+    const { pids } = await ready(dead);
+    await kill(dead, 'SIGKILL');
+    rmSync(join(dataDir, 'children.json'));
+    await start(1);
+    expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
+  });
+
+  test('in use is refused in one sentence, and the one that uses it is not disturbed', async () => {
+    const cluster = await start(1);
+    const { code, stderr } = await outcome(run(dataDir, 1));
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        new RegExp(`^The data directory .* in use .*process ${process.pid}.*\n$`),
+      ),
+    });
+    expect((await fetch(`${cluster.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
+  });
+
+  test("that is somebody else's is refused and left alone", async () => {
+    writeFileSync(join(folder, 'thesis.txt'), 'x');
+    const { code, stderr } = await outcome(run(folder, 1));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^.* is not empty and not a Polychrome data directory .*\n$/);
+    expect(readdirSync(folder)).toEqual(['thesis.txt']);
+  });
+
+  test('is given free by an orderly stop', async () => {
+    const runner = run(dataDir, 1);
+    const { pids } = await ready(runner);
+    runner.kill('SIGTERM');
+    expect((await outcome(runner)).code).toBe(0);
+    expect(pids.map(identityOf)).toEqual([undefined, undefined]);
+    expect(readdirSync(dataDir).filter((name) => /lock|children/.test(name))).toEqual([]);
+  });
+
+  test('can be started many times at once: one wins, the others are refused', async () => {
+    const starts = Array.from({ length: 4 }, () => run(dataDir, 1));
+    const results = await Promise.all(
+      starts.map((runner) =>
+        Promise.race([ready(runner).then(() => 'ready'), outcome(runner).then(({ code }) => code)]),
+      ),
+    );
+    expect(results.filter((result) => result === 'ready')).toHaveLength(1);
+    expect(results.filter((result) => result === 1)).toHaveLength(3);
+  });
+});
+
+test('a start that is given up leaves nothing running', async () => {
+  const giveUp = new AbortController();
+  const started = startLocalCluster({
+    dataDir,
+    nodes: 2,
+    logger: silent,
+    signal: giveUp.signal,
+    onProgress: ({ step }) => step === 'ready' && giveUp.abort(),
+  });
+  await expect(started).rejects.toThrow('aborted');
+});
+
+test('a child that cannot start names its output, and the rest is stopped', async () => {
+  const command = `${process.execPath} -e "console.log('out of luck'); process.exit(3)" --`;
+  const started = startLocalCluster({ dataDir, nodes: 2, chroma: command, logger: silent });
+  await expect(started).rejects.toThrow(
+    /^node-\d ended while it started \(exit code 3\): out of luck; see .*\.log$/,
+  );
+});
+
+test('a Chroma server that finds its port taken says which', async () => {
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await vi.waitUntil(() => squatter.listening, WAIT);
+  const address = squatter.address();
+  const port = typeof address === 'object' ? address!.port : 0;
+  try {
+    const started = startChroma({
+      name: 'node-1',
+      release: await findChromaRelease(),
+      path: dataDir,
+      port,
+      logFile: join(folder, 'node-1.log'),
+      clock: systemClock,
+    });
+    await expect(started).rejects.toThrow(PortTakenError);
+    await expect(started).rejects.toThrow(`Port ${port}, meant for node-1`);
+  } finally {
+    squatter.close();
+  }
+});
+
+const silent = { info: () => {}, warn: () => {}, error: () => {} };
+
+async function start(nodes?: number): Promise<LocalCluster> {
+  const cluster = await startLocalCluster({ dataDir, nodes, logger: silent });
+  clusters.push(cluster);
+  return cluster;
+}
+
+async function query(cluster: LocalCluster, sql: string): Promise<unknown[]> {
+  const client = new Client({ connectionString: cluster.databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function addTenant(url: string, name: string): Promise<number> {
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ name });
+  return (await fetch(`${url}/api/v2/tenants`, { method: 'POST', headers, body })).status;
+}
+
+function run(directory: string, nodes: number): ChildProcessByStdio<null, Readable, Readable> {
+  const runner = spawn(process.execPath, [RUNNER, directory, String(nodes)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  runners.push(runner);
+  return runner;
+}
+
+const readySchema = z.object({ pids: z.array(z.number()) });
+
+async function ready(runner: ChildProcessByStdio<null, Readable, Readable>): Promise<{ pids: number[] }> {
+  const line = await new Promise<string>((resolve) =>
+    runner.stdout.once('data', (data) => resolve(String(data))),
+  );
+  return readySchema.parse(JSON.parse(line));
+}
+
+async function outcome(
+  runner: ChildProcessByStdio<null, Readable, Readable>,
+): Promise<{ code: number | null; stderr: string }> {
+  let stderr = '';
+  runner.stderr.on('data', (data) => (stderr += String(data)));
+  const code = await new Promise<number | null>((resolve) => runner.once('close', resolve));
+  return { code, stderr };
+}
+
+async function kill(
+  runner: ChildProcessByStdio<null, Readable, Readable>,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  const exited = new Promise((resolve) => runner.once('exit', resolve));
+  runner.kill(signal);
+  await exited;
+}
+
+async function endRunner(runner: ChildProcessByStdio<null, Readable, Readable>): Promise<void> {
+  if (runner.exitCode === null && runner.signalCode === null) await kill(runner, 'SIGTERM');
+}
+
+/** The command lines of all processes that name the folder. */
+function processesOf(directory: string): string[] {
+  const list = spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout.split('\n');
+  return list.filter((line) => line.includes(directory));
+}
