@@ -297,7 +297,8 @@ export class JsonCursor {
       const letter = byte | 0x20;
       if (isDigit(byte)) unit = unit * 16 + byte - ZERO;
       else if (letter >= 0x61 && letter <= 0x66) unit = unit * 16 + letter - 0x57;
-      else this.fail(index < this.bytes.length ? 'invalid escape' : 'EOF while parsing a string', index);
+      // serde reads all four before it looks at them.
+      else this.fail(pos + 4 <= this.bytes.length ? 'invalid escape' : 'EOF while parsing a string', pos + 3);
     }
     return unit;
   }

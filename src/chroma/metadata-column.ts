@@ -61,9 +61,7 @@ export function readMetadata(
     }
     problem ??= keyProblem;
     if (verdict === 'unsafe') {
-      problem ??= invalid(
-        'Metadata integers must be within 64 bits: the server would keep this one as a float',
-      );
+      problem ??= invalid('Metadata integers must be within signed 64 bits: the server would round this one');
     }
   } while (cursor.nextMember());
   return problem;
@@ -100,9 +98,16 @@ function readScalar(cursor: JsonCursor, byte: number): Verdict {
   cursor.scalar(byte, true);
   if (byte !== MINUS && !isDigit(byte)) return 'fine';
   if (!cursor.numberIsInteger || cursor.numberMagnitude <= SAFE_INTEGER_DIGITS) return 'fine';
-  // Observed: from 2^63 on, and below -2^63, an integer is stored as the nearest double.
-  const integer = BigInt(cursor.bytes.toString('latin1', start, cursor.pos));
-  return integer >= INTEGER_MIN && integer <= INTEGER_MAX ? 'fine' : 'unsafe';
+  return survives(cursor.bytes.toString('latin1', start, cursor.pos)) ? 'fine' : 'unsafe';
+}
+
+// Observed: from 2^63 on, and below -2^63, the server stores an integer as the nearest double. JavaScript's clients
+// write doubles of that size as integers, and those it keeps; the 64-bit hash of another client it would change.
+function survives(text: string): boolean {
+  const integer = BigInt(text);
+  if (integer >= INTEGER_MIN && integer <= INTEGER_MAX) return true;
+  const double = Number(text);
+  return String(double) === text || BigInt(double) === integer;
 }
 
 // NEW: arrays of strings, of booleans, of numbers; nothing nested, nothing mixed, no null.
