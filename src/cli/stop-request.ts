@@ -1,6 +1,6 @@
 // When a command that runs in the foreground is to end: at SIGINT, SIGTERM or SIGHUP, or by its own decision.
 
-import { systemClock } from '../util/clock.ts';
+import type { Clock } from '../util/clock.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -10,15 +10,24 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  */
 const SAME_WISH_MS = 1_000;
 
+/** What is needed of `process`. */
+export interface SignalledProcess {
+  on(signal: NodeJS.Signals, listener: () => void): unknown;
+  off(signal: NodeJS.Signals, listener: () => void): unknown;
+  exit(code: number): void;
+}
+
 /** The first signal asks for an orderly stop; a later second one ends the process at once, with code 130. */
 export class StopRequest {
-  readonly #process: NodeJS.Process;
+  readonly #process: SignalledProcess;
+  readonly #clock: Clock;
   readonly #abort = new AbortController();
   #requestedAt: number | undefined;
   #failure: string | undefined;
 
-  constructor(process: NodeJS.Process) {
+  constructor(process: SignalledProcess, clock: Clock) {
     this.#process = process;
+    this.#clock = clock;
     for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
@@ -51,7 +60,7 @@ export class StopRequest {
   }
 
   readonly #onSignal = (): void => {
-    const now = systemClock.monotonic();
+    const now = this.#clock.monotonic();
     if (this.#requestedAt === undefined) {
       this.#requestedAt = now;
       this.#abort.abort();

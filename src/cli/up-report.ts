@@ -14,10 +14,11 @@ const CLEAR_LINE = '\r\u001B[K';
 /** Prints progress: plain lines, and at a terminal also one changing line that says what is awaited. */
 export function progressPrinter(output: Output): (progress: LocalProgress) => void {
   const awaited = new Set<string>();
-  const line = (text: string): void => {
-    output.write(`${output.isTTY ? CLEAR_LINE : ''}${text}\n`);
-    if (output.isTTY && awaited.size > 0) output.write(`  … ${[...awaited].join(', ')}`);
+  const show = (text: string): void => {
+    const waiting = output.isTTY && awaited.size > 0 ? `  … ${[...awaited].join(', ')}` : '';
+    if (output.isTTY || text !== '') output.write(`${output.isTTY ? CLEAR_LINE : ''}${text}${waiting}`);
   };
+  const line = (text: string): void => show(`${text}\n`);
   return (progress) => {
     switch (progress.step) {
       case 'reclaimed':
@@ -28,7 +29,7 @@ export function progressPrinter(output: Output): (progress: LocalProgress) => vo
         return line(`Starting PostgreSQL and the nodes (${progress.release}) …`);
       case 'starting':
         awaited.add(displayName(progress.child));
-        return undefined;
+        return show('');
       case 'ready':
         awaited.delete(displayName(progress.child));
         return line(`  ${displayName(progress.child).padEnd(10)}  ready  ${progress.address}`);

@@ -52,7 +52,9 @@ export function upCommand(): Command {
 }
 
 async function up(options: UpOptions): Promise<void> {
-  const stopRequest = new StopRequest(process);
+  // A reader that went away (`polychrome up | head`) is no reason to stop the cluster.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  const stopRequest = new StopRequest(process, systemClock);
   try {
     await runUntilStopped(options, stopRequest);
   } catch (error) {
@@ -141,9 +143,12 @@ function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly 
 
 async function refuseBusyPort({ host, port }: UpOptions): Promise<void> {
   const free = await isPortFree(port, host).catch((cause: unknown) => {
-    throw new StartupError(`The gateway cannot listen on ${host}, port ${port}: ${String(cause)}.`, {
-      cause,
-    });
+    throw new StartupError(
+      `The gateway cannot listen on ${host}, port ${port}: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      {
+        cause,
+      },
+    );
   });
   if (!free) {
     throw new StartupError(

@@ -3,7 +3,17 @@
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { StartupError } from '../errors.ts';
@@ -99,9 +109,9 @@ async function prepare(dir: string, env: NodeJS.ProcessEnv | undefined): Promise
   const data = join(dir, 'data');
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const runAs = postgresUser(data, binaries);
-  if (runAs.uid !== undefined) chownSync(dir, runAs.uid, runAs.gid!);
   const passwordFile = join(dir, 'password');
   if (!existsSync(data)) await initialise({ dir, data, binaries, runAs, passwordFile, env });
+  if (statSync(data).uid === 0) handOver(dir, runAs); // a copy made by root
   return { dir, data, binaries, runAs, password: readFileSync(passwordFile, 'utf8').trim() };
 }
 
@@ -121,13 +131,18 @@ async function initialise(place: NewData): Promise<void> {
   rmSync(unfinished, { recursive: true, force: true });
   writeFileSync(passwordFile, `${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
   mkdirSync(unfinished, { mode: 0o700 });
-  if (runAs.uid !== undefined) {
-    for (const path of [unfinished, passwordFile]) chownSync(path, runAs.uid, runAs.gid!);
-  }
+  handOver(dir, runAs);
   const files = ['--pgdata', unfinished, '--pwfile', passwordFile];
   const shape = '--username postgres --auth scram-sha-256 --encoding UTF8 --locale C --no-instructions';
   await runInitdb(place, [binaries.initdb, ...files, ...shape.split(' ')]);
   renameSync(unfinished, data);
+}
+
+/** Gives the folder and all in it to the user PostgreSQL runs as. */
+function handOver(dir: string, { uid, gid }: RunAs): void {
+  if (uid === undefined || gid === undefined) return;
+  for (const path of ['', ...readdirSync(dir, { recursive: true, encoding: 'utf8' })])
+    lchownSync(join(dir, path), uid, gid);
 }
 
 function runInitdb({ runAs, dir, env }: NewData, command: readonly string[]): Promise<void> {

@@ -1,14 +1,14 @@
 // A process that runs a local cluster until it is told to stop: what tests kill to see what the next start does.
-// Arguments: data directory, number of nodes. Prints one line of JSON when ready; ends by SIGTERM.
+// Arguments: data directory, number of nodes, command for Chroma (optional). Prints one line of JSON when ready; ends by SIGTERM.
 
 import { startLocalCluster } from '../../src/local/cluster.ts';
 import { StartupError } from '../../src/errors.ts';
 
-const [dataDir = '', nodes = '1'] = process.argv.slice(2);
+const [dataDir = '', nodes = '1', chroma] = process.argv.slice(2);
 const logger = { info: () => {}, warn: () => {}, error: console.error };
 
 try {
-  const cluster = await startLocalCluster({ dataDir, nodes: Number(nodes), logger });
+  const cluster = await startLocalCluster({ dataDir, nodes: Number(nodes), chroma, logger });
   process.once('SIGTERM', () => void cluster.stop().then(() => process.exit(0)));
   const pids = [cluster.postgres.pid(), ...cluster.nodes.map((node) => node.pid())];
   console.log(

@@ -18,6 +18,7 @@ import { identityOf } from '../../src/local/process-identity.ts';
 import { systemClock } from '../../src/util/clock.ts';
 
 const RUNNER = fileURLToPath(new URL('../support/run-local-cluster.ts', import.meta.url));
+const STUBBORN = fileURLToPath(new URL('../support/stubborn-server.ts', import.meta.url));
 const WAIT = { timeout: 20_000, interval: 20 };
 
 let folder: string;
@@ -192,6 +193,25 @@ describe('a data directory', () => {
   });
 });
 
+test('a server that ignores SIGTERM and has children of its own is ended with them', async () => {
+  const chroma = `${process.execPath} ${STUBBORN}`;
+  const cluster = await startLocalCluster({ dataDir, nodes: 1, chroma, logger: silent });
+  clusters.push(cluster);
+  await vi.waitUntil(() => processesOf(cluster.nodes[0]!.dataDir).length === 2, WAIT);
+  await cluster.stop();
+  expect(processesOf(folder)).toEqual([]);
+});
+
+test('what a dead wrapper left is reclaimed too', async () => {
+  const dead = run(dataDir, 1, `${process.execPath} ${STUBBORN}`);
+  const { pids } = await ready(dead);
+  await kill(dead, 'SIGKILL');
+  process.kill(pids[1]!, 'SIGKILL'); // the wrapper alone, not its child
+  await vi.waitUntil(() => identityOf(pids[1]!) === undefined, WAIT);
+  await (await start(1)).stop();
+  expect(processesOf(folder)).toEqual([]);
+});
+
 test('a start that is given up leaves nothing running', async () => {
   const giveUp = new AbortController();
   const started = startLocalCluster({
@@ -257,8 +277,8 @@ async function addTenant(url: string, name: string): Promise<number> {
   return (await fetch(`${url}/api/v2/tenants`, { method: 'POST', headers, body })).status;
 }
 
-function run(directory: string, nodes: number): ChildProcessByStdio<null, Readable, Readable> {
-  const runner = spawn(process.execPath, [RUNNER, directory, String(nodes)], {
+function run(directory: string, nodes: number, chroma = ''): ChildProcessByStdio<null, Readable, Readable> {
+  const runner = spawn(process.execPath, [RUNNER, directory, String(nodes), chroma], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   runners.push(runner);
