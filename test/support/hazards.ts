@@ -1,0 +1,189 @@
+// Requests that break a bare Chroma server, or that it answers with a success that is none. One table for two tests:
+// that each really does so to a bare server, and that none does so through Polychrome.
+
+import type { Capabilities, RecordKind } from '../../src/chroma/record-call.ts';
+
+export interface HazardRequest {
+  readonly method: 'GET' | 'POST';
+  /** Below /api/v2; `{id}` stands for the id of the collection. */
+  readonly path: string;
+  readonly body?: string;
+}
+
+/** A server under test, or Polychrome. Status 0 means: no answer. */
+export interface HazardSubject {
+  request(request: HazardRequest): Promise<{ readonly status: number; readonly text: string }>;
+}
+
+export interface Hazard {
+  readonly name: string;
+  /** Which servers show it, told by what they can do; the refusal is asked of Polychrome over any. */
+  readonly shownBy: (capabilities: Capabilities) => boolean;
+  /** Requests that succeed and come before, in a new collection. */
+  readonly setup: readonly HazardRequest[];
+  readonly hostile: HazardRequest;
+  /** Whether the harm is there: false before the hostile request, true after it on a bare server, never on Polychrome. */
+  readonly harmed: (subject: HazardSubject) => Promise<boolean>;
+}
+
+export const COLLECTIONS = '/tenants/default_tenant/databases/default_database/collections';
+
+function post(kind: RecordKind | 'get', body: string): HazardRequest {
+  return { method: 'POST', path: `${COLLECTIONS}/{id}/${kind}`, body };
+}
+
+const COUNT: HazardRequest = { method: 'GET', path: `${COLLECTIONS}/{id}/count` };
+const ONE_RECORD = post(
+  'add',
+  '{"ids":["kept"],"embeddings":[[1,2]],"metadatas":[{"k":1}],"documents":["text"]}',
+);
+
+const everywhere = (): boolean => true;
+// Told apart by what came with them: base64 was not in the oldest servers, metadata arrays are only in the newest.
+const onlyOldest = (capabilities: Capabilities): boolean => !capabilities.base64Embeddings;
+const onlyNewest = (capabilities: Capabilities): boolean => capabilities.metadataArrays;
+const notNewest = (capabilities: Capabilities): boolean => !capabilities.metadataArrays;
+
+/** The collection is still empty and yet takes no vector of three components; where it takes one, it has from then on three. */
+async function dimensionFixed(subject: HazardSubject): Promise<boolean> {
+  const count = await subject.request(COUNT);
+  const answer = await subject.request(post('add', '{"ids":["probe"],"embeddings":[[1,2,3]]}'));
+  if (answer.status === 201) await subject.request(post('delete', '{"ids":["probe"]}'));
+  return count.text === '0' && answer.status === 400;
+}
+
+async function collectionUnreadable(subject: HazardSubject): Promise<boolean> {
+  return (await subject.request(COUNT)).status !== 200;
+}
+
+/** Writes fail in every collection, while the server says it is healthy. */
+async function nodeTakesNoWrites(subject: HazardSubject): Promise<boolean> {
+  const name = `canary-${process.hrtime.bigint()}`;
+  const created = await subject.request({
+    method: 'POST',
+    path: COLLECTIONS,
+    body: JSON.stringify({ name }),
+  });
+  const { id }: { id: string } = JSON.parse(created.text);
+  const path = `${COLLECTIONS}/${id}/add`;
+  const written = await subject.request({ method: 'POST', path, body: '{"ids":["a"],"embeddings":[[1]]}' });
+  const health = await subject.request({ method: 'GET', path: '/healthcheck' });
+  return written.status >= 500 && health.status === 200;
+}
+
+/** What is read back of all records, as text, matches `pattern`. */
+function reads(pattern: RegExp): (subject: HazardSubject) => Promise<boolean> {
+  return async (subject) => {
+    const include = ['embeddings', 'documents', 'metadatas', 'uris'];
+    const { text } = await subject.request(post('get', JSON.stringify({ include })));
+    return pattern.test(text);
+  };
+}
+
+function unanswered(request: HazardRequest): (subject: HazardSubject) => Promise<boolean> {
+  return async (subject) => (await subject.request(request)).status === 0;
+}
+
+const BAD_VECTORS = {
+  nan: Buffer.from(new Float32Array([NaN, 2]).buffer).toString('base64'),
+  infinity: Buffer.from(new Float32Array([-Infinity, 2]).buffer).toString('base64'),
+};
+
+const DIMENSION: Hazard[] = (
+  [
+    ['ids and embeddings of different number', '{"ids":["a","b"],"embeddings":[[1,2]]}'],
+    ['a column of another length', '{"ids":["a"],"embeddings":[[1,2]],"documents":[]}'],
+    ['an empty id', '{"ids":[""],"embeddings":[[1,2]]}'],
+  ] as const
+).map(([what, body]) => ({
+  name: `a first write refused for ${what} fixes the dimension for ever`,
+  shownBy: everywhere,
+  setup: [],
+  hostile: post('add', body),
+  harmed: dimensionFixed,
+}));
+
+const RESERVED_KEYS: Hazard[] = (
+  [
+    ['add', '5'],
+    ['upsert', 'true'],
+    ['upsert', 'null'],
+    ['update', '1.5'],
+  ] as const
+).map(([kind, value]) => ({
+  name: `${kind} with chroma:document ${value} in the metadata ends all writes to the node`,
+  shownBy: everywhere,
+  setup: [ONE_RECORD],
+  hostile: post(kind, `{"ids":["kept"],"embeddings":[[1,2]],"metadatas":[{"chroma:document":${value}}]}`),
+  harmed: nodeTakesNoWrites,
+}));
+
+const POISON: Hazard[] = (
+  [
+    ['update with an embedding of no components', notNewest, 'update', '{"ids":["kept"],"embeddings":[[]]}'],
+    ['add with an embedding of no components', onlyOldest, 'add', '{"ids":["a"],"embeddings":[[]]}'],
+    ['add without embeddings', onlyOldest, 'add', '{"ids":["a"],"documents":["x"]}'],
+    ['upsert without embeddings', onlyOldest, 'upsert', '{"ids":["a"],"documents":["x"]}'],
+  ] as const
+).map(([what, shownBy, kind, body]) => ({
+  name: `${what} makes the collection unreadable`,
+  shownBy,
+  setup: [],
+  hostile: post(kind, body),
+  harmed: collectionUnreadable,
+}));
+
+export const HAZARDS: readonly Hazard[] = [
+  ...DIMENSION,
+  ...RESERVED_KEYS,
+  ...POISON,
+  {
+    name: 'metadata under chroma:uri disappears',
+    shownBy: everywhere,
+    setup: [ONE_RECORD],
+    hostile: post('upsert', '{"ids":["lost"],"embeddings":[[1,2]],"metadatas":[{"chroma:uri":5}]}'),
+    harmed: reads(/"lost"(?!.*chroma:uri)/),
+  },
+  {
+    name: 'a component beyond 32-bit floats is stored and read back as null',
+    shownBy: notNewest,
+    setup: [],
+    hostile: post('add', '{"ids":["a"],"embeddings":[[1e39,2]]}'),
+    harmed: reads(/"embeddings":\[\[null,/),
+  },
+  ...Object.entries(BAD_VECTORS).map(([what, vector]): Hazard => ({
+    name: `${what} in a base64 embedding is stored and read back as null`,
+    shownBy: (capabilities) => capabilities.base64Embeddings && notNewest(capabilities),
+    setup: [],
+    hostile: post('upsert', JSON.stringify({ ids: ['a'], embeddings: [vector] })),
+    harmed: reads(/"embeddings":\[\[null,/),
+  })),
+  {
+    name: 'an unsigned 64-bit integer in the metadata is rounded',
+    shownBy: everywhere,
+    setup: [],
+    hostile: post('add', '{"ids":["a"],"embeddings":[[1]],"metadatas":[{"hash":18446744073709551615}]}'),
+    harmed: reads(/"hash":(?!18446744073709551615\b)/),
+  },
+  {
+    name: 'a delete with a limit deletes everything that matches',
+    shownBy: (capabilities) => !capabilities.deleteLimit,
+    setup: [post('add', '{"ids":["a","b"],"embeddings":[[1],[2]],"metadatas":[{"k":1},{"k":1}]}')],
+    hostile: post('delete', '{"where":{"k":1},"limit":1}'),
+    harmed: reads(/"ids":\[\]/),
+  },
+  {
+    name: 'a regular expression over documents drops the connection',
+    shownBy: onlyOldest,
+    setup: [ONE_RECORD],
+    hostile: post('get', '{"where_document":{"$regex":"t.*"}}'),
+    harmed: unanswered(post('get', '{"where_document":{"$regex":"t.*"}}')),
+  },
+  {
+    name: 'asking for a collection by its resource name drops the connection',
+    shownBy: onlyNewest,
+    setup: [],
+    hostile: { method: 'GET', path: '/collections/a:b:c' },
+    harmed: unanswered({ method: 'GET', path: '/collections/a:b:c' }),
+  },
+];
