@@ -169,7 +169,7 @@ class EmbeddingReader {
     const floats = Buffer.from(text, 'base64');
     // Node decodes leniently; only canonical base64 comes out as it went in, and the server takes no other.
     if (floats.toString('base64') !== text) {
-      this.#fault('undecodable', 'Base64 decoding error: Invalid base64 string');
+      this.#fault('undecodable', `Base64 decoding error: Invalid base64 string: ${base64Fault(text)}`);
     }
     if (floats.length % 4 !== 0) {
       const rest = 'bytes cannot be converted to f32 values (must be divisible by 4)';
@@ -189,4 +189,14 @@ class EmbeddingReader {
     this.#gravity = GRAVITY[kind];
     this.#problem = invalid(message);
   }
+}
+
+// What the server's decoder (the base64 crate) says of text that is not canonical base64.
+function base64Fault(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length % 4 === 1) return `Invalid input length: ${bytes.length}`;
+  const symbols = /^[A-Za-z0-9+/]*/.exec(text)?.[0].length ?? 0;
+  if (!/^={0,2}$/.test(text.slice(symbols))) return `Invalid symbol ${bytes[symbols]}, offset ${symbols}.`;
+  if (bytes.length % 4 !== 0) return 'Invalid padding';
+  return `Invalid last symbol ${bytes[symbols - 1]}, offset ${symbols - 1}.`;
 }

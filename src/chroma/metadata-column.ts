@@ -37,7 +37,7 @@ export function readMetadata(
   kind: RecordKind,
   arrays: boolean,
 ): Refusal | null {
-  if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, 2, `metadatas[${index}]: `, 'a map');
+  if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, `metadatas[${index}]: `, 'a map');
   cursor.pos++;
   if (cursor.peek() === OBJECT_CLOSE) {
     cursor.pos++;

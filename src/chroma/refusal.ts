@@ -3,6 +3,9 @@
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
 import type { Refusal } from './record-call.ts';
 
+// Messages quote the offending value; a client needs no more of it than this to know which.
+const QUOTED_BYTES_MAX = 200;
+
 /** Thrown inside the scanner, turned into its result at the top. */
 export class RefusedBody extends Error {
   override readonly name = 'RefusedBody';
@@ -52,26 +55,25 @@ function place(body: Buffer, consumed: number): string {
   return ` at line ${line} column ${consumed - lineStart}`;
 }
 
-/** Refuses the value at the cursor for its type; `depth` is how many arrays and objects stand open around it. */
-export function refuseType(cursor: JsonCursor, depth: number, path: string, expected: string): never {
+/** Refuses the value at the cursor for its type; `path` says where it is, as in `ids[0]: `. */
+export function refuseType(cursor: JsonCursor, path: string, expected: string): never {
   const { bytes } = cursor;
   const byte = cursor.peek();
   const start = cursor.pos;
-  cursor.value(true, depth);
   // serde sees only the opening bracket of a sequence or a map before it gives up.
-  const consumed = byte === ARRAY_OPEN || byte === OBJECT_OPEN ? start : cursor.pos;
+  if (byte !== ARRAY_OPEN && byte !== OBJECT_OPEN) cursor.scalar(byte, true);
   const found = describe(bytes, start, cursor.pos);
-  throw new RefusedBody(misshapen(bytes, consumed, `${path}invalid type: ${found}, expected ${expected}`));
+  throw new RefusedBody(misshapen(bytes, cursor.pos, `${path}invalid type: ${found}, expected ${expected}`));
 }
 
 // What serde calls the value between `start` and `end`.
 function describe(body: Buffer, start: number, end: number): string {
   const byte = body[start] ?? 0;
-  // Messages quote the value; a client needs no more of it than this to know which.
-  const text = body.toString('utf8', start, Math.min(end, start + 200));
+  const text = body.toString('utf8', start, Math.min(end, start + QUOTED_BYTES_MAX));
   if (byte === ARRAY_OPEN) return 'sequence';
   if (byte === OBJECT_OPEN) return 'map';
-  if (byte === QUOTE) return `string ${text}`;
+  if (byte === QUOTE)
+    return `string ${end - start > QUOTED_BYTES_MAX ? text : JSON.stringify(JSON.parse(text))}`;
   if (byte === LETTER_N) return 'null';
   if (byte === MINUS || isDigit(byte)) {
     return /[.eE]/.test(text) ? `floating point \`${text}\`` : `integer \`${text}\``;

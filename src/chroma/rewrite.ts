@@ -32,7 +32,7 @@ export function readTopLevel<Key extends string>(
   const found = new Map<Key, TopLevelValue>();
   const cursor = new JsonCursor(body);
   try {
-    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, 0, '', 'a map');
+    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', 'a map');
     readMembers(cursor, (name) => {
       const key = keys.find((candidate) => candidate === name);
       if (key === undefined) return cursor.value(true, 1);

@@ -214,6 +214,13 @@ describe('refuses as Chroma does', () => {
     },
   );
 
+  test('a value of the wrong type, however long', () => {
+    const long = `"${'\\"'.repeat(300)}"`;
+    for (const value of [long, '1'.repeat(300), `"${'é'.repeat(300)}"`]) {
+      expect(scan('add', `{"ids":${value}}`)).toMatchObject({ status: 422 });
+    }
+  });
+
   test('bytes that are not UTF-8', () => {
     for (const bytes of ['\xff', '\xc3', '\xed\xa0\x80', '\xc0\xaf']) {
       const body = Buffer.from(`{"ids":["${bytes}"],"embeddings":[[1]]}`, 'latin1');
@@ -227,6 +234,16 @@ describe('refuses as Chroma does', () => {
     expect(scan('add', record(`"metadatas":[{"k":${nested(124)}}]`))).toMatchObject({ status: 422 });
     expect(scan('add', record(`"metadatas":[{"k":${nested(125)}}]`))).toMatchObject({ status: 400 });
     expect(isRefusal(scan('add', record(`"x":${nested(100_000)}`)))).toBe(false);
+  });
+
+  test.each([
+    ['AAAAAB==', 'Invalid last symbol 66, offset 5.'],
+    ['AAAAAA', 'Invalid padding'],
+    ['AAAA AA==', 'Invalid symbol 32, offset 4.'],
+    ['A', 'Invalid input length: 1'],
+  ])('the base64 %s for %s', (text, fault) => {
+    const message = `Base64 decoding error: Invalid base64 string: ${fault}`;
+    expect(scan('add', record('', `"${text}"`))).toMatchObject({ status: 400, message });
   });
 
   test.each(['AAAAAB==', 'AAAAAA', 'AAAAAA=', 'AAAA AA==', 'AACAPw-_AEA=', 'A', 'AAAAAA==AAAAAA==', 'é'])(

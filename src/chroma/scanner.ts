@@ -102,7 +102,7 @@ class RecordScanner {
 
   #object(): void {
     const cursor = this.#cursor;
-    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, 0, '', `struct ${PAYLOAD_TYPES[this.#kind]}`);
+    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', `struct ${PAYLOAD_TYPES[this.#kind]}`);
     cursor.pos++;
     if (cursor.peek() === OBJECT_CLOSE) cursor.pos++;
     else {
@@ -143,7 +143,7 @@ class RecordScanner {
       });
     } else if (field === 'documents' || field === 'uris') {
       this.#readColumn(field, (index) => {
-        if (this.#cursor.peek() !== QUOTE) refuseType(this.#cursor, 2, `${field}[${index}]: `, 'a string');
+        if (this.#cursor.peek() !== QUOTE) refuseType(this.#cursor, `${field}[${index}]: `, 'a string');
         this.#cursor.string(true);
       });
     }
@@ -174,7 +174,7 @@ class RecordScanner {
     const ids: string[] = [];
     this.#idSlice = this.#readArray('ids', () => {
       const start = cursor.pos;
-      if (cursor.peek() !== QUOTE) refuseType(cursor, 2, `ids[${ids.length}]: `, 'a string');
+      if (cursor.peek() !== QUOTE) refuseType(cursor, `ids[${ids.length}]: `, 'a string');
       cursor.string(true);
       ids.push(cursor.decoded(start));
     });
@@ -193,7 +193,7 @@ class RecordScanner {
 
   #readArray(field: string, item: () => void): Slice {
     const cursor = this.#cursor;
-    if (cursor.peek() !== ARRAY_OPEN) refuseType(cursor, 1, `${field}: `, 'a sequence');
+    if (cursor.peek() !== ARRAY_OPEN) refuseType(cursor, `${field}: `, 'a sequence');
     const start = ++cursor.pos;
     if (cursor.peek() === ARRAY_CLOSE) cursor.pos++;
     else {
@@ -219,7 +219,7 @@ class RecordScanner {
     const limit = isDigit(byte) && cursor.numberIsInteger ? cursor.numberSince(start) : -1;
     if (limit >= 0 && limit <= U32_MAX) return;
     cursor.pos = start;
-    refuseType(cursor, 1, '', 'u32');
+    refuseType(cursor, '', 'u32');
   }
 
   #skipNull(): boolean {
