@@ -191,6 +191,7 @@ async function searchAndKillReplica(
 
 async function killAt(bar: Progress, endpoint: string, role: NodeStatus['role']): Promise<NodeStatus> {
   await bar.reached(KILL_AT);
+  run.signal.throwIfAborted();
   const victim = await killNode(endpoint, role);
   bar.note(`Killed the ${role}, node ${victim.id} (kill -9 ${victim.pid}), in the middle of it`);
   return victim;

@@ -63,7 +63,9 @@ export class Progress {
     const finished = this.#done === this.#total;
     if (finished ? before === this.#done : nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
-    this.#output.write(`\r\u001b[K${text.slice(0, (this.#output.columns ?? 80) - 1)}${finished ? '\n' : ''}`);
+    // Some terminals say they have no columns at all.
+    const columns = this.#output.columns || 80;
+    this.#output.write(`\r\u001b[K${text.slice(0, columns - 1)}${finished ? '\n' : ''}`);
   }
 
   #text(): string {
