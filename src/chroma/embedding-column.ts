@@ -194,9 +194,9 @@ class EmbeddingReader {
 // What the server's decoder (the base64 crate) says of text that is not canonical base64.
 function base64Fault(text: string): string {
   const bytes = Buffer.from(text);
-  if (bytes.length % 4 === 1) return `Invalid input length: ${bytes.length}`;
   const symbols = /^[A-Za-z0-9+/]*/.exec(text)?.[0].length ?? 0;
   if (!/^={0,2}$/.test(text.slice(symbols))) return `Invalid symbol ${bytes[symbols]}, offset ${symbols}.`;
+  if (bytes.length % 4 === 1) return `Invalid input length: ${bytes.length}`;
   if (bytes.length % 4 !== 0) return 'Invalid padding';
   return `Invalid last symbol ${bytes[symbols - 1]}, offset ${symbols - 1}.`;
 }
