@@ -3,9 +3,15 @@
 // so a marker that survived a power cut vouches for everything applied before it was written.
 
 import { z } from 'zod';
-import { collectionByIdPath, collectionByNamePath, collectionsCountPath, collectionsPath } from './paths.ts';
-import { databasesPath, tenantsPath, type DatabaseName } from './paths.ts';
-import type { NodeClient, NodeResponse } from './node-client.ts';
+import {
+  createCollection,
+  createDatabase,
+  createTenant,
+  modifyCollection,
+  type NodeAnswer,
+} from './node-api.ts';
+import type { NodeClient } from './node-client.ts';
+import { collectionByNamePath, collectionsCountPath, databasesPath, type DatabaseName } from './paths.ts';
 
 /** The tenant and database that belong to Polychrome on every node; hidden from clients and refused to them. */
 export const RESERVED: DatabaseName = { tenant: 'polychrome', database: 'polychrome' };
@@ -66,8 +72,8 @@ export async function readMarker(client: NodeClient, deadlineMs: number): Promis
 /** Replaces the whole marker in one call. Throws NodeError, MarkerError. */
 export async function writeMarker(client: NodeClient, physicalId: string, marker: Marker): Promise<void> {
   const body = Buffer.from(JSON.stringify({ new_metadata: metadataOf(marker) }));
-  const path = collectionByIdPath(RESERVED, physicalId);
-  expectStatus(await client.mutate({ method: 'PUT', path, body }), [200], 'writing the marker');
+  const answer = await modifyCollection(client, { ...RESERVED, physicalId }, body);
+  expectStatus(answer, [200], 'writing the marker');
 }
 
 /**
@@ -75,16 +81,12 @@ export async function writeMarker(client: NodeClient, physicalId: string, marker
  * is not overwritten but reported. Throws NodeError, MarkerError.
  */
 export async function installMarker(client: NodeClient, marker: Marker): Promise<string> {
-  const create = (path: string, body: object): Promise<NodeResponse> =>
-    client.mutate({ method: 'POST', path, body: Buffer.from(JSON.stringify(body)) });
-
-  const named = { name: RESERVED.tenant };
-  expectStatus(await create(tenantsPath, named), [200, 409], 'creating the reserved tenant');
-  const database = { name: RESERVED.database };
-  const databases = databasesPath(RESERVED.tenant);
-  expectStatus(await create(databases, database), [200, 409], 'creating the reserved database');
+  const tenant = await createTenant(client, RESERVED.tenant);
+  expectStatus(tenant, [200, 409], 'creating the reserved tenant');
+  const database = await createDatabase(client, RESERVED);
+  expectStatus(database, [200, 409], 'creating the reserved database');
   const collection = { name: MARKER_COLLECTION, metadata: metadataOf(marker), get_or_create: true };
-  const created = await create(collectionsPath(RESERVED), collection);
+  const created = await createCollection(client, RESERVED, Buffer.from(JSON.stringify(collection)));
 
   // get_or_create answers with what was there before, if anything was.
   const stored = parseStored(expectStatus(created, [200], 'creating the marker').body);
@@ -148,7 +150,11 @@ function parseStored(collection: Buffer): StoredMarker | null {
   return { physicalId: id, marker: { ...identity, progress } };
 }
 
-function expectStatus(answer: NodeResponse, statuses: readonly number[], doing: string): NodeResponse {
+function expectStatus<Answer extends NodeAnswer>(
+  answer: Answer,
+  statuses: readonly number[],
+  doing: string,
+): Answer {
   if (statuses.includes(answer.status)) return answer;
   const told = answer.body.toString('utf8', 0, 300);
   throw new MarkerError(`${doing} was answered with status ${answer.status}: ${told}`);

@@ -1,9 +1,7 @@
-// The client that speaks to one Chroma node. It is the only way to a node, and it keeps three promises: every
-// connection has proved whose it is (I12, verified-connector.ts); a mutating call is never abandoned while its
-// connection lives; and nothing is ever sent twice without the caller's asking.
-//
-// undici's Client does HTTP/1.1 over one connection; choosing among a few of them, and letting calls wait in a
-// bounded queue that a deadline can take them out of, is done here (undici's Pool can do neither).
+// The client that speaks to one Chroma node, and the only way to it. It keeps three promises: every connection has
+// proved whose it is (I12, verified-connector.ts); a mutating call is never abandoned while its connection lives; and
+// nothing is sent twice without the caller's asking. undici's Client does HTTP/1.1 over one connection; the choice
+// among a few, and the queue for them, are made here: undici's Pool has no bound, and no way out at a deadline.
 
 import { Client, type Dispatcher } from 'undici';
 import { systemClock, type Clock } from '../util/clock.ts';
@@ -104,8 +102,7 @@ export interface NodeClientOptions {
 const PIECE_BYTES = 256 * 1024;
 // What is kept back of a large body until beforeLast() has agreed.
 const LAST_PIECE_BYTES = 16 * 1024;
-// Idle connections are kept for this long: shorter than the idle limits of the usual proxies (60 s), long enough
-// that a steady trickle of calls does not pay for marker checks.
+// Shorter than the idle limits of the usual proxies (60 s); long, for every new connection costs a marker check.
 const IDLE_MS = 30_000;
 
 /** A client whose connections are used only after the node's marker has proved to be the expected identity. */
@@ -318,6 +315,8 @@ class Call implements Dispatcher.DispatchHandler {
   readonly #task: Task;
   #controller: Dispatcher.DispatchController | null = null;
   #release: () => void = nothing;
+  /** Gives the request to undici once more; for when no byte of it was sent. */
+  #again: (() => void) | null = null;
   #cancelTimer = nothing;
   #cancelSignal = nothing;
   /** When the last piece came; null before the head. */
@@ -348,6 +347,7 @@ class Call implements Dispatcher.DispatchHandler {
   start(http: Client, release: () => void): void {
     this.leaveQueue = nothing;
     this.#release = release;
+    this.#again = () => http.dispatch(this.#task.options, this);
     http.dispatch(this.#task.options, this);
   }
 
@@ -387,8 +387,14 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    const unanswered = 'the connection ended without a whole answer';
-    this.#end(error instanceof NodeError ? error : this.#error('unanswered', unanswered, error));
+    // Failures to connect are NodeErrors; any other before the first byte: an idle connection was found reset.
+    const again = this.#again;
+    if (again !== null && this.#controller === null && !this.settled && !(error instanceof NodeError)) {
+      this.#again = null;
+      return queueMicrotask(again);
+    }
+    const message = 'the connection ended without a whole answer';
+    this.#end(error instanceof NodeError ? error : this.#error('unanswered', message, error));
   }
 
   #end(error: Error | null): void {
