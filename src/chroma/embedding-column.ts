@@ -23,6 +23,9 @@ const FLOAT32_LIMIT = 3.4028235677e38;
 // A number with no more digits than this before its point is within the range of a 32-bit float.
 const SAFE_DIGITS = 38;
 
+// What a 1.3.4 server says; a 1.0.5 server takes such vectors and reads them back as null.
+const NOT_FINITE = 'Validation error: embeddings: Embeddings must not contain NaN or Infinity values';
+
 /** What the column holds; `problem` is the gravest reason why Chroma would not take it. */
 export interface EmbeddingColumn {
   readonly slice: Slice;
@@ -157,7 +160,7 @@ class EmbeddingReader {
     if (cursor.numberMagnitude <= SAFE_DIGITS) return true;
     const size = Math.abs(cursor.numberSince(start));
     if (size === Infinity) cursor.fail('number out of range', cursor.pos - 1);
-    if (size >= FLOAT32_LIMIT) this.#fault('range', 'Embeddings must be finite 32-bit floats');
+    if (size >= FLOAT32_LIMIT) this.#fault('range', NOT_FINITE);
     return true;
   }
 
@@ -178,7 +181,7 @@ class EmbeddingReader {
     for (let high = 3; high < floats.length; high += 4) {
       // All exponent bits set: infinity or NaN, which the server stores and reads back as null.
       if (((floats[high] ?? 0) & 0x7f) === 0x7f && (floats[high - 1] ?? 0) >= 0x80) {
-        this.#fault('range', 'Embeddings must be finite 32-bit floats');
+        this.#fault('range', NOT_FINITE);
       }
     }
     return floats.length >> 2;
