@@ -26,7 +26,8 @@ import {
 } from './node-api.ts';
 import type { RecordKind } from './record-call.ts';
 
-const name = { tenant: 'tenant one', database: 'a/b' };
+// 1.3.4 takes database names of the same form as collection names only; 1.0.5 takes any.
+const name = { tenant: 'tenant one/größe', database: 'a.b' };
 const NOWHERE = '00000000-0000-4000-8000-000000000000';
 const DEADLINE_MS = 5000;
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));

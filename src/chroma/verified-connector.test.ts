@@ -1,10 +1,13 @@
 // Real sockets: what the connector leaves behind on one is what matters.
 
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../util/clock.ts';
-import type { Identity } from './marker.ts';
+import { MARKER_PATH, type Identity } from './marker.ts';
+import { createNodeClient } from './node-client.ts';
 import {
   createUnverifiedConnector,
   createVerifiedConnector,
@@ -174,6 +177,49 @@ describe('an unverified connection', () => {
     await once(socket, 'readable');
     expect(String(socket.read())).toBe('first');
   });
+});
+
+describe('an https node behind a base path', () => {
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+
+  /** A key and its certificate, both PEM; null where there is no openssl. */
+  function selfSigned(): { key: string; cert: string } | null {
+    try {
+      const args = ['req', '-x509', ...curve, ...subject, '-keyout', '-', '-out', '-'];
+      const pem = execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      return {
+        key: pem.slice(0, pem.indexOf('-----BEGIN CERT')),
+        cert: pem.slice(pem.indexOf('-----BEGIN CERT')),
+      };
+    } catch {
+      return null;
+    }
+  }
+  const pair = selfSigned();
+
+  it.skipIf(pair === null)(
+    'is checked and used like any other, and refused without its authority',
+    async () => {
+      const urls: (string | undefined)[] = [];
+      const server = createHttpsServer(pair ?? {}, (request, response) => {
+        urls.push(request.url);
+        response.end(request.url?.endsWith(MARKER_PATH) ? JSON.stringify({ id: 'x', metadata: me }) : 'ok');
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const address = server.address();
+      const url = `https://localhost:${typeof address === 'object' ? address?.port : 0}/chroma`;
+      const trusting = createNodeClient({ url, ca: pair?.cert ?? '', expect: () => me });
+      const wary = createNodeClient({ url, expect: () => me });
+      cleanUps.push(() => void Promise.all([trusting.destroy(), wary.destroy()]).then(() => server.close()));
+      const request = { method: 'GET', path: '/x', deadlineMs: 5000 } as const;
+      expect((await trusting.read(request)).body.toString()).toBe('ok');
+      expect(urls).toEqual([`/chroma${MARKER_PATH}`, '/chroma/x']);
+      expect(await failure(wary.read(request))).toMatchObject({ code: 'unanswered', sent: false });
+      expect(urls.length).toBe(2);
+    },
+  );
 });
 
 describe('parsing an answer', () => {
