@@ -148,6 +148,22 @@ describe('answers that are free of effect', () => {
     expect((await countRecords(client, shard, DEADLINE_MS)).count).toBe(0);
   });
 
+  it('do not even come for a large call that was abandoned before its last piece, and nothing is applied', async () => {
+    const shard = await newShard('abandoned');
+    const body = record({ documents: ['x'.repeat(4 * 1024 * 1024)] });
+    const abandon = (): never => {
+      throw new Error('the lease is gone');
+    };
+    await expect(writeRecords(client, shard, 'add', body, abandon)).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    // What the server made of the rest, it had made before this write, which it serialises behind.
+    expect(
+      (await writeRecords(client, shard, 'add', json({ ids: ['b'], embeddings: [[1, 2]] }))).status,
+    ).toBe(201);
+    expect((await countRecords(client, shard, DEADLINE_MS)).count).toBe(1);
+  });
+
   it('to schema operations', async () => {
     await newShard('taken');
     const shard = await newShard('modified');
