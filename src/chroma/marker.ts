@@ -103,7 +103,7 @@ export interface NodeContents {
   readonly marker: Marker | null;
   /** Databases of the default tenant. Other tenants cannot be listed (Chroma has no route for it). */
   readonly databases: readonly string[];
-  /** Collections in these databases, and in the reserved one other than the marker's and the canary's own. */
+  /** Collections in these databases. */
   readonly collections: number;
   /** No marker, no collection, no database but the default one: safe to take over. */
   readonly blank: boolean;

@@ -62,6 +62,10 @@ async function newShard(collection: string): Promise<PhysicalShard> {
   return { ...name, physicalId };
 }
 
+function abandon(): never {
+  throw new Error('the lease is gone');
+}
+
 describe('the calls', () => {
   it('create, find, change and drop a collection, in names that need encoding', async () => {
     const shard = await newShard('calls');
@@ -151,9 +155,6 @@ describe('answers that are free of effect', () => {
   it('do not even come for a large call that was abandoned before its last piece, and nothing is applied', async () => {
     const shard = await newShard('abandoned');
     const body = record({ documents: ['x'.repeat(4 * 1024 * 1024)] });
-    const abandon = (): never => {
-      throw new Error('the lease is gone');
-    };
     await expect(writeRecords(client, shard, 'add', body, abandon)).rejects.toMatchObject({
       code: 'aborted',
     });
