@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // PostgreSQL and several Chroma servers of its own.
 export default defineConfig({
   test: {
-    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['{src,test,demo,bench}/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -34,9 +34,18 @@ export interface LeaseOptions {
 /** The term of one leadership: over as soon as `signal` aborts. */
 export interface Term {
   readonly epoch: number;
+  /** The leader before gave the lease back, so that nothing it began can still be under way. */
+  readonly clean: boolean;
   readonly signal: AbortSignal;
   /** True while this gateway may act as leader, by its own clock and with margin. */
   held(): boolean;
+}
+
+interface Acquired {
+  readonly epoch: number;
+  /** clock.monotonic() ms when the acquiring statement was sent. */
+  readonly sentAt: number;
+  readonly clean: boolean;
 }
 
 // The holder stops acting when this part of the lease is left: what it has begun to send still lands in its own term.
@@ -54,15 +63,16 @@ export class Lease {
     while (!stop.aborted) {
       const acquired = await this.#challenge(stop);
       if (acquired === null) continue;
-      await this.#serve(acquired.epoch, acquired.sentAt, lead, stop);
+      await this.#serve(acquired, lead, stop);
     }
   }
 
   /** Watches until the lease can be taken, or returns null to try again. */
-  async #challenge(stop: AbortSignal): Promise<{ epoch: number; sentAt: number } | null> {
+  async #challenge(stop: AbortSignal): Promise<Acquired | null> {
     const { store, clock, holder, durationMs } = this.#options;
     try {
       const seen = await store.read();
+      let clean = seen.holder === null;
       if (seen.holder !== null) {
         const pollMs = durationMs / 10;
         for (let watched = 0; watched < durationMs; watched += pollMs) {
@@ -73,12 +83,13 @@ export class Lease {
           // A clock that jumped over the watch (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
-          if (now.holder === null) break;
+          clean = now.holder === null;
+          if (clean) break;
         }
       }
       const sentAt = clock.monotonic();
       const epoch = await store.acquire(holder, seen);
-      return epoch === null ? null : { epoch, sentAt };
+      return epoch === null ? null : { epoch, sentAt, clean };
     } catch (error) {
       this.#options.onError(error);
       await sleep(clock, durationMs / 10, stop);
@@ -87,8 +98,7 @@ export class Lease {
   }
 
   async #serve(
-    epoch: number,
-    sentAt: number,
+    { epoch, sentAt, clean }: Acquired,
     lead: (term: Term) => Promise<void>,
     stop: AbortSignal,
   ): Promise<void> {
@@ -98,6 +108,7 @@ export class Lease {
     const state = { deadline: until(sentAt), lost: false };
     const term: Term = {
       epoch,
+      clean,
       signal: over.signal,
       held: () => !state.lost && clock.monotonic() < state.deadline,
     };

@@ -16,6 +16,8 @@ export interface DatabaseOptions {
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
   readonly onError: (error: Error) => void;
+  /** A WARNING the server sent along with a result. */
+  readonly onWarning?: (text: string) => void;
 }
 
 export type Row = Record<string, unknown>;
@@ -41,7 +43,12 @@ export class Database {
       idleTimeoutMillis: 30_000,
     });
     this.#pool.on('error', options.onError);
-    this.#pool.on('connect', (client) => client.on('error', options.onError));
+    this.#pool.on('connect', (client) => {
+      client.on('error', options.onError);
+      client.on('notice', ({ severity, message }) => {
+        if (severity === 'WARNING') options.onWarning?.(message ?? '');
+      });
+    });
   }
 
   /** One statement on a pooled connection. `name` makes it a prepared statement of that connection. */

@@ -51,6 +51,7 @@ export class Applier {
   #held = new Map<string, HeldShard>();
   #checkpoint = 0;
   #oldestPendingAt: number | null = null;
+  #mark: { lsn: number; token: string } | null = null;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -62,6 +63,11 @@ export class Applier {
   /** The last LSN whose round is durably checkpointed. */
   get checkpoint(): number {
     return this.#checkpoint;
+  }
+
+  /** The checkpoint with the token of its entry, for the marker; null before the first round of this process. */
+  get mark(): { lsn: number; token: string } | null {
+    return this.#mark;
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
@@ -117,6 +123,7 @@ export class Applier {
     }
     await this.#saveCheckpoint(round.upTo, changes, term);
     this.#checkpoint = round.upTo;
+    this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);
     if (round.type === 'alone') this.#options.onSchemaApplied();
   }

@@ -47,7 +47,7 @@ export type SchemaOperation =
 
 export type Operation = RecordOperation | SchemaOperation;
 
-const EMPTY = Buffer.alloc(0);
+const EMPTY: Buffer = Buffer.alloc(0);
 
 /** The form in which an operation is appended. */
 export function toDraft(operation: Operation): Draft {

@@ -2,7 +2,7 @@
 // can decide is decided by the primary and recorded before it has further effect; everyone else waits for the record.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
-import { effectFree, type Effect } from '../chroma/node-api.ts';
+import { effectFree, type NodeOperation } from '../chroma/node-api.ts';
 import type { MutateRequest, NodeClient, NodeResponse } from '../chroma/node-client.ts';
 import {
   collectionByIdPath,
@@ -14,6 +14,7 @@ import {
   tenantsPath,
 } from '../chroma/paths.ts';
 import type { RecordCall, RecordKind } from '../chroma/record-call.ts';
+import { isRefusal } from '../chroma/scanner.ts';
 import { readTopLevel, withCollectionId, withGetOrCreate } from '../chroma/rewrite.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
@@ -102,9 +103,11 @@ export class SoloEntries {
     if (decision.outcome !== 'accepted') return [];
     // Somebody else decided: this node follows, as on a repetition after a crash.
     if (response === undefined || !ok(response)) response = await this.#send(operation, held, term);
-    const id = readTopLevel(response.body, ['id']).id;
-    if (id?.type !== 'string')
-      throw new Error(`LSN ${entry.lsn}: the node created a collection without naming its id`);
+    const fields = readTopLevel(response.body, ['id']);
+    const id = isRefusal(fields) ? undefined : fields.get('id');
+    if (id?.type !== 'string') {
+      throw new ForeignContent(`collection "${operation.name}" was created without an id being named`);
+    }
     await this.#mustBeNew(operation, id.value, held, term);
     const { tenant, database } = operation;
     held.set(operation.shard, { physical: id.value, tenant, database, suspect: null });
@@ -245,16 +248,17 @@ function ruling(response: NodeResponse, body: Buffer): Ruling {
 function selectionOf(call: RecordCall): Buffer {
   const fields = readTopLevel(call.body, ['ids', 'where', 'where_document', 'limit']);
   const parts: string[] = ['"include":[]'];
-  for (const [name, field] of Object.entries(fields)) {
-    if (field.type === 'absent' || field.type === 'null') continue;
-    parts.push(`"${name}":${call.body.subarray(field.slice.start, field.slice.end).toString()}`);
+  if (!isRefusal(fields)) {
+    for (const [name, { type, slice }] of fields) {
+      if (type !== 'null') parts.push(`"${name}":${call.body.subarray(slice.start, slice.end).toString()}`);
+    }
   }
   return Buffer.from(`{${parts.join(',')}}`);
 }
 
 interface SchemaRequest {
   readonly request: Omit<MutateRequest, 'beforeLast'>;
-  readonly effect: Effect;
+  readonly effect: NodeOperation;
   /** The status by which a repetition is told that the first time had its effect. */
   readonly alreadyDone: number | null;
 }

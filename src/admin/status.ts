@@ -1,0 +1,108 @@
+// GET /health, /status and /wal/status: what an operator, a load balancer and a test need to know.
+
+import type { Member } from '../cluster/member.ts';
+import type { Term } from '../cluster/lease.ts';
+
+export interface StatusSource {
+  readonly gatewayId: string;
+  readonly term: () => Term | null;
+  readonly halted: () => string | null;
+  readonly primary: () => string | null;
+  /** LSN of the last durable entry this gateway knows of. */
+  readonly head: () => number;
+  readonly trimmed: () => number;
+  /** Writes that wait to be appended, and writes that wait for their level. */
+  readonly waiting: () => { append: number; acknowledgement: number };
+  readonly nodes: () => readonly NodeSource[];
+  readonly now: () => number;
+}
+
+export interface NodeSource {
+  readonly member: Member;
+  readonly checkpoint: number;
+  readonly applied: number;
+  readonly lag: (now: number) => { entries: number; ms: number | null };
+  readonly callsInFlight: number;
+  readonly pid: number | undefined;
+}
+
+export interface Status {
+  readonly leader: string | null;
+  readonly epoch: number | null;
+  readonly head: number;
+  /** Entries that at least one node has still to apply. */
+  readonly pending: number;
+  readonly halted: string | null;
+  readonly nodes: readonly NodeStatus[];
+}
+
+interface NodeStatus {
+  readonly id: string;
+  readonly url: string;
+  readonly role: 'primary' | 'replica';
+  readonly state: string;
+  /** Why it is in this state; null while it works. */
+  readonly reason: string | null;
+  readonly checkpoint: number;
+  readonly lag: { readonly entries: number; readonly ms: number | null };
+  readonly lastError: string | null;
+  readonly pid?: number;
+}
+
+export function statusOf(source: StatusSource): Status {
+  const now = source.now();
+  const term = source.term();
+  const primary = source.primary();
+  const nodes = source.nodes().map((node): NodeStatus => {
+    const { member, checkpoint, pid } = node;
+    const status: NodeStatus = {
+      id: member.id,
+      url: member.url,
+      role: member.id === primary ? 'primary' : 'replica',
+      state: member.state,
+      reason: member.reason,
+      checkpoint,
+      lag: node.lag(now),
+      lastError: member.lastError,
+    };
+    return pid === undefined ? status : { ...status, pid };
+  });
+  return {
+    leader: term === null ? null : source.gatewayId,
+    epoch: term?.epoch ?? null,
+    head: source.head(),
+    pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
+    halted: source.halted(),
+    nodes,
+  };
+}
+
+export interface WalStatus {
+  readonly head: number;
+  /** Entries up to here are no longer in PostgreSQL. */
+  readonly trimmed: number;
+  readonly waiting: { readonly append: number; readonly acknowledgement: number };
+  readonly checkpoints: Readonly<Record<string, number>>;
+}
+
+export function walStatusOf(source: StatusSource): WalStatus {
+  const checkpoints = source.nodes().map(({ member, checkpoint }) => [member.id, checkpoint] as const);
+  return {
+    head: source.head(),
+    trimmed: source.trimmed(),
+    waiting: source.waiting(),
+    checkpoints: Object.fromEntries(checkpoints),
+  };
+}
+
+/** Whether this gateway should get traffic: it leads, and a node answers reads. */
+export function healthOf(source: StatusSource): { healthy: boolean; reason: string | null } {
+  if (source.halted() !== null) return { healthy: false, reason: source.halted() };
+  if (source.term() === null) return { healthy: false, reason: 'this gateway does not lead' };
+  if (!source.nodes().some(({ member }) => member.state === 'serving')) {
+    return { healthy: false, reason: 'no node serves' };
+  }
+  const primary = source.nodes().find(({ member }) => member.id === source.primary());
+  if (primary === undefined) return { healthy: false, reason: 'no primary is chosen yet' };
+  return { healthy: true, reason: null };
+}

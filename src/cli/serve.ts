@@ -1,0 +1,36 @@
+// `polychrome serve`: the gateway in production, configured by its environment, until SIGTERM.
+
+import { Command } from 'commander';
+import { loadConfig } from '../config.ts';
+import { startGateway } from '../gateway.ts';
+import { systemClock } from '../util/clock.ts';
+import { StopRequest } from './stop-request.ts';
+
+const EXAMPLES = `
+Examples:
+  DATABASE_URL=postgres://user:secret@db/polychrome \\
+  NODES=a=http://chroma-a:8000,b=http://chroma-b:8000,c=http://chroma-c:8000 polychrome serve
+
+  DATABASE_URL=postgres://… PRIMARY_URL=http://chroma-1:8000 REPLICA_URL=http://chroma-2:8000 polychrome serve
+
+Every setting is an environment variable; README.md lists them. An invalid one stops the start.`;
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('Runs a gateway in front of Chroma servers that are there already. Settings: the environment.')
+    .addHelpText('after', EXAMPLES)
+    .action(serve);
+}
+
+async function serve(): Promise<void> {
+  const config = loadConfig(process.env);
+  const stopRequest = new StopRequest(process, systemClock);
+  try {
+    const gateway = await startGateway(config);
+    console.log(`Polychrome listens on ${gateway.url} in front of ${config.nodes.length} nodes.`);
+    await stopRequest.requested;
+    await gateway.stop();
+  } finally {
+    stopRequest.close();
+  }
+}

@@ -1,0 +1,166 @@
+// One node as this gateway sees it: its state, the probes that watch it, and what real calls report about it.
+
+import { Notifier } from '../util/notifier.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { nextState, type NodeEvent, type NodeState } from './node-state.ts';
+
+/** What a look at a node found. */
+export type ProbeResult =
+  /** Answers under its own identity; `checkpoint`: what its marker says, 0 when it says nothing yet. */
+  | { readonly found: 'itself'; readonly checkpoint: number; readonly log: string | null }
+  | { readonly found: 'another'; readonly reason: string }
+  /** No marker: a server that was never a node, or lost everything. */
+  | { readonly found: 'unmarked' }
+  /** Nothing listens: its process is gone. */
+  | { readonly found: 'refused'; readonly reason: string }
+  | { readonly found: 'silent'; readonly reason: string };
+
+/** How a node is looked at; the composition root builds it on the node client. */
+export interface NodeProbe {
+  probe(): Promise<ProbeResult>;
+  /** A write and reads that prove it works; resolves with why not, or null. */
+  canary(): Promise<string | null>;
+}
+
+export interface MemberOptions {
+  readonly id: string;
+  readonly url: string;
+  readonly probe: NodeProbe;
+  readonly clock: Clock;
+  readonly onTransition: (member: Member, from: NodeState, event: NodeEvent, reason: string) => void;
+}
+
+// A probe every half second notices a hanging process within some seconds; two misses, so that one slow answer
+// under load moves no primary.
+const PROBE_MS = 500;
+const MISSES_MAX = 2;
+// A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
+const CANARY_MS = 10_000;
+const CANARY_AFTER_TROUBLE_MS = 500;
+
+export class Member {
+  readonly id: string;
+  readonly url: string;
+  readonly #options: MemberOptions;
+  /** A node is not used before it was seen under its own identity. */
+  #state: NodeState = 'joining';
+  #reason: string | null = null;
+  #lastError: string | null = null;
+  #misses = 0;
+  #canaryAt = 0;
+  #canaryFailed = false;
+  #hurry = new Notifier();
+  /** The checkpoint its marker is known to have held: less means that it has travelled back in time. */
+  markerLSN = 0;
+  /** Whether a probe has come back since the start. */
+  probed = false;
+  readonly changed = new Notifier();
+
+  constructor(options: MemberOptions) {
+    this.id = options.id;
+    this.url = options.url;
+    this.#options = options;
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  /** Why it is in its state; null while all is well. */
+  get reason(): string | null {
+    return this.#reason;
+  }
+
+  get lastError(): string | null {
+    return this.#lastError;
+  }
+
+  /** Moves the state machine. `reason` is kept for people. */
+  on(event: NodeEvent, reason: string): void {
+    const from = this.#state;
+    this.#state = nextState(from, event);
+    if (this.#state === from) return;
+    this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
+    this.#options.onTransition(this, from, event, reason);
+    this.changed.notify();
+  }
+
+  /** A real call had no answer. `refused`: the process is gone, which needs no second opinion. */
+  callFailed(error: Error, refused: boolean): void {
+    this.#lastError = error.message;
+    if (refused) this.on('failed', error.message);
+    else this.#hurry.notify();
+  }
+
+  /** A real call was answered in a way that puts the node in doubt: the canary decides. */
+  answeredBadly(error: Error): void {
+    this.#lastError = error.message;
+    this.#canaryAt = Math.min(this.#canaryAt, this.#options.clock.monotonic() + CANARY_AFTER_TROUBLE_MS);
+    this.#hurry.notify();
+  }
+
+  /** The outcome of the last canary; a node is not called level before one has worked. */
+  get canaryWorks(): boolean {
+    return this.#canaryAt > 0 && !this.#canaryFailed;
+  }
+
+  /** Watches until `stop` aborts. */
+  async watch(stop: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!stop.aborted) {
+      await this.#look();
+      this.probed = true;
+      this.changed.notify();
+      const pause = new AbortController();
+      await Promise.race([
+        sleep(clock, PROBE_MS, AbortSignal.any([stop, pause.signal])),
+        this.#hurry.wait(AbortSignal.any([stop, pause.signal])),
+      ]);
+      pause.abort();
+      // Many failing calls at once must not turn into as many probes.
+      if (!stop.aborted) await sleep(clock, PROBE_MS / 10, stop);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const result = await this.#options.probe.probe();
+    switch (result.found) {
+      case 'refused':
+        this.#lastError = result.reason;
+        return this.on('failed', result.reason);
+      case 'silent':
+        this.#lastError = result.reason;
+        this.#misses += 1;
+        if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
+        return;
+      case 'another':
+        return this.on('wrong_identity', result.reason);
+      case 'unmarked':
+        if (this.#state !== 'joining')
+          this.on('lost_content', 'the node came back blank: its marker is gone');
+        return;
+      case 'itself':
+        this.#misses = 0;
+        if (result.checkpoint < this.markerLSN) {
+          const was = `its marker says LSN ${result.checkpoint}, and had said ${this.markerLSN}`;
+          return this.on('lost_content', `the node came back with older content: ${was}`);
+        }
+        return this.#answers();
+    }
+  }
+
+  async #answers(): Promise<void> {
+    const { clock, probe } = this.#options;
+    if (this.#state === 'joining' || this.#state === 'needs_rebuild') return;
+    if (clock.monotonic() >= this.#canaryAt || this.#canaryFailed) {
+      const failure = await probe.canary();
+      this.#canaryFailed = failure !== null;
+      this.#canaryAt = clock.monotonic() + CANARY_MS;
+      if (failure !== null) {
+        this.#lastError = `canary: ${failure}`;
+        return this.on('failed', this.#lastError);
+      }
+    }
+    this.on('answers', 'answers again');
+  }
+}

@@ -1,0 +1,86 @@
+// What PostgreSQL knows of nodes: who they are, how far they are, and which one is primary.
+
+import type { Database } from '../postgres/database.ts';
+import type { NodeState } from './node-state.ts';
+
+export interface NodeRow {
+  readonly id: string;
+  readonly url: string;
+  readonly incarnation: string;
+  readonly checkpoint: number;
+  readonly markerLSN: number;
+}
+
+export class NodeStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async all(): Promise<NodeRow[]> {
+    return (await this.#database.query(
+      `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN"
+       from ${this.#database.schema}.node where not removed order by id`,
+    )) as unknown as NodeRow[];
+  }
+
+  /** Makes a node known before anything is written to it. Throws when the lease has moved on. */
+  async add(epoch: number, node: { id: string; url: string; incarnation: string }): Promise<void> {
+    const s = this.#database.schema;
+    await this.#leading(
+      epoch,
+      `insert into ${s}.node (id, url, incarnation, state, epoch, view)
+       select $2, $3, $4, 'joining', $1, ${s}.next_view() from ${s}.lease where epoch = $1 for share returning id`,
+      [node.id, node.url, node.incarnation],
+    );
+  }
+
+  /** Keeps the address and state for people and for other gateways. Throws when the lease has moved on. */
+  async update(
+    epoch: number,
+    id: string,
+    url: string,
+    state: NodeState,
+    reason: string | null,
+  ): Promise<void> {
+    await this.#leading(
+      epoch,
+      `update ${this.#database.schema}.node set url = $3, state = $4, reason = $5
+       where id = $2 and epoch = $1 returning id`,
+      [id, url, state, reason],
+    );
+  }
+
+  /** The node's own marker is known to hold this checkpoint. Throws when the lease has moved on. */
+  async marked(epoch: number, id: string, lsn: number): Promise<void> {
+    await this.#leading(
+      epoch,
+      `update ${this.#database.schema}.node set marker_lsn = greatest(marker_lsn, $3)
+       where id = $2 and epoch = $1 returning id`,
+      [id, lsn],
+    );
+  }
+
+  /** The generation under which the node is now primary. Throws when the lease has moved on. */
+  async setPrimary(epoch: number, id: string): Promise<number> {
+    const rows = await this.#leading(
+      epoch,
+      `select ${this.#database.schema}.set_primary($1, $2) as generation`,
+      [id],
+    );
+    return rows[0]?.['generation'] as number;
+  }
+
+  async #leading(
+    epoch: number,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Record<string, unknown>[]> {
+    const rows = await this.#database.query(text, [epoch, ...values]);
+    if (rows.length === 0 || Object.values(rows[0] as object)[0] === null) {
+      throw new Error('The lease has moved on: another gateway leads.');
+    }
+    return rows;
+  }
+}

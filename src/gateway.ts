@@ -1,0 +1,353 @@
+// The composition root: builds everything, starts it, stops it in reverse. Reading it is reading the architecture.
+
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { adminRoutes } from './admin/routes.ts';
+import { Catalog } from './catalog/catalog.ts';
+import { createCanary } from './chroma/canary.ts';
+import { probeCapabilities } from './chroma/capabilities.ts';
+import type { Identity } from './chroma/marker.ts';
+import {
+  createNodeClient,
+  createUnverifiedNodeClient,
+  NodeError,
+  type NodeClient,
+} from './chroma/node-client.ts';
+import { Lease, postgresLeaseStore, type Term } from './cluster/lease.ts';
+import { Member } from './cluster/member.ts';
+import { NodeStore } from './cluster/node-store.ts';
+import type { Config, NodeAddress } from './config.ts';
+import { PolychromeError } from './errors.ts';
+import { Appender } from './log/appender.ts';
+import { PostgresAppendStore, PostgresLog } from './log/postgres-log.ts';
+import { Tail } from './log/tail.ts';
+import { Database } from './postgres/database.ts';
+import { migrate } from './postgres/migrate.ts';
+import { connectOrExplain } from './postgres/reach.ts';
+import { SessionFloors } from './proxy/floors.ts';
+import { localRoutes } from './proxy/local.ts';
+import { Names } from './proxy/names.ts';
+import { NodeChoice, type ReadNode } from './proxy/node-choice.ts';
+import { Reader } from './proxy/reads.ts';
+import { recordRoutes } from './proxy/records.ts';
+import { SchemaRoutes, schemaRoutes } from './proxy/schema.ts';
+import { startServer } from './proxy/server.ts';
+import { Writer } from './proxy/writer.ts';
+import { Admission } from './replication/admission.ts';
+import { Applier } from './replication/applier.ts';
+import { Arbiter } from './replication/arbiter.ts';
+import { CapabilityLevel } from './replication/capability-level.ts';
+import { Checkpoints, Decisions } from './replication/checkpoints.ts';
+import { NodeAnswered } from './replication/delivery.ts';
+import { Leader, type Follower } from './replication/leader.ts';
+import { createNodeProbe } from './replication/node-probe.ts';
+import { Positions } from './replication/positions.ts';
+import { systemClock, type Clock } from './util/clock.ts';
+import { createLogger, type Logger } from './util/logger.ts';
+import { Notifier } from './util/notifier.ts';
+
+export interface Gateway {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export interface GatewayParts {
+  /** Process of a node that runs on this machine, for /status. */
+  readonly nodePid?: (nodeId: string) => number | undefined;
+  readonly clock?: Clock;
+  readonly newId?: () => string;
+  readonly logger?: Logger;
+}
+
+// Chroma's servers refuse larger bodies; a merged call must stay below it with its frame.
+const BODY_BYTES_MAX = 40 * 1024 * 1024;
+const MERGED_BYTES_MAX = 39 * 1024 * 1024;
+const STATEMENT_TIMEOUT_MS = 10_000;
+const STOP_DEADLINE_MS = 10_000;
+
+/** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
+export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
+  const clock = parts.clock ?? systemClock;
+  const newId = parts.newId ?? randomUUID;
+  const logger = parts.logger ?? createLogger(config.LOG_LEVEL);
+  const gatewayId = `${hostname()}-${newId().slice(0, 8)}`;
+
+  // PostgreSQL: one bounded pool for each purpose, so that none waits for another's work.
+  let warning: string | null = null;
+  const database = (connectionsMax: number, purpose: string): Database =>
+    new Database({
+      url: config.DATABASE_URL,
+      schema: config.DATABASE_SCHEMA,
+      connectionsMax,
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      applicationName: `polychrome ${purpose}`,
+      onError: (error) => logger.warn({ error: error.message, purpose }, 'a PostgreSQL connection was lost'),
+      onWarning: (text) => {
+        if (purpose === 'append') warning = text;
+      },
+    });
+  const [queries, appends, steps, leases] = [
+    database(4, 'queries'),
+    database(1, 'append'),
+    database(2, 'steps'),
+    database(1, 'lease'),
+  ] as const;
+  await connectOrExplain(queries, config.DATABASE_URL);
+  await migrate(queries);
+
+  // The log and what is known of it.
+  const log = new PostgresLog(queries);
+  const head = await log.head();
+  const tail = new Tail(log, head.lsn);
+  const catalog = new Catalog(queries);
+  await catalog.refresh();
+  const refreshCatalog = (): Promise<void> => catalog.refresh();
+  const positions = new Positions();
+  const checkpoints = new Checkpoints(steps);
+  const decisions = new Decisions(steps);
+  const nodes = new NodeStore(steps);
+  const capabilities = new CapabilityLevel(queries);
+  await capabilities.load();
+  const appender = new Appender({
+    store: new PostgresAppendStore(
+      appends,
+      () => head.logId,
+      () => {
+        const text = warning;
+        warning = null;
+        return text;
+      },
+    ),
+    clock,
+    newToken: newId,
+    timeoutMs: config.LOG_TIMEOUT_MS,
+    onCommitted: (entries) => tail.publish(entries),
+    onError: (error) => logger.warn({ error: String(error) }, 'an append failed'),
+  });
+
+  // The nodes, and what brings them along.
+  const primaryChanged = new Notifier();
+  const limits = (): { maxIds: number; maxBytes: number } => ({
+    maxIds: capabilities.current.maxBatchSize,
+    maxBytes: MERGED_BYTES_MAX,
+  });
+  const arbiter = new Arbiter({
+    decisions,
+    positions,
+    answering: () =>
+      built
+        .filter(({ member }) => member.state === 'serving' || member.state === 'catching_up')
+        .map((n) => n.member.id),
+    canary: (id) => find(id).canary(),
+    onQuarantine: async (entry, response, takenBy, term) => {
+      const refused = response.body.toString();
+      logger.error(
+        { lsn: entry.lsn, refused, takenBy },
+        'an entry is quarantined: sound nodes refuse it alike',
+      );
+      const reason = `took LSN ${entry.lsn}, which is quarantined`;
+      for (const id of takenBy) await checkpoints.suspect(term.epoch, id, entry.target ?? '', reason);
+      await refreshCatalog();
+    },
+  });
+  const build = (address: NodeAddress): BuiltNode => {
+    const identity: { expected: Identity | null } = { expected: null };
+    const client = createNodeClient({ url: address.url, clock, expect: () => identity.expected });
+    const unverified = createUnverifiedNodeClient({
+      url: address.url,
+      clock,
+      readConnections: 1,
+      mutateConnections: 1,
+    });
+    const probe = createNodeProbe(
+      client,
+      createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, clock }),
+    );
+    const member = new Member({
+      ...address,
+      probe,
+      clock,
+      onTransition: (node, from, event, reason) => {
+        logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
+        const term = leader.term;
+        if (term === null) return;
+        nodes
+          .update(term.epoch, node.id, node.url, node.state, node.reason)
+          .catch((error: unknown) =>
+            logger.warn({ node: node.id, error: String(error) }, 'state not recorded'),
+          );
+      },
+    });
+    const applier = new Applier({
+      node: address.id,
+      client,
+      clock,
+      tail,
+      positions,
+      checkpoints,
+      decisions,
+      limits,
+      primaryChanged,
+      primary: () => leader.primary,
+      settleMs: config.SETTLE_MS,
+      isQuarantined: (lsn) => decisions.isQuarantined(lsn),
+      arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
+      suspect: async (shard, reason, term) => {
+        logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
+        await checkpoints.suspect(term.epoch, address.id, shard, reason);
+        await refreshCatalog();
+      },
+      onTrouble: (error) => reportTrouble(member, error),
+      onAnswer: () => undefined,
+      onSchemaApplied: () => {
+        refreshCatalog().catch((error: unknown) =>
+          logger.warn({ error: String(error) }, 'catalog not refreshed'),
+        );
+      },
+    });
+    const admission = new Admission({
+      member,
+      identity,
+      client,
+      unverified,
+      nodes,
+      newId,
+      onAdmitting: async () => {
+        const lacks = await capabilities.join(
+          address.id,
+          await probeCapabilities(client),
+          config.nodes.length,
+        );
+        if (lacks !== null) member.on('wrong_identity', lacks);
+      },
+      onRewound: (reason) => leader.rewound(reason),
+    });
+    return { member, client, unverified, applier, admission, inFlight: 0, canary: () => probe.canary() };
+  };
+  const built: readonly BuiltNode[] = config.nodes.map(build);
+  const find = (id: string): BuiltNode => built.find(({ member }) => member.id === id) as BuiltNode;
+  const leader: Leader = new Leader({
+    followers: built,
+    head: () => log.head(),
+    tail,
+    positions,
+    checkpoints,
+    decisions,
+    nodes,
+    refreshCatalog,
+    primaryChanged,
+    clock,
+    logger,
+  });
+  const lease = new Lease({
+    store: postgresLeaseStore(leases),
+    clock,
+    holder: gatewayId,
+    durationMs: config.LEASE_MS,
+    onError: (error) => logger.warn({ error: String(error) }, 'the lease could not be read or renewed'),
+  });
+
+  // The data plane.
+  const floors = new SessionFloors(head.lsn);
+  const wording = (): { modern: boolean } => ({ modern: capabilities.current.deleteLimit });
+  const names = new Names(catalog, wording);
+  const choice = new NodeChoice({
+    nodes: built,
+    positions,
+    physical: (node, shard) => catalog.physical(node, shard),
+    primary: () => leader.primary.node,
+  });
+  const reader = new Reader({
+    choice,
+    applied: (node, shard) => (shard === null ? positions.applied(node) : positions.appliedTo(node, shard)),
+    clock,
+    logger,
+    timeoutMs: config.READ_TIMEOUT_MS,
+  });
+  const writer = new Writer({
+    appender,
+    positions,
+    decisions,
+    floors,
+    clock,
+    refusal: () => refusalOf(leader),
+    refreshCatalog,
+    timeoutMs: config.WRITE_TIMEOUT_MS,
+  });
+  const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
+  const server = await startServer({
+    host: config.HOST,
+    port: config.PORT,
+    clock,
+    logger,
+    maxBodyBytes: BODY_BYTES_MAX,
+    bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+    corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
+    capabilities: () => capabilities.current,
+    handlers: {
+      ...localRoutes({ capabilities: () => capabilities.current, clock }),
+      ...recordRoutes({ ...shared, ackLevel: config.ACK_LEVEL, consistency: config.CONSISTENCY }),
+      ...schemaRoutes(new SchemaRoutes({ ...shared, catalog, newId, allowReset: config.ALLOW_RESET })),
+      ...adminRoutes({
+        gatewayId,
+        term: () => leader.term,
+        halted: () => leader.halted,
+        primary: () => leader.primary.node,
+        head: () => tail.head,
+        trimmed: () => head.trimmed,
+        waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
+        nodes: () =>
+          built.map(({ member, applier }) => ({
+            member,
+            checkpoint: applier.checkpoint,
+            applied: positions.applied(member.id),
+            lag: (now) => applier.lag(now),
+            callsInFlight: applier.callsInFlight,
+            pid: parts.nodePid?.(member.id),
+          })),
+        now: () => clock.now(),
+      }),
+    },
+  });
+
+  const stopping = new AbortController();
+  const background = Promise.all([
+    lease.run((term: Term) => leader.lead(term), stopping.signal),
+    ...built.map(({ member }) => member.watch(stopping.signal)),
+  ]);
+  background.catch((error: unknown) => logger.error({ error: String(error) }, 'a background task ended'));
+
+  return {
+    url: server.url,
+    async stop() {
+      await server.stop(STOP_DEADLINE_MS);
+      await appender.stop();
+      stopping.abort();
+      await background.catch(() => undefined);
+      await Promise.all(built.flatMap(({ client, unverified }) => [client.destroy(), unverified.destroy()]));
+      await Promise.all([queries, appends, steps, leases].map((pool) => pool.close()));
+    },
+  };
+}
+
+interface BuiltNode extends Follower, ReadNode {
+  readonly unverified: NodeClient;
+  readonly canary: () => Promise<string | null>;
+}
+
+/** Why no write can be taken at this moment. */
+function refusalOf(leader: Leader): PolychromeError | null {
+  if (leader.halted !== null) {
+    return new PolychromeError('log_unavailable', `No writes: ${leader.halted}. An operator has to decide.`);
+  }
+  if (leader.term !== null) return null;
+  return new PolychromeError(
+    'not_leader',
+    'This gateway does not lead at the moment; nothing was changed. Try again.',
+  );
+}
+
+function reportTrouble(member: Member, error: Error): void {
+  if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
+  else if (error instanceof NodeAnswered) member.answeredBadly(error);
+}

@@ -1,0 +1,43 @@
+// From the names and ids in a request's path to what the catalog knows, with Chroma's answers for what it does not.
+// Tenant and database are enforced here: Chroma's servers find a collection by its id alone, whoever asks.
+
+import type { Catalog, Collection } from '../catalog/catalog.ts';
+import { RESERVED } from '../chroma/marker.ts';
+import { collectionMissing, type Wording } from '../chroma/messages.ts';
+import { canonicalUuid, NOT_A_COLLECTION_ID } from '../chroma/collection-id.ts';
+import { PolychromeError } from '../errors.ts';
+
+export type Params = Readonly<Record<string, string>>;
+
+export class Names {
+  readonly #catalog: Catalog;
+  readonly #wording: () => Wording;
+
+  constructor(catalog: Catalog, wording: () => Wording) {
+    this.#catalog = catalog;
+    this.#wording = wording;
+  }
+
+  /** The collection a path names by id. Throws not_found, invalid_argument, reserved. */
+  async byId({ tenant = '', database = '', collection: text = '' }: Params): Promise<Collection> {
+    refuseReserved(tenant);
+    const id = canonicalUuid(text);
+    if (id === null) throw new PolychromeError('invalid_argument', NOT_A_COLLECTION_ID);
+    const collection = this.#catalog.collection(id);
+    if (collection?.state === 'ready' && collection.tenant === tenant && collection.database === database) {
+      return collection;
+    }
+    throw this.missing(id);
+  }
+
+  missing(id: string): PolychromeError {
+    return collectionMissing(this.#wording(), id);
+  }
+}
+
+/** The reserved tenant holds markers and canaries on the nodes. Throws reserved. */
+export function refuseReserved(tenant: string): void {
+  if (tenant === RESERVED.tenant) {
+    throw new PolychromeError('reserved', `Tenant [${tenant}] is reserved for Polychrome itself.`);
+  }
+}

@@ -1,0 +1,210 @@
+// Reads: choose a node, pass the request on with the physical id in its path, hand the answer back as it came.
+
+import type { Answer, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
+import { PolychromeError } from '../errors.ts';
+import { NodeError, type AnswerFlow, type NodeHeaders } from '../chroma/node-client.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import type { Chosen, NodeChoice, Wanted } from './node-choice.ts';
+
+/** A read as it goes to a node. `path` is built for the physical id of the node chosen. */
+export interface NodeRead {
+  readonly method: 'GET' | 'POST';
+  readonly path: (physical: string) => string;
+  readonly body?: Buffer;
+}
+
+/** What one node said, whole. */
+interface NodeAnswer {
+  readonly status: number;
+  readonly headers: NodeHeaders;
+  readonly body: Buffer;
+  /** LSN this node had applied before it was asked: what the answer certainly reflects. */
+  readonly lsn: number;
+}
+
+export interface ReaderOptions {
+  readonly choice: NodeChoice;
+  readonly applied: (node: string, shard: string | null) => number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly timeoutMs: number;
+}
+
+// Answers up to here are held until whole, so that a node that dies half-way goes unnoticed: the read is made again
+// elsewhere. Larger ones are passed on as they come.
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
+// A read that fails on two nodes is more likely to be the cause than the victim (chroma-facts, hazard 4: some
+// requests make a server drop the connection), so it is not carried round.
+const ATTEMPTS_MAX = 2;
+
+export class Reader {
+  readonly #options: ReaderOptions;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** The answer of an eligible node; tried once more elsewhere after a connection error, a 5xx or an unexpected 404. */
+  async read(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Answer> {
+    const { choice, clock, timeoutMs } = this.#options;
+    const deadline = new AbortController();
+    const cancel = clock.after(timeoutMs, () => deadline.abort());
+    const until = clock.monotonic() + timeoutMs;
+    const except = new Set<string>();
+    let last: NodeAnswer | null = null;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const chosen =
+          attempt === 1
+            ? await choice.choose({ ...wanted, except }, AbortSignal.any([deadline.signal, client]))
+            : choice.now({ ...wanted, except });
+        // Nowhere else to go: what one node said is all there is to say.
+        if (chosen === null) return this.#give(last as NodeAnswer);
+        try {
+          const answer = await this.#ask(chosen, wanted, read, until - clock.monotonic(), client);
+          if (typeof answer === 'function' || (answer.status < 500 && answer.status !== 404)) {
+            return typeof answer === 'function' ? answer : this.#give(answer);
+          }
+          last = answer;
+        } catch (error) {
+          this.#failed(chosen, error, attempt);
+        }
+        except.add(chosen.node.member.id);
+        if (attempt >= ATTEMPTS_MAX || choice.now({ ...wanted, except }) === null) break;
+      }
+      if (last !== null) return this.#give(last);
+      throw new PolychromeError(
+        'no_node',
+        `The nodes asked did not answer (${[...except].join(', ')}). Try again.`,
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  /** The same, for callers that need the whole answer. Throws when it is too large to be held. */
+  async whole(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Buffer> {
+    const answer = await this.read(wanted, read, client);
+    if (typeof answer !== 'function' && answer.status === 200) return answer.body as Buffer;
+    throw new PolychromeError('internal', 'A node answered in a way that was not expected.');
+  }
+
+  #failed({ node }: Chosen, error: unknown, attempt: number): void {
+    if (!(error instanceof NodeError)) throw error;
+    if (error.code === 'aborted')
+      throw new PolychromeError('stopping', 'The client went away.', { cause: error });
+    node.member.callFailed(error, error.code === 'refused');
+    this.#options.logger.debug(
+      { node: node.member.id, error: error.message, attempt },
+      'a read had no answer',
+    );
+    if (error.code === 'timeout') {
+      throw new PolychromeError('no_node', `${node.member.id} did not answer in time. Try again.`, {
+        cause: error,
+      });
+    }
+  }
+
+  #give(answer: NodeAnswer): WholeAnswer {
+    // A node does not have what the catalog has: never passed on as if the collection did not exist.
+    if (answer.status === 404 && answer.body.length > 0) {
+      throw new PolychromeError(
+        'no_node',
+        'The nodes asked do not have this collection at the moment. Try again.',
+      );
+    }
+    const type = answer.headers['content-type'];
+    const headers = { 'content-type': typeof type === 'string' ? type : 'application/json' };
+    return {
+      status: answer.status,
+      body: answer.body,
+      headers: { ...headers, 'x-polychrome-lsn': String(answer.lsn) },
+    };
+  }
+
+  async #ask(
+    { node, physical }: Chosen,
+    wanted: Omit<Wanted, 'except'>,
+    read: NodeRead,
+    deadlineMs: number,
+    client: AbortSignal,
+  ): Promise<NodeAnswer | StreamedAnswer> {
+    const lsn = this.#options.applied(node.member.id, wanted.shard);
+    const sink = new HeldAnswer();
+    const request = {
+      method: read.method,
+      path: read.path(physical ?? ''),
+      ...(read.body === undefined ? {} : { body: read.body }),
+      deadlineMs: Math.max(1, deadlineMs),
+      signal: client,
+    };
+    node.inFlight += 1;
+    const done = node.client.stream(request, sink).finally(() => (node.inFlight -= 1));
+    done.catch(() => undefined);
+    await Promise.race([done, sink.overflowed]);
+    if (!sink.large) {
+      await done;
+      return { status: sink.status, headers: sink.headers, body: sink.body(), lsn };
+    }
+    return (response) => {
+      const type = sink.headers['content-type'];
+      response.head(sink.status, {
+        'content-type': typeof type === 'string' ? type : 'application/json',
+        'x-polychrome-lsn': String(lsn),
+      });
+      return Promise.race([done, sink.passTo(response)]).then(() => done);
+    };
+  }
+}
+
+/** Holds an answer until it is whole or too large, then passes it on. */
+class HeldAnswer {
+  status = 0;
+  headers: NodeHeaders = {};
+  large = false;
+  readonly overflowed: Promise<void>;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #flow: AnswerFlow | null = null;
+  #response: AnswerStream | null = null;
+  #onOverflow: () => void = () => undefined;
+
+  constructor() {
+    this.overflowed = new Promise((resolve) => (this.#onOverflow = resolve));
+  }
+
+  head(status: number, headers: NodeHeaders, flow: AnswerFlow): void {
+    this.status = status;
+    this.headers = headers;
+    this.#flow = flow;
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#response !== null) return this.#pass(chunk);
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.large || this.#bytes <= HELD_BYTES_MAX) return;
+    this.large = true;
+    this.#flow?.pause();
+    this.#onOverflow();
+  }
+
+  body(): Buffer {
+    return this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+  }
+
+  /** Hands on what is held and everything that follows, at the client's pace. */
+  async passTo(response: AnswerStream): Promise<void> {
+    this.#response = response;
+    for (const chunk of this.#chunks) await response.write(chunk);
+    this.#chunks = [];
+    this.#flow?.resume();
+    return new Promise(() => undefined);
+  }
+
+  #pass(chunk: Buffer): void {
+    this.#flow?.pause();
+    void (this.#response as AnswerStream).write(chunk).then(() => this.#flow?.resume());
+  }
+}

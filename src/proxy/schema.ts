@@ -1,0 +1,287 @@
+// The handlers of tenants, databases and collections.
+
+import type { Catalog, Collection } from '../catalog/catalog.ts';
+import * as say from '../chroma/messages.ts';
+import { collectionByNamePath, type DatabaseName } from '../chroma/paths.ts';
+import type { Capabilities } from '../chroma/record-call.ts';
+import { readTopLevel, withCollectionId } from '../chroma/rewrite.ts';
+import type { RouteName } from '../chroma/routes.ts';
+import { isRefusal } from '../chroma/scanner.ts';
+import { PolychromeError } from '../errors.ts';
+import type { SchemaOperation } from '../replication/operation.ts';
+import type { SessionFloors } from './floors.ts';
+import { jsonAnswer, refusalAnswer, type Answer } from './answer.ts';
+import { refuseReserved, type Names, type Params } from './names.ts';
+import { pageOf, type Page } from './page.ts';
+import type { Reader } from './reads.ts';
+import { collectionNameFault, stringField } from './schema-body.ts';
+import type { Handler } from './server.ts';
+import type { NotTaken, Writer, Written } from './writer.ts';
+
+export interface SchemaRoutesOptions {
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly reader: Reader;
+  readonly names: Names;
+  readonly floors: SessionFloors;
+  readonly capabilities: () => Capabilities;
+  readonly newId: () => string;
+  readonly allowReset: boolean;
+}
+
+const OK = jsonAnswer({});
+
+const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
+  refuseReserved(tenant);
+  return { tenant, database };
+};
+
+export class SchemaRoutes {
+  readonly #options: SchemaRoutesOptions;
+
+  constructor(options: SchemaRoutesOptions) {
+    this.#options = options;
+  }
+
+  readonly createTenant: Handler = async ({ body }) => {
+    const name = stringField(body, 'name');
+    if (typeof name !== 'string') return refusalAnswer(name);
+    refuseReserved(name);
+    if ([...name].length < 3) return refusalAnswer(tooShort('name', name));
+    const result = await this.#write({ type: 'create_tenant', tenant: name });
+    if ('s' in result) throw say.tenantExists(name);
+    return this.#decided(result, OK);
+  };
+
+  readonly getTenant: Handler = async ({ params }) => {
+    const { tenant } = place(params);
+    if (!this.#options.catalog.hasTenant(tenant)) throw say.tenantMissing(tenant);
+    return jsonAnswer({ name: tenant, resource_name: null });
+  };
+
+  readonly createDatabase: Handler = async ({ params, body }) => {
+    const { tenant } = place(params);
+    const database = stringField(body, 'name');
+    if (typeof database !== 'string') return refusalAnswer(database);
+    if ([...database].length < 3) return refusalAnswer(tooShort('database_name', database));
+    const result = await this.#write({
+      type: 'create_database',
+      id: this.#options.newId(),
+      tenant,
+      database,
+    });
+    if ('s' in result) throw say.databaseExists(database);
+    return this.#decided(result, OK);
+  };
+
+  readonly getDatabase: Handler = async ({ params }) => {
+    const { tenant, database } = place(params);
+    const found = this.#options.catalog.database(tenant, database);
+    if (found === undefined) throw say.databaseNotFound(database);
+    return jsonAnswer({ id: found.id, name: found.name, tenant: found.tenant });
+  };
+
+  readonly listDatabases: Handler = async ({ params, query }) => {
+    const { tenant } = place(params);
+    const found = this.#options.catalog.databases(tenant);
+    return jsonAnswer(paged(found, pageOf(query)).map(({ id, name }) => ({ id, name, tenant })));
+  };
+
+  /** Its collections go first, one by one: what the log holds are single steps. */
+  readonly deleteDatabase: Handler = async ({ params }) => {
+    const { tenant, database } = place(params);
+    await this.#dropDatabase(tenant, database);
+    return OK;
+  };
+
+  readonly createCollection: Handler = async ({ params, body }) => {
+    const at = place(params);
+    const fields = readTopLevel(body, ['name', 'get_or_create']);
+    const name = isRefusal(fields) ? fields : stringField(body, 'name');
+    if (isRefusal(fields)) return refusalAnswer(fields);
+    if (typeof name !== 'string') return refusalAnswer(name);
+    const fault = collectionNameFault('name', name);
+    if (fault !== null) return refusalAnswer(fault);
+    const getOrCreate = fields.get('get_or_create');
+    const id = this.#options.newId();
+    const shard = this.#options.newId();
+    const result = await this.#write({ type: 'create_collection', collection: id, shard, ...at, name, body });
+    if (!('s' in result)) return this.#decided(result, null);
+    if (result.s === 'no_database') throw say.databaseMissingForCreate(at.database);
+    if (getOrCreate?.type === 'boolean' && getOrCreate.value) return this.#collectionObject(at, name);
+    throw say.collectionExists(name);
+  };
+
+  readonly getCollection: Handler = async ({ params, signal }) => {
+    const name = params['collection'] as string;
+    return this.#collectionObject(place(params), name, signal);
+  };
+
+  readonly countCollections: Handler = async ({ params }) => {
+    const { tenant, database } = place(params);
+    return jsonAnswer(this.#options.catalog.collections(tenant, database).length);
+  };
+
+  readonly listCollections: Handler = async ({ params, query, signal }) => {
+    const at = place(params);
+    const page = paged(this.#options.catalog.collections(at.tenant, at.database), pageOf(query));
+    if (page.length === 0) return jsonAnswer([]);
+    const objects = await Promise.all(page.map((collection) => this.#objectOf(collection, signal)));
+    const parts = objects.filter((object) => object !== null);
+    return { status: 200, body: Buffer.concat([BRACKET_OPEN, ...joined(parts), BRACKET_CLOSE]) };
+  };
+
+  readonly modifyCollection: Handler = async ({ params, body }) => {
+    const fields = readTopLevel(body, ['new_name', 'new_metadata', 'new_configuration']);
+    if (isRefusal(fields)) return refusalAnswer(fields);
+    const collection = await this.#options.names.byId(params);
+    const given = fields.get('new_name');
+    const newName = given?.type === 'string' ? given.value : null;
+    const fault = newName === null ? null : collectionNameFault('new_name', newName);
+    if (fault !== null) return refusalAnswer(fault);
+    const shards = collection.shards.map((shard) => shard.id);
+    const result = await this.#write({
+      type: 'modify_collection',
+      collection: collection.id,
+      shards,
+      newName,
+      body,
+    });
+    if (!('s' in result)) return this.#decided(result, OK);
+    if (result.s === 'exists') throw say.collectionExists(newName ?? '');
+    throw this.#options.names.missing(collection.id);
+  };
+
+  readonly deleteCollection: Handler = async ({ params }) => {
+    const at = place(params);
+    const name = params['collection'] as string;
+    for (;;) {
+      const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
+      if (found === undefined || found.state === 'creating')
+        throw say.collectionNameMissing(this.#wording, name);
+      const result = await this.#write(deletionOf(found));
+      if (!('s' in result)) return OK;
+      // The name has gone to another collection, or away, since the catalog was last read.
+      await this.#options.catalog.refresh();
+      if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.id === found.id) {
+        throw say.collectionNameMissing(this.#wording, name);
+      }
+    }
+  };
+
+  readonly reset: Handler = async () => {
+    const { allowReset, catalog } = this.#options;
+    if (!allowReset) throw new PolychromeError('reset_disabled', 'Reset is disabled by config');
+    await catalog.refresh();
+    for (const tenant of catalog.tenants()) {
+      for (const { name } of catalog.databases(tenant)) {
+        if (tenant === 'default_tenant' && name === 'default_database')
+          await this.#dropCollections(tenant, name);
+        else await this.#dropDatabase(tenant, name);
+      }
+    }
+    return jsonAnswer(true);
+  };
+
+  get #wording(): say.Wording {
+    return { modern: this.#options.capabilities().deleteLimit };
+  }
+
+  #write(operation: SchemaOperation): Promise<Written | NotTaken> {
+    return this.#options.writer.write(operation, 'primary');
+  }
+
+  /** The answer to a decided write: `answer`, or what the primary said (null: always that). */
+  #decided({ lsn, decision }: Written, answer: Answer | null): Answer {
+    const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
+    if (decision !== null && (decision.outcome !== 'accepted' || answer === null)) {
+      return { status: decision.status, body: decision.body, headers };
+    }
+    return typeof answer === 'object' && answer !== null ? { ...answer, headers } : OK;
+  }
+
+  async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<Answer> {
+    const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
+    const object = found?.state === 'ready' ? await this.#objectOf(found, signal) : null;
+    if (object === null) throw say.collectionNameMissing(this.#wording, name);
+    return { status: 200, body: object };
+  }
+
+  /** The collection as a node describes it, under its id here; null when it was deleted meanwhile. */
+  async #objectOf(collection: Collection, signal = new AbortController().signal): Promise<Buffer | null> {
+    const { reader, floors, catalog } = this.#options;
+    const shard = collection.shards[0]?.id ?? null;
+    const floor = Math.max(floors.schema, shard === null ? 0 : floors.shard(shard));
+    const path = collectionByNamePath(collection, collection.name);
+    try {
+      const wanted = { shard: null, floor, sticky: false };
+      const answer = await reader.whole(wanted, { method: 'GET', path: () => path }, signal);
+      return withCollectionId(answer, collection.id);
+    } catch (error) {
+      await catalog.refresh();
+      if (catalog.collection(collection.id) === undefined) return null;
+      throw error;
+    }
+  }
+
+  async #dropDatabase(tenant: string, database: string): Promise<void> {
+    for (;;) {
+      await this.#dropCollections(tenant, database);
+      const result = await this.#write({ type: 'delete_database', tenant, database });
+      if (!('s' in result)) return;
+      // Somebody may have made a collection in between: then once more.
+      if (result.s !== 'not_empty') throw say.databaseMissing(database);
+      await this.#options.catalog.refresh();
+    }
+  }
+
+  async #dropCollections(tenant: string, database: string): Promise<void> {
+    const { catalog } = this.#options;
+    await Promise.all(
+      catalog.liveCollections(tenant, database).map((collection) => this.#write(deletionOf(collection))),
+    );
+  }
+}
+
+const BRACKET_OPEN = Buffer.from('[');
+const BRACKET_CLOSE = Buffer.from(']');
+const COMMA = Buffer.from(',');
+
+function joined(parts: readonly Buffer[]): Buffer[] {
+  return parts.flatMap((part, index) => (index === 0 ? [part] : [COMMA, part]));
+}
+
+function deletionOf(collection: Collection): SchemaOperation {
+  const { id, tenant, database, name } = collection;
+  const shards = collection.shards.map((shard) => shard.id);
+  return { type: 'delete_collection', collection: id, shards, tenant, database, name };
+}
+
+function paged<T>(all: readonly T[], { limit, offset }: Page): readonly T[] {
+  return all.slice(offset, limit === null ? undefined : offset + limit);
+}
+
+function tooShort(field: string, value: string): { status: number; error: string; message: string } {
+  const text = `{"value": String(${JSON.stringify(value)}), "min": Number(3)}`;
+  const message = `Validation error: ${field}: Validation error: length [${text}]`;
+  return { status: 400, error: 'InvalidArgumentError', message };
+}
+
+/** The handlers under the names of their routes. */
+export function schemaRoutes(routes: SchemaRoutes): Partial<Record<RouteName, Handler>> {
+  return {
+    create_tenant: routes.createTenant,
+    get_tenant: routes.getTenant,
+    create_database: routes.createDatabase,
+    get_database: routes.getDatabase,
+    list_databases: routes.listDatabases,
+    delete_database: routes.deleteDatabase,
+    create_collection: routes.createCollection,
+    get_collection: routes.getCollection,
+    list_collections: routes.listCollections,
+    count_collections: routes.countCollections,
+    modify_collection: routes.modifyCollection,
+    delete_collection: routes.deleteCollection,
+    reset: routes.reset,
+  };
+}

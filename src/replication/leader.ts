@@ -1,0 +1,245 @@
+// What the leader does with its term: admits nodes, runs an applier for each, chooses the primary, keeps markers.
+
+import type { Admission } from './admission.ts';
+import type { Applier } from './applier.ts';
+import type { Checkpoints, Decisions } from './checkpoints.ts';
+import { TermOver } from './delivery.ts';
+import type { Positions } from './positions.ts';
+import { ForeignContent, type Primary } from './solo.ts';
+import type { Term } from '../cluster/lease.ts';
+import type { Member } from '../cluster/member.ts';
+import { choosePrimary, follows } from '../cluster/node-state.ts';
+import type { NodeStore } from '../cluster/node-store.ts';
+import { LogDamaged } from '../log/entry.ts';
+import type { Head } from '../log/postgres-log.ts';
+import type { Tail } from '../log/tail.ts';
+import type { Logger } from '../util/logger.ts';
+import { Notifier } from '../util/notifier.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+
+/** A node with everything that moves it. */
+export interface Follower {
+  readonly member: Member;
+  readonly applier: Applier;
+  readonly admission: Admission;
+}
+
+export interface LeaderOptions {
+  readonly followers: readonly Follower[];
+  readonly head: () => Promise<Head>;
+  readonly tail: Tail;
+  readonly positions: Positions;
+  readonly checkpoints: Checkpoints;
+  readonly decisions: Decisions;
+  readonly nodes: NodeStore;
+  readonly refreshCatalog: () => Promise<void>;
+  readonly primaryChanged: Notifier;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+// How often nodes are looked at for having become level, and their markers for being behind.
+const LEVEL_MS = 100;
+const MARKER_MS = 1_000;
+const RETRY_MS = 200;
+// At the very first start the preferred primary gets this long to appear before another is chosen.
+const FIRST_CHOICE_MS = 5_000;
+
+export class Leader {
+  readonly #options: LeaderOptions;
+  #term: Term | null = null;
+  #primary: Primary = { node: null, generation: 0 };
+  #rewound: string | null = null;
+  #damaged: string | null = null;
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+  }
+
+  /** The term this gateway leads in; null while it does not. */
+  get term(): Term | null {
+    return this.#term?.held() ? this.#term : null;
+  }
+
+  /** Who decides; kept after the term as the last known. */
+  get primary(): Primary {
+    return this.#primary;
+  }
+
+  /** Why the log cannot be continued; null while it can. */
+  get halted(): string | null {
+    return this.#rewound ?? this.#damaged;
+  }
+
+  /** Leads until the term is over; resolves when nothing it began can take another step. */
+  async lead(term: Term): Promise<void> {
+    const { followers, decisions, refreshCatalog, logger, clock } = this.#options;
+    const head = await this.#begin(term);
+    if (head === null) return;
+    await Promise.all([
+      decisions.load(),
+      refreshCatalog(),
+      ...followers.map(({ admission }) => admission.load()),
+    ]);
+    if (this.#rewound === null) this.#term = term;
+    logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
+    await Promise.all([
+      ...followers.map((follower) => this.#drive(follower, term, head)),
+      this.#keepPrimary(term),
+      this.#keepLevel(term),
+      ...followers.map((follower) => this.#keepMarker(follower, term, head)),
+    ]);
+    this.#term = null;
+    logger.info({ epoch: term.epoch, at: clock.now() }, 'this gateway no longer leads');
+  }
+
+  async #begin(term: Term): Promise<Head | null> {
+    const { head, tail, positions, followers, clock, logger } = this.#options;
+    while (!term.signal.aborted) {
+      try {
+        const now = await head();
+        // A log that ends before what this gateway has seen of it has lost acknowledged writes.
+        this.#rewound =
+          now.lsn < tail.head
+            ? `the log ends at LSN ${now.lsn}, and had reached ${tail.head}`
+            : this.#rewound;
+        tail.advance(now.lsn);
+        this.#primary = { node: now.primary, generation: now.primaryGeneration };
+        positions.setCluster(
+          followers.map(({ member }) => member.id),
+          now.primary,
+        );
+        return now;
+      } catch (error) {
+        logger.warn({ error: String(error) }, 'the log cannot be read');
+        await sleep(clock, RETRY_MS, term.signal);
+      }
+    }
+    return null;
+  }
+
+  /** Brings one node in and along, for as long as its state allows. */
+  async #drive({ member, applier, admission }: Follower, term: Term, head: Head): Promise<void> {
+    const { logger, clock, checkpoints } = this.#options;
+    let distrust = !term.clean;
+    while (!term.signal.aborted) {
+      const unfollowing = new AbortController();
+      const changed = watching(member, term, unfollowing);
+      try {
+        if (member.state === 'joining') await admission.admit(term, head);
+        if (follows(member.state)) {
+          const signal = AbortSignal.any([term.signal, unfollowing.signal]);
+          const own: Term = { ...term, signal, held: () => term.held() && !signal.aborted };
+          const start = { checkpoint: await admission.checkpoint(), held: await checkpoints.held(member.id) };
+          await applier.run(own, start, distrust);
+          distrust = false;
+        }
+      } catch (error) {
+        this.#failed(member, error);
+        await sleep(clock, RETRY_MS, term.signal);
+      } finally {
+        unfollowing.abort();
+      }
+      await Promise.race([changed, sleep(clock, member.state === 'joining' ? RETRY_MS : 1_000, term.signal)]);
+    }
+    logger.debug({ node: member.id }, 'no longer driven');
+  }
+
+  #failed(member: Member, error: unknown): void {
+    if (error instanceof TermOver) return;
+    this.#options.logger.error({ node: member.id, error: String(error) }, 'the node cannot be brought along');
+    if (error instanceof LogDamaged) this.#damaged = error.message;
+    if (error instanceof ForeignContent) member.on('lost_content', error.message);
+    else member.callFailed(error as Error, false);
+  }
+
+  async #keepPrimary(term: Term): Promise<void> {
+    const { followers, clock, primaryChanged, positions, nodes, logger } = this.#options;
+    const members = followers.map(({ member }) => member);
+    if (this.#primary.node === null) await this.#awaitPreferred(members, term);
+    while (!term.signal.aborted) {
+      const watch = new AbortController();
+      const signal = AbortSignal.any([term.signal, watch.signal]);
+      const changed = Promise.race(members.map((member) => member.changed.wait(signal)));
+      const candidates = members.map(({ id, state }) => ({ id, state, checkpoint: positions.applied(id) }));
+      const chosen = choosePrimary(candidates, this.#primary.node);
+      if (chosen !== null && chosen !== this.#primary.node) {
+        try {
+          const generation = await nodes.setPrimary(term.epoch, chosen);
+          logger.warn({ primary: chosen, before: this.#primary.node, generation }, 'primary chosen');
+          this.#primary = { node: chosen, generation };
+          positions.setCluster(
+            members.map(({ id }) => id),
+            chosen,
+          );
+          primaryChanged.notify();
+        } catch (error) {
+          logger.error({ error: String(error) }, 'the primary could not be recorded');
+          await sleep(clock, RETRY_MS, term.signal);
+          watch.abort();
+          continue;
+        }
+      }
+      await changed;
+      watch.abort();
+    }
+  }
+
+  /** The first node of the configuration becomes the first primary, unless it does not come. */
+  async #awaitPreferred(members: readonly Member[], term: Term): Promise<void> {
+    const { clock } = this.#options;
+    const until = clock.monotonic() + FIRST_CHOICE_MS;
+    while (members[0]?.state === 'joining' && clock.monotonic() < until && !term.signal.aborted) {
+      await sleep(clock, LEVEL_MS, term.signal);
+    }
+  }
+
+  async #keepLevel(term: Term): Promise<void> {
+    const { followers, tail, positions, clock } = this.#options;
+    let before = tail.head;
+    while (!term.signal.aborted) {
+      for (const { member } of followers) {
+        const level = positions.applied(member.id) >= before && member.canaryWorks;
+        if (member.state === 'catching_up' && level) member.on('level', 'has applied the whole log');
+      }
+      before = tail.head;
+      await sleep(clock, LEVEL_MS, term.signal);
+    }
+  }
+
+  async #keepMarker({ member, applier, admission }: Follower, term: Term, head: Head): Promise<void> {
+    const { clock, nodes, logger } = this.#options;
+    while (!term.signal.aborted) {
+      await sleep(clock, MARKER_MS, term.signal);
+      const mark = applier.mark;
+      if (!term.held() || member.state !== 'serving' || mark === null || mark.lsn <= member.markerLSN)
+        continue;
+      try {
+        await admission.writeMarker({ log: head.logId, checkpoint: mark.lsn, token: mark.token }, term);
+        await nodes.marked(term.epoch, member.id, mark.lsn);
+        member.markerLSN = mark.lsn;
+      } catch (error) {
+        if (!(error instanceof TermOver))
+          logger.warn({ node: member.id, error: String(error) }, 'no marker written');
+      }
+    }
+  }
+
+  /** Called when a node's marker is further than the log: the log has lost its tail. */
+  rewound(reason: string): void {
+    this.#rewound = reason;
+    this.#term = null;
+    this.#options.logger.error({ reason }, 'the log has lost its tail: no writes until an operator decides');
+  }
+}
+
+/** Aborts `unfollowing` as soon as the member's state no longer lets it follow; resolves when it has changed at all. */
+async function watching(member: Member, term: Term, unfollowing: AbortController): Promise<void> {
+  const signal = AbortSignal.any([term.signal, unfollowing.signal]);
+  const state = member.state;
+  while (!signal.aborted) {
+    await member.changed.wait(signal);
+    if (!follows(member.state) && member.state !== 'joining') unfollowing.abort();
+    if (state !== member.state && !follows(state)) return;
+  }
+}
