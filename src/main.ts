@@ -27,7 +27,7 @@ try {
 } catch (error) {
   if (error instanceof StartupError) console.error(`polychrome: ${error.message}`);
   else console.error('polychrome: unexpected error:', error);
-  process.exitCode = 1;
+  process.exit(1); // whatever still holds the process open
 }
 
 async function commandLine(words: readonly string[]): Promise<Command> {
@@ -38,7 +38,7 @@ async function commandLine(words: readonly string[]): Promise<Command> {
   const wanted = words[0] === 'help' ? words[1] : words[0];
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     const command = name === wanted ? await load() : new Command(name);
-    program.addCommand(command.summary(summary));
+    program.addCommand(command.summary(summary).copyInheritedSettings(program));
   }
   return program;
 }

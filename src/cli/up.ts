@@ -104,17 +104,19 @@ async function serveUntilStopped(
     await stopRequest.requested;
     console.log('\nStopping the gateway, the nodes, PostgreSQL …');
   } finally {
-    await stopGateway(gateway);
+    await stopGateway(gateway, stopRequest);
   }
 }
 
-/** A gateway that does not stop must not keep the rest running. */
-async function stopGateway(gateway: Gateway): Promise<void> {
+/** A gateway that does not stop must not keep the rest, or this process, running. */
+async function stopGateway(gateway: Gateway, stopRequest: StopRequest): Promise<void> {
   const stopped = gateway
     .stop()
     .catch((error: unknown) => console.error('The gateway stopped badly:', error));
-  const inTime = await settledWithin(stopped, GATEWAY_STOP_WAIT_MS, systemClock);
-  if (!inTime) console.error(`The gateway did not stop within ${GATEWAY_STOP_WAIT_MS / 1000} s.`);
+  if (await settledWithin(stopped, GATEWAY_STOP_WAIT_MS, systemClock)) return;
+  stopRequest.fail(
+    `The gateway did not stop within ${GATEWAY_STOP_WAIT_MS / 1000} s; everything was stopped without it.`,
+  );
 }
 
 interface NodeAddress {

@@ -1,0 +1,116 @@
+// `polychrome up` as a user runs it: the process, its output, its exit code.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+import { findFreePort } from '../../src/local/port.ts';
+import { identityOf } from '../../src/local/process-identity.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const WAIT = { timeout: 40_000, interval: 20 };
+
+interface Run {
+  readonly kill: (signal: NodeJS.Signals) => void;
+  readonly ended: Promise<number | null>;
+  stdout: string;
+  stderr: string;
+}
+
+let folder: string;
+let port: number;
+const runs: Run[] = [];
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'polychrome-up-'));
+  port = await findFreePort();
+});
+
+afterEach(async () => {
+  for (const { kill, ended } of runs.splice(0)) {
+    kill('SIGTERM');
+    await ended;
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('starts, says how to use it, stops in order and leaves no process', async () => {
+  const up = polychrome('up', '--nodes', '2', '--port', String(port), '--data', join(folder, 'data'));
+  await vi.waitUntil(() => up.stdout.includes('Ctrl-C stops everything'), WAIT);
+  expect(up.stdout).toContain(`endpoint    http://127.0.0.1:${port}\n`);
+  expect(up.stdout).toMatch(/node-2 {6}http:\/\/127\.0\.0\.1:\d+\n/);
+  const pids = await nodePids();
+  expect(pids).toHaveLength(2);
+  expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true);
+  up.kill('SIGINT');
+  up.kill('SIGINT'); // as npm passes it on
+  expect(await up.ended).toBe(0);
+  expect(up.stderr).toBe('');
+  expect(up.stdout).toMatch(/Stopping .*\nStopped\.\n$/);
+  expect(pids.map(identityOf)).toEqual([undefined, undefined]);
+});
+
+test('a second start on a live data directory says so in one sentence', async () => {
+  const words = ['up', '--nodes', '1', '--port', String(port), '--data', join(folder, 'data')];
+  const first = polychrome(...words);
+  await vi.waitUntil(() => first.stdout.includes('Ctrl-C stops everything'), WAIT);
+  const second = polychrome(...words);
+  expect(await second.ended).toBe(1);
+  expect(second.stderr).toMatch(
+    /^polychrome: The data directory .* is in use by a running Polychrome \(process \d+\).*\n$/,
+  );
+});
+
+test('a busy port is told in one sentence, before anything is started', async () => {
+  const squatter = createServer().listen(port, '127.0.0.1');
+  try {
+    const up = polychrome('up', '--port', String(port), '--data', join(folder, 'data'));
+    expect(await up.ended).toBe(1);
+    expect(up.stderr).toMatch(
+      new RegExp(`^polychrome: Port ${port} on 127.0.0.1 is in use by another program: .*\n$`),
+    );
+    expect(up.stdout).toBe('');
+  } finally {
+    squatter.close();
+  }
+});
+
+test('a foreign data directory is told in one sentence', async () => {
+  writeFileSync(join(folder, 'thesis.txt'), '');
+  const up = polychrome('up', '--port', String(port), '--data', folder);
+  expect(await up.ended).toBe(1);
+  expect(up.stderr).toMatch(/^polychrome: .* is not empty and not a Polychrome data directory .*\n$/);
+});
+
+test.each([
+  [['up', '--nodes', '0'], 'A whole number from 1 to 32 is expected.'],
+  [['up', '--port', '80a'], 'A whole number from 1 to 65535 is expected.'],
+  [['up', '--nodse', '3'], "unknown option '--nodse'"],
+  [['upp'], "unknown command 'upp'"],
+])('polychrome %j is refused with its usage', async (words, sentence) => {
+  const refused = polychrome(...words);
+  expect(await refused.ended).toBe(1);
+  expect(refused.stderr).toContain(sentence);
+  expect(refused.stderr).toContain('Usage: polychrome');
+});
+
+function polychrome(...words: string[]): Run {
+  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const run: Run = { kill: (signal) => void child.kill(signal), ended, stdout: '', stderr: '' };
+  child.stdout.on('data', (data) => (run.stdout += String(data)));
+  child.stderr.on('data', (data) => (run.stderr += String(data)));
+  runs.push(run);
+  return run;
+}
+
+const statusSchema = z.object({ nodes: z.array(z.object({ pid: z.number() })) });
+
+async function nodePids(): Promise<number[]> {
+  const response = await fetch(`http://127.0.0.1:${port}/status`);
+  return statusSchema.parse(await response.json()).nodes.map(({ pid }) => pid);
+}
