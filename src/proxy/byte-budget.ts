@@ -1,0 +1,168 @@
+// One budget of bytes for all request bodies this process holds (I9): a body is admitted before it is read, and counts
+// until its request has been answered. Without it, memory would be bounded only by how many clients there are.
+
+import { PolychromeError } from '../errors.ts';
+import type { Clock } from '../util/clock.ts';
+
+export interface ByteBudgetOptions {
+  /** Bytes held at once; at least one largest body. */
+  readonly capacityBytes: number;
+  /** The largest single body; more is never asked for. */
+  readonly largestBytes: number;
+  readonly clock: Clock;
+  /** Requests that may wait for room; one more is refused. */
+  readonly waitersMax?: number;
+  /** How long one may wait before it is refused; ms. */
+  readonly waitMsMax?: number;
+}
+
+/** Bytes admitted; give them back once. */
+export interface ByteLease {
+  readonly bytes: number;
+  /** Gives back what was asked for too much. */
+  shrinkTo(bytes: number): void;
+  /** Safe to call again. */
+  release(): void;
+}
+
+/** What counts as small: single writes and queries are a few KiB, bulk loads are megabytes. */
+export const SMALL_BODY_BYTES = 64 * 1024;
+
+// Each waiter holds a socket and little else, for a body not yet read; a client that waits longer than this is better
+// served by trying another gateway.
+const WAITERS_MAX = 1024;
+const WAIT_MS_MAX = 5_000;
+// Large bodies leave this part of the budget to small ones, so that slow bulk loads never stop single writes.
+const SMALL_SHARE = 1 / 8;
+
+interface Waiter {
+  readonly bytes: number;
+  /** Bytes let in past this waiter since it became the oldest. */
+  overtakenBytes: number;
+  readonly admit: () => void;
+}
+
+/**
+ * Admits bodies in the order in which they came, except that a body which fits may go before one which does not; the
+ * oldest is overtaken by one capacity of bytes at most, then everybody waits for it.
+ */
+export class ByteBudget {
+  readonly #capacity: number;
+  readonly #largeCapacity: number;
+  readonly #waitersMax: number;
+  readonly #waitMsMax: number;
+  readonly #clock: Clock;
+  readonly #waiters = new Set<Waiter>();
+  #used = 0;
+
+  constructor(options: ByteBudgetOptions) {
+    const { capacityBytes, largestBytes } = options;
+    if (capacityBytes < largestBytes) throw new RangeError('the byte budget must hold one largest body');
+    this.#capacity = capacityBytes;
+    this.#largeCapacity = Math.max(largestBytes, Math.floor(capacityBytes * (1 - SMALL_SHARE)));
+    this.#waitersMax = options.waitersMax ?? WAITERS_MAX;
+    this.#waitMsMax = options.waitMsMax ?? WAIT_MS_MAX;
+    this.#clock = options.clock;
+  }
+
+  /** Bytes admitted and not yet given back. */
+  get usedBytes(): number {
+    return this.#used;
+  }
+
+  /** Requests that wait for room. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** The lease when there is room and nobody's turn comes first; null otherwise. */
+  tryAcquire(bytes: number): ByteLease | null {
+    if (this.#waiters.size > 0 && !this.#mayOvertake(bytes)) return null;
+    if (!this.#fits(bytes)) return null;
+    return this.#take(bytes);
+  }
+
+  /** Waits for room; rejects with PolychromeError `overloaded` when too many wait or it takes too long. */
+  acquire(bytes: number, signal?: AbortSignal): Promise<ByteLease> {
+    const lease = this.tryAcquire(bytes);
+    if (lease !== null) return Promise.resolve(lease);
+    if (this.#waiters.size >= this.#waitersMax) return Promise.reject(overloaded());
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiters.delete(waiter);
+        cancel();
+        signal?.removeEventListener('abort', giveUp);
+      };
+      const giveUp = (): void => {
+        leave();
+        reject(overloaded());
+        this.#admitWaiters(); // whoever stood behind this one may fit
+      };
+      const admit = (): void => {
+        leave();
+        resolve(this.#take(bytes));
+      };
+      const waiter: Waiter = { bytes, overtakenBytes: 0, admit };
+      const cancel = this.#clock.after(this.#waitMsMax, giveUp);
+      this.#waiters.add(waiter);
+      signal?.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+
+  #fits(bytes: number): boolean {
+    const capacity = bytes <= SMALL_BODY_BYTES ? this.#capacity : this.#largeCapacity;
+    return this.#used + bytes <= capacity;
+  }
+
+  #mayOvertake(bytes: number): boolean {
+    const [oldest] = this.#waiters;
+    return oldest === undefined || oldest.overtakenBytes + bytes <= this.#capacity;
+  }
+
+  #take(bytes: number): ByteLease {
+    const [oldest] = this.#waiters;
+    if (oldest !== undefined) oldest.overtakenBytes += bytes;
+    this.#used += bytes;
+    return new Lease(bytes, (returned) => {
+      this.#used -= returned;
+      if (this.#waiters.size > 0) this.#admitWaiters();
+    });
+  }
+
+  #admitWaiters(): void {
+    let first = true;
+    for (const waiter of this.#waiters) {
+      if (this.#fits(waiter.bytes) && (first || this.#mayOvertake(waiter.bytes))) waiter.admit();
+      else first = false;
+    }
+  }
+}
+
+class Lease implements ByteLease {
+  #bytes: number;
+  readonly #giveBack: (bytes: number) => void;
+
+  constructor(bytes: number, giveBack: (bytes: number) => void) {
+    this.#bytes = bytes;
+    this.#giveBack = giveBack;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  shrinkTo(bytes: number): void {
+    const returned = this.#bytes - bytes;
+    if (returned <= 0) return;
+    this.#bytes = bytes;
+    this.#giveBack(returned);
+  }
+
+  release(): void {
+    this.shrinkTo(0);
+  }
+}
+
+function overloaded(): PolychromeError {
+  return new PolychromeError('overloaded', 'Too many request bodies are in hand at the moment. Try again.');
+}
