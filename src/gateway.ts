@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { adminRoutes } from './admin/routes.ts';
+import { healthOf, type StatusSource } from './admin/status.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { createCanary } from './chroma/canary.ts';
 import { probeCapabilities } from './chroma/capabilities.ts';
@@ -42,12 +43,14 @@ import { NodeAnswered } from './replication/delivery.ts';
 import { Leader, type Follower } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import { Positions } from './replication/positions.ts';
-import { systemClock, type Clock } from './util/clock.ts';
+import { sleep, systemClock, type Clock } from './util/clock.ts';
 import { createLogger, type Logger } from './util/logger.ts';
 import { Notifier } from './util/notifier.ts';
 
 export interface Gateway {
   readonly url: string;
+  /** Resolves once it leads and a node serves, or when it is stopped. */
+  ready(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -64,6 +67,7 @@ const BODY_BYTES_MAX = 40 * 1024 * 1024;
 const MERGED_BYTES_MAX = 39 * 1024 * 1024;
 const STATEMENT_TIMEOUT_MS = 10_000;
 const STOP_DEADLINE_MS = 10_000;
+const READY_POLL_MS = 25;
 
 /** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
 export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
@@ -275,6 +279,25 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
+  const status: StatusSource = {
+    gatewayId,
+    term: () => leader.term,
+    halted: () => leader.halted,
+    primary: () => leader.primary.node,
+    head: () => tail.head,
+    trimmed: () => head.trimmed,
+    waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
+    nodes: () =>
+      built.map(({ member, applier }) => ({
+        member,
+        checkpoint: applier.checkpoint,
+        applied: positions.applied(member.id),
+        lag: (now) => applier.lag(now),
+        callsInFlight: applier.callsInFlight,
+        pid: parts.nodePid?.(member.id),
+      })),
+    now: () => clock.now(),
+  };
   const server = await startServer({
     host: config.HOST,
     port: config.PORT,
@@ -288,25 +311,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
       ...recordRoutes({ ...shared, ackLevel: config.ACK_LEVEL, consistency: config.CONSISTENCY }),
       ...schemaRoutes(new SchemaRoutes({ ...shared, catalog, newId, allowReset: config.ALLOW_RESET })),
-      ...adminRoutes({
-        gatewayId,
-        term: () => leader.term,
-        halted: () => leader.halted,
-        primary: () => leader.primary.node,
-        head: () => tail.head,
-        trimmed: () => head.trimmed,
-        waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
-        nodes: () =>
-          built.map(({ member, applier }) => ({
-            member,
-            checkpoint: applier.checkpoint,
-            applied: positions.applied(member.id),
-            lag: (now) => applier.lag(now),
-            callsInFlight: applier.callsInFlight,
-            pid: parts.nodePid?.(member.id),
-          })),
-        now: () => clock.now(),
-      }),
+      ...adminRoutes(status),
     },
   });
 
@@ -319,6 +324,10 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
 
   return {
     url: server.url,
+    async ready() {
+      while (!healthOf(status).healthy && !stopping.signal.aborted)
+        await sleep(clock, READY_POLL_MS, stopping.signal);
+    },
     async stop() {
       await server.stop(STOP_DEADLINE_MS);
       await appender.stop();

@@ -99,6 +99,7 @@ async function serveUntilStopped(
   const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
   const gateway = await startGateway(config, { nodePid: (nodeId) => nodes.get(nodeId)?.pid() });
   try {
+    await Promise.race([gateway.ready(), stopRequest.requested]);
     if (stopRequest.signal.aborted) return;
     console.log(readyText(gateway.url, cluster, options.data));
     await stopRequest.requested;

@@ -38,6 +38,16 @@ const HELD_BYTES_MAX = 8 * 1024 * 1024;
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;
 
+const NOBODY: ReadonlySet<string> = new Set();
+
+interface Limits {
+  /** Aborts at the deadline, or when the client goes away. */
+  readonly signal: AbortSignal;
+  /** The deadline, clock.monotonic() ms. */
+  readonly until: number;
+  readonly client: AbortSignal;
+}
+
 export class Reader {
   readonly #options: ReaderOptions;
 
@@ -45,41 +55,42 @@ export class Reader {
     this.#options = options;
   }
 
-  /** The answer of an eligible node; tried once more elsewhere after a connection error, a 5xx or an unexpected 404. */
+  /** The answer of an eligible node; asked once more, elsewhere if it can be, after a failure. */
   async read(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Answer> {
-    const { choice, clock, timeoutMs } = this.#options;
+    const { clock, timeoutMs } = this.#options;
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => deadline.abort());
-    const until = clock.monotonic() + timeoutMs;
-    const except = new Set<string>();
-    let last: NodeAnswer | null = null;
     try {
-      for (let attempt = 1; ; attempt++) {
-        const chosen =
-          attempt === 1
-            ? await choice.choose({ ...wanted, except }, AbortSignal.any([deadline.signal, client]))
-            : choice.now({ ...wanted, except });
-        // Nowhere else to go: what one node said is all there is to say.
-        if (chosen === null) return this.#give(last as NodeAnswer);
-        try {
-          const answer = await this.#ask(chosen, wanted, read, until - clock.monotonic(), client);
-          if (typeof answer === 'function' || (answer.status < 500 && answer.status !== 404)) {
-            return typeof answer === 'function' ? answer : this.#give(answer);
-          }
-          last = answer;
-        } catch (error) {
-          this.#failed(chosen, error, attempt);
-        }
-        except.add(chosen.node.member.id);
-        if (attempt >= ATTEMPTS_MAX || choice.now({ ...wanted, except }) === null) break;
-      }
-      if (last !== null) return this.#give(last);
-      throw new PolychromeError(
-        'no_node',
-        `The nodes asked did not answer (${[...except].join(', ')}). Try again.`,
-      );
+      return await this.#attempts(wanted, read, {
+        signal: AbortSignal.any([deadline.signal, client]),
+        until: clock.monotonic() + timeoutMs,
+        client,
+      });
     } finally {
       cancel();
+    }
+  }
+
+  async #attempts(wanted: Omit<Wanted, 'except'>, read: NodeRead, limits: Limits): Promise<Answer> {
+    const { choice, clock } = this.#options;
+    const except = new Set<string>();
+    for (let sent = 0; ;) {
+      // Elsewhere if anybody else can; otherwise whoever can first, be it the one that failed.
+      const chosen =
+        choice.now({ ...wanted, except }) ??
+        (await choice.choose({ ...wanted, except: NOBODY }, limits.signal));
+      try {
+        const answer = await this.#ask(chosen, wanted, read, limits.until - clock.monotonic(), limits.client);
+        if (typeof answer === 'function') return answer;
+        except.add(chosen.node.member.id);
+        const sound = answer.status < 500 && answer.status !== 404;
+        if (sound || ++sent >= ATTEMPTS_MAX || choice.now({ ...wanted, except }) === null)
+          return this.#give(answer);
+      } catch (error) {
+        except.add(chosen.node.member.id);
+        // What never left this process has had no chance to do harm, and does not count.
+        if (this.#failed(chosen, error).sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
+      }
     }
   }
 
@@ -90,20 +101,18 @@ export class Reader {
     throw new PolychromeError('internal', 'A node answered in a way that was not expected.');
   }
 
-  #failed({ node }: Chosen, error: unknown, attempt: number): void {
+  /** Reports a failure; throws when asking again would not help. */
+  #failed({ node }: Chosen, error: unknown): NodeError {
     if (!(error instanceof NodeError)) throw error;
     if (error.code === 'aborted')
       throw new PolychromeError('stopping', 'The client went away.', { cause: error });
+    if (error.code === 'busy') throw new PolychromeError('overloaded', 'Too many reads wait. Try again.');
     node.member.callFailed(error, error.code === 'refused');
-    this.#options.logger.debug(
-      { node: node.member.id, error: error.message, attempt },
-      'a read had no answer',
-    );
-    if (error.code === 'timeout') {
-      throw new PolychromeError('no_node', `${node.member.id} did not answer in time. Try again.`, {
-        cause: error,
-      });
-    }
+    this.#options.logger.debug({ node: node.member.id, error: error.message }, 'a read had no answer');
+    if (error.code !== 'timeout') return error;
+    throw new PolychromeError('no_node', `${node.member.id} did not answer in time. Try again.`, {
+      cause: error,
+    });
   }
 
   #give(answer: NodeAnswer): WholeAnswer {
@@ -156,6 +165,11 @@ export class Reader {
       return Promise.race([done, sink.passTo(response)]).then(() => done);
     };
   }
+}
+
+function gaveUp(asked: ReadonlySet<string>, cause: unknown): PolychromeError {
+  const names = [...asked].join(', ');
+  return new PolychromeError('no_node', `The nodes asked did not answer (${names}). Try again.`, { cause });
 }
 
 /** Holds an answer until it is whole or too large, then passes it on. */

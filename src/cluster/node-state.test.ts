@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest';
+import { choosePrimary, follows, NODE_EVENTS, NODE_STATES, nextState, type NodeState } from './node-state.ts';
+
+describe('the states of a node', () => {
+  test('nobody serves without having been level', () => {
+    for (const state of NODE_STATES) {
+      for (const event of NODE_EVENTS) {
+        if (nextState(state, event) !== 'serving' || state === 'serving') continue;
+        expect([state, event]).toEqual(['catching_up', 'level']);
+      }
+    }
+  });
+
+  test('a wrong identity ends every use, from every state', () => {
+    for (const state of NODE_STATES) expect(follows(nextState(state, 'wrong_identity'))).toBe(false);
+  });
+
+  test('a node that has lost content follows no more, whatever happens to it', () => {
+    for (const event of NODE_EVENTS) {
+      const next = nextState('needs_rebuild', event);
+      expect(next === 'needs_rebuild' || next === 'fenced').toBe(true);
+    }
+  });
+
+  test('a node that failed catches up before it serves', () => {
+    expect(nextState('serving', 'failed')).toBe('down');
+    expect(nextState('down', 'level')).toBe('down');
+    expect(nextState('down', 'answers')).toBe('catching_up');
+  });
+});
+
+describe('the choice of the primary', () => {
+  const node = (id: string, state: NodeState, checkpoint: number) => ({ id, state, checkpoint });
+
+  test.each([
+    [
+      'the present one stays while it works',
+      [node('a', 'catching_up', 1), node('b', 'serving', 9)],
+      'a',
+      'a',
+    ],
+    [
+      'the one with the least left to do follows',
+      [node('a', 'down', 9), node('b', 'serving', 5), node('c', 'serving', 7)],
+      'a',
+      'c',
+    ],
+    [
+      'one that serves goes before one that catches up',
+      [node('a', 'down', 9), node('b', 'catching_up', 9), node('c', 'serving', 7)],
+      'a',
+      'c',
+    ],
+    [
+      'one that catches up is better than none',
+      [node('a', 'down', 9), node('b', 'catching_up', 2)],
+      'a',
+      'b',
+    ],
+    [
+      'nobody is chosen when nobody works',
+      [node('a', 'down', 9), node('b', 'fenced', 9), node('c', 'needs_rebuild', 9)],
+      'a',
+      null,
+    ],
+    [
+      'at the first start the first one named is',
+      [node('a', 'serving', 0), node('b', 'serving', 0)],
+      null,
+      'a',
+    ],
+  ] as const)('%s', (_name, nodes, present, chosen) => {
+    expect(choosePrimary(nodes, present)).toBe(chosen);
+  });
+});

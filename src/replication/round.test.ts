@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import type { Capabilities, RecordCall, RecordKind } from '../chroma/record-call.ts';
+import { scanRecordCall } from '../chroma/scanner.ts';
+import type { Entry } from '../log/entry.ts';
+import { toDraft } from './operation.ts';
+import { halves, planRound } from './round.ts';
+
+const CAPABILITIES: Capabilities = {
+  maxBatchSize: 100,
+  base64Embeddings: true,
+  metadataArrays: false,
+  deleteLimit: false,
+  schema: false,
+};
+const LIMITS = { maxIds: 100, maxBytes: 1_000_000 };
+const nothing = (): boolean => false;
+
+function entry(lsn: number, kind: RecordKind, shard: string, body: object): Entry {
+  const call = scanRecordCall(kind, Buffer.from(JSON.stringify(body)), CAPABILITIES) as RecordCall;
+  const draft = toDraft({ type: 'records', shard, call });
+  // As read from the log: nothing parsed comes along.
+  const { parsed: _, dimension: __, ...stored } = draft;
+  return { ...stored, lsn, batch: 'token', appendedAt: 0 };
+}
+
+const add = (lsn: number, shard: string, ...ids: string[]): Entry =>
+  entry(lsn, 'add', shard, { ids, embeddings: ids.map(() => [1, 2]) });
+
+const shape = (entries: readonly Entry[], skip = nothing): object => {
+  const round = planRound(entries, LIMITS, skip);
+  if (round.type === 'alone') return { alone: round.entry.lsn };
+  return Object.fromEntries(
+    round.calls.map((call) => [call.shard, call.members.map((member) => member.entry.lsn)]),
+  );
+};
+
+describe('a round', () => {
+  test('merges neighbours of one shard and takes other shards along', () => {
+    expect(shape([add(1, 'A', 'a'), add(2, 'B', 'a'), add(3, 'A', 'b')])).toEqual({ A: [1, 3], B: [2] });
+  });
+
+  test('ends before an entry that touches an id again: no shard gets two calls', () => {
+    expect(shape([add(1, 'A', 'a'), add(2, 'A', 'a'), add(3, 'B', 'x')])).toEqual({ A: [1] });
+  });
+
+  test('ends before another kind on the same shard', () => {
+    const remove = entry(2, 'delete', 'A', { ids: ['z'] });
+    expect(shape([add(1, 'A', 'a'), remove])).toEqual({ A: [1] });
+  });
+
+  test('gives a delete that depends on state a round alone', () => {
+    const remove = entry(2, 'delete', 'A', { where: { n: 1 } });
+    expect(shape([add(1, 'A', 'a'), remove])).toEqual({ A: [1] });
+    expect(shape([remove, add(3, 'A', 'a')])).toEqual({ alone: 2 });
+  });
+
+  test('passes over what is quarantined, and still moves beyond it', () => {
+    const skip = (one: Entry): boolean => one.lsn <= 2;
+    const round = planRound([add(1, 'A', 'a'), add(2, 'A', 'b')], LIMITS, skip);
+    expect(round).toMatchObject({ type: 'records', calls: [], upTo: 2 });
+    const alone = planRound([add(1, 'A', 'a'), entry(3, 'delete', 'A', { where: { n: 1 } })], LIMITS, skip);
+    expect(alone).toMatchObject({ type: 'records', upTo: 1 });
+  });
+
+  test('keeps within the largest batch a node takes', () => {
+    const ids = (from: number): string[] => Array.from({ length: 60 }, (_, i) => `i${from + i}`);
+    expect(shape([add(1, 'A', ...ids(0)), add(2, 'A', ...ids(100))])).toEqual({ A: [1] });
+  });
+
+  test('halved, holds the same entries in the same order', () => {
+    const round = planRound(
+      [1, 2, 3, 4, 5].map((n) => add(n, 'A', `i${n}`)),
+      LIMITS,
+      nothing,
+    );
+    if (round.type !== 'records') throw new Error('not records');
+    const [first, second] = halves(round.calls[0]!, LIMITS);
+    expect(first!.members.map((member) => member.entry.lsn)).toEqual([1, 2, 3]);
+    expect(second!.members.map((member) => member.entry.lsn)).toEqual([4, 5]);
+  });
+});
