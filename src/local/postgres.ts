@@ -20,6 +20,7 @@ import { StartupError } from '../errors.ts';
 import { type Clock, sleep, systemClock } from '../util/clock.ts';
 import { type Child, type StopStep, spawnChild } from './child.ts';
 import { diskFull, errorCode, explainFilesystemError } from './filesystem-errors.ts';
+import { commandLineOf } from './process-identity.ts';
 import { findFreePort, isPortFree, PortTakenError } from './port.ts';
 import {
   findPostgresBinaries,
@@ -183,7 +184,7 @@ async function launch(place: Place, port: number, clock: Clock, options: Postgre
       command,
       args,
       cwd: place.dir,
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...options.env, ...ignoreDeadPostmaster(place.data) },
       logFile: join(place.dir, 'postgres.log'),
       ...(runAs.prefix.length > 0 ? {} : { uid: runAs.uid, gid: runAs.gid }),
       stopSequence: POSTGRES_STOP,
@@ -204,6 +205,19 @@ async function launch(place: Place, port: number, clock: Clock, options: Postgre
       await sleep(clock, LEFTOVER_POLL_MS, options.signal);
     }
   }
+}
+
+/**
+ * A killed postmaster leaves its pid behind, and while some process has that pid (a zombie nobody reaps, as in a
+ * container without init, or another program) PostgreSQL refuses to start. By this variable pg_ctl names a pid that
+ * cannot be a postmaster's (CreateLockFile in miscinit.c); its check for living backends stays in force.
+ */
+function ignoreDeadPostmaster(data: string): NodeJS.ProcessEnv {
+  const pidFile = join(data, 'postmaster.pid');
+  if (!existsSync(pidFile)) return {};
+  const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
+  const alive = Number.isNaN(pid) || commandLineOf(pid).includes(data);
+  return alive ? {} : { PG_GRANDPARENT_PID: String(pid) };
 }
 
 /** SQLSTATE cannot_connect_now: it is starting up, or recovering. */

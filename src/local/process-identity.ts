@@ -1,7 +1,7 @@
 // Which process is meant. A pid alone names nobody for long: it is reused, so every record of a process also
 // holds when that process began, and nothing is signalled unless both agree.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 
 export interface ProcessIdentity {
@@ -59,6 +59,13 @@ function startedAtFromPs(pid: number): string | undefined {
   } catch {
     return undefined; // ps exits 1 when there is no such process
   }
+}
+
+/** The command line of a process, its words separated by spaces; empty when there is no such process. */
+export function commandLineOf(pid: number): string {
+  if (identityOf(pid) === undefined) return '';
+  if (process.platform === 'linux') return readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+  return spawnSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
 }
 
 /** Processes whose environment holds `NAME=value`; on systems without /proc none are found. */

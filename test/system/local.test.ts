@@ -1,14 +1,14 @@
 // A local cluster with real processes: PostgreSQL and Chroma servers, killed, paused, left behind.
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
 import { type LocalCluster, startLocalCluster } from '../../src/local/cluster.ts';
 import { PortTakenError } from '../../src/local/port.ts';
@@ -141,6 +141,19 @@ describe('a data directory', () => {
     clusters.push(cluster);
     expect(new Set(reclaimed)).toEqual(new Set(pids));
     expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
+  });
+
+  test('whose PostgreSQL was killed too is started again, though another process has its pid by now', async () => {
+    const dead = run(dataDir, 1);
+    const { pids } = await ready(dead);
+    await kill(dead, 'SIGKILL');
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await vi.waitUntil(() => pids.every((pid) => identityOf(pid) === undefined), WAIT);
+    const pidFile = join(dataDir, 'postgres', 'data', 'postmaster.pid');
+    const [, ...rest] = readFileSync(pidFile, 'utf8').split('\n');
+    writeFileSync(pidFile, [bystander(), ...rest].join('\n'));
+    const cluster = await start(1);
+    expect(await query(cluster, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   test('is reclaimed even when the children were never put on record', async () => {
@@ -314,6 +327,14 @@ async function kill(
 
 async function endRunner(runner: ChildProcessByStdio<null, Readable, Readable>): Promise<void> {
   if (runner.exitCode === null && runner.signalCode === null) await kill(runner, 'SIGTERM');
+}
+
+/** The pid of a process that has nothing to do with the cluster, run by the user PostgreSQL runs as. */
+function bystander(): number {
+  const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+  const child = spawn('sleep', ['600'], { stdio: 'ignore', cwd: '/', ...nobody });
+  onTestFinished(() => void child.kill());
+  return child.pid!;
 }
 
 /** The command lines of all processes that name the folder. */
