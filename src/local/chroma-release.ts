@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { StartupError } from '../errors.ts';
 
 /** Where one server keeps its data and listens. */
-export interface ChromaPlace {
+interface ChromaPlace {
   readonly path: string;
   readonly host: string;
   readonly port: number;

@@ -35,7 +35,7 @@ export type LocalProgress =
   | { readonly step: 'starting'; readonly child: string }
   | { readonly step: 'ready'; readonly child: string; readonly address: string };
 
-export interface LocalNode {
+interface LocalNode {
   readonly id: string;
   readonly url: string;
   /** The server's own folder. */

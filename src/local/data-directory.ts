@@ -24,7 +24,7 @@ const markerSchema = z.object({
   ports: z.record(z.string(), z.number().int()),
 });
 
-export type Marker = z.infer<typeof markerSchema>;
+type Marker = z.infer<typeof markerSchema>;
 
 export interface DataDirectory {
   readonly path: string;

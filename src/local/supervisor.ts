@@ -8,7 +8,7 @@ import type { Clock } from '../util/clock.ts';
 import type { Child } from './child.ts';
 import { decideRestart, RESTART_POLICY, type RestartPolicy } from './restart-policy.ts';
 
-export type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped' | 'given_up';
+type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped' | 'given_up';
 
 export interface Supervised {
   readonly name: string;
