@@ -1,0 +1,109 @@
+// Chroma's HTTP API as tests speak it: raw statuses and bodies, no client in between that could hide anything.
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Headers;
+}
+
+const DEFAULT = '/api/v2/tenants/default_tenant/databases/default_database';
+
+export class ChromaHttp {
+  readonly url: string;
+
+  constructor(url: string) {
+    this.url = url;
+  }
+
+  async call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<HttpAnswer> {
+    const init: RequestInit = { method, headers: { 'content-type': 'application/json', ...headers } };
+    if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
+    const response = await fetch(this.url + path, init);
+    return { status: response.status, text: await response.text(), headers: response.headers };
+  }
+
+  /** Creates a collection in the default database and returns its id. Throws on any answer but 200. */
+  async create(name: string, body: object = {}): Promise<string> {
+    const answer = await this.call('POST', `${DEFAULT}/collections`, { name, ...body });
+    if (answer.status !== 200) throw new Error(`create ${name}: ${answer.status} ${answer.text}`);
+    return (JSON.parse(answer.text) as { id: string }).id;
+  }
+
+  /** A call on a collection's records: `action` is add, get, query, … */
+  records(
+    id: string,
+    action: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<HttpAnswer> {
+    return this.call(
+      body === undefined ? 'GET' : 'POST',
+      `${DEFAULT}/collections/${id}/${action}`,
+      body,
+      headers,
+    );
+  }
+
+  collections(): Promise<HttpAnswer> {
+    return this.call('GET', `${DEFAULT}/collections`);
+  }
+
+  /**
+   * Every collection of the default database with every record, in the server's order, as text: equal texts are
+   * equal content. Ids of collections, which differ by nature, are left out.
+   */
+  async everything(): Promise<string> {
+    const { text } = await this.collections();
+    const collections = JSON.parse(text) as {
+      id: string;
+      name: string;
+      metadata: unknown;
+      dimension: unknown;
+    }[];
+    const parts: string[] = [];
+    for (const { id, name, metadata, dimension } of collections.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      parts.push(`== ${name} ${JSON.stringify(metadata)} ${String(dimension)}`);
+      for (let offset = 0; ; offset += PAGE) {
+        const page = await this.#page(id, offset);
+        if (page.length === 0) break;
+        parts.push(...page);
+      }
+    }
+    return parts.join('\n');
+  }
+
+  async #page(id: string, offset: number): Promise<string[]> {
+    const include = ['documents', 'metadatas', 'embeddings', 'uris'];
+    const { status, text } = await this.records(id, 'get', { limit: PAGE, offset, include });
+    if (status !== 200) throw new Error(`reading ${id}: ${status} ${text}`);
+    // Numbers stay the text they are: 1 and 1.0 are different values.
+    const keepText = (_key: string, value: unknown, context?: { source?: string }): unknown =>
+      typeof value === 'number' ? `#${context?.source ?? ''}` : value;
+    const parsed = JSON.parse(text, keepText as (key: string, value: unknown) => unknown) as Record<
+      'ids' | 'documents' | 'metadatas' | 'embeddings' | 'uris',
+      unknown[]
+    >;
+    return parsed.ids.map((record, index) =>
+      JSON.stringify([
+        record,
+        parsed.documents[index],
+        sorted(parsed.metadatas[index]),
+        parsed.embeddings[index],
+        parsed.uris?.[index],
+      ]),
+    );
+  }
+}
+
+const PAGE = 1_000;
+
+/** Metadata keys come in any order. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

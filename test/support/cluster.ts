@@ -1,0 +1,152 @@
+// A real cluster for a test: PostgreSQL, Chroma servers, and a gateway in this process or in one of its own.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config.ts';
+import type { Status } from '../../src/admin/status.ts';
+import { startGateway, type Gateway } from '../../src/gateway.ts';
+import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
+import { findFreePort } from '../../src/local/port.ts';
+import { ChromaHttp } from './chroma-http.ts';
+import { until } from './until.ts';
+
+export interface ClusterOptions {
+  readonly nodes?: number;
+  /** Settings of the gateway, as in the environment. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Runs the gateway in a process of its own, so that it can be killed; variables added to its environment. */
+  readonly ownProcess?: Readonly<Record<string, string>>;
+}
+
+const quiet = {
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  debug: () => undefined,
+};
+
+export class TestCluster {
+  readonly local: LocalCluster;
+  readonly #dir: string;
+  readonly #options: ClusterOptions;
+  readonly #port: number;
+  #gateway: Gateway | null = null;
+  #process: ChildProcess | null = null;
+  /** What a gateway in a process of its own has written. */
+  output = '';
+
+  private constructor(local: LocalCluster, dir: string, port: number, options: ClusterOptions) {
+    this.local = local;
+    this.#dir = dir;
+    this.#port = port;
+    this.#options = options;
+  }
+
+  /** Starts everything and resolves when the gateway is ready and every node serves. */
+  static async start(options: ClusterOptions = {}): Promise<TestCluster> {
+    const dir = await mkdtemp(join(tmpdir(), 'polychrome-test-'));
+    const local = await startLocalCluster({
+      dataDir: join(dir, 'data'),
+      nodes: options.nodes ?? 3,
+      logger: quiet,
+    });
+    const cluster = new TestCluster(local, dir, await findFreePort(), options);
+    await cluster.startGateway();
+    await cluster.allServe();
+    return cluster;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  /** Chroma's API through the gateway. */
+  get api(): ChromaHttp {
+    return new ChromaHttp(this.url);
+  }
+
+  /** Chroma's API of one node, past the gateway. */
+  node(id: string): ChromaHttp {
+    return new ChromaHttp(this.local.nodes.find((node) => node.id === id)!.url);
+  }
+
+  environment(): Record<string, string> {
+    return {
+      DATABASE_URL: this.local.databaseUrl,
+      NODES: this.local.nodes.map(({ id, url }) => `${id}=${url}`).join(','),
+      HOST: '127.0.0.1',
+      PORT: String(this.#port),
+      LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
+      // A gateway that dies is followed by the next one sooner than in production.
+      LEASE_MS: '1500',
+      ...this.#options.settings,
+    };
+  }
+
+  /** Starts a gateway on the same port and data; `extra` is added to its settings. */
+  async startGateway(extra: Readonly<Record<string, string>> = {}): Promise<void> {
+    if (this.#options.ownProcess === undefined) {
+      this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
+        nodePid: (id) => this.local.nodes.find((node) => node.id === id)?.pid(),
+      });
+    } else {
+      const env = { ...process.env, ...this.environment(), ...this.#options.ownProcess, ...extra };
+      const child = spawn(process.execPath, ['src/main.ts', 'serve'], {
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      for (const stream of [child.stdout, child.stderr])
+        stream.on('data', (text) => (this.output += String(text)));
+      this.#process = child;
+    }
+    await until(async () => (await fetch(`${this.url}/health`)).status === 200, 'the gateway is ready');
+  }
+
+  /** The gateway's own process; only with `ownProcess`. */
+  get process(): ChildProcess {
+    return this.#process!;
+  }
+
+  async stopGateway(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.#gateway?.stop();
+    this.#gateway = null;
+    const child = this.#process;
+    if (child !== null && child.exitCode === null && child.signalCode === null) {
+      const exited = new Promise((resolve) => child.once('exit', resolve));
+      child.kill(signal);
+      await exited;
+    }
+    this.#process = null;
+  }
+
+  async status(): Promise<Status> {
+    return (await (await fetch(`${this.url}/status`)).json()) as Status;
+  }
+
+  async primary(): Promise<string> {
+    return (await this.status()).nodes.find(({ role }) => role === 'primary')!.id;
+  }
+
+  /** Resolves when every node serves and has applied the whole log. */
+  async allServe(): Promise<void> {
+    await until(async () => {
+      const { nodes, pending } = await this.status();
+      return pending === 0 && nodes.every(({ state }) => state === 'serving');
+    }, 'every node serves and is level');
+  }
+
+  /** Everything each node holds, read from the node itself, record order included. */
+  async contents(): Promise<Map<string, string>> {
+    const contents = new Map<string, string>();
+    for (const { id } of this.local.nodes) contents.set(id, await this.node(id).everything());
+    return contents;
+  }
+
+  async stop(): Promise<void> {
+    await this.stopGateway();
+    await this.local.stop();
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+}
