@@ -1,9 +1,13 @@
-// Which content types Chroma takes for a JSON body (axum's Json extractor, with absence allowed).
+// Which content types Chroma takes for a JSON body: axum's Json extractor with the mime crate's grammar, absence
+// allowed. Tried on 1.0.5.
 
-/** True for application/json and application/*+json, with any parameters; also when there is no header at all. */
+const TOKEN = "[!#$%&'*+.^_`|~0-9a-z-]";
+const JSON_TYPE = new RegExp(
+  `^application/(?:json(?:\\+[^+;]+)?|${TOKEN}+\\+json)(?:; *${TOKEN}+=(?:${TOKEN}*|"[^"]*"))*;? *$`,
+  'i',
+);
+
+/** True for application/json and application/*+json, with any well-formed parameters; also without a header. */
 export function isJsonType(contentType: string | undefined): boolean {
-  if (contentType === undefined || contentType === 'application/json') return true;
-  const semicolon = contentType.indexOf(';');
-  const essence = (semicolon < 0 ? contentType : contentType.slice(0, semicolon)).trimEnd().toLowerCase();
-  return essence === 'application/json' || /^application\/[a-z0-9!#$&^_.-]+\+json$/.test(essence);
+  return contentType === undefined || contentType === 'application/json' || JSON_TYPE.test(contentType);
 }

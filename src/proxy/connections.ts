@@ -42,6 +42,8 @@ export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Duplex, Connection>();
   #busy = 0;
+  #refused = 0;
+  #closing = false;
   #onIdle: (() => void)[] = [];
 
   constructor(options: ConnectionsOptions) {
@@ -58,6 +60,16 @@ export class Connections {
     return this.#busy;
   }
 
+  /** Connections refused since the start because there were too many. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** From now on every answer is the last on its connection. */
+  close(): void {
+    this.#closing = true;
+  }
+
   /** Resolves when no request is being served. */
   untilIdle(): Promise<void> {
     if (this.#busy === 0) return Promise.resolve();
@@ -72,6 +84,7 @@ export class Connections {
     server.on('checkExpectation', (request, response) => this.#arrived(new Turn(request, response, false)));
     server.on('clientError', (error, socket) => this.#broke(error, socket));
     server.on('connect', (_request, socket) => this.#unroutable(socket));
+    server.on('drop', () => (this.#refused += 1));
     server.on('timeout', (socket) => this.#stalled(socket));
   }
 
@@ -95,7 +108,8 @@ export class Connections {
   #begin(connection: Connection, turn: Turn): void {
     connection.current = turn;
     this.#busy += 1;
-    turn.onEnding = (answer) => this.#end(connection, answer, turn);
+    turn.end = (answer) => this.#end(connection, answer, turn);
+    turn.isLast = () => this.#closing;
     turn.response.once('close', () => this.#done(connection, turn));
     this.#options.serve(turn);
   }
@@ -104,7 +118,9 @@ export class Connections {
     if (connection.current !== turn) return;
     connection.current = null;
     this.#busy -= 1;
-    const next = connection.waiting.shift();
+    // Node closes after such an answer; what was sent behind it gets none.
+    if (!turn.response.shouldKeepAlive) connection.ending = true;
+    const next = connection.ending ? undefined : connection.waiting.shift();
     if (next !== undefined && !connection.socket.destroyed) this.#begin(connection, next);
     else if (connection.broken !== null) this.#end(connection, { status: connection.broken }, null);
     if (this.#busy > 0) return;
@@ -135,11 +151,13 @@ export class Connections {
   #broke(error: NodeJS.ErrnoException, socket: Duplex): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined || connection.broken !== null || connection.ending) return;
-    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    // A connection on which nothing was sent was opened in advance: it may end without a word.
+    const silent = connection.socket.bytesRead === 0;
+    if (error.code === 'ECONNRESET' || silent || !socket.writable) return void socket.destroy();
     connection.broken = statusOf(error);
     const { current } = connection;
     if (current === null) this.#end(connection, { status: connection.broken }, null);
-    else if (current.readingBody) this.#end(connection, BROKEN_BODY, current);
+    else if (current.readingBody && !current.request.complete) this.#end(connection, BROKEN_BODY, current);
   }
 
   // CONNECT takes the socket out of HTTP. Chroma answers it as any unknown path.
@@ -162,16 +180,33 @@ export class Turn {
   readonly response: ServerResponse;
   /** Headers of the server's own for the answer, flat. */
   headers: readonly string[] = [];
-  /** The connection ends with this answer. */
-  last = false;
   readingBody = false;
-  onEnding: (answer: WholeAnswer) => void = () => undefined;
+  /** Refused as hardly HTTP. */
+  hopeless = false;
+  /** Set when the turn has come. */
+  end: (answer: WholeAnswer) => void = () => undefined;
+  isLast: () => boolean = () => true;
   #awaitsContinue: boolean;
+  #abort: AbortController | null = null;
 
   constructor(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) {
     this.request = request;
     this.response = response;
     this.#awaitsContinue = awaitsContinue;
+  }
+
+  /** Aborts when the connection ends before the answer is out. */
+  get signal(): AbortSignal {
+    if (this.#abort !== null) return this.#abort.signal;
+    const abort = new AbortController();
+    const { response } = this;
+    const onClose = (): void => {
+      if (!response.writableFinished) abort.abort();
+    };
+    if (response.destroyed) onClose();
+    else response.once('close', onClose);
+    this.#abort = abort;
+    return abort.signal;
   }
 
   /** Lets the client send its body. */
@@ -181,21 +216,22 @@ export class Turn {
   }
 
   answer(answer: WholeAnswer): void {
-    if (this.#leavesBody()) this.onEnding(answer);
+    if (this.#leavesBody()) this.end(answer);
     else sendWhole(this.response, answer, this.beginAnswer());
   }
 
   /** Refuses with nothing but a status, and ends the connection: for what is hardly HTTP. */
   abandon(status: number): void {
-    this.onEnding({ status });
+    this.hopeless = true;
+    this.end({ status });
   }
 
   /** The server's own headers, the one about the connection among them; to be called once, when the answer begins. */
   beginAnswer(): readonly string[] {
     const { request, response } = this;
-    if (this.last) response.shouldKeepAlive = false;
+    if (this.isLast() || this.#leavesBody()) response.shouldKeepAlive = false;
     // Node says "keep-alive" always; Chroma's server only where it is not the rule.
-    const old = request.httpVersionMajor === 1 && request.httpVersionMinor === 0;
+    const old = request.httpVersion === '1.0';
     if (response.shouldKeepAlive === old) {
       return [...this.headers, 'connection', old ? 'keep-alive' : 'close'];
     }
@@ -218,9 +254,11 @@ function statusOf(error: NodeJS.ErrnoException): number {
 
 function lastAnswer(answer: WholeAnswer, turn: Turn | null, nowMs: number): Buffer {
   const body = Buffer.from(answer.body ?? '');
-  // What is hardly HTTP gets no trace id from Chroma either: no handler saw it.
+  // What is hardly HTTP gets no trace id from Chroma either: its router never saw it.
   const headers =
-    turn === null ? [] : [...headList(answer.status, answer.headers, body.length > 0), ...turn.headers];
+    turn === null || turn.hopeless
+      ? []
+      : [...headList(answer.status, answer.headers, body.length > 0), ...turn.headers];
   headers.push('connection', 'close', 'content-length', String(body.length));
   headers.push('date', new Date(nowMs).toUTCString());
   let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`;
