@@ -109,6 +109,11 @@ export const SETTINGS = {
     '268435456',
     'Request bodies held at one time, all clients together; further ones wait, then get 503. At least one largest body (40 MiB).',
   ),
+  RESULT_CACHE_BYTES: setting(
+    whole(0, 68_719_476_736),
+    '67108864',
+    'Answers to reads kept in memory, served only while they are the truth; 0 keeps none.',
+  ),
   ALLOW_RESET: setting(flag, 'false', 'Whether POST /api/v2/reset may delete everything.'),
   CORS_ALLOW_ORIGINS: setting(
     list,

@@ -30,9 +30,12 @@ import { localRoutes } from './proxy/local.ts';
 import { Names } from './proxy/names.ts';
 import { NodeChoice, type ReadNode } from './proxy/node-choice.ts';
 import { Reader } from './proxy/reads.ts';
-import { recordRoutes } from './proxy/records.ts';
+import { RecordReads } from './proxy/record-reads.ts';
+import { recordWrites } from './proxy/record-writes.ts';
+import { ResultCache } from './proxy/result-cache.ts';
 import { SchemaRoutes, schemaRoutes } from './proxy/schema.ts';
 import { startServer } from './proxy/server.ts';
+import { ShardLSNs } from './proxy/shard-lsns.ts';
 import { Writer } from './proxy/writer.ts';
 import { Admission } from './replication/admission.ts';
 import { Applier } from './replication/applier.ts';
@@ -107,6 +110,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   await catalog.refresh();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const positions = new Positions();
+  const heads = new ShardLSNs(head.lsn);
+  const cache = new ResultCache(config.RESULT_CACHE_BYTES);
   const checkpoints = new Checkpoints(steps);
   const decisions = new Decisions(steps);
   const nodes = new NodeStore(steps);
@@ -125,7 +130,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     clock,
     newToken: newId,
     timeoutMs: config.LOG_TIMEOUT_MS,
-    onCommitted: (entries) => tail.publish(entries),
+    onCommitted: (entries) => {
+      for (const { lsn, kind, target } of entries) {
+        if (target !== null) heads.raise(target, lsn);
+        // A changed configuration may change what queries find.
+        if (kind === 'modify_collection') cache.clear();
+      }
+      tail.publish(entries);
+    },
     onError: (error) => logger.warn({ error: String(error) }, 'an append failed'),
   });
 
@@ -150,6 +162,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         'an entry is quarantined: sound nodes refuse it alike',
       );
       const reason = `took LSN ${entry.lsn}, which is quarantined`;
+      cache.clear();
       for (const id of takenBy) await checkpoints.suspect(term.epoch, id, entry.target ?? '', reason);
       await refreshCatalog();
     },
@@ -198,6 +211,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
       suspect: async (shard, reason, term) => {
         logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
+        cache.clear();
         await checkpoints.suspect(term.epoch, address.id, shard, reason);
         await refreshCatalog();
       },
@@ -278,6 +292,16 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     refreshCatalog,
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
+  const recordReads = new RecordReads({
+    reader,
+    names,
+    floors,
+    heads,
+    cache,
+    consistency: config.CONSISTENCY,
+    serving: () => built.filter(({ member }) => member.state === 'serving').length,
+    clock,
+  });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
   const status: StatusSource = {
     gatewayId,
@@ -309,7 +333,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     capabilities: () => capabilities.current,
     handlers: {
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
-      ...recordRoutes({ ...shared, ackLevel: config.ACK_LEVEL, consistency: config.CONSISTENCY }),
+      ...recordWrites({ ...shared, ackLevel: config.ACK_LEVEL }),
+      ...recordReads.handlers,
       ...schemaRoutes(new SchemaRoutes({ ...shared, catalog, newId, allowReset: config.ALLOW_RESET })),
       ...adminRoutes(status),
     },

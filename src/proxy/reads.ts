@@ -11,7 +11,7 @@ import type { Chosen, NodeChoice, Wanted } from './node-choice.ts';
 export interface NodeRead {
   readonly method: 'GET' | 'POST';
   readonly path: (physical: string) => string;
-  readonly body?: Buffer;
+  readonly body?: Buffer | readonly Buffer[];
 }
 
 /** What one node said, whole. */
@@ -40,14 +40,6 @@ const ATTEMPTS_MAX = 2;
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-interface Limits {
-  /** Aborts at the deadline, or when the client goes away. */
-  readonly signal: AbortSignal;
-  /** The deadline, clock.monotonic() ms. */
-  readonly until: number;
-  readonly client: AbortSignal;
-}
-
 export class Reader {
   readonly #options: ReaderOptions;
 
@@ -57,30 +49,16 @@ export class Reader {
 
   /** The answer of an eligible node; asked once more, elsewhere if it can be, after a failure. */
   async read(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Answer> {
-    const { clock, timeoutMs } = this.#options;
-    const deadline = new AbortController();
-    const cancel = clock.after(timeoutMs, () => deadline.abort());
-    try {
-      return await this.#attempts(wanted, read, {
-        signal: AbortSignal.any([deadline.signal, client]),
-        until: clock.monotonic() + timeoutMs,
-        client,
-      });
-    } finally {
-      cancel();
-    }
-  }
-
-  async #attempts(wanted: Omit<Wanted, 'except'>, read: NodeRead, limits: Limits): Promise<Answer> {
-    const { choice, clock } = this.#options;
+    const { choice, clock, timeoutMs } = this.#options;
+    const until = clock.monotonic() + timeoutMs;
     const except = new Set<string>();
     for (let sent = 0; ;) {
       // Elsewhere if anybody else can; otherwise whoever can first, be it the one that failed.
       const chosen =
         choice.now({ ...wanted, except }) ??
-        (await choice.choose({ ...wanted, except: NOBODY }, limits.signal));
+        (await this.#await({ ...wanted, except: NOBODY }, until, client));
       try {
-        const answer = await this.#ask(chosen, wanted, read, limits.until - clock.monotonic(), limits.client);
+        const answer = await this.#ask(chosen, wanted, read, until - clock.monotonic(), client);
         if (typeof answer === 'function') return answer;
         except.add(chosen.node.member.id);
         const sound = answer.status < 500 && answer.status !== 404;
@@ -91,6 +69,17 @@ export class Reader {
         // What never left this process has had no chance to do harm, and does not count.
         if (this.#failed(chosen, error).sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
       }
+    }
+  }
+
+  async #await(wanted: Wanted, until: number, client: AbortSignal): Promise<Chosen> {
+    const { choice, clock } = this.#options;
+    const deadline = new AbortController();
+    const cancel = clock.after(until - clock.monotonic(), () => deadline.abort());
+    try {
+      return await choice.choose(wanted, AbortSignal.any([deadline.signal, client]));
+    } finally {
+      cancel();
     }
   }
 

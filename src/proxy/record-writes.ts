@@ -1,62 +1,40 @@
-// The handlers of the routes that carry records: add, upsert, update, delete; get, query, count.
+// The handlers of add, upsert, update and delete.
 
 import type { Collection, Shard } from '../catalog/catalog.ts';
 import { wrongDimension } from '../chroma/messages.ts';
-import { recordsPath } from '../chroma/paths.ts';
-import { readTopLevel } from '../chroma/rewrite.ts';
 import type { Capabilities, RecordKind } from '../chroma/record-call.ts';
 import { isRefusal, scanRecordCall } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
 import type { AckLevel } from '../replication/positions.ts';
 import { refusalAnswer, type Answer } from './answer.ts';
 import type { Names } from './names.ts';
-import type { SessionFloors } from './floors.ts';
-import type { Reader } from './reads.ts';
 import type { ClientRequest, Handler } from './server.ts';
 import type { NotTaken, Writer, Written } from './writer.ts';
 
-/** What a read must see. */
-export type Consistency = 'session' | 'eventual';
-
-export interface RecordRoutesOptions {
+export interface RecordWritesOptions {
   readonly writer: Writer;
-  readonly reader: Reader;
   readonly names: Names;
-  readonly floors: SessionFloors;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
-  readonly consistency: Consistency;
 }
 
-export interface RecordRoutes {
-  readonly add: Handler;
-  readonly upsert: Handler;
-  readonly update: Handler;
-  readonly delete: Handler;
-  readonly get: Handler;
-  readonly query: Handler;
-  readonly count: Handler;
-}
-
-export function recordRoutes(options: RecordRoutesOptions): RecordRoutes {
+/** The handlers under the names of their routes. */
+export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
   return {
     add: (request) => write(options, 'add', request),
     upsert: (request) => write(options, 'upsert', request),
     update: (request) => write(options, 'update', request),
     delete: (request) => write(options, 'delete', request),
-    get: (request) => read(options, 'get', request),
-    query: (request) => read(options, 'query', request),
-    count: (request) => read(options, 'count', request),
   };
 }
 
 /** Today a collection is one shard; a call that had to be split among several would be split here. */
-function shardOf(collection: Collection): Shard {
+export function shardOf(collection: Collection): Shard {
   return collection.shards[0] as Shard;
 }
 
 async function write(
-  options: RecordRoutesOptions,
+  options: RecordWritesOptions,
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<Answer> {
@@ -70,6 +48,7 @@ async function write(
     levelAsked(request, options.ackLevel),
   );
   if ('s' in result) throw notTaken(result, call.dimension, names, request);
+  shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());
 }
 
@@ -99,64 +78,9 @@ function notTaken(
   return names.missing(request.params['collection'] as string);
 }
 
-async function read(
-  options: RecordRoutesOptions,
-  action: 'get' | 'query' | 'count',
-  request: ClientRequest,
-): Promise<Answer> {
-  const { reader, names, floors } = options;
-  const collection = await names.byId(request.params);
-  const shard = shardOf(collection);
-  const floor = consistencyAsked(request, options.consistency) === 'session' ? floors.shard(shard.id) : 0;
-  const wanted = {
-    shard: shard.id,
-    floor: Math.max(floor, lsnAsked(request)),
-    sticky: isPaged(action, request),
-  };
-  return reader.read(
-    wanted,
-    {
-      method: action === 'count' ? 'GET' : 'POST',
-      path: (physical) => recordsPath(collection, physical, action) + searchOf(request),
-      ...(action === 'count' ? {} : { body: request.body }),
-    },
-    request.signal,
-  );
-}
-
-// The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
-function isPaged(action: string, { body }: ClientRequest): boolean {
-  if (action !== 'get') return false;
-  const fields = readTopLevel(body, ['limit', 'offset']);
-  return !isRefusal(fields) && [...fields.values()].some(({ type }) => type !== 'null');
-}
-
-function searchOf({ query }: ClientRequest): string {
-  const text = query.toString();
-  return text === '' ? '' : `?${text}`;
-}
-
 function levelAsked(request: ClientRequest, fallback: AckLevel): AckLevel {
   const asked = request.headers['x-polychrome-ack'];
   if (asked === undefined) return fallback;
   if (asked === 'log' || asked === 'primary' || asked === 'quorum' || asked === 'all') return asked;
   throw new PolychromeError('invalid_argument', 'x-polychrome-ack must be log, primary, quorum or all.');
-}
-
-function consistencyAsked(request: ClientRequest, fallback: Consistency): Consistency {
-  const asked = request.headers['x-polychrome-consistency'];
-  if (asked === undefined) return fallback;
-  if (asked === 'session' || asked === 'eventual') return asked;
-  throw new PolychromeError('invalid_argument', 'x-polychrome-consistency must be session or eventual.');
-}
-
-/** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
-function lsnAsked(request: ClientRequest): number {
-  const asked = request.headers['x-polychrome-lsn'];
-  if (asked === undefined) return 0;
-  if (typeof asked === 'string' && /^\d{1,15}$/.test(asked)) return Number(asked);
-  throw new PolychromeError(
-    'invalid_argument',
-    'x-polychrome-lsn must be an LSN as given in an earlier answer.',
-  );
 }

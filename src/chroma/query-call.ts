@@ -1,0 +1,89 @@
+// A query taken apart so that it can be put together with others: where its vectors stand in the body, and everything
+// else as the key of those that may go in one call.
+
+import { readEmbeddings } from './embedding-column.ts';
+import { JsonCursor, JsonSyntaxError, OBJECT_OPEN } from './json.ts';
+import type { Slice } from './record-call.ts';
+import { RefusedBody } from './refusal.ts';
+
+export interface QueryCall {
+  readonly body: Buffer;
+  /** What stands between the brackets of `query_embeddings`. */
+  readonly vectors: Slice;
+  readonly count: number;
+  readonly dimension: number;
+  /** Rows asked for with each vector; Chroma's default is 10. */
+  readonly rowsPerVector: number;
+  readonly withEmbeddings: boolean;
+  /** The body without its vectors: queries of one key and dimension can go in one call. */
+  readonly key: string;
+}
+
+const DEFAULT_ROWS = 10;
+
+/** The query in `body`, or null when it is anything but plain: then it goes to a node alone, as it is. */
+export function scanQueryCall(body: Buffer): QueryCall | null {
+  try {
+    return scan(new JsonCursor(body));
+  } catch (error) {
+    if (error instanceof RefusedBody || error instanceof JsonSyntaxError) return null;
+    throw error;
+  }
+}
+
+function scan(cursor: JsonCursor): QueryCall | null {
+  const body = cursor.bytes;
+  const seen = new Set<string>();
+  let column: ReturnType<typeof readEmbeddings> | null = null;
+  let rowsPerVector = DEFAULT_ROWS;
+  let withEmbeddings = false;
+  if (cursor.peek() !== OBJECT_OPEN) return null;
+  cursor.pos++;
+  do {
+    const name = cursor.name(true);
+    const key = cursor.decoded(name);
+    if (seen.has(key)) return null;
+    seen.add(key);
+    cursor.colon();
+    cursor.peek();
+    const start = cursor.pos;
+    if (key === 'query_embeddings') {
+      column = readEmbeddings(cursor, 'add', false);
+      continue;
+    }
+    cursor.value(true, 1);
+    if (key === 'include')
+      withEmbeddings = body.toString('latin1', start, cursor.pos).includes('"embeddings"');
+    if (key === 'n_results') {
+      const text = body.toString('latin1', start, cursor.pos);
+      if (!/^[1-9]\d{0,4}$/.test(text)) return null;
+      rowsPerVector = Number(text);
+    }
+  } while (cursor.nextMember());
+  cursor.end();
+  if (
+    column === null ||
+    column.problem !== null ||
+    column.dimension === null ||
+    column.encoding !== 'floats'
+  ) {
+    return null;
+  }
+  const { slice, count, dimension } = column;
+  const key = `${body.toString('latin1', 0, slice.start)}\u0000${body.toString('latin1', slice.end)}`;
+  return { body, vectors: slice, count, dimension, rowsPerVector, withEmbeddings, key };
+}
+
+const COMMA = Buffer.from(',');
+
+/** The body of one call that asks what all of `calls`, of one key, ask. */
+export function mergeQueryCalls(calls: readonly QueryCall[]): Buffer[] {
+  const first = calls[0] as QueryCall;
+  const chunks = [first.body.subarray(0, first.vectors.start)];
+  for (const { body, vectors } of calls) {
+    if (chunks.length > 1) chunks.push(COMMA);
+    chunks.push(body.subarray(vectors.start, vectors.end));
+  }
+  chunks.push(first.body.subarray(first.vectors.end));
+  return chunks;
+}

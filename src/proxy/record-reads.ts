@@ -1,0 +1,143 @@
+// The handlers of get, query and count: from the cache when it still holds the truth, else from a node; queries that
+// differ only in their vectors go together.
+
+import type { Collection } from '../catalog/catalog.ts';
+import { recordsPath } from '../chroma/paths.ts';
+import { scanQueryCall } from '../chroma/query-call.ts';
+import { readTopLevel } from '../chroma/rewrite.ts';
+import { isRefusal } from '../chroma/scanner.ts';
+import { PolychromeError } from '../errors.ts';
+import type { Answer } from './answer.ts';
+import { Coalescer } from './coalescer.ts';
+import type { SessionFloors } from './floors.ts';
+import type { Names } from './names.ts';
+import type { Reader } from './reads.ts';
+import { shardOf } from './record-writes.ts';
+import { ResultCache } from './result-cache.ts';
+import type { ClientRequest, Handler } from './server.ts';
+import type { ShardLSNs } from './shard-lsns.ts';
+import type { Clock } from '../util/clock.ts';
+
+/** What a read must see. */
+export type Consistency = 'session' | 'eventual';
+
+type Action = 'get' | 'query' | 'count';
+
+export interface RecordReadsOptions {
+  readonly reader: Reader;
+  readonly names: Names;
+  readonly floors: SessionFloors;
+  /** LSN of the last entry of each shard this gateway knows of. */
+  readonly heads: ShardLSNs;
+  readonly cache: ResultCache;
+  readonly consistency: Consistency;
+  /** Nodes that serve, at this moment. */
+  readonly serving: () => number;
+  readonly clock: Clock;
+}
+
+// Two calls for each node: one is computed while the other's answer is cut and its successor gathers.
+const CALLS_PER_NODE = 2;
+
+export class RecordReads {
+  readonly #options: RecordReadsOptions;
+  readonly #coalescer: Coalescer;
+
+  constructor(options: RecordReadsOptions) {
+    this.#options = options;
+    this.#coalescer = new Coalescer({
+      clock: options.clock,
+      callsMax: () => Math.max(1, options.serving()) * CALLS_PER_NODE,
+      send: ({ shard, collection }, floor, body, signal) => {
+        const read = {
+          method: 'POST',
+          path: (id: string) => recordsPath(collection, id, 'query'),
+          body,
+        } as const;
+        return options.reader.read({ shard, floor, sticky: false }, read, signal);
+      },
+    });
+  }
+
+  /** Queries asked, and calls they went in. */
+  get coalesced(): { calls: number; queries: number } {
+    return this.#coalescer.counts;
+  }
+
+  readonly handlers: Readonly<Record<Action, Handler>> = {
+    get: (request) => this.#read('get', request),
+    query: (request) => this.#read('query', request),
+    count: (request) => this.#read('count', request),
+  };
+
+  async #read(action: Action, request: ClientRequest): Promise<Answer> {
+    const { names, floors, heads, cache } = this.#options;
+    const collection = await names.byId(request.params);
+    const shard = shardOf(collection);
+    const session = consistencyAsked(request, this.#options.consistency) === 'session';
+    const floor = Math.max(session ? floors.shard(shard.id) : 0, lsnAsked(request));
+    if (!cache.enabled) return this.#ask(action, collection, floor, request);
+
+    const search = searchOf(request);
+    const key = ResultCache.key(shard.id, action + search, request.body);
+    const kept = cache.find(key, Math.max(heads.get(shard.id), floor));
+    if (kept !== null) return { status: 200, body: kept.body, headers: lsnHeader(kept.label) };
+    const { generation } = cache;
+    const answer = await this.#ask(action, collection, floor, request);
+    if (typeof answer !== 'function' && answer.status === 200 && Buffer.isBuffer(answer.body)) {
+      const label = Number(answer.headers?.['x-polychrome-lsn'] ?? 0);
+      cache.keep(key, { body: answer.body, label }, generation);
+    }
+    return answer;
+  }
+
+  #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<Answer> {
+    const shard = shardOf(collection);
+    if (action === 'query') {
+      const call = scanQueryCall(request.body);
+      // A vector of the wrong length would spoil the call for the others.
+      if (call !== null && call.dimension === shard.dimension && request.query.size === 0) {
+        return this.#coalescer.query({ shard: shard.id, collection }, call, floor, request.signal);
+      }
+    }
+    return this.#options.reader.read(
+      { shard: shard.id, floor, sticky: action === 'get' && isPaged(request.body) },
+      {
+        method: action === 'count' ? 'GET' : 'POST',
+        path: (physical) => recordsPath(collection, physical, action) + searchOf(request),
+        ...(action === 'count' ? {} : { body: request.body }),
+      },
+      request.signal,
+    );
+  }
+}
+
+const lsnHeader = (lsn: number): Record<string, string> => ({ 'x-polychrome-lsn': String(lsn) });
+
+// The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
+function isPaged(body: Buffer): boolean {
+  const fields = readTopLevel(body, ['limit', 'offset']);
+  return !isRefusal(fields) && [...fields.values()].some(({ type }) => type !== 'null');
+}
+
+function searchOf({ query }: ClientRequest): string {
+  return query.size === 0 ? '' : `?${query.toString()}`;
+}
+
+function consistencyAsked(request: ClientRequest, fallback: Consistency): Consistency {
+  const asked = request.headers['x-polychrome-consistency'];
+  if (asked === undefined) return fallback;
+  if (asked === 'session' || asked === 'eventual') return asked;
+  throw new PolychromeError('invalid_argument', 'x-polychrome-consistency must be session or eventual.');
+}
+
+/** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
+function lsnAsked(request: ClientRequest): number {
+  const asked = request.headers['x-polychrome-lsn'];
+  if (asked === undefined) return 0;
+  if (typeof asked === 'string' && /^\d{1,15}$/.test(asked)) return Number(asked);
+  throw new PolychromeError(
+    'invalid_argument',
+    'x-polychrome-lsn must be an LSN as given in an earlier answer.',
+  );
+}
