@@ -1,0 +1,57 @@
+// Where and with what it was measured: numbers without it mean nothing.
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { findPostgresBinaries } from '../src/local/postgres-binaries.ts';
+import { haproxyVersion, type TargetName } from './targets.ts';
+
+const GIB = 1024 ** 3;
+/** Cores already at work before anything was started: above it the numbers are not to be quoted. */
+const BUSY_CORES_SHARE = 0.25;
+
+export interface Machine {
+  readonly lines: readonly string[];
+  /** Why the numbers are to be mistrusted, or null. */
+  readonly warning: string | null;
+}
+
+/** `coresBusy` cores were at work before the targets were started. */
+export function describeMachine(targets: readonly TargetName[], chroma: string, coresBusy: number): Machine {
+  const cores = availableParallelism();
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  const lines = [
+    `${cores} × ${model}, ${(totalmem() / GIB).toFixed(0)} GiB, ${type()} ${release()}`,
+    `${chroma} in every target; Node ${process.versions.node}; Polychrome ${polychromeVersion()}`,
+  ];
+  if (targets.some((name) => name.startsWith('polychrome'))) lines.push(postgresVersion());
+  if (targets.includes('haproxy')) lines.push(haproxyVersion());
+  const busy = coresBusy > cores * BUSY_CORES_SHARE;
+  const warning = `The machine was not quiet: ${coresBusy.toFixed(1)} of ${cores} cores were at work before the benchmark began.`;
+  return { lines, warning: busy ? warning : null };
+}
+
+/** Cores at work over the last minute. */
+export function busyCores(): number {
+  return loadavg()[0] ?? 0;
+}
+
+function polychromeVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  try {
+    const revision = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return `${version} (${revision.trim()})`;
+  } catch {
+    return version; // not a checkout
+  }
+}
+
+function postgresVersion(): string {
+  const output = execFileSync(findPostgresBinaries().postgres, ['--version'], { encoding: 'utf8' });
+  return output.replace(/^postgres \(PostgreSQL\)/, 'PostgreSQL').trim();
+}
