@@ -1,15 +1,23 @@
 import { describe, expect, test } from 'vitest';
 import { canonicalUuid } from './collection-id.ts';
 import { isJsonType } from './content-type.ts';
-import { allowedMethods, decodePercent, matchRoute } from './routes.ts';
+import { allowedMethods, decodePercent, matchRoute, type RouteCapabilities } from './routes.ts';
 
 const OLD = { schema: false };
 const NEW = { schema: true };
 const C = '/api/v2/tenants/t/databases/d/collections';
 
-function route(method: string, path: string, capabilities = OLD): string {
+function route(method: string, path: string, capabilities: RouteCapabilities = OLD): string {
   const match = matchRoute(method, path, capabilities);
   return typeof match === 'string' ? match : match.route.name;
+}
+
+function refusal(path: string): unknown {
+  try {
+    return matchRoute('GET', path, OLD);
+  } catch (error) {
+    return error instanceof Error ? error.message : error;
+  }
 }
 
 describe('matchRoute', () => {
@@ -76,16 +84,9 @@ describe('matchRoute', () => {
   });
 
   test('a parameter that is not UTF-8 is refused under the name Chroma gives it', () => {
-    const message = (path: string): unknown => {
-      try {
-        return matchRoute('GET', path, OLD);
-      } catch (error) {
-        return error instanceof Error ? error.message : error;
-      }
-    };
-    expect(message('/api/v2/tenants/%ff')).toBe('Invalid URL: Invalid UTF-8 in `tenant_name`');
-    expect(message('/api/v2/tenants/%ff/databases')).toBe('Invalid URL: Invalid UTF-8 in `tenant`');
-    expect(message(`${C}/%ff`)).toBe('Invalid URL: Invalid UTF-8 in `collection_id`');
+    expect(refusal('/api/v2/tenants/%ff')).toBe('Invalid URL: Invalid UTF-8 in `tenant_name`');
+    expect(refusal('/api/v2/tenants/%ff/databases')).toBe('Invalid URL: Invalid UTF-8 in `tenant`');
+    expect(refusal(`${C}/%ff`)).toBe('Invalid URL: Invalid UTF-8 in `collection_id`');
     expect(route('POST', '/api/v2/tenants/%ff')).toBe('method_not_allowed');
   });
 });
