@@ -124,7 +124,7 @@ const ROWS = {
   openapi: { kind: 'local', method: 'GET', paths: ['/openapi.json'] },
   docs: { kind: 'local', method: 'GET', paths: ['/docs', '/docs/', '/docs/{*rest}'] },
   // Every method but POST, HEAD among them; see ANY_BUT_POST.
-  v1: { kind: 'local', method: 'GET', paths: ['/api/v1/{*any}'] },
+  v1: { kind: 'local', method: 'GET', paths: ['/api/v1/{*}'] },
 
   health: { kind: 'admin', method: 'GET', paths: ['/health'] },
   status: { kind: 'admin', method: 'GET', paths: ['/status'] },
@@ -171,6 +171,8 @@ interface Leaf {
 interface Branch {
   readonly fixed: Map<string, Branch>;
   parameter: Branch | null;
+  /** As a parameter: whether an empty segment may stand for it, if it is not the last. */
+  mayBeEmpty: boolean;
   leaf: Leaf | null;
   /** For `{*rest}`: takes all that follows. */
   rest: Leaf | null;
@@ -227,11 +229,13 @@ function descend(branch: Branch, segments: readonly string[], at: number, values
     const leaf = descend(fixed, segments, at + 1, values);
     if (leaf !== null) return leaf;
   }
-  // Chroma lets an empty segment stand for a tenant or database in the middle of a path, though none can have an empty
-  // name, and creates databases in tenants that do not exist. Here it is an unknown path.
-  if (branch.parameter !== null && segment !== '') {
+  // Chroma lets an empty segment stand for any parameter in the middle of a path. For a collection it is an id like
+  // other wrong ones. But no tenant or database can have an empty name, and Chroma creates databases in tenants that
+  // do not exist: here that is an unknown path.
+  const { parameter } = branch;
+  if (parameter !== null && (segment !== '' || (parameter.mayBeEmpty && at < segments.length - 1))) {
     values.push(segment);
-    const leaf = descend(branch.parameter, segments, at + 1, values);
+    const leaf = descend(parameter, segments, at + 1, values);
     if (leaf !== null) return leaf;
     values.pop();
   }
@@ -308,6 +312,7 @@ function plant(root: Branch, path: string): Leaf {
   const parameters: Parameter[] = [];
   let branch = root;
   for (const segment of path.split('/').slice(1)) {
+    if (segment === '{*}') return (branch.rest ??= emptyLeaf(parameters)); // looked at by nobody, so not decoded
     const [, star = '', name = '', chromaName = name] = /^\{(\*?)(\w+)(?::(\w+))?\}$/.exec(segment) ?? [];
     if (name === '') {
       const next = branch.fixed.get(segment) ?? emptyBranch();
@@ -318,12 +323,13 @@ function plant(root: Branch, path: string): Leaf {
     parameters.push({ name, chromaName });
     if (star !== '') return (branch.rest ??= emptyLeaf(parameters));
     branch = branch.parameter ??= emptyBranch();
+    branch.mayBeEmpty = name === 'collection';
   }
   return (branch.leaf ??= emptyLeaf(parameters));
 }
 
 function emptyBranch(): Branch {
-  return { fixed: new Map(), parameter: null, leaf: null, rest: null };
+  return { fixed: new Map(), parameter: null, mayBeEmpty: false, leaf: null, rest: null };
 }
 
 function emptyLeaf(parameters: readonly Parameter[]): Leaf {

@@ -58,6 +58,7 @@ const SAME: Readonly<Record<string, Pieces>> = {
   'v1 OPTIONS': line('OPTIONS', '/api/v1/a/b'),
   'v1 POST': line('POST', '/api/v1/collections'),
   'v1 itself': line('GET', '/api/v1'),
+  'v1, not UTF-8': line('GET', '/api/v1/%ff'),
   'not UTF-8, tenant': line('GET', '/api/v2/tenants/%ff'),
   'not UTF-8, tenant of databases': line('GET', '/api/v2/tenants/%ff/databases?limit=abc'),
   'not UTF-8, database': line('GET', '/api/v2/tenants/x/databases/%ff'),
