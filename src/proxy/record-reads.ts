@@ -3,13 +3,15 @@
 
 import type { Collection } from '../catalog/catalog.ts';
 import { recordsPath } from '../chroma/paths.ts';
-import { scanQueryCall } from '../chroma/query-call.ts';
+import { scanGetCall, type GetCall } from '../chroma/get-call.ts';
+import { scanQueryCall, type QueryCall } from '../chroma/query-call.ts';
 import { readTopLevel } from '../chroma/rewrite.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Answer } from './answer.ts';
-import { Coalescer } from './coalescer.ts';
+import { Coalescer, type Mergeable } from './coalescer.ts';
 import type { SessionFloors } from './floors.ts';
+import { GETS, QUERIES } from './mergeable.ts';
 import type { Names } from './names.ts';
 import type { Reader } from './reads.ts';
 import { shardOf } from './record-writes.ts';
@@ -41,27 +43,36 @@ const CALLS_PER_NODE = 2;
 
 export class RecordReads {
   readonly #options: RecordReadsOptions;
-  readonly #coalescer: Coalescer;
+  readonly #queries: Coalescer<QueryCall>;
+  readonly #gets: Coalescer<GetCall>;
 
   constructor(options: RecordReadsOptions) {
     this.#options = options;
-    this.#coalescer = new Coalescer({
-      clock: options.clock,
-      callsMax: () => Math.max(1, options.serving()) * CALLS_PER_NODE,
+    this.#queries = this.#coalescer('query', QUERIES);
+    this.#gets = this.#coalescer('get', GETS);
+  }
+
+  #coalescer<Call extends { readonly body: Buffer }>(action: Action, kind: Mergeable<Call>): Coalescer<Call> {
+    const { clock, reader, serving } = this.#options;
+    return new Coalescer({
+      kind,
+      clock,
+      callsMax: () => Math.max(1, serving()) * CALLS_PER_NODE,
       send: ({ shard, collection }, floor, body, signal) => {
         const read = {
           method: 'POST',
-          path: (id: string) => recordsPath(collection, id, 'query'),
+          path: (id: string) => recordsPath(collection, id, action),
           body,
         } as const;
-        return options.reader.read({ shard, floor, sticky: false }, read, signal);
+        return reader.read({ shard, floor, sticky: false }, read, signal);
       },
     });
   }
 
-  /** Queries asked, and calls they went in. */
-  get coalesced(): { calls: number; queries: number } {
-    return this.#coalescer.counts;
+  /** Reads asked for, and the calls they went in. */
+  get coalesced(): { calls: number; reads: number } {
+    const [queries, gets] = [this.#queries.counts, this.#gets.counts];
+    return { calls: queries.calls + gets.calls, reads: queries.reads + gets.reads };
   }
 
   readonly handlers: Readonly<Record<Action, Handler>> = {
@@ -97,7 +108,13 @@ export class RecordReads {
       const call = scanQueryCall(request.body);
       // A vector of the wrong length would spoil the call for the others.
       if (call !== null && call.dimension === shard.dimension && request.query.size === 0) {
-        return this.#coalescer.query({ shard: shard.id, collection }, call, floor, request.signal);
+        return this.#queries.read({ shard: shard.id, collection }, call, floor, request.signal);
+      }
+    }
+    if (action === 'get') {
+      const call = scanGetCall(request.body);
+      if (call !== null && request.query.size === 0) {
+        return this.#gets.read({ shard: shard.id, collection }, call, floor, request.signal);
       }
     }
     return this.#options.reader.read(

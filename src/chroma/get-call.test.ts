@@ -1,0 +1,75 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { cutGetAnswer, mergeGetCalls, scanGetCall, type GetCall } from './get-call.ts';
+
+const scan = (body: object | string): GetCall | null =>
+  scanGetCall(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
+
+describe('a get by ids', () => {
+  test.each([
+    ['has no ids', {}],
+    ['has null ids', { ids: null }],
+    ['has an empty list', { ids: [] }],
+    ['has an id that is no string', { ids: ['a', 1] }],
+    ['is a page', { ids: ['a'], limit: 1 }],
+    ['is a later page', { ids: ['a'], offset: 1 }],
+    ['gives a field twice', '{"ids":["a"],"ids":["b"]}'],
+    ['is no JSON', '{"ids":["a"]'],
+  ])('goes alone when it %s', (_name, body) => {
+    expect(scan(body)).toBeNull();
+  });
+
+  test('goes with others that differ in nothing but their ids', () => {
+    const one = scan({ ids: ['a'], include: ['documents'] })!;
+    const two = scan({ ids: ['b', 'c'], include: ['documents'] })!;
+    expect(two.key).toBe(one.key);
+    expect(scan({ ids: ['b'], include: ['embeddings'] })!.key).not.toBe(one.key);
+    expect(Buffer.concat(mergeGetCalls([one, two])).toString()).toBe(
+      '{"ids":["a","b","c"],"include":["documents"]}',
+    );
+  });
+});
+
+describe('its answer', () => {
+  const id = fc.oneof(fc.constantFrom('a', 'b', 'c', '"', '\\', 'é', ''), fc.string({ unit: 'binary' }));
+  const stored = fc.uniqueArray(
+    fc.tuple(id, fc.option(fc.string({ unit: 'binary' })), fc.double({ noNaN: true })),
+    {
+      selector: ([key]) => key,
+    },
+  );
+
+  /** What a server answers: the rows it has, in its own order. */
+  const answer = (
+    rows: readonly (readonly [string, string | null, number])[],
+    ids: readonly string[],
+  ): Buffer => {
+    const found = rows.filter(([key]) => ids.includes(key));
+    return Buffer.from(
+      JSON.stringify({
+        ids: found.map(([key]) => key),
+        embeddings: null,
+        documents: found.map(([, document]) => document),
+        metadatas: found.map(([, , n]) => ({ n })),
+        include: ['documents', 'metadatas'],
+      }),
+    );
+  };
+
+  test('is cut into exactly what each would have got alone', () => {
+    fc.assert(
+      fc.property(stored, fc.array(fc.array(id, { minLength: 1 }), { minLength: 1 }), (rows, asked) => {
+        const calls = asked.map((ids) => scan({ ids })!);
+        const cut = cutGetAnswer(answer(rows, asked.flat()), calls);
+        expect(cut?.map(String)).toEqual(asked.map((ids) => answer(rows, ids).toString()));
+      }),
+    );
+  });
+
+  test.each(['', '[]', '{"ids":["a"],"documents":[]}', '{"documents":[]}'])(
+    'is not cut when it reads %s',
+    (text) => {
+      expect(cutGetAnswer(Buffer.from(text), [scan({ ids: ['a'] })!])).toBeNull();
+    },
+  );
+});
