@@ -1,4 +1,4 @@
-// What a server says of itself is held against what it then does. TEST_CHROMA_COMMAND names another server to try.
+// What a server says of itself is held against what it then does. CHROMA_COMMAND names another server to try.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ let shard: PhysicalShard;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'polychrome-capabilities-'));
   const port = await findFreePort();
-  const release = await findChromaRelease(process.env['TEST_CHROMA_COMMAND']);
+  const release = await findChromaRelease(process.env['CHROMA_COMMAND']);
   const logFile = join(folder, 'log');
   const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
   const child = await startChroma({ ...place, release, clock: systemClock });

@@ -39,7 +39,7 @@ let client: NodeClient;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'polychrome-node-api-'));
   const port = await findFreePort();
-  const release = await findChromaRelease(process.env['TEST_CHROMA_COMMAND']);
+  const release = await findChromaRelease(process.env['CHROMA_COMMAND']);
   const logFile = join(folder, 'log');
   const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
   const child = await startChroma({ ...place, release, clock: systemClock });

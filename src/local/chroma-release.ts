@@ -24,8 +24,8 @@ const VERSIONS = ['1.3.4', '1.0.5'];
 /** A broken library could hang the loader; a good one loads in 0.1 s. */
 const LOAD_WAIT_MS = 20_000;
 
-// The bindings run Chroma's own command line, which never returns: so it gets a process of its own.
-const RUN_SCRIPT =
+/** Runs a server of the bindings: arguments are module, path, port, host. Chroma's command line never returns, so it gets a process. */
+export const RUN_SCRIPT =
   "const [module, path, port, host] = process.argv.slice(1); require(module).cli(['chroma', 'run', '--path', path, '--port', port, '--host', host]);";
 
 let installed: Promise<ChromaRelease> | undefined;

@@ -10,6 +10,7 @@ import { startGateway, type Gateway } from '../../src/gateway.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
+import { chromaCommand } from './chroma-server.ts';
 import { until } from './until.ts';
 
 export interface ClusterOptions {
@@ -50,6 +51,7 @@ export class TestCluster {
     const local = await startLocalCluster({
       dataDir: join(dir, 'data'),
       nodes: options.nodes ?? 3,
+      chroma: chromaCommand,
       logger: quiet,
     });
     const cluster = new TestCluster(local, dir, await findFreePort(), options);
@@ -146,6 +148,8 @@ export class TestCluster {
 
   async stop(): Promise<void> {
     await this.stopGateway();
+    // Nothing of it is kept, and 1.3.4 does not end in order (src/local/chroma.ts).
+    for (const { id } of this.local.nodes) this.local.killNode(id);
     await this.local.stop();
     await rm(this.#dir, { recursive: true, force: true });
   }

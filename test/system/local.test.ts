@@ -13,9 +13,9 @@ import { z } from 'zod';
 import { type LocalCluster, startLocalCluster } from '../../src/local/cluster.ts';
 import { PortTakenError } from '../../src/local/port.ts';
 import { startChroma } from '../../src/local/chroma.ts';
-import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { identityOf } from '../../src/local/process-identity.ts';
 import { systemClock } from '../../src/util/clock.ts';
+import { chromaCommand, releaseUnderTest } from '../support/chroma-server.ts';
 
 const RUNNER = fileURLToPath(new URL('../support/run-local-cluster.ts', import.meta.url));
 const STUBBORN = fileURLToPath(new URL('../support/stubborn-server.ts', import.meta.url));
@@ -135,6 +135,7 @@ describe('a data directory', () => {
     const reclaimed: number[] = [];
     const cluster = await startLocalCluster({
       dataDir,
+      chroma: chromaCommand,
       logger: silent,
       onProgress: (progress) => progress.step === 'reclaimed' && reclaimed.push(progress.pid),
     });
@@ -230,6 +231,7 @@ test('a start that is given up leaves nothing running', async () => {
   const started = startLocalCluster({
     dataDir,
     nodes: 2,
+    chroma: chromaCommand,
     logger: silent,
     signal: giveUp.signal,
     onProgress: ({ step }) => step === 'ready' && giveUp.abort(),
@@ -253,7 +255,7 @@ test('a Chroma server that finds its port taken says which', async () => {
   try {
     const started = startChroma({
       name: 'node-1',
-      release: await findChromaRelease(),
+      release: await releaseUnderTest(),
       path: dataDir,
       port,
       logFile: join(folder, 'node-1.log'),
@@ -269,7 +271,7 @@ test('a Chroma server that finds its port taken says which', async () => {
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
 
 async function start(nodes?: number): Promise<LocalCluster> {
-  const cluster = await startLocalCluster({ dataDir, nodes, logger: silent });
+  const cluster = await startLocalCluster({ dataDir, nodes, chroma: chromaCommand, logger: silent });
   clusters.push(cluster);
   return cluster;
 }
@@ -290,7 +292,11 @@ async function addTenant(url: string, name: string): Promise<number> {
   return (await fetch(`${url}/api/v2/tenants`, { method: 'POST', headers, body })).status;
 }
 
-function run(directory: string, nodes: number, chroma = ''): ChildProcessByStdio<null, Readable, Readable> {
+function run(
+  directory: string,
+  nodes: number,
+  chroma = chromaCommand ?? '',
+): ChildProcessByStdio<null, Readable, Readable> {
   const runner = spawn(process.execPath, [RUNNER, directory, String(nodes), chroma], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,0 +1,58 @@
+// The Chroma release that tests run, and one bare server of it. As for `polychrome up`, CHROMA_COMMAND names another
+// than the newest installed one that loads: `npm run test:newest` sets it.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { probeCapabilities } from '../../src/chroma/capabilities.ts';
+import { createUnverifiedNodeClient } from '../../src/chroma/node-client.ts';
+import type { Capabilities } from '../../src/chroma/record-call.ts';
+import { type ChromaRelease, findChromaRelease } from '../../src/local/chroma-release.ts';
+import { startChroma } from '../../src/local/chroma.ts';
+import { findFreePort } from '../../src/local/port.ts';
+import { systemClock } from '../../src/util/clock.ts';
+
+/** For `startLocalCluster`; undefined: the newest installed release that loads. */
+export const chromaCommand: string | undefined = process.env['CHROMA_COMMAND'];
+
+export function releaseUnderTest(): Promise<ChromaRelease> {
+  return findChromaRelease(chromaCommand);
+}
+
+export interface BareServer {
+  readonly url: string;
+  /** Ends it at once and removes its data. */
+  stop(): Promise<void>;
+}
+
+/** Starts one server on data of its own; resolves when it answers. */
+export async function startBareServer(): Promise<BareServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'polychrome-bare-'));
+  const port = await findFreePort();
+  const child = await startChroma({
+    name: 'the bare server',
+    release: await releaseUnderTest(),
+    path: join(folder, 'data'),
+    port,
+    logFile: join(folder, 'log'),
+    clock: systemClock,
+  });
+  return {
+    url: `http://127.0.0.1:${port}`,
+    async stop() {
+      child.signal('SIGKILL'); // nothing of it is kept, and 1.3.4 does not end in order (src/local/chroma.ts)
+      await child.stop();
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** What a server says it can do. */
+export async function capabilitiesOf({ url }: BareServer): Promise<Capabilities> {
+  const client = createUnverifiedNodeClient({ url });
+  try {
+    return await probeCapabilities(client);
+  } finally {
+    await client.destroy();
+  }
+}
