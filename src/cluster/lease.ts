@@ -115,14 +115,23 @@ export class Lease {
     const onStop = (): void => over.abort();
     stop.addEventListener('abort', onStop, { once: true });
     const leading = lead(term).finally(() => over.abort());
+    // Its failure is looked at below, maybe only when a renewal under way has come back.
+    leading.catch(() => undefined);
     try {
       await this.#renew(epoch, state, until, over);
     } finally {
       stop.removeEventListener('abort', onStop);
       over.abort();
-      await leading.catch((error: unknown) => this.#options.onError(error));
-      // Given back only after the last step of the term: the next leader need not wait the lease out.
-      if (!state.lost)
+      const complete = await leading.then(
+        () => true,
+        (error: unknown) => {
+          this.#options.onError(error);
+          return false;
+        },
+      );
+      // Given back only after the last step of the term: the next leader need not wait the lease out. A term that
+      // failed may have left a step behind.
+      if (complete && !state.lost)
         await this.#options.store.release(epoch).catch((error: unknown) => this.#options.onError(error));
     }
   }

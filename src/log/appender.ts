@@ -3,6 +3,7 @@
 
 import type { Clock } from '../util/clock.ts';
 import { PolychromeError } from '../errors.ts';
+import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import { checksum, type Draft, type Entry, type Verdict } from './entry.ts';
 
 // A batch is bounded so that the head row is never locked for long, and so that a frozen gateway's parameters fit
@@ -11,12 +12,25 @@ const BATCH_ENTRIES_MAX = 1_024;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
 /** Pause before the outcome of an unanswered batch is asked for again, ms. */
 const RETRY_MS = 100;
+// What batches answered is kept for an hour (replication/retention.ts): nobody may ask for, and so possibly append, a
+// batch so old that it may be forgotten. By either clock, since one stands still while a machine is suspended.
+const ASK_AGAIN_MS_MAX = 15 * 60_000;
 
 export interface AppendStore {
-  /** Appends the batch, or returns what an earlier call with this token returned. */
-  append(token: string, drafts: readonly Draft[], checksums: readonly number[]): Promise<Verdict[]>;
+  /**
+   * Appends the batch, or returns what an earlier call with this token returned. `beforeSend` is the last look before
+   * anything leaves this process; what it throws is thrown on.
+   */
+  append(
+    token: string,
+    drafts: readonly Draft[],
+    checksums: readonly number[],
+    beforeSend: () => void,
+  ): Promise<Verdict[]>;
   /** True when the error proves that the batch had no effect. */
   hadNoEffect(error: unknown): boolean;
+  /** True when it says that something in the batch can never be stored. */
+  isAboutContent(error: unknown): boolean;
 }
 
 export interface AppenderOptions {
@@ -32,10 +46,18 @@ export interface AppenderOptions {
 
 interface Waiting {
   readonly draft: Draft;
-  readonly since: number;
   readonly onLSN: ((lsn: number) => void) | undefined;
   readonly resolve: (verdict: Verdict) => void;
   readonly reject: (error: PolychromeError) => void;
+  readonly cancelTimeout: () => void;
+  /** Its caller was told that it failed, or that its outcome is unknown. */
+  refused: boolean;
+}
+
+/** The batch in hand. */
+interface Attempt {
+  /** Somebody in it may have been made durable already. */
+  sent: boolean;
 }
 
 const unavailable = (cause?: unknown): PolychromeError =>
@@ -47,9 +69,13 @@ const unavailable = (cause?: unknown): PolychromeError =>
     },
   );
 
+/** Thrown at the last look: somebody in the batch was refused while it waited for a connection. */
+class Withdrawn extends Error {}
+
 export class Appender {
   readonly #options: AppenderOptions;
   #queue: Waiting[] = [];
+  #attempt: Attempt = { sent: false };
   #draining: Promise<void> | null = null;
   #stopped = false;
 
@@ -68,8 +94,11 @@ export class Appender {
    */
   append(draft: Draft, onLSN?: (lsn: number) => void): Promise<Verdict> {
     if (this.#stopped) return Promise.reject(new PolychromeError('stopping', 'This gateway is stopping.'));
+    const { clock, timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ draft, since: this.#options.clock.monotonic(), onLSN, resolve, reject });
+      const cancelTimeout = clock.after(timeoutMs, () => this.#expire(waiting));
+      const waiting: Waiting = { draft, onLSN, resolve, reject, cancelTimeout, refused: false };
+      this.#queue.push(waiting);
       this.#draining ??= this.#drain().finally(() => {
         this.#draining = null;
       });
@@ -82,6 +111,13 @@ export class Appender {
     await this.#draining;
   }
 
+  /** Nobody waits longer than the timeout, whatever PostgreSQL does meanwhile. */
+  #expire(waiting: Waiting): void {
+    const queued = this.#queue.includes(waiting);
+    if (queued) this.#queue = this.#queue.filter((other) => other !== waiting);
+    this.#refuse([waiting], queued || !this.#attempt.sent ? unavailable() : outcomeUnknown());
+  }
+
   async #drain(): Promise<void> {
     // Entries that arrive in the same turn of the event loop share the first batch.
     await Promise.resolve();
@@ -92,48 +128,67 @@ export class Appender {
     }
   }
 
-  async #commit(batch: readonly Waiting[]): Promise<void> {
-    const { store, newToken, clock, timeoutMs, onError } = this.#options;
+  async #commit(taken: readonly Waiting[]): Promise<void> {
+    const { store, newToken, clock, onError } = this.#options;
     const token = newToken();
-    const drafts = batch.map((waiting) => waiting.draft);
-    const checksums = drafts.map(checksum);
-    let refused = false;
+    const attempt: Attempt = { sent: false };
+    this.#attempt = attempt;
+    const [since, sinceWall] = [clock.monotonic(), clock.now()];
     // Whether an attempt may have had an effect that is not known yet: then its token must be asked for again.
-    let unknown = false;
-    for (;;) {
+    let inDoubt = false;
+    for (let batch = taken; ;) {
+      if (!inDoubt) batch = batch.filter((waiting) => !waiting.refused);
+      if (batch.length === 0) return;
       try {
-        const verdicts = await store.append(token, drafts, checksums);
-        this.#committed(token, batch, verdicts);
-        return;
+        const verdicts = await this.#send(token, batch, attempt, inDoubt);
+        return this.#committed(token, batch, verdicts);
       } catch (error) {
+        if (error instanceof Withdrawn) continue;
         onError(error);
-        unknown ||= !store.hadNoEffect(error);
-        const late = clock.monotonic() - (batch[0] as Waiting).since > timeoutMs;
-        if (!unknown && (late || this.#stopped)) return this.#refuse(batch, unavailable(error));
-        if (late && !refused) {
-          refused = true;
-          this.#refuse(batch, outcomeUnknown(error));
-          this.#refuseLate();
-        }
-        if (this.#stopped) return;
+        inDoubt ||= !store.hadNoEffect(error);
+        attempt.sent = inDoubt;
+        if (!inDoubt && store.isAboutContent(error)) return this.#isolate(batch, error);
+        const waitedMs = Math.max(clock.monotonic() - since, clock.now() - sinceWall);
+        if (this.#stopped || waitedMs > ASK_AGAIN_MS_MAX)
+          return this.#refuse(batch, inDoubt ? outcomeUnknown(error) : unavailable(error));
         await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
-        this.#refuseLate();
       }
     }
   }
 
-  /** While a batch is in doubt nothing else is sent; those who waited too long behind it are told so. */
-  #refuseLate(): void {
-    const { clock, timeoutMs } = this.#options;
-    const now = clock.monotonic();
-    const late = this.#queue.filter((waiting) => now - waiting.since > timeoutMs);
-    if (late.length === 0) return;
-    this.#queue = this.#queue.filter((waiting) => now - waiting.since <= timeoutMs);
-    this.#refuse(late, unavailable());
+  async #send(
+    token: string,
+    batch: readonly Waiting[],
+    attempt: Attempt,
+    inDoubt: boolean,
+  ): Promise<Verdict[]> {
+    const drafts = batch.map((waiting) => waiting.draft);
+    crashPoint('append_before');
+    const verdicts = await this.#options.store.append(token, drafts, drafts.map(checksum), () => {
+      if (!inDoubt && batch.some((waiting) => waiting.refused)) throw new Withdrawn();
+      attempt.sent = true;
+      crashPointOnceSent('append_sent');
+    });
+    crashPoint('append_committed');
+    return verdicts;
+  }
+
+  /** One entry that cannot be stored must not take the others of its batch with it. */
+  async #isolate(batch: readonly Waiting[], error: unknown): Promise<void> {
+    const text = 'The log cannot hold this request: it contains a character that cannot be stored.';
+    if (batch.length === 1)
+      return this.#refuse(batch, new PolychromeError('invalid_argument', text, { cause: error }));
+    const middle = Math.ceil(batch.length / 2);
+    await this.#commit(batch.slice(0, middle));
+    await this.#commit(batch.slice(middle));
   }
 
   #refuse(batch: readonly Waiting[], error: PolychromeError): void {
-    for (const waiting of batch) waiting.reject(error);
+    for (const waiting of batch) {
+      waiting.cancelTimeout();
+      waiting.refused = true;
+      waiting.reject(error);
+    }
   }
 
   #committed(token: string, batch: readonly Waiting[], verdicts: readonly Verdict[]): void {
@@ -141,17 +196,19 @@ export class Appender {
     const appendedAt = this.#options.clock.now();
     for (const [index, waiting] of batch.entries()) {
       const verdict = verdicts[index] as Verdict;
+      waiting.cancelTimeout();
       if (verdict.s !== 'ok') continue;
       const { kind, target, header, body, parsed } = waiting.draft;
-      waiting.onLSN?.(verdict.lsn);
+      if (!waiting.refused) waiting.onLSN?.(verdict.lsn);
       entries.push({ lsn: verdict.lsn, kind, target, header, body, batch: token, appendedAt, parsed });
     }
     if (entries.length > 0) this.#options.onCommitted(entries);
+    crashPoint('append_published');
     for (const [index, waiting] of batch.entries()) waiting.resolve(verdicts[index] as Verdict);
   }
 }
 
-function outcomeUnknown(cause: unknown): PolychromeError {
+function outcomeUnknown(cause?: unknown): PolychromeError {
   return new PolychromeError(
     'outcome_unknown',
     'The log did not confirm in time: this write may or may not have been made durable. Read back before repeating it.',

@@ -1,6 +1,6 @@
 // The log in PostgreSQL: append through one server-side function, read in LSN order, trim by partition.
 
-import { isServerRefusal, type Database } from '../postgres/database.ts';
+import { isServerRefusal, NotConnected, type Database } from '../postgres/database.ts';
 import type { AppendStore } from './appender.ts';
 import { checksum, LogDamaged, type Draft, type Entry, type Verdict } from './entry.ts';
 
@@ -39,7 +39,12 @@ export class PostgresAppendStore implements AppendStore {
     this.#takeWarning = takeWarning;
   }
 
-  async append(token: string, drafts: readonly Draft[], checksums: readonly number[]): Promise<Verdict[]> {
+  async append(
+    token: string,
+    drafts: readonly Draft[],
+    checksums: readonly number[],
+    beforeSend?: () => void,
+  ): Promise<Verdict[]> {
     this.#takeWarning();
     const [row] = await this.#database.query<{ results: Verdict[] }>(
       `select ${this.#database.schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9) as results`,
@@ -55,6 +60,7 @@ export class PostgresAppendStore implements AppendStore {
         drafts.length === 1 ? (drafts[0] as Draft).body : Buffer.concat(drafts.map((draft) => draft.body)),
       ],
       'append',
+      beforeSend,
     );
     const warning = this.#takeWarning();
     // A cancelled wait for a synchronous standby is only a WARNING: the commit may exist on this server alone.
@@ -63,14 +69,13 @@ export class PostgresAppendStore implements AppendStore {
   }
 
   hadNoEffect(error: unknown): boolean {
-    return isServerRefusal(error) || isNotConnected(error);
+    return isServerRefusal(error) || error instanceof NotConnected;
   }
-}
 
-/** The connection was never made, so nothing was sent. */
-function isNotConnected(error: unknown): boolean {
-  const code = (error as { code?: string } | null)?.code;
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EHOSTUNREACH' || code === '57P03';
+  isAboutContent(error: unknown): boolean {
+    // Class 22, data exception: such as a NUL in text, which jsonb cannot hold.
+    return isServerRefusal(error) && error.code?.startsWith('22') === true;
+  }
 }
 
 export class PostgresLog {

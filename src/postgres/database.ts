@@ -51,26 +51,47 @@ export class Database {
     });
   }
 
-  /** One statement on a pooled connection. `name` makes it a prepared statement of that connection. */
+  /**
+   * One statement on a pooled connection. `name` makes it a prepared statement of that connection; `beforeSend` is the
+   * last look before it leaves: what it throws, and NotConnected, prove that nothing was sent.
+   */
   async query<R extends Row = Row>(
     text: string,
     values: readonly unknown[] = [],
     name?: string,
+    beforeSend?: () => void,
   ): Promise<R[]> {
     const config: pg.QueryConfig = { text, values: values as unknown[] };
     if (name !== undefined) config.name = `${name}@${this.schema}`;
-    const result = await this.#pool.query<R>(config);
-    return result.rows;
+    const client = await this.#connect();
+    let broken: Error | undefined;
+    try {
+      beforeSend?.();
+      return (await client.query<R>(config)).rows;
+    } catch (error) {
+      if (!isServerRefusal(error)) broken = error as Error;
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw new NotConnected(error);
+    }
   }
 
   /** Runs `work` in one transaction on one connection; rolls back and rethrows when it throws. */
   async transaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T> {
-    const client = await this.#pool.connect();
+    const client = await this.#connect();
     let broken: Error | undefined;
     try {
       await client.query(`begin; set local statement_timeout = ${this.#statementTimeoutMs}`);
       const result = await work(
-        async (text, values = []) => (await client.query(text, values as unknown[])).rows,
+        async (text, values) => (await client.query(text, values as unknown[] | undefined)).rows,
       );
       await client.query('commit');
       return result;
@@ -86,6 +107,17 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#pool.end();
+  }
+}
+
+/** No connection was to be had, so nothing was sent. */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected';
+  readonly code: string | undefined;
+
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.code = (cause as { code?: string } | null)?.code;
   }
 }
 

@@ -82,17 +82,37 @@ export class Writer {
     level: AckLevel,
     deadline: AbortSignal,
   ): Promise<Written> {
-    const { decisions, floors } = this.#options;
-    if (deadline.aborted) {
-      throw new PolychromeError(
+    const unconfirmed = (what: string, cause?: unknown): PolychromeError =>
+      new PolychromeError(
         'unconfirmed',
-        `The write is durable at LSN ${lsn} and will be applied; level "${level}" was not reached in time. Do not repeat it.`,
+        `The write is durable at LSN ${lsn} and will be applied; ${what} in time. Do not repeat it.`,
+        { cause },
       );
+    if (deadline.aborted) throw unconfirmed(`level "${level}" was not reached`);
+    try {
+      const decision = await orAborted(this.#outcome(operation, lsn), deadline);
+      this.#options.floors.acknowledged(operation, lsn);
+      return { lsn, decision };
+    } catch (error) {
+      // I3: PostgreSQL failed after it took the entry; that makes the write no failure.
+      throw unconfirmed('what became of it could not be read', error);
     }
-    floors.acknowledged(operation, lsn);
-    const decided = needsDecision(operation);
-    const decision = decided || decisions.isQuarantined(lsn) ? await decisions.find(lsn) : null;
-    if (operation.type !== 'records') await this.#options.refreshCatalog();
-    return { lsn, decision };
   }
+
+  async #outcome(operation: Operation, lsn: number): Promise<Decision | null> {
+    const { decisions, refreshCatalog } = this.#options;
+    const decided = needsDecision(operation) || decisions.isQuarantined(lsn);
+    const decision = decided ? await decisions.find(lsn) : null;
+    // I6: a read that follows finds the collection under its new name, or not at all.
+    if (operation.type !== 'records') await refreshCatalog();
+    return decision;
+  }
+}
+
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => reject(new Error('not in time'));
+    signal.addEventListener('abort', late, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', late));
+  });
 }

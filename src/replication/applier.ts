@@ -8,6 +8,7 @@ import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Tail } from '../log/tail.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
 import { Delivery, orOver, TermOver } from './delivery.ts';
 import type { Positions } from './positions.ts';
@@ -84,6 +85,11 @@ export class Applier {
     return this.#delivery.inFlight;
   }
 
+  /** Resolves when the node has answered everything it was sent, or the connections have ended. */
+  callsEnded(): Promise<void> {
+    return this.#delivery.ended();
+  }
+
   /**
    * Follows the log until the term is over. `distrust`: whoever led before may have left a call at work in the node.
    * Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
@@ -121,7 +127,9 @@ export class Applier {
     } else {
       changes = await this.#solo.apply(round.entry, round.operation, this.#held, term);
     }
+    crashPoint('checkpoint_before');
     await this.#saveCheckpoint(round.upTo, changes, term);
+    crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);

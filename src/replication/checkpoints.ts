@@ -20,6 +20,7 @@ export interface ShardChange {
 }
 
 interface Waiting {
+  readonly epoch: number;
   readonly node: string;
   readonly lsn: number;
   readonly changes: readonly ShardChange[];
@@ -40,19 +41,18 @@ export class Checkpoints {
   /** Resolves when the checkpoint is durable. Throws when the lease has moved on or PostgreSQL does not answer. */
   save(epoch: number, node: string, lsn: number, changes: readonly ShardChange[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ node, lsn, changes, resolve, reject });
-      if (!this.#writing) void this.#drain(epoch);
+      this.#queue.push({ epoch, node, lsn, changes, resolve, reject });
+      if (!this.#writing) void this.#drain();
     });
   }
 
-  async #drain(epoch: number): Promise<void> {
+  async #drain(): Promise<void> {
     this.#writing = true;
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const batch = this.#queue;
-      this.#queue = [];
+      const batch = this.#takeBatch();
       try {
-        await this.#write(epoch, batch);
+        await this.#write(batch);
         for (const waiting of batch) waiting.resolve();
       } catch (error) {
         for (const waiting of batch) waiting.reject(error);
@@ -90,12 +90,26 @@ export class Checkpoints {
       throw new Error(`${node} could not be recorded as suspect: the lease has moved on`);
   }
 
-  async #write(epoch: number, batch: readonly Waiting[]): Promise<void> {
+  /** I7: what one term left waiting never goes out under the epoch of another, nor takes the other's down with it. */
+  #takeBatch(): Waiting[] {
+    const epoch = this.#queue[0]?.epoch;
+    const nodes = new Set<string>();
+    const batch: Waiting[] = [];
+    for (const waiting of this.#queue) {
+      if (waiting.epoch !== epoch || nodes.has(waiting.node)) break;
+      nodes.add(waiting.node);
+      batch.push(waiting);
+    }
+    this.#queue = this.#queue.slice(batch.length);
+    return batch;
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
     const changes = batch.flatMap(({ node, changes: shards }) => shards.map((shard) => ({ node, ...shard })));
     await this.#database.query(
       `select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7)`,
       [
-        epoch,
+        batch[0]?.epoch,
         batch.map((waiting) => waiting.node),
         batch.map((waiting) => waiting.lsn),
         changes.map((shard) => shard.node),

@@ -5,6 +5,7 @@
 import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 
 /** Thrown when the term ends first; a call under way goes on, and the next term waits for it. */
 export class TermOver extends Error {
@@ -47,6 +48,11 @@ export class Delivery {
     await orOver(Promise.allSettled(this.#inFlight), term);
   }
 
+  /** Resolves when every call that went out has ended. */
+  async ended(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
+  }
+
   /** Treats the node as if a call had gone unanswered: whoever led before may have left one. */
   distrust(): void {
     this.#unsettled = true;
@@ -87,6 +93,7 @@ export class Delivery {
       if (!term.held()) throw new TermOver();
     };
     const call = this.#options.client.mutate({ ...request, beforeLast });
+    crashPointOnceSent('call_sent');
     const ended = call.then(
       (response) => response,
       (error: unknown) => {
@@ -100,7 +107,9 @@ export class Delivery {
     );
     const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));
     this.#inFlight.add(tracked);
-    return orOver(ended, term);
+    const response = await orOver(ended, term);
+    crashPoint('call_answered');
+    return response;
   }
 }
 

@@ -16,6 +16,7 @@ import type { Tail } from '../log/tail.ts';
 import type { Logger } from '../util/logger.ts';
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
 
 /** A node with everything that moves it. */
 export interface Follower {
@@ -42,6 +43,8 @@ export interface LeaderOptions {
 const LEVEL_MS = 100;
 const MARKER_MS = 1_000;
 const RETRY_MS = 200;
+// How long a term that is over waits for the answers to its last calls: a healthy node needs less for its largest.
+const HAND_OVER_MS = 2_000;
 // At the very first start the preferred primary gets this long to appear before another is chosen.
 const FIRST_CHOICE_MS = 5_000;
 
@@ -90,7 +93,17 @@ export class Leader {
       ...followers.map((follower) => this.#keepMarker(follower, term, head)),
     ]);
     this.#term = null;
+    await this.#handOver();
     logger.info({ epoch: term.epoch, at: clock.now() }, 'this gateway no longer leads');
+  }
+
+  /** Throws when a node still has a call of this term at work: the lease must then not be given back as if all was over. */
+  async #handOver(): Promise<void> {
+    const { followers, clock } = this.#options;
+    const ended = Promise.all(followers.map(({ applier }) => applier.callsEnded()));
+    await Promise.race([ended, sleep(clock, HAND_OVER_MS)]);
+    const busy = followers.filter(({ applier }) => applier.callsInFlight > 0).map(({ member }) => member.id);
+    if (busy.length > 0) throw new Error(`calls of this term are still at work in ${busy.join(', ')}`);
   }
 
   async #begin(term: Term): Promise<Head | null> {
@@ -215,7 +228,9 @@ export class Leader {
       if (!term.held() || member.state !== 'serving' || mark === null || mark.lsn <= member.markerLSN)
         continue;
       try {
+        crashPoint('marker_before');
         await admission.writeMarker({ log: head.logId, checkpoint: mark.lsn, token: mark.token }, term);
+        crashPoint('marker_after');
         await nodes.marked(term.epoch, member.id, mark.lsn);
         member.markerLSN = mark.lsn;
       } catch (error) {

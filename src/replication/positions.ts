@@ -22,7 +22,8 @@ interface Waiter {
 
 export class Positions {
   readonly #nodes = new Map<string, NodePosition>();
-  readonly #waiters = new Map<number, Waiter>();
+  /** By LSN; several may wait for one: who wrote it, and whoever it stands in the way of. */
+  readonly #waiters = new Map<number, Set<Waiter>>();
   #primary: string | null = null;
   #members: readonly string[] = [];
   /** Notified whenever a node has moved on. */
@@ -30,14 +31,16 @@ export class Positions {
 
   /** Writes that wait to be acknowledged. */
   get waiting(): number {
-    return this.#waiters.size;
+    let count = 0;
+    for (const waiters of this.#waiters.values()) count += waiters.size;
+    return count;
   }
 
   /** Members count for `quorum` and `all`, dead or alive; the primary for `primary`. */
   setCluster(members: readonly string[], primary: string | null): void {
     this.#members = members;
     this.#primary = primary;
-    for (const waiter of [...this.#waiters.values()]) {
+    for (const waiter of [...this.#waiters.values()].flatMap((waiters) => [...waiters])) {
       for (const node of members) {
         if (this.applied(node) >= waiter.lsn) waiter.appliedBy.add(node);
       }
@@ -80,26 +83,28 @@ export class Positions {
    * Resolves once the level is reached for the entry, or `signal` aborts. Call it before anybody can apply the entry.
    */
   reached(lsn: number, level: AckLevel, signal: AbortSignal): Promise<void> {
-    if (level === 'log') return Promise.resolve();
+    if (level === 'log' || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
+      const waiters = this.#waiters.get(lsn) ?? new Set();
       const done = (): void => {
-        this.#waiters.delete(lsn);
+        waiters.delete(waiter);
+        if (waiters.size === 0) this.#waiters.delete(lsn);
         signal.removeEventListener('abort', done);
         resolve();
       };
       const waiter: Waiter = { lsn, level, appliedBy: new Set(), resolve: done };
       for (const node of this.#members) if (this.applied(node) >= lsn) waiter.appliedBy.add(node);
-      this.#waiters.set(lsn, waiter);
+      this.#waiters.set(lsn, waiters.add(waiter));
       signal.addEventListener('abort', done, { once: true });
       this.#settle(waiter);
     });
   }
 
   #confirm(node: string, lsn: number): void {
-    const waiter = this.#waiters.get(lsn);
-    if (waiter === undefined) return;
-    waiter.appliedBy.add(node);
-    this.#settle(waiter);
+    for (const waiter of this.#waiters.get(lsn) ?? []) {
+      waiter.appliedBy.add(node);
+      this.#settle(waiter);
+    }
   }
 
   #settle(waiter: Waiter): void {

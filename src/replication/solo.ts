@@ -19,6 +19,7 @@ import { readTopLevel, withCollectionId, withGetOrCreate } from '../chroma/rewri
 import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
 import type { Notifier } from '../util/notifier.ts';
 import type { ShardChange, Decision, Decisions, HeldShard } from './checkpoints.ts';
 import { TermOver, type Delivery } from './delivery.ts';
@@ -46,6 +47,9 @@ const READ_DEADLINE_MS = 30_000;
 const PAUSE_MS = 200;
 
 type Ruling = Omit<Decision, 'lsn'>;
+
+/** What Chroma answers a schema call with that has nothing to tell. */
+const DONE = Buffer.from('{}');
 
 const ok = (response: NodeResponse): boolean => response.status >= 200 && response.status < 300;
 
@@ -156,8 +160,10 @@ export class SoloEntries {
       return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(ids)) };
     });
     if (decision.outcome !== 'accepted') return;
+    crashPoint('decision_recorded');
     const ids = JSON.parse(decision.body.toString()) as string[];
-    for (const body of deleteByIdsBodies(ids, this.#context.limits().maxIds)) {
+    for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {
+      if (chunk > 0) crashPoint('delete_halfway');
       await this.#delivery.call(recordsRequest(target, 'delete', [body]), () => false, term);
     }
   }
@@ -177,8 +183,11 @@ export class SoloEntries {
         const { node: decider, generation } = primary();
         if (decider === node) {
           const made = { lsn: entry.lsn, ...(await decide()) };
+          crashPoint('decision_before');
           const stands = await decisions.record({ epoch: term.epoch, node, generation }, made);
           if (stands !== null) return stands;
+          // Somebody else decides by now; this process has not heard of it yet.
+          await sleep(clock, PAUSE_MS, term.signal);
         } else {
           await changed;
         }
@@ -201,7 +210,9 @@ export class SoloEntries {
     const { request, effect, alreadyDone } = requestOf(operation, held);
     const final = ({ status, body }: NodeResponse): boolean =>
       status === alreadyDone || effectFree(effect, status, body);
-    return this.#delivery.call(request, final, term);
+    const response = await this.#delivery.call(request, final, term);
+    // The log has made sure that the first time could not be refused so: what is there already is this entry's own.
+    return response.status === alreadyDone ? { ...response, status: 200, body: DONE } : response;
   }
 
   /** A read the applier needs, repeated until the node answers it below 500. */
