@@ -47,7 +47,7 @@ export async function runClosedWorkload(workload: Workload, run: ClosedRun): Pro
   }
   const best = taking.find((target) => target.batch > 1 && clients.has(target));
   if (best !== undefined) {
-    run.results.note(`${workload.name}: the ceiling is best with ${clients.get(best)} calls at once.`);
+    run.results.note(`${workload.name}: the ceiling is best with ${clients.get(best)} in flight.`);
   }
 }
 

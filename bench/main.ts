@@ -58,20 +58,23 @@ async function main(): Promise<void> {
   const options = readOptions();
   if (options === null) return;
   const fleet = new Fleet();
+  const stopped = new AbortController();
   const interrupted = new Promise<never>((_resolve, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => reject(new StartupError(`stopped by ${signal}.`)));
-    }
+    stopped.signal.addEventListener('abort', () => reject(stopped.signal.reason));
   });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => stopped.abort(new StartupError(`stopped by ${signal}.`)));
+  }
   try {
-    await Promise.race([measure(fleet, options), interrupted]);
+    await Promise.race([measure(fleet, options, stopped.signal), interrupted]);
   } finally {
     await fleet.stop();
   }
   process.exit(); // an interrupted measurement may still be waiting for something
 }
 
-async function measure(fleet: Fleet, { settings, targets: names, only, json }: Options): Promise<void> {
+async function measure(fleet: Fleet, options: Options, stopped: AbortSignal): Promise<void> {
+  const { settings, targets: names, only, json } = options;
   const bodies = new Bodies(settings);
   const all = closedWorkloads(bodies);
   const chosen = (name: string): boolean => only === null || only.has(name);
@@ -97,6 +100,7 @@ async function measure(fleet: Fleet, { settings, targets: names, only, json }: O
   }
   for (const name of special) await runSpecial(name, all, run);
   progress.finish();
+  stopped.throwIfAborted(); // what was measured while the targets were being stopped is not written down
   const context: ReportContext = {
     machine: describeMachine(names, fleet.releaseName, busyBefore),
     settings,
@@ -115,6 +119,7 @@ async function measure(fleet: Fleet, { settings, targets: names, only, json }: O
   );
   if (json !== undefined) writeFileSync(json, jsonReport(results, context));
   console.log(markdownReport(results, context, []));
+  if (results.incomplete) process.exitCode = 1;
   console.log(`Written: ${file}${json === undefined ? '' : ` and ${json}`}`);
 }
 

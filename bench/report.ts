@@ -130,19 +130,22 @@ function moreTable(results: Results): string[] {
 }
 
 function sweepTables(results: Results): string[] {
-  return [...results.sweeps].flatMap(([workload, targets]) => [
-    `## ${workload}: latency at a given rate`,
-    '',
-    '| target | arriving/s | answered/s | p50 ms | p99 ms | failed |',
-    '|---|--:|--:|--:|--:|--:|',
-    ...[...targets].flatMap(([target, points]) =>
-      points.map(({ rate, qps, p50Ms, p99Ms, failed }) => {
+  const lines: string[] = [];
+  for (const [workload, targets] of results.sweeps) {
+    lines.push(`## ${workload}: latency at a given rate`, '');
+    lines.push(
+      '| target | arriving/s | answered/s | p50 ms | p99 ms | failed |',
+      '|---|--:|--:|--:|--:|--:|',
+    );
+    for (const [target, points] of targets) {
+      for (const { rate, qps, p50Ms, p99Ms, failed } of points) {
         const latency = `${milliseconds(p50Ms)} | ${milliseconds(p99Ms)}`;
-        return `| ${target} | ${whole(rate)} | ${whole(qps)} | ${latency} | ${failed} |`;
-      }),
-    ),
-    '',
-  ]);
+        lines.push(`| ${target} | ${whole(rate)} | ${whole(qps)} | ${latency} | ${failed} |`);
+      }
+    }
+    lines.push('');
+  }
+  return lines;
 }
 
 /** Writes the table and its charts into `dir`; returns the table's path. */
@@ -178,7 +181,7 @@ const total = (failures: ReadonlyMap<string, number>): number =>
   [...failures.values()].reduce((sum, count) => sum + count, 0);
 const rounded = (value: number): number => Number(value.toPrecision(5));
 const whole = (value: number): string =>
-  value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en');
+  value < 10 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString('en');
 const milliseconds = (value: number): string =>
   Number.isNaN(value) ? '–' : value.toFixed(value < 10 ? 2 : 0);
 const times = (value: number, reference: number | undefined): string =>

@@ -39,6 +39,7 @@ export class Results {
   readonly #cells = new Map<string, Map<string, Gathered>>();
   readonly #sweeps = new Map<string, Map<string, SweepPoint[]>>();
   readonly notes: string[] = [];
+  #incomplete = false;
 
   addRound(workload: string, target: string, outcome: Outcome): void {
     const { latenciesMs, operations, elapsedMs, failures } = outcome;
@@ -63,6 +64,7 @@ export class Results {
 
   /** Something that kept a round from being measured at all. */
   addFailure(workload: string, target: string, reason: string): void {
+    this.#incomplete = true;
     this.#gathered(workload, target).failures.set(reason, 1);
     this.note(`${workload}, ${target}: ${reason}`);
   }
@@ -113,11 +115,9 @@ export class Results {
     return this.#cells.get(workload)?.get(target)?.failures ?? new Map();
   }
 
-  /** True when anything at all failed. */
-  get failed(): boolean {
-    return [...this.#cells.values()].some((targets) =>
-      [...targets.values()].some(({ failures }) => failures.size > 0),
-    );
+  /** True when something could not be measured. */
+  get incomplete(): boolean {
+    return this.#incomplete;
   }
 
   #gathered(workload: string, target: string): Gathered {

@@ -149,7 +149,7 @@ export function filteredQueries(corpus: Corpus, batch: number, numbering: Number
     return `{"query_embeddings":[${vectors}],"n_results":${RESULTS_PER_QUERY},"where":${where},${INCLUDE_QUERY}}`;
   });
 }
-export const FILTERS = Math.min(4, CATEGORIES);
+const FILTERS = Math.min(4, CATEGORIES);
 
 /** Queries drawn from a few, most often the first ones (Zipf, exponent 1): what people and agents ask again. */
 export function repeatedQueries(corpus: Corpus, batch: number): Supply {

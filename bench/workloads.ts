@@ -39,8 +39,8 @@ export interface Workload {
 
 const FILL_PER_CALL = 500;
 const BULK = 1_000;
-/** A loader that keeps the server busy; more add nothing on a bare server, which takes one write at a time. */
-const BULK_CLIENTS = 4;
+/** One call is always waiting while another is worked on; more add nothing, a bare server takes one at a time. */
+const BULK_CLIENTS = 2;
 
 /** Everything that is sent, made once and shared by all targets: the same bytes for each. */
 export class Bodies {
