@@ -47,7 +47,8 @@ export class SchemaRoutes {
     const name = stringField(body, 'name');
     if (typeof name !== 'string') return refusalAnswer(name);
     refuseReserved(name);
-    if ([...name].length < 3) return refusalAnswer(tooShort('name', name));
+    refuseNul(name);
+    if (Array.from(name).length < 3) return refusalAnswer(tooShort('name', name));
     const result = await this.#write({ type: 'create_tenant', tenant: name });
     if ('s' in result) throw say.tenantExists(name);
     return this.#decided(result, OK);
@@ -63,7 +64,8 @@ export class SchemaRoutes {
     const { tenant } = place(params);
     const database = stringField(body, 'name');
     if (typeof database !== 'string') return refusalAnswer(database);
-    if ([...database].length < 3) return refusalAnswer(tooShort('database_name', database));
+    refuseNul(tenant + database);
+    if (Array.from(database).length < 3) return refusalAnswer(tooShort('database_name', database));
     const result = await this.#write({
       type: 'create_database',
       id: this.#options.newId(),
@@ -108,8 +110,12 @@ export class SchemaRoutes {
     const result = await this.#write({ type: 'create_collection', collection: id, shard, ...at, name, body });
     if (!('s' in result)) return this.#decided(result, null);
     if (result.s === 'no_database') throw say.databaseMissingForCreate(at.database);
-    if (getOrCreate?.type === 'boolean' && getOrCreate.value) return this.#collectionObject(at, name);
-    throw say.collectionExists(name);
+    if (getOrCreate?.type !== 'boolean' || !getOrCreate.value) throw say.collectionExists(name);
+    // The log knows of the collection; this copy of the catalog may not yet.
+    if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.state !== 'ready') {
+      await this.#options.catalog.refresh();
+    }
+    return this.#collectionObject(at, name);
   };
 
   readonly getCollection: Handler = async ({ params, signal }) => {
@@ -211,7 +217,7 @@ export class SchemaRoutes {
   async #objectOf(collection: Collection, signal = new AbortController().signal): Promise<Buffer | null> {
     const { reader, floors, catalog } = this.#options;
     const shard = collection.shards[0]?.id ?? null;
-    const floor = Math.max(floors.schema, shard === null ? 0 : floors.shard(shard));
+    const floor = Math.max(floors.schema, collection.createdLSN, shard === null ? 0 : floors.shard(shard));
     const path = collectionByNamePath(collection, collection.name);
     try {
       const wanted = { shard: null, floor, sticky: false };
@@ -259,6 +265,13 @@ function deletionOf(collection: Collection): SchemaOperation {
 
 function paged<T>(all: readonly T[], { limit, offset }: Page): readonly T[] {
   return all.slice(offset, limit === null ? undefined : offset + limit);
+}
+
+/** PostgreSQL's text has no place for the character NUL, and no name needs it. */
+function refuseNul(name: string): void {
+  if (name.includes('\u0000')) {
+    throw new PolychromeError('invalid_argument', 'A name must not contain the character NUL.');
+  }
 }
 
 function tooShort(field: string, value: string): { status: number; error: string; message: string } {

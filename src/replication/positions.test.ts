@@ -51,6 +51,15 @@ describe('a write is acknowledged', () => {
   });
 });
 
+test('several may wait for one entry, and all are told', async () => {
+  const positions = cluster();
+  const signal = new AbortController().signal;
+  const waiters = ['primary', 'primary', 'all'].map((level) => positions.reached(5, level as AckLevel, signal));
+  for (const node of ['a', 'b', 'c']) positions.nodeApplied(node, 5);
+  await Promise.all(waiters);
+  expect(positions.waiting).toBe(0);
+});
+
 describe('a position', () => {
   test('is that of the shard while a round is under way, and of the node after it', () => {
     const positions = cluster();
