@@ -49,10 +49,10 @@ interface Options {
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof StartupError)) throw error;
-  console.error(`bench: ${error.message}`);
+  console.error(error instanceof StartupError ? `bench: ${error.message}` : error);
   process.exitCode = 1;
 }
+process.exit(); // an interrupted measurement may still be waiting for something
 
 async function main(): Promise<void> {
   const options = readOptions();
@@ -70,7 +70,6 @@ async function main(): Promise<void> {
   } finally {
     await fleet.stop();
   }
-  process.exit(); // an interrupted measurement may still be waiting for something
 }
 
 async function measure(fleet: Fleet, options: Options, stopped: AbortSignal): Promise<void> {
