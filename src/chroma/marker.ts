@@ -28,6 +28,12 @@ export interface Identity {
   readonly incarnation: string;
 }
 
+/** Who must answer at a node's address. */
+export interface Expected extends Identity {
+  /** The LSN its marker is known to have held: less means that the node has travelled back in time (I12). */
+  readonly markerLSN?: number;
+}
+
 /** How far a node came: the log it follows, its checkpoint there, and the token of the entry at that LSN. */
 export interface Progress {
   readonly log: string;
@@ -57,8 +63,8 @@ export function sameIdentity(a: Identity, b: Identity): boolean {
   return a.cluster === b.cluster && a.node === b.node && a.incarnation === b.incarnation;
 }
 
-/** The identity in a collection object's bytes; null when it has none. Throws when it is not such an object. */
-export function identityIn(collection: Buffer): Identity | null {
+/** The marker in a collection object's bytes; null when it has none. Throws when it is not such an object. */
+export function markerIn(collection: Buffer): Marker | null {
   return parseStored(collection)?.marker ?? null;
 }
 

@@ -4,8 +4,8 @@
 // among a few, and the queue for them, are made here: undici's Pool has no bound, and no way out at a deadline.
 
 import { Client, type Dispatcher } from 'undici';
-import { systemClock, type Clock } from '../util/clock.ts';
-import { sameIdentity, type Identity } from './marker.ts';
+import type { Clock } from '../util/clock.ts';
+import { sameIdentity, type Expected, type Identity } from './marker.ts';
 import {
   createUnverifiedConnector,
   createVerifiedConnector,
@@ -84,7 +84,7 @@ export interface NodeClient {
 export interface NodeClientOptions {
   /** http or https, with a base path if the node stands behind one. */
   readonly url: string;
-  readonly clock?: Clock;
+  readonly clock: Clock;
   /** Opening a connection, marker check included. 5 s: the check is one read of a tiny sqlite row. */
   readonly connectTimeoutMs?: number;
   /** 16: a stock server answers no more queries a second with more of them (chroma-facts, section 11). */
@@ -96,6 +96,8 @@ export interface NodeClientOptions {
   /** The largest answer read() and mutate() buffer; 64 MiB, more than the largest request Chroma takes (40 MiB). */
   readonly answerBytesMax?: number;
   readonly ca?: string | Buffer;
+  /** Told when a connection that was in use, or could be, has ended. */
+  readonly onDisconnected?: () => void;
 }
 
 // Bodies up to this size go out in one piece; larger ones in pieces of this size (the last one small, see below).
@@ -118,7 +120,7 @@ export function createUnverifiedNodeClient(options: NodeClientOptions): NodeClie
 const nothing = (): void => {};
 
 /** Whom the node must prove to be; null: nobody may answer. */
-type Expect = () => Identity | null;
+type Expect = () => Expected | null;
 
 interface Connection {
   readonly http: Client;
@@ -139,7 +141,7 @@ class PooledNodeClient implements NodeClient {
     const url = new URL(options.url);
     this.url = options.url;
     this.#basePath = url.pathname.replace(/\/+$/, '');
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock;
     this.#answerBytesMax = options.answerBytesMax ?? 64 * 1024 * 1024;
 
     const connect = (): Connection => this.#connect(url.origin, options, expect);
@@ -203,7 +205,12 @@ class PooledNodeClient implements NodeClient {
       },
     };
     const verified = expect === null ? null : createVerifiedConnector({ ...attempts, expect });
-    const connect = verified ?? createUnverifiedConnector(attempts);
+    const open = verified ?? createUnverifiedConnector(attempts);
+    const connect: typeof open = (target, callback) =>
+      open(target, (...outcome) => {
+        outcome[1]?.once('close', () => options.onDisconnected?.());
+        callback(...outcome);
+      });
     const http = new Client(origin, {
       connect,
       pipelining: 1, // a second request on a connection would share its fate

@@ -4,8 +4,8 @@
 
 import { isIP, type Socket } from 'node:net';
 import { buildConnector } from 'undici';
-import { systemClock, type Clock } from '../util/clock.ts';
-import { identityIn, MARKER_PATH, sameIdentity, type Identity } from './marker.ts';
+import type { Clock } from '../util/clock.ts';
+import { markerIn, MARKER_PATH, sameIdentity, type Expected, type Identity, type Marker } from './marker.ts';
 
 /**
  * What can go wrong between Polychrome and a node, short of an answer.
@@ -13,6 +13,7 @@ import { identityIn, MARKER_PATH, sameIdentity, type Identity } from './marker.t
  * - `unanswered`: the connection could not be made, or ended before the whole answer had come; see `sent`.
  * - `timeout`: the deadline of a read, or of opening a connection, passed.
  * - `wrong_identity`, `marker_missing`: the server at this address is not the node it should be. Nothing was sent.
+ * - `older_content`: it is, with a marker older than it is known to have held. Nothing was sent.
  * - `too_large`: the answer exceeded its bound.
  * - `aborted`: the caller gave up. When a mutation says so, its request never became complete.
  * - `busy`: as many calls as may wait for a connection wait already. Nothing was sent.
@@ -23,6 +24,7 @@ export type NodeErrorCode =
   | 'timeout'
   | 'wrong_identity'
   | 'marker_missing'
+  | 'older_content'
   | 'too_large'
   | 'aborted'
   | 'busy';
@@ -81,7 +83,7 @@ export interface ConnectorOptions {
   readonly basePath: string;
   /** For opening a connection and, where it is made, checking the marker; ms. */
   readonly connectTimeoutMs: number;
-  readonly clock?: Clock;
+  readonly clock: Clock;
   /** Extra certificate authorities (PEM) for https nodes. */
   readonly ca?: string | Buffer | undefined;
   /** Told of each attempt's end, before the caller is. */
@@ -90,7 +92,7 @@ export interface ConnectorOptions {
 
 export interface VerifiedConnectorOptions extends ConnectorOptions {
   /** Who must answer; null means nobody may, and every connection fails. */
-  readonly expect: () => Identity | null;
+  readonly expect: () => Expected | null;
 }
 
 // A marker's answer is a collection object: a few hundred bytes, with its schema on newer releases some KiB.
@@ -102,14 +104,18 @@ const KEEP_ALIVE_DELAY_MS = 10_000;
 /** undici's `connect` for a node whose identity is known; the socket it passes on has proved that identity. */
 export function createVerifiedConnector(options: VerifiedConnectorOptions): buildConnector.connector {
   return createConnector(options, (socket, target, done) => {
+    // As known before the node is asked: a marker written meanwhile may be missing from its answer.
+    const markerLSN = options.expect()?.markerLSN ?? 0;
     askMarker(socket, hostHeader(target), options.basePath, (error, answer) => {
       if (error) return done(error);
-      const found = identityFrom(answer);
+      const found = markerFrom(answer);
       if (found instanceof NodeError) return done(found);
       const expected = options.expect();
       if (expected === null || !sameIdentity(expected, found)) {
         return done(wrongIdentity(expected, found));
       }
+      const checkpoint = found.progress?.checkpoint ?? 0;
+      if (checkpoint < markerLSN) return done(olderContent(checkpoint, markerLSN));
       done(null, found);
     });
   });
@@ -124,7 +130,7 @@ type Verdict = (error: NodeError | null, identity?: Identity) => void;
 type Check = (socket: Socket, target: buildConnector.Options, done: Verdict) => void;
 
 function createConnector(options: ConnectorOptions, check: Check): buildConnector.connector {
-  const clock = options.clock ?? systemClock;
+  const clock = options.clock;
   const open = buildConnector({
     allowH2: false,
     timeout: options.connectTimeoutMs, // frees the socket; the timer below bounds connecting and checking together
@@ -271,14 +277,13 @@ function chunkedBody(encoding: string | undefined, rest: Buffer): Buffer | null 
   }
 }
 
-function identityFrom(answer: RawAnswer): Identity | NodeError {
+function markerFrom(answer: RawAnswer): Marker | NodeError {
   if (answer.status === 404) return new NodeError('marker_missing', 'the server holds no marker');
   if (answer.status !== 200) {
     return new NodeError('unanswered', `the marker check was answered with status ${answer.status}`);
   }
   try {
-    const identity = identityIn(answer.body);
-    return identity ?? new NodeError('marker_missing', "the server's marker names no node");
+    return markerIn(answer.body) ?? new NodeError('marker_missing', "the server's marker names no node");
   } catch (error) {
     return new NodeError('unanswered', 'the answer to the marker check is not usable', { cause: error });
   }
@@ -288,4 +293,9 @@ function wrongIdentity(expected: Identity | null, found: Identity): NodeError {
   const asked = expected === null ? 'nobody' : `${expected.cluster}/${expected.node}/${expected.incarnation}`;
   const message = `expected ${asked}, found ${found.cluster}/${found.node}/${found.incarnation}`;
   return new NodeError('wrong_identity', message, { identities: { expected, found } });
+}
+
+function olderContent(checkpoint: number, markerLSN: number): NodeError {
+  const message = `the node came back with older content: its marker says LSN ${checkpoint}, and had said ${markerLSN}`;
+  return new NodeError('older_content', message);
 }
