@@ -7,6 +7,7 @@ import { healthOf, type StatusSource } from './admin/status.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { createCanary } from './chroma/canary.ts';
 import { probeCapabilities } from './chroma/capabilities.ts';
+import { LargeScanner } from './chroma/large-scanner.ts';
 import type { Identity } from './chroma/marker.ts';
 import {
   createNodeClient,
@@ -26,6 +27,7 @@ import { Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { connectOrExplain } from './postgres/reach.ts';
 import { SessionFloors } from './proxy/floors.ts';
+import { descriptionRoutes } from './proxy/description.ts';
 import { localRoutes } from './proxy/local.ts';
 import { Names } from './proxy/names.ts';
 import { NodeChoice, type ReadNode } from './proxy/node-choice.ts';
@@ -36,6 +38,7 @@ import { ResultCache } from './proxy/result-cache.ts';
 import { SchemaRoutes, schemaRoutes } from './proxy/schema.ts';
 import { startServer } from './proxy/server.ts';
 import { ShardLSNs } from './proxy/shard-lsns.ts';
+import { unsupportedRoutes } from './proxy/unsupported.ts';
 import { Writer } from './proxy/writer.ts';
 import { Admission } from './replication/admission.ts';
 import { Applier } from './replication/applier.ts';
@@ -61,6 +64,8 @@ export interface GatewayParts {
   /** Process of a node that runs on this machine, for /status. */
   readonly nodePid?: (nodeId: string) => number | undefined;
   readonly clock?: Clock;
+  /** Numbers in [0, 1). */
+  readonly random?: () => number;
   readonly newId?: () => string;
   readonly logger?: Logger;
 }
@@ -75,6 +80,7 @@ const READY_POLL_MS = 25;
 /** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
 export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
   const clock = parts.clock ?? systemClock;
+  const random = parts.random ?? Math.random;
   const newId = parts.newId ?? randomUUID;
   const logger = parts.logger ?? createLogger(config.LOG_LEVEL);
   const gatewayId = `${hostname()}-${newId().slice(0, 8)}`;
@@ -178,7 +184,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     });
     const probe = createNodeProbe(
       client,
-      createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, clock }),
+      createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock }),
     );
     const member = new Member({
       ...address,
@@ -266,6 +272,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   });
 
   // The data plane.
+  const scanner = new LargeScanner();
   const floors = new SessionFloors(head.lsn);
   const wording = (): { modern: boolean } => ({ modern: capabilities.current.deleteLimit });
   const names = new Names(catalog, wording);
@@ -333,9 +340,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     capabilities: () => capabilities.current,
     handlers: {
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
-      ...recordWrites({ ...shared, ackLevel: config.ACK_LEVEL }),
+      ...recordWrites({ ...shared, scanner, ackLevel: config.ACK_LEVEL }),
       ...recordReads.handlers,
       ...schemaRoutes(new SchemaRoutes({ ...shared, catalog, newId, allowReset: config.ALLOW_RESET })),
+      ...unsupportedRoutes(shared),
+      ...descriptionRoutes(reader),
       ...adminRoutes(status),
     },
   });
@@ -355,6 +364,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     },
     async stop() {
       await server.stop(STOP_DEADLINE_MS);
+      await scanner.close();
       await appender.stop();
       stopping.abort();
       await background.catch(() => undefined);

@@ -16,7 +16,7 @@ import { createUnverifiedNodeClient, type NodeClient } from './node-client.ts';
 import { createCollection, deleteCollectionByName, writeRecords } from './node-api.ts';
 import { healthcheckPath } from './paths.ts';
 
-const options = { recordId: 'gateway-1', deadlineMs: 10_000 };
+const options = { recordId: 'gateway-1', deadlineMs: 10_000, random: Math.random, clock: systemClock };
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 const cleanUps: (() => void)[] = [];
@@ -37,7 +37,7 @@ async function clientOf(
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-  const client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+  const client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
   cleanUps.push(() => void client.destroy().then(() => server.close()));
   return client;
 }
@@ -72,7 +72,7 @@ describe('on a real server', () => {
     const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
     const child = await startChroma({ ...place, release, clock: systemClock });
     stop = () => child.stop();
-    client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+    client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
   });
 
   afterAll(async () => {
@@ -133,7 +133,10 @@ describe('a server that only seems to work is found out', () => {
   });
 
   it('when nothing listens', async () => {
-    const client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${await findFreePort()}` });
+    const client = createUnverifiedNodeClient({
+      url: `http://127.0.0.1:${await findFreePort()}`,
+      clock: systemClock,
+    });
     const result = await createCanary(client, halves).run();
     expect(result).toMatchObject({ ok: false, failure: 'unreachable', code: 'refused' });
     await client.destroy();

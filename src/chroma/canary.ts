@@ -2,7 +2,7 @@
 // check with 200 for ever and refuses every write (and most reads); only doing shows it.
 
 import { z } from 'zod';
-import { systemClock, type Clock } from '../util/clock.ts';
+import type { Clock } from '../util/clock.ts';
 import { RESERVED } from './marker.ts';
 import { NodeError, type NodeClient, type NodeErrorCode, type NodeResponse } from './node-client.ts';
 import { createCollection, createDatabase, createTenant, getRecords, writeRecords } from './node-api.ts';
@@ -40,8 +40,8 @@ export interface CanaryOptions {
   /** For the write, and again for each of the reads; ms. */
   readonly deadlineMs: number;
   /** Numbers in [0, 1). */
-  readonly random?: () => number;
-  readonly clock?: Clock;
+  readonly random: () => number;
+  readonly clock: Clock;
 }
 
 export interface Canary {
@@ -77,7 +77,7 @@ class NodeCanary implements Canary {
 
   constructor(client: NodeClient, options: CanaryOptions) {
     this.#client = client;
-    this.#options = { dimension: 8, random: Math.random, clock: systemClock, ...options };
+    this.#options = { dimension: 8, ...options };
   }
 
   run(): Promise<CanaryResult> {

@@ -30,7 +30,7 @@ beforeAll(async () => {
   const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
   const child = await startChroma({ ...place, release, clock: systemClock });
   stop = () => child.stop();
-  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
   found = await probeCapabilities(client);
   const { physicalId } = await createCollection(client, name, json({ name: 'probe' }));
   shard = { ...name, physicalId: physicalId ?? '' };

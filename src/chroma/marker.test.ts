@@ -28,7 +28,7 @@ beforeAll(async () => {
   const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
   const child = await startChroma({ ...place, release, clock: systemClock });
   stop = () => child.stop();
-  blank = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+  blank = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
 });
 
 afterAll(async () => {
@@ -46,7 +46,7 @@ describe('the marker', () => {
       collections: 0,
       blank: true,
     });
-    const verified = createNodeClient({ url: blank.url, expect: () => marker });
+    const verified = createNodeClient({ url: blank.url, clock: systemClock, expect: () => marker });
     await expect(readMarker(verified, DEADLINE_MS)).rejects.toMatchObject({ code: 'marker_missing' });
     await verified.destroy();
   });
@@ -64,7 +64,7 @@ describe('the marker', () => {
   });
 
   it('is replaced as a whole by one call, over a verified connection', async () => {
-    const verified = createNodeClient({ url: blank.url, expect: () => marker });
+    const verified = createNodeClient({ url: blank.url, clock: systemClock, expect: () => marker });
     const stored = await readMarker(verified, DEADLINE_MS);
     const physicalId = stored?.physicalId ?? '';
     const ahead: Marker = { ...marker, progress: { log: 'l', checkpoint: 2 ** 52 + 1, token: 't' } };

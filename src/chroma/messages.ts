@@ -12,6 +12,10 @@ const missing = ({ modern }: Wording): string => (modern ? 'does not exist' : 'd
 export const collectionMissing = (wording: Wording, id: string): PolychromeError =>
   new PolychromeError('not_found', `Collection [${id}] ${missing(wording)}.`);
 
+/** What a get by id is told; only releases that know schemas have it. */
+export const collectionIdMissing = (id: string): PolychromeError =>
+  new PolychromeError('not_found', `Collection [${id}] does not exist`);
+
 export const collectionNameMissing = (wording: Wording, name: string): PolychromeError =>
   new PolychromeError('not_found', `Collection [${name}] ${missing(wording)}`);
 

@@ -44,7 +44,7 @@ beforeAll(async () => {
   const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
   const child = await startChroma({ ...place, release, clock: systemClock });
   stop = () => child.stop();
-  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
   expect((await createTenant(client, name.tenant)).status).toBe(200);
   expect((await createDatabase(client, name)).status).toBe(200);
 });

@@ -19,6 +19,7 @@ import {
   type NodeClient,
   type NodeClientOptions,
 } from './node-client.ts';
+import { systemClock } from '../util/clock.ts';
 
 const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };
 const SMALL = Buffer.from('{"a":1}');
@@ -67,7 +68,12 @@ function clientTo(
   options: Partial<NodeClientOptions> = {},
   expected = (): Identity => me,
 ): NodeClient {
-  const client = createNodeClient({ url: `http://127.0.0.1:${port}`, ...options, expect: expected });
+  const client = createNodeClient({
+    url: `http://127.0.0.1:${port}`,
+    clock: systemClock,
+    ...options,
+    expect: expected,
+  });
   cleanUps.push(() => void client.destroy());
   return client;
 }
@@ -459,7 +465,7 @@ describe('whom the client speaks to', () => {
       response.end('ok');
     });
     const port = await listening(server);
-    const client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}` });
+    const client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
     cleanUps.push(() => void client.destroy());
     await get(client);
     expect(urls).toEqual(['/x']);

@@ -9,7 +9,7 @@ export interface DatabaseName {
 }
 
 /** What can be done with the records of a collection. */
-export type RecordAction = 'add' | 'upsert' | 'update' | 'delete' | 'get' | 'query' | 'count';
+export type RecordAction = 'add' | 'upsert' | 'update' | 'delete' | 'get' | 'query' | 'count' | 'search';
 
 const ROOT = '/api/v2';
 
@@ -20,9 +20,6 @@ export function segment(text: string): string {
   if (text === '.' || text === '..') return text.replaceAll('.', '%2E');
   return encodeURIComponent(text);
 }
-
-/** Answers as long as the process accepts connections; proves little (use the canary). */
-export const heartbeatPath = `${ROOT}/heartbeat`;
 
 /** Says 200 even on a server that refuses every write. */
 export const healthcheckPath = `${ROOT}/healthcheck`;
@@ -37,7 +34,7 @@ export const openApiPath = '/openapi.json';
 export const tenantsPath = `${ROOT}/tenants`;
 
 /** One tenant. */
-export function tenantPath(tenant: string): string {
+function tenantPath(tenant: string): string {
   return `${tenantsPath}/${segment(tenant)}`;
 }
 

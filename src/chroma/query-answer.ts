@@ -30,7 +30,7 @@ export function cutQueryAnswer(answer: Buffer, counts: readonly number[]): Buffe
       const ends = elementEnds(answer, start);
       if (ends.length !== total) return null;
       share(answer, { from: copied, open: start + 1, ends, counts }, parts);
-      copied = (ends.at(-1) ?? start + 1) as number;
+      copied = ends.at(-1) ?? start + 1;
       pos = copied + 1;
     } else pos = valueEnd(answer, start);
     if (answer[pos] === COMMA) pos += 1;

@@ -122,7 +122,8 @@ const ROWS = {
   },
 
   openapi: { kind: 'local', method: 'GET', paths: ['/openapi.json'] },
-  docs: { kind: 'local', method: 'GET', paths: ['/docs', '/docs/', '/docs/{*rest}'] },
+  docs_redirect: { kind: 'local', method: 'GET', paths: ['/docs'] },
+  docs: { kind: 'local', method: 'GET', paths: ['/docs/', '/docs/{*rest}'] },
   // Every method but POST, HEAD among them; see ANY_BUT_POST.
   v1: { kind: 'local', method: 'GET', paths: ['/api/v1/{*}'] },
 

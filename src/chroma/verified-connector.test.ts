@@ -15,6 +15,7 @@ import {
   parseAnswer,
   type AttemptOutcome,
 } from './verified-connector.ts';
+import { systemClock } from '../util/clock.ts';
 
 const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };
 const collection = (metadata: object | null): string => JSON.stringify({ id: 'x', name: 'marker', metadata });
@@ -48,6 +49,7 @@ interface Attempt {
 
 function connect(port: number, attempt: Attempt = {}): Promise<Socket> {
   const connector = createVerifiedConnector({
+    clock: systemClock,
     basePath: '/base',
     connectTimeoutMs: 5000,
     expect: () => me,
@@ -167,7 +169,7 @@ describe('a verified connection', () => {
 describe('an unverified connection', () => {
   it('asks nothing', async () => {
     const port = await serverThat((socket, request) => socket.write(request));
-    const connector = createUnverifiedConnector({ basePath: '', connectTimeoutMs: 5000 });
+    const connector = createUnverifiedConnector({ basePath: '', connectTimeoutMs: 5000, clock: systemClock });
     const socket = await new Promise<Socket>((resolve, reject) => {
       const target = { hostname: '127.0.0.1', protocol: 'http:', port: String(port) };
       connector(target, (error, made) => (error === null ? resolve(made) : reject(error)));
@@ -210,8 +212,8 @@ describe('an https node behind a base path', () => {
       await once(server, 'listening');
       const address = server.address();
       const url = `https://localhost:${typeof address === 'object' ? address?.port : 0}/chroma`;
-      const trusting = createNodeClient({ url, ca: pair?.cert ?? '', expect: () => me });
-      const wary = createNodeClient({ url, expect: () => me });
+      const trusting = createNodeClient({ url, clock: systemClock, ca: pair?.cert ?? '', expect: () => me });
+      const wary = createNodeClient({ url, clock: systemClock, expect: () => me });
       cleanUps.push(() => void Promise.all([trusting.destroy(), wary.destroy()]).then(() => server.close()));
       const request = { method: 'GET', path: '/x', deadlineMs: 5000 } as const;
       expect((await trusting.read(request)).body.toString()).toBe('ok');

@@ -30,7 +30,7 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
 });
 
 // The compiler holds this table complete; the tests walk through it.
-export const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
+const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   joining: { ...stay('joining'), admitted: 'catching_up' },
   catching_up: { ...stay('catching_up'), level: 'serving', failed: 'down' },
   serving: { ...stay('serving'), failed: 'down' },

@@ -1,12 +1,13 @@
 // The handlers of tenants, databases and collections.
 
 import type { Catalog, Collection } from '../catalog/catalog.ts';
+import { canonicalUuid } from '../chroma/collection-id.ts';
 import * as say from '../chroma/messages.ts';
 import { collectionByNamePath, type DatabaseName } from '../chroma/paths.ts';
 import type { Capabilities } from '../chroma/record-call.ts';
 import { readTopLevel, withCollectionId } from '../chroma/rewrite.ts';
 import type { RouteName } from '../chroma/routes.ts';
-import { isRefusal } from '../chroma/scanner.ts';
+import { invalid, isRefusal } from '../chroma/refusal.ts';
 import { PolychromeError } from '../errors.ts';
 import type { SchemaOperation } from '../replication/operation.ts';
 import type { SessionFloors } from './floors.ts';
@@ -30,6 +31,7 @@ export interface SchemaRoutesOptions {
 }
 
 const OK = jsonAnswer({});
+const NOT_A_UUID = 'Validation error: collection_id: Invalid collection ID format, expected UUID';
 
 const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
   refuseReserved(tenant);
@@ -58,6 +60,13 @@ export class SchemaRoutes {
     const { tenant } = place(params);
     if (!this.#options.catalog.hasTenant(tenant)) throw say.tenantMissing(tenant);
     return jsonAnswer({ name: tenant, resource_name: null });
+  };
+
+  /** A single server takes a resource name and does nothing with it, not even look for the tenant. */
+  readonly updateTenant: Handler = async ({ params, body }) => {
+    place(params);
+    const name = stringField(body, 'resource_name');
+    return typeof name === 'string' ? OK : refusalAnswer(name);
   };
 
   readonly createDatabase: Handler = async ({ params, body }) => {
@@ -121,6 +130,17 @@ export class SchemaRoutes {
   readonly getCollection: Handler = async ({ params, signal }) => {
     const name = params['collection'] as string;
     return this.#collectionObject(place(params), name, signal);
+  };
+
+  readonly getCollectionById: Handler = async ({ params, signal }) => {
+    const { tenant, database } = place(params);
+    const id = canonicalUuid(params['collection'] as string);
+    if (id === null) return refusalAnswer(invalid(NOT_A_UUID));
+    const found = this.#options.catalog.collection(id);
+    const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
+    const object = visible ? await this.#objectOf(found, signal) : null;
+    if (object === null) throw say.collectionIdMissing(id);
+    return { status: 200, body: object };
   };
 
   readonly countCollections: Handler = async ({ params }) => {
@@ -285,12 +305,14 @@ export function schemaRoutes(routes: SchemaRoutes): Partial<Record<RouteName, Ha
   return {
     create_tenant: routes.createTenant,
     get_tenant: routes.getTenant,
+    update_tenant: routes.updateTenant,
     create_database: routes.createDatabase,
     get_database: routes.getDatabase,
     list_databases: routes.listDatabases,
     delete_database: routes.deleteDatabase,
     create_collection: routes.createCollection,
     get_collection: routes.getCollection,
+    get_collection_by_id: routes.getCollectionById,
     list_collections: routes.listCollections,
     count_collections: routes.countCollections,
     modify_collection: routes.modifyCollection,

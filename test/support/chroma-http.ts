@@ -84,7 +84,7 @@ export class ChromaHttp {
     // Numbers stay the text they are: 1 and 1.0 are different values.
     const keepText = (_key: string, value: unknown, context?: { source?: string }): unknown =>
       typeof value === 'number' ? `#${context?.source ?? ''}` : value;
-    const parsed = JSON.parse(text, keepText as (key: string, value: unknown) => unknown) as Record<
+    const parsed = JSON.parse(text, keepText) as Record<
       'ids' | 'documents' | 'metadatas' | 'embeddings' | 'uris',
       unknown[]
     >;

@@ -49,7 +49,7 @@ export async function startBareServer(): Promise<BareServer> {
 
 /** What a server says it can do. */
 export async function capabilitiesOf({ url }: BareServer): Promise<Capabilities> {
-  const client = createUnverifiedNodeClient({ url });
+  const client = createUnverifiedNodeClient({ url, clock: systemClock });
   try {
     return await probeCapabilities(client);
   } finally {
