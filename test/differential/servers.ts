@@ -1,0 +1,87 @@
+// The two sides, started: Polychrome with two nodes, and one bare server of the same release.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config.ts';
+import { startGateway } from '../../src/gateway.ts';
+import { findChromaRelease } from '../../src/local/chroma-release.ts';
+import { startChroma } from '../../src/local/chroma.ts';
+import { startLocalCluster } from '../../src/local/cluster.ts';
+import { findFreePort } from '../../src/local/port.ts';
+import { systemClock } from '../../src/util/clock.ts';
+
+export interface Servers {
+  /** Polychrome. */
+  readonly a: string;
+  /** One bare server. */
+  readonly b: string;
+  /** For people: what runs on both sides. */
+  readonly release: string;
+  stop(): Promise<void>;
+}
+
+export interface ServersOptions {
+  /** A command that starts Chroma (see src/local/chroma-release.ts); default: the newest installed that loads. */
+  readonly chroma?: string | undefined;
+}
+
+const silent = {
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  debug: () => undefined,
+};
+
+type Stop = () => Promise<unknown>;
+
+/** Starts both sides on data of their own, which `stop` removes; nothing is left running when it fails. */
+export async function startServers({ chroma }: ServersOptions = {}): Promise<Servers> {
+  const dir = await mkdtemp(join(tmpdir(), 'polychrome-differential-'));
+  const started: Stop[] = [() => rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })];
+  const stop = async (): Promise<void> => {
+    for (let last = started.pop(); last !== undefined; last = started.pop()) await last();
+  };
+  try {
+    const [a, b] = await Promise.all([
+      startPolychrome(dir, chroma, started),
+      startBare(dir, chroma, started),
+    ]);
+    return { a, b, release: (await findChromaRelease(chroma)).name, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startPolychrome(dir: string, chroma: string | undefined, started: Stop[]): Promise<string> {
+  const local = await startLocalCluster({ dataDir: join(dir, 'cluster'), nodes: 2, chroma, logger: silent });
+  started.push(() => local.stop());
+  const nodes = local.nodes.map(({ id, url }) => `${id}=${url}`).join(',');
+  const gateway = await startGateway(
+    loadConfig({
+      DATABASE_URL: local.databaseUrl,
+      NODES: nodes,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      LOG_LEVEL: 'silent',
+    }),
+  );
+  started.push(() => gateway.stop());
+  await gateway.ready();
+  return gateway.url;
+}
+
+async function startBare(dir: string, chroma: string | undefined, started: Stop[]): Promise<string> {
+  const port = await findFreePort();
+  const bare = await startChroma({
+    name: 'the bare server',
+    release: await findChromaRelease(chroma),
+    path: join(dir, 'bare'),
+    port,
+    logFile: join(dir, 'bare.log'),
+    clock: systemClock,
+  });
+  started.push(() => bare.stop());
+  return `http://127.0.0.1:${port}`;
+}
