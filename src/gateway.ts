@@ -192,6 +192,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       clock,
       onTransition: (node, from, event, reason) => {
         logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
+        if (node.state !== 'serving') for (const asked of find(node.id).asked) asked.abort();
         const term = leader.term;
         if (term === null) return;
         nodes
@@ -246,7 +247,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       },
       onRewound: (reason) => leader.rewound(reason),
     });
-    return { member, client, unverified, applier, admission, inFlight: 0, canary: () => probe.canary() };
+    return { member, client, unverified, applier, admission, asked: new Set(), canary: () => probe.canary() };
   };
   const built: readonly BuiltNode[] = config.nodes.map(build);
   const find = (id: string): BuiltNode => built.find(({ member }) => member.id === id) as BuiltNode;

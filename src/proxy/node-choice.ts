@@ -10,8 +10,8 @@ import type { Positions } from '../replication/positions.ts';
 export interface ReadNode {
   readonly member: Member;
   readonly client: NodeClient;
-  /** Reads of this gateway it has not answered yet. */
-  inFlight: number;
+  /** Reads of this gateway it has not answered yet; aborted when the node is found not to work. */
+  readonly asked: Set<AbortController>;
 }
 
 export interface NodeChoiceOptions {
@@ -78,7 +78,7 @@ export class NodeChoice {
       if (applied < floor) continue;
       const chosen = { node, physical: held?.physical ?? null };
       if (sticky && id === primary()) return chosen;
-      if (best === null || (!sticky && node.inFlight < best.node.inFlight)) best = chosen;
+      if (best === null || (!sticky && node.asked.size < best.node.asked.size)) best = chosen;
     }
     return best;
   }

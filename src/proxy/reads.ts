@@ -67,7 +67,7 @@ export class Reader {
       } catch (error) {
         except.add(chosen.node.member.id);
         // What never left this process has had no chance to do harm, and does not count.
-        if (this.#failed(chosen, error).sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
+        if (this.#failed(chosen, error, client).sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
       }
     }
   }
@@ -91,8 +91,10 @@ export class Reader {
   }
 
   /** Reports a failure; throws when asking again would not help. */
-  #failed({ node }: Chosen, error: unknown): NodeError {
+  #failed({ node }: Chosen, error: unknown, client: AbortSignal): NodeError {
     if (!(error instanceof NodeError)) throw error;
+    // The node was given up, not the read: others can answer it.
+    if (error.code === 'aborted' && !client.aborted) return error;
     if (error.code === 'aborted')
       throw new PolychromeError('stopping', 'The client went away.', { cause: error });
     if (error.code === 'busy') throw new PolychromeError('overloaded', 'Too many reads wait. Try again.');
@@ -130,15 +132,22 @@ export class Reader {
   ): Promise<NodeAnswer | StreamedAnswer> {
     const lsn = this.#options.applied(node.member.id, wanted.shard);
     const sink = new HeldAnswer();
+    const asked = new AbortController();
+    const giveUp = (): void => asked.abort();
+    client.addEventListener('abort', giveUp, { once: true });
+    if (client.aborted) giveUp();
+    node.asked.add(asked);
     const request = {
       method: read.method,
       path: read.path(physical ?? ''),
       ...(read.body === undefined ? {} : { body: read.body }),
       deadlineMs: Math.max(1, deadlineMs),
-      signal: client,
+      signal: asked.signal,
     };
-    node.inFlight += 1;
-    const done = node.client.stream(request, sink).finally(() => (node.inFlight -= 1));
+    const done = node.client.stream(request, sink).finally(() => {
+      node.asked.delete(asked);
+      client.removeEventListener('abort', giveUp);
+    });
     done.catch(() => undefined);
     await Promise.race([done, sink.overflowed]);
     if (!sink.large) {

@@ -3,7 +3,8 @@
 import type { Collection, Shard } from '../catalog/catalog.ts';
 import { wrongDimension } from '../chroma/messages.ts';
 import type { Capabilities, RecordKind } from '../chroma/record-call.ts';
-import { isRefusal, scanRecordCall } from '../chroma/scanner.ts';
+import type { LargeScanner } from '../chroma/large-scanner.ts';
+import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
 import type { AckLevel } from '../replication/positions.ts';
 import { refusalAnswer, type Answer } from './answer.ts';
@@ -13,6 +14,7 @@ import type { NotTaken, Writer, Written } from './writer.ts';
 
 export interface RecordWritesOptions {
   readonly writer: Writer;
+  readonly scanner: LargeScanner;
   readonly names: Names;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
@@ -38,8 +40,8 @@ async function write(
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<Answer> {
-  const { writer, names, capabilities } = options;
-  const call = scanRecordCall(kind, request.body, capabilities());
+  const { writer, scanner, names, capabilities } = options;
+  const call = await scanner.scan(kind, request.body, capabilities());
   if (isRefusal(call)) return refusalAnswer(call);
   const collection = await names.byId(request.params);
   const shard = shardOf(collection);

@@ -1,0 +1,50 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { LargeScanner } from './large-scanner.ts';
+import type { Capabilities, RecordCall } from './record-call.ts';
+import { scanRecordCall } from './scanner.ts';
+
+const CAPABILITIES: Capabilities = {
+  maxBatchSize: 5_461,
+  base64Embeddings: true,
+  metadataArrays: false,
+  deleteLimit: false,
+  schema: false,
+};
+const scanner = new LargeScanner();
+afterAll(() => scanner.close());
+
+const bodyOf = (records: number, dimension: number): Buffer => {
+  const ids = Array.from({ length: records }, (_, n) => `"id-${n}"`).join(',');
+  const vector = `[${Array.from({ length: dimension }, (_, n) => n / 7).join(',')}]`;
+  const text = `{"ids":[${ids}],"embeddings":[${Array.from({ length: records }, () => vector).join(',')}]}`;
+  // An allocation of its own, as the server makes for a body.
+  const body = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  body.write(text);
+  return body;
+};
+
+describe('a large body', () => {
+  test('is scanned elsewhere with the same result, and comes back byte by byte', async () => {
+    const body = bodyOf(400, 768);
+    const copy = Buffer.from(body);
+    const here = scanRecordCall('add', copy, CAPABILITIES) as RecordCall;
+    const calls = await Promise.all([
+      scanner.scan('add', body, CAPABILITIES),
+      scanner.scan('add', bodyOf(401, 768), CAPABILITIES),
+    ]);
+    expect(body.length).toBe(0);
+    expect(calls[0]).toEqual(here);
+    expect((calls[1] as RecordCall).ids.length).toBe(401);
+  });
+
+  test('is refused in the same words', async () => {
+    const broken = bodyOf(400, 768);
+    broken[broken.length - 1] = 0x20;
+    const here = scanRecordCall('add', Buffer.from(broken), CAPABILITIES);
+    expect(await scanner.scan('add', broken, CAPABILITIES)).toEqual(here);
+  });
+
+  test('unlike a small one, which is scanned on the spot', () => {
+    expect(scanner.scan('add', bodyOf(1, 2), CAPABILITIES)).not.toBeInstanceOf(Promise);
+  });
+});
