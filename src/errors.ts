@@ -20,7 +20,7 @@ const KINDS = {
   already_exists: { status: 409, name: 'ChromaError', retryable: false },
   reserved: { status: 403, name: 'ChromaError', retryable: false },
   reset_disabled: { status: 403, name: 'ChromaError', retryable: false },
-  unsupported: { status: 501, name: 'InternalError', retryable: false },
+  unsupported: { status: 501, name: 'ChromaError', retryable: false },
   too_large: { status: 413, name: 'InvalidArgumentError', retryable: false },
   refused_by_nodes: { status: 400, name: 'InvalidArgumentError', retryable: false },
   overloaded: { status: 503, name: 'ChromaError', retryable: true },
