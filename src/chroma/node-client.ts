@@ -5,6 +5,7 @@
 
 import { Client, type Dispatcher } from 'undici';
 import type { Clock } from '../util/clock.ts';
+import { gather, inPieces, PIECE_BYTES } from './request-body.ts';
 import { sameIdentity, type Expected, type Identity } from './marker.ts';
 import {
   createUnverifiedConnector,
@@ -100,10 +101,6 @@ export interface NodeClientOptions {
   readonly onDisconnected?: () => void;
 }
 
-// Bodies up to this size go out in one piece; larger ones in pieces of this size (the last one small, see below).
-const PIECE_BYTES = 256 * 1024;
-// What is kept back of a large body until beforeLast() has agreed.
-const LAST_PIECE_BYTES = 16 * 1024;
 // Shorter than the idle limits of the usual proxies (60 s); long, for every new connection costs a marker check.
 const IDLE_MS = 30_000;
 
@@ -478,30 +475,7 @@ function prepare(request: NodeRequest, basePath: string): Pick<Task, 'options' |
   // With a length given, undici writes an iterable without chunked encoding, and asks for the next piece only when
   // the last one has left the process, for a piece is larger than a socket's buffer limit.
   headers.push('content-length', String(bytes));
-  const body: unknown = pieces(parts, bytes, () => look(true));
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- undici takes iterables, its types don't say so
+  const body: unknown = inPieces(parts, bytes, () => look(true));
   options.body = body as Buffer;
   return { options, beforeFirst: nothing };
-}
-
-function* pieces(parts: readonly Buffer[], bytes: number, beforeLast: () => void): Generator<Buffer> {
-  const last = bytes - LAST_PIECE_BYTES;
-  for (let at = 0; at < last; at += PIECE_BYTES) yield slice(parts, at, Math.min(at + PIECE_BYTES, last));
-  beforeLast();
-  yield slice(parts, last, bytes);
-}
-
-function slice(parts: readonly Buffer[], start: number, end: number): Buffer {
-  const taken: Buffer[] = [];
-  let at = 0;
-  for (const part of parts) {
-    if (at < end && at + part.length > start) taken.push(part.subarray(Math.max(0, start - at), end - at));
-    at += part.length;
-  }
-  return gather(taken);
-}
-
-function gather(parts: readonly Buffer[]): Buffer {
-  const [only] = parts;
-  return only !== undefined && parts.length === 1 ? only : Buffer.concat(parts);
 }
