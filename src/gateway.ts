@@ -39,6 +39,7 @@ import { SchemaRoutes, schemaRoutes } from './proxy/schema.ts';
 import { startServer } from './proxy/server.ts';
 import { ShardLSNs } from './proxy/shard-lsns.ts';
 import { unsupportedRoutes } from './proxy/unsupported.ts';
+import { slowDownMs, type ServingNode } from './proxy/slow-down.ts';
 import { Writer } from './proxy/writer.ts';
 import { Admission } from './replication/admission.ts';
 import { Applier } from './replication/applier.ts';
@@ -290,6 +291,13 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     logger,
     timeoutMs: config.READ_TIMEOUT_MS,
   });
+  const servingNodes = (): ServingNode[] =>
+    built
+      .filter(({ member }) => member.state === 'serving')
+      .map(({ member, applier }) => ({
+        applied: positions.applied(member.id),
+        lagMs: applier.lag(clock.now()).ms ?? 0,
+      }));
   const writer = new Writer({
     appender,
     positions,
@@ -298,6 +306,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     clock,
     refusal: () => refusalOf(leader),
     refreshCatalog,
+    slowDownMs: () => slowDownMs(servingNodes()),
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
   const recordReads = new RecordReads({

@@ -7,7 +7,7 @@ import type { Verdict } from '../log/entry.ts';
 import type { Decision, Decisions } from '../replication/checkpoints.ts';
 import { needsDecision, toDraft, type Operation } from '../replication/operation.ts';
 import type { AckLevel, Positions } from '../replication/positions.ts';
-import type { Clock } from '../util/clock.ts';
+import { sleep, type Clock } from '../util/clock.ts';
 import type { SessionFloors } from './floors.ts';
 
 export interface WriterOptions {
@@ -19,6 +19,8 @@ export interface WriterOptions {
   /** Why no write can be taken at this moment; null when it can. */
   readonly refusal: () => PolychromeError | null;
   readonly refreshCatalog: () => Promise<void>;
+  /** How long a write is held back at this moment, ms (slow-down.ts). */
+  readonly slowDownMs: () => number;
   readonly timeoutMs: number;
 }
 
@@ -48,6 +50,8 @@ export class Writer {
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => deadline.abort());
     try {
+      const heldBackMs = this.#options.slowDownMs();
+      if (heldBackMs > 0) await sleep(clock, heldBackMs, deadline.signal);
       for (;;) {
         const refused = refusal();
         if (refused !== null) throw refused;
