@@ -64,6 +64,8 @@ export interface Gateway {
 export interface GatewayParts {
   /** Process of a node that runs on this machine, for /status. */
   readonly nodePid?: (nodeId: string) => number | undefined;
+  /** Told when a part that must run for ever has ended: the process should end too, for nothing restarts it. */
+  readonly onFailure?: (error: unknown) => void;
   readonly clock?: Clock;
   /** Numbers in [0, 1). */
   readonly random?: () => number;
@@ -364,7 +366,10 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     lease.run((term: Term) => leader.lead(term), stopping.signal),
     ...built.map(({ member }) => member.watch(stopping.signal)),
   ]);
-  background.catch((error: unknown) => logger.error({ error: String(error) }, 'a background task ended'));
+  background.catch((error: unknown) => {
+    logger.error({ error: String(error) }, 'a background task ended: this gateway cannot go on');
+    parts.onFailure?.(error);
+  });
 
   return {
     url: server.url,

@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
+import { StartupError } from '../errors.ts';
 import { startGateway } from '../gateway.ts';
 import { systemClock } from '../util/clock.ts';
 import { StopRequest } from './stop-request.ts';
@@ -17,7 +18,9 @@ Every setting is an environment variable; README.md lists them. An invalid one s
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('Runs a gateway in front of Chroma servers that are there already. Settings: the environment.')
+    .description(
+      'Runs a gateway in front of Chroma servers that are there already. Settings: the environment.',
+    )
     .addHelpText('after', EXAMPLES)
     .action(serve);
 }
@@ -26,11 +29,14 @@ async function serve(): Promise<void> {
   const config = loadConfig(process.env);
   const stopRequest = new StopRequest(process, systemClock);
   try {
-    const gateway = await startGateway(config);
+    const gateway = await startGateway(config, {
+      onFailure: (error) => stopRequest.fail(`The gateway cannot go on: ${String(error)}`),
+    });
     console.log(`Polychrome listens on ${gateway.url} in front of ${config.nodes.length} nodes.`);
     await stopRequest.requested;
     await gateway.stop();
   } finally {
     stopRequest.close();
   }
+  if (stopRequest.failure !== undefined) throw new StartupError(stopRequest.failure);
 }

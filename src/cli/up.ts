@@ -97,7 +97,10 @@ async function serveUntilStopped(
 ): Promise<void> {
   const config = gatewayConfig(options, cluster.databaseUrl, cluster.nodes);
   const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
-  const gateway = await startGateway(config, { nodePid: (nodeId) => nodes.get(nodeId)?.pid() });
+  const gateway = await startGateway(config, {
+    nodePid: (nodeId) => nodes.get(nodeId)?.pid(),
+    onFailure: (error) => stopRequest.fail(`The gateway cannot go on: ${String(error)}`),
+  });
   try {
     await Promise.race([gateway.ready(), stopRequest.requested]);
     if (stopRequest.signal.aborted) return;
