@@ -1,7 +1,7 @@
 // The words in which Chroma's servers refuse a body: status, error name and message as a 1.0.5 server gives them.
 
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
-import type { Refusal } from './record-call.ts';
+import type { Refusal, Slice } from './record-call.ts';
 
 // Messages quote the offending value; a client needs no more of it than this to know which.
 const QUOTED_BYTES_MAX = 200;
@@ -53,6 +53,14 @@ function place(body: Buffer, consumed: number): string {
     lineStart = feed + 1;
   }
   return ` at line ${line} column ${consumed - lineStart}`;
+}
+
+/** The answer to a value of another type than the one expected; `path` says where it is, as in `name: `. */
+export function wrongType(body: Buffer, { start, end }: Slice, path: string, expected: string): Refusal {
+  // serde sees only the opening bracket of a sequence or a map before it gives up.
+  const isList = body[start] === ARRAY_OPEN || body[start] === OBJECT_OPEN;
+  const reason = `${path}invalid type: ${describe(body, start, end)}, expected ${expected}`;
+  return misshapen(body, isList ? start : end, reason);
 }
 
 /** Refuses the value at the cursor for its type; `path` says where it is, as in `ids[0]: `. */

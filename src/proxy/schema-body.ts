@@ -1,7 +1,7 @@
 // What the door checks in the bodies of schema calls; the rest only a node can judge, and the primary does.
 
 import type { Refusal } from '../chroma/record-call.ts';
-import { invalid, isRefusal, misshapen } from '../chroma/refusal.ts';
+import { invalid, isRefusal, misshapen, wrongType } from '../chroma/refusal.ts';
 import { readTopLevel } from '../chroma/rewrite.ts';
 
 /** A required string field of a body, or what Chroma answers when it is not there. */
@@ -11,7 +11,7 @@ export function stringField(body: Buffer, name: string): string | Refusal {
   const field = fields.get(name);
   if (field?.type === 'string') return field.value;
   if (field === undefined) return misshapen(body, body.length, `missing field \`${name}\``);
-  return misshapen(body, field.slice.end, `${name}: invalid type: ${field.type}, expected a string`);
+  return wrongType(body, field.slice, `${name}: `, 'a string');
 }
 
 // rust/types/src/validators.rs: what a collection may be called.

@@ -5,7 +5,7 @@
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../chroma/collection-id.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import type { Capabilities, Refusal } from '../chroma/record-call.ts';
-import { invalid, isRefusal, misshapen } from '../chroma/refusal.ts';
+import { invalid, isRefusal, misshapen, wrongType } from '../chroma/refusal.ts';
 import { readTopLevel } from '../chroma/rewrite.ts';
 import type { RouteName } from '../chroma/routes.ts';
 import { PolychromeError } from '../errors.ts';
@@ -110,10 +110,7 @@ function detachFault(body: Buffer): Refusal | null {
   if (isRefusal(fields)) return fields;
   const given = fields.get('delete_output');
   if (given === undefined || given.type === 'boolean') return null;
-  const text = body.toString('utf8', given.slice.start, given.slice.end);
-  const found = given.type === 'number' ? `integer \`${text}\`` : given.type;
-  const reason = `delete_output: invalid type: ${found}, expected a boolean`;
-  return misshapen(body, given.slice.end, reason);
+  return wrongType(body, given.slice, 'delete_output: ', 'a boolean');
 }
 
 function idOf({ tenant = '', collection = '' }: Params): string {
