@@ -143,7 +143,7 @@ export interface Config extends Omit<Values, 'NODES' | 'PRIMARY_URL' | 'REPLICA_
 
 /** The settings in `env`, validated and frozen. Throws StartupError with one sentence that names the variable. */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  for (const name of Object.keys(env)) refuseUnknown(name);
+  for (const name of Object.keys(env)) refuseUnknown(name, env);
   const values: Record<string, unknown> = {};
   for (const [name, { schema, default: fallback }] of Object.entries<Setting<unknown>>(SETTINGS)) {
     const text = env[name] === undefined || env[name] === '' ? fallback : env[name];
@@ -197,14 +197,39 @@ function nodeAddresses(nodes?: string, primary?: string, replica?: string): read
   return addresses;
 }
 
-/** The environment is full of other programs' variables, so only what looks like one of ours is held to be a mistake. */
-function refuseUnknown(name: string): void {
+/**
+ * The environment is full of other programs' variables: only what looks like one of ours, and stands where ours is
+ * missing, is held to be a mistake.
+ */
+function refuseUnknown(name: string, env: Readonly<Record<string, string | undefined>>): void {
   if (name in SETTINGS) return;
   if (name.startsWith('POLYCHROME_')) {
     throw new StartupError(`${name} is not a setting of Polychrome; settings have no prefix. See README.md.`);
   }
-  const plain = (text: string): string => text.toUpperCase().replace(/[_-]|S$/g, '');
-  const meant = Object.keys(SETTINGS).find((known) => known.length > 5 && plain(known) === plain(name));
-  if (meant !== undefined)
+  const meant = Object.keys(SETTINGS).find((known) => isSlipOf(known, name));
+  if (meant !== undefined && (env[meant] ?? '') === '')
     throw new StartupError(`${name} is not a setting of Polychrome; did you mean ${meant}?`);
+}
+
+// Short names are one letter away from too much that is somebody else's.
+const SLIP_LENGTH_MIN = 8;
+
+/** Whether `name` is `known` with another case, other separators, a plural, or one letter wrong. */
+function isSlipOf(known: string, name: string): boolean {
+  const plain = (text: string): string => text.toUpperCase().replace(/[_-]|S$/g, '');
+  if (known.length > 5 && plain(known) === plain(name)) return true;
+  return Math.min(known.length, name.length) >= SLIP_LENGTH_MIN && isOneEditAway(known, name.toUpperCase());
+}
+
+/** True when one letter added, left out, replaced, or swapped with its neighbour makes `a` into `b`. */
+function isOneEditAway(a: string, b: string): boolean {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at++;
+  const [left, right] = [a.slice(at), b.slice(at)];
+  return (
+    left.slice(1) === right.slice(1) ||
+    left.slice(1) === right ||
+    left === right.slice(1) ||
+    (left[0] === right[1] && left[1] === right[0] && left.slice(2) === right.slice(2))
+  );
 }

@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest';
+import { loadConfig, SETTINGS, type Config } from './config.ts';
+
+type Environment = Readonly<Record<string, string>>;
+
+const LEAST = { DATABASE_URL: 'postgres://db/one', PRIMARY_URL: 'http://a:8000' };
+
+const load = (env: Environment): Config => loadConfig({ ...LEAST, ...env });
+
+/** What is said to a start with these settings. */
+function refusal(env: Environment): string {
+  try {
+    load(env);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'nothing';
+}
+
+describe('every setting', () => {
+  // One value that is not the default, and what it turns; a setting without a line here does not compile.
+  const TURNED: Readonly<
+    Record<keyof typeof SETTINGS, readonly [Environment, (config: Config) => unknown, unknown]>
+  > = {
+    DATABASE_URL: [{ DATABASE_URL: 'postgresql://db/two' }, (c) => c.DATABASE_URL, 'postgresql://db/two'],
+    DATABASE_SCHEMA: [{ DATABASE_SCHEMA: 'group_b' }, (c) => c.DATABASE_SCHEMA, 'group_b'],
+    NODES: [{ PRIMARY_URL: '', NODES: 'a=http://a' }, (c) => c.nodes, [{ id: 'a', url: 'http://a' }]],
+    PRIMARY_URL: [{ PRIMARY_URL: 'http://b' }, (c) => c.nodes, [{ id: 'primary', url: 'http://b' }]],
+    REPLICA_URL: [{ REPLICA_URL: 'http://b' }, (c) => c.nodes[1], { id: 'replica', url: 'http://b' }],
+    HOST: [{ HOST: '::1' }, (c) => c.HOST, '::1'],
+    PORT: [{ PORT: '0' }, (c) => c.PORT, 0],
+    ACK_LEVEL: [{ ACK_LEVEL: 'all' }, (c) => c.ACK_LEVEL, 'all'],
+    CONSISTENCY: [{ CONSISTENCY: 'eventual' }, (c) => c.CONSISTENCY, 'eventual'],
+    WRITE_TIMEOUT_MS: [{ WRITE_TIMEOUT_MS: '100' }, (c) => c.WRITE_TIMEOUT_MS, 100],
+    LOG_TIMEOUT_MS: [{ LOG_TIMEOUT_MS: '600000' }, (c) => c.LOG_TIMEOUT_MS, 600_000],
+    READ_TIMEOUT_MS: [{ READ_TIMEOUT_MS: '5000' }, (c) => c.READ_TIMEOUT_MS, 5_000],
+    LEASE_MS: [{ LEASE_MS: '1000' }, (c) => c.LEASE_MS, 1_000],
+    SETTLE_MS: [{ SETTLE_MS: '0' }, (c) => c.SETTLE_MS, 0],
+    BODY_BUDGET_BYTES: [{ BODY_BUDGET_BYTES: '41943040' }, (c) => c.BODY_BUDGET_BYTES, 41_943_040],
+    RESULT_CACHE_BYTES: [{ RESULT_CACHE_BYTES: '0' }, (c) => c.RESULT_CACHE_BYTES, 0],
+    ALLOW_RESET: [{ ALLOW_RESET: 'true' }, (c) => c.ALLOW_RESET, true],
+    CORS_ALLOW_ORIGINS: [
+      { CORS_ALLOW_ORIGINS: 'http://a, http://b,' },
+      (c) => c.CORS_ALLOW_ORIGINS,
+      ['http://a', 'http://b'],
+    ],
+    LOG_LEVEL: [{ LOG_LEVEL: 'silent' }, (c) => c.LOG_LEVEL, 'silent'],
+  };
+
+  test.each(Object.entries(TURNED))('%s turns something', (_name, [env, look, expected]) => {
+    expect(look(load(env))).toEqual(expected);
+    expect(look(load({}))).not.toEqual(expected);
+  });
+
+  test.each(Object.entries(SETTINGS))(
+    '%s left empty is as if it were not set',
+    (name, { default: fallback }) => {
+      if (fallback === null) return;
+      expect(load({ [name]: '' })).toEqual(load({}));
+      expect(load({ [name]: fallback })).toEqual(load({}));
+    },
+  );
+
+  test('is fixed once read', () => {
+    expect(Object.isFrozen(load({}))).toBe(true);
+  });
+});
+
+describe('a value that cannot be is refused, and its variable named', () => {
+  test.each([
+    ['DATABASE_URL', 'mysql://db', 'must be a URL that begins with postgres:// or postgresql://'],
+    ['DATABASE_URL', 'db', 'must be a URL'],
+    ['DATABASE_SCHEMA', 'Upper', 'must be a lower-case SQL identifier'],
+    ['DATABASE_SCHEMA', 'a"; drop', 'must be a lower-case SQL identifier'],
+    ['PRIMARY_URL', 'ftp://a', 'must be a URL'],
+    ['REPLICA_URL', 'a:8000', 'must be a URL'],
+    ['PORT', '65536', 'must be a whole number from 0 to 65535'],
+    ['PORT', '80a', 'must be a whole number'],
+    ['PORT', '-1', 'must be a whole number'],
+    ['ACK_LEVEL', 'most', 'must be one of log, primary, quorum, all'],
+    ['CONSISTENCY', 'strict', 'must be one of'],
+    ['WRITE_TIMEOUT_MS', '99', 'must be a whole number from 100 to 600000'],
+    ['LOG_TIMEOUT_MS', '1e4', 'must be a whole number'],
+    ['READ_TIMEOUT_MS', '600001', 'must be a whole number'],
+    ['LEASE_MS', '999', 'must be a whole number from 1000 to 60000'],
+    ['SETTLE_MS', '0.5', 'must be a whole number'],
+    ['BODY_BUDGET_BYTES', '41943039', 'must be a whole number from 41943040'],
+    ['RESULT_CACHE_BYTES', '64MiB', 'must be a whole number'],
+    ['ALLOW_RESET', 'yes', 'must be true or false'],
+    ['LOG_LEVEL', 'loud', 'must be one of'],
+  ])('%s=%s', (name, value, sentence) => {
+    const said = refusal({ [name]: value });
+    expect(said).toContain(`${name} ${sentence}`);
+    expect(said).toMatch(/\.$/);
+  });
+
+  test('without telling what a URL holds', () => {
+    expect(refusal({ DATABASE_URL: 'mysql://user:secret@db' })).not.toContain('secret');
+  });
+});
+
+describe('nodes', () => {
+  const nodes = (text: string): string => refusal({ PRIMARY_URL: '', NODES: text });
+
+  test('are named in order, with spaces and with paths that hold "="', () => {
+    const text = 'node-1=http://a:8000, b=https://b/chroma?x=1';
+    expect(load({ PRIMARY_URL: '', NODES: text }).nodes).toEqual([
+      { id: 'node-1', url: 'http://a:8000' },
+      { id: 'b', url: 'https://b/chroma?x=1' },
+    ]);
+  });
+
+  test.each([
+    'a',
+    'http://a:8000',
+    'a=',
+    'A=http://a',
+    '-a=http://a',
+    'a=ftp://a',
+    'a=http://a,',
+    `${'a'.repeat(64)}=http://a`,
+  ])('NODES=%s is refused', (text) => {
+    expect(nodes(text)).toContain('NODES must be id=url pairs');
+  });
+
+  test('are named once', () => {
+    expect(nodes('a=http://a,a=http://b')).toBe('NODES names the id a twice.');
+    expect(nodes('a=http://a,b=http://a')).toBe('NODES names the url http://a twice.');
+  });
+
+  test('are named in one way, and at all', () => {
+    expect(refusal({ NODES: 'a=http://a' })).toContain('NODES and PRIMARY_URL or REPLICA_URL are both set');
+    expect(refusal({ PRIMARY_URL: '' })).toContain('set NODES=id=url,id=url or PRIMARY_URL');
+    expect(refusal({ PRIMARY_URL: '', REPLICA_URL: 'http://b' })).toContain('PRIMARY_URL');
+  });
+
+  test('need a log', () => {
+    expect(refusal({ DATABASE_URL: '' })).toContain('DATABASE_URL is not set');
+  });
+});
+
+describe('a name that is not one of ours', () => {
+  test.each([
+    ['POLYCHROME_PORT', 'settings have no prefix'],
+    ['LOGLEVEL', 'did you mean LOG_LEVEL?'],
+    ['log_level', 'did you mean LOG_LEVEL?'],
+    ['WRITE_TIMEOUT_M', 'did you mean WRITE_TIMEOUT_MS?'], // one left out
+    ['WRITE_TIMEOUTS_MS', 'did you mean WRITE_TIMEOUT_MS?'], // one too many
+    ['READ_TIMEOUT_NS', 'did you mean READ_TIMEOUT_MS?'], // another one
+    ['CONSISTECNY', 'did you mean CONSISTENCY?'], // two swapped
+    ['ALOW_RESET', 'did you mean ALLOW_RESET?'],
+    ['REPLICA_URLS', 'did you mean REPLICA_URL?'],
+  ])('%s is refused as a slip', (name, sentence) => {
+    const said = refusal({ [name]: 'x' });
+    expect(said).toContain(`${name} is not a setting`);
+    expect(said).toContain(sentence);
+  });
+
+  test.each([
+    'PATH',
+    'HOSTNAME',
+    'NODE',
+    'NODE_ENV',
+    'PORTS',
+    'LEVEL',
+    'CORS_ORIGINS',
+    'PGPORT',
+    'npm_config_loglevel',
+  ])('%s is somebody else’s', (name) => {
+    expect(refusal({ [name]: 'x' })).toBe('nothing');
+  });
+
+  test('and near to one that is set is somebody else’s too', () => {
+    expect(refusal({ DATABASE_URI: 'x' })).toBe('nothing');
+    expect(refusal({ LOGLEVEL: 'x', LOG_LEVEL: 'info' })).toBe('nothing');
+  });
+});
