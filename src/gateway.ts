@@ -8,7 +8,7 @@ import { Catalog } from './catalog/catalog.ts';
 import { createCanary } from './chroma/canary.ts';
 import { probeCapabilities } from './chroma/capabilities.ts';
 import { LargeScanner } from './chroma/large-scanner.ts';
-import type { Identity } from './chroma/marker.ts';
+import type { Expected, Identity } from './chroma/marker.ts';
 import {
   createNodeClient,
   createUnverifiedNodeClient,
@@ -42,7 +42,7 @@ import { unsupportedRoutes } from './proxy/unsupported.ts';
 import { slowDownMs, type ServingNode } from './proxy/slow-down.ts';
 import { Writer } from './proxy/writer.ts';
 import { Admission } from './replication/admission.ts';
-import { Applier } from './replication/applier.ts';
+import { Applier, ROUND_ENTRIES_MAX } from './replication/applier.ts';
 import { Arbiter } from './replication/arbiter.ts';
 import { CapabilityLevel } from './replication/capability-level.ts';
 import { Checkpoints, Decisions } from './replication/checkpoints.ts';
@@ -50,6 +50,7 @@ import { NodeAnswered } from './replication/delivery.ts';
 import { Leader, type Follower } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import { Positions } from './replication/positions.ts';
+import { TailVerifier } from './repair/verify.ts';
 import { sleep, systemClock, type Clock } from './util/clock.ts';
 import { createLogger, type Logger } from './util/logger.ts';
 import { Notifier } from './util/notifier.ts';
@@ -178,17 +179,55 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   });
   const build = (address: NodeAddress): BuiltNode => {
     const identity: { expected: Identity | null } = { expected: null };
-    const client = createNodeClient({ url: address.url, clock, expect: () => identity.expected });
+    const expect = (): Expected | null =>
+      identity.expected === null ? null : { ...identity.expected, markerLSN: member.markerLSN };
+    // While the process behind the address may be a new one, only what looks at it is let through.
+    const client = createNodeClient({
+      url: address.url,
+      clock,
+      expect: () => (member.verified ? expect() : null),
+    });
+    const watcher = createNodeClient({
+      url: address.url,
+      clock,
+      expect,
+      readConnections: 1,
+      onDisconnected: () => {
+        member.connectionLost();
+        positions.restarted(address.id, applier.checkpoint);
+      },
+    });
     const unverified = createUnverifiedNodeClient({
       url: address.url,
       clock,
       readConnections: 1,
       mutateConnections: 1,
     });
-    const probe = createNodeProbe(
-      client,
-      createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock }),
-    );
+    const verifier = new TailVerifier({
+      client: watcher,
+      clock,
+      log,
+      decisions,
+      roundEntriesMax: ROUND_ENTRIES_MAX,
+      checkpoint: async () => {
+        await checkpoints.settled();
+        return admission.checkpoint();
+      },
+      held: () => checkpoints.held(address.id),
+      trimmed: async () => (await log.head()).trimmed,
+      suspect: (shard, reason) => {
+        if (leader.term === null) throw new Error('this gateway does not lead');
+        return suspect(shard, reason, leader.term);
+      },
+    });
+    const suspect = async (shard: string, reason: string, term: Term): Promise<void> => {
+      logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
+      cache.clear();
+      await checkpoints.suspect(term.epoch, address.id, shard, reason);
+      await refreshCatalog();
+    };
+    const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
+    const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), clock });
     const member = new Member({
       ...address,
       probe,
@@ -219,12 +258,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       settleMs: config.SETTLE_MS,
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
-      suspect: async (shard, reason, term) => {
-        logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
-        cache.clear();
-        await checkpoints.suspect(term.epoch, address.id, shard, reason);
-        await refreshCatalog();
-      },
+      suspect,
       onTrouble: (error) => reportTrouble(member, error),
       onAnswer: () => undefined,
       onSchemaApplied: () => {
@@ -249,8 +283,18 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         if (lacks !== null) member.on('wrong_identity', lacks);
       },
       onRewound: (reason) => leader.rewound(reason),
+      verify: () => verifier.verify(),
     });
-    return { member, client, unverified, applier, admission, asked: new Set(), canary: () => probe.canary() };
+    return {
+      member,
+      client,
+      watcher,
+      unverified,
+      applier,
+      admission,
+      asked: new Set(),
+      canary: () => probe.canary(),
+    };
   };
   const built: readonly BuiltNode[] = config.nodes.map(build);
   const find = (id: string): BuiltNode => built.find(({ member }) => member.id === id) as BuiltNode;
@@ -383,13 +427,18 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       await appender.stop();
       stopping.abort();
       await background.catch(() => undefined);
-      await Promise.all(built.flatMap(({ client, unverified }) => [client.destroy(), unverified.destroy()]));
+      await Promise.all(
+        built.flatMap(({ client, watcher, unverified }) =>
+          [client, watcher, unverified].map((each) => each.destroy()),
+        ),
+      );
       await Promise.all([queries, appends, steps, leases].map((pool) => pool.close()));
     },
   };
 }
 
 interface BuiltNode extends Follower, ReadNode {
+  readonly watcher: NodeClient;
   readonly unverified: NodeClient;
   readonly canary: () => Promise<string | null>;
 }
@@ -407,6 +456,7 @@ function refusalOf(leader: Leader): PolychromeError | null {
 }
 
 function reportTrouble(member: Member, error: Error): void {
+  if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
   else if (error instanceof NodeAnswered) member.answeredBadly(error);
 }

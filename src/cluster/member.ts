@@ -9,6 +9,8 @@ export type ProbeResult =
   /** Answers under its own identity; `checkpoint`: what its marker says, 0 when it says nothing yet. */
   | { readonly found: 'itself'; readonly checkpoint: number; readonly log: string | null }
   | { readonly found: 'another'; readonly reason: string }
+  /** Under its own identity, with a marker older than it is known to have held. */
+  | { readonly found: 'older'; readonly reason: string }
   /** No marker: a server that was never a node, or lost everything. */
   | { readonly found: 'unmarked' }
   /** Nothing listens: its process is gone. */
@@ -20,6 +22,14 @@ export interface NodeProbe {
   probe(): Promise<ProbeResult>;
   /** A write and reads that prove it works; resolves with why not, or null. */
   canary(): Promise<string | null>;
+  /** Holds what a new process serves against the log; resolves with what keeps the node from being used, or null. */
+  verify(): Promise<Doubt | null>;
+}
+
+export interface Doubt {
+  /** For good: the node lacks what it had applied. Otherwise only until it could be looked at. */
+  readonly lost: boolean;
+  readonly reason: string;
 }
 
 export interface MemberOptions {
@@ -50,6 +60,9 @@ export class Member {
   #canaryAt = 0;
   #canaryFailed = false;
   #hurry = new Notifier();
+  /** Counts the times its process may have become another. */
+  #interruptions = 0;
+  #verified = 0;
   /** The checkpoint its marker is known to have held: less means that it has travelled back in time. */
   markerLSN = 0;
   /** Whether a probe has come back since the start. */
@@ -99,6 +112,24 @@ export class Member {
     this.#hurry.notify();
   }
 
+  /**
+   * The connection that watches the node has ended, as every connection does when its process does. Whatever answers
+   * next may be a new process on a folder put in its place, so nothing is read from it before it was verified.
+   */
+  connectionLost(): void {
+    // Admission verifies by itself.
+    if (this.#state === 'joining') return;
+    this.#interruptions += 1;
+    this.#canaryAt = 0;
+    this.on('failed', 'its connection ended: the process may be a new one');
+    this.#hurry.notify();
+  }
+
+  /** Whether the process that answers is the one that was verified last. */
+  get verified(): boolean {
+    return this.#verified === this.#interruptions;
+  }
+
   /** The outcome of the last canary; a node is not called level before one has worked. */
   get canaryWorks(): boolean {
     return this.#canaryAt > 0 && !this.#canaryFailed;
@@ -123,6 +154,8 @@ export class Member {
   }
 
   async #look(): Promise<void> {
+    // As known before the node is asked: a marker written meanwhile may be missing from its answer.
+    const { markerLSN } = this;
     const result = await this.#options.probe.probe();
     switch (result.found) {
       case 'refused':
@@ -134,15 +167,19 @@ export class Member {
         if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
         return;
       case 'another':
+        // Before admission it may only be that nobody knows yet whom to expect.
+        if (this.#state === 'joining') return;
         return this.on('wrong_identity', result.reason);
+      case 'older':
+        return this.on('lost_content', result.reason);
       case 'unmarked':
         if (this.#state !== 'joining')
           this.on('lost_content', 'the node came back blank: its marker is gone');
         return;
       case 'itself':
         this.#misses = 0;
-        if (result.checkpoint < this.markerLSN) {
-          const was = `its marker says LSN ${result.checkpoint}, and had said ${this.markerLSN}`;
+        if (result.checkpoint < markerLSN) {
+          const was = `its marker says LSN ${result.checkpoint}, and had said ${markerLSN}`;
           return this.on('lost_content', `the node came back with older content: ${was}`);
         }
         return this.#answers();
@@ -150,10 +187,11 @@ export class Member {
   }
 
   async #answers(): Promise<void> {
-    const { clock, probe } = this.#options;
+    const { clock } = this.#options;
     if (this.#state === 'joining' || this.#state === 'needs_rebuild') return;
+    if (!this.verified && !(await this.#verify())) return;
     if (clock.monotonic() >= this.#canaryAt || this.#canaryFailed) {
-      const failure = await probe.canary();
+      const failure = await this.#options.probe.canary();
       this.#canaryFailed = failure !== null;
       this.#canaryAt = clock.monotonic() + CANARY_MS;
       if (failure !== null) {
@@ -161,6 +199,16 @@ export class Member {
         return this.on('failed', this.#lastError);
       }
     }
-    this.on('answers', 'answers again');
+    // Lost again meanwhile: what was verified is gone.
+    if (this.verified) this.on('answers', 'answers again');
+  }
+
+  async #verify(): Promise<boolean> {
+    const interruptions = this.#interruptions;
+    const doubt = await this.#options.probe.verify();
+    if (doubt === null) this.#verified = interruptions;
+    else if (doubt.lost) this.on('lost_content', doubt.reason);
+    else this.#lastError = doubt.reason;
+    return this.verified;
   }
 }

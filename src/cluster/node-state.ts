@@ -44,9 +44,12 @@ export function nextState(state: NodeState, event: NodeEvent): NodeState {
   return TRANSITIONS[state][event];
 }
 
-/** Whether an applier may send entries to a node in this state: a node that is down is sent its call again. */
+/**
+ * Whether an applier may send entries to a node in this state. A node that is down gets none: when it answers again it
+ * may be a new process on older content, which is looked at before anything is added to it.
+ */
 export function follows(state: NodeState): boolean {
-  return state === 'catching_up' || state === 'serving' || state === 'down';
+  return state === 'catching_up' || state === 'serving';
 }
 
 export interface PrimaryCandidate {

@@ -10,7 +10,7 @@ import {
   type Progress,
 } from '../chroma/marker.ts';
 import type { Term } from '../cluster/lease.ts';
-import type { Member } from '../cluster/member.ts';
+import type { Doubt, Member } from '../cluster/member.ts';
 import type { NodeStore } from '../cluster/node-store.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from './delivery.ts';
@@ -27,6 +27,8 @@ export interface AdmissionOptions {
   /** The node's server was asked what it can do; called before it is admitted. */
   readonly onAdmitting: () => Promise<void>;
   readonly onRewound: (reason: string) => void;
+  /** Holds what the log has after the node's marker against its content; what keeps it from being used, or null. */
+  readonly verify: () => Promise<Doubt | null>;
 }
 
 const DEADLINE_MS = 5_000;
@@ -40,16 +42,12 @@ export class Admission {
   }
 
   /** Learns from PostgreSQL whether this node is known and who it must be. */
-  async load(): Promise<void> {
+  async load(cluster: string): Promise<void> {
     const { member, identity, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
     if (row === undefined) return;
     this.#known = true;
-    identity.expected = {
-      cluster: identity.expected?.cluster ?? '',
-      node: row.id,
-      incarnation: row.incarnation,
-    };
+    identity.expected = { cluster, node: row.id, incarnation: row.incarnation };
     member.markerLSN = Math.max(member.markerLSN, row.markerLSN);
   }
 
@@ -63,11 +61,10 @@ export class Admission {
 
   /** Admits the node if it is who it must be, or blank and new; otherwise moves its state and says why. */
   async admit(term: Term, head: Head): Promise<void> {
-    const { member, identity, client, onAdmitting, onRewound } = this.#options;
+    const { member, client, onAdmitting, onRewound, verify } = this.#options;
     try {
       if (!this.#known) await this.#introduce(term, head);
       if (!this.#known) return;
-      identity.expected = { ...(identity.expected as Identity), cluster: head.cluster };
       const stored = await readMarker(client, DEADLINE_MS);
       const progress = stored?.marker.progress ?? null;
       if (progress !== null && progress.log !== head.logId) {
@@ -81,6 +78,9 @@ export class Admission {
         return member.on('lost_content', `the node came back with older content: ${was}`);
       }
       await onAdmitting();
+      const doubt = await verify();
+      if (doubt?.lost === true) return member.on('lost_content', doubt.reason);
+      if (doubt !== null) return member.callFailed(new Error(doubt.reason), false);
       member.on('admitted', 'its identity is proved');
     } catch (error) {
       await this.#explain(error, term, head);
@@ -122,6 +122,7 @@ export class Admission {
     const { member, identity, unverified } = this.#options;
     if (!(error instanceof NodeError)) throw error;
     if (error.code === 'wrong_identity') return member.on('wrong_identity', error.message);
+    if (error.code === 'older_content') return member.on('lost_content', error.message);
     if (error.code !== 'marker_missing') return member.callFailed(error, false);
     // A crash between the row and the marker leaves a known node without one; it holds nothing then.
     const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);

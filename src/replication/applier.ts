@@ -40,7 +40,7 @@ export interface ApplierOptions extends SoloContext {
 }
 
 // A round takes what one second of a stock server's work is at most; more would only delay its checkpoint.
-const ROUND_ENTRIES_MAX = 1_024;
+export const ROUND_ENTRIES_MAX = 1_024;
 const ROUND_BYTES_MAX = 32 * 1024 * 1024;
 const PAUSE_MS = 200;
 

@@ -33,6 +33,7 @@ export class Checkpoints {
   readonly #database: Database;
   #queue: Waiting[] = [];
   #writing = false;
+  #written: Promise<void> = Promise.resolve();
 
   constructor(database: Database) {
     this.#database = database;
@@ -42,8 +43,13 @@ export class Checkpoints {
   save(epoch: number, node: string, lsn: number, changes: readonly ShardChange[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ epoch, node, lsn, changes, resolve, reject });
-      if (!this.#writing) void this.#drain();
+      if (!this.#writing) this.#written = this.#drain();
     });
+  }
+
+  /** Resolves when no checkpoint is on its way to PostgreSQL. */
+  settled(): Promise<void> {
+    return this.#written;
   }
 
   async #drain(): Promise<void> {

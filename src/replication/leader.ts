@@ -82,7 +82,7 @@ export class Leader {
     await Promise.all([
       decisions.load(),
       refreshCatalog(),
-      ...followers.map(({ admission }) => admission.load()),
+      ...followers.map(({ admission }) => admission.load(head.cluster)),
     ]);
     if (this.#rewound === null) this.#term = term;
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
@@ -225,8 +225,7 @@ export class Leader {
     while (!term.signal.aborted) {
       await sleep(clock, MARKER_MS, term.signal);
       const mark = applier.mark;
-      if (!term.held() || member.state !== 'serving' || mark === null || mark.lsn <= member.markerLSN)
-        continue;
+      if (!term.held() || !follows(member.state) || mark === null || mark.lsn <= member.markerLSN) continue;
       try {
         crashPoint('marker_before');
         await admission.writeMarker({ log: head.logId, checkpoint: mark.lsn, token: mark.token }, term);

@@ -54,7 +54,9 @@ describe('a write is acknowledged', () => {
 test('several may wait for one entry, and all are told', async () => {
   const positions = cluster();
   const signal = new AbortController().signal;
-  const waiters = ['primary', 'primary', 'all'].map((level) => positions.reached(5, level as AckLevel, signal));
+  const waiters = ['primary', 'primary', 'all'].map((level) =>
+    positions.reached(5, level as AckLevel, signal),
+  );
   for (const node of ['a', 'b', 'c']) positions.nodeApplied(node, 5);
   await Promise.all(waiters);
   expect(positions.waiting).toBe(0);

@@ -69,6 +69,13 @@ export class Positions {
     this.moved.notify();
   }
 
+  /** The node's process may be a new one: what it surely has is what was checkpointed; the rest is applied again. */
+  restarted(node: string, checkpoint: number): void {
+    const position = this.#position(node);
+    position.applied = Math.min(position.applied, checkpoint);
+    position.ahead.clear();
+  }
+
   /** The node has applied everything up to `lsn`. */
   nodeApplied(node: string, lsn: number): void {
     const position = this.#position(node);
