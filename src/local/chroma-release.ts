@@ -18,7 +18,8 @@ export interface ChromaRelease {
   commandFor(place: ChromaPlace): { readonly command: string; readonly args: readonly string[] };
 }
 
-/** Newest first. 1.3.4 needs glibc 2.39, 1.0.5 runs from 2.34 (tried on Debian 12); both are optional dependencies. */
+// Both are optional dependencies; 1.0.5 exists for x64 Linux alone.
+/** Newest first. 1.3.4 needs glibc 2.39, 1.0.5 runs from 2.34 (tried on Debian 12). */
 const VERSIONS = ['1.3.4', '1.0.5'];
 
 /** A broken library could hang the loader; a good one loads in 0.1 s. */
