@@ -11,12 +11,15 @@ import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
 import { chromaCommand } from './chroma-server.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 import { until } from './until.ts';
 
 export interface ClusterOptions {
   readonly nodes?: number;
   /** Settings of the gateway, as in the environment. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Puts a TcpProxy between the gateway and each node. */
+  readonly proxied?: boolean;
   /** Runs the gateway in a process of its own, so that it can be killed; variables added to its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -33,6 +36,7 @@ export class TestCluster {
   readonly #dir: string;
   readonly #options: ClusterOptions;
   readonly #port: number;
+  readonly #proxies = new Map<string, TcpProxy>();
   #gateway: Gateway | null = null;
   #process: ChildProcess | null = null;
   /** What a gateway in a process of its own has written. */
@@ -55,9 +59,18 @@ export class TestCluster {
       logger: quiet,
     });
     const cluster = new TestCluster(local, dir, await findFreePort(), options);
-    await cluster.startGateway();
-    await cluster.allServe();
-    return cluster;
+    if (options.proxied === true)
+      for (const { id, url } of local.nodes) cluster.#proxies.set(id, await TcpProxy.start(url));
+    try {
+      await cluster.startGateway();
+      await cluster.allServe();
+      return cluster;
+    } catch (error) {
+      // Nobody else could stop it any more.
+      await cluster.stopGateway('SIGKILL');
+      await cluster.stop();
+      throw error;
+    }
   }
 
   get url(): string {
@@ -74,10 +87,15 @@ export class TestCluster {
     return new ChromaHttp(this.local.nodes.find((node) => node.id === id)!.url);
   }
 
+  /** What stands between the gateway and this node; only with `proxied`. */
+  proxy(id: string): TcpProxy {
+    return this.#proxies.get(id)!;
+  }
+
   environment(): Record<string, string> {
     return {
       DATABASE_URL: this.local.databaseUrl,
-      NODES: this.local.nodes.map(({ id, url }) => `${id}=${url}`).join(','),
+      NODES: this.local.nodes.map(({ id, url }) => `${id}=${this.#proxies.get(id)?.url ?? url}`).join(','),
       HOST: '127.0.0.1',
       PORT: String(this.#port),
       LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
@@ -150,6 +168,7 @@ export class TestCluster {
     await this.stopGateway();
     // Nothing of it is kept, and 1.3.4 does not end in order (src/local/chroma.ts).
     for (const { id } of this.local.nodes) this.local.killNode(id);
+    await Promise.all([...this.#proxies.values()].map((proxy) => proxy.stop()));
     await this.local.stop();
     await rm(this.#dir, { recursive: true, force: true });
   }
