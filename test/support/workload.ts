@@ -1,0 +1,288 @@
+// Writers of every kind that keep account of what each answer promised, and the reckoning: what each node really holds
+// against that account. A unit is what one writer touches at a time, so that its value is whole or absent.
+
+import type { ChromaHttp, HttpAnswer } from './chroma-http.ts';
+import type { TestCluster } from './cluster.ts';
+
+/** What the answer to a write promised. */
+type Outcome = 'acknowledged' | 'refused' | 'unknown';
+
+/** Records as `id=document`, sorted; collections and databases by name. '' when there is nothing. */
+type Value = string;
+
+interface Step {
+  readonly unit: string;
+  readonly apply: (value: Value) => Value;
+  readonly send: () => Promise<HttpAnswer>;
+}
+
+const DATABASES = '/api/v2/tenants/default_tenant/databases';
+const DIMENSION = 2;
+
+export class Workload {
+  readonly #api: () => ChromaHttp;
+  readonly #name: string;
+  readonly #collection: string;
+  readonly #possible = new Map<string, Set<Value>>();
+  readonly #answers = new Map<string, number>();
+  /** Answers that no fault excuses. */
+  readonly unexpected: string[] = [];
+  /** Answers to writes that came later than `lateMs` after the request. */
+  readonly late: string[] = [];
+  acknowledged = 0;
+  lateMs = Infinity;
+
+  private constructor(api: () => ChromaHttp, name: string, collection: string) {
+    this.#api = api;
+    this.#name = name;
+    this.#collection = collection;
+  }
+
+  /** `name`: begins every name and id it uses, and no other workload's. */
+  static async prepare(api: () => ChromaHttp, name: string): Promise<Workload> {
+    return new Workload(api, name, await api().create(`${name}-records`));
+  }
+
+  /** How often each status was answered to writes. */
+  get answers(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#answers);
+  }
+
+  /** Writes until `stop` aborts, or the gateway does not answer any more and `giveUp` is set. */
+  async run(stop: AbortSignal, giveUp = false): Promise<void> {
+    const kinds = [adds, upserts, updates, deletesById, deletesByWhere, schemaChanges, databases, mistakes];
+    await Promise.all(
+      kinds.flatMap((kind) =>
+        [0, 1].map((copy) => this.#write(kind, `${this.#name}-${kind.name}${copy}`, stop, giveUp)),
+      ),
+    );
+  }
+
+  /** A record set large enough that its deletion goes out in chunks. */
+  async prepareBulk(count: number): Promise<void> {
+    const ids = Array.from({ length: count }, (_, n) => `${this.#name}-bulk/${n}`);
+    for (let at = 0; at < count; at += 3_000) {
+      const part = ids.slice(at, at + 3_000);
+      const body = { ...records(part, 'bulk'), metadatas: part.map(() => ({ unit: `${this.#name}-bulk` })) };
+      const answer = await this.#api().records(this.#collection, 'add', body);
+      if (answer.status !== 201) throw new Error(`${answer.status} ${answer.text}`);
+    }
+    this.#possible.set(`${this.#name}-bulk`, new Set([valueOf(ids, 'bulk')]));
+  }
+
+  async deleteBulk(): Promise<void> {
+    await this.#step(deleteWhere(this.#target, `${this.#name}-bulk`));
+  }
+
+  get #target(): Target {
+    return { api: this.#api, collection: this.#collection };
+  }
+
+  async #write(kind: Kind, writer: string, stop: AbortSignal, giveUp: boolean): Promise<void> {
+    for (let n = 0; !stop.aborted; n++) {
+      for (const step of kind(this.#target, writer, n)) {
+        const { outcome, gone } = await this.#step(step);
+        if (gone && giveUp) return;
+        if (gone) await new Promise((resolve) => setImmediate(resolve));
+        // What follows builds on it.
+        if (outcome !== 'acknowledged') break;
+      }
+    }
+  }
+
+  async #step({ unit, apply, send }: Step): Promise<{ outcome: Outcome; gone: boolean }> {
+    const before = this.#possible.get(unit) ?? new Set<Value>(['']);
+    const after = [...before].map(apply);
+    // On account before it is sent: whoever looks meanwhile must allow for both.
+    this.#possible.set(unit, new Set([...before, ...after]));
+    const sentAt = performance.now();
+    const { outcome, gone, text } = await outcomeOf(send);
+    const tookMs = performance.now() - sentAt;
+    if (tookMs > this.lateMs) this.late.push(`${Math.round(tookMs)} ms: ${text}`);
+    this.#answers.set(text.slice(0, 3), (this.#answers.get(text.slice(0, 3)) ?? 0) + 1);
+    if (outcome === 'acknowledged') this.acknowledged += 1;
+    if (outcome !== 'unknown') this.#possible.set(unit, outcome === 'refused' ? before : new Set(after));
+    if (/^5(?!03)/.test(text)) this.unexpected.push(text);
+    return { outcome, gone };
+  }
+
+  /** What is wrong with the nodes, by this account; [] when every promise was kept and all nodes hold the same. */
+  async faults(cluster: TestCluster): Promise<string[]> {
+    const faults = [...this.unexpected];
+    const holds = new Map<string, string>();
+    for (const { id } of cluster.local.nodes) holds.set(id, await contentOf(cluster.node(id)));
+    const [first = ['', '']] = holds;
+    for (const [id, content] of holds) {
+      if (content !== first[1])
+        faults.push(`${id} differs from ${first[0]}: ${difference(first[1], content)}`);
+    }
+    const values = unitsIn(first[1], this.#name);
+    for (const [unit, possible] of this.#possible) {
+      const value = values.get(unit) ?? '';
+      if (!possible.has(value))
+        faults.push(
+          `${unit} is "${value}", should be ${[...possible].map((each) => `"${each}"`).join(' or ')}`,
+        );
+    }
+    for (const unit of values.keys()) if (!this.#possible.has(unit)) faults.push(`${unit} was never written`);
+    return faults;
+  }
+}
+
+async function outcomeOf(
+  send: () => Promise<HttpAnswer>,
+): Promise<{ outcome: Outcome; gone: boolean; text: string }> {
+  try {
+    const { status, text, headers } = await send();
+    const told = `${status} ${text}`;
+    // Durable, and so as good as acknowledged: only the level was not reached in time.
+    if (status < 300 || text.includes('durable at LSN'))
+      return { outcome: 'acknowledged', gone: false, text: told };
+    const unchanged = status < 500 || headers.has('retry-after');
+    return { outcome: unchanged ? 'refused' : 'unknown', gone: false, text: told };
+  } catch (error) {
+    const code = (error as { cause?: { code?: string } }).cause?.code ?? '';
+    return { outcome: code === 'ECONNREFUSED' ? 'refused' : 'unknown', gone: true, text: `--- ${code}` };
+  }
+}
+
+interface Target {
+  readonly api: () => ChromaHttp;
+  readonly collection: string;
+}
+
+/** The steps of the n-th turn of a writer; each is taken when the one before was acknowledged. */
+type Kind = (target: Target, writer: string, n: number) => Iterable<Step>;
+
+const idsOf = (unit: string, count: number): string[] =>
+  Array.from({ length: count }, (_, n) => `${unit}/${n}`);
+const valueOf = (ids: readonly string[], document: string): Value =>
+  ids
+    .map((id) => `${id}=${document}`)
+    .sort()
+    .join(' ');
+
+const records = (ids: readonly string[], document: string): object => ({
+  ids,
+  embeddings: ids.map((_, n) => [n, 1]),
+  documents: ids.map(() => document),
+});
+
+function put(
+  target: Target,
+  action: 'add' | 'upsert' | 'update',
+  unit: string,
+  ids: string[],
+  n: number,
+): Step {
+  const document = `${action}${n}`;
+  const body = { ...records(ids, document), metadatas: ids.map(() => ({ unit })) };
+  return {
+    unit,
+    apply: (value) => (action === 'update' && value === '' ? '' : valueOf(ids, document)),
+    send: () => target.api().records(target.collection, action, body),
+  };
+}
+
+function deleteWhere({ api, collection }: Target, unit: string): Step {
+  return { unit, apply: () => '', send: () => api().records(collection, 'delete', { where: { unit } }) };
+}
+
+const adds: Kind = (target, writer, n) => [
+  put(target, 'add', `${writer}:${n}`, idsOf(`${writer}:${n}`, 3), n),
+];
+
+const upserts: Kind = (target, writer, n) => {
+  const unit = `${writer}:${n % 4}`;
+  return [put(target, 'upsert', unit, idsOf(unit, 2), n)];
+};
+
+const updates: Kind = (target, writer, n) => {
+  const unit = `${writer}:${n % 3}`;
+  return [put(target, n < 3 ? 'add' : 'update', unit, idsOf(unit, 2), n)];
+};
+
+const deletesById: Kind = (target, writer, n) => {
+  const unit = `${writer}:${n}`;
+  const ids = idsOf(unit, 4);
+  const kept = [ids[0]!, ids[3]!];
+  const send = (): Promise<HttpAnswer> =>
+    target.api().records(target.collection, 'delete', { ids: ids.slice(1, 3) });
+  const apply = (value: Value): Value => (value === '' ? '' : valueOf(kept, `add${n}`));
+  return [put(target, 'add', unit, ids, n), { unit, apply, send }];
+};
+
+const deletesByWhere: Kind = (target, writer, n) => {
+  const unit = `${writer}:${n}`;
+  return [put(target, 'add', unit, idsOf(unit, 3), n), deleteWhere(target, unit)];
+};
+
+// eslint-disable-next-line func-style -- a generator: the id of a collection is known once it was created
+function* schemaChanges({ api }: Target, writer: string, n: number): Generator<Step> {
+  const unit = `${writer}.${n}`;
+  const [first, second] = [`${unit}.first`, `${unit}.second`];
+  const at = `${DATABASES}/default_database/collections`;
+  let id = '';
+  const create = async (): Promise<HttpAnswer> => {
+    const answer = await api().call('POST', at, { name: first });
+    if (answer.status === 200) id = (JSON.parse(answer.text) as { id: string }).id;
+    return answer;
+  };
+  yield { unit, apply: () => first, send: create };
+  yield {
+    unit,
+    apply: (value) => (value === '' ? '' : second),
+    send: () => api().call('PUT', `${at}/${id}`, { new_name: second }),
+  };
+  if (n % 2 === 0) return;
+  yield { unit, apply: () => '', send: () => api().call('DELETE', `${at}/${second}`) };
+}
+
+const databases: Kind = ({ api }, writer, n) => {
+  const unit = `${writer}.${n}`;
+  const create = { unit, apply: () => unit, send: () => api().call('POST', DATABASES, { name: unit }) };
+  const drop = { unit, apply: () => '', send: () => api().call('DELETE', `${DATABASES}/${unit}`) };
+  return n % 2 === 0 ? [create] : [create, drop];
+};
+
+/** Writes that must be refused, whatever happens; each after one that is not, so that they go no faster. */
+const mistakes: Kind = (target, writer, n) => {
+  const { api, collection } = target;
+  const [good, bad] = [`${writer}:good`, `${writer}:bad${n % 4}`];
+  const body = { ids: [`${bad}/0`], embeddings: [Array.from({ length: DIMENSION + 1 }, () => 1)] };
+  return [
+    put(target, 'upsert', good, idsOf(good, 1), n),
+    { unit: bad, apply: () => 'taken', send: () => api().records(collection, 'add', body) },
+  ];
+};
+
+/** Everything a server holds, record order included; databases by name. */
+async function contentOf(node: ChromaHttp): Promise<string> {
+  const { text } = await node.call('GET', DATABASES);
+  const names = (JSON.parse(text) as { name: string }[]).map(({ name }) => `database ${name}`);
+  return [...names.sort(), await node.everything()].join('\n');
+}
+
+function difference(expected: string, found: string): string {
+  const [a, b] = [expected.split('\n'), found.split('\n')];
+  const at = a.findIndex((line, index) => line !== b[index]);
+  return `line ${at}: ${a[at] ?? '(end)'} | ${b[at < 0 ? a.length : at] ?? '(end)'}`;
+}
+
+function unitsIn(content: string, name: string): Map<string, Value> {
+  const found = new Map<string, string[]>();
+  const put = (unit: string, what: string): void => void found.set(unit, [...(found.get(unit) ?? []), what]);
+  for (const line of content.split('\n')) {
+    if (line.startsWith(`["${name}-`)) {
+      const [id, document] = JSON.parse(line) as [string, string];
+      put(id.slice(0, id.lastIndexOf('/')), `${id}=${document}`);
+    } else if (line.startsWith(`database ${name}-`)) {
+      const unit = line.slice('database '.length);
+      put(unit, unit);
+    } else if (line.startsWith(`== ${name}-schemaChanges`)) {
+      const collection = line.split(' ')[1]!;
+      put(collection.slice(0, collection.lastIndexOf('.')), collection);
+    }
+  }
+  return new Map([...found].map(([unit, parts]) => [unit, parts.sort().join(' ')]));
+}
