@@ -103,7 +103,7 @@ beforeAll(async () => {
   const port = await findFreePort();
   bare = await startChroma({
     name: 'the bare server',
-    release: await findChromaRelease(),
+    release: await findChromaRelease(process.env['CHROMA_COMMAND']),
     path: join(dir, 'bare'),
     port,
     logFile: join(dir, 'bare.log'),

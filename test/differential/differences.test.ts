@@ -58,6 +58,7 @@ const syntax = (rest: string): Answer => invalid(`Failed to parse the request bo
 const shape = (rest: string): Answer =>
   refusal(422, 'ChromaError', `Failed to deserialize the JSON body into the target type: ${rest}`);
 const IN_USE = refusal(409, 'ChromaError', 'Collection [apples] already exists');
+const OTHER_DIMENSION = invalid('Collection expecting embedding with dimension of 2, got 3');
 const UNIQUE = refusal(
   500,
   'InternalError',
@@ -197,6 +198,36 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       ],
       [add('{}'), missing, shape('missing field')],
       [add('{}'), invalid('Collection expecting embedding with dimension of 3'), missing],
+    ],
+  },
+  'faulty body of another dimension': {
+    accepts: [[add('{}'), invalid('Empty ID, ID must have at least one character'), OTHER_DIMENSION]],
+    rejects: [
+      [add('{}'), OK, OTHER_DIMENSION],
+      [add('{}'), OTHER_DIMENSION, invalid('Empty ID, ID must have at least one character')],
+      [call('POST', `${PEARS}/query`, '{}'), shape('missing field'), OTHER_DIMENSION],
+    ],
+  },
+  'two faulty filters of a delete': {
+    accepts: [
+      [
+        remove('{"where":{"n":[]},"where_document":{}}'),
+        invalid('Invalid where document clause'),
+        invalid('Invalid where clause'),
+      ],
+    ],
+    rejects: [
+      [
+        remove('{"where":{"n":[]},"where_document":{}}'),
+        invalid('Invalid where clause'),
+        invalid('Invalid where document clause'),
+      ],
+      [remove('{"where_document":{}}'), invalid('Invalid where document clause'), OK],
+      [
+        call('POST', `${PEARS}/get`, '{}'),
+        invalid('Invalid where document clause'),
+        invalid('Invalid where clause'),
+      ],
     ],
   },
   'two faults in a schema body': {

@@ -274,6 +274,24 @@ export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
       (isJudgedAtDoor(operation) && isFaultOfBody(a) && isMissingCollection(b)),
   },
   {
+    name: 'faulty body of another dimension',
+    reason: 'Two faults in one request: Polychrome looks at the body alone before it asks for the dimension.',
+    applies: ({ operation, a, b }) =>
+      isRecordWrite(operation) &&
+      isFaultOfBody(a) &&
+      b.status === 400 &&
+      /^Collection expecting embedding with dimension of \d+, got \d+$/.test(errorOf(b).message),
+  },
+  {
+    name: 'two faulty filters of a delete',
+    reason: 'Which of `where` and `where_document` is told depends on which is looked at first.',
+    applies: ({ operation, a, b }) =>
+      operation.method === 'POST' &&
+      placeOf(operation.path).call === 'delete' &&
+      refuses(a, 'Invalid where document clause') &&
+      (refuses(b, 'Invalid where clause') || refuses(b, 'Regex syntax ')),
+  },
+  {
     name: 'two faults in a schema body',
     reason:
       'Polychrome judges the syntax, the name and the database, a node the rest; neither makes anything.',

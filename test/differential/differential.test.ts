@@ -14,7 +14,7 @@ let servers: Servers;
 let endpoints: Endpoints;
 
 beforeAll(async () => {
-  servers = await startServers();
+  servers = await startServers({ chroma: process.env['CHROMA_COMMAND'] });
   endpoints = { a: openEndpoint(servers.a), b: openEndpoint(servers.b) };
 });
 

@@ -1,6 +1,10 @@
 // `npm run differential`: as many sequences as asked for, against servers started here or named.
 
+import { randomInt } from 'node:crypto';
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Command, InvalidArgumentError } from 'commander';
 import { StartupError } from '../../src/errors.ts';
 import { check, type CheckResult } from './check.ts';
@@ -11,7 +15,7 @@ import { type Servers, startServers } from './servers.ts';
 
 interface Options {
   readonly runs: number;
-  readonly seed: number;
+  readonly seed?: number;
   readonly newest?: true;
   readonly chroma?: string;
   readonly a?: string;
@@ -26,8 +30,7 @@ Examples:
   npm run differential -- --replay failure.json            one sequence, as a failure printed it
   npm run differential -- --a http://127.0.0.1:8000 --b http://127.0.0.1:8001   servers already running
 
---newest runs the server of the command in CHROMA_NEWEST_COMMAND, on both sides, where the newest release that is
-installed does not load by itself.`;
+--newest finds or fetches the newest server in a form that runs here (scripts/newest-chroma.ts).`;
 
 const PROGRESS_EVERY = 50;
 
@@ -51,7 +54,7 @@ function parseOptions(args: readonly string[]): Options {
       Math.trunc(performance.now() * 1e3) + process.pid,
     )
     .option('--newest', 'on the newest Chroma server')
-    .option('--chroma <CMD>', 'command that starts a Chroma server, for both sides')
+    .option('--chroma <CMD>', 'command that starts a Chroma server, for both sides (also: CHROMA_COMMAND)')
     .option('--a <URL>', 'this Polychrome instead of one of our own; needs --b')
     .option('--b <URL>', 'this bare server')
     .option('--replay <FILE>', 'run the sequence in this file')
@@ -84,16 +87,16 @@ async function serversFor({ a, b, chroma, newest }: Options): Promise<Servers> {
   if (a !== undefined && b !== undefined)
     return { a, b, release: 'Servers as named', stop: async () => undefined };
   if (a !== undefined || b !== undefined) throw new StartupError('--a and --b go together.');
-  const command = newest ? process.env['CHROMA_NEWEST_COMMAND'] : chroma;
-  if (newest && command === undefined) {
-    throw new StartupError(
-      'CHROMA_NEWEST_COMMAND is not set: the command that starts the newest Chroma server.',
-    );
-  }
+  const command = newest ? await newestCommand() : (chroma ?? process.env['CHROMA_COMMAND']);
   return startServers({ chroma: command });
 }
 
-async function runSeed(endpoints: Endpoints, { runs, seed }: Options): Promise<boolean> {
+async function newestCommand(): Promise<string> {
+  const script = fileURLToPath(new URL('../../scripts/newest-chroma.ts', import.meta.url));
+  return (await promisify(execFile)(process.execPath, [script])).stdout.trim();
+}
+
+async function runSeed(endpoints: Endpoints, { runs, seed = randomInt(1e9) }: Options): Promise<boolean> {
   console.log(`${runs} sequences from seed ${seed}.`);
   const started = performance.now();
   const result = await check({

@@ -130,9 +130,11 @@ const resultCount: JsonText = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom('1', '2', '3', '10') },
   { weight: 1, arbitrary: fc.constantFrom('0', '30000', '-1', '1.5', '"1"', '18446744073709551616') },
 );
+// To a vector beyond 32-bit floats all records are equally far, and come in any order.
+const oddQueryVector = oddVector.filter((given) => !/e3[89]/.test(given));
 const queryVectors: JsonText = fc.oneof(
   { weight: 10, arbitrary: fc.array(queryVector, { minLength: 1, maxLength: 3 }).map(array) },
-  { weight: 1, arbitrary: fc.array(oddVector, { minLength: 0, maxLength: 2 }).map(array) },
+  { weight: 1, arbitrary: fc.array(oddQueryVector, { minLength: 0, maxLength: 2 }).map(array) },
 );
 const query = joinedFields(
   queryVectors.map((given): Fields => [['query_embeddings', given]]),

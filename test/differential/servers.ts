@@ -4,12 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
-import { startGateway } from '../../src/gateway.ts';
+import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { startLocalCluster } from '../../src/local/cluster.ts';
 import { findFreePort } from '../../src/local/port.ts';
-import { systemClock } from '../../src/util/clock.ts';
+import { sleep, systemClock } from '../../src/util/clock.ts';
 
 export interface Servers {
   /** Polychrome. */
@@ -68,8 +68,20 @@ async function startPolychrome(dir: string, chroma: string | undefined, started:
     }),
   );
   started.push(() => gateway.stop());
-  await gateway.ready();
+  await readyInTime(gateway);
   return gateway.url;
+}
+
+// Of the hook's 60 s: later, and nobody would stop what was started.
+const READY_MS_MAX = 30_000;
+
+async function readyInTime(gateway: Gateway): Promise<void> {
+  const late = new AbortController();
+  const tooLate = sleep(systemClock, READY_MS_MAX, late.signal).then(() => {
+    if (!late.signal.aborted) throw new Error(`the gateway is not ready after ${READY_MS_MAX / 1_000} s`);
+  });
+  await Promise.race([gateway.ready(), tooLate]);
+  late.abort();
 }
 
 async function startBare(dir: string, chroma: string | undefined, started: Stop[]): Promise<string> {
