@@ -1,6 +1,15 @@
 // The words in which Chroma's servers refuse a body: status, error name and message as a 1.0.5 server gives them.
 
-import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
+import {
+  ARRAY_OPEN,
+  isDigit,
+  LETTER_N,
+  MINUS,
+  OBJECT_CLOSE,
+  OBJECT_OPEN,
+  QUOTE,
+  type JsonCursor,
+} from './json.ts';
 import type { Refusal, Slice } from './record-call.ts';
 
 // Messages quote the offending value; a client needs no more of it than this to know which.
@@ -38,10 +47,19 @@ export function misshapen(body: Buffer, consumed: number, reason: string): Refus
   return { status: 422, error: 'ChromaError', message };
 }
 
-/** As `misshapen`, for a value that fits none of the variants of an untagged enum: serde has then read one byte more. */
+/**
+ * As `misshapen`, for the value of a member that fits none of the variants of an untagged enum. serde_json then still
+ * tries to end the map, and so has read up to the next comma, or past a closing brace.
+ */
 export function misfit(body: Buffer, end: number, path: string, type: string): Refusal {
-  const reason = `${path}data did not match any variant of untagged enum ${type}`;
-  return misshapen(body, Math.min(end + 1, body.length), reason);
+  let at = end;
+  while (isSpace(body[at])) at++;
+  if (body[at] === OBJECT_CLOSE) at++;
+  return misshapen(body, at, `${path}data did not match any variant of untagged enum ${type}`);
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 // serde_json counts lines from 1 and columns in bytes read since the last line feed.
