@@ -26,6 +26,7 @@ import { Tail } from './log/tail.ts';
 import { Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { connectOrExplain } from './postgres/reach.ts';
+import { CollectionObjects } from './proxy/collection-objects.ts';
 import { SessionFloors } from './proxy/floors.ts';
 import { descriptionRoutes } from './proxy/description.ts';
 import { localRoutes } from './proxy/local.ts';
@@ -365,6 +366,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
   });
+  const objects = new CollectionObjects({ catalog, reader, floors });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
   const status: StatusSource = {
     gatewayId,
@@ -398,7 +400,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
       ...recordWrites({ ...shared, scanner, ackLevel: config.ACK_LEVEL }),
       ...recordReads.handlers,
-      ...schemaRoutes(new SchemaRoutes({ ...shared, catalog, newId, allowReset: config.ALLOW_RESET })),
+      ...schemaRoutes(
+        new SchemaRoutes({ ...shared, objects, catalog, newId, allowReset: config.ALLOW_RESET }),
+      ),
       ...unsupportedRoutes(shared),
       ...descriptionRoutes(reader),
       ...adminRoutes(status),

@@ -3,18 +3,17 @@
 import type { Catalog, Collection } from '../catalog/catalog.ts';
 import { canonicalUuid } from '../chroma/collection-id.ts';
 import * as say from '../chroma/messages.ts';
-import { collectionByNamePath, type DatabaseName } from '../chroma/paths.ts';
+import type { DatabaseName } from '../chroma/paths.ts';
 import type { Capabilities } from '../chroma/record-call.ts';
-import { readTopLevel, withCollectionId } from '../chroma/rewrite.ts';
+import { readTopLevel } from '../chroma/rewrite.ts';
 import type { RouteName } from '../chroma/routes.ts';
 import { invalid, isRefusal } from '../chroma/refusal.ts';
 import { PolychromeError } from '../errors.ts';
 import type { SchemaOperation } from '../replication/operation.ts';
-import type { SessionFloors } from './floors.ts';
 import { jsonAnswer, refusalAnswer, type Answer } from './answer.ts';
+import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
 import { pageOf, type Page } from './page.ts';
-import type { Reader } from './reads.ts';
 import { collectionNameFault, stringField } from './schema-body.ts';
 import type { Handler } from './server.ts';
 import type { NotTaken, Writer, Written } from './writer.ts';
@@ -22,9 +21,8 @@ import type { NotTaken, Writer, Written } from './writer.ts';
 export interface SchemaRoutesOptions {
   readonly catalog: Catalog;
   readonly writer: Writer;
-  readonly reader: Reader;
+  readonly objects: CollectionObjects;
   readonly names: Names;
-  readonly floors: SessionFloors;
   readonly capabilities: () => Capabilities;
   readonly newId: () => string;
   readonly allowReset: boolean;
@@ -138,7 +136,7 @@ export class SchemaRoutes {
     if (id === null) return refusalAnswer(invalid(NOT_A_UUID));
     const found = this.#options.catalog.collection(id);
     const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
-    const object = visible ? await this.#objectOf(found, signal) : null;
+    const object = visible ? await this.#options.objects.one(found, signal) : null;
     if (object === null) throw say.collectionIdMissing(id);
     return { status: 200, body: object };
   };
@@ -152,8 +150,7 @@ export class SchemaRoutes {
     const at = place(params);
     const page = paged(this.#options.catalog.collections(at.tenant, at.database), pageOf(query));
     if (page.length === 0) return jsonAnswer([]);
-    const objects = await Promise.all(page.map((collection) => this.#objectOf(collection, signal)));
-    const parts = objects.filter((object) => object !== null);
+    const parts = await this.#options.objects.many(page, signal);
     return { status: 200, body: Buffer.concat([BRACKET_OPEN, ...joined(parts), BRACKET_CLOSE]) };
   };
 
@@ -228,26 +225,9 @@ export class SchemaRoutes {
 
   async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<Answer> {
     const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
-    const object = found?.state === 'ready' ? await this.#objectOf(found, signal) : null;
+    const object = found?.state === 'ready' ? await this.#options.objects.one(found, signal) : null;
     if (object === null) throw say.collectionNameMissing(this.#wording, name);
     return { status: 200, body: object };
-  }
-
-  /** The collection as a node describes it, under its id here; null when it was deleted meanwhile. */
-  async #objectOf(collection: Collection, signal = new AbortController().signal): Promise<Buffer | null> {
-    const { reader, floors, catalog } = this.#options;
-    const shard = collection.shards[0]?.id ?? null;
-    const floor = Math.max(floors.schema, collection.createdLSN, shard === null ? 0 : floors.shard(shard));
-    const path = collectionByNamePath(collection, collection.name);
-    try {
-      const wanted = { shard: null, floor, sticky: false };
-      const answer = await reader.whole(wanted, { method: 'GET', path: () => path }, signal);
-      return withCollectionId(answer, collection.id);
-    } catch (error) {
-      await catalog.refresh();
-      if (catalog.collection(collection.id) === undefined) return null;
-      throw error;
-    }
   }
 
   async #dropDatabase(tenant: string, database: string): Promise<void> {
