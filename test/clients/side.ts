@@ -1,0 +1,43 @@
+// One of the two servers a client is tried against, and what the client got there: results and errors as plain values
+// in which ids, which differ by nature, are numbered in the order they first appear.
+
+export type Step<Context> = readonly [name: string, run: (context: Context) => Promise<unknown>];
+
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+export class Side<Context> {
+  readonly #context: Context;
+  readonly #url: string;
+  readonly #ids = new Map<string, string>();
+
+  constructor(url: string, context: Context) {
+    this.#url = url;
+    this.#context = context;
+  }
+
+  /** What the step gave: its result, or its error's class and message. */
+  async run([, step]: Step<Context>): Promise<unknown> {
+    try {
+      return this.#plain({ result: (await step(this.#context)) ?? null });
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return this.#plain({ error: error.constructor.name, name: error.name, message: error.message });
+    }
+  }
+
+  #plain(value: object): unknown {
+    const text = JSON.stringify(value).replaceAll(this.#url, '<url>');
+    return JSON.parse(text.replaceAll(UUID, (id) => this.#numbered(id)));
+  }
+
+  #numbered(id: string): string {
+    const known = this.#ids.get(id) ?? `<id ${this.#ids.size + 1}>`;
+    this.#ids.set(id, known);
+    return known;
+  }
+}
+
+/** Sorted by name: a single server lists by ids of its own making, Polychrome in the order of creation. */
+export function byName<T extends { readonly name: string }>(list: readonly T[]): T[] {
+  return [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
