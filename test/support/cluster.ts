@@ -77,6 +77,11 @@ export class TestCluster {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** Where PostgreSQL and the nodes have their data. */
+  get dataDir(): string {
+    return join(this.#dir, 'data');
+  }
+
   /** Chroma's API through the gateway. */
   get api(): ChromaHttp {
     return new ChromaHttp(this.url);

@@ -1,6 +1,7 @@
 // Writers of every kind that keep account of what each answer promised, and the reckoning: what each node really holds
 // against that account. A unit is what one writer touches at a time, so that its value is whole or absent.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ChromaHttp, HttpAnswer } from './chroma-http.ts';
 import type { TestCluster } from './cluster.ts';
 
@@ -18,6 +19,7 @@ interface Step {
 
 const DATABASES = '/api/v2/tenants/default_tenant/databases';
 const DIMENSION = 2;
+const RETRY_MS = 20;
 
 export class Workload {
   readonly #api: () => ChromaHttp;
@@ -83,7 +85,8 @@ export class Workload {
       for (const step of kind(this.#target, writer, n)) {
         const { outcome, gone } = await this.#step(step);
         if (gone && giveUp) return;
-        if (gone) await new Promise((resolve) => setImmediate(resolve));
+        // As a client that was told to come again later.
+        if (outcome !== 'acknowledged') await pause(RETRY_MS);
         // What follows builds on it.
         if (outcome !== 'acknowledged') break;
       }

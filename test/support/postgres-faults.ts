@@ -1,0 +1,124 @@
+// What can happen to the PostgreSQL under a cluster, done to a real one.
+
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { TestCluster } from './cluster.ts';
+
+/** Stops PostgreSQL where it stands, all its processes: connections stay open and nothing answers. Linux only. */
+export function freezePostgres({ local }: TestCluster): () => void {
+  const postmaster = local.postgres.pid()!;
+  const children = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
+  // The postmaster first, so that it starts none meanwhile.
+  const pids = [postmaster, ...children.trim().split(' ').map(Number)];
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  };
+  signal('SIGSTOP');
+  return () => signal('SIGCONT');
+}
+
+/** One statement as the superuser, past the gateway. */
+export async function sql<R extends pg.QueryResultRow>(
+  cluster: TestCluster,
+  text: string,
+  values: unknown[] = [],
+): Promise<R[]> {
+  const client = new pg.Client({ connectionString: cluster.local.databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query<R>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Ends every connection but the asking one. */
+export async function terminateConnections(cluster: TestCluster): Promise<void> {
+  await sql(
+    cluster,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+  );
+}
+
+/** The disk PostgreSQL lies on, small enough to be filled. */
+export class SmallDisk {
+  readonly #folder: string;
+  readonly #ballast: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#ballast = join(folder, 'ballast');
+  }
+
+  /** Why this machine cannot lend one, or null. */
+  static unavailable(): string | null {
+    if (process.platform !== 'linux' || process.getuid?.() !== 0)
+      return 'mounting a small disk takes root on Linux';
+    try {
+      execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { stdio: 'pipe' });
+      return null;
+    } catch (error) {
+      return `a tmpfs cannot be mounted: ${(error as Error).message.split('\n').at(-1)}`;
+    }
+  }
+
+  /** Moves PostgreSQL, which is stopped for it, onto a disk of its own. */
+  static async under(cluster: TestCluster, mebibytes: number): Promise<SmallDisk> {
+    const folder = join(cluster.dataDir, 'postgres');
+    const aside = join(cluster.dataDir, 'postgres.aside');
+    await cluster.local.postgres.stop();
+    renameSync(folder, aside);
+    mkdirSync(folder, { mode: 0o755 });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder]);
+    execFileSync('cp', ['-a', `${aside}/.`, folder]);
+    rmSync(aside, { recursive: true });
+    await cluster.local.postgres.start();
+    return new SmallDisk(folder);
+  }
+
+  fill(): void {
+    const file = openSync(this.#ballast, 'a');
+    try {
+      for (const block of [Buffer.alloc(1 << 20), Buffer.alloc(1 << 12)]) writeUntilFull(file, block);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  makeRoom(): void {
+    rmSync(this.#ballast, { force: true });
+  }
+
+  /** PostgreSQL is stopped with it. */
+  async remove(cluster: TestCluster): Promise<void> {
+    await cluster.local.postgres.stop();
+    execFileSync('umount', [this.#folder]);
+  }
+}
+
+function writeUntilFull(file: number, block: Buffer): void {
+  try {
+    while (writeSync(file, block) === block.length);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+}
