@@ -65,6 +65,7 @@ const UNIQUE = refusal(
   'Database error: error returned from database: (code: 2067) UNIQUE constraint failed: collections.name, collections.database_id',
 );
 const BAD_NAME = invalid('Validation error: name: Expected a name containing 3-512 characters. Got: x');
+const update = (body: string): Operation => call('POST', `${PEARS}/update`, body, 'update');
 const remove = (body: string): Operation => call('POST', `${PEARS}/delete`, body);
 const create = (body: string): Operation => call('POST', `${MAIN}/collections`, body, 'create collection');
 
@@ -120,18 +121,16 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       [add('{"embeddings":[[9223372036854775808]]}'), TOO_LARGE, OK],
     ],
   },
-  'empty base64 embedding': {
+  'empty embedding in an update': {
     accepts: [
-      [call('POST', `${PEARS}/update`, '{"ids":["a","b"],"embeddings":[null,""]}'), NO_DIMENSION, OK],
+      [update('{"ids":["a","b"],"embeddings":[null,""]}'), NO_DIMENSION, OK],
+      [update('{"ids":["a","b"],"embeddings":[[1.5,2], []]}'), NO_DIMENSION, OK],
     ],
     rejects: [
-      [call('POST', `${PEARS}/update`, '{"ids":["a"],"embeddings":[[]]}'), NO_DIMENSION, OK],
-      [
-        call('POST', `${PEARS}/update`, '{"ids":["a"],"embeddings":[[1]],"documents":[""]}'),
-        NO_DIMENSION,
-        OK,
-      ],
+      [update('{"ids":["a"],"embeddings":[[1]],"documents":[""]}'), NO_DIMENSION, OK],
+      [update('{"ids":["a"],"embeddings":[],"documents":[[]]}'), NO_DIMENSION, OK],
       [add('{"ids":["a"],"embeddings":[""]}'), NO_DIMENSION, OK],
+      [update('{"ids":["a"],"embeddings":[[]]}'), OK, OK],
     ],
   },
   'fields in an array': {
@@ -159,6 +158,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   'delete with limit': {
     accepts: [
       [remove('{"where":{"n":1},"limit":2}'), NO_LIMIT, OK],
+      [remove('{"limit":null,"limit":null}'), shape('duplicate field `limit` at line 1 column 26'), OK],
       [remove('{"limit":2,"limit":2}'), shape('duplicate field `limit` at line 1 column 18'), OK],
     ],
     rejects: [

@@ -38,23 +38,6 @@ export const FINDINGS: readonly AnswerDifference[] = [
       ),
   },
   {
-    name: 'PATCH of a tenant',
-    reason: 'Answered 501; a bare server checks the body and answers 200, and nothing changes.',
-    applies: ({ operation, a }) =>
-      operation.method === 'PATCH' && /^\/api\/v2\/tenants\/[^/]+$/.test(operation.path) && a.status === 501,
-  },
-  {
-    name: 'fork',
-    reason: 'Answered 501 in other words, and without looking at the body first.',
-    applies: ({ operation, a }) => operation.action === 'fork collection' && a.status === 501,
-  },
-  {
-    name: 'empty collection id',
-    reason: 'A bare server routes it and refuses the id with 400; Polychrome has no such route.',
-    applies: ({ operation, a, b }) =>
-      /\/collections\/\/\w+$/.test(operation.path) && a.status === 404 && b.status === 400,
-  },
-  {
     name: 'parameter given twice',
     reason: 'Refused with 400 by a bare server.',
     applies: ({ operation, b }) =>
@@ -66,14 +49,6 @@ export const FINDINGS: readonly AnswerDifference[] = [
     reason: 'A bare server has no colon after "Got" there.',
     applies: ({ a, b }) =>
       a.status === 400 && b.status === 400 && message(a).replace('Got: ', 'Got ') === message(b),
-  },
-  {
-    name: 'an empty embedding among others, in an update',
-    reason: 'A bare server says that dimensions are inconsistent.',
-    applies: ({ operation, a, b }) =>
-      operation.action === 'update' &&
-      message(a) === 'Validation error: embeddings: Each embedding must have at least 1 dimension' &&
-      message(b) === 'Inconsistent dimensions in provided embeddings',
   },
   {
     name: 'a body that is not UTF-8',
