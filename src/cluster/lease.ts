@@ -110,7 +110,8 @@ export class Lease {
       epoch,
       clean,
       signal: over.signal,
-      held: () => !state.lost && clock.monotonic() < state.deadline,
+      // A renewal answered after the end moves the deadline, and the lease may have been given back since.
+      held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
     const onStop = (): void => over.abort();
     stop.addEventListener('abort', onStop, { once: true });

@@ -34,9 +34,23 @@ export class ManualClock implements Clock {
         .sort((a, b) => a.atMs - b.atMs);
       if (next === undefined) break;
       this.#timers.delete(next);
-      this.#nowMs = next.atMs;
+      // What fell due during a freeze runs late, not in the past.
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.task();
     }
     this.#nowMs = untilMs;
+  }
+
+  /** Lets `ms` pass as a suspended machine does: nothing runs; what fell due does at the next advance. */
+  freeze(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  /** Lets `ms` pass in steps; after each, whatever it set going runs as far as it can without more time. */
+  async pass(ms: number, stepMs = 50): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      this.advance(Math.min(left, stepMs));
+      await new Promise(setImmediate);
+    }
   }
 }
