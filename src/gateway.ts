@@ -51,6 +51,7 @@ import { NodeAnswered } from './replication/delivery.ts';
 import { Leader, type Follower } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import { Positions } from './replication/positions.ts';
+import { Retention } from './replication/retention.ts';
 import { TailVerifier } from './repair/verify.ts';
 import { sleep, systemClock, type Clock } from './util/clock.ts';
 import { createLogger, type Logger } from './util/logger.ts';
@@ -320,6 +321,19 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     onError: (error) => logger.warn({ error: String(error) }, 'the lease could not be read or renewed'),
   });
 
+  const retention = new Retention({
+    log,
+    nodes,
+    members: built.map(({ member }) => member),
+    forgetDeleted: () => catalog.forgetDeleted(),
+    halted: () => leader.halted,
+    retentionMs: config.WAL_RETENTION,
+    bytesMax: config.WAL_RETENTION_BYTES,
+    trimmed: head.trimmed,
+    clock,
+    logger,
+  });
+
   // The data plane.
   const scanner = new LargeScanner();
   const floors = new SessionFloors(head.lsn);
@@ -374,8 +388,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     halted: () => leader.halted,
     primary: () => leader.primary.node,
     head: () => tail.head,
-    trimmed: () => head.trimmed,
+    trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
+    reads: () => ({ cache: { ...cache.counts, bytes: cache.bytes }, coalesced: recordReads.coalesced }),
     nodes: () =>
       built.map(({ member, applier }) => ({
         member,
@@ -411,7 +426,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
 
   const stopping = new AbortController();
   const background = Promise.all([
-    lease.run((term: Term) => leader.lead(term), stopping.signal),
+    lease.run(async (term: Term) => {
+      await Promise.all([leader.lead(term), retention.run(term)]);
+    }, stopping.signal),
     ...built.map(({ member }) => member.watch(stopping.signal)),
   ]);
   background.catch((error: unknown) => {

@@ -13,8 +13,16 @@ export interface StatusSource {
   readonly trimmed: () => number;
   /** Writes that wait to be appended, and writes that wait for their level. */
   readonly waiting: () => { append: number; acknowledgement: number };
+  readonly reads: () => ReadCounts;
   readonly nodes: () => readonly NodeSource[];
   readonly now: () => number;
+}
+
+/** What coalescing and the result cache gain, counted since the start. */
+export interface ReadCounts {
+  readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number };
+  /** Reads that may share a call, and the calls they went in. */
+  readonly coalesced: { readonly reads: number; readonly calls: number };
 }
 
 export interface NodeSource {
@@ -33,6 +41,7 @@ export interface Status {
   /** Entries that at least one node has still to apply. */
   readonly pending: number;
   readonly halted: string | null;
+  readonly reads: ReadCounts;
   readonly nodes: readonly NodeStatus[];
 }
 
@@ -73,6 +82,7 @@ export function statusOf(source: StatusSource): Status {
     head: source.head(),
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),
+    reads: source.reads(),
     nodes,
   };
 }
