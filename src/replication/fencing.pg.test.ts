@@ -1,0 +1,146 @@
+// I7: what a leader does under an epoch that is over changes nothing.
+
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { postgresLeaseStore } from '../cluster/lease.ts';
+import { NodeStore } from '../cluster/node-store.ts';
+import { checksum, type Draft } from '../log/entry.ts';
+import { PostgresAppendStore, PostgresLog } from '../log/postgres-log.ts';
+import type { Database } from '../postgres/database.ts';
+import { Checkpoints, Decisions } from './checkpoints.ts';
+
+const [OLD, NEW] = [1, 2];
+const [COLLECTION, SHARD, OTHER_SHARD] = [randomUUID(), randomUUID(), randomUUID()];
+const LSN = 1;
+
+let postgres: TestPostgres;
+let database: Database;
+/** Generation under which `node` is primary. */
+let generation: number;
+
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+
+/** A log with one undecided create, a node that holds a shard, and a lease that has just moved on. */
+beforeEach(async () => {
+  database = await postgres.database();
+  const lease = postgresLeaseStore(database);
+  await lease.acquire('old', await lease.read());
+  const nodes = new NodeStore(database);
+  await nodes.add(OLD, { id: 'node', url: 'http://node', incarnation: randomUUID() });
+  generation = await nodes.setPrimary(OLD, 'node');
+  const { logId } = await new PostgresLog(database).head();
+  const appends = new PostgresAppendStore(
+    database,
+    () => logId,
+    () => null,
+  );
+  const header = { shard: SHARD, tenant: 'default_tenant', database: 'default_database', name: 'pears' };
+  const draft: Draft = {
+    kind: 'create_collection',
+    target: COLLECTION,
+    header: JSON.stringify(header),
+    dimension: null,
+    body: Buffer.from('{"name":"pears"}'),
+  };
+  await appends.append(randomUUID(), [draft], [checksum(draft)]);
+  await new Checkpoints(database).save(OLD, 'node', 0, [
+    { shard: OTHER_SHARD, physical: randomUUID(), lsn: 0 },
+  ]);
+  await lease.acquire('new', await lease.read());
+});
+
+/** Every row a leader may change. */
+async function everything(): Promise<string> {
+  const s = database.schema;
+  const tables = ['head', 'node', 'node_shard', 'decision', 'collection', 'collection_name', 'shard'];
+  const parts = tables.map((table) => `(select json_agg(t order by t::text) from ${s}.${table} t)`);
+  const [row] = await database.query(`select json_build_array(${parts.join(', ')}) as all`);
+  return JSON.stringify(row);
+}
+
+/** Every durable step a leader takes. */
+const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
+  'a checkpoint': (epoch) => new Checkpoints(database).save(epoch, 'node', LSN, []),
+  'a checkpoint with a shard that came': (epoch) =>
+    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: SHARD, physical: randomUUID(), lsn: LSN }]),
+  'a checkpoint with a shard that went': (epoch) =>
+    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: OTHER_SHARD, physical: null, lsn: LSN }]),
+  'a suspicion': (epoch) => new Checkpoints(database).suspect(epoch, 'node', OTHER_SHARD, 'refused'),
+  'a decision': (epoch) =>
+    new Decisions(database).record(
+      { epoch, node: 'node', generation },
+      { lsn: LSN, outcome: 'accepted', status: 200, body: Buffer.from('{}') },
+    ),
+  'a quarantine': (epoch) =>
+    new Decisions(database).record(
+      { epoch, node: 'node', generation: 0 },
+      { lsn: LSN, outcome: 'quarantined', status: 400, body: Buffer.from('{}') },
+    ),
+  'a primary': (epoch) => new NodeStore(database).setPrimary(epoch, 'node'),
+  'a new node': (epoch) =>
+    new NodeStore(database).add(epoch, { id: 'another', url: 'http://b', incarnation: randomUUID() }),
+  "a node's state": (epoch) => new NodeStore(database).update(epoch, 'node', 'http://c', 'down', 'gone'),
+  'a marker': (epoch) => new NodeStore(database).marked(epoch, 'node', LSN),
+};
+
+describe('under an epoch that is over', () => {
+  test.each(Object.entries(STEPS))('%s changes nothing, and says so', async (_what, step) => {
+    const before = await everything();
+    const outcome = await step(OLD).catch((error: unknown) => error);
+    expect(outcome === null || outcome instanceof Error).toBe(true);
+    expect(await everything()).toBe(before);
+  });
+});
+
+describe('under the epoch in force', () => {
+  test.each(Object.entries(STEPS))('%s changes something', async (_what, step) => {
+    const before = await everything();
+    await step(NEW);
+    expect(await everything()).not.toBe(before);
+  });
+});
+
+describe('decisions and checkpoints', () => {
+  test('a primary of an earlier generation decides nothing more', async () => {
+    await new NodeStore(database).setPrimary(NEW, 'node');
+    const decision = { lsn: LSN, outcome: 'accepted', status: 200, body: Buffer.alloc(0) } as const;
+    const decisions = new Decisions(database);
+    expect(await decisions.record({ epoch: NEW, node: 'node', generation }, decision)).toBe(null);
+    expect(await decisions.find(LSN)).toBe(null);
+  });
+
+  test('the first decision stands', async () => {
+    const by = { epoch: NEW, node: 'node', generation };
+    const decision = (status: number) =>
+      ({
+        lsn: LSN,
+        outcome: status === 200 ? 'accepted' : 'refused',
+        status,
+        body: Buffer.alloc(0),
+      }) as const;
+    const decisions = new Decisions(database);
+    expect(await decisions.record(by, decision(200))).toMatchObject({ outcome: 'accepted' });
+    expect(await decisions.record(by, decision(409))).toMatchObject({ outcome: 'accepted', status: 200 });
+  });
+
+  test('a checkpoint is never lowered', async () => {
+    const checkpoints = new Checkpoints(database);
+    await checkpoints.save(NEW, 'node', 5, []);
+    await checkpoints.save(NEW, 'node', 3, []);
+    const [row] = await new NodeStore(database).all();
+    expect(row?.checkpoint).toBe(5);
+  });
+
+  test('what an old term left waiting does not take the new one down with it', async () => {
+    const checkpoints = new Checkpoints(database);
+    const saves = await Promise.allSettled([
+      checkpoints.save(OLD, 'node', 1, []),
+      checkpoints.save(NEW, 'node', 2, []),
+    ]);
+    expect(saves.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+  });
+});
