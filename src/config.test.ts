@@ -38,6 +38,8 @@ describe('every setting', () => {
     SETTLE_MS: [{ SETTLE_MS: '0' }, (c) => c.SETTLE_MS, 0],
     BODY_BUDGET_BYTES: [{ BODY_BUDGET_BYTES: '41943040' }, (c) => c.BODY_BUDGET_BYTES, 41_943_040],
     RESULT_CACHE_BYTES: [{ RESULT_CACHE_BYTES: '0' }, (c) => c.RESULT_CACHE_BYTES, 0],
+    WAL_RETENTION: [{ WAL_RETENTION: '90s' }, (c) => c.WAL_RETENTION, 90_000],
+    WAL_RETENTION_BYTES: [{ WAL_RETENTION_BYTES: '1' }, (c) => c.WAL_RETENTION_BYTES, 1],
     ALLOW_RESET: [{ ALLOW_RESET: 'true' }, (c) => c.ALLOW_RESET, true],
     CORS_ALLOW_ORIGINS: [
       { CORS_ALLOW_ORIGINS: 'http://a, http://b,' },
@@ -77,6 +79,9 @@ describe('a value that cannot be is refused, and its variable named', () => {
     ['PORT', '65536', 'must be a whole number from 0 to 65535'],
     ['PORT', '80a', 'must be a whole number'],
     ['PORT', '-1', 'must be a whole number'],
+    ['WAL_RETENTION', '72', 'must be a duration such as 90s, 30m, 72h or 7d'],
+    ['WAL_RETENTION', '0h', 'must be a duration'],
+    ['WAL_RETENTION_BYTES', '0', 'must be a whole number from 1'],
     ['ACK_LEVEL', 'most', 'must be one of log, primary, quorum, all'],
     ['CONSISTENCY', 'strict', 'must be one of'],
     ['WRITE_TIMEOUT_MS', '99', 'must be a whole number from 100 to 600000'],

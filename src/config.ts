@@ -31,6 +31,12 @@ const whole = (min: number, max: number): z.ZodType<number> =>
     .regex(/^\d{1,15}$/, `must be a whole number from ${min} to ${max}`)
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`);
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const duration = (): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,5}[smhd]$/, 'must be a duration such as 90s, 30m, 72h or 7d')
+    .transform((text) => Number(text.slice(0, -1)) * (UNIT_MS[text.slice(-1)] ?? 0));
 const flag = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
 const list = z.string().transform((text) =>
   text
@@ -113,6 +119,16 @@ export const SETTINGS = {
     whole(0, 68_719_476_736),
     '67108864',
     'Answers to reads kept in memory, served only while they are the truth; 0 keeps none.',
+  ),
+  WAL_RETENTION: setting(
+    duration(),
+    '72h',
+    'How long entries stay in the log when all working nodes have applied them. A node that was away for longer must be rebuilt; so must one for which WAL_RETENTION_BYTES was not enough.',
+  ),
+  WAL_RETENTION_BYTES: setting(
+    whole(1, 999_999_999_999_999),
+    '10737418240',
+    'How much of the log is kept, at most, for nodes that are away and for WAL_RETENTION. What a working node has still to apply is always kept.',
   ),
   ALLOW_RESET: setting(flag, 'false', 'Whether POST /api/v2/reset may delete everything.'),
   CORS_ALLOW_ORIGINS: setting(

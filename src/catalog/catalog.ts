@@ -122,6 +122,22 @@ export class Catalog {
     return this.#next;
   }
 
+  /** Removes rows of deleted collections that no entry of the log and no node refers to any more. */
+  async forgetDeleted(): Promise<void> {
+    const s = this.#database.schema;
+    // A shard's last entry is the deletion of its collection. A hundred at a time: such rows are small and never urgent.
+    await this.#database.query(
+      `with gone as (
+         select c.id from ${s}.collection c where c.state = 'deleted' and not exists (
+           select from ${s}.shard x where x.collection = c.id and
+             (x.last_lsn > (select trimmed from ${s}.head)
+              or exists (select from ${s}.node_shard n where n.shard = x.id)))
+         limit 100),
+       shards as (delete from ${s}.shard x using gone where x.collection = gone.id)
+       delete from ${s}.collection c using gone where c.id = gone.id`,
+    );
+  }
+
   async #load(): Promise<void> {
     const s = this.#database.schema;
     const since = this.#view;

@@ -43,6 +43,15 @@ export function checksum(entry: Pick<Draft, 'kind' | 'target' | 'header' | 'body
   return crc32(entry.body, crc32(`${entry.kind}\n${entry.target ?? ''}\n${entry.header}\n`));
 }
 
+/** The entries asked for are gone: whoever needs them must be rebuilt. */
+export class LogTrimmed extends Error {
+  override readonly name = 'LogTrimmed';
+
+  constructor(after: number, trimmed: number) {
+    super(`the log begins at LSN ${trimmed + 1}, and LSN ${after + 1} is needed next`);
+  }
+}
+
 /** A row of the log does not match its checksum, or is missing: nothing may be applied beyond it. */
 export class LogDamaged extends Error {
   override readonly name = 'LogDamaged';

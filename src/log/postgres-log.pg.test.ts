@@ -4,7 +4,7 @@ import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts'
 import type { Database } from '../postgres/database.ts';
 import { systemClock } from '../util/clock.ts';
 import { Appender } from './appender.ts';
-import { checksum, LogDamaged, type Draft, type Entry, type Verdict } from './entry.ts';
+import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
 import { PostgresAppendStore, PostgresLog } from './postgres-log.ts';
 import { Tail } from './tail.ts';
 
@@ -155,11 +155,15 @@ describe('the log', () => {
     await append(store, add(shard, 'one'), add(shard, 'two'), add(shard, 'three'));
     const s = database.schema;
     await database.query(`update ${s}.log set body = 'tow' where lsn = 3`);
-    await expect(log.read(0, 10, 1e9)).rejects.toThrow(LogDamaged);
+    expect((await log.read(0, 10, 1e9)).map((entry) => entry.lsn)).toEqual([1, 2]);
+    await expect(log.read(2, 10, 1e9)).rejects.toThrow(LogDamaged);
     await database.query(`update ${s}.log set body = 'two' where lsn = 3`);
     expect((await log.read(0, 10, 1e9)).length).toBe(4);
     await database.query(`delete from ${s}.log where lsn = 3`);
-    await expect(log.read(0, 10, 1e9)).rejects.toThrow('LSN 3');
+    await expect(log.read(2, 10, 1e9)).rejects.toThrow('LSN 3');
+    await database.query(`delete from ${s}.log where lsn = 4`);
+    await expect(log.read(2, 10, 1e9)).rejects.toThrow(LogDamaged);
+    expect(await log.read(4, 10, 1e9)).toEqual([]);
   });
 
   test('stops reading at a bound of bytes, with one entry at least', async () => {
@@ -173,8 +177,10 @@ describe('the log', () => {
     const { store, log, shard, database } = await fixture();
     await database.query(`update ${database.schema}.head set lsn = 40000`);
     await append(store, add(shard, 'x'));
-    expect(await log.trim(40_000)).toBe(32_767);
+    await expect(log.trim(40_000, 2)).rejects.toThrow('the lease has moved on');
+    expect(await log.trim(40_000, 1)).toBe(32_767);
     expect((await log.read(40_000, 10, 1e9)).length).toBe(1);
+    await expect(log.read(5, 10, 1e9)).rejects.toThrow(LogTrimmed);
   });
 });
 
@@ -209,5 +215,22 @@ describe('group commit', () => {
     const signal = new AbortController().signal;
     expect((await tail.next(1, 1_000, 1e9, signal)).length).toBe(100);
     expect((await tail.next(0, 1, 1e9, signal))[0]?.kind).toBe('create_collection');
+  });
+
+  test('refuses one entry that cannot be stored, and takes the others of its batch', async () => {
+    const { store, log, shard } = await fixture();
+    const appender = new Appender({
+      store,
+      clock: systemClock,
+      newToken: randomUUID,
+      timeoutMs: 5_000,
+      onCommitted: () => undefined,
+      onError: () => undefined,
+    });
+    const drafts = ['a', 'b', 'c'].map((text) => add(shard, text));
+    drafts.splice(1, 0, create('nul \0 in a name'));
+    const settled = await Promise.allSettled(drafts.map((draft) => appender.append(draft)));
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect((await log.read(1, 10, 1e9)).map(({ body }) => body.toString())).toEqual(['a', 'b', 'c']);
   });
 });

@@ -2,7 +2,7 @@
 
 import { isServerRefusal, NotConnected, type Database } from '../postgres/database.ts';
 import type { AppendStore } from './appender.ts';
-import { checksum, LogDamaged, type Draft, type Entry, type Verdict } from './entry.ts';
+import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
 
 export interface Head {
   /** Identity of this log: a marker or memory of another log means nothing here. */
@@ -14,6 +14,18 @@ export interface Head {
   readonly primary: string | null;
   readonly primaryGeneration: number;
 }
+
+export interface Partition {
+  readonly name: string;
+  /** LSN of the last entry it has room for. */
+  readonly last: number;
+  readonly bytes: number;
+  /** How long ago its last entry was appended; null while it still has room. */
+  readonly ageMs: number | null;
+}
+
+// Some seconds of a busy log's batches at a time, so that the statement is short.
+const FORGOTTEN_MAX = 50_000;
 
 interface EntryRow extends Record<string, unknown> {
   lsn: number;
@@ -98,7 +110,7 @@ export class PostgresLog {
 
   /**
    * Entries after `after`, contiguous, in LSN order: at most `entriesMax`, and no more than one beyond `bytesMax`.
-   * Throws LogDamaged when a checksum does not match or an entry is missing between others.
+   * They end before a damaged one; throws LogDamaged when that is the first, LogTrimmed when the first is gone.
    */
   async read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> {
     // octet_length of an external value reads no value, so the bound costs nothing.
@@ -112,33 +124,85 @@ export class PostgresLog {
       [after, entriesMax, bytesMax],
       'read_log',
     );
-    return rows.map((row, index) => verified(row, after + 1 + index));
+    const entries: Entry[] = [];
+    for (const row of rows) {
+      const fault = faultOf(row, after + 1 + entries.length);
+      if (fault === null) entries.push(entryOf(row));
+      else if (entries.length > 0) break;
+      else throw await this.#trimmedOr(after, fault);
+    }
+    if (entries.length > 0) return entries;
+    const missing = new LogDamaged(after + 1, 'it is missing at the end');
+    const error = await this.#trimmedOr(after, missing);
+    if (error !== missing || (await this.head()).lsn > after) throw error;
+    return [];
   }
 
-  /** Deletes whole partitions of entries up to `upTo`; returns the LSN up to which the log is now gone. */
-  async trim(upTo: number): Promise<number> {
+  /** Asked after the entries: an entry trimmed before they were read has moved `trimmed` before. */
+  async #trimmedOr(after: number, damage: LogDamaged): Promise<Error> {
+    const { trimmed } = await this.head();
+    return trimmed > after ? new LogTrimmed(after, trimmed) : damage;
+  }
+
+  /** What the log consists of, oldest first. */
+  async partitions(): Promise<Partition[]> {
     const s = this.#database.schema;
-    const partitions = await this.#database.query<{ name: string; end: number }>(
-      `select c.relname as name,
-              (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \\(''?([0-9]+)'))[1]::bigint as end
-       from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = '${s}.log'::regclass`,
-    );
-    const gone = partitions.filter((partition) => partition.end - 1 <= upTo).sort((a, b) => a.end - b.end);
-    for (const partition of gone) {
+    // A partition's last entry is missing while it is still being filled.
+    return (await this.#database.query(
+      `select p.name, p.next - 1 as last, p.bytes,
+              (select extract(epoch from clock_timestamp() - l.appended_at) * 1000
+               from ${s}.log l where l.lsn = p.next - 1)::float8 as "ageMs"
+       from (select c.relname as name, pg_total_relation_size(c.oid) as bytes,
+               (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \\(''?([0-9]+)'))[1]::bigint as next
+             from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = '${s}.log'::regclass) p
+       order by p.next`,
+    )) as unknown as Partition[];
+  }
+
+  /**
+   * Deletes whole partitions of entries up to `upTo`; returns the LSN up to which the log is now gone. Throws when the
+   * lease has moved on.
+   */
+  async trim(upTo: number, epoch: number): Promise<number> {
+    const s = this.#database.schema;
+    const gone = (await this.partitions()).filter(({ last }) => last <= upTo);
+    for (const { name, last } of gone) {
       await this.#database.transaction(async (query) => {
-        await query(`update ${s}.head set trimmed = greatest(trimmed, $1)`, [partition.end - 1]);
-        await query(`drop table ${s}."${partition.name}"`);
-        await query(`delete from ${s}.decision where lsn < $1`, [partition.end]);
+        // Dropping waits for whoever reads the log, and meanwhile every append waits behind it: rather another time.
+        await query(`set local lock_timeout = '500ms'`);
+        // The head row first, as appends do, so that neither waits for the other in turn.
+        const held = await query(
+          `update ${s}.head set trimmed = greatest(trimmed, $1)
+           where exists (select from ${s}.lease where epoch = $2 for share) returning trimmed`,
+          [last, epoch],
+        );
+        if (held.length === 0) throw new Error('the log was not trimmed: the lease has moved on');
+        await query(`drop table ${s}."${name}"`);
+        await query(`delete from ${s}.decision where lsn <= $1`, [last]);
       });
     }
     return (await this.head()).trimmed;
   }
+
+  /** Forgets what batches older than this answered; whoever asks again for one must have given up before. */
+  async forgetBatches(olderThanMs: number): Promise<void> {
+    const s = this.#database.schema;
+    await this.#database.query(
+      `delete from ${s}.append_batch where token in (
+         select token from ${s}.append_batch where appended_at < clock_timestamp() - $1 * interval '1 ms'
+         order by appended_at limit ${FORGOTTEN_MAX})`,
+      [olderThanMs],
+    );
+  }
 }
 
-function verified(row: EntryRow, expectedLSN: number): Entry {
+function faultOf(row: EntryRow, expectedLSN: number): LogDamaged | null {
   if (row.lsn !== expectedLSN)
-    throw new LogDamaged(expectedLSN, `the entry is missing, LSN ${row.lsn} follows`);
-  if (checksum(row) !== row.checksum) throw new LogDamaged(row.lsn, 'its checksum does not match');
+    return new LogDamaged(expectedLSN, `the entry is missing, LSN ${row.lsn} follows`);
+  return checksum(row) === row.checksum ? null : new LogDamaged(row.lsn, 'its checksum does not match');
+}
+
+function entryOf(row: EntryRow): Entry {
   const { lsn, kind, target, header, body, batch, at } = row;
   return { lsn, kind, target, header, body, batch, appendedAt: at };
 }

@@ -10,7 +10,7 @@ import type { Term } from '../cluster/lease.ts';
 import type { Member } from '../cluster/member.ts';
 import { choosePrimary, follows } from '../cluster/node-state.ts';
 import type { NodeStore } from '../cluster/node-store.ts';
-import { LogDamaged } from '../log/entry.ts';
+import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { Head } from '../log/postgres-log.ts';
 import type { Tail } from '../log/tail.ts';
 import type { Logger } from '../util/logger.ts';
@@ -53,7 +53,8 @@ export class Leader {
   #term: Term | null = null;
   #primary: Primary = { node: null, generation: 0 };
   #rewound: string | null = null;
-  #damaged: string | null = null;
+  /** By node: the damaged entry its applier stands before. */
+  readonly #damaged = new Map<string, LogDamaged>();
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -71,7 +72,12 @@ export class Leader {
 
   /** Why the log cannot be continued; null while it can. */
   get halted(): string | null {
-    return this.#rewound ?? this.#damaged;
+    if (this.#rewound !== null) return this.#rewound;
+    for (const { member, applier } of this.#options.followers) {
+      const damage = this.#damaged.get(member.id);
+      if (damage !== undefined && applier.checkpoint < damage.lsn) return damage.message;
+    }
+    return null;
   }
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
@@ -135,14 +141,19 @@ export class Leader {
   async #drive({ member, applier, admission }: Follower, term: Term, head: Head): Promise<void> {
     const { logger, clock, checkpoints } = this.#options;
     let distrust = !term.clean;
-    while (!term.signal.aborted) {
+    // A log that has lost its tail is followed by nobody: what nodes hold beyond it may be all that is left.
+    while (!term.signal.aborted && this.#rewound === null) {
       const unfollowing = new AbortController();
       const changed = watching(member, term, unfollowing);
       try {
         if (member.state === 'joining') await admission.admit(term, head);
         if (follows(member.state)) {
           const signal = AbortSignal.any([term.signal, unfollowing.signal]);
-          const own: Term = { ...term, signal, held: () => term.held() && !signal.aborted };
+          const own: Term = {
+            ...term,
+            signal,
+            held: () => term.held() && !signal.aborted && this.#rewound === null,
+          };
           const start = { checkpoint: await admission.checkpoint(), held: await checkpoints.held(member.id) };
           await applier.run(own, start, distrust);
           distrust = false;
@@ -161,8 +172,10 @@ export class Leader {
   #failed(member: Member, error: unknown): void {
     if (error instanceof TermOver) return;
     this.#options.logger.error({ node: member.id, error: String(error) }, 'the node cannot be brought along');
-    if (error instanceof LogDamaged) this.#damaged = error.message;
-    if (error instanceof ForeignContent) member.on('lost_content', error.message);
+    // The node is not at fault, and goes on once the entry is mended.
+    if (error instanceof LogDamaged) return void this.#damaged.set(member.id, error);
+    if (error instanceof ForeignContent || error instanceof LogTrimmed)
+      member.on('lost_content', error.message);
     else member.callFailed(error as Error, false);
   }
 

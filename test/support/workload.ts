@@ -3,13 +3,18 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ChromaHttp, HttpAnswer } from './chroma-http.ts';
-import type { TestCluster } from './cluster.ts';
 
 /** What the answer to a write promised. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
 /** Records as `id=document`, sorted; collections and databases by name. '' when there is nothing. */
 type Value = string;
+
+/** The nodes to be reckoned with; a whole TestCluster is one. */
+interface Subject {
+  readonly local: { readonly nodes: readonly { readonly id: string }[] };
+  readonly node: (id: string) => ChromaHttp;
+}
 
 interface Step {
   readonly unit: string;
@@ -110,7 +115,7 @@ export class Workload {
   }
 
   /** What is wrong with the nodes, by this account; [] when every promise was kept and all nodes hold the same. */
-  async faults(cluster: TestCluster): Promise<string[]> {
+  async faults(cluster: Subject): Promise<string[]> {
     const faults = [...this.unexpected];
     const holds = new Map<string, string>();
     for (const { id } of cluster.local.nodes) holds.set(id, await contentOf(cluster.node(id)));
@@ -274,17 +279,17 @@ function difference(expected: string, found: string): string {
 
 function unitsIn(content: string, name: string): Map<string, Value> {
   const found = new Map<string, string[]>();
-  const put = (unit: string, what: string): void => void found.set(unit, [...(found.get(unit) ?? []), what]);
+  const note = (unit: string, what: string): void => void found.set(unit, [...(found.get(unit) ?? []), what]);
   for (const line of content.split('\n')) {
     if (line.startsWith(`["${name}-`)) {
       const [id, document] = JSON.parse(line) as [string, string];
-      put(id.slice(0, id.lastIndexOf('/')), `${id}=${document}`);
+      note(id.slice(0, id.lastIndexOf('/')), `${id}=${document}`);
     } else if (line.startsWith(`database ${name}-`)) {
       const unit = line.slice('database '.length);
-      put(unit, unit);
+      note(unit, unit);
     } else if (line.startsWith(`== ${name}-schemaChanges`)) {
       const collection = line.split(' ')[1]!;
-      put(collection.slice(0, collection.lastIndexOf('.')), collection);
+      note(collection.slice(0, collection.lastIndexOf('.')), collection);
     }
   }
   return new Map([...found].map(([unit, parts]) => [unit, parts.sort().join(' ')]));

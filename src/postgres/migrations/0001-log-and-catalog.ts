@@ -10,6 +10,9 @@ create table ${s}.head (
   lsn bigint not null default 0,
   trimmed bigint not null default 0,          -- entries up to here are gone
   partition_end bigint not null default 0,    -- first LSN for which no partition exists yet
+  -- Trimming frees whole partitions, so this is the grain of retention: so many small entries are about 20 MB, and a
+  -- million entries stay below a hundred partitions.
+  partition_entries bigint not null default 16384,
   view bigint not null default 1,
   primary_node text,
   primary_generation bigint not null default 0,

@@ -1,10 +1,6 @@
 // The append: one call numbers, judges and stores a whole batch under the lock of the head row, so that no client
 // round trip happens while others wait, and whatever the log can decide is decided here once (I1, I5).
 
-// Entries per partition: trimming frees whole partitions, so this is the grain of retention; 16,384 small entries
-// are about 20 MB, and a million entries stay below a hundred partitions.
-const PARTITION_ENTRIES = 16_384;
-
 export const append = (s: string): string => `
 -- Judges one schema entry and makes the rows it implies. Answers {"s":"ok"} or the reason it is not taken; never raises.
 --   busy {lsn}: an undecided entry stands in the way; ask again when it is decided.
@@ -135,8 +131,8 @@ begin
   end loop;
 
   while next > h.partition_end loop
-    perform ${s}.extend_log(h.partition_end, h.partition_end + ${PARTITION_ENTRIES});
-    h.partition_end := h.partition_end + ${PARTITION_ENTRIES};
+    perform ${s}.extend_log(h.partition_end, h.partition_end + h.partition_entries);
+    h.partition_end := h.partition_end + h.partition_entries;
   end loop;
   insert into ${s}.log (lsn, kind, target, header, body, checksum, batch)
     select t.lsn, p_kinds[t.i], p_targets[t.i], p_headers[t.i],

@@ -1,0 +1,144 @@
+import { expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { Appender } from './appender.ts';
+import type { Draft, Entry, Verdict } from './entry.ts';
+
+const draft = (text: string): Draft => ({
+  kind: 'add',
+  target: null,
+  header: '{}',
+  dimension: null,
+  body: Buffer.from(text),
+});
+
+class NoEffect extends Error {}
+
+/** PostgreSQL as a script: each attempt waits until the test says how it ends. */
+function scripted() {
+  const clock = new ManualClock();
+  const attempts: {
+    token: string;
+    bodies: string[];
+    connect: () => void;
+    commit: () => void;
+    fail: (error: Error) => void;
+  }[] = [];
+  const published: Entry[] = [];
+  let lsn = 0;
+  let tokens = 0;
+  const committed = new Map<string, Verdict[]>();
+  const appender = new Appender({
+    clock,
+    timeoutMs: 1_000,
+    newToken: () => `t${++tokens}`,
+    onCommitted: (entries) => published.push(...entries),
+    onError: () => undefined,
+    store: {
+      hadNoEffect: (error) => error instanceof NoEffect,
+      isAboutContent: () => false,
+      append: (token, drafts, _checksums, beforeSend) =>
+        new Promise((resolve, reject) => {
+          const connect = (): void => {
+            try {
+              beforeSend();
+            } catch (error) {
+              reject(error);
+            }
+          };
+          const commit = (): void => {
+            const verdicts = committed.get(token) ?? drafts.map((): Verdict => ({ s: 'ok', lsn: ++lsn }));
+            committed.set(token, verdicts);
+            resolve(verdicts);
+          };
+          attempts.push({
+            token,
+            bodies: drafts.map(({ body }) => body.toString()),
+            connect,
+            commit,
+            fail: reject,
+          });
+        }),
+    },
+  });
+  const append = async (text: string): Promise<string> => {
+    try {
+      const verdict = await appender.append(draft(text));
+      return verdict.s === 'ok' ? `LSN ${verdict.lsn}` : verdict.s;
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  return { clock, attempts, published, appender, append };
+}
+
+test('a write that waits for a connection is refused in time, and is not sent when there is one at last', async () => {
+  const { clock, attempts, append } = scripted();
+  const [early, late] = [append('early'), clock.pass(600).then(() => append('late'))];
+  await clock.pass(1_100);
+  expect(await early).toBe('log_unavailable');
+  attempts[0]!.connect();
+  await clock.pass(50);
+  expect(attempts[1]!.bodies).toEqual(['late']);
+  attempts[1]!.connect();
+  attempts[1]!.commit();
+  expect(await late).toBe('LSN 1');
+});
+
+test('a write that was sent and not answered is said to be unknown in time; those behind it are refused', async () => {
+  const { clock, attempts, published, append } = scripted();
+  const sent = append('sent');
+  await clock.pass(50);
+  attempts[0]!.connect();
+  const behind = append('behind');
+  await clock.pass(1_100);
+  expect(await sent).toBe('outcome_unknown');
+  expect(await behind).toBe('log_unavailable');
+  attempts[0]!.fail(new Error('the connection was lost'));
+  await clock.pass(200);
+  expect(attempts[1]).toMatchObject({ token: attempts[0]!.token, bodies: ['sent'] });
+  attempts[1]!.connect();
+  attempts[1]!.commit();
+  await clock.pass(50);
+  expect(published.map(({ lsn }) => lsn)).toEqual([1]);
+});
+
+test('a batch in doubt is asked for under its own token, whole, whoever of it was refused meanwhile', async () => {
+  const { clock, attempts, append } = scripted();
+  const both = [append('a'), append('b')];
+  await clock.pass(50);
+  attempts[0]!.connect();
+  attempts[0]!.fail(new Error('the connection was lost'));
+  await clock.pass(200);
+  attempts[1]!.fail(new NoEffect());
+  await clock.pass(1_500);
+  expect(await Promise.all(both)).toEqual(['outcome_unknown', 'outcome_unknown']);
+  expect(new Set(attempts.map(({ token, bodies }) => [token, ...bodies].join()))).toEqual(
+    new Set(['t1,a,b']),
+  );
+});
+
+test('a batch is not asked for when it may be forgotten', async () => {
+  const { clock, attempts, append } = scripted();
+  const lost = append('lost');
+  await clock.pass(50);
+  attempts[0]!.connect();
+  clock.freeze(3_600_000);
+  attempts[0]!.fail(new Error('the connection was lost'));
+  expect(await lost).toBe('outcome_unknown');
+  await clock.pass(5_000);
+  expect(attempts.length).toBe(1);
+});
+
+test('a gateway that stops leaves nobody waiting', async () => {
+  const { clock, attempts, append, appender } = scripted();
+  const [sent, waits] = [append('sent'), clock.pass(50).then(() => append('waits'))];
+  await clock.pass(100);
+  attempts[0]!.connect();
+  const stopped = appender.stop();
+  attempts[0]!.fail(new Error('the connection was lost'));
+  expect(await sent).toBe('outcome_unknown');
+  await clock.pass(50);
+  attempts[1]!.fail(new NoEffect());
+  expect(await waits).toBe('log_unavailable');
+  await stopped;
+});

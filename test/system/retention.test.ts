@@ -1,0 +1,92 @@
+// The log is trimmed under load; a node that was away for longer than that says that it must be rebuilt, and is not used.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { sql } from '../support/postgres-faults.ts';
+import { until } from '../support/until.ts';
+import { Workload } from '../support/workload.ts';
+
+const PARTITION = 64;
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ settings: { WAL_RETENTION: '2s' } });
+  await sql(cluster, `update polychrome.head set partition_entries = ${PARTITION}`);
+});
+afterAll(() => cluster.stop());
+
+interface WalStatus {
+  readonly head: number;
+  readonly trimmed: number;
+}
+
+const walStatus = async (): Promise<WalStatus> =>
+  (await (await fetch(`${cluster.url}/wal/status`)).json()) as WalStatus;
+
+const count = async (table: string, where = 'true'): Promise<number> =>
+  Number(
+    (await sql<{ n: string }>(cluster, `select count(*) as n from polychrome.${table} where ${where}`))[0]!.n,
+  );
+
+test('trimmed under load, nothing is missing; a node left behind needs a rebuild and gets no reads', async () => {
+  const workload = await Workload.prepare(() => cluster.api, 'trim');
+  const stop = new AbortController();
+  const load = workload.run(stop.signal);
+  await until(async () => (await walStatus()).trimmed > 0, 'the log is trimmed');
+  await sql(cluster, `update polychrome.append_batch set appended_at = now() - interval '61 minutes'`);
+
+  const away = 'node-3';
+  await cluster.local.stopNode(away);
+  const state = async (): Promise<string> =>
+    (await cluster.status()).nodes.find(({ id }) => id === away)!.state;
+  await until(async () => (await state()) === 'needs_rebuild', 'the node has been left behind');
+  await cluster.local.startNode(away);
+  stop.abort();
+  await load;
+
+  const others = (): Promise<boolean> =>
+    cluster
+      .status()
+      .then(({ nodes, head }) =>
+        nodes.every(
+          ({ id, state: now, checkpoint }) => id === away || (now === 'serving' && checkpoint === head),
+        ),
+      );
+  await until(others, 'the others are level');
+  const { nodes, halted } = await cluster.status();
+  expect(halted).toBeNull();
+  const left = nodes.find(({ id }) => id === away)!;
+  expect([left.state, left.reason]).toEqual([
+    'needs_rebuild',
+    expect.stringMatching(/^the log begins at LSN \d+/),
+  ]);
+  const known = {
+    local: { nodes: cluster.local.nodes.filter(({ id }) => id !== away) },
+    node: (id: string) => cluster.node(id),
+  };
+  expect(await workload.faults(known)).toEqual([]);
+
+  const { trimmed, head } = await walStatus();
+  expect(await count('log')).toBe(head - trimmed);
+  expect(await count('log', `lsn <= ${trimmed}`)).toBe(0);
+  const old = (): Promise<number> => count('append_batch', `appended_at < now() - interval '1 hour'`);
+  await until(async () => (await old()) === 0, 'old batches are forgotten');
+});
+
+test('rows of deleted collections go with the log that speaks of them', async () => {
+  const gone = `name like 'gone-%' and state = 'deleted' and exists (select from polychrome.shard x
+     where x.collection = collection.id and x.last_lsn <= (select trimmed from polychrome.head))`;
+  const { trimmed } = await walStatus();
+  await until(async () => {
+    for (let n = 0; n < PARTITION / 2; n++) {
+      await cluster.api.create(`gone-${n}`);
+      await cluster.api.call(
+        'DELETE',
+        `/api/v2/tenants/default_tenant/databases/default_database/collections/gone-${n}`,
+      );
+    }
+    return (await walStatus()).trimmed > trimmed;
+  }, 'the log is trimmed');
+  await until(async () => (await count('collection', gone)) === 0, 'they are forgotten');
+  expect(await count('collection', `name like 'gone-%'`)).toBeLessThanOrEqual(PARTITION);
+});
