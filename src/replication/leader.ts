@@ -138,35 +138,47 @@ export class Leader {
   }
 
   /** Brings one node in and along, for as long as its state allows. */
-  async #drive({ member, applier, admission }: Follower, term: Term, head: Head): Promise<void> {
-    const { logger, clock, checkpoints } = this.#options;
+  async #drive(follower: Follower, term: Term, head: Head): Promise<void> {
+    const { logger, clock } = this.#options;
+    const { member, admission } = follower;
     let distrust = !term.clean;
     // A log that has lost its tail is followed by nobody: what nodes hold beyond it may be all that is left.
     while (!term.signal.aborted && this.#rewound === null) {
-      const unfollowing = new AbortController();
-      const changed = watching(member, term, unfollowing);
       try {
         if (member.state === 'joining') await admission.admit(term, head);
         if (follows(member.state)) {
-          const signal = AbortSignal.any([term.signal, unfollowing.signal]);
-          const own: Term = {
-            ...term,
-            signal,
-            held: () => term.held() && !signal.aborted && this.#rewound === null,
-          };
-          const start = { checkpoint: await admission.checkpoint(), held: await checkpoints.held(member.id) };
-          await applier.run(own, start, distrust);
+          await this.#follow(follower, term, distrust);
           distrust = false;
-        }
+        } else if (member.state === 'joining') await sleep(clock, RETRY_MS, term.signal);
+        else await member.changed.wait(term.signal);
       } catch (error) {
         this.#failed(member, error);
         await sleep(clock, RETRY_MS, term.signal);
-      } finally {
-        unfollowing.abort();
       }
-      await Promise.race([changed, sleep(clock, member.state === 'joining' ? RETRY_MS : 1_000, term.signal)]);
     }
     logger.debug({ node: member.id }, 'no longer driven');
+  }
+
+  /** Runs the applier until the node's state no longer lets it follow, or the term is over. */
+  async #follow({ member, applier, admission }: Follower, term: Term, distrust: boolean): Promise<void> {
+    const unfollowing = new AbortController();
+    const signal = AbortSignal.any([term.signal, unfollowing.signal]);
+    const watch = async (): Promise<void> => {
+      while (!signal.aborted && follows(member.state)) await member.changed.wait(signal);
+      unfollowing.abort();
+    };
+    const watching = watch();
+    const held = (): boolean => term.held() && !signal.aborted && this.#rewound === null;
+    try {
+      const start = {
+        checkpoint: await admission.checkpoint(),
+        held: await this.#options.checkpoints.held(member.id),
+      };
+      await applier.run({ ...term, signal, held }, start, distrust);
+    } finally {
+      unfollowing.abort();
+      await watching;
+    }
   }
 
   #failed(member: Member, error: unknown): void {
@@ -257,16 +269,5 @@ export class Leader {
     this.#rewound = reason;
     this.#term = null;
     this.#options.logger.error({ reason }, 'the log has lost its tail: no writes until an operator decides');
-  }
-}
-
-/** Aborts `unfollowing` as soon as the member's state no longer lets it follow; resolves when it has changed at all. */
-async function watching(member: Member, term: Term, unfollowing: AbortController): Promise<void> {
-  const signal = AbortSignal.any([term.signal, unfollowing.signal]);
-  const state = member.state;
-  while (!signal.aborted) {
-    await member.changed.wait(signal);
-    if (!follows(member.state) && member.state !== 'joining') unfollowing.abort();
-    if (state !== member.state && !follows(state)) return;
   }
 }
