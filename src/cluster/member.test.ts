@@ -1,0 +1,239 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { Member, type Doubt, type ProbeResult } from './member.ts';
+
+const SOUND: ProbeResult = { found: 'itself', checkpoint: 10, log: 'log' };
+const SILENT: ProbeResult = { found: 'silent', reason: 'no answer within 2000 ms' };
+const REFUSED: ProbeResult = { found: 'refused', reason: 'nothing listens' };
+
+let clock: ManualClock;
+let stop: AbortController;
+let watching: Promise<void>;
+let member: Member;
+/** What the node shows to whoever looks. */
+let shown: ProbeResult | Promise<ProbeResult>;
+let canaryFailure: string | null;
+let doubt: Doubt | null | Promise<Doubt | null>;
+let counts: { probes: number; canaries: number; verifications: number };
+let transitions: string[];
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  stop = new AbortController();
+  [shown, canaryFailure, doubt] = [SOUND, null, null];
+  counts = { probes: 0, canaries: 0, verifications: 0 };
+  transitions = [];
+  member = new Member({
+    id: 'node',
+    url: 'http://node',
+    clock,
+    probe: {
+      probe: async () => ((counts.probes += 1), shown),
+      canary: async () => ((counts.canaries += 1), canaryFailure),
+      verify: async () => ((counts.verifications += 1), doubt),
+    },
+    onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
+  });
+  watching = member.watch(stop.signal);
+  await clock.pass(1);
+});
+afterEach(async () => {
+  stop.abort();
+  await watching;
+});
+
+/** Brings the node to where it serves, as a leader would. */
+async function serve(): Promise<void> {
+  member.on('admitted', '');
+  await clock.pass(1_000);
+  member.on('level', '');
+  expect(member.state).toBe('serving');
+  transitions.length = 0;
+}
+
+describe('a node that joins', () => {
+  test('is only looked at until it is admitted', async () => {
+    await clock.pass(5_000);
+    expect(member.state).toBe('joining');
+    expect(counts.canaries).toBe(0);
+    expect(member.probed).toBe(true);
+  });
+
+  test('is not called level before its canary has worked', async () => {
+    canaryFailure = 'writes are refused';
+    member.on('admitted', '');
+    await clock.pass(1_000);
+    expect(member.canaryWorks).toBe(false);
+    canaryFailure = null;
+    await clock.pass(1_000);
+    expect(member.canaryWorks).toBe(true);
+  });
+
+  test('may be blank, or unknown to whoever looks', async () => {
+    shown = { found: 'unmarked' };
+    await clock.pass(1_000);
+    shown = { found: 'another', reason: 'nobody is expected yet' };
+    await clock.pass(1_000);
+    expect(member.state).toBe('joining');
+  });
+});
+
+describe('a node that serves', () => {
+  beforeEach(serve);
+
+  test('is left in peace for one missed probe, and down after the second', async () => {
+    shown = SILENT;
+    await clock.pass(550);
+    expect(member.state).toBe('serving');
+    await clock.pass(550);
+    expect(member.state).toBe('down');
+    expect(member.reason).toBe(SILENT.reason);
+  });
+
+  test('starts its count anew with every answer', async () => {
+    for (let n = 0; n < 10; n++) {
+      shown = n % 2 === 0 ? SILENT : SOUND;
+      await clock.pass(550);
+    }
+    expect(transitions).toEqual([]);
+  });
+
+  test('is down at once when nothing listens', async () => {
+    shown = REFUSED;
+    await clock.pass(550);
+    expect(member.state).toBe('down');
+  });
+
+  test('is down at once when a real call is refused, without waiting for a probe', () => {
+    member.callFailed(new Error('ECONNREFUSED'), true);
+    expect(member.state).toBe('down');
+    expect(member.lastError).toBe('ECONNREFUSED');
+  });
+
+  test('is looked at soon after a real call had no answer, but not once for each of many', async () => {
+    const before = counts.probes;
+    await clock.pass(60);
+    for (let n = 0; n < 100; n++) member.callFailed(new Error('reset'), false);
+    await clock.pass(100, 10);
+    expect(member.state).toBe('serving');
+    expect(counts.probes - before).toBeLessThanOrEqual(2);
+    expect(counts.probes - before).toBeGreaterThanOrEqual(1);
+  });
+
+  test('is asked for a canary every ten seconds or so', async () => {
+    const before = counts.canaries;
+    await clock.pass(33_000);
+    expect(counts.canaries - before).toBe(3);
+  });
+
+  test('is found out by its canary soon after it answered badly', async () => {
+    canaryFailure = 'refused: HTTP 500';
+    member.answeredBadly(new Error('HTTP 500'));
+    await clock.pass(1_200);
+    expect(member.state).toBe('down');
+    expect(member.lastError).toBe('canary: refused: HTTP 500');
+  });
+
+  test('stays when the canary does not confirm a bad answer', async () => {
+    const before = counts.canaries;
+    member.answeredBadly(new Error('HTTP 500'));
+    await clock.pass(1_200);
+    expect(counts.canaries).toBe(before + 1);
+    expect(transitions).toEqual([]);
+  });
+
+  test('and comes back with another identity is fenced', async () => {
+    shown = { found: 'another', reason: 'node "b"' };
+    await clock.pass(550);
+    expect(member.state).toBe('fenced');
+    expect(member.reason).toBe('node "b"');
+  });
+
+  test('and comes back blank needs a rebuild', async () => {
+    shown = { found: 'unmarked' };
+    await clock.pass(550);
+    expect(member.state).toBe('needs_rebuild');
+  });
+
+  test('and comes back with a marker older than one it is known to have held needs a rebuild', async () => {
+    member.markerLSN = 11;
+    await clock.pass(550);
+    expect(member.state).toBe('needs_rebuild');
+    expect(member.reason).toContain('LSN 10, and had said 11');
+  });
+
+  test('is not accused when its marker is written while it is being asked', async () => {
+    let answer: (result: ProbeResult) => void = () => undefined;
+    shown = new Promise((resolve) => (answer = resolve));
+    await clock.pass(550);
+    member.markerLSN = 11;
+    answer(SOUND);
+    await clock.pass(10);
+    expect(member.state).toBe('serving');
+  });
+});
+
+describe('a node that was down', () => {
+  beforeEach(async () => {
+    await serve();
+    shown = REFUSED;
+    await clock.pass(550);
+    expect(member.state).toBe('down');
+  });
+
+  test('catches up when it answers again', async () => {
+    shown = SOUND;
+    await clock.pass(600);
+    expect(member.state).toBe('catching_up');
+    expect(member.reason).toBe(null);
+  });
+
+  test('stays down while its canary fails', async () => {
+    [shown, canaryFailure] = [SOUND, 'refused'];
+    member.answeredBadly(new Error('HTTP 500'));
+    await clock.pass(1_200);
+    expect(member.state).toBe('down');
+    canaryFailure = null;
+    await clock.pass(600);
+    expect(member.state).toBe('catching_up');
+  });
+});
+
+describe('a node whose connection ended', () => {
+  beforeEach(serve);
+
+  test('is used again only when what it serves was held against the log', async () => {
+    doubt = { lost: false, reason: 'the log cannot be read' };
+    member.connectionLost();
+    expect(member.state).toBe('down');
+    expect(member.verified).toBe(false);
+    await clock.pass(3_000);
+    expect(member.state).toBe('down');
+    expect(member.lastError).toBe('the log cannot be read');
+    doubt = null;
+    await clock.pass(600);
+    expect(member.state).toBe('catching_up');
+    expect(member.verified).toBe(true);
+  });
+
+  test('needs a rebuild when it lacks what it had applied', async () => {
+    doubt = { lost: true, reason: 'LSN 7 is missing' };
+    member.connectionLost();
+    await clock.pass(600);
+    expect(member.state).toBe('needs_rebuild');
+    expect(member.reason).toBe('LSN 7 is missing');
+  });
+
+  test('is not trusted for a verification that was begun before the connection ended once more', async () => {
+    let finish: (found: Doubt | null) => void = () => undefined;
+    doubt = new Promise((resolve) => (finish = resolve));
+    member.connectionLost();
+    await clock.pass(600);
+    doubt = { lost: false, reason: 'not yet' };
+    member.connectionLost();
+    finish(null);
+    await clock.pass(600);
+    expect(member.verified).toBe(false);
+    expect(member.state).toBe('down');
+  });
+});
