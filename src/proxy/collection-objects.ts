@@ -47,7 +47,7 @@ export class CollectionObjects {
         ? new Map<string, Buffer>()
         : objectsByName(await this.#read(collectionsPath(first), this.#floor(collections), signal));
     const objects = await Promise.all(
-      collections.map((collection) => {
+      collections.map(async (collection) => {
         const object = listed.get(collection.name);
         return object === undefined ? this.one(collection, signal) : withCollectionId(object, collection.id);
       }),
