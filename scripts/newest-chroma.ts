@@ -3,42 +3,27 @@
 // Its npm package needs glibc 2.39. Where that is missing, pip's package of the same server, built for old systems;
 // failing that, the npm package through the loader of a newer Debian.
 
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { RUN_SCRIPT } from '../src/local/chroma-release.ts';
+import { CACHE, run, virtualEnvironment } from './virtual-environment.ts';
 
 // The same server under two numbers: of pip's package, and of the bindings for Node.
 const PIP_VERSION = '1.5.9';
 const NPM_VERSION = '1.3.4';
 
-const CACHE = fileURLToPath(new URL('../node_modules/.cache/polychrome/', import.meta.url));
 const DEBIAN_RELEASE = 'trixie';
 const LOADERS: Readonly<Record<string, string>> = {
   x64: 'ld-linux-x86-64.so.2',
   arm64: 'ld-linux-aarch64.so.1',
 };
-const STEP_MS_MAX = 300_000;
 
-const execute = promisify(execFile);
 const quoted = (word: string): string => `"${word}"`;
 
 /** A way to run the server: the command template, or an error that says what is missing. */
 type Way = () => Promise<string>;
-
-async function run(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string> {
-  try {
-    const options = { timeout: STEP_MS_MAX, ...(env === undefined ? {} : { env }) };
-    return (await execute(command, args, options)).stdout;
-  } catch (error) {
-    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
-    const last = stderr.trimEnd().split('\n').at(-1) ?? '';
-    throw new Error(last === '' ? String(error) : last, { cause: error });
-  }
-}
 
 /** The module of the npm package; throws when it is not installed. */
 function bindings(): string {
@@ -56,19 +41,13 @@ const fromNpm: Way = async () => {
 };
 
 const fromPip: Way = async () => {
-  const folder = join(CACHE, `chromadb-${PIP_VERSION}`);
-  const python = join(folder, 'bin', 'python');
-  const works = (): Promise<string> => run(python, ['-c', 'import chromadb_rust_bindings']);
-  try {
-    await works();
-  } catch {
-    rmSync(folder, { recursive: true, force: true });
-    await run('python3', ['-m', 'venv', folder]);
-    // The server is one library in the package; what its Python client depends on is not needed.
-    const install = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--disable-pip-version-check'];
-    await run(python, [...install, `chromadb==${PIP_VERSION}`]);
-    await works();
-  }
+  // The server is one library in the package; what its Python client depends on is not needed.
+  const python = await virtualEnvironment({
+    name: `chromadb-${PIP_VERSION}`,
+    packages: [`chromadb==${PIP_VERSION}`],
+    proof: 'chromadb_rust_bindings',
+    dependencies: false,
+  });
   // What the package's own command "chroma" does, without the imports of its client.
   const script = 'import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv)';
   return `${quoted(python)} -c ${quoted(script)} run --path {path} --port {port} --host {host}`;
@@ -82,7 +61,7 @@ const throughLoader: Way = async () => {
   const folder = join(CACHE, `glibc-${DEBIAN_RELEASE}`);
   const files = join(folder, 'usr', 'lib', loader.includes('x86') ? 'x86_64-linux-gnu' : 'aarch64-linux-gnu');
   const before = [join(files, loader), '--library-path', files];
-  const works = (): Promise<string> =>
+  const works = (): Promise<void> =>
     run(before[0]!, [...before.slice(1), process.execPath, '-e', `require(${JSON.stringify(module)})`]);
   try {
     await works();

@@ -26,15 +26,17 @@ export class Side<Context> {
   }
 
   #plain(value: object): unknown {
-    const text = JSON.stringify(value).replaceAll(this.#url, '<url>');
-    return JSON.parse(text.replaceAll(UUID, (id) => this.#numbered(id)));
+    return JSON.parse(plainText(JSON.stringify(value), this.#url, this.#ids));
   }
+}
 
-  #numbered(id: string): string {
-    const known = this.#ids.get(id) ?? `<id ${this.#ids.size + 1}>`;
-    this.#ids.set(id, known);
+/** Text without the server's address and with its ids numbered; `ids` remembers which is which. */
+export function plainText(text: string, url: string, ids: Map<string, string>): string {
+  return text.replaceAll(url, '<url>').replaceAll(UUID, (id) => {
+    const known = ids.get(id) ?? `<id ${ids.size + 1}>`;
+    ids.set(id, known);
     return known;
-  }
+  });
 }
 
 /** Sorted by name: a single server lists by ids of its own making, Polychrome in the order of creation. */

@@ -1,0 +1,36 @@
+// Installs the official Python clients, once, and runs the words given as a command that finds them: PYTHON_CHROMADB is
+// a Python with the full package and the stores built on it, PYTHON_CHROMADB_CLIENT one with the thin client alone.
+
+import { spawn } from 'node:child_process';
+import { virtualEnvironment } from './virtual-environment.ts';
+
+const VERSION = '1.5.9';
+
+try {
+  const full = await virtualEnvironment({
+    name: `python-chromadb-${VERSION}`,
+    packages: [`chromadb==${VERSION}`, 'langchain-chroma==1.1.0', 'llama-index-vector-stores-chroma==0.6.0'],
+    proof: 'chromadb, langchain_chroma, llama_index.vector_stores.chroma',
+    dependencies: true,
+  });
+  const thin = await virtualEnvironment({
+    name: `python-chromadb-client-${VERSION}`,
+    packages: [`chromadb-client==${VERSION}`],
+    proof: 'chromadb, numpy',
+    dependencies: true,
+  });
+  const [command = 'true', ...args] = process.argv.slice(2);
+  const env = { ...process.env, PYTHON_CHROMADB: full, PYTHON_CHROMADB_CLIENT: thin };
+  const child = spawn(command, args, { stdio: 'inherit', env });
+  child.once('error', (error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+  child.once('exit', (code) => (process.exitCode = code ?? 1));
+} catch (error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  console.error(
+    `The Python clients cannot be installed here: ${reason}\nInstall Python for them: apt-get install python3-venv`,
+  );
+  process.exitCode = 1;
+}
