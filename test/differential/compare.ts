@@ -108,7 +108,9 @@ class Run {
     const known = wanted ?? FINDINGS.find((finding) => finding.applies(exchange));
     if (known === undefined) throw this.#mismatch(operation, index, a, b);
     increment(wanted === undefined ? this.#tally.findings : this.#tally.differences, known.name);
-    return a.status >= 400 && b.status >= 400;
+    if (a.status < 400 || b.status < 400) return false;
+    await this.#lookForStrayDimension(operation, index, b);
+    return true;
   }
 
   #ask(side: Side, operation: Operation): Promise<Answer> {
@@ -152,7 +154,7 @@ class Run {
 
   #mismatch(operation: Operation, index: number, a: Answer, b: Answer): Mismatch {
     const shown = (side: Side, answer: Answer): string =>
-      normalise(operation, answer, this.#symbols[side].copy()).slice(0, 2_000);
+      normalise(operation, answer, this.#symbols[side].copy()).slice(0, 20_000);
     return new Mismatch(
       `operation ${index} (${operation.action}): ${operation.method} ${operation.path}\n` +
         `  sent: ${(operation.body ?? operation.bytes ?? '').slice(0, 500)}\n` +
