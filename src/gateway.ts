@@ -81,6 +81,8 @@ const BODY_BYTES_MAX = 40 * 1024 * 1024;
 const MERGED_BYTES_MAX = 39 * 1024 * 1024;
 const STATEMENT_TIMEOUT_MS = 10_000;
 const STOP_DEADLINE_MS = 10_000;
+// What replicas may take to finish what they have begun; a node that needs longer is brought along by the next leader.
+const LEVEL_DEADLINE_MS = 5_000;
 const READY_POLL_MS = 25;
 
 /** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
@@ -446,6 +448,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       await server.stop(STOP_DEADLINE_MS);
       await scanner.close();
       await appender.stop();
+      await leader.level(LEVEL_DEADLINE_MS);
       stopping.abort();
       await background.catch(() => undefined);
       await Promise.all(

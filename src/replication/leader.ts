@@ -103,6 +103,18 @@ export class Leader {
     logger.info({ epoch: term.epoch, at: clock.now() }, 'this gateway no longer leads');
   }
 
+  /** Resolves when every serving node has its checkpoint at the end of the log, or after `limitMs`. */
+  async level(limitMs: number): Promise<void> {
+    const { followers, tail, positions, clock } = this.#options;
+    const limit = new AbortController();
+    const cancel = clock.after(limitMs, () => limit.abort());
+    const isLevel = (): boolean =>
+      followers.every(({ member, applier }) => member.state !== 'serving' || applier.checkpoint >= tail.head);
+    while (this.term !== null && !limit.signal.aborted && !isLevel())
+      await positions.moved.wait(limit.signal);
+    cancel();
+  }
+
   /** Throws when a node still has a call of this term at work: the lease must then not be given back as if all was over. */
   async #handOver(): Promise<void> {
     const { followers, clock } = this.#options;
