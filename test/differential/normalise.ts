@@ -49,7 +49,7 @@ class NumberText {
 }
 
 /** The value of a JSON text with its numbers as text; undefined when it is none. */
-export function parse(text: string): unknown {
+function parse(text: string): unknown {
   try {
     return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) =>
       typeof value === 'number' ? new NumberText(context?.source ?? '') : value,
@@ -60,7 +60,7 @@ export function parse(text: string): unknown {
 }
 
 /** JSON with sorted keys: the order in which a server writes a map changes from one answer to the next. */
-export function canonical(value: unknown): string {
+function canonical(value: unknown): string {
   if (value instanceof NumberText) return value.text;
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

@@ -179,7 +179,7 @@ const collection = fc.oneof(
   { weight: 1, arbitrary: collectionName.map((name) => `${MAIN}/collections/{id:${name}}`) },
 );
 
-export const createCollection = send('create collection', 'POST', collections, content(creation));
+const createCollection = send('create collection', 'POST', collections, content(creation));
 
 /** A collection that is there for sure. */
 export const firstCollection = (name: string): fc.Arbitrary<Operation> =>

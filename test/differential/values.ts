@@ -123,7 +123,7 @@ function entries(value: JsonText, minLength: number): JsonText {
 }
 
 /** The length of nearly all vectors. */
-export const DIMENSION = 3;
+const DIMENSION = 3;
 
 // Fine-grained and not shrunk: two records at the same distance come back in either order, on any server.
 const component: JsonText = fc.noShrink(
