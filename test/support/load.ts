@@ -1,0 +1,68 @@
+// A workload and readers on a cluster while something happens to it, and the reckoning afterwards.
+
+import type { TestCluster } from './cluster.ts';
+import { until } from './until.ts';
+import { Workload } from './workload.ts';
+
+export interface UnderLoad {
+  readonly workload: Workload;
+  /** Resolves when so many more writes were acknowledged. */
+  readonly more: (writes: number) => Promise<void>;
+  readonly reads: () => number;
+}
+
+export interface Reckoning {
+  /** What is wrong with what the nodes hold, each asked directly. */
+  readonly faults: readonly string[];
+  /** Writes that were neither taken nor refused for a reason of their own. */
+  readonly failedWrites: number;
+  readonly failedReads: readonly string[];
+}
+
+/** `name` begins the names of everything the load makes. */
+export async function underLoad(
+  cluster: TestCluster,
+  name: string,
+  fault: (load: UnderLoad) => Promise<void>,
+): Promise<Reckoning> {
+  const { api } = cluster;
+  const workload = await Workload.prepare(() => api, name);
+  const id = await api.create(`${name}-read`);
+  await api.records(id, 'add', { ids: ['a'], embeddings: [[1, 2]], documents: ['kept'] });
+  const stop = new AbortController();
+  const failedReads: string[] = [];
+  let reads = 0;
+  const read = async (action: string, body?: object): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const { status, text } = await api.records(id, action, body);
+      reads += 1;
+      if (status !== 200) failedReads.push(`${action}: ${status} ${text}`);
+    }
+  };
+  const more = (writes: number): Promise<void> => {
+    const enough = workload.acknowledged + writes;
+    return until(async () => workload.acknowledged >= enough, `${writes} more writes are acknowledged`);
+  };
+  const load = [
+    workload.run(stop.signal),
+    read('get', { ids: ['a'] }),
+    read('query', { query_embeddings: [[1, 2]], n_results: 1 }),
+    read('count'),
+  ];
+  try {
+    await more(40);
+    await fault({ workload, more, reads: () => reads });
+    await more(40);
+  } finally {
+    stop.abort();
+    await Promise.allSettled(load);
+  }
+  await cluster.allServe();
+  return { faults: await workload.faults(cluster), failedWrites: failures(workload), failedReads };
+}
+
+/** Answers that say neither that a write was taken nor why it is wrong. */
+function failures({ answers }: Workload): number {
+  const failed = Object.entries(answers).filter(([status]) => !/^[24]/.test(status));
+  return failed.reduce((sum, [, count]) => sum + count, 0);
+}
