@@ -5,9 +5,12 @@ import type { Catalog, Collection } from '../catalog/catalog.ts';
 import { RESERVED } from '../chroma/marker.ts';
 import { collectionMissing, type Wording } from '../chroma/messages.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../chroma/collection-id.ts';
+import type { DatabaseName } from '../chroma/paths.ts';
 import { PolychromeError } from '../errors.ts';
 
 export type Params = Readonly<Record<string, string>>;
+
+const DATABASE_BYTES_MIN = 3;
 
 export class Names {
   readonly #catalog: Catalog;
@@ -18,10 +21,19 @@ export class Names {
     this.#wording = wording;
   }
 
-  /** The collection a path names by id. Throws not_found, invalid_argument, reserved. */
-  async byId({ tenant = '', database = '', collection: text = '' }: Params): Promise<Collection> {
+  /** The database a path names. Throws reserved; invalid_argument for one that newer releases do not even look for. */
+  place({ tenant = '', database = '' }: Params): DatabaseName {
     refuseReserved(tenant);
-    const id = canonicalUuid(text);
+    if (this.#wording().modern && Buffer.byteLength(database) < DATABASE_BYTES_MIN) {
+      throw new PolychromeError('invalid_argument', 'database name must be at least 3 characters');
+    }
+    return { tenant, database };
+  }
+
+  /** The collection a path names by id. Throws not_found, invalid_argument, reserved. */
+  async byId(params: Params): Promise<Collection> {
+    const { tenant, database } = this.place(params);
+    const id = canonicalUuid(params['collection'] ?? '');
     if (id === null) throw new PolychromeError('invalid_argument', NOT_A_COLLECTION_ID);
     const collection = this.#catalog.collection(id);
     if (collection?.state === 'ready' && collection.tenant === tenant && collection.database === database) {

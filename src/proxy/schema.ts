@@ -14,7 +14,7 @@ import { jsonAnswer, refusalAnswer, type Answer } from './answer.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
 import { pageOf, type Page } from './page.ts';
-import { collectionNameFault, stringField } from './schema-body.ts';
+import { collectionNameFault, databaseNameFault, stringField, tenantNameFault } from './schema-body.ts';
 import type { Handler } from './server.ts';
 import type { NotTaken, Writer, Written } from './writer.ts';
 
@@ -48,7 +48,8 @@ export class SchemaRoutes {
     if (typeof name !== 'string') return refusalAnswer(name);
     refuseReserved(name);
     refuseNul(name);
-    if (Array.from(name).length < 3) return refusalAnswer(tooShort('name', name));
+    const fault = tenantNameFault(name);
+    if (fault !== null) return refusalAnswer(fault);
     const result = await this.#write({ type: 'create_tenant', tenant: name });
     if ('s' in result) throw say.tenantExists(name);
     return this.#decided(result, OK);
@@ -72,7 +73,8 @@ export class SchemaRoutes {
     const database = stringField(body, 'name');
     if (typeof database !== 'string') return refusalAnswer(database);
     refuseNul(tenant + database);
-    if (Array.from(database).length < 3) return refusalAnswer(tooShort('database_name', database));
+    const fault = databaseNameFault(database, this.#wording);
+    if (fault !== null) return refusalAnswer(fault);
     const result = await this.#write({
       type: 'create_database',
       id: this.#options.newId(),
@@ -84,7 +86,7 @@ export class SchemaRoutes {
   };
 
   readonly getDatabase: Handler = async ({ params }) => {
-    const { tenant, database } = place(params);
+    const { tenant, database } = this.#options.names.place(params);
     const found = this.#options.catalog.database(tenant, database);
     if (found === undefined) throw say.databaseNotFound(database);
     return jsonAnswer({ id: found.id, name: found.name, tenant: found.tenant });
@@ -104,12 +106,12 @@ export class SchemaRoutes {
   };
 
   readonly createCollection: Handler = async ({ params, body }) => {
-    const at = place(params);
+    const at = this.#options.names.place(params);
     const fields = readTopLevel(body, ['name', 'get_or_create']);
     const name = isRefusal(fields) ? fields : stringField(body, 'name');
     if (isRefusal(fields)) return refusalAnswer(fields);
     if (typeof name !== 'string') return refusalAnswer(name);
-    const fault = collectionNameFault('name', name);
+    const fault = collectionNameFault('name', name, this.#wording);
     if (fault !== null) return refusalAnswer(fault);
     const getOrCreate = fields.get('get_or_create');
     const id = this.#options.newId();
@@ -127,11 +129,11 @@ export class SchemaRoutes {
 
   readonly getCollection: Handler = async ({ params, signal }) => {
     const name = params['collection'] as string;
-    return this.#collectionObject(place(params), name, signal);
+    return this.#collectionObject(this.#options.names.place(params), name, signal);
   };
 
   readonly getCollectionById: Handler = async ({ params, signal }) => {
-    const { tenant, database } = place(params);
+    const { tenant, database } = this.#options.names.place(params);
     const id = canonicalUuid(params['collection'] as string);
     if (id === null) return refusalAnswer(invalid(NOT_A_UUID));
     const found = this.#options.catalog.collection(id);
@@ -142,12 +144,12 @@ export class SchemaRoutes {
   };
 
   readonly countCollections: Handler = async ({ params }) => {
-    const { tenant, database } = place(params);
+    const { tenant, database } = this.#options.names.place(params);
     return jsonAnswer(this.#options.catalog.collections(tenant, database).length);
   };
 
   readonly listCollections: Handler = async ({ params, query, signal }) => {
-    const at = place(params);
+    const at = this.#options.names.place(params);
     const page = paged(this.#options.catalog.collections(at.tenant, at.database), pageOf(query));
     if (page.length === 0) return jsonAnswer([]);
     const parts = await this.#options.objects.many(page, signal);
@@ -160,7 +162,7 @@ export class SchemaRoutes {
     const collection = await this.#options.names.byId(params);
     const given = fields.get('new_name');
     const newName = given?.type === 'string' ? given.value : null;
-    const fault = newName === null ? null : collectionNameFault('new_name', newName);
+    const fault = newName === null ? null : collectionNameFault('new_name', newName, this.#wording);
     if (fault !== null) return refusalAnswer(fault);
     const shards = collection.shards.map((shard) => shard.id);
     const result = await this.#write({
@@ -176,7 +178,7 @@ export class SchemaRoutes {
   };
 
   readonly deleteCollection: Handler = async ({ params }) => {
-    const at = place(params);
+    const at = this.#options.names.place(params);
     const name = params['collection'] as string;
     for (;;) {
       const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
@@ -272,12 +274,6 @@ function refuseNul(name: string): void {
   if (name.includes('\u0000')) {
     throw new PolychromeError('invalid_argument', 'A name must not contain the character NUL.');
   }
-}
-
-function tooShort(field: string, value: string): { status: number; error: string; message: string } {
-  const text = `{"value": String(${JSON.stringify(value)}), "min": Number(3)}`;
-  const message = `Validation error: ${field}: Validation error: length [${text}]`;
-  return { status: 400, error: 'InvalidArgumentError', message };
 }
 
 /** The handlers under the names of their routes. */

@@ -35,6 +35,7 @@ const ATTACH = unsupported(
 );
 const DETACH = unsupported(tonic('Operation is not implemented or not supported', 'Not implemented'));
 const NO_FUNCTION = errorAnswer(404, 'NotFoundError', 'Attached function not found');
+const MULTI_REGION = refusalAnswer(invalid('multi-region databases do not support attached functions'));
 const NOT_A_CRN = refusalAnswer(
   invalid(
     'Validation error: crn: CRN must be in the format <tenant_resource_name>:<database_name>:<collection_name> with non-empty parts',
@@ -66,12 +67,15 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
         const value = stringField(body, field);
         if (typeof value !== 'string') return refusalAnswer(value);
       }
-      return notAnId(params, 'Tonic error') ?? ATTACH;
+      return functionFault(names, params, 'Tonic error') ?? ATTACH;
     },
-    get_function: async ({ params }) => notAnId(params, 'Failed to get attached function') ?? NO_FUNCTION,
+    get_function: async ({ params }) => {
+      return functionFault(names, params, 'Failed to get attached function') ?? NO_FUNCTION;
+    },
     detach_function: async ({ params, body }) => {
       const fault = detachFault(body);
-      return fault === null ? (notAnId(params, 'Tonic error') ?? DETACH) : refusalAnswer(fault);
+      if (fault !== null) return refusalAnswer(fault);
+      return functionFault(names, params, 'Tonic error') ?? DETACH;
     },
     // A server that is asked for a well-formed one drops the connection (chroma-facts, hazard 4).
     get_collection_by_crn: async ({ params }) => {
@@ -120,9 +124,11 @@ function idOf({ tenant = '', collection = '' }: Params): string {
   return id;
 }
 
-/** What the functions' routes say to a collection id that is none; they do not ask whether the collection exists. */
-function notAnId({ tenant = '', collection = '' }: Params, prefix: string): WholeAnswer | null {
-  refuseReserved(tenant);
+/** What the functions' routes say to names they do not take; they do not ask whether the collection exists. */
+function functionFault(names: Names, params: Params, prefix: string): WholeAnswer | null {
+  const { database } = names.place(params);
+  if (database.includes('+')) return MULTI_REGION;
+  const { collection = '' } = params;
   if (canonicalUuid(collection) !== null) return null;
   const at = collection.search(/[^0-9a-f-]/i);
   const fault =

@@ -60,6 +60,47 @@ const REQUESTS: readonly Request[] = [
   ['POST', '/api/v2/reset'],
 ];
 
+// Names that one release or the other does not take; a database that is made is made on both.
+const NAMES = [
+  'no',
+  'é',
+  'éa',
+  'no ok',
+  '-abc',
+  'größe',
+  'a..b',
+  '127.0.0.1',
+  'abc+def',
+  'a+def',
+  'abc+d',
+  'a+b+c',
+];
+const DATABASES: readonly Request[] = NAMES.flatMap((name): Request[] => {
+  const database = `${TENANT}/databases/${encodeURIComponent(name)}`;
+  return [
+    ['POST', `${TENANT}/databases`, JSON.stringify({ name })],
+    ['GET', `${database}/collections`],
+    ['GET', `${database}/collections_count`],
+    ['GET', `${database}/collections/by-id/${NOWHERE}`],
+    ['GET', `${database}/collections/abc`],
+    ['DELETE', `${database}/collections/abc`],
+    ['PUT', `${database}/collections/${NOWHERE}`, '{"new_name":"abd"}'],
+    ['GET', `${database}/collections/${NOWHERE}/count`],
+    ['POST', `${database}/collections/${NOWHERE}/get`, '{}'],
+    ['POST', `${database}/collections/${NOWHERE}/add`, '{"ids":["a"],"embeddings":[[1]]}'],
+    ['GET', `${database}/collections/${NOWHERE}/functions/f`],
+    ['POST', `${database}/collections/${NOWHERE}/functions/attach`, FUNCTION],
+    ['POST', `${database}/collections/${NOWHERE}/attached_functions/f/detach`, '{}'],
+    ['GET', `${database}/collections/x/functions/f`],
+    ['DELETE', database],
+    ['GET', database],
+    ['POST', C, JSON.stringify({ name })],
+    ['DELETE', `${C}/${encodeURIComponent(name)}`],
+    ['PUT', `${C}/{id}`, JSON.stringify({ new_name: name })],
+    ['PUT', `${C}/{id}`, '{"new_name":"subject"}'],
+  ];
+});
+
 class Subject {
   readonly #http: ChromaHttp;
   readonly #id: string;
@@ -76,8 +117,21 @@ class Subject {
 
   async ask([method, path, body]: Request): Promise<object> {
     const { status, text, headers } = await this.#http.call(method, path.replace('{id}', this.#id), body);
-    return { status, type: headers.get('content-type'), text: text.replaceAll(this.#id, '{id}') };
+    return { status, type: headers.get('content-type'), body: comparable(text.replaceAll(this.#id, '{id}')) };
   }
+}
+
+const UUID = /(?<="id":")[0-9a-f-]{36}/;
+
+// A server writes the keys of a schema in another order each time, and those of a message about a length.
+function comparable(text: string): unknown {
+  const plain = text
+    .replace(UUID, '{new id}')
+    .replace(
+      /length \[\{(.*), (.*)\}\]/,
+      (_all, ...parts: string[]) => `length [${parts.slice(0, 2).sort().join(', ')}]`,
+    );
+  return /^[{[]/.test(plain) ? JSON.parse(plain) : plain;
 }
 
 let cluster: TestCluster;
@@ -91,7 +145,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([cluster.stop(), bare.stop()]));
 
 describe('is answered as a single server answers it', () => {
-  test.each(REQUESTS.map((request) => ({ name: request.join(' '), request })))(
+  test.each([...REQUESTS, ...DATABASES].map((request) => ({ name: request.join(' '), request })))(
     '$name',
     async ({ request }) => {
       expect(await polychrome.ask(request)).toEqual(await chroma.ask(request));
@@ -111,6 +165,6 @@ test('a well-formed resource name, which makes a server drop the connection, is 
   await expect(fetch(`${bare.url}/api/v2/collections/a:b:c`)).rejects.toThrow('fetch failed');
   expect(await polychrome.ask(['GET', '/api/v2/collections/a:b:c'])).toMatchObject({
     status: 501,
-    text: expect.stringContaining('"error":"ChromaError"'),
+    body: { error: 'ChromaError' },
   });
 });

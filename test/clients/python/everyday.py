@@ -143,6 +143,8 @@ texts = client.create_collection("texts", embedding_function=Fake())
 step("add of texts", lambda: texts.add(ids=["1", "2"], documents=["one", "two"]))
 step("query of a text", lambda: texts.query(query_texts=["two"], n_results=1, include=["documents", "distances"]))
 step("default embedding function by name", lambda: client.create_collection("defaults").name)
+# 1.5.9 keeps the lists of a dropped collection and gives them to records stored later (docs/compatibility.md).
+step("delete the record with a list", lambda: things.delete(ids=["j"]))
 for name in ("renamed", "tuned", "texts", "defaults"):
     step(f"delete {name}", lambda: client.delete_collection(name))
 step("delete again", lambda: client.delete_collection("renamed"))
