@@ -219,6 +219,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       },
       held: () => checkpoints.held(address.id),
       trimmed: async () => (await log.head()).trimmed,
+      onDamaged: (damage) => leader.damaged(address.id, damage),
       suspect: (shard, reason) => {
         if (leader.term === null) throw new Error('this gateway does not lead');
         return suspect(shard, reason, leader.term);

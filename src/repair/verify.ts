@@ -8,7 +8,7 @@ import { readMarker } from '../chroma/marker.ts';
 import type { NodeClient, NodeResponse } from '../chroma/node-client.ts';
 import { databasePath, recordsPath } from '../chroma/paths.ts';
 import type { Doubt } from '../cluster/member.ts';
-import type { Entry } from '../log/entry.ts';
+import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import type { Decision, HeldShard } from '../replication/checkpoints.ts';
 import { needsDecision, toOperation } from '../replication/operation.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -22,6 +22,8 @@ export interface TailVerifierOptions {
   readonly checkpoint: () => Promise<number>;
   readonly held: () => Promise<ReadonlyMap<string, HeldShard>>;
   readonly log: { read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> };
+  /** It could not be told because of the log: the node is not at fault. */
+  readonly onDamaged: (damage: LogDamaged) => void;
   /** LSN up to which the log has been trimmed. */
   readonly trimmed: () => Promise<number>;
   readonly decisions: { find(lsn: number): Promise<Decision | null>; isQuarantined(lsn: number): boolean };
@@ -55,6 +57,8 @@ export class TailVerifier {
     try {
       return await this.#verify();
     } catch (error) {
+      if (error instanceof LogDamaged) this.#options.onDamaged(error);
+      if (error instanceof LogTrimmed) return lost(error.message);
       return {
         lost: false,
         reason: `not verified: ${error instanceof Error ? error.message : String(error)}`,

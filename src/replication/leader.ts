@@ -75,7 +75,9 @@ export class Leader {
     if (this.#rewound !== null) return this.#rewound;
     for (const { member, applier } of this.#options.followers) {
       const damage = this.#damaged.get(member.id);
-      if (damage !== undefined && applier.checkpoint < damage.lsn) return damage.message;
+      const waits = member.state === 'joining' || member.state === 'down';
+      const stands = waits || (follows(member.state) && applier.checkpoint < (damage?.lsn ?? 0));
+      if (damage !== undefined && stands) return damage.message;
     }
     return null;
   }
@@ -197,7 +199,7 @@ export class Leader {
     if (error instanceof TermOver) return;
     this.#options.logger.error({ node: member.id, error: String(error) }, 'the node cannot be brought along');
     // The node is not at fault, and goes on once the entry is mended.
-    if (error instanceof LogDamaged) return void this.#damaged.set(member.id, error);
+    if (error instanceof LogDamaged) return this.damaged(member.id, error);
     if (error instanceof ForeignContent || error instanceof LogTrimmed)
       member.on('lost_content', error.message);
     else member.callFailed(error as Error, false);
@@ -248,7 +250,10 @@ export class Leader {
     const { followers, tail, positions, clock } = this.#options;
     let before = tail.head;
     while (!term.signal.aborted) {
-      for (const { member } of followers) {
+      for (const { member, applier } of followers) {
+        // Past the damaged entry: it was mended.
+        const mended = applier.checkpoint >= (this.#damaged.get(member.id)?.lsn ?? Infinity);
+        if (follows(member.state) && mended) this.#damaged.delete(member.id);
         const level = positions.applied(member.id) >= before && member.canaryWorks;
         if (member.state === 'catching_up' && level) member.on('level', 'has applied the whole log');
       }
@@ -274,6 +279,13 @@ export class Leader {
           logger.warn({ node: member.id, error: String(error) }, 'no marker written');
       }
     }
+  }
+
+  /** Called when a node cannot be used, or brought further, because of an entry of the log. */
+  damaged(node: string, damage: LogDamaged): void {
+    if (this.#damaged.get(node)?.lsn !== damage.lsn)
+      this.#options.logger.error({ node, lsn: damage.lsn }, damage.message);
+    this.#damaged.set(node, damage);
   }
 
   /** Called when a node's marker is further than the log: the log has lost its tail. */

@@ -9,8 +9,8 @@ const partitions = (...ages: number[]) => [
   ...ages.map((age, index) => ({ last: (index + 1) * 100, bytes: 100, ageMs: age * HOUR })),
   { last: (ages.length + 1) * 100, bytes: 100, ageMs: null },
 ];
-const follows = (checkpoint: number): Claim => ({ checkpoint, following: true });
-const away = (checkpoint: number): Claim => ({ checkpoint, following: false });
+const follows = (after: number): Claim => ({ after, following: true });
+const away = (after: number): Claim => ({ after, following: false });
 
 describe('the log is trimmed', () => {
   test.each([

@@ -11,7 +11,8 @@ import type { Logger } from '../util/logger.ts';
 
 /** A node's claim on the log. */
 export interface Claim {
-  readonly checkpoint: number;
+  /** It needs what comes after this LSN: has still to apply it, or is verified by it after a crash. */
+  readonly after: number;
   /** Whether it works, or did so a moment ago. */
   readonly following: boolean;
 }
@@ -32,16 +33,23 @@ export function trimTarget(
 ): number | null {
   const following = claims.filter((claim) => claim.following);
   if (following.length === 0) return null;
-  const applied = Math.min(...following.map((claim) => claim.checkpoint));
+  const needed = Math.min(...following.map((claim) => claim.after));
   let kept = partitions.reduce((sum, { bytes }) => sum + bytes, 0);
   let target: number | null = null;
   for (const { last, bytes, ageMs } of partitions) {
     const spare = ageMs !== null && (ageMs > retentionMs || kept > bytesMax);
-    if (!spare || last > applied) break;
+    if (!spare || last > needed) break;
     target = last;
     kept -= bytes;
   }
   return target;
+}
+
+/** How far a node is, as PostgreSQL has it. */
+interface NodePosition {
+  readonly id: string;
+  readonly checkpoint: number;
+  readonly markerLSN: number;
 }
 
 export interface RetentionOptions extends RetentionLimits {
@@ -51,7 +59,7 @@ export interface RetentionOptions extends RetentionLimits {
     trim(upTo: number, epoch: number): Promise<number>;
     forgetBatches(olderThanMs: number): Promise<void>;
   };
-  readonly nodes: { all(): Promise<readonly { readonly id: string; readonly checkpoint: number }[]> };
+  readonly nodes: { all(): Promise<readonly NodePosition[]> };
   readonly members: readonly Member[];
   readonly forgetDeleted: () => Promise<void>;
   /** Why the log must be left as it is; null when it need not. */
@@ -116,23 +124,23 @@ export class Retention {
     await forgetDeleted();
   }
 
-  #claims(checkpoints: readonly { readonly id: string; readonly checkpoint: number }[]): Claim[] {
+  #claims(checkpoints: readonly NodePosition[]): Claim[] {
     const { members, clock, retentionMs } = this.#options;
     const now = clock.monotonic();
     const absentMsMax = Math.min(ABSENT_MS_MAX, retentionMs);
     for (const { id, state } of members) if (follows(state)) this.#followedAt.set(id, now);
-    return checkpoints.map(({ id, checkpoint }) => {
+    return checkpoints.map(({ id, checkpoint, markerLSN }) => {
       const followedAt = this.#followedAt.get(id);
       const lost = members.some((member) => member.id === id && member.state === 'needs_rebuild');
       return {
-        checkpoint,
+        after: Math.min(checkpoint, markerLSN),
         following: !lost && followedAt !== undefined && now - followedAt <= absentMsMax,
       };
     });
   }
 
   /** A node that is down learns its state here; one that is back, from its first read of the log. */
-  #tellThoseLeftBehind(checkpoints: readonly { readonly id: string; readonly checkpoint: number }[]): void {
+  #tellThoseLeftBehind(checkpoints: readonly NodePosition[]): void {
     for (const { id, checkpoint } of checkpoints) {
       if (checkpoint >= this.#trimmed) continue;
       const reason = `the log begins at LSN ${this.#trimmed + 1}, and the node had applied LSN ${checkpoint}`;

@@ -36,6 +36,8 @@ export class Workload {
   readonly unexpected: string[] = [];
   /** Answers to writes that came later than `lateMs` after the request. */
   readonly late: string[] = [];
+  /** Answers, or their want, that leave a write in doubt. */
+  readonly inDoubt: string[] = [];
   acknowledged = 0;
   lateMs = Infinity;
 
@@ -109,6 +111,7 @@ export class Workload {
     if (tookMs > this.lateMs) this.late.push(`${Math.round(tookMs)} ms: ${text}`);
     this.#answers.set(text.slice(0, 3), (this.#answers.get(text.slice(0, 3)) ?? 0) + 1);
     if (outcome === 'acknowledged') this.acknowledged += 1;
+    if (outcome === 'unknown') this.inDoubt.push(text);
     if (outcome !== 'unknown') this.#possible.set(unit, outcome === 'refused' ? before : new Set(after));
     if (/^5(?!03)/.test(text)) this.unexpected.push(text);
     return { outcome, gone };

@@ -1,0 +1,40 @@
+// SIGTERM under load: what is in flight is answered, what comes after is refused, and the next gateway leads at once.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { sql } from '../support/postgres-faults.ts';
+import { until } from '../support/until.ts';
+import { Workload } from '../support/workload.ts';
+
+// Far longer than a start takes: a gateway that had to wait the lease out would be noticed.
+const LEASE_MS = 20_000;
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ ownProcess: {}, settings: { LEASE_MS: String(LEASE_MS) } });
+});
+afterAll(() => cluster.stop());
+
+test('a gateway told to stop under load leaves nothing in doubt', async () => {
+  const workload = await Workload.prepare(() => cluster.api, 'stop');
+  const load = workload.run(new AbortController().signal, true);
+  await until(async () => workload.acknowledged > 100, 'the load is under way');
+  const { process } = cluster;
+  const exited = new Promise((resolve) => process.once('exit', (code, signal) => resolve([code, signal])));
+  process.kill('SIGTERM');
+  expect(await exited).toEqual([0, null]);
+  await load;
+  expect(workload.inDoubt).toEqual([]);
+
+  const behind = await sql(
+    cluster,
+    `select id, checkpoint, lsn from polychrome.node, polychrome.head where checkpoint < lsn`,
+  );
+  expect(behind).toEqual([]);
+
+  const startedAt = performance.now();
+  await cluster.startGateway();
+  expect(performance.now() - startedAt).toBeLessThan(LEASE_MS / 2);
+  await cluster.allServe();
+  expect(await workload.faults(cluster)).toEqual([]);
+});
