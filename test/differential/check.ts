@@ -1,7 +1,7 @@
 // Generates sequences from a seed, runs them, and shrinks what fails.
 
 import fc from 'fast-check';
-import { compareSequence, type Endpoints, newTally, type Tally } from './compare.ts';
+import { compareSequence, type Endpoints, Mismatch, newTally, type Tally } from './compare.ts';
 import type { Operation } from './operation.ts';
 import { operationSequence } from './operations.ts';
 
@@ -49,5 +49,6 @@ export async function check({ endpoints, runs, seed, onProgress }: CheckOptions)
   if (!details.failed) return { tally, failure: null };
   const { errorInstance, counterexample } = details;
   const message = errorInstance instanceof Error ? errorInstance.message : String(errorInstance);
-  return { tally, failure: { operations: counterexample?.[0] ?? [], message } };
+  const needed = errorInstance instanceof Mismatch ? errorInstance.index + 1 : Infinity;
+  return { tally, failure: { operations: counterexample?.[0]?.slice(0, needed) ?? [], message } };
 }

@@ -48,6 +48,13 @@ const increment = (counts: Map<string, number>, key: string): void =>
 /** The two sides answered differently, in a way no documented difference accepts. */
 export class Mismatch extends Error {
   override readonly name = 'Mismatch';
+  /** Which operation of the sequence; what follows it has no part in it. */
+  readonly index: number;
+
+  constructor(message: string, index: number) {
+    super(message);
+    this.index = index;
+  }
 }
 
 /** Runs `operations` in a tenant of their own; throws Mismatch at the first undocumented difference. */
@@ -159,6 +166,7 @@ class Run {
       `operation ${index} (${operation.action}): ${operation.method} ${operation.path}\n` +
         `  sent: ${(operation.body ?? operation.bytes ?? '').slice(0, 500)}\n` +
         `  A: ${shown('a', a)}\n  B: ${shown('b', b)}`,
+      index,
     );
   }
 }

@@ -1,7 +1,13 @@
 // Each documented difference accepts its case, and rejects what only looks like it.
 
 import { expect, test } from 'vitest';
-import { ANSWER_DIFFERENCES, type Exchange, SPARED_DIFFERENCES, strayDimension } from './differences.ts';
+import {
+  ANSWER_DIFFERENCES,
+  errorOf,
+  type Exchange,
+  SPARED_DIFFERENCES,
+  strayDimension,
+} from './differences.ts';
 import type { Answer } from './endpoint.ts';
 import { FINDINGS } from './findings.ts';
 import { History } from './history.ts';
@@ -236,6 +242,11 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
         create('{"name":"x","metadata":{}}'),
         BAD_NAME,
         invalid('Validation error: metadata: Metadata cannot be empty'),
+      ],
+      [
+        create('{"name":"x","metadata":{}}'),
+        BAD_NAME,
+        invalid(`${errorOf(BAD_NAME).message}\nmetadata: Metadata cannot be empty`),
       ],
       [create('{"name":"apples","metadata":1}'), IN_USE, shape('metadata: invalid type')],
       [create('{"name":1'), syntax('EOF'), shape('name: invalid type')],

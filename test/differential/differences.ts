@@ -218,6 +218,13 @@ export function isFaultOfBody(answer: Answer): boolean {
 const isRefusedName = (answer: Answer): boolean =>
   answer.status === 400 && /^Validation error: (new_)?name: Expected a name /.test(errorOf(answer).message);
 
+// A node lists every fault it finds, one a line and in any order.
+function tellsMore(answer: Answer, than: Answer): boolean {
+  const lines = (one: Answer): string[] => errorOf(one).message.replace('Validation error: ', '').split('\n');
+  const told = lines(answer);
+  return told.length > 1 && lines(than).every((line) => told.includes(line));
+}
+
 const isSyntaxFault = (answer: Answer): boolean =>
   answer.status === 400 && errorOf(answer).message.startsWith('Failed to parse the request body as JSON: ');
 
@@ -305,8 +312,7 @@ export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
       isSchemaCall(operation) &&
       (isRefusedName(a) || isNameInUse(a) || isSyntaxFault(a) || isMissingDatabase(a)) &&
       isFaultOfBody(b) &&
-      !isRefusedName(b) &&
-      !isSyntaxFault(b),
+      ((!isRefusedName(b) && !isSyntaxFault(b)) || tellsMore(b, a)),
   },
   {
     name: 'collection by resource name',

@@ -6,6 +6,9 @@ import { type AnswerDifference, errorOf, isFaultOfBody } from './differences.ts'
 const message = ({ body }: { readonly body: Buffer }): string =>
   errorOf({ status: 0, contentType: '', body }).message;
 
+const databaseNames = ({ body }: { readonly body: Buffer }): string[] =>
+  (JSON.parse(body.toString()) as { name: string }[]).map((database) => database.name);
+
 export const FINDINGS: readonly AnswerDifference[] = [
   {
     name: 'get_or_create of another type is taken for false',
@@ -26,6 +29,17 @@ export const FINDINGS: readonly AnswerDifference[] = [
       a.status === 200 &&
       (b.status === 422 || b.status === 400) &&
       isFaultOfBody(b),
+  },
+  {
+    name: 'order of databases',
+    reason: 'A bare server lists them by name, in the order of bytes; Polychrome as they were made.',
+    applies: ({ operation, a, b }) =>
+      operation.method === 'GET' &&
+      /\/databases(\?.*)?$/.test(operation.path) &&
+      a.status === 200 &&
+      b.status === 200 &&
+      (/[?&](limit|offset)=/.test(operation.path) ||
+        databaseNames(a).toSorted().join('\n') === databaseNames(b).join('\n')),
   },
   {
     name: 'unknown fields of schema calls are judged',
