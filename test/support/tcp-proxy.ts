@@ -21,6 +21,8 @@ export class TcpProxy {
   #mode: ProxyMode = 'pass';
   /** What the server answers is held back this long, ms. */
   delayMs = 0;
+  /** Sees what a client sends before it is passed on, and may change the mode for it. */
+  onRequest: ((chunk: Buffer) => void) | null = null;
   /** Connections reset in mode `reset`. */
   resets = 0;
 
@@ -82,7 +84,8 @@ export class TcpProxy {
       server.destroy();
     };
     for (const socket of pair) socket.setNoDelay(true).on('close', end).on('error', end);
-    client.on('data', (chunk) => {
+    client.on('data', (chunk: Buffer) => {
+      this.onRequest?.(chunk);
       if (this.#mode !== 'silent') server.write(chunk);
     });
     server.on('data', (chunk) => this.#answer(client, chunk));

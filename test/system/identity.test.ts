@@ -3,10 +3,10 @@
 
 import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MARKER_PATH } from '../../src/chroma/marker.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 
 let cluster: TestCluster;
@@ -81,23 +81,13 @@ async function marked(id: string): Promise<void> {
 
 /** What PostgreSQL knows of a node. */
 async function recorded(id: string): Promise<{ checkpoint: number; marker: number }> {
-  const [row] = await query('select checkpoint, marker_lsn as marker from polychrome.node where id = $1', [
-    id,
-  ]);
+  const text = 'select checkpoint, marker_lsn as marker from polychrome.node where id = $1';
+  const [row] = await sql<Record<string, unknown>>(cluster, text, [id]);
   return { checkpoint: Number(row!['checkpoint']), marker: Number(row!['marker']) };
 }
 
 async function suspects(): Promise<{ node: string; reason: string }[]> {
-  const rows = await query('select node, suspect from polychrome.node_shard where suspect is not null', []);
-  return rows.map((row) => ({ node: String(row['node']), reason: String(row['suspect']) }));
-}
-
-async function query(text: string, values: readonly unknown[]): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: cluster.local.databaseUrl });
-  await client.connect();
-  const { rows } = await client.query(text, [...values]);
-  await client.end();
-  return rows as Record<string, unknown>[];
+  return sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
 }
 
 /** Copies a node's folder while its server is stopped. */
