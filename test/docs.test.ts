@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { withDifferences } from '../scripts/differences-table.ts';
 import { withSettings } from '../scripts/settings-table.ts';
 import { SETTINGS } from '../src/config.ts';
 
@@ -64,4 +65,9 @@ describe('the checker sees', () => {
     expect(missing('`src/gateway.ts` and `src/nonesuch.ts`')).toEqual(['src/nonesuch.ts']);
     expect(unknownCommands('npm run check; npm run -s nonesuch')).toEqual(['nonesuch']);
   });
+});
+
+test('the differences in docs/compatibility.md are those of the differential test', () => {
+  const text = read('docs/compatibility.md');
+  expect(withDifferences(text)).toBe(text);
 });
