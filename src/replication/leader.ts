@@ -3,7 +3,7 @@
 import type { Admission } from './admission.ts';
 import type { Applier } from './applier.ts';
 import type { Checkpoints, Decisions } from './checkpoints.ts';
-import { TermOver } from './delivery.ts';
+import { orOver, TermOver } from './delivery.ts';
 import type { Positions } from './positions.ts';
 import { ForeignContent, type Primary } from './solo.ts';
 import type { Term } from '../cluster/lease.ts';
@@ -55,6 +55,8 @@ export class Leader {
   #rewound: string | null = null;
   /** By node: the damaged entry its applier stands before. */
   readonly #damaged = new Map<string, LogDamaged>();
+  /** By node: admissions and marker writes it has not answered; a node that hangs may never do so. */
+  readonly #unanswered = new Map<string, Set<Promise<unknown>>>();
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -120,9 +122,14 @@ export class Leader {
   /** Throws when a node still has a call of this term at work: the lease must then not be given back as if all was over. */
   async #handOver(): Promise<void> {
     const { followers, clock } = this.#options;
-    const ended = Promise.all(followers.map(({ applier }) => applier.callsEnded()));
-    await Promise.race([ended, sleep(clock, HAND_OVER_MS)]);
-    const busy = followers.filter(({ applier }) => applier.callsInFlight > 0).map(({ member }) => member.id);
+    const ended = followers.flatMap(({ member, applier }) => [
+      applier.callsEnded(),
+      this.#answered(member.id),
+    ]);
+    await Promise.race([Promise.all(ended), sleep(clock, HAND_OVER_MS)]);
+    const isBusy = ({ member, applier }: Follower): boolean =>
+      applier.callsInFlight > 0 || (this.#unanswered.get(member.id)?.size ?? 0) > 0;
+    const busy = followers.filter(isBusy).map(({ member }) => member.id);
     if (busy.length > 0) throw new Error(`calls of this term are still at work in ${busy.join(', ')}`);
   }
 
@@ -159,7 +166,8 @@ export class Leader {
     // A log that has lost its tail is followed by nobody: what nodes hold beyond it may be all that is left.
     while (!term.signal.aborted && this.#rewound === null) {
       try {
-        if (member.state === 'joining') await admission.admit(term, head);
+        if (member.state === 'joining')
+          await this.#untilOver(member.id, () => admission.admit(term, head), term);
         if (follows(member.state)) {
           await this.#follow(follower, term, distrust);
           distrust = false;
@@ -270,7 +278,8 @@ export class Leader {
       if (!term.held() || !follows(member.state) || mark === null || mark.lsn <= member.markerLSN) continue;
       try {
         crashPoint('marker_before');
-        await admission.writeMarker({ log: head.logId, checkpoint: mark.lsn, token: mark.token }, term);
+        const progress = { log: head.logId, checkpoint: mark.lsn, token: mark.token };
+        await this.#untilOver(member.id, () => admission.writeMarker(progress, term), term);
         crashPoint('marker_after');
         await nodes.marked(term.epoch, member.id, mark.lsn);
         member.markerLSN = mark.lsn;
@@ -279,6 +288,24 @@ export class Leader {
           logger.warn({ node: member.id, error: String(error) }, 'no marker written');
       }
     }
+  }
+
+  /**
+   * Does `work` on a node, or throws TermOver: a node that hangs must not keep a term from ending. What is then still
+   * under way is waited for before the same is begun in another term.
+   */
+  async #untilOver(node: string, work: () => Promise<void>, term: Term): Promise<void> {
+    await orOver(this.#answered(node), term);
+    const begun = work();
+    const unanswered = this.#unanswered.get(node) ?? new Set();
+    this.#unanswered.set(node, unanswered);
+    const ended = begun.catch(() => undefined).finally(() => unanswered.delete(ended));
+    unanswered.add(ended);
+    await orOver(begun, term);
+  }
+
+  async #answered(node: string): Promise<void> {
+    await Promise.all([...(this.#unanswered.get(node) ?? [])]);
   }
 
   /** Called when a node cannot be used, or brought further, because of an entry of the log. */

@@ -1,0 +1,88 @@
+import { expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { Term } from '../cluster/lease.ts';
+import { Notifier } from '../util/notifier.ts';
+import { Leader, type Follower, type LeaderOptions } from './leader.ts';
+
+const nothing = (): Promise<void> => Promise.resolve();
+const quiet = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/** A serving node that is level, and answers a marker write when the test says so. */
+function hangingNode() {
+  const writes: (() => void)[] = [];
+  const over = (signal: AbortSignal): Promise<void> =>
+    new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  const follower = {
+    member: { id: 'a', state: 'serving', markerLSN: 0, canaryWorks: true, changed: new Notifier() },
+    applier: {
+      mark: { lsn: 7, token: 't' },
+      checkpoint: 7,
+      callsInFlight: 0,
+      callsEnded: nothing,
+      run: (term: Term) => over(term.signal),
+    },
+    admission: {
+      load: nothing,
+      checkpoint: () => Promise.resolve(7),
+      writeMarker: () => new Promise<void>((resolve) => writes.push(resolve)),
+    },
+  };
+  return { follower: follower as unknown as Follower, writes };
+}
+
+function leaderOf(follower: Follower, clock: ManualClock): Leader {
+  const options = {
+    followers: [follower],
+    head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
+    tail: { head: 7, advance: () => undefined },
+    positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
+    checkpoints: { held: () => Promise.resolve(new Map()) },
+    decisions: { load: nothing },
+    nodes: { marked: nothing },
+    refreshCatalog: nothing,
+    primaryChanged: new Notifier(),
+    clock,
+    logger: quiet,
+  };
+  return new Leader(options as unknown as LeaderOptions);
+}
+
+function termOf(epoch: number): { term: Term; end: () => void } {
+  const over = new AbortController();
+  const term = { epoch, clean: true, signal: over.signal, held: () => !over.signal.aborted };
+  return { term, end: () => over.abort() };
+}
+
+test('a node that hangs keeps no term from ending, and none is given back as if all its steps were over', async () => {
+  const clock = new ManualClock();
+  const { follower, writes } = hangingNode();
+  const leader = leaderOf(follower, clock);
+  const first = termOf(1);
+  const led = leader.lead(first.term).then(
+    () => 'complete',
+    (error: Error) => error.message,
+  );
+  await clock.pass(1_200);
+  expect(writes.length).toBe(1);
+  first.end();
+  await clock.pass(3_000);
+  expect(await led).toBe('calls of this term are still at work in a');
+
+  // The next term writes nothing before the node has answered: the older marker could land upon the newer.
+  const second = termOf(2);
+  const ledAgain = leader.lead(second.term).then(() => 'complete');
+  await clock.pass(3_000);
+  expect(writes.length).toBe(1);
+  writes[0]!();
+  await clock.pass(1_200);
+  expect(writes.length).toBe(2);
+  writes[1]!();
+  second.end();
+  await clock.pass(100);
+  expect(await ledAgain).toBe('complete');
+});
