@@ -46,8 +46,9 @@ export class ManualClock implements Clock {
     this.#nowMs += ms;
   }
 
-  /** Lets `ms` pass in steps; after each, whatever it set going runs as far as it can without more time. */
+  /** Lets `ms` pass in steps; before and after each, what is going on runs as far as it can without more time. */
   async pass(ms: number, stepMs = 50): Promise<void> {
+    await new Promise(setImmediate);
     for (let left = ms; left > 0; left -= stepMs) {
       this.advance(Math.min(left, stepMs));
       await new Promise(setImmediate);
