@@ -305,7 +305,8 @@ export class Leader {
   }
 
   async #answered(node: string): Promise<void> {
-    await Promise.all([...(this.#unanswered.get(node) ?? [])]);
+    const unanswered = this.#unanswered.get(node);
+    if (unanswered !== undefined) await Promise.all(unanswered);
   }
 
   /** Called when a node cannot be used, or brought further, because of an entry of the log. */
