@@ -218,7 +218,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         return admission.checkpoint();
       },
       held: () => checkpoints.held(address.id),
-      trimmed: async () => (await log.head()).trimmed,
+      head: async () => (await log.head()).lsn,
       onDamaged: (damage) => leader.damaged(address.id, damage),
       suspect: (shard, reason) => {
         if (leader.term === null) throw new Error('this gateway does not lead');

@@ -38,6 +38,8 @@ const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
 
 export class SchemaRoutes {
   readonly #options: SchemaRoutesOptions;
+  /** Databases being deleted. */
+  readonly #dropping = new Map<string, Promise<void>>();
 
   constructor(options: SchemaRoutesOptions) {
     this.#options = options;
@@ -113,6 +115,8 @@ export class SchemaRoutes {
     if (typeof name !== 'string') return refusalAnswer(name);
     const fault = collectionNameFault('name', name, this.#wording);
     if (fault !== null) return refusalAnswer(fault);
+    // A database that is being deleted would otherwise never be empty under a stream of creates.
+    await this.#dropping.get(JSON.stringify(at))?.catch(() => undefined);
     const getOrCreate = fields.get('get_or_create');
     const id = this.#options.newId();
     const shard = this.#options.newId();
@@ -232,7 +236,16 @@ export class SchemaRoutes {
     return { status: 200, body: object };
   }
 
-  async #dropDatabase(tenant: string, database: string): Promise<void> {
+  #dropDatabase(tenant: string, database: string): Promise<void> {
+    const key = JSON.stringify({ tenant, database });
+    const dropped = this.#emptyAndDrop(tenant, database).finally(() => {
+      if (this.#dropping.get(key) === dropped) this.#dropping.delete(key);
+    });
+    this.#dropping.set(key, dropped);
+    return dropped;
+  }
+
+  async #emptyAndDrop(tenant: string, database: string): Promise<void> {
     for (;;) {
       await this.#dropCollections(tenant, database);
       const result = await this.#write({ type: 'delete_database', tenant, database });

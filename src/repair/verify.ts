@@ -24,8 +24,8 @@ export interface TailVerifierOptions {
   readonly log: { read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> };
   /** It could not be told because of the log: the node is not at fault. */
   readonly onDamaged: (damage: LogDamaged) => void;
-  /** LSN up to which the log has been trimmed. */
-  readonly trimmed: () => Promise<number>;
+  /** LSN the log ends at. */
+  readonly head: () => Promise<number>;
   readonly decisions: { find(lsn: number): Promise<Decision | null>; isQuarantined(lsn: number): boolean };
   /** Entries a round holds at most: as many may have been applied beyond the checkpoint. */
   readonly roundEntriesMax: number;
@@ -67,13 +67,10 @@ export class TailVerifier {
   }
 
   async #verify(): Promise<Doubt | null> {
-    const { client, checkpoint, held: holdings, trimmed, suspect } = this.#options;
+    const { client, checkpoint, held: holdings, suspect, roundEntriesMax } = this.#options;
     const from = (await readMarker(client, DEADLINE_MS))?.marker.progress?.checkpoint ?? 0;
     const to = await checkpoint();
-    const first = await trimmed();
-    if (from < to && from < first) {
-      return lost(`its marker says LSN ${from}, and the log begins after LSN ${first}`);
-    }
+    const head = await this.#options.head();
     const held = await holdings();
     const expectation = new Expectation((shard) => held.get(shard));
     for await (const entry of this.#entries(from, to)) {
@@ -83,7 +80,7 @@ export class TailVerifier {
         return lost(`its marker, at LSN ${from}, is too old to verify the rest`);
     }
     const touched = new Set(expectation.shards.keys());
-    for await (const entry of this.#entries(to, to + this.#options.roundEntriesMax)) {
+    for await (const entry of this.#entries(to, Math.min(head, to + roundEntriesMax))) {
       if (toOperation(entry).type === 'records') touched.add(entry.target as string);
       expectation.uncertain(entry);
     }
