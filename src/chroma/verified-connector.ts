@@ -108,14 +108,8 @@ export function createVerifiedConnector(options: VerifiedConnectorOptions): buil
     const markerLSN = options.expect()?.markerLSN ?? 0;
     askMarker(socket, hostHeader(target), options.basePath, (error, answer) => {
       if (error) return done(error);
-      const found = markerFrom(answer);
+      const found = judgeMarker(answer, options.expect(), markerLSN);
       if (found instanceof NodeError) return done(found);
-      const expected = options.expect();
-      if (expected === null || !sameIdentity(expected, found)) {
-        return done(wrongIdentity(expected, found));
-      }
-      const checkpoint = found.progress?.checkpoint ?? 0;
-      if (checkpoint < markerLSN) return done(olderContent(checkpoint, markerLSN));
       done(null, found);
     });
   });
@@ -275,6 +269,19 @@ function chunkedBody(encoding: string | undefined, rest: Buffer): Buffer | null 
     parts.push(rest.subarray(start, end));
     at = end + 2;
   }
+}
+
+/** Who answered the marker check, or why that one may not be used; `markerLSN` is what its marker must have reached. */
+export function judgeMarker(
+  answer: RawAnswer,
+  expected: Identity | null,
+  markerLSN: number,
+): Identity | NodeError {
+  const found = markerFrom(answer);
+  if (found instanceof NodeError) return found;
+  if (expected === null || !sameIdentity(expected, found)) return wrongIdentity(expected, found);
+  const checkpoint = found.progress?.checkpoint ?? 0;
+  return checkpoint < markerLSN ? olderContent(checkpoint, markerLSN) : found;
 }
 
 function markerFrom(answer: RawAnswer): Marker | NodeError {

@@ -1,0 +1,77 @@
+// The vocabulary behaviours are written in: requests, and what is answered to them.
+
+import { COLLECTIONS, type Behaviour, type Body, type Request, type Step } from './subject.ts';
+
+/** A behaviour that is a conversation from its first step to its last. */
+export const told = (name: string, ...steps: readonly Step[]): Behaviour => ({
+  name,
+  run: (talk) => talk.steps(...steps),
+});
+
+export function request(method: string, path: string, body?: string): Request {
+  return { method, path, body };
+}
+
+/** On the records of `{id}`. */
+export const records = (action: string, body?: string, id = '{id}'): Request =>
+  request(body === undefined ? 'GET' : 'POST', `${COLLECTIONS}/${id}/${action}`, body);
+
+/** The answer is exactly this JSON, up to the order of keys. */
+export const answers = (asked: Request, json: string, status = 200): Step => ({
+  request: asked,
+  status,
+  body: { json },
+});
+
+/** The answer is an error of this name whose message begins so. */
+export const refuses = (asked: Request, status: number, error: string, start = ''): Step => ({
+  request: asked,
+  status,
+  body: { error, start },
+});
+
+export const invalid = (asked: Request, start: string): Step =>
+  refuses(asked, 400, 'InvalidArgumentError', start);
+
+export const misshapen = (asked: Request): Step =>
+  refuses(asked, 422, 'ChromaError', 'Failed to deserialize the JSON body into the target type: ');
+
+export const empty = (asked: Request, status: number): Step => {
+  const body: Body = { empty: true };
+  return { request: asked, status, body };
+};
+
+export const adds = (body: string, id = '{id}'): Step => answers(records('add', body, id), '{}', 201);
+export const upserts = (body: string, id = '{id}'): Step => answers(records('upsert', body, id), '{}');
+export const updates = (body: string, id = '{id}'): Step => answers(records('update', body, id), '{}');
+/** What a delete answers beside 200 differs by release. */
+export const deletes = (body: string, id = '{id}'): Step => ({
+  request: records('delete', body, id),
+  status: 200,
+  body: null,
+});
+
+export const counts = (number: number, id = '{id}'): Step =>
+  answers(records('count', undefined, id), String(number));
+
+/** A get with these fields, columns left out, finds these ids in this order. */
+export const finds = (fields: string, ids: readonly string[], id = '{id}'): Step =>
+  answers(
+    records('get', `{${fields}${fields === '' ? '' : ','}"include":[]}`, id),
+    `{"ids":${JSON.stringify(ids)},"embeddings":null,"documents":null,"uris":null,"metadatas":null,"include":[]}`,
+  );
+
+/** A get of everything answers with these columns. */
+export const holds = (
+  ids: string,
+  embeddings: string,
+  documents: string,
+  uris: string,
+  metadatas: string,
+): Step => {
+  const include = '["documents","metadatas","embeddings","uris"]';
+  return answers(
+    records('get', `{"include":${include}}`),
+    `{"ids":${ids},"embeddings":${embeddings},"documents":${documents},"uris":${uris},"metadatas":${metadatas},"include":${include}}`,
+  );
+};

@@ -1,0 +1,115 @@
+// What the conformance suite talks to, and how it talks: requests with placeholders, answers compared without losing
+// what matters (1.0 is not 1) and without what differs by nature (ids, the order of keys, the schema of newer releases).
+
+import { expect } from 'vitest';
+import type { Capabilities } from '../../src/chroma/record-call.ts';
+
+/** Status 0: the connection ended without an answer. */
+export interface Heard {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** A Chroma server, real or fake. */
+export interface Subject {
+  readonly capabilities: Capabilities;
+  call(method: string, path: string, body?: string): Promise<Heard>;
+  /** Ends the process without warning and starts it again on what it has stored. */
+  restart(): Promise<void>;
+  /** Keeps a copy of everything stored at this moment; the process may be ended and started for it. */
+  keepCopy(): Promise<void>;
+  /** Starts anew on the copy. */
+  putBackCopy(): Promise<void>;
+  /** Sends a write to a server that is busy with another, and ends the connection before the answer. */
+  cutOff(path: string, body: string, busyWith: { path: string; body: string }): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Request {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string | undefined;
+}
+
+/** Of an answer's body: all of it as JSON, how an error begins, or that it is empty. */
+export type Body =
+  { readonly json: string } | { readonly error: string; readonly start: string } | { readonly empty: true };
+
+export interface Step {
+  readonly request: Request;
+  readonly status: number;
+  readonly body: Body | null;
+}
+
+export const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
+export const NO_SUCH_ID = '00000000-0000-4000-8000-000000000000';
+
+export interface Behaviour {
+  readonly name: string;
+  readonly run: (talk: Talk) => Promise<void>;
+}
+
+let conversations = 0;
+
+/** One conversation, about two collections of its own: `{id}` and `{other}`; `{n}` is a number nobody else has. */
+export class Talk {
+  readonly subject: Subject;
+  readonly #n = ++conversations;
+  #ids: { readonly id: string; readonly other: string } | null = null;
+
+  constructor(subject: Subject) {
+    this.subject = subject;
+  }
+
+  get capabilities(): Capabilities {
+    return this.subject.capabilities;
+  }
+
+  async begin(): Promise<void> {
+    const create = async (name: string): Promise<string> => {
+      const { text } = await this.subject.call('POST', COLLECTIONS, JSON.stringify({ name }));
+      return (JSON.parse(text) as { id: string }).id;
+    };
+    this.#ids = { id: await create(`talk-${this.#n}`), other: await create(`talk-${this.#n}-other`) };
+  }
+
+  /** Makes each step and compares its answer. */
+  async steps(...steps: readonly Step[]): Promise<void> {
+    for (const { request, status, body } of steps) {
+      const said = `${request.method} ${request.path} ${request.body ?? ''}`;
+      const heard = await this.ask(request);
+      expect({ said, status: heard.status, text: heard.text.slice(0, 500) }).toMatchObject({ said, status });
+      if (body !== null) this.#compare(said, heard.text, body);
+    }
+  }
+
+  /** Makes a request, whatever its answer. */
+  ask({ method, path, body }: Request): Promise<Heard> {
+    return this.subject.call(method, this.filled(path), body === undefined ? body : this.filled(body));
+  }
+
+  filled(text: string): string {
+    const { id = '', other = '' } = this.#ids ?? {};
+    return text.replaceAll('{id}', id).replaceAll('{other}', other).replaceAll('{n}', String(this.#n));
+  }
+
+  #compare(said: string, text: string, body: Body): void {
+    if ('empty' in body) return expect({ said, text }).toEqual({ said, text: '' });
+    if ('json' in body)
+      return expect({ said, json: told(text) }).toEqual({ said, json: told(this.filled(body.json)) });
+    const { error, message } = JSON.parse(text) as { error: string; message: string };
+    expect({ said, error }).toEqual({ said, error: body.error });
+    expect(`${said} → ${message}`).toContain(`${said} → ${this.filled(body.start)}`);
+  }
+}
+
+/** JSON with its numbers as text, without ids that servers make up, and without the schema newer releases add. */
+function told(text: string): unknown {
+  return JSON.parse(text, (key, value: unknown, context?: { source?: string }) => {
+    if (key === 'schema') return undefined;
+    if (typeof value === 'number') return `number ${context?.source ?? ''}`;
+    return typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)
+      ? 'an id'
+      : value;
+  });
+}

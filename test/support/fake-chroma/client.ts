@@ -1,0 +1,170 @@
+// The real client's promises, without sockets: identity is checked before a connection is used (I12), a mutation has
+// no deadline, and a call fails with the code and the `sent` that the real one would give.
+
+import { MARKER_PATH, sameIdentity, type Expected, type Identity } from '../../../src/chroma/marker.ts';
+import type {
+  AnswerSink,
+  MutateRequest,
+  NodeClient,
+  NodeResponse,
+  ReadRequest,
+} from '../../../src/chroma/node-client.ts';
+import {
+  ConnectionAttempts,
+  type ConnectionFacts,
+  judgeMarker,
+  NodeError,
+} from '../../../src/chroma/verified-connector.ts';
+import type { FakeCall, FakeNode } from './node.ts';
+import type { Answer } from './payload.ts';
+import { serve } from './routes.ts';
+
+export interface FakeClientOptions {
+  /** Who must answer; absent: nobody's identity is checked. */
+  readonly expect?: () => Expected | null;
+  readonly onDisconnected?: () => void;
+}
+
+/** A call that has been sent. */
+export interface Flight {
+  readonly call: FakeCall;
+  readonly client: NodeClient;
+  readonly succeed: (answer: Answer) => void;
+  readonly fail: (error: NodeError) => void;
+}
+
+export class FakeNodeClient implements NodeClient {
+  readonly url = 'http://fake.invalid';
+  readonly #node: FakeNode;
+  readonly #options: FakeClientOptions;
+  readonly #attempts = new ConnectionAttempts();
+  readonly #sent = new Set<Promise<unknown>>();
+  /** The generation of connections ours belongs to, and whom it was checked for; null: there is none. */
+  #connection: { generation: number; identity: Identity | null } | null = null;
+  #closed = false;
+
+  constructor(node: FakeNode, options: FakeClientOptions) {
+    this.#node = node;
+    this.#options = options;
+  }
+
+  read(request: ReadRequest): Promise<NodeResponse> {
+    return this.#track(this.#send(request, null, request));
+  }
+
+  async stream(request: ReadRequest, sink: AnswerSink): Promise<void> {
+    const { status, headers, body } = await this.read(request);
+    sink.head(status, headers, { pause: () => undefined, resume: () => undefined });
+    sink.data(body);
+  }
+
+  mutate(request: MutateRequest): Promise<NodeResponse> {
+    return this.#track(this.#send(request, request.beforeLast ?? null, null));
+  }
+
+  connectionFacts(): ConnectionFacts {
+    return this.#attempts.facts;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#sent);
+  }
+
+  async destroy(): Promise<void> {
+    this.#closed = true;
+    this.#node.cut(this);
+    await Promise.allSettled(this.#sent);
+  }
+
+  #track(sent: Promise<NodeResponse>): Promise<NodeResponse> {
+    const leave = (): void => void this.#sent.delete(sent);
+    this.#sent.add(sent);
+    sent.then(leave, leave);
+    return sent;
+  }
+
+  async #send(
+    request: ReadRequest | MutateRequest,
+    beforeLast: (() => void) | null,
+    limits: ReadRequest | null,
+  ): Promise<NodeResponse> {
+    // As with sockets, nothing happens before the caller has gone on.
+    await Promise.resolve();
+    if (this.#closed || limits?.signal?.aborted === true) {
+      throw new NodeError('aborted', 'given up before it was sent');
+    }
+    this.#connect();
+    try {
+      beforeLast?.();
+    } catch (cause) {
+      throw new NodeError('aborted', 'given up before the request was complete', { cause });
+    }
+    const { method, path, body = Buffer.alloc(0) } = request;
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
+    const call: FakeCall = { method, path, body: bytes.toString(), mutates: limits === null };
+    const { status, text } = await this.#answerTo(call, limits);
+    return { status, headers: {}, body: Buffer.from(text) };
+  }
+
+  #answerTo(call: FakeCall, limits: ReadRequest | null): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let release = (): void => undefined;
+      const flight: Flight = {
+        call,
+        client: this,
+        succeed: (answer) => {
+          release();
+          resolve(answer);
+        },
+        fail: (error) => {
+          release();
+          this.connectionEnded();
+          reject(error);
+        },
+      };
+      if (limits !== null) {
+        const giveUp = (code: 'timeout' | 'aborted'): void => {
+          this.#node.abandon(flight);
+          flight.fail(new NodeError(code, `no answer within ${limits.deadlineMs} ms`, { sent: true }));
+        };
+        const onAbort = (): void => giveUp('aborted');
+        const cancel = this.#node.clock.after(limits.deadlineMs, () => giveUp('timeout'));
+        limits.signal?.addEventListener('abort', onAbort, { once: true });
+        release = () => {
+          cancel();
+          limits.signal?.removeEventListener('abort', onAbort);
+        };
+      }
+      this.#node.carry(flight);
+    });
+  }
+
+  #connect(): void {
+    const expected = this.#options.expect?.() ?? null;
+    if (this.#connection !== null) {
+      const { generation, identity } = this.#connection;
+      const current = identity === null || (expected !== null && sameIdentity(identity, expected));
+      if (generation === this.#node.generation && current) return;
+      this.connectionEnded();
+    }
+    const outcome = this.#attempt(expected);
+    this.#attempts.note(outcome, this.#node.clock.monotonic());
+    if (outcome instanceof NodeError) throw outcome;
+    this.#connection = { generation: this.#node.generation, identity: outcome };
+  }
+
+  #attempt(expected: Expected | null): Identity | null | NodeError {
+    if (!this.#node.up) return new NodeError('refused', 'the connection was refused');
+    if (this.#options.expect === undefined) return null;
+    const { status, text } = serve(this.#node.server, 'GET', MARKER_PATH);
+    return judgeMarker({ status, body: Buffer.from(text) }, expected, expected?.markerLSN ?? 0);
+  }
+
+  /** The node ended it, or this side did. */
+  connectionEnded(): void {
+    if (this.#connection === null) return;
+    this.#connection = null;
+    this.#options.onDisconnected?.();
+  }
+}

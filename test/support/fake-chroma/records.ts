@@ -1,0 +1,130 @@
+// The content of one collection: records in the order they were first stored, and the backlog of writes that the
+// server has made durable but not applied (its table embeddings_queue).
+
+import { documentFilter, InvalidClause, whereFilter, type Filter } from './filters.ts';
+import type { Json, JsonObject, Scalar } from './json.ts';
+import { invalid, type Item, type WriteKind } from './payload.ts';
+
+/** Documents and uris lie among the metadata, as in the server's own tables. */
+const DOCUMENT = 'chroma:document';
+const URI = 'chroma:uri';
+
+interface StoredRecord {
+  readonly id: string;
+  readonly embedding: readonly number[];
+  readonly values: ReadonlyMap<string, Scalar>;
+}
+
+type Write =
+  | { readonly kind: WriteKind; readonly items: readonly Item[] }
+  | { readonly kind: 'delete'; readonly ids: readonly string[] };
+
+/** How applying a backlog ends when it cannot be applied; nothing of it has been. */
+export type BacklogFailure =
+  | 'panic' // reading it ends the server's log reader for good
+  | 'wedged'; // it cannot be read, now or ever
+
+export class Records {
+  #stored = new Map<string, StoredRecord>();
+  #backlog: Write[] = [];
+
+  get size(): number {
+    return this.#stored.size;
+  }
+
+  /** A copy that lives on by itself. */
+  clone(): Records {
+    const copy = new Records();
+    copy.#stored = new Map(this.#stored); // what is stored is never changed in place
+    copy.#backlog = [...this.#backlog];
+    return copy;
+  }
+
+  /** Makes a write durable without applying it. */
+  queue(write: Write): void {
+    this.#backlog.push(write);
+  }
+
+  /** Applies what is durable, in order. */
+  catchUp(): BacklogFailure | null {
+    const items = this.#backlog.flatMap((write) => (write.kind === 'delete' ? [] : write.items));
+    // A document is read as text, whatever was stored as one (chroma-facts, section 0, hazard 2).
+    const poisonous = ({ metadata }: Item): boolean =>
+      metadata?.has(DOCUMENT) === true && typeof metadata.get(DOCUMENT) !== 'string';
+    if (items.some(poisonous)) return 'panic';
+    if (items.some(({ embedding }) => embedding?.length === 0)) return 'wedged';
+    for (const write of this.#backlog) this.#apply(write);
+    this.#backlog = [];
+    return null;
+  }
+
+  /** Records in stored order; `ids` that are not there are left out. Throws Refused. */
+  select(fields: JsonObject, ids: readonly string[] | null): StoredRecord[] {
+    const filter = filterOf(fields);
+    const wanted = ids === null ? null : new Set(ids);
+    return [...this.#stored.values()].filter(
+      (record) =>
+        (wanted === null || wanted.has(record.id)) &&
+        filter({ metadata: record.values, document: documentOf(record) }),
+    );
+  }
+
+  has(id: string): boolean {
+    return this.#stored.has(id);
+  }
+
+  #apply(write: Write): void {
+    if (write.kind === 'delete') {
+      for (const id of write.ids) this.#stored.delete(id);
+      return;
+    }
+    for (const item of write.items) {
+      const before = this.#stored.get(item.id);
+      if (before === undefined ? write.kind === 'update' : write.kind === 'add') continue;
+      const values = new Map(before?.values);
+      for (const [key, value] of item.metadata ?? []) {
+        if (value === null) values.delete(key);
+        else values.set(key, value);
+      }
+      if (item.document !== null) values.set(DOCUMENT, item.document);
+      if (item.uri !== null) values.set(URI, item.uri);
+      const embedding = item.embedding ?? before?.embedding ?? [];
+      this.#stored.set(item.id, { id: item.id, embedding, values });
+    }
+  }
+}
+
+function filterOf(fields: JsonObject): Filter {
+  try {
+    const where = whereFilter(fields['where']);
+    const document = documentFilter(fields['where_document']);
+    return (record) => where(record) && document(record);
+  } catch (error) {
+    if (error instanceof InvalidClause) throw invalid(error.message);
+    throw error;
+  }
+}
+
+export function documentOf({ values }: StoredRecord): string | null {
+  const document = values.get(DOCUMENT);
+  return typeof document === 'string' ? document : null;
+}
+
+export function uriOf({ values }: StoredRecord): string | null {
+  const uri = values.get(URI);
+  return typeof uri === 'string' ? uri : null;
+}
+
+/** As read back: what belongs to Chroma is hidden, and a record that has nothing beside its document has none. */
+export function visibleMetadata({ values }: StoredRecord): Json {
+  if ([...values.keys()].every((key) => key === DOCUMENT)) return null;
+  return Object.fromEntries([...values].filter(([key]) => !key.startsWith('chroma:')));
+}
+
+/** Squared euclidean distance, in 32-bit floats as the server's index computes it. */
+export function distance(a: readonly number[], b: readonly number[]): number {
+  return a.reduce((sum, component, index) => {
+    const apart = Math.fround(component - (b[index] ?? 0));
+    return Math.fround(sum + Math.fround(apart * apart));
+  }, 0);
+}
