@@ -1,7 +1,7 @@
 // PostgreSQL killed, frozen, cut off, out of disk, its answers lost, under load. Reads go on; writes succeed or are
 // answered 503 in time; all recovers by itself; nothing acknowledged is lost, nothing is made twice.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { freezePostgres, SmallDisk, sql, terminateConnections } from '../support/postgres-faults.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -16,6 +16,8 @@ const settings: Record<string, string> = chaos
 const frozenMs = chaos ? 20_000 : 4_000;
 /** What an answer may take: the longest of the timeouts above, and what a machine busy with tests adds. */
 const lateMs = chaos ? 32_000 : 5_000;
+
+vi.setConfig({ testTimeout: chaos ? 180_000 : 60_000 });
 
 let cluster: TestCluster;
 beforeAll(async () => {
