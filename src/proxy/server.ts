@@ -24,8 +24,9 @@ export interface ServerLimits {
 }
 
 const DEFAULT_LIMITS: ServerLimits = {
-  // An idle connection costs some 20 KiB; clients keep ten to a hundred each (httpx, undici).
-  connectionsMax: 4096,
+  // An idle connection costs some 20 KiB; clients keep ten to a hundred each (httpx, undici), so this is room for
+  // hundreds of clients, and 200 MiB.
+  connectionsMax: 10_000,
   // A head is a few hundred bytes: whoever needs longer than this is not trying.
   headersTimeoutMs: 15_000,
   // 40 MiB over a link of 1.2 Mbit/s.
