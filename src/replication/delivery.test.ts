@@ -44,8 +44,10 @@ beforeEach(() => {
   });
 });
 
-const call = (path: string, isFinal = (_: NodeResponse): boolean => false): Promise<NodeResponse> =>
-  delivery.call({ method: 'POST', path }, isFinal, term);
+const call = (
+  path: string,
+  isFinal: (response: NodeResponse) => boolean = () => false,
+): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, isFinal, term);
 const paths = (): string[] => sent.map(({ path }) => path);
 
 describe('a call', () => {
