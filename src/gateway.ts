@@ -164,6 +164,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   const arbiter = new Arbiter({
     decisions,
     positions,
+    members: () => built.map(({ member }) => member.id),
     answering: () =>
       built
         .filter(({ member }) => member.state === 'serving' || member.state === 'catching_up')

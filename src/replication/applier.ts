@@ -27,7 +27,7 @@ export interface ApplierOptions extends SoloContext {
   readonly clock: Clock;
   readonly tail: Tail;
   readonly positions: Positions;
-  readonly checkpoints: Checkpoints;
+  readonly checkpoints: Pick<Checkpoints, 'save'>;
   readonly limits: () => MergeLimits;
   readonly settleMs: number;
   readonly isQuarantined: (lsn: number) => boolean;
@@ -151,6 +151,11 @@ export class Applier {
     );
     if (response.status >= 200 && response.status < 300) {
       const lsns = call.members.map(({ entry }) => entry.lsn);
+      const refused = lsns.find((lsn) => this.#options.isQuarantined(lsn));
+      // Others refused it while this node was at it (I8).
+      if (refused !== undefined) {
+        return this.#makeSuspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
+      }
       return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
     }
     if (call.members.length > 1) {

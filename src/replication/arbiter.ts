@@ -9,8 +9,10 @@ import type { Decisions } from './checkpoints.ts';
 import type { Positions } from './positions.ts';
 
 export interface ArbiterOptions {
-  readonly decisions: Decisions;
+  readonly decisions: Pick<Decisions, 'isQuarantined' | 'record'>;
   readonly positions: Positions;
+  /** All nodes, dead or alive. */
+  readonly members: () => readonly string[];
   /** Nodes that follow the log and answer, this moment. */
   readonly answering: () => readonly string[];
   /** Why the node's canary fails, or null. */
@@ -41,15 +43,12 @@ export class Arbiter {
     this.#refusals.set(entry.lsn, refusals.set(node, response));
 
     const others = answering().filter((other) => other !== node);
-    const taken = (other: string): boolean =>
-      !refusals.has(other) && positions.appliedTo(other, entry.target ?? '') >= entry.lsn;
-    const alike = others.filter((other) => refusals.get(other)?.status === response.status);
-    const takenBy = others.filter(taken);
+    const taken = (other: string): boolean => positions.appliedTo(other, entry.target ?? '') >= entry.lsn;
+    // A node may have refused first and taken it when asked again.
+    const alike = others.filter((other) => refusals.get(other)?.status === response.status && !taken(other));
     // A node alone has nobody to compare with: its own working canary must do.
-    if (alike.length > 0 || others.length === 0) {
-      return this.#quarantine(node, entry, response, takenBy, term);
-    }
-    if (takenBy.length > 0) {
+    if (alike.length > 0 || others.length === 0) return this.#quarantine(node, entry, response, taken, term);
+    if (others.some(taken)) {
       this.#refusals.delete(entry.lsn);
       return 'suspect';
     }
@@ -60,7 +59,7 @@ export class Arbiter {
     node: string,
     entry: Entry,
     response: NodeResponse,
-    takenBy: readonly string[],
+    taken: (other: string) => boolean,
     term: Term,
   ): Promise<Verdict> {
     const decision = {
@@ -71,6 +70,9 @@ export class Arbiter {
     } as const;
     const stands = await this.#options.decisions.record({ epoch: term.epoch, node, generation: 0 }, decision);
     if (stands === null) return 'repeat';
+    // Looked at now that it is on record: a node answered from here on sees by itself that it took what is quarantined.
+    // Nodes that do not answer are among them: they come back with what they took.
+    const takenBy = this.#options.members().filter((other) => other !== node && taken(other));
     await this.#options.onQuarantine(entry, response, takenBy, term);
     this.#refusals.delete(entry.lsn);
     return 'skip';

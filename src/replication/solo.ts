@@ -34,7 +34,7 @@ export interface SoloContext {
   readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
-  readonly decisions: Decisions;
+  readonly decisions: Pick<Decisions, 'find' | 'record' | 'recorded'>;
   readonly limits: () => MergeLimits;
   /** Who decides at this moment. */
   readonly primary: () => Primary;

@@ -1,0 +1,330 @@
+// Replication through faults that no real server can be made to show on demand.
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Expected, installMarker, type Marker, writeMarker } from '../../src/chroma/marker.ts';
+import { NodeError } from '../../src/chroma/verified-connector.ts';
+import { type FakeCall, FakeNode } from '../support/fake-chroma/node.ts';
+import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
+import { MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+
+const isWrite = ({ path }: FakeCall): boolean => /\/(add|upsert|update)$/.test(path);
+const holding =
+  (text: string) =>
+  ({ path, body }: FakeCall): boolean =>
+    isWrite({ path } as FakeCall) && body.includes(text);
+const upsert = (id: string, value: number): string =>
+  `{"ids":["${id}"],"embeddings":[[${value}]],"documents":["${value}"]}`;
+/** Without effect, and never given to what passed the checks: a server that is not as it should be. */
+const REFUSAL = {
+  answer: { status: 400, text: '{"error":"InvalidArgumentError","message":"Validation error: no"}' },
+  executed: false,
+} as const;
+
+let replication: MemoryReplication;
+afterEach(() => replication.stop());
+
+/** Nodes that follow the log and hold the collection. */
+async function following(...nodes: string[]): Promise<void> {
+  replication = new MemoryReplication({ nodes, random: seededRandom(7) });
+  replication.create();
+  for (const replica of replication.replicas) replica.follow();
+  await replication.level();
+}
+
+/** The writes a node has executed, by their documents. */
+const executed = (id: string): string[] =>
+  replication
+    .replica(id)
+    .fake.executed.filter(isWrite)
+    .map(({ body }) => /"documents":\["(.*?)"/.exec(body)![1]!);
+const suspect = (id: string): string | null => replication.replica(id).held.get(SHARD)!.suspect;
+
+describe('a call without an answer', () => {
+  beforeEach(() => following('a'));
+
+  test('is repeated, and its late twin has its chance before the next call', async () => {
+    const { fake } = replication.replica('a');
+    fake.plan(holding('"1"'), 'late');
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('x', 2));
+    await replication.until(() => executed('a').length === 1, 'the call was repeated');
+    await replication.clock.pass(SETTLE_MS - 100, 10);
+    expect(executed('a')).toEqual(['1']);
+    fake.runLate();
+    await replication.level();
+    expect(executed('a')).toEqual(['1', '1', '2']);
+    expect(replication.content('a')).toContain('"documents":["2"]');
+  });
+
+  test('whose twin comes later than the settling time is not prevented from undoing what followed', async () => {
+    const { fake } = replication.replica('a');
+    fake.plan(holding('"1"'), 'late');
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('x', 2));
+    await replication.level();
+    fake.runLate();
+    expect(replication.content('a')).toContain('"documents":["1"]');
+  });
+
+  test('that was executed is repeated without harm', async () => {
+    replication.replica('a').fake.plan(isWrite, 'drop_after');
+    replication.write('add', upsert('x', 1));
+    replication.write('add', upsert('y', 2));
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":["x","y"]');
+  });
+
+  test('needs no settling when the process was gone in between', async () => {
+    const { fake } = replication.replica('a');
+    fake.plan(holding('"1"'), 'hang');
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('x', 2));
+    await replication.until(() => fake.hanging === 1, 'the call is out');
+    fake.kill();
+    await replication.clock.pass(100, 10);
+    fake.start();
+    const since = replication.clock.monotonic();
+    await replication.level();
+    expect(replication.clock.monotonic() - since).toBeLessThan(SETTLE_MS);
+    expect(executed('a')).toEqual(['1', '2']);
+  });
+
+  test('that hangs has no second copy, and the node is not level', async () => {
+    const { fake, applier } = replication.replica('a');
+    fake.plan(isWrite, 'hang');
+    replication.write('upsert', upsert('x', 1));
+    await replication.clock.pass(20_000, 500);
+    expect([executed('a'), fake.hanging, applier.callsInFlight]).toEqual([[], 1, 1]);
+    fake.release();
+    await replication.level();
+    expect(executed('a')).toEqual(['1']);
+  });
+});
+
+describe('an answer that says no', () => {
+  test('500 after the write was committed is asked again, and the record is there once', async () => {
+    await following('a');
+    const { fake, troubles } = replication.replica('a');
+    fake.plan(isWrite, {
+      answer: { status: 500, text: '{"error":"InternalError","message":"x"}' },
+      executed: true,
+    });
+    const lsn = replication.write('add', upsert('x', 1));
+    await replication.until(() => troubles.length > 0, 'the answer has come');
+    expect(replication.replica('a').checkpoint).toBe(lsn - 1);
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":["x"]');
+    expect(replication.quarantines).toEqual([]);
+  });
+
+  test('from a server whose log reader has ended holds the node back until it is restarted', async () => {
+    await following('a');
+    const { fake } = replication.replica('a');
+    const { text } = fake.look('POST', COLLECTIONS, '{"name":"poison"}');
+    const { id } = JSON.parse(text) as { id: string };
+    const poison = '{"ids":["p"],"embeddings":[[1]],"metadatas":[{"chroma:document":5}]}';
+    fake.look('POST', `${COLLECTIONS}/${id}/upsert`, poison);
+    const lsn = replication.write('add', upsert('x', 1));
+    await replication.clock.pass(5_000, 100);
+    expect(replication.replica('a').checkpoint).toBe(lsn - 1);
+    fake.kill();
+    fake.look('DELETE', `${COLLECTIONS}/poison`);
+    fake.start();
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":["x"]');
+  });
+
+  test('from one node alone makes its shard suspect, and stops nobody', async () => {
+    await following('a', 'b', 'c');
+    replication.replica('b').fake.plan(isWrite, REFUSAL, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.level();
+    replication.write('upsert', upsert('y', 2));
+    await replication.level();
+    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
+      null,
+      expect.stringContaining('LSN 2'),
+      null,
+    ]);
+    expect(replication.quarantines).toEqual([]);
+    expect(executed('b')).toEqual([]);
+    expect(replication.content('a')).toBe(replication.content('c'));
+  });
+
+  test('from two nodes alike quarantines the entry, for everybody', async () => {
+    await following('a', 'b', 'c');
+    const { fake: slow } = replication.replica('c');
+    for (const id of ['a', 'b']) replication.replica(id).fake.plan(holding('"1"'), REFUSAL, Infinity);
+    slow.kill();
+    await replication.replica('c').leave();
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('y', 2));
+    await replication.level('a', 'b');
+    slow.start();
+    replication.replica('c').follow();
+    await replication.level();
+    expect(replication.quarantines).toEqual([{ lsn: 2, takenBy: [] }]);
+    expect(executed('c')).toEqual(['2']);
+    expect(new Set(['a', 'b', 'c'].map((id) => replication.content(id))).size).toBe(1);
+  });
+
+  test('alike from two while a third is at it: the third, which took it, is suspect', async () => {
+    await following('a', 'b', 'c');
+    const { fake } = replication.replica('a');
+    fake.plan(isWrite, 'hang');
+    for (const id of ['b', 'c']) replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.level('b', 'c');
+    fake.release();
+    await replication.level();
+    expect(executed('a')).toEqual(['1']);
+    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
+      expect.stringContaining('LSN 2'),
+      null,
+      null,
+    ]);
+  });
+
+  test('alike from two after a third took it and went: the third is suspect', async () => {
+    await following('a', 'b', 'c');
+    for (const id of ['b', 'c']) {
+      replication.replica(id).fake.plan(isWrite, 'hang');
+      replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
+    }
+    replication.write('upsert', upsert('x', 1));
+    await replication.level('a');
+    replication.replica('a').fake.kill();
+    replication.replica('a').answers = false;
+    for (const id of ['b', 'c']) replication.replica(id).fake.cut();
+    await replication.level();
+    expect(replication.quarantines).toEqual([{ lsn: 2, takenBy: ['a'] }]);
+    expect(suspect('a')).toContain('LSN 2');
+  });
+
+  test('from a node that took it when asked again is no second opinion', async () => {
+    await following('a', 'b', 'c');
+    replication.replica('a').fake.plan(isWrite, 'hang');
+    replication.replica('b').fake.plan(isWrite, REFUSAL, 1);
+    replication.replica('c').fake.plan(isWrite, 'hang');
+    replication.replica('c').fake.plan(isWrite, REFUSAL, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.level('b');
+    for (const id of ['a', 'c']) replication.replica(id).fake.cut();
+    await replication.level();
+    expect(replication.quarantines).toEqual([]);
+    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
+      null,
+      null,
+      expect.stringContaining('LSN 2'),
+    ]);
+  });
+});
+
+const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
+
+describe('a server that is not the one that was left', () => {
+  const marker = (checkpoint: number): Marker => ({
+    cluster: 'pears',
+    node: 'a',
+    incarnation: 'first',
+    progress: { log: 'log', checkpoint, token: 'token' },
+  });
+  /** What the node's marker is known to have held. */
+  let markerLSN: number;
+  let older: Disk;
+
+  beforeEach(async () => {
+    markerLSN = 0;
+    const expected = (): Expected => ({ cluster: 'pears', node: 'a', incarnation: 'first', markerLSN });
+    replication = new MemoryReplication({ nodes: ['a'], random: seededRandom(7), expect: expected });
+    const { fake } = replication.replica('a');
+    const id = await installMarker(fake.client(), marker(0));
+    replication.create();
+    replication.replica('a').follow();
+    replication.write('upsert', upsert('x', 1));
+    await replication.level();
+    older = fake.server.disk();
+    replication.write('upsert', upsert('y', 2));
+    await replication.level();
+    await writeMarker(fake.client(), id, marker(3));
+    markerLSN = 3;
+    fake.kill();
+    replication.write('upsert', upsert('z', 3));
+  });
+
+  const servers: Readonly<Record<string, () => Promise<FakeChroma>>> = {
+    async older_content() {
+      const { server } = replication.replica('a').fake;
+      server.restore(older);
+      return server;
+    },
+    marker_missing: async () => new FakeChroma(seededRandom(9)),
+    async wrong_identity() {
+      const clock = replication.clock;
+      const other = new FakeNode({ clock, server: new FakeChroma(seededRandom(8)) });
+      await installMarker(other.client(), { ...marker(3), node: 'b' });
+      return other.server;
+    },
+  };
+  test.each(Object.entries(servers))('%s: nothing is sent to it', async (code, server) => {
+    const { fake, troubles } = replication.replica('a');
+    const before = fake.executed.length;
+    fake.start(await server());
+    await replication.clock.pass(3_000, 100);
+    expect(fake.executed.slice(before)).toEqual([]);
+    const last = troubles.at(-1);
+    expect(last instanceof NodeError && last.code).toBe(code);
+  });
+
+  test('its own, with all it had: it goes on', async () => {
+    replication.replica('a').fake.start();
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":["x","y","z"]');
+  });
+});
+
+describe('whatever befalls the calls', () => {
+  const ENTRIES = 60;
+
+  test.each(Array.from({ length: 20 }, (_, seed) => seed))(
+    'seed %i: every node ends with what the log says',
+    async (seed) => {
+      const random = seededRandom(seed);
+      await following('a', 'b', 'c');
+      const model = new MemoryReplication({ nodes: ['model'], random: seededRandom(seed) });
+      model.create();
+      model.replica('model').follow();
+      for (const { fake } of replication.replicas) {
+        fake.choose = ({ mutates }) => {
+          if (!mutates || random() > 0.3) return null;
+          const faults = ['drop_before', 'drop_after', 'late', { slowMs: 700 * random() }] as const;
+          return faults[Math.floor(random() * faults.length)]!;
+        };
+      }
+      for (let n = 0; n < ENTRIES; n++) {
+        const id = `r${Math.floor(random() * 5)}`;
+        const kind = (['add', 'upsert', 'update', 'delete'] as const)[Math.floor(random() * 4)]!;
+        for (const each of [replication, model])
+          each.write(kind, kind === 'delete' ? `{"ids":["${id}"]}` : upsert(id, n));
+        const { fake } = replication.replicas[Math.floor(random() * 3)]!;
+        // Within the settling time, as the guarantee has it.
+        if (random() < 0.3) await replication.clock.pass(SETTLE_MS * random(), 10);
+        for (const replica of replication.replicas) replica.fake.runLate();
+        if (random() < 0.05) {
+          fake.kill();
+          await replication.clock.pass(50, 10);
+          fake.start();
+        }
+      }
+      for (const { fake, troubles } of replication.replicas) {
+        fake.choose = () => null;
+        expect(troubles.length).toBeGreaterThan(0);
+      }
+      await replication.level();
+      await model.level();
+      for (const id of ['a', 'b', 'c']) expect(replication.content(id)).toBe(model.content('model'));
+      await model.stop();
+    },
+  );
+});
