@@ -11,6 +11,8 @@ import { sql } from '../support/postgres-faults.ts';
 
 const ENTRIES = 100_000;
 const BATCH = 1_000;
+/** A dozen seconds on a machine that does nothing else. */
+const TEST_MS_MAX = 120_000;
 /** Of a start with one node behind, on a machine that runs other tests as well. */
 const START_MS_MAX = 10_000;
 
@@ -49,32 +51,38 @@ async function append(shard: string): Promise<void> {
   await database.close();
 }
 
-test('100,000 entries behind', async () => {
-  const { api } = cluster;
-  const id = await api.create('behind');
-  await api.records(id, 'add', { ids: ['kept'], embeddings: [[1]] });
-  await cluster.allServe();
-  await cluster.local.stopNode('node-3');
-  await cluster.stopGateway();
-  const [row] = await sql<{ id: string }>(cluster, 'select id from polychrome.shard where collection = $1', [
-    id,
-  ]);
-  await append(row!.id);
+test(
+  '100,000 entries behind',
+  async () => {
+    const { api } = cluster;
+    const id = await api.create('behind');
+    await api.records(id, 'add', { ids: ['kept'], embeddings: [[1]] });
+    await cluster.allServe();
+    await cluster.local.stopNode('node-3');
+    await cluster.stopGateway();
+    const [row] = await sql<{ id: string }>(
+      cluster,
+      'select id from polychrome.shard where collection = $1',
+      [id],
+    );
+    await append(row!.id);
 
-  // All nodes are behind, one of them is not even there.
-  await cluster.startGateway();
-  expect((await api.records(id, 'count')).text).toBe('1');
-  await cluster.stopGateway();
+    // All nodes are behind, one of them is not even there.
+    await cluster.startGateway();
+    expect((await api.records(id, 'count')).text).toBe('1');
+    await cluster.stopGateway();
 
-  await cluster.local.startNode('node-3');
-  const startedAt = performance.now();
-  await cluster.startGateway();
-  expect(performance.now() - startedAt).toBeLessThan(START_MS_MAX);
-  const lag = (await cluster.status()).nodes.find((node) => node.id === 'node-3')!.lag.entries;
-  expect(lag).toBeGreaterThan(0);
-  expect((await api.records(id, 'count')).text).toBe('1');
-  expect((await api.records(id, 'add', { ids: ['new'], embeddings: [[2]] })).status).toBe(201);
+    await cluster.local.startNode('node-3');
+    const startedAt = performance.now();
+    await cluster.startGateway();
+    expect(performance.now() - startedAt).toBeLessThan(START_MS_MAX);
+    const lag = (await cluster.status()).nodes.find((node) => node.id === 'node-3')!.lag.entries;
+    expect(lag).toBeGreaterThan(0);
+    expect((await api.records(id, 'count')).text).toBe('1');
+    expect((await api.records(id, 'add', { ids: ['new'], embeddings: [[2]] })).status).toBe(201);
 
-  await cluster.allServe();
-  expect(new Set((await cluster.contents()).values()).size).toBe(1);
-});
+    await cluster.allServe();
+    expect(new Set((await cluster.contents()).values()).size).toBe(1);
+  },
+  TEST_MS_MAX,
+);

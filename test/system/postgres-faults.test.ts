@@ -33,6 +33,8 @@ const seconds = (ms: number): Promise<void> => {
 /** Runs writers and readers, lets `fault` happen and pass, and reckons. */
 async function survives(name: string, fault: (workload: Workload) => Promise<void>): Promise<Workload> {
   const { api } = cluster;
+  // What went before may have cost the gateway its lease.
+  await until(async () => (await fetch(`${cluster.url}/health`)).status === 200, 'the gateway leads');
   const workload = await Workload.prepare(() => api, name);
   workload.lateMs = lateMs;
   const id = await api.create(`read-${name}`);
