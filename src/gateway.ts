@@ -26,6 +26,7 @@ import { Tail } from './log/tail.ts';
 import { Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { connectOrExplain } from './postgres/reach.ts';
+import { BodyJudge } from './proxy/body-judge.ts';
 import { CollectionObjects } from './proxy/collection-objects.ts';
 import { SessionFloors } from './proxy/floors.ts';
 import { descriptionRoutes } from './proxy/description.ts';
@@ -384,6 +385,10 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
   });
+  const judge = new BodyJudge(() => {
+    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
+    return chosen?.node.client ?? null;
+  });
   const objects = new CollectionObjects({ catalog, reader, floors });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
   const status: StatusSource = {
@@ -420,7 +425,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       ...recordWrites({ ...shared, scanner, ackLevel: config.ACK_LEVEL }),
       ...recordReads.handlers,
       ...schemaRoutes(
-        new SchemaRoutes({ ...shared, objects, catalog, newId, allowReset: config.ALLOW_RESET }),
+        new SchemaRoutes({ ...shared, objects, judge, catalog, newId, allowReset: config.ALLOW_RESET }),
       ),
       ...unsupportedRoutes(shared),
       ...descriptionRoutes(reader),

@@ -68,11 +68,11 @@ export class Catalog {
     return this.#databases.get(key(tenant, name));
   }
 
-  /** Databases of a tenant in the order they were created. */
+  /** Databases of a tenant by name, in the order of bytes, as Chroma lists them. */
   databases(tenant: string): { id: string; tenant: string; name: string }[] {
     return [...this.#databases.values()]
       .filter((database) => database.tenant === tenant)
-      .sort((a, b) => a.createdLSN - b.createdLSN || (a.name < b.name ? -1 : 1));
+      .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   }
 
   collection(id: string): Collection | undefined {

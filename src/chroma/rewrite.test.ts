@@ -91,3 +91,11 @@ describe('the identity of collections', () => {
     expect(() => withCollectionId(Buffer.from(json), 'x')).toThrow();
   });
 });
+
+test('a create passes on what a server skips unread', () => {
+  const body = Buffer.from('{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":false}');
+  expect(withGetOrCreate(body).toString()).toBe(
+    '{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":true}',
+  );
+  expect(readTopLevel(body, ['name'])).toBeInstanceOf(Map);
+});

@@ -35,7 +35,8 @@ export function readTopLevel<Key extends string>(
     if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', 'a map');
     readMembers(cursor, (name) => {
       const key = keys.find((candidate) => candidate === name);
-      if (key === undefined) return cursor.value(true, 1);
+      // Unknown fields are skipped without their numbers or escapes being looked at (observed).
+      if (key === undefined) return cursor.value(false, 1);
       if (found.has(key)) throw new RefusedBody(misshapen(body, cursor.pos, `duplicate field \`${key}\``));
       found.set(key, readValue(cursor));
     });
@@ -61,7 +62,7 @@ export function withGetOrCreate(body: Buffer): Buffer {
   readMembers(cursor, (name) => {
     members++;
     const start = cursor.pos;
-    cursor.value(true, 1);
+    cursor.value(false, 1);
     if (name === 'get_or_create') edits.push({ start, end: cursor.pos, text: 'true' });
   });
   if (edits.length === 0) {
@@ -90,7 +91,7 @@ export function withCollectionIdentity(json: Buffer, identity: CollectionIdentit
     readMembers(cursor, (name) => {
       const replacement = replacements.get(name);
       const start = cursor.pos;
-      if (replacement === undefined || cursor.peek() !== QUOTE) return cursor.value(true, 2);
+      if (replacement === undefined || cursor.peek() !== QUOTE) return cursor.value(false, 2);
       cursor.string(true);
       const value = typeof replacement === 'string' ? replacement : replacement(cursor.decoded(start));
       edits.push({ start, end: cursor.pos, text: JSON.stringify(value) });

@@ -14,8 +14,14 @@ export function pageOf(query: URLSearchParams): Page {
 }
 
 function unsigned(query: URLSearchParams, name: string): number | null {
-  const text = query.get(name);
-  if (text === null) return null;
+  const [text, second] = query.getAll(name);
+  if (text === undefined) return null;
+  if (second !== undefined) {
+    throw new PolychromeError(
+      'invalid_argument',
+      `Failed to deserialize query string: duplicate field \`${name}\``,
+    );
+  }
   const fault = text === '' ? 'cannot parse integer from empty string' : 'invalid digit found in string';
   if (!/^\+?\d+$/.test(text)) throw refusedQuery(name, fault);
   const value = Number(text);

@@ -11,6 +11,7 @@ import { invalid, isRefusal } from '../chroma/refusal.ts';
 import { PolychromeError } from '../errors.ts';
 import type { SchemaOperation } from '../replication/operation.ts';
 import { jsonAnswer, refusalAnswer, type Answer } from './answer.ts';
+import type { BodyJudge } from './body-judge.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
 import { pageOf, type Page } from './page.ts';
@@ -23,6 +24,7 @@ export interface SchemaRoutesOptions {
   readonly writer: Writer;
   readonly objects: CollectionObjects;
   readonly names: Names;
+  readonly judge: BodyJudge;
   readonly capabilities: () => Capabilities;
   readonly newId: () => string;
   readonly allowReset: boolean;
@@ -113,8 +115,8 @@ export class SchemaRoutes {
     const name = isRefusal(fields) ? fields : stringField(body, 'name');
     if (isRefusal(fields)) return refusalAnswer(fields);
     if (typeof name !== 'string') return refusalAnswer(name);
-    const fault = collectionNameFault('name', name, this.#wording);
-    if (fault !== null) return refusalAnswer(fault);
+    const refusal = await this.#options.judge.refusalOfCreate(body);
+    if (refusal !== null) return refusal;
     // A database that is being deleted would otherwise never be empty under a stream of creates.
     await this.#dropping.get(JSON.stringify(at))?.catch(() => undefined);
     const getOrCreate = fields.get('get_or_create');
