@@ -8,6 +8,7 @@ import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
 import { MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
+const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 const isWrite = ({ path }: FakeCall): boolean => /\/(add|upsert|update)$/.test(path);
 const holding =
   (text: string) =>
@@ -221,7 +222,56 @@ describe('an answer that says no', () => {
   });
 });
 
-const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
+describe('what only the primary can decide', () => {
+  const isCreate = ({ method, path }: FakeCall): boolean =>
+    method === 'POST' && path.endsWith('/collections');
+  const BOTH = '{"ids":["x","y"],"embeddings":[[1],[2]],"documents":["red","green"]}';
+
+  test('a creation whose answer is lost makes one collection, on every node', async () => {
+    replication = new MemoryReplication({ nodes: ['a', 'b'], random: seededRandom(7) });
+    for (const { fake } of replication.replicas) fake.plan(isCreate, 'drop_after');
+    replication.create();
+    for (const replica of replication.replicas) replica.follow();
+    await replication.level();
+    for (const { fake, held } of replication.replicas) {
+      const list = JSON.parse(fake.look('GET', COLLECTIONS).text) as { id: string }[];
+      expect(list.map(({ id }) => id)).toEqual([held.get(SHARD)!.physical]);
+    }
+  });
+
+  test('a delete by filter is decided by the primary, and nobody else deletes before', async () => {
+    await following('a', 'b');
+    replication.write('add', BOTH);
+    await replication.level();
+    replication.replica('a').fake.kill();
+    replication.write('delete', '{"where_document":{"$contains":"red"}}');
+    await replication.clock.pass(5_000, 100);
+    expect(replication.content('b')).toContain('"ids":["x","y"]');
+    replication.replica('a').fake.start();
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":["y"]');
+    expect(replication.content('b')).toBe(replication.content('a'));
+  });
+
+  test('a delete by filter that was decided is not decided anew when its call is made again', async () => {
+    await following('a');
+    const { fake } = replication.replica('a');
+    replication.write('add', BOTH);
+    await replication.level();
+    fake.plan(({ path }) => path.endsWith('/delete'), 'hang');
+    const lsn = replication.write('delete', '{"where_document":{"$contains":"red"}}');
+    await replication.until(() => fake.hanging === 1, 'the delete is out');
+    fake.look(
+      'POST',
+      `${COLLECTIONS}/${replication.replica('a').held.get(SHARD)!.physical}/update`,
+      '{"ids":["y"],"documents":["red"]}',
+    );
+    fake.cut();
+    await replication.level();
+    expect(replication.decisions.made.get(lsn)!.body.toString()).toBe('["x"]');
+    expect(replication.content('a')).toContain('"ids":["y"]');
+  });
+});
 
 describe('a server that is not the one that was left', () => {
   const marker = (checkpoint: number): Marker => ({
@@ -282,49 +332,4 @@ describe('a server that is not the one that was left', () => {
     await replication.level();
     expect(replication.content('a')).toContain('"ids":["x","y","z"]');
   });
-});
-
-describe('whatever befalls the calls', () => {
-  const ENTRIES = 60;
-
-  test.each(Array.from({ length: 20 }, (_, seed) => seed))(
-    'seed %i: every node ends with what the log says',
-    async (seed) => {
-      const random = seededRandom(seed);
-      await following('a', 'b', 'c');
-      const model = new MemoryReplication({ nodes: ['model'], random: seededRandom(seed) });
-      model.create();
-      model.replica('model').follow();
-      for (const { fake } of replication.replicas) {
-        fake.choose = ({ mutates }) => {
-          if (!mutates || random() > 0.3) return null;
-          const faults = ['drop_before', 'drop_after', 'late', { slowMs: 700 * random() }] as const;
-          return faults[Math.floor(random() * faults.length)]!;
-        };
-      }
-      for (let n = 0; n < ENTRIES; n++) {
-        const id = `r${Math.floor(random() * 5)}`;
-        const kind = (['add', 'upsert', 'update', 'delete'] as const)[Math.floor(random() * 4)]!;
-        for (const each of [replication, model])
-          each.write(kind, kind === 'delete' ? `{"ids":["${id}"]}` : upsert(id, n));
-        const { fake } = replication.replicas[Math.floor(random() * 3)]!;
-        // Within the settling time, as the guarantee has it.
-        if (random() < 0.3) await replication.clock.pass(SETTLE_MS * random(), 10);
-        for (const replica of replication.replicas) replica.fake.runLate();
-        if (random() < 0.05) {
-          fake.kill();
-          await replication.clock.pass(50, 10);
-          fake.start();
-        }
-      }
-      for (const { fake, troubles } of replication.replicas) {
-        fake.choose = () => null;
-        expect(troubles.length).toBeGreaterThan(0);
-      }
-      await replication.level();
-      await model.level();
-      for (const id of ['a', 'b', 'c']) expect(replication.content(id)).toBe(model.content('model'));
-      await model.stop();
-    },
-  );
 });

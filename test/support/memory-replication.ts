@@ -1,7 +1,6 @@
 // The real appliers, delivery, arbiter and positions on fake nodes, with a log, decisions and checkpoints in memory and
 // time that passes when a test says so: replication without sockets, PostgreSQL or chance.
 
-import { randomUUID } from 'node:crypto';
 import { scanRecordCall, isRefusal } from '../../src/chroma/scanner.ts';
 import type { Capabilities, RecordKind } from '../../src/chroma/record-call.ts';
 import type { NodeClient } from '../../src/chroma/node-client.ts';
@@ -111,7 +110,7 @@ export class MemoryReplication {
   /** Makes an operation durable; everybody who follows the log takes it from there. Returns its LSN. */
   append(operation: Operation): number {
     const lsn = this.#entries.length + 1;
-    const entry: Entry = { lsn, ...toDraft(operation), batch: randomUUID(), appendedAt: this.clock.now() };
+    const entry: Entry = { lsn, ...toDraft(operation), batch: `batch-${lsn}`, appendedAt: this.clock.now() };
     this.#entries.push(entry);
     this.#tail.publish([entry]);
     return lsn;
