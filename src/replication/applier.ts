@@ -53,6 +53,8 @@ export class Applier {
   #checkpoint = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
+  /** Entries whose call went out and has no final answer: a term may end, and their call go on. */
+  readonly #unanswered = new Set<number>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -103,6 +105,7 @@ export class Applier {
       await this.#delivery.idle(term);
       if (distrust) this.#delivery.distrust();
       this.#checkpoint = start.checkpoint;
+      for (const lsn of this.#unanswered) if (lsn <= start.checkpoint) this.#unanswered.delete(lsn);
       this.#held = new Map(start.held);
       this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
@@ -118,6 +121,7 @@ export class Applier {
     if (first === undefined) throw new TermOver();
     this.#oldestPendingAt = first.appendedAt;
     const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#isSuspect(entry));
+    await this.#doubtQuarantined(entries, round.upTo, term);
     let changes: readonly ShardChange[] = [];
     if (round.type === 'records') {
       // Both sides of a failed round are awaited: no call may be left running when the next round is planned.
@@ -144,13 +148,15 @@ export class Applier {
     }
     const { kind } = call.members[0]!.operation.call;
     const request = recordsRequest(held, kind, call.merger.chunks());
+    const lsns = call.members.map(({ entry }) => entry.lsn);
+    for (const lsn of lsns) this.#unanswered.add(lsn);
     const response = await this.#delivery.call(
       request,
       ({ status, body }) => effectFree(kind, status, body),
       term,
     );
+    for (const lsn of lsns) this.#unanswered.delete(lsn);
     if (response.status >= 200 && response.status < 300) {
-      const lsns = call.members.map(({ entry }) => entry.lsn);
       const refused = lsns.find((lsn) => this.#options.isQuarantined(lsn));
       // Others refused it while this node was at it (I8).
       if (refused !== undefined) {
@@ -176,6 +182,18 @@ export class Applier {
     }
     await sleep(this.#options.clock, PAUSE_MS, term.signal);
     await this.#records(call, term);
+  }
+
+  /** I8: what was quarantined while its call was out here may have been taken, with nobody to hear the answer. */
+  async #doubtQuarantined(entries: readonly Entry[], upTo: number, term: Term): Promise<void> {
+    if (this.#unanswered.size === 0) return;
+    for (const { lsn, target } of entries) {
+      if (lsn > upTo || !this.#unanswered.has(lsn) || !this.#options.isQuarantined(lsn)) continue;
+      if (target !== null) {
+        await this.#makeSuspect(target, `may have taken LSN ${lsn}, which is quarantined`, term);
+      }
+      this.#unanswered.delete(lsn);
+    }
   }
 
   async #makeSuspect(shard: string, reason: string, term: Term): Promise<void> {

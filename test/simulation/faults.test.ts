@@ -187,6 +187,26 @@ describe('an answer that says no', () => {
     ]);
   });
 
+  test('alike from two while a third, no longer followed, still has the call: the third is suspect', async () => {
+    await following('a', 'b', 'c');
+    const { fake } = replication.replica('a');
+    fake.plan(isWrite, 'hang');
+    for (const id of ['b', 'c']) replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.until(() => fake.hanging === 1, 'the call is out');
+    await replication.replica('a').leave();
+    await replication.level('b', 'c');
+    fake.release();
+    replication.replica('a').follow();
+    await replication.level();
+    expect(executed('a')).toEqual(['1']);
+    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
+      expect.stringContaining('LSN 2'),
+      null,
+      null,
+    ]);
+  });
+
   test('alike from two after a third took it and went: the third is suspect', async () => {
     await following('a', 'b', 'c');
     for (const id of ['b', 'c']) {
