@@ -286,8 +286,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
           address.id,
           await probeCapabilities(client),
           config.nodes.length,
+          leader.term?.epoch ?? 0,
         );
-        if (lacks !== null) member.on('wrong_identity', lacks);
+        if (lacks !== null) member.refuse(lacks);
       },
       onRewound: (reason) => leader.rewound(reason),
       verify: () => verifier.verify(),
@@ -382,6 +383,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     heads,
     cache,
     consistency: config.CONSISTENCY,
+    head: () => tail.head,
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
   });

@@ -55,8 +55,9 @@ export class LargeScanner {
 
   #thread(): Worker {
     if (this.#worker !== null) return this.#worker;
-    // The same file name with the ending this file has itself: .ts in a checkout, .js when compiled.
-    const worker = new Worker(new URL(import.meta.url.replace('large-scanner', 'scan-thread')));
+    // In a checkout the sources run as they are; a release runs what was compiled from them.
+    const file = import.meta.url.endsWith('.ts') ? './scan-thread.ts' : './scan-thread.js';
+    const worker = new Worker(new URL(file, import.meta.url));
     worker.unref();
     worker.on('message', ({ number, bytes, result }: ScanResult) => {
       const waiting = this.#waiting.get(number);

@@ -114,6 +114,9 @@ export function createUnverifiedNodeClient(options: NodeClientOptions): NodeClie
   return new PooledNodeClient(options, null);
 }
 
+// Answers whose readers keep them waiting hold connections beside the others, up to this many; then the slowest goes.
+const PAUSED_MAX = 32;
+
 const nothing = (): void => {};
 
 /** Whom the node must prove to be; null: nobody may answer. */
@@ -236,6 +239,7 @@ class Lane {
   /** Used as a stack, so that what is not needed grows cold and closes. */
   readonly #idle: Connection[] = [];
   readonly #waiting = new Set<Call>();
+  readonly #running = new Set<Call>();
   #closed = false;
   #whenEmpty = nothing;
 
@@ -279,14 +283,24 @@ class Lane {
       this.#all.delete(idle);
       void idle.http.destroy();
     }
-    if (this.#all.size >= this.#options.size) return null;
+    const paused = [...this.#running].filter((call) => call.pausedMs !== null);
+    if (this.#all.size - Math.min(paused.length, PAUSED_MAX) >= this.#options.size) {
+      if (paused.length <= PAUSED_MAX) return null;
+      const [slowest] = paused.sort((a, b) => (a.pausedMs ?? 0) - (b.pausedMs ?? 0));
+      const error = new NodeError('aborted', 'its reader is too slow, and others wait', { sent: true });
+      queueMicrotask(() => slowest?.fail(error));
+      return null;
+    }
     const fresh = this.#options.connect();
     this.#all.add(fresh);
     return fresh;
   }
 
   #run(call: Call, connection: Connection): void {
+    this.#running.add(call);
+    call.onPaused = () => this.#next();
     call.start(connection.http, () => {
+      this.#running.delete(call);
       this.#idle.push(connection);
       this.#next();
     });
@@ -316,6 +330,9 @@ interface Task {
 class Call implements Dispatcher.DispatchHandler {
   settled = false;
   leaveQueue = nothing;
+  onPaused = nothing;
+  /** Since when the reader of the answer keeps it waiting; clock.monotonic() ms, null while it does not. */
+  pausedMs: number | null = null;
   readonly #task: Task;
   #controller: Dispatcher.DispatchController | null = null;
   #release: () => void = nothing;
@@ -372,8 +389,13 @@ class Call implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: NodeHeaders): void {
     if (status < 200) return;
     this.#lastPieceMs = this.#task.clock.monotonic();
-    const pause = (): void => controller.pause();
+    const pause = (): void => {
+      controller.pause();
+      this.pausedMs ??= this.#task.clock.monotonic();
+      this.onPaused();
+    };
     const resume = (): void => {
+      this.pausedMs = null;
       this.#lastPieceMs = this.#task.clock.monotonic();
       controller.resume();
     };

@@ -59,6 +59,7 @@ export class Member {
   #misses = 0;
   #canaryAt = 0;
   #canaryFailed = false;
+  #unfit = false;
   #hurry = new Notifier();
   /** Counts the times its process may have become another. */
   #interruptions = 0;
@@ -96,6 +97,12 @@ export class Member {
     this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
     this.#options.onTransition(this, from, event, reason);
     this.changed.notify();
+  }
+
+  /** Keeps the node out, whatever it answers, until this gateway is started anew: it is not fit to be a member. */
+  refuse(reason: string): void {
+    this.#unfit = true;
+    this.on('wrong_identity', reason);
   }
 
   /** A real call had no answer. `refused`: the process is gone, which needs no second opinion. */
@@ -188,7 +195,7 @@ export class Member {
 
   async #answers(): Promise<void> {
     const { clock } = this.#options;
-    if (this.#state === 'joining' || this.#state === 'needs_rebuild') return;
+    if (this.#unfit || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
     if (!this.verified && !(await this.#verify())) return;
     if (clock.monotonic() >= this.#canaryAt || this.#canaryFailed) {
       const failure = await this.#options.probe.canary();

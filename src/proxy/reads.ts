@@ -3,7 +3,7 @@
 import type { Answer, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
 import { PolychromeError } from '../errors.ts';
 import { NodeError, type AnswerFlow, type NodeHeaders } from '../chroma/node-client.ts';
-import type { Clock } from '../util/clock.ts';
+import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Chosen, NodeChoice, Wanted } from './node-choice.ts';
 
@@ -38,6 +38,8 @@ const HELD_BYTES_MAX = 8 * 1024 * 1024;
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;
 
+// Until a probe has found out why a node cannot be reached, it may be chosen again.
+const UNSENT_PAUSE_MS = 20;
 const NOBODY: ReadonlySet<string> = new Set();
 
 export class Reader {
@@ -66,8 +68,11 @@ export class Reader {
           return this.#give(answer);
       } catch (error) {
         except.add(chosen.node.member.id);
-        // What never left this process has had no chance to do harm, and does not count.
-        if (this.#failed(chosen, error, client).sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
+        // What never left this process has had no chance to do harm, and does not count as sent.
+        const failure = this.#failed(chosen, error, client);
+        // A refused connection has taken the node out of the choice; anything else may come back at once.
+        if (!failure.sent && failure.code !== 'refused') await sleep(clock, UNSENT_PAUSE_MS, client);
+        if (failure.sent && ++sent >= ATTEMPTS_MAX) throw gaveUp(except, error);
       }
     }
   }

@@ -46,6 +46,7 @@ async function floorOf(
     heads: new ShardLSNs(0),
     cache: new ResultCache(0),
     consistency,
+    head: () => 1_000_000,
     serving: () => 1,
     clock: new ManualClock(),
   });

@@ -33,6 +33,8 @@ export interface RecordReadsOptions {
   readonly heads: ShardLSNs;
   readonly cache: ResultCache;
   readonly consistency: Consistency;
+  /** LSN of the log's last entry. */
+  readonly head: () => number;
   /** Nodes that serve, at this moment. */
   readonly serving: () => number;
   readonly clock: Clock;
@@ -86,7 +88,7 @@ export class RecordReads {
     const collection = await names.byId(request.params);
     const shard = shardOf(collection);
     const session = consistencyAsked(request, this.#options.consistency) === 'session';
-    const floor = Math.max(session ? floors.shard(shard.id) : 0, lsnAsked(request));
+    const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));
     if (!cache.enabled) return this.#ask(action, collection, floor, request);
 
     const search = searchOf(request);
@@ -100,6 +102,18 @@ export class RecordReads {
       cache.keep(key, { body: answer.body, label }, generation);
     }
     return answer;
+  }
+
+  /** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
+  #lsnAsked({ headers }: ClientRequest): number {
+    const asked = headers['x-polychrome-lsn'];
+    if (asked === undefined) return 0;
+    const head = this.#options.head();
+    if (typeof asked === 'string' && /^\d{1,15}$/.test(asked) && Number(asked) <= head) return Number(asked);
+    throw new PolychromeError(
+      'invalid_argument',
+      `x-polychrome-lsn must be an LSN as given in an earlier answer; the log ends at ${head}.`,
+    );
   }
 
   #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<Answer> {
@@ -146,15 +160,4 @@ function consistencyAsked(request: ClientRequest, fallback: Consistency): Consis
   if (asked === undefined) return fallback;
   if (asked === 'session' || asked === 'eventual') return asked;
   throw new PolychromeError('invalid_argument', 'x-polychrome-consistency must be session or eventual.');
-}
-
-/** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
-function lsnAsked(request: ClientRequest): number {
-  const asked = request.headers['x-polychrome-lsn'];
-  if (asked === undefined) return 0;
-  if (typeof asked === 'string' && /^\d{1,15}$/.test(asked)) return Number(asked);
-  throw new PolychromeError(
-    'invalid_argument',
-    'x-polychrome-lsn must be an LSN as given in an earlier answer.',
-  );
 }

@@ -68,7 +68,7 @@ export class Admission {
       const stored = await readMarker(client, DEADLINE_MS);
       const progress = stored?.marker.progress ?? null;
       if (progress !== null && progress.log !== head.logId) {
-        return member.on('wrong_identity', `the node follows another log (${progress.log})`);
+        return member.refuse(`the node follows another log (${progress.log})`);
       }
       if (progress !== null && progress.checkpoint > head.lsn) {
         return onRewound(`${member.id} has applied LSN ${progress.checkpoint}; the log ends at ${head.lsn}`);
@@ -100,8 +100,7 @@ export class Admission {
     }
     if (!contents.blank) {
       const holds = `${contents.collections} collections in ${contents.databases.length} databases`;
-      return member.on(
-        'wrong_identity',
+      return member.refuse(
         `the server already holds data (${holds}); a new node must be empty. Start it with a new data directory.`,
       );
     }

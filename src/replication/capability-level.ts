@@ -38,32 +38,42 @@ export class CapabilityLevel {
 
   /**
    * Takes a node in, or says what it lacks. While the log is empty the level is the least of all nodes; afterwards it
-   * only rises, when all `members` are known to be able to do more.
+   * only rises, when all `members` are known to be able to do more. Throws when the lease has moved on.
    */
-  async join(node: string, capabilities: Capabilities, members: number): Promise<string | null> {
+  async join(
+    node: string,
+    capabilities: Capabilities,
+    members: number,
+    epoch: number,
+  ): Promise<string | null> {
     await this.load();
-    this.#ofNode.set(node, capabilities);
+    const offered = minimumCapabilities([capabilities, ...this.#ofNode.values()]) as Capabilities;
     const stored = this.#stored;
-    const offered = minimumCapabilities([...this.#ofNode.values()]) as Capabilities;
-    if (stored !== null) {
-      const lacks: string[] = ABILITIES.filter((ability) => stored[ability] && !capabilities[ability]);
-      if (capabilities.maxBatchSize < stored.maxBatchSize) lacks.push(`maxBatchSize ${stored.maxBatchSize}`);
-      if (lacks.length > 0 && !(await this.#store(offered, true)))
-        return `the server lacks ${lacks.join(', ')}`;
-      if (this.#ofNode.size < members) return null;
+    const lacks = stored === null ? [] : lackOf(capabilities, stored);
+    if (stored === null || lacks.length > 0) {
+      if (!(await this.#store(offered, epoch, true))) return `the server lacks ${lacks.join(', ')}`;
+    } else if (this.#ofNode.size + 1 >= members && lackOf(stored, offered).length > 0) {
+      await this.#store(offered, epoch, false);
     }
-    await this.#store(offered, stored === null);
+    this.#ofNode.set(node, capabilities);
     return null;
   }
 
   /** Stores the level; with `onlyEmpty`, only while nothing was logged. Returns whether it was stored. */
-  async #store(level: Capabilities, onlyEmpty: boolean): Promise<boolean> {
+  async #store(level: Capabilities, epoch: number, onlyEmpty: boolean): Promise<boolean> {
     const s = this.#database.schema;
     const rows = await this.#database.query(
-      `update ${s}.head set capabilities = $1 where not $2 or lsn = 0 or capabilities is null returning lsn`,
-      [JSON.stringify(level), onlyEmpty],
+      `update ${s}.head set capabilities = $1 where (not $2 or lsn = 0 or capabilities is null)
+         and exists (select from ${s}.lease where epoch = $3 for share) returning lsn`,
+      [JSON.stringify(level), onlyEmpty, epoch],
     );
     if (rows.length > 0) this.#stored = level;
     return rows.length > 0;
   }
+}
+
+/** What `wanted` can do and `has` cannot. */
+function lackOf(has: Capabilities, wanted: Capabilities): string[] {
+  const lacks: string[] = ABILITIES.filter((ability) => wanted[ability] && !has[ability]);
+  return has.maxBatchSize < wanted.maxBatchSize ? [...lacks, `maxBatchSize ${wanted.maxBatchSize}`] : lacks;
 }
