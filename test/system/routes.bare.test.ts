@@ -142,7 +142,7 @@ beforeAll(async () => {
   [cluster, bare] = await Promise.all([TestCluster.start({ nodes: 2 }), startBareServer()]);
   [polychrome, chroma] = await Promise.all([Subject.of(cluster.url), Subject.of(bare.url)]);
 });
-afterAll(() => Promise.all([cluster.stop(), bare.stop()]));
+afterAll(() => Promise.all([cluster?.stop(), bare?.stop()]));
 
 describe('is answered as a single server answers it', () => {
   test.each([...REQUESTS, ...DATABASES].map((request) => ({ name: request.join(' '), request })))(
