@@ -272,6 +272,25 @@ describe('streamed answers', () => {
     expect(received).toBe(64 * LARGE.length);
   });
 
+  it('arrive whole though every piece is followed by a pause of no time', async () => {
+    const server = nodeServer((_request, response) => void response.end(Buffer.alloc(16 * LARGE.length)));
+    const client = clientTo(await listening(server));
+    let flow: AnswerFlow | null = null;
+    let received = 0;
+    await client.stream(
+      { method: 'GET', path: '/big', deadlineMs: 10_000 },
+      {
+        head: (_status, _headers, given) => (flow = given),
+        data: (chunk) => {
+          received += chunk.length;
+          flow?.pause();
+          queueMicrotask(() => flow?.resume());
+        },
+      },
+    );
+    expect(received).toBe(16 * LARGE.length);
+  });
+
   it('report an end before the end, after the head', async () => {
     const server = nodeServer((_request, response) => {
       response.writeHead(200, { 'content-length': 100 });

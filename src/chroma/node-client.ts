@@ -5,6 +5,7 @@
 
 import { Client, type Dispatcher } from 'undici';
 import type { Clock } from '../util/clock.ts';
+import { BufferedAnswer } from './buffered-answer.ts';
 import { gather, inPieces, PIECE_BYTES } from './request-body.ts';
 import { sameIdentity, type Expected, type Identity } from './marker.ts';
 import {
@@ -285,10 +286,7 @@ class Lane {
     }
     const paused = [...this.#running].filter((call) => call.pausedMs !== null);
     if (this.#all.size - Math.min(paused.length, PAUSED_MAX) >= this.#options.size) {
-      if (paused.length <= PAUSED_MAX) return null;
-      const [slowest] = paused.sort((a, b) => (a.pausedMs ?? 0) - (b.pausedMs ?? 0));
-      const error = new NodeError('aborted', 'its reader is too slow, and others wait', { sent: true });
-      queueMicrotask(() => slowest?.fail(error));
+      if (paused.length > PAUSED_MAX) queueMicrotask(() => cutSlowest(paused));
       return null;
     }
     const fresh = this.#options.connect();
@@ -315,6 +313,11 @@ class Lane {
       this.#run(call, connection);
     }
   }
+}
+
+function cutSlowest(paused: Call[]): void {
+  const [slowest] = paused.sort((a, b) => (a.pausedMs ?? 0) - (b.pausedMs ?? 0));
+  slowest?.fail(new NodeError('aborted', 'its reader is too slow, and others wait', { sent: true }));
 }
 
 interface Task {
@@ -403,7 +406,8 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.settled) return;
+    // undici's parser hands on an empty piece whenever it is resumed before more has come.
+    if (this.settled || chunk.length === 0) return;
     this.#lastPieceMs = this.#task.clock.monotonic();
     this.#task.sink.data(chunk);
   }
@@ -441,36 +445,6 @@ class Call implements Dispatcher.DispatchHandler {
 
   #error(code: 'aborted' | 'timeout' | 'unanswered', message: string, cause?: Error): NodeError {
     return new NodeError(code, message, { sent: this.#controller !== null, cause });
-  }
-}
-
-/** Collects an answer in memory. */
-class BufferedAnswer implements AnswerSink {
-  readonly #bytesMax: number;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
-  #status = 0;
-  #headers: NodeHeaders = {};
-
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
-  }
-
-  head(status: number, headers: NodeHeaders): void {
-    this.#status = status;
-    this.#headers = headers;
-  }
-
-  data(chunk: Buffer): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes > this.#bytesMax) {
-      throw new NodeError('too_large', `the answer is larger than ${this.#bytesMax} bytes`, { sent: true });
-    }
-    this.#chunks.push(chunk);
-  }
-
-  response(): NodeResponse {
-    return { status: this.#status, headers: this.#headers, body: gather(this.#chunks) };
   }
 }
 
