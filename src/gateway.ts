@@ -260,6 +260,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       checkpoints,
       decisions,
       limits,
+      leavesLists: () => capabilities.current.metadataArrays,
       primaryChanged,
       primary: () => leader.primary,
       settleMs: config.SETTLE_MS,

@@ -36,6 +36,8 @@ export interface SoloContext {
   readonly clock: Clock;
   readonly decisions: Pick<Decisions, 'find' | 'record' | 'recorded'>;
   readonly limits: () => MergeLimits;
+  /** Whether lists in metadata outlive their collection on these servers. */
+  readonly leavesLists: () => boolean;
   /** Who decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
@@ -75,6 +77,7 @@ export class SoloEntries {
     }
     if (operation.type === 'create_collection') return this.#create(entry, operation, held, term);
     if (!needsDecision(operation)) {
+      if (operation.type === 'delete_collection') await this.#empty(operation.shards, held, term);
       await this.#send(operation, held, term);
       if (operation.type !== 'delete_collection') return [];
       for (const shard of operation.shards) held.delete(shard);
@@ -165,6 +168,34 @@ export class SoloEntries {
     for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {
       if (chunk > 0) crashPoint('delete_halfway');
       await this.#delivery.call(recordsRequest(target, 'delete', [body]), () => false, term);
+    }
+  }
+
+  /**
+   * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
+   * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).
+   */
+  async #empty(shards: readonly string[], held: ReadonlyMap<string, HeldShard>, term: Term): Promise<void> {
+    const { limits, leavesLists } = this.#context;
+    if (!leavesLists()) return;
+    const limit = limits().maxIds;
+    const body = Buffer.from(JSON.stringify({ limit, include: [] }));
+    for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
+      for (;;) {
+        const path = recordsPath(target, target.physical, 'get');
+        const page = await this.#read({ method: 'POST', path, body }, term);
+        // Gone already: the round is made again.
+        const ids = ok(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
+        const [deletion] = deleteByIdsBodies(ids, limit);
+        if (ids.length === 0 || deletion === undefined) break;
+        const isFinal = ({ status, body: said }: NodeResponse): boolean => effectFree('delete', status, said);
+        const deleted = await this.#delivery.call(
+          recordsRequest(target, 'delete', [deletion]),
+          isFinal,
+          term,
+        );
+        if (!ok(deleted)) break;
+      }
     }
   }
 
