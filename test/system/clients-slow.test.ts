@@ -1,0 +1,168 @@
+// Clients that are many, large, slow or gone: the memory of the gateway stays within its budget, and nobody else fails.
+
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { until } from '../support/until.ts';
+
+const MIB = 1024 * 1024;
+const BUDGET_BYTES = 64 * MIB;
+// Beside the bodies: the log's end in memory, 64 MiB (log/tail.ts), what a merged call and an append copy of them, and
+// what the collector has not taken yet.
+const ALLOWANCE_BYTES = 512 * MIB;
+
+let cluster: TestCluster;
+let collection: string;
+beforeAll(async () => {
+  cluster = await TestCluster.start({
+    nodes: 2,
+    ownProcess: {},
+    settings: { BODY_BUDGET_BYTES: String(BUDGET_BYTES), RESULT_CACHE_BYTES: '0' },
+  });
+  collection = await cluster.api.create('records');
+  expect(await put('first')).toBe(201);
+});
+afterAll(() => cluster.stop());
+
+const RECORDS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
+
+async function put(id: string): Promise<number> {
+  const body = { ids: [id], embeddings: [[1, 2]], documents: [`small ${id}`] };
+  return (await cluster.api.records(collection, 'add', body)).status;
+}
+
+function memory(field: 'VmRSS' | 'VmHWM'): number {
+  const text = readFileSync(`/proc/${cluster.process.pid}/status`, 'utf8');
+  return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(text)?.[1]) * 1024;
+}
+
+async function open(): Promise<Socket> {
+  const socket = connect({ port: Number(new URL(cluster.url).port), host: '127.0.0.1', noDelay: true });
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Writes and reads by somebody else while `work` goes on; all must succeed. */
+async function othersAreServedWhile(name: string, work: () => Promise<void>): Promise<void> {
+  let working = true;
+  const failed: string[] = [];
+  let written = 0;
+  const other = async (who: number): Promise<void> => {
+    for (let n = 0; working; n++) {
+      const id = `${name}-${who}-${n}`;
+      const status = await put(id);
+      const read = await cluster.api.records(collection, 'get', { ids: [id] });
+      if (status !== 201 || !read.text.includes(id))
+        failed.push(`${id}: ${status}, ${read.status} ${read.text}`);
+      else written += 1;
+    }
+  };
+  const others = [other(0), other(1)];
+  await work().finally(() => (working = false));
+  await Promise.all(others);
+  expect(failed).toEqual([]);
+  expect(written).toBeGreaterThan(0);
+}
+
+async function nodesAgree(): Promise<void> {
+  await cluster.allServe();
+  const contents = [...(await cluster.contents()).values()];
+  expect(new Set(contents).size).toBe(1);
+}
+
+test('5,000 idle connections cost little, and everybody else is served', async () => {
+  const before = memory('VmRSS');
+  const idle: Socket[] = [];
+  try {
+    await othersAreServedWhile('idle', async () => {
+      for (let n = 0; n < 50; n++) idle.push(...(await Promise.all(Array.from({ length: 100 }, open))));
+    });
+    const closed = idle.filter((socket) => socket.readyState !== 'open');
+    expect(closed).toHaveLength(0);
+    expect(memory('VmRSS') - before).toBeLessThan(128 * MIB);
+  } finally {
+    for (const socket of idle) socket.destroy();
+  }
+  await nodesAgree();
+});
+
+test('uploads that stop half-way are taken for nothing, and give their room back', async () => {
+  const half = Buffer.alloc(2 * MIB, ' ');
+  const path = `${RECORDS}/${collection}/add`;
+  const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${4 * MIB}\r\n\r\n`;
+  const before = (await cluster.status()).head;
+  await othersAreServedWhile('aborted', async () => {
+    // More than the budget has room for, first standing still, then gone.
+    const uploads = await Promise.all(Array.from({ length: 40 }, open));
+    for (const socket of uploads) socket.write(head);
+    for (const socket of uploads) socket.write(half);
+    for (let n = 0; n < 20; n++) expect(await put(`beside-${n}`)).toBe(201);
+    for (const socket of uploads) socket.resetAndDestroy();
+  });
+  // The whole budget is free again: as many bytes as it holds are taken at once.
+  const whole = `{"ids":[],"embeddings":[]${' '.repeat(4 * MIB)}}`;
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () => cluster.api.records(collection, 'add', whole)),
+  );
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(12);
+  expect((await cluster.status()).head).toBeGreaterThan(before);
+  await nodesAgree();
+});
+
+test('readers that take a large answer slowly, or not at all, hold up nobody', async () => {
+  const big = await cluster.api.create('big');
+  const documents = Array.from({ length: 12 }, (_, n) => ({ text: `${n}`.padEnd(MIB, 'y') }));
+  for (const [n, metadata] of documents.entries()) {
+    const body = { ids: [`b${n}`], embeddings: [[1]], metadatas: [metadata] };
+    expect((await cluster.api.records(big, 'add', body)).status).toBe(201);
+  }
+  const request = '{"include":["metadatas"]}';
+  const head = `POST ${RECORDS}/${big}/get HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${request.length}\r\n\r\n`;
+  const readers = await Promise.all(Array.from({ length: 40 }, open));
+  const before = memory('VmRSS');
+  await othersAreServedWhile('readers', async () => {
+    for (const socket of readers) {
+      socket.pause();
+      socket.write(head + request);
+    }
+    for (let n = 0; n < 20; n++) expect(await put(`slow-${n}`)).toBe(201);
+  });
+
+  // What is held for each (proxy/reads.ts), what its socket has taken, and what the collector has not taken yet.
+  expect(memory('VmRSS') - before).toBeLessThan(readers.length * 16 * MIB);
+  // One of them wakes up and still gets all of it.
+  let received = 0;
+  readers[0]!.on('data', (chunk: Buffer) => (received += chunk.length)).resume();
+  await until(async () => received > documents.length * MIB, 'a slow reader has its answer');
+  for (const socket of readers) socket.destroy();
+  await nodesAgree();
+});
+
+test('200 uploads of 4 MiB at once stay within the budget: taken, or told to come back', async () => {
+  const filler = 'x'.repeat(4 * MIB);
+  const taken: string[] = [];
+  const strange: string[] = [];
+  const upload = async (n: number): Promise<void> => {
+    const id = `large-${n}`;
+    const body = `{"ids":["${id}"],"embeddings":[[1,2]],"metadatas":[{"filler":"${filler}"}]}`;
+    const answer = await cluster.api.records(collection, 'add', body);
+    if (answer.status === 201) taken.push(id);
+    else if (answer.status !== 503 || answer.headers.get('retry-after') === null) strange.push(answer.text);
+  };
+  await othersAreServedWhile('large', async () => {
+    await Promise.all(Array.from({ length: 200 }, (_, n) => upload(n)));
+  });
+  expect(strange).toEqual([]);
+  expect(taken.length).toBeGreaterThan(10);
+
+  expect(memory('VmHWM')).toBeLessThan(BUDGET_BYTES + ALLOWANCE_BYTES);
+  await cluster.allServe();
+  // Small again, so that everything can be compared.
+  const { text } = await cluster.api.records(collection, 'get', { where: { filler }, include: [] });
+  expect((JSON.parse(text) as { ids: string[] }).ids.sort()).toEqual(taken.sort());
+  expect((await cluster.api.records(collection, 'delete', { ids: taken })).status).toBe(200);
+  await nodesAgree();
+});
