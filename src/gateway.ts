@@ -183,6 +183,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       await refreshCatalog();
     },
   });
+  const stopping = new AbortController();
   const build = (address: NodeAddress): BuiltNode => {
     const identity: { expected: Identity | null } = { expected: null };
     const expect = (): Expected | null =>
@@ -269,6 +270,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       suspect,
       onTrouble: (error) => reportTrouble(member, error),
       onAnswer: () => undefined,
+      recheck: async () => {
+        if (leader.term === null) return;
+        member.doubt('a call that broke off was repeated: its twin may have come late');
+        while (!member.verified && !stopping.signal.aborted) await member.changed.wait(stopping.signal);
+      },
       onSchemaApplied: () => {
         refreshCatalog().catch((error: unknown) =>
           logger.warn({ error: String(error) }, 'catalog not refreshed'),
@@ -436,7 +442,6 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     },
   });
 
-  const stopping = new AbortController();
   const background = Promise.all([
     lease.run(async (term: Term) => {
       await Promise.all([leader.lead(term), retention.run(term)]);

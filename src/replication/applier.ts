@@ -37,12 +37,16 @@ export interface ApplierOptions extends SoloContext {
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onAnswer: () => void;
+  /** Holds the node's content against the log again; resolves when that was done. */
+  readonly recheck: () => Promise<void>;
 }
 
 // A round takes what one second of a stock server's work is at most; more would only delay its checkpoint.
 export const ROUND_ENTRIES_MAX = 1_024;
 const ROUND_BYTES_MAX = 32 * 1024 * 1024;
 const PAUSE_MS = 200;
+// A call that broke off and is executed after all is executed within moments; by then it has been.
+const RECHECK_MS = 5_000;
 
 export class Applier {
   readonly #options: ApplierOptions;
@@ -53,13 +57,15 @@ export class Applier {
   #checkpoint = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
+  #rechecksDue = 0;
   /** Entries whose call went out and has no final answer: a term may end, and their call go on. */
   readonly #unanswered = new Set<number>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
     const { client, clock, settleMs, onTrouble, onAnswer } = options;
-    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onAnswer });
+    const onTwin = (): void => this.#recheckLater();
+    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onAnswer, onTwin });
     this.#solo = new SoloEntries(options, this.#delivery);
   }
 
@@ -68,9 +74,20 @@ export class Applier {
     return this.#checkpoint;
   }
 
-  /** The checkpoint with the token of its entry, for the marker; null before the first round of this process. */
+  /**
+   * The checkpoint with the token of its entry, for the marker; null before the first round of this process, and while
+   * a recheck is due: what is looked at then is what the log holds after the marker.
+   */
   get mark(): { lsn: number; token: string } | null {
-    return this.#mark;
+    return this.#rechecksDue === 0 ? this.#mark : null;
+  }
+
+  /** I8: a late twin is not prevented, so its traces are looked for once it has had its time. */
+  #recheckLater(): void {
+    this.#rechecksDue += 1;
+    this.#options.clock.after(RECHECK_MS, () => {
+      void this.#options.recheck().finally(() => (this.#rechecksDue -= 1));
+    });
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */

@@ -21,7 +21,9 @@ let delivery: Delivery;
 let over: AbortController;
 let term: Term;
 
+let twins = 0;
 beforeEach(() => {
+  twins = 0;
   clock = new ManualClock();
   [sent, troubles] = [[], []];
   over = new AbortController();
@@ -41,6 +43,7 @@ beforeEach(() => {
     settleMs: SETTLE_MS,
     onTrouble: (error) => void troubles.push(error.message),
     onAnswer: () => undefined,
+    onTwin: () => void (twins += 1),
   });
 });
 
@@ -184,4 +187,21 @@ describe('when the term is over', () => {
     expect(() => sent[0]!.beforeLast()).toThrow(TermOver);
     return expect(answer).rejects.toBeInstanceOf(TermOver);
   });
+});
+
+test('a call that broke off may have a twin, which is told once it was answered; one refused has none', async () => {
+  const broken = call('/a');
+  sent[0]!.fail('unanswered', true);
+  await clock.pass(1_000);
+  expect(twins).toBe(0);
+  sent[1]!.answer(200);
+  await broken;
+  expect(twins).toBe(1);
+  await clock.pass(10_000);
+  const refused = call('/b');
+  sent[2]!.fail('refused', false);
+  await clock.pass(1_000);
+  sent[3]!.answer(200);
+  await refused;
+  expect(twins).toBe(1);
 });

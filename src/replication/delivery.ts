@@ -20,6 +20,8 @@ export interface DeliveryOptions {
   /** Called with every failure to get an answer, or with an answer that says the node cannot work. */
   readonly onTrouble: (error: Error) => void;
   readonly onAnswer: () => void;
+  /** An unanswered call was made again and answered: its twin may still be at work inside the node. */
+  readonly onTwin: () => void;
 }
 
 // Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
@@ -77,6 +79,7 @@ export class Delivery {
         if (this.#unsettled) {
           this.#unsettled = false;
           this.#settledAt = clock.monotonic() + settleMs;
+          this.#options.onTwin();
         }
         if ((response.status >= 200 && response.status < 300) || isFinal(response)) {
           this.#options.onAnswer();
