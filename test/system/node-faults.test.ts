@@ -6,7 +6,7 @@ import { TestCluster } from '../support/cluster.ts';
 import { underLoad, type UnderLoad } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-// `npm run chaos -- --suites` lets faults last; the suite makes do with what it takes to notice them.
+// `npm run chaos -- --long` lets faults last; the suite makes do with what it takes to notice them.
 const chaos = process.env['CHAOS'] === '1';
 const LASTING_MS = chaos ? 20_000 : 0;
 const SHORT_MS = chaos ? 20_000 : 1_000;

@@ -8,7 +8,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 import { Workload } from '../support/workload.ts';
 
-// `npm run chaos` takes the time that settings as shipped need; the suite makes do with shorter ones.
+// `npm run chaos -- --long` takes the time that settings as shipped need; the suite makes do with shorter ones.
 const chaos = process.env['CHAOS'] === '1';
 const settings: Record<string, string> = chaos
   ? {}

@@ -1,0 +1,96 @@
+// Random faults under a checked load: writers that keep account, faults one after another and over one another, then
+// peace, and the reckoning with every node asked directly.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { TestCluster } from '../support/cluster.ts';
+import { sql } from '../support/postgres-faults.ts';
+import { Workload } from '../support/workload.ts';
+import { draw, random } from './faults.ts';
+
+export interface ChaosOptions {
+  readonly seed: number;
+  readonly forMs: number;
+  readonly longestFaultMs: number;
+  readonly log: (line: string) => void;
+}
+
+export interface ChaosResult {
+  readonly faults: number;
+  readonly acknowledged: number;
+  readonly answers: Readonly<Record<string, number>>;
+  /** What is wrong; [] when every promise was kept. */
+  readonly broken: readonly string[];
+}
+
+// Faults overlap up to here, so that at times two of three nodes and PostgreSQL are away at once.
+const AT_ONCE_MAX = 3;
+const LOAD_PARTS_MS = 60_000;
+
+/** Runs faults under load on a cluster of its own. */
+export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions): Promise<ChaosResult> {
+  const cluster = await TestCluster.start({ proxied: true, ownProcess: {} });
+  try {
+    const next = random(seed);
+    const until = performance.now() + forMs;
+    const broken: string[] = [];
+    const answers: Record<string, number> = {};
+    let [faults, acknowledged, part] = [0, 0, 0];
+    // One account a minute: a workload's grows with its time, and its reckoning reads everything.
+    while (performance.now() < until && broken.length === 0) {
+      const workload = await Workload.prepare(() => cluster.api, `chaos-${part++}`);
+      const stop = new AbortController();
+      const load = workload.run(stop.signal);
+      const partEnds = Math.min(until, performance.now() + LOAD_PARTS_MS);
+      faults += await strikeUntil(partEnds, { cluster, next, longestFaultMs, log });
+      stop.abort();
+      await load;
+      await cluster.allServe();
+      acknowledged += workload.acknowledged;
+      for (const [status, count] of Object.entries(workload.answers))
+        answers[status] = (answers[status] ?? 0) + count;
+      broken.push(...(await workload.faults(cluster)), ...(await suspects(cluster)));
+      if (broken.length > 0 && cluster.output !== '') log(cluster.output);
+      log(`checked: ${acknowledged} writes acknowledged, ${faults} faults, ${broken.length} promises broken`);
+    }
+    return { faults, acknowledged, answers, broken };
+  } finally {
+    await cluster.stop();
+  }
+}
+
+/** A shard put in doubt was either wrong, or wrongly doubted: neither may be, with servers that lose nothing. */
+async function suspects(cluster: TestCluster): Promise<string[]> {
+  const text = 'select node, suspect from polychrome.node_shard where suspect is not null';
+  const rows = await sql<{ node: string; suspect: string }>(cluster, text);
+  return rows.map(({ node, suspect }) => `a shard of ${node} is suspect: ${suspect}`);
+}
+
+interface Striking {
+  readonly cluster: TestCluster;
+  readonly next: () => number;
+  readonly longestFaultMs: number;
+  readonly log: (line: string) => void;
+}
+
+/** Strikes until the time is over, and ends what it began; returns how often it struck. */
+async function strikeUntil(end: number, { cluster, next, longestFaultMs, log }: Striking): Promise<number> {
+  const nodes = cluster.local.nodes.map(({ id }) => id);
+  const under = new Set<Promise<void>>();
+  let struck = 0;
+  while (performance.now() < end) {
+    const fault = draw(next, nodes, longestFaultMs);
+    log(`${fault.name}, ${fault.lastsMs} ms`);
+    struck += 1;
+    const over = await fault.strike(cluster);
+    if (over !== null) {
+      const lasting = pause(fault.lastsMs)
+        .then(over)
+        .finally(() => under.delete(lasting));
+      under.add(lasting);
+    }
+    while (under.size >= AT_ONCE_MAX) await Promise.race(under);
+    await pause(next() * 1_500);
+  }
+  await Promise.all(under);
+  return struck;
+}
