@@ -9,12 +9,7 @@ import { createCanary } from './chroma/canary.ts';
 import { probeCapabilities } from './chroma/capabilities.ts';
 import { LargeScanner } from './chroma/large-scanner.ts';
 import type { Expected, Identity } from './chroma/marker.ts';
-import {
-  createNodeClient,
-  createUnverifiedNodeClient,
-  NodeError,
-  type NodeClient,
-} from './chroma/node-client.ts';
+import { createNodeClient, createUnverifiedNodeClient, type NodeClient } from './chroma/node-client.ts';
 import { Lease, postgresLeaseStore, type Term } from './cluster/lease.ts';
 import { Member } from './cluster/member.ts';
 import { NodeStore } from './cluster/node-store.ts';
@@ -48,7 +43,7 @@ import { Applier, ROUND_ENTRIES_MAX } from './replication/applier.ts';
 import { Arbiter } from './replication/arbiter.ts';
 import { CapabilityLevel } from './replication/capability-level.ts';
 import { Checkpoints, Decisions } from './replication/checkpoints.ts';
-import { NodeAnswered } from './replication/delivery.ts';
+import { reportTrouble } from './replication/delivery.ts';
 import { Leader, type Follower } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import { Positions } from './replication/positions.ts';
@@ -271,9 +266,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       onTrouble: (error) => reportTrouble(member, error),
       onAnswer: () => undefined,
       recheck: async () => {
-        if (leader.term === null) return;
-        member.doubt('a call that broke off was repeated: its twin may have come late');
-        while (!member.verified && !stopping.signal.aborted) await member.changed.wait(stopping.signal);
+        const doubt = await verifier.verify();
+        if (doubt?.lost === true) member.on('lost_content', doubt.reason);
+        return doubt === null ? checkpoints.held(address.id) : null;
       },
       onSchemaApplied: () => {
         refreshCatalog().catch((error: unknown) =>
@@ -492,10 +487,4 @@ function refusalOf(leader: Leader): PolychromeError | null {
     'not_leader',
     'This gateway does not lead at the moment; nothing was changed. Try again.',
   );
-}
-
-function reportTrouble(member: Member, error: Error): void {
-  if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
-  if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
-  else if (error instanceof NodeAnswered) member.answeredBadly(error);
 }

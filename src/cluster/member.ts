@@ -124,16 +124,11 @@ export class Member {
    * next may be a new process on a folder put in its place, so nothing is read from it before it was verified.
    */
   connectionLost(): void {
-    this.doubt('its connection ended: the process may be a new one');
-  }
-
-  /** Nothing is read from the node before its content was held against the log (again). */
-  doubt(reason: string): void {
     // Admission verifies by itself.
     if (this.#state === 'joining') return;
     this.#interruptions += 1;
     this.#canaryAt = 0;
-    this.on('failed', reason);
+    this.on('failed', 'its connection ended: the process may be a new one');
     this.#hurry.notify();
   }
 

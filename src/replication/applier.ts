@@ -8,6 +8,7 @@ import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Tail } from '../log/tail.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { Notifier } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
 import { Delivery, orOver, TermOver } from './delivery.ts';
@@ -37,8 +38,8 @@ export interface ApplierOptions extends SoloContext {
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onAnswer: () => void;
-  /** Holds the node's content against the log again; resolves when that was done. */
-  readonly recheck: () => Promise<void>;
+  /** Holds the node's content against the log, no call being under way; what it holds then, null: it could not be told. */
+  readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
 
 // A round takes what one second of a stock server's work is at most; more would only delay its checkpoint.
@@ -57,7 +58,9 @@ export class Applier {
   #checkpoint = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
-  #rechecksDue = 0;
+  /** When the node is to be read back, clock.monotonic() ms; null: no call of it has broken off. */
+  #recheckAt: number | null = null;
+  readonly #recheckDue = new Notifier();
   /** Entries whose call went out and has no final answer: a term may end, and their call go on. */
   readonly #unanswered = new Set<number>();
 
@@ -79,15 +82,24 @@ export class Applier {
    * a recheck is due: what is looked at then is what the log holds after the marker.
    */
   get mark(): { lsn: number; token: string } | null {
-    return this.#rechecksDue === 0 ? this.#mark : null;
+    return this.#recheckAt === null ? this.#mark : null;
   }
 
   /** I8: a late twin is not prevented, so its traces are looked for once it has had its time. */
   #recheckLater(): void {
-    this.#rechecksDue += 1;
-    this.#options.clock.after(RECHECK_MS, () => {
-      void this.#options.recheck().finally(() => (this.#rechecksDue -= 1));
-    });
+    const { clock } = this.#options;
+    this.#recheckAt = clock.monotonic() + RECHECK_MS;
+    clock.after(RECHECK_MS, () => this.#recheckDue.notify());
+  }
+
+  /** Between rounds, so that the node stands still while it is looked at. */
+  async #recheck(): Promise<void> {
+    const { clock, recheck } = this.#options;
+    if (this.#recheckAt === null || clock.monotonic() < this.#recheckAt) return;
+    const held = await recheck();
+    if (held === null) return this.#recheckLater();
+    this.#held = new Map(held);
+    this.#recheckAt = null;
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
@@ -131,11 +143,27 @@ export class Applier {
     }
   }
 
+  /** The next entries; none when the term is over or a recheck is due. */
+  async #next(tail: Tail, term: Term): Promise<Entry[]> {
+    if (this.#recheckAt === null) {
+      return tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
+    }
+    const due = new AbortController();
+    const signal = AbortSignal.any([term.signal, due.signal]);
+    void this.#recheckDue.wait(signal).then(() => due.abort());
+    try {
+      return await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
+    } finally {
+      due.abort();
+    }
+  }
+
   async #round(term: Term): Promise<void> {
     const { tail, isQuarantined, limits } = this.#options;
-    const entries = await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
+    await this.#recheck();
+    const entries = await this.#next(tail, term);
     const first = entries[0];
-    if (first === undefined) throw new TermOver();
+    if (first === undefined) return;
     this.#oldestPendingAt = first.appendedAt;
     const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#isSuspect(entry));
     await this.#doubtQuarantined(entries, round.upTo, term);

@@ -4,6 +4,7 @@
 
 import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
+import type { Member } from '../cluster/member.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 
@@ -125,6 +126,13 @@ export class NodeAnswered extends Error {
     super(`HTTP ${response.status}: ${response.body.subarray(0, 300).toString()}`);
     this.status = response.status;
   }
+}
+
+/** Tells a member what a call to it ran into. */
+export function reportTrouble(member: Member, error: Error): void {
+  if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
+  if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
+  else if (error instanceof NodeAnswered) member.answeredBadly(error);
 }
 
 /** `work`'s result, or TermOver when the term ends first. */

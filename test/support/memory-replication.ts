@@ -195,7 +195,7 @@ export class MemoryReplication {
       },
       limits: () => ({ maxIds: 5_461, maxBytes: 1024 * 1024 }),
       leavesLists: () => false,
-      recheck: () => Promise.resolve(),
+      recheck: () => Promise.resolve(null),
       settleMs: SETTLE_MS,
       primary: () => ({ node: this.#primary, generation: 1 }),
       primaryChanged: new Notifier(),
