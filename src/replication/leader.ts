@@ -41,6 +41,9 @@ export interface LeaderOptions {
 
 // How often nodes are looked at for having become level, and their markers for being behind.
 const LEVEL_MS = 100;
+// A node is level when it has applied what the log held this long ago. Under writes that never pause it is always some
+// rounds behind, and a round on a slow node takes a second or two; which reads it is far enough for is asked each time.
+const LEVEL_LAG_MS = 5_000;
 const MARKER_MS = 1_000;
 const RETRY_MS = 200;
 // How long a term that is over waits for the answers to its last calls: a healthy node needs less for its largest.
@@ -256,8 +259,9 @@ export class Leader {
 
   async #keepLevel(term: Term): Promise<void> {
     const { followers, tail, positions, clock } = this.#options;
-    let before = tail.head;
+    const heads = [tail.head];
     while (!term.signal.aborted) {
+      const before = heads[0] ?? 0;
       for (const { member, applier } of followers) {
         // Past the damaged entry: it was mended.
         const mended = applier.checkpoint >= (this.#damaged.get(member.id)?.lsn ?? Infinity);
@@ -265,7 +269,7 @@ export class Leader {
         const level = positions.applied(member.id) >= before && member.canaryWorks;
         if (member.state === 'catching_up' && level) member.on('level', 'has applied the whole log');
       }
-      before = tail.head;
+      if (heads.push(tail.head) > LEVEL_LAG_MS / LEVEL_MS) heads.shift();
       await sleep(clock, LEVEL_MS, term.signal);
     }
   }

@@ -53,6 +53,10 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
       log(`checked: ${acknowledged} writes acknowledged, ${faults} faults, ${broken.length} promises broken`);
     }
     return { faults, acknowledged, answers, broken };
+  } catch (error) {
+    const status = await cluster.status().catch(String);
+    log(`${cluster.output}\nPostgreSQL: ${cluster.local.postgres.state()}; gateway: ${JSON.stringify(status)}`);
+    throw error;
   } finally {
     await cluster.stop();
   }
