@@ -49,6 +49,10 @@ const PAUSE_MS = 200;
 // A call that broke off and is executed after all is executed within moments; by then it has been.
 const RECHECK_MS = 5_000;
 
+interface Recheck {
+  isDue: boolean;
+}
+
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #delivery: Delivery;
@@ -58,8 +62,8 @@ export class Applier {
   #checkpoint = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
-  /** When the node is to be read back, clock.monotonic() ms; null: no call of it has broken off. */
-  #recheckAt: number | null = null;
+  /** The node is to be read back; null: no call of it has broken off since it was. */
+  #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
   /** Entries whose call went out and has no final answer: a term may end, and their call go on. */
   readonly #unanswered = new Set<number>();
@@ -82,24 +86,26 @@ export class Applier {
    * a recheck is due: what is looked at then is what the log holds after the marker.
    */
   get mark(): { lsn: number; token: string } | null {
-    return this.#recheckAt === null ? this.#mark : null;
+    return this.#recheck === null ? this.#mark : null;
   }
 
   /** I8: a late twin is not prevented, so its traces are looked for once it has had its time. */
   #recheckLater(): void {
-    const { clock } = this.#options;
-    this.#recheckAt = clock.monotonic() + RECHECK_MS;
-    clock.after(RECHECK_MS, () => this.#recheckDue.notify());
+    const due: Recheck = { isDue: false };
+    this.#recheck = due;
+    this.#options.clock.after(RECHECK_MS, () => {
+      due.isDue = true;
+      this.#recheckDue.notify();
+    });
   }
 
   /** Between rounds, so that the node stands still while it is looked at. */
-  async #recheck(): Promise<void> {
-    const { clock, recheck } = this.#options;
-    if (this.#recheckAt === null || clock.monotonic() < this.#recheckAt) return;
-    const held = await recheck();
+  async #recheckIfDue(): Promise<void> {
+    if (this.#recheck?.isDue !== true) return;
+    const held = await this.#options.recheck();
     if (held === null) return this.#recheckLater();
     this.#held = new Map(held);
-    this.#recheckAt = null;
+    this.#recheck = null;
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
@@ -145,7 +151,7 @@ export class Applier {
 
   /** The next entries; none when the term is over or a recheck is due. */
   async #next(tail: Tail, term: Term): Promise<Entry[]> {
-    if (this.#recheckAt === null) {
+    if (this.#recheck === null) {
       return tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
     }
     const due = new AbortController();
@@ -160,7 +166,7 @@ export class Applier {
 
   async #round(term: Term): Promise<void> {
     const { tail, isQuarantined, limits } = this.#options;
-    await this.#recheck();
+    await this.#recheckIfDue();
     const entries = await this.#next(tail, term);
     const first = entries[0];
     if (first === undefined) return;

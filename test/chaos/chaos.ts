@@ -55,7 +55,9 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
     return { faults, acknowledged, answers, broken };
   } catch (error) {
     const status = await cluster.status().catch(String);
-    log(`${cluster.output}\nPostgreSQL: ${cluster.local.postgres.state()}; gateway: ${JSON.stringify(status)}`);
+    log(
+      `${cluster.output}\nPostgreSQL: ${cluster.local.postgres.state()}; gateway: ${JSON.stringify(status)}`,
+    );
     throw error;
   } finally {
     await cluster.stop();

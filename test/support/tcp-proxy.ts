@@ -23,8 +23,10 @@ export class TcpProxy {
   delayMs = 0;
   /** Sees what a client sends before it is passed on, and may change the mode for it. */
   onRequest: ((chunk: Buffer) => void) | null = null;
-  /** Connections reset in mode `reset`. */
+  /** Connections reset in mode `reset`, or for a request that was to be broken off. */
   resets = 0;
+  /** A request is passed on and its connection reset when the server begins to answer. */
+  breaksOff: ((chunk: Buffer) => boolean) | null = null;
 
   private constructor(server: Server, port: number, target: { host: string; port: number }) {
     this.#server = server;
@@ -84,16 +86,18 @@ export class TcpProxy {
       server.destroy();
     };
     for (const socket of pair) socket.setNoDelay(true).on('close', end).on('error', end);
+    let broken = false;
     client.on('data', (chunk: Buffer) => {
       this.onRequest?.(chunk);
+      broken ||= this.breaksOff?.(chunk) === true;
       if (this.#mode !== 'silent') server.write(chunk);
     });
-    server.on('data', (chunk) => this.#answer(client, chunk));
+    server.on('data', (chunk) => this.#answer(client, chunk, broken));
   }
 
-  #answer(client: Socket, chunk: Buffer): void {
+  #answer(client: Socket, chunk: Buffer, broken: boolean): void {
     if (this.#mode === 'silent') return;
-    if (this.#mode === 'reset') {
+    if (this.#mode === 'reset' || broken) {
       this.resets += 1;
       return void client.resetAndDestroy();
     }

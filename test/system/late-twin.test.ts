@@ -18,20 +18,15 @@ const suspects = (): Promise<unknown[]> =>
 /** A write of which the replica's first answer is lost; resolves when every node has it. */
 async function breakOff(collection: string, id: string): Promise<void> {
   const proxy = cluster.proxy('node-2');
-  let cut = false;
-  proxy.onRequest = (chunk) => {
-    if (cut || !chunk.includes(`"${id}"`)) return;
-    cut = true;
-    void proxy.set('reset');
+  const before = proxy.resets;
+  proxy.breaksOff = (chunk) => {
+    const isIt = chunk.includes(`"${id}"`);
+    if (isIt) proxy.breaksOff = null;
+    return isIt;
   };
-  await cluster.api.records(collection, 'upsert', {
-    ids: [id],
-    embeddings: [[1, 2]],
-    documents: ['sent twice'],
-  });
-  await until(async () => proxy.resets > 0, 'the answer is lost');
-  proxy.onRequest = null;
-  await proxy.set('pass');
+  const body = { ids: [id], embeddings: [[1, 2]], documents: ['sent twice'] };
+  await cluster.api.records(collection, 'upsert', body);
+  await until(async () => proxy.resets > before, 'the answer is lost');
   await until(async () => (await cluster.status()).pending === 0, 'the call was repeated and answered');
 }
 
