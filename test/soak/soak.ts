@@ -32,6 +32,7 @@ export interface SoakOptions {
 
 const SAMPLE_MS = 5_000;
 const IDLE_CONNECTIONS = 500;
+const KEEP_OPEN_MS = 10_000;
 const IDS = 2_000;
 const DIMENSION = 64;
 const RETENTION = '1m';
@@ -46,6 +47,10 @@ export async function soak({ forMs, log }: SoakOptions): Promise<SoakResult> {
     settings: { WAL_RETENTION: RETENTION },
   });
   const idle = await Promise.all(Array.from({ length: IDLE_CONNECTIONS }, () => open(cluster.url)));
+  // A connection that never asks anything is closed after seconds, and one that asks no more after 75 s.
+  const keepOpen = setInterval(() => {
+    for (const socket of idle) socket.resume().write('GET /api/v2/heartbeat HTTP/1.1\r\nhost: x\r\n\r\n');
+  }, KEEP_OPEN_MS);
   try {
     const until = performance.now() + forMs;
     const load = new Load(cluster);
@@ -67,6 +72,7 @@ export async function soak({ forMs, log }: SoakOptions): Promise<SoakResult> {
     if (new Set((await cluster.contents()).values()).size !== 1) broken.push('the nodes differ');
     return { samples, requests: load.requests, failures: load.failures, broken, retention: RETENTION };
   } finally {
+    clearInterval(keepOpen);
     for (const socket of idle) socket.destroy();
     await cluster.stop();
     await rm(dir, { recursive: true, force: true });
