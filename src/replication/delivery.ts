@@ -118,7 +118,7 @@ export class Delivery {
 }
 
 /** The node answered, and the answer says it cannot do what the log knows to be right. */
-export class NodeAnswered extends Error {
+class NodeAnswered extends Error {
   override readonly name = 'NodeAnswered';
   readonly status: number;
 

@@ -210,7 +210,7 @@ const BODY_FAULTS = [
   ],
 ];
 
-export function isFaultOfBody(answer: Answer): boolean {
+function isFaultOfBody(answer: Answer): boolean {
   const { message } = errorOf(answer);
   return [400, 415, 422].includes(answer.status) && BODY_FAULTS.some((fault) => message.startsWith(fault));
 }
