@@ -291,6 +291,37 @@ describe('streamed answers', () => {
     expect(received).toBe(16 * LARGE.length);
   });
 
+  it('that are taken slowly hold up no other call; of too many the slowest ends', async () => {
+    const server = nodeServer((request, response) => {
+      response.end(request.url === '/big' ? Buffer.alloc(64 * LARGE.length) : '{}');
+    });
+    const client = clientTo(await listening(server), { readConnections: 1 });
+    const slow: Promise<unknown>[] = [];
+    // One more than may hold connections beside the others (PAUSED_MAX).
+    for (let n = 0; n < 33; n++) {
+      const stopped = gate();
+      let flow: AnswerFlow | null = null;
+      const data = (): void => {
+        flow?.pause();
+        stopped.open();
+      };
+      const call = client.stream(
+        { method: 'GET', path: '/big', deadlineMs: 60_000 },
+        { head: (_status, _headers, given) => (flow = given), data },
+      );
+      slow.push(call.catch((error: unknown) => error));
+      await stopped.opened;
+    }
+    const other = await client.read({ method: 'GET', path: '/small', deadlineMs: 10_000 });
+    expect(other.body.toString()).toBe('{}');
+    expect(await slow[0]).toMatchObject({
+      code: 'aborted',
+      message: 'its reader is too slow, and others wait',
+    });
+    await client.destroy();
+    await Promise.all(slow);
+  });
+
   it('report an end before the end, after the head', async () => {
     const server = nodeServer((_request, response) => {
       response.writeHead(200, { 'content-length': 100 });

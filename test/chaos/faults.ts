@@ -98,7 +98,6 @@ async function startAgain(cluster: TestCluster): Promise<void> {
       return await cluster.startGateway();
     } catch (error) {
       if (tries === STARTS_MAX) throw error;
-      console.log(await (await fetch(cluster.url + '/status')).text());
       await cluster.stopGateway('SIGKILL');
     }
   }
