@@ -1,114 +1,28 @@
 // Real sockets throughout: what is promised here is about what reaches the other end.
 
 import { once } from 'node:events';
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
+import { createServer, type Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
 import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server as HttpServer,
-  type ServerResponse,
-} from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { Clock } from '../util/clock.ts';
-import { MARKER_PATH, type Identity } from './marker.ts';
-import {
-  createNodeClient,
-  createUnverifiedNodeClient,
-  NodeError,
-  type AnswerFlow,
-  type NodeClient,
-  type NodeClientOptions,
-} from './node-client.ts';
+  me,
+  SMALL,
+  LARGE,
+  cleanUps,
+  listening,
+  nodeServer,
+  clientTo,
+  failure,
+  get,
+  post,
+  bodyOf,
+  settled,
+  gate,
+} from '../../test/support/node-server.ts';
+import { createUnverifiedNodeClient } from './node-client.ts';
+import { MARKER_PATH } from './marker.ts';
 import { systemClock } from '../util/clock.ts';
-
-const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };
-const SMALL = Buffer.from('{"a":1}');
-const LARGE = Buffer.alloc(3 * 1024 * 1024, 'x');
-
-const cleanUps: (() => void)[] = [];
-afterEach(() => {
-  for (const cleanUp of cleanUps.splice(0)) cleanUp();
-});
-
-function portOf(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
-async function listening(server: Server, port = 0): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-  });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  cleanUps.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return portOf(server);
-}
-
-/** A node that answers for its marker and leaves the rest to `serve`. */
-function nodeServer(
-  serve: (request: IncomingMessage, response: ServerResponse) => void,
-  identity: () => Identity = () => me,
-): HttpServer {
-  return createHttpServer((request, response) => {
-    if (!request.url?.endsWith(MARKER_PATH)) return serve(request, response);
-    const body = JSON.stringify({ id: 'x', metadata: identity() });
-    response.writeHead(200, { 'content-length': Buffer.byteLength(body) }).end(body);
-  });
-}
-
-function clientTo(
-  port: number,
-  options: Partial<NodeClientOptions> = {},
-  expected = (): Identity => me,
-): NodeClient {
-  const client = createNodeClient({
-    url: `http://127.0.0.1:${port}`,
-    clock: systemClock,
-    ...options,
-    expect: expected,
-  });
-  cleanUps.push(() => void client.destroy());
-  return client;
-}
-
-async function failure(call: Promise<unknown>): Promise<NodeError> {
-  const outcome: unknown = await call.catch((error: unknown) => error);
-  if (outcome instanceof NodeError) return outcome;
-  throw new Error('a NodeError was expected', { cause: outcome });
-}
-
-const get = (client: NodeClient, path = '/x', signal?: AbortSignal): ReturnType<NodeClient['read']> =>
-  client.read({ method: 'GET', path, deadlineMs: 10_000, ...(signal === undefined ? {} : { signal }) });
-const post = (
-  client: NodeClient,
-  body: Buffer,
-  beforeLast = (): void => {},
-): ReturnType<NodeClient['mutate']> => client.mutate({ method: 'POST', path: '/w', body, beforeLast });
-
-async function bodyOf(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  request.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(request, 'end');
-  return Buffer.concat(chunks);
-}
-
-/** Whatever is on its way between two ends in this process has arrived. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
-}
-
-/** A promise and what resolves it. */
-function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { opened: promise, open: resolve };
-}
+import type { Clock } from '../util/clock.ts';
 
 describe('reads', () => {
   it('go to the base path with their headers and exact length, and come back whole', async () => {
@@ -228,111 +142,6 @@ describe('a connection found dead before anything was sent', () => {
       (peer as Socket | null)?.resetAndDestroy();
       expect((await get(client)).status).toBe(200);
     }
-  });
-});
-
-describe('streamed answers', () => {
-  it('stop at the source while they are paused', async () => {
-    let written = 0;
-    const server = nodeServer((_request, response) => {
-      response.writeHead(200, { 'content-length': 64 * LARGE.length });
-      const more = (): void => {
-        while (written < 64)
-          if ((written += 1) && !response.write(LARGE)) return void response.once('drain', more);
-        response.end();
-      };
-      more();
-    });
-    const client = clientTo(await listening(server));
-    let flow: AnswerFlow | null = null;
-    let received = 0;
-    const firstPiece = gate();
-    const done = client.stream(
-      { method: 'GET', path: '/big', deadlineMs: 10_000 },
-      {
-        head: (status, _headers, given) => {
-          expect(status).toBe(200);
-          flow = given;
-        },
-        data: (chunk) => {
-          if (received === 0) {
-            flow?.pause();
-            firstPiece.open();
-          }
-          received += chunk.length;
-        },
-      },
-    );
-    await firstPiece.opened;
-    await settled();
-    expect(received).toBeLessThan(1024 * 1024);
-    expect(written).toBeLessThan(64);
-    (flow as AnswerFlow | null)?.resume();
-    await done;
-    expect(received).toBe(64 * LARGE.length);
-  });
-
-  it('arrive whole though every piece is followed by a pause of no time', async () => {
-    const server = nodeServer((_request, response) => void response.end(Buffer.alloc(16 * LARGE.length)));
-    const client = clientTo(await listening(server));
-    let flow: AnswerFlow | null = null;
-    let received = 0;
-    await client.stream(
-      { method: 'GET', path: '/big', deadlineMs: 10_000 },
-      {
-        head: (_status, _headers, given) => (flow = given),
-        data: (chunk) => {
-          received += chunk.length;
-          flow?.pause();
-          queueMicrotask(() => flow?.resume());
-        },
-      },
-    );
-    expect(received).toBe(16 * LARGE.length);
-  });
-
-  it('that are taken slowly hold up no other call; of too many the slowest ends', async () => {
-    const server = nodeServer((request, response) => {
-      response.end(request.url === '/big' ? Buffer.alloc(64 * LARGE.length) : '{}');
-    });
-    const client = clientTo(await listening(server), { readConnections: 1 });
-    const slow: Promise<unknown>[] = [];
-    // One more than may hold connections beside the others (PAUSED_MAX).
-    for (let n = 0; n < 33; n++) {
-      const stopped = gate();
-      let flow: AnswerFlow | null = null;
-      const data = (): void => {
-        flow?.pause();
-        stopped.open();
-      };
-      const call = client.stream(
-        { method: 'GET', path: '/big', deadlineMs: 60_000 },
-        { head: (_status, _headers, given) => (flow = given), data },
-      );
-      slow.push(call.catch((error: unknown) => error));
-      await stopped.opened;
-    }
-    const other = await client.read({ method: 'GET', path: '/small', deadlineMs: 10_000 });
-    expect(other.body.toString()).toBe('{}');
-    expect(await slow[0]).toMatchObject({
-      code: 'aborted',
-      message: 'its reader is too slow, and others wait',
-    });
-    await client.destroy();
-    await Promise.all(slow);
-  });
-
-  it('report an end before the end, after the head', async () => {
-    const server = nodeServer((_request, response) => {
-      response.writeHead(200, { 'content-length': 100 });
-      response.write('half', () => response.socket?.destroy());
-    });
-    const client = clientTo(await listening(server));
-    let status = 0;
-    const sink = { head: (given: number): void => void (status = given), data: (): void => {} };
-    const call = client.stream({ method: 'GET', path: '/x', deadlineMs: 10_000 }, sink);
-    expect(await failure(call)).toMatchObject({ code: 'unanswered', sent: true });
-    expect(status).toBe(200);
   });
 });
 

@@ -1,0 +1,108 @@
+// Small servers on real sockets that stand for a node, and clients to them. What a test opens is closed after it.
+
+import { once } from 'node:events';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from 'node:http';
+import type { Server, Socket } from 'node:net';
+import { afterEach } from 'vitest';
+import { MARKER_PATH, type Identity } from '../../src/chroma/marker.ts';
+import {
+  createNodeClient,
+  NodeError,
+  type NodeClient,
+  type NodeClientOptions,
+} from '../../src/chroma/node-client.ts';
+import { systemClock } from '../../src/util/clock.ts';
+
+export const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };
+export const SMALL = Buffer.from('{"a":1}');
+export const LARGE = Buffer.alloc(3 * 1024 * 1024, 'x');
+
+export const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0)) cleanUp();
+});
+
+export function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export async function listening(server: Server, port = 0): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  cleanUps.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return portOf(server);
+}
+
+/** A node that answers for its marker and leaves the rest to `serve`. */
+export function nodeServer(
+  serve: (request: IncomingMessage, response: ServerResponse) => void,
+  identity: () => Identity = () => me,
+): HttpServer {
+  return createHttpServer((request, response) => {
+    if (!request.url?.endsWith(MARKER_PATH)) return serve(request, response);
+    const body = JSON.stringify({ id: 'x', metadata: identity() });
+    response.writeHead(200, { 'content-length': Buffer.byteLength(body) }).end(body);
+  });
+}
+
+export function clientTo(
+  port: number,
+  options: Partial<NodeClientOptions> = {},
+  expected = (): Identity => me,
+): NodeClient {
+  const client = createNodeClient({
+    url: `http://127.0.0.1:${port}`,
+    clock: systemClock,
+    ...options,
+    expect: expected,
+  });
+  cleanUps.push(() => void client.destroy());
+  return client;
+}
+
+export async function failure(call: Promise<unknown>): Promise<NodeError> {
+  const outcome: unknown = await call.catch((error: unknown) => error);
+  if (outcome instanceof NodeError) return outcome;
+  throw new Error('a NodeError was expected', { cause: outcome });
+}
+
+export const get = (client: NodeClient, path = '/x', signal?: AbortSignal): ReturnType<NodeClient['read']> =>
+  client.read({ method: 'GET', path, deadlineMs: 10_000, ...(signal === undefined ? {} : { signal }) });
+export const post = (
+  client: NodeClient,
+  body: Buffer,
+  beforeLast = (): void => {},
+): ReturnType<NodeClient['mutate']> => client.mutate({ method: 'POST', path: '/w', body, beforeLast });
+
+export async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(request, 'end');
+  return Buffer.concat(chunks);
+}
+
+/** Whatever is on its way between two ends in this process has arrived. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+}
+
+/** A promise and what resolves it. */
+export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: resolve };
+}
