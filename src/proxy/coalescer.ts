@@ -38,7 +38,7 @@ export interface CoalescerOptions<Call> {
     body: readonly Buffer[],
     signal: AbortSignal,
   ) => Promise<Answer>;
-  /** Calls of one lane under way at most: two for each node keep it at work while answers are cut. */
+  /** Calls of one lane under way at most. */
   readonly callsMax: () => number;
   readonly clock: Clock;
 }

@@ -40,8 +40,8 @@ export interface RecordReadsOptions {
   readonly clock: Clock;
 }
 
-// Two calls for each node: one is computed while the other's answer is cut and its successor gathers.
-const CALLS_PER_NODE = 2;
+// One call under way for each node: a second one splits what could go together (docs/performance.md).
+const CALLS_PER_NODE = 1;
 
 export class RecordReads {
   readonly #options: RecordReadsOptions;
