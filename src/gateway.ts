@@ -408,9 +408,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       built.map(({ member, applier }) => ({
         member,
         checkpoint: applier.checkpoint,
-        applied: positions.applied(member.id),
         lag: (now) => applier.lag(now),
-        callsInFlight: applier.callsInFlight,
         pid: parts.nodePid?.(member.id),
       })),
     now: () => clock.now(),

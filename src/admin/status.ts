@@ -28,9 +28,7 @@ export interface ReadCounts {
 export interface NodeSource {
   readonly member: Member;
   readonly checkpoint: number;
-  readonly applied: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
-  readonly callsInFlight: number;
   readonly pid: number | undefined;
 }
 

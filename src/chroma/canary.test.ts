@@ -1,14 +1,10 @@
 // The canary against real servers: one that works, and one that is really poisoned (it calls itself healthy).
 
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { startChroma } from '../local/chroma.ts';
-import { findChromaRelease } from '../local/chroma-release.ts';
 import { findFreePort } from '../local/port.ts';
+import { startBareServer, type BareServer } from '../../test/support/chroma-server.ts';
 import { systemClock, type Clock } from '../util/clock.ts';
 import { createCanary } from './canary.ts';
 import { RESERVED } from './marker.ts';
@@ -56,8 +52,7 @@ function likeChroma(
   return differently[last] ?? { status: 200, body: usual[last] ?? {} };
 }
 
-let folder = '';
-let stop = async (): Promise<unknown> => undefined;
+let server: BareServer;
 
 const halves = { ...options, dimension: 2, random: (): number => 0.5 };
 
@@ -65,20 +60,13 @@ describe('on a real server', () => {
   let client: NodeClient;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'polychrome-canary-'));
-    const port = await findFreePort();
-    const release = await findChromaRelease(process.env['CHROMA_COMMAND']);
-    const logFile = join(folder, 'log');
-    const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
-    const child = await startChroma({ ...place, release, clock: systemClock });
-    stop = () => child.stop();
-    client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
+    server = await startBareServer();
+    client = createUnverifiedNodeClient({ url: server.url, clock: systemClock });
   });
 
   afterAll(async () => {
     await client.destroy();
-    await stop();
-    await rm(folder, { recursive: true, force: true });
+    await server.stop();
   });
 
   it('the canary lives, also with others beside it, and with a collection dropped under it', async () => {

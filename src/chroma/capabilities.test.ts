@@ -1,12 +1,7 @@
 // What a server says of itself is held against what it then does. CHROMA_COMMAND names another server to try.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startChroma } from '../local/chroma.ts';
-import { findChromaRelease } from '../local/chroma-release.ts';
-import { findFreePort } from '../local/port.ts';
+import { startBareServer, type BareServer } from '../../test/support/chroma-server.ts';
 import { systemClock } from '../util/clock.ts';
 import { CapabilitiesError, minimumCapabilities, probeCapabilities } from './capabilities.ts';
 import { createUnverifiedNodeClient, type NodeClient, type NodeResponse } from './node-client.ts';
@@ -16,21 +11,14 @@ import type { Capabilities } from './record-call.ts';
 const name = { tenant: 'default_tenant', database: 'default_database' };
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-let folder = '';
-let stop = async (): Promise<unknown> => undefined;
+let server: BareServer;
 let client: NodeClient;
 let found: Capabilities;
 let shard: PhysicalShard;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'polychrome-capabilities-'));
-  const port = await findFreePort();
-  const release = await findChromaRelease(process.env['CHROMA_COMMAND']);
-  const logFile = join(folder, 'log');
-  const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
-  const child = await startChroma({ ...place, release, clock: systemClock });
-  stop = () => child.stop();
-  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
+  server = await startBareServer();
+  client = createUnverifiedNodeClient({ url: server.url, clock: systemClock });
   found = await probeCapabilities(client);
   const { physicalId } = await createCollection(client, name, json({ name: 'probe' }));
   shard = { ...name, physicalId: physicalId ?? '' };
@@ -38,8 +26,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await client.destroy();
-  await stop();
-  await rm(folder, { recursive: true, force: true });
+  await server.stop();
 });
 
 describe('what a real server says it can do', () => {

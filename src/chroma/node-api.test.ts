@@ -1,12 +1,7 @@
 // Which answers leave a node as it was: asked of a real server, by looking at what it holds before and after.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startChroma } from '../local/chroma.ts';
-import { findChromaRelease } from '../local/chroma-release.ts';
-import { findFreePort } from '../local/port.ts';
+import { startBareServer, type BareServer } from '../../test/support/chroma-server.ts';
 import { systemClock } from '../util/clock.ts';
 import { createUnverifiedNodeClient, type NodeClient } from './node-client.ts';
 import {
@@ -32,27 +27,19 @@ const NOWHERE = '00000000-0000-4000-8000-000000000000';
 const DEADLINE_MS = 5000;
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-let folder = '';
-let stop = async (): Promise<unknown> => undefined;
+let server: BareServer;
 let client: NodeClient;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'polychrome-node-api-'));
-  const port = await findFreePort();
-  const release = await findChromaRelease(process.env['CHROMA_COMMAND']);
-  const logFile = join(folder, 'log');
-  const place = { name: 'n1', path: join(folder, 'data'), port, logFile };
-  const child = await startChroma({ ...place, release, clock: systemClock });
-  stop = () => child.stop();
-  client = createUnverifiedNodeClient({ url: `http://127.0.0.1:${port}`, clock: systemClock });
+  server = await startBareServer();
+  client = createUnverifiedNodeClient({ url: server.url, clock: systemClock });
   expect((await createTenant(client, name.tenant)).status).toBe(200);
   expect((await createDatabase(client, name)).status).toBe(200);
 });
 
 afterAll(async () => {
   await client.destroy();
-  await stop();
-  await rm(folder, { recursive: true, force: true });
+  await server.stop();
 });
 
 async function newShard(collection: string): Promise<PhysicalShard> {
