@@ -120,6 +120,11 @@ export const SETTINGS = {
     '67108864',
     'Answers to reads kept in memory, served only while they are the truth; 0 keeps none.',
   ),
+  RECORD_CACHE_BYTES: setting(
+    whole(0, 68_719_476_736),
+    '33554432',
+    'Documents and metadatas kept in memory, so that queries need not ask nodes for them again; 0 keeps none.',
+  ),
   WAL_RETENTION: setting(
     duration(),
     '72h',

@@ -29,6 +29,7 @@ import { localRoutes } from './proxy/local.ts';
 import { Names } from './proxy/names.ts';
 import { NodeChoice, type ReadNode } from './proxy/node-choice.ts';
 import { Reader } from './proxy/reads.ts';
+import { RecordCache } from './proxy/record-cache.ts';
 import { RecordReads } from './proxy/record-reads.ts';
 import { recordWrites } from './proxy/record-writes.ts';
 import { ResultCache } from './proxy/result-cache.ts';
@@ -47,6 +48,7 @@ import { reportTrouble } from './replication/delivery.ts';
 import { Leader, type Follower } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import { Positions } from './replication/positions.ts';
+import { idsChanged } from './replication/operation.ts';
 import { Retention } from './replication/retention.ts';
 import { TailVerifier } from './repair/verify.ts';
 import { sleep, systemClock, type Clock } from './util/clock.ts';
@@ -115,13 +117,22 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   // The log and what is known of it.
   const log = new PostgresLog(queries);
   const head = await log.head();
-  const tail = new Tail(log, head.lsn);
+  const heads = new ShardLSNs(head.lsn);
+  const isTold = (): boolean => leader.term !== null;
+  const cache = new ResultCache(config.RESULT_CACHE_BYTES, isTold);
+  const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head: head.lsn, isTold });
+  const forget = (): void => {
+    cache.clear();
+    records.clear();
+  };
+  const tail = new Tail(log, head.lsn, (lsn) => {
+    heads.raiseAll(lsn);
+    records.unseen(lsn);
+  });
   const catalog = new Catalog(queries);
   await catalog.refresh();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const positions = new Positions();
-  const heads = new ShardLSNs(head.lsn);
-  const cache = new ResultCache(config.RESULT_CACHE_BYTES);
   const checkpoints = new Checkpoints(steps);
   const decisions = new Decisions(steps);
   const nodes = new NodeStore(steps);
@@ -141,8 +152,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     newToken: newId,
     timeoutMs: config.LOG_TIMEOUT_MS,
     onCommitted: (entries) => {
-      for (const { lsn, kind, target } of entries) {
+      for (const { lsn, kind, target, parsed } of entries) {
         if (target !== null) heads.raise(target, lsn);
+        if (target !== null) records.changed(target, lsn, idsChanged(parsed));
         // A changed configuration may change what queries find.
         if (kind === 'modify_collection') cache.clear();
       }
@@ -173,7 +185,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         'an entry is quarantined: sound nodes refuse it alike',
       );
       const reason = `took LSN ${entry.lsn}, which is quarantined`;
-      cache.clear();
+      forget();
       for (const id of takenBy) await checkpoints.suspect(term.epoch, id, entry.target ?? '', reason);
       await refreshCatalog();
     },
@@ -225,7 +237,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     });
     const suspect = async (shard: string, reason: string, term: Term): Promise<void> => {
       logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
-      cache.clear();
+      forget();
       await checkpoints.suspect(term.epoch, address.id, shard, reason);
       await refreshCatalog();
     };
@@ -384,6 +396,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     floors,
     heads,
     cache,
+    records,
     consistency: config.CONSISTENCY,
     head: () => tail.head,
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
@@ -403,7 +416,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     head: () => tail.head,
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
-    reads: () => ({ cache: { ...cache.counts, bytes: cache.bytes }, coalesced: recordReads.coalesced }),
+    reads: () => ({
+      cache: { ...cache.counts, bytes: cache.bytes },
+      records: { ...records.counts, bytes: records.bytes },
+      coalesced: recordReads.coalesced,
+    }),
     nodes: () =>
       built.map(({ member, applier }) => ({
         member,

@@ -1,17 +1,57 @@
 // Finds values in a server's own compact JSON answers, as byte offsets. Nothing is checked: the text is trusted.
 
-export const QUOTE = 0x22;
+const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-export const COMMA = 0x2c;
-export const COLON = 0x3a;
-export const ARRAY_OPEN = 0x5b;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const ARRAY_OPEN = 0x5b;
 const ARRAY_CLOSE = 0x5d;
-export const OBJECT_OPEN = 0x7b;
-export const OBJECT_CLOSE = 0x7d;
+const OBJECT_OPEN = 0x7b;
+const OBJECT_CLOSE = 0x7d;
 
 /** Bytes at which skipping a value has to look closer. */
 const STRUCTURAL = new Uint8Array(256);
 for (const byte of [QUOTE, ARRAY_OPEN, ARRAY_CLOSE, OBJECT_OPEN, OBJECT_CLOSE]) STRUCTURAL[byte] = 1;
+
+/** A member of an answer's object. */
+export interface AnswerColumn {
+  readonly name: string;
+  /** Where its value begins, and ends. */
+  readonly start: number;
+  readonly end: number;
+  /** Where each element ends; null for a column that is the same for everybody (null, and `include`). */
+  readonly ends: readonly number[] | null;
+}
+
+/** The columns of an answer to a get or a query; null when it is no object of such columns. */
+export function columnsOf(answer: Buffer): AnswerColumn[] | null {
+  if (answer[0] !== OBJECT_OPEN) return null;
+  const columns: AnswerColumn[] = [];
+  let pos = 1;
+  while (answer[pos] === QUOTE) {
+    const nameEnd = stringEnd(answer, pos);
+    const name = answer.toString('latin1', pos + 1, nameEnd - 1);
+    if (answer[nameEnd] !== COLON) return null;
+    const start = nameEnd + 1;
+    const isArray = answer[start] === ARRAY_OPEN && name !== 'include';
+    const ends = isArray ? elementEnds(answer, start) : null;
+    const end = ends === null ? valueEnd(answer, start) : (ends.at(-1) ?? start + 1) + 1;
+    columns.push({ name, start, end, ends });
+    pos = answer[end] === COMMA ? end + 1 : end;
+  }
+  return answer[pos] === OBJECT_CLOSE && pos + 1 === answer.length ? columns : null;
+}
+
+/** Where element `index` of the array at `start` begins. */
+export function elementStart(start: number, ends: readonly number[], index: number): number {
+  return index === 0 ? start + 1 : (ends[index - 1] as number) + 1;
+}
+
+/** The string whose JSON text stands from `start` to `end`. */
+export function stringAt(bytes: Buffer, start: number, end: number): string {
+  const text = bytes.toString('utf8', start + 1, end - 1);
+  return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
+}
 
 /** Where each element of the array at `start` ends: at the comma or bracket after it. */
 export function elementEnds(bytes: Buffer, start: number): number[] {
@@ -28,7 +68,7 @@ export function elementEnds(bytes: Buffer, start: number): number[] {
 }
 
 /** Where the value at `start` ends. */
-export function valueEnd(bytes: Buffer, start: number): number {
+function valueEnd(bytes: Buffer, start: number): number {
   let pos = start;
   const first = bytes[pos] as number;
   if (first === QUOTE) return stringEnd(bytes, pos);
@@ -61,7 +101,7 @@ export function valueEnd(bytes: Buffer, start: number): number {
 }
 
 /** Where the string at `start` ends: behind its closing quote. */
-export function stringEnd(bytes: Buffer, start: number): number {
+function stringEnd(bytes: Buffer, start: number): number {
   for (let pos = start + 1; ; pos++) {
     pos = bytes.indexOf(QUOTE, pos);
     if (pos < 0) return bytes.length;

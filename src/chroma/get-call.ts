@@ -2,18 +2,8 @@
 // were inserted, drops ids it does not have and ignores the order asked (chroma-facts, section 7); so the rows of the
 // merged answer that carry a caller's ids, in their order, are what the caller would have got alone.
 
-import {
-  ARRAY_OPEN,
-  COLON,
-  COMMA,
-  elementEnds,
-  OBJECT_CLOSE,
-  OBJECT_OPEN,
-  QUOTE,
-  stringEnd,
-  valueEnd,
-} from './answer-slices.ts';
-import { ARRAY_CLOSE, JsonCursor, JsonSyntaxError } from './json.ts';
+import { columnsOf, elementStart, stringAt, type AnswerColumn } from './answer-slices.ts';
+import { ARRAY_CLOSE, ARRAY_OPEN, JsonCursor, JsonSyntaxError, OBJECT_OPEN, QUOTE } from './json.ts';
 import type { Slice } from './record-call.ts';
 
 export interface GetCall {
@@ -104,7 +94,9 @@ export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[
   const ids = columns?.find(({ name }) => name === 'ids');
   if (columns === null || ids?.ends == null) return null;
   const rowOf = new Map<string, number>();
-  for (const [row, id] of idsOf(answer, ids.start, ids.ends).entries()) rowOf.set(id, row);
+  for (const [row, end] of ids.ends.entries()) {
+    rowOf.set(stringAt(answer, elementStart(ids.start, ids.ends, row), end), row);
+  }
   if (columns.some(({ ends }) => ends !== null && ends.length !== ids.ends?.length)) return null;
   return calls.map((call) => {
     const rows = new Set<number>();
@@ -120,42 +112,7 @@ export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[
   });
 }
 
-interface Column {
-  readonly name: string;
-  /** Where its value begins. */
-  readonly start: number;
-  readonly end: number;
-  /** Where each row's element ends; null for a column that is the same for everybody (null, and `include`). */
-  readonly ends: readonly number[] | null;
-}
-
-function columnsOf(answer: Buffer): Column[] | null {
-  if (answer[0] !== OBJECT_OPEN) return null;
-  const columns: Column[] = [];
-  let pos = 1;
-  while (answer[pos] === QUOTE) {
-    const nameEnd = stringEnd(answer, pos);
-    const name = answer.toString('latin1', pos + 1, nameEnd - 1);
-    if (answer[nameEnd] !== COLON) return null;
-    const start = nameEnd + 1;
-    const perRow = answer[start] === ARRAY_OPEN && name !== 'include';
-    const ends = perRow ? elementEnds(answer, start) : null;
-    const end = ends === null ? valueEnd(answer, start) : (ends.at(-1) ?? start + 1) + 1;
-    columns.push({ name, start, end, ends });
-    pos = answer[end] === COMMA ? end + 1 : end;
-  }
-  return answer[pos] === OBJECT_CLOSE && pos + 1 === answer.length ? columns : null;
-}
-
-function idsOf(answer: Buffer, start: number, ends: readonly number[]): string[] {
-  return ends.map((end, row) => {
-    const from = row === 0 ? start + 1 : (ends[row - 1] as number) + 1;
-    const text = answer.toString('utf8', from, end);
-    return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1);
-  });
-}
-
-function rowsOf(answer: Buffer, columns: readonly Column[], rows: readonly number[]): Buffer {
+function rowsOf(answer: Buffer, columns: readonly AnswerColumn[], rows: readonly number[]): Buffer {
   const chunks: Buffer[] = [];
   let from = 0;
   for (const { start, end, ends } of columns) {
@@ -163,7 +120,7 @@ function rowsOf(answer: Buffer, columns: readonly Column[], rows: readonly numbe
     chunks.push(answer.subarray(from, start + 1));
     for (const [index, row] of rows.entries()) {
       if (index > 0) chunks.push(COMMA_BYTES);
-      chunks.push(answer.subarray(row === 0 ? start + 1 : (ends[row - 1] as number) + 1, ends[row]));
+      chunks.push(answer.subarray(elementStart(start, ends, row), ends[row]));
     }
     from = end - 1;
   }

@@ -15,6 +15,8 @@ export interface QueryCall {
   /** Rows asked for with each vector; Chroma's default is 10. */
   readonly rowsPerVector: number;
   readonly withEmbeddings: boolean;
+  /** Where the value of `include` stands; null when it is absent. */
+  readonly include: Slice | null;
   /** The body without its vectors: queries of one key and dimension can go in one call. */
   readonly key: string;
 }
@@ -37,6 +39,7 @@ function scan(cursor: JsonCursor): QueryCall | null {
   let column: ReturnType<typeof readEmbeddings> | null = null;
   let rowsPerVector = DEFAULT_ROWS;
   let withEmbeddings = false;
+  let include: Slice | null = null;
   if (cursor.peek() !== OBJECT_OPEN) return null;
   cursor.pos++;
   do {
@@ -52,8 +55,10 @@ function scan(cursor: JsonCursor): QueryCall | null {
       continue;
     }
     cursor.value(true, 1);
-    if (key === 'include')
+    if (key === 'include') {
+      include = { start, end: cursor.pos };
       withEmbeddings = body.toString('latin1', start, cursor.pos).includes('"embeddings"');
+    }
     if (key === 'n_results') {
       const text = body.toString('latin1', start, cursor.pos);
       if (!/^[1-9]\d{0,4}$/.test(text)) return null;
@@ -71,19 +76,26 @@ function scan(cursor: JsonCursor): QueryCall | null {
   }
   const { slice, count, dimension } = column;
   const key = `${body.toString('latin1', 0, slice.start)}\u0000${body.toString('latin1', slice.end)}`;
-  return { body, vectors: slice, count, dimension, rowsPerVector, withEmbeddings, key };
+  return { body, vectors: slice, count, dimension, rowsPerVector, withEmbeddings, include, key };
 }
 
 const COMMA = Buffer.from(',');
 
-/** The body of one call that asks what all of `calls`, of one key, ask. */
-export function mergeQueryCalls(calls: readonly QueryCall[]): Buffer[] {
-  const first = calls[0] as QueryCall;
-  const chunks = [first.body.subarray(0, first.vectors.start)];
+/** What stands around the vectors in a body. */
+interface Frame {
+  readonly before: Buffer;
+  readonly after: Buffer;
+}
+
+/** The body of one call that asks what all of `calls`, of one key, ask; in another frame than their own if given. */
+export function mergeQueryCalls(calls: readonly QueryCall[], frame?: Frame): Buffer[] {
+  const { body: text, vectors: own } = calls[0] as QueryCall;
+  const { before, after } = frame ?? { before: text.subarray(0, own.start), after: text.subarray(own.end) };
+  const chunks = [before];
   for (const { body, vectors } of calls) {
     if (chunks.length > 1) chunks.push(COMMA);
     chunks.push(body.subarray(vectors.start, vectors.end));
   }
-  chunks.push(first.body.subarray(first.vectors.end));
+  chunks.push(after);
   return chunks;
 }

@@ -22,12 +22,17 @@ export class Tail {
   #start = 0;
   #bytes = 0;
   #head: number;
+  readonly #onUnseen: (lsn: number) => void;
   readonly #grown = new Notifier();
 
-  /** `head`: the LSN of the last entry there is. */
-  constructor(log: LogReader, head: number) {
+  /**
+   * `head`: the LSN of the last entry there is. `onUnseen`: told, before anybody is given them, that there are entries up
+   * to an LSN which were never published here.
+   */
+  constructor(log: LogReader, head: number, onUnseen: (lsn: number) => void = () => undefined) {
     this.#log = log;
     this.#head = head;
+    this.#onUnseen = onUnseen;
   }
 
   /** LSN of the last entry known to be durable. */
@@ -40,16 +45,23 @@ export class Tail {
     const first = entries[0];
     if (first === undefined) return;
     if (first.lsn !== this.#lastInMemory() + 1) this.#forgetAll();
+    if (first.lsn > this.#head + 1) this.#onUnseen(first.lsn - 1);
     for (const entry of entries) {
       this.#entries.push(entry);
       this.#bytes += cost(entry);
     }
     while (this.#bytes > BYTES_MAX && this.#entries.length - this.#start > 1) this.#forgetOldest();
-    this.advance((entries.at(-1) as Entry).lsn);
+    this.#grow((entries.at(-1) as Entry).lsn);
   }
 
   /** Learns that the log reaches up to `head`, without having the entries. */
   advance(head: number): void {
+    if (head <= this.#head) return;
+    this.#onUnseen(head);
+    this.#grow(head);
+  }
+
+  #grow(head: number): void {
     if (head <= this.#head) return;
     this.#head = head;
     this.#grown.notify();
@@ -59,7 +71,11 @@ export class Tail {
   async next(after: number, entriesMax: number, bytesMax: number, signal: AbortSignal): Promise<Entry[]> {
     while (this.#head <= after && !signal.aborted) await this.#grown.wait(signal);
     if (signal.aborted) return [];
-    return this.#fromMemory(after, entriesMax, bytesMax) ?? this.#log.read(after, entriesMax, bytesMax);
+    const kept = this.#fromMemory(after, entriesMax, bytesMax);
+    if (kept !== null) return kept;
+    const read = await this.#log.read(after, entriesMax, bytesMax);
+    // What was appended meanwhile is made known first.
+    return read.filter(({ lsn }) => lsn <= this.#head);
   }
 
   /** The entry at `lsn` if it is in memory. */

@@ -1,6 +1,6 @@
 // Reads: choose a node, pass the request on with the physical id in its path, hand the answer back as it came.
 
-import type { Answer, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
+import type { Answer, AnswerHeaders, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
 import { PolychromeError } from '../errors.ts';
 import { NodeError, type AnswerFlow, type NodeHeaders } from '../chroma/node-client.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -12,6 +12,21 @@ export interface NodeRead {
   readonly method: 'GET' | 'POST';
   readonly path: (physical: string) => string;
   readonly body?: Buffer | readonly Buffer[];
+}
+
+/** An answer of 200 that is held whole, and what it says of itself. */
+export interface WholeBody {
+  readonly body: Buffer;
+  readonly headers: AnswerHeaders;
+  /** LSN its node had certainly applied. */
+  readonly applied: number;
+}
+
+/** The same as WholeBody; null for anything else. */
+export function wholeBody(answer: Answer): WholeBody | null {
+  if (typeof answer === 'function' || answer.status !== 200 || !Buffer.isBuffer(answer.body)) return null;
+  const { body, headers = {} } = answer;
+  return { body, headers, applied: Number(headers['x-polychrome-lsn'] ?? 0) };
 }
 
 /** What one node said, whole. */

@@ -9,11 +9,13 @@ import { readTopLevel } from '../chroma/rewrite.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Answer } from './answer.ts';
-import { Coalescer, type Mergeable } from './coalescer.ts';
+import { Coalescer } from './coalescer.ts';
 import type { SessionFloors } from './floors.ts';
-import { GETS, QUERIES } from './mergeable.ts';
+import { Gets } from './gets.ts';
 import type { Names } from './names.ts';
-import type { Reader } from './reads.ts';
+import { Queries } from './queries.ts';
+import { wholeBody, type Reader } from './reads.ts';
+import type { RecordCache } from './record-cache.ts';
 import { shardOf } from './record-writes.ts';
 import { ResultCache } from './result-cache.ts';
 import type { ClientRequest, Handler } from './server.ts';
@@ -32,6 +34,7 @@ export interface RecordReadsOptions {
   /** LSN of the last entry of each shard this gateway knows of. */
   readonly heads: ShardLSNs;
   readonly cache: ResultCache;
+  readonly records: RecordCache;
   readonly consistency: Consistency;
   /** LSN of the log's last entry. */
   readonly head: () => number;
@@ -49,26 +52,11 @@ export class RecordReads {
   readonly #gets: Coalescer<GetCall>;
 
   constructor(options: RecordReadsOptions) {
+    const { clock, reader, records, serving } = options;
+    const callsMax = (): number => Math.max(1, serving()) * CALLS_PER_NODE;
     this.#options = options;
-    this.#queries = this.#coalescer('query', QUERIES);
-    this.#gets = this.#coalescer('get', GETS);
-  }
-
-  #coalescer<Call extends { readonly body: Buffer }>(action: Action, kind: Mergeable<Call>): Coalescer<Call> {
-    const { clock, reader, serving } = this.#options;
-    return new Coalescer({
-      kind,
-      clock,
-      callsMax: () => Math.max(1, serving()) * CALLS_PER_NODE,
-      send: ({ shard, collection }, floor, body, signal) => {
-        const read = {
-          method: 'POST',
-          path: (id: string) => recordsPath(collection, id, action),
-          body,
-        } as const;
-        return reader.read({ shard, floor, sticky: false }, read, signal);
-      },
-    });
+    this.#queries = new Coalescer({ kind: new Queries(reader, records), clock, callsMax });
+    this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
 
   /** Reads asked for, and the calls they went in. */
@@ -97,10 +85,8 @@ export class RecordReads {
     if (kept !== null) return { status: 200, body: kept.body, headers: lsnHeader(kept.label) };
     const { generation } = cache;
     const answer = await this.#ask(action, collection, floor, request);
-    if (typeof answer !== 'function' && answer.status === 200 && Buffer.isBuffer(answer.body)) {
-      const label = Number(answer.headers?.['x-polychrome-lsn'] ?? 0);
-      cache.keep(key, { body: answer.body, label }, generation);
-    }
+    const whole = wholeBody(answer);
+    if (whole !== null) cache.keep(key, { body: whole.body, label: whole.applied }, generation);
     return answer;
   }
 

@@ -19,6 +19,7 @@ const SHARE_MAX = 1 / 16;
 
 export class ResultCache {
   readonly #bytesMax: number;
+  readonly #isTold: () => boolean;
   /** In order of last use, the oldest first. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
@@ -26,13 +27,14 @@ export class ResultCache {
   generation = 0;
   readonly counts = { hits: 0, misses: 0 };
 
-  /** `bytesMax` 0 turns it off. */
-  constructor(bytesMax: number) {
+  /** `bytesMax` 0 turns it off; `isTold` is false while nodes may apply what is not made known here first. */
+  constructor(bytesMax: number, isTold: () => boolean = () => true) {
     this.#bytesMax = bytesMax;
+    this.#isTold = isTold;
   }
 
   get enabled(): boolean {
-    return this.#bytesMax > 0;
+    return this.#bytesMax > 0 && this.#isTold();
   }
 
   get bytes(): number {
@@ -59,7 +61,7 @@ export class ResultCache {
 
   /** Keeps an answer that was asked for in `generation`. */
   keep(key: string, answer: CachedAnswer, generation: number): void {
-    if (generation !== this.generation) return;
+    if (generation !== this.generation || !this.enabled) return;
     const bytes = key.length + answer.body.length + OVERHEAD_BYTES;
     if (bytes > this.#bytesMax * SHARE_MAX) return;
     const before = this.#kept.get(key);

@@ -171,3 +171,9 @@ export function needsDecision(operation: Operation): boolean {
       return false;
   }
 }
+
+/** The records an entry changes; null when it does not say which (a conditional delete; what is not about records). */
+export function idsChanged(parsed: unknown): readonly string[] | null {
+  const operation = parsed as Operation | undefined;
+  return operation?.type === 'records' && !operation.call.conditional ? operation.call.ids : null;
+}
