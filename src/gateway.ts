@@ -153,8 +153,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     timeoutMs: config.LOG_TIMEOUT_MS,
     onCommitted: (entries) => {
       for (const { lsn, kind, target, parsed } of entries) {
-        if (target !== null) heads.raise(target, lsn);
-        if (target !== null) records.changed(target, lsn, idsChanged(parsed));
+        heads.raise(target ?? '', lsn);
+        records.changed(target ?? '', lsn, idsChanged(parsed));
         // A changed configuration may change what queries find.
         if (kind === 'modify_collection') cache.clear();
       }
@@ -169,6 +169,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     maxIds: capabilities.current.maxBatchSize,
     maxBytes: MERGED_BYTES_MAX,
   });
+  const suspect = async (node: string, shard: string, reason: string, { epoch }: Term): Promise<void> => {
+    logger.error({ node, shard, reason }, 'a shard is suspect');
+    forget();
+    await checkpoints.suspect(epoch, node, shard, reason);
+    await refreshCatalog();
+    // Until now it could still be asked.
+    forget();
+  };
   const arbiter = new Arbiter({
     decisions,
     positions,
@@ -179,14 +187,10 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         .map((n) => n.member.id),
     canary: (id) => find(id).canary(),
     onQuarantine: async (entry, response, takenBy, term) => {
-      const refused = response.body.toString();
-      logger.error(
-        { lsn: entry.lsn, refused, takenBy },
-        'an entry is quarantined: sound nodes refuse it alike',
-      );
+      const told = { lsn: entry.lsn, refused: response.body.toString(), takenBy };
+      logger.error(told, 'an entry is quarantined: sound nodes refuse it alike');
       const reason = `took LSN ${entry.lsn}, which is quarantined`;
-      forget();
-      for (const id of takenBy) await checkpoints.suspect(term.epoch, id, entry.target ?? '', reason);
+      for (const id of takenBy) await suspect(id, entry.target ?? '', reason, term);
       await refreshCatalog();
     },
   });
@@ -232,15 +236,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       onDamaged: (damage) => leader.damaged(address.id, damage),
       suspect: (shard, reason) => {
         if (leader.term === null) throw new Error('this gateway does not lead');
-        return suspect(shard, reason, leader.term);
+        return suspect(address.id, shard, reason, leader.term);
       },
     });
-    const suspect = async (shard: string, reason: string, term: Term): Promise<void> => {
-      logger.error({ node: address.id, shard, reason }, 'a shard is suspect');
-      forget();
-      await checkpoints.suspect(term.epoch, address.id, shard, reason);
-      await refreshCatalog();
-    };
     const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
     const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), clock });
     const member = new Member({
@@ -250,6 +248,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       onTransition: (node, from, event, reason) => {
         logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
         if (node.state !== 'serving') for (const asked of find(node.id).asked) asked.abort();
+        if (event === 'lost_content') forget();
         const term = leader.term;
         if (term === null) return;
         nodes
@@ -274,7 +273,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       settleMs: config.SETTLE_MS,
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
-      suspect,
+      suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
       onTrouble: (error) => reportTrouble(member, error),
       onAnswer: () => undefined,
       recheck: async () => {
@@ -416,11 +415,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     head: () => tail.head,
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
-    reads: () => ({
-      cache: { ...cache.counts, bytes: cache.bytes },
-      records: { ...records.counts, bytes: records.bytes },
-      coalesced: recordReads.coalesced,
-    }),
+    reads: () => recordReads.counts,
     nodes: () =>
       built.map(({ member, applier }) => ({
         member,

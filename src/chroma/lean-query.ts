@@ -135,14 +135,23 @@ export function recordsFound({ answer, columns, ids }: QueryRows): FoundRecord[]
   return found;
 }
 
+/** Bytes all answers will have once completed, about. */
+export function completedBytes({ answer }: QueryRows, { texts, wanted }: Completion): number {
+  let bytes = answer.length;
+  for (const text of texts) for (const column of wanted) bytes += text[column]?.length ?? 0;
+  return bytes;
+}
+
 /**
  * The answers for members that asked `counts` vectors each, the lean answer completed: `texts` has what is known of
- * each row, in the order of the rows; `include` is what the server says of the columns when asked for all.
+ * each row, in the order of the rows; `include` is what the server says of the columns when asked for all. Null when
+ * the lean answer has no place for a column.
  */
 export function completeAnswers(
   { answer, columns, ids }: QueryRows,
   { counts, texts, wanted, include }: Completion,
-): Buffer[] {
+): Buffer[] | null {
+  if (!wanted.every((column) => columns.some(({ name }) => name === column))) return null;
   let vector = 0;
   let row = 0;
   return counts.map((count) => {

@@ -4,7 +4,10 @@ import type { Collection } from '../catalog/catalog.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/query-call.ts';
 import type { Answer, WholeAnswer } from './answer.ts';
 import { Coalescer } from './coalescer.ts';
-import { QUERIES } from './mergeable.ts';
+import { Queries } from './queries.ts';
+import type { Reader } from './reads.ts';
+import { RecordCache } from './record-cache.ts';
+import { ShardLSNs } from './shard-lsns.ts';
 
 const collection = { id: 'c', shards: [] } as unknown as Collection;
 const target = { shard: 's', collection };
@@ -15,15 +18,19 @@ const query = (vector: readonly number[], rest: object = {}): QueryCall =>
 
 /** A node that answers when told to, each vector with its own text. */
 class Node {
-  readonly calls: { body: string; floor: number; answer: (answer?: Answer) => void }[] = [];
+  readonly calls: {
+    body: string;
+    floor: number;
+    signal: AbortSignal;
+    answer: (answer?: Answer) => void;
+  }[] = [];
   readonly clock = new ManualClock();
-  readonly coalescer = new Coalescer({
-    kind: QUERIES,
-    clock: this.clock,
-    callsMax: () => 1,
-    send: (_target, floor, body) =>
+  readonly coalescer: Coalescer<QueryCall>;
+
+  constructor() {
+    const read: Reader['read'] = ({ floor }, { body }, signal) =>
       new Promise<Answer>((resolve) => {
-        const text = Buffer.concat([...body]).toString();
+        const text = Buffer.concat(body as readonly Buffer[]).toString();
         const vectors = (JSON.parse(text) as { query_embeddings: number[][] }).query_embeddings;
         const found = Buffer.from(
           JSON.stringify({ ids: vectors.map((vector) => [`id of ${vector.join()}`]) }),
@@ -31,11 +38,15 @@ class Node {
         this.calls.push({
           body: text,
           floor,
+          signal,
           answer: (answer = { status: 200, body: found, headers: { 'x-polychrome-lsn': '7' } }) =>
             resolve(answer),
         });
-      }),
-  });
+      });
+    const records = new RecordCache({ bytesMax: 0, heads: new ShardLSNs(0), head: 0, isTold: () => true });
+    const kind = new Queries({ read }, records);
+    this.coalescer = new Coalescer({ kind, clock: this.clock, callsMax: () => 1 });
+  }
 
   ask(call: QueryCall, floor = 0): Promise<string> {
     const answer = this.coalescer.read(target, call, floor, never);
@@ -46,19 +57,26 @@ class Node {
 const turn = (): Promise<void> => new Promise(setImmediate);
 
 describe('queries', () => {
-  test('go at once when nothing is under way, and together when they had to wait', async () => {
+  test('of one turn go together, and what arrives meanwhile together after them', async () => {
     const node = new Node();
-    const answers = [node.ask(query([1])), node.ask(query([2])), node.ask(query([3]))];
+    const first = [node.ask(query([1])), node.ask(query([2]))];
+    expect(node.calls.length).toBe(0);
+    await turn();
+    expect(node.calls[0]!.body).toBe('{"query_embeddings":[[1],[2]]}');
+    const meanwhile = [node.ask(query([3])), node.ask(query([4]))];
+    await turn();
     expect(node.calls.length).toBe(1);
     node.calls[0]!.answer();
     await turn();
-    expect(node.calls[1]!.body).toBe('{"query_embeddings":[[2],[3]]}');
+    expect(node.calls[1]!.body).toBe('{"query_embeddings":[[3],[4]]}');
     node.calls[1]!.answer();
-    expect(await Promise.all(answers)).toEqual([
+    expect(await Promise.all([...first, ...meanwhile])).toEqual([
       '{"ids":[["id of 1"]]}',
       '{"ids":[["id of 2"]]}',
       '{"ids":[["id of 3"]]}',
+      '{"ids":[["id of 4"]]}',
     ]);
+    expect(node.coalescer.counts).toEqual({ reads: 4, calls: 2 });
   });
 
   test('that differ in more than their vectors never share a call', async () => {
@@ -76,46 +94,53 @@ describe('queries', () => {
 
   test('ask for the highest floor of those that go together', async () => {
     const node = new Node();
-    void node.ask(query([1]), 9);
     void node.ask(query([2]), 3);
     void node.ask(query([3]), 5);
-    node.calls[0]!.answer();
     await turn();
-    expect(node.calls[1]!.floor).toBe(5);
+    expect(node.calls[0]!.floor).toBe(5);
   });
 
   test('go one by one when their call fails, each with an answer of its own, and stay apart for a while', async () => {
     const node = new Node();
-    void node.ask(query([1]));
     const together = [node.ask(query([2])), node.ask(query([3]))];
-    node.calls[0]!.answer();
     await turn();
-    node.calls[1]!.answer({ status: 500, body: Buffer.from('{}') });
+    node.calls[0]!.answer({ status: 500, body: Buffer.from('{}') });
     await turn();
-    expect(node.calls.slice(2).map((call) => call.body)).toEqual([
+    expect(node.calls.slice(1).map((call) => call.body)).toEqual([
       '{"query_embeddings":[[2]]}',
       '{"query_embeddings":[[3]]}',
     ]);
-    node.calls[2]!.answer({ status: 400, body: 'refused' });
-    node.calls[3]!.answer();
+    node.calls[1]!.answer({ status: 400, body: 'refused' });
+    node.calls[2]!.answer();
     expect(await Promise.all(together)).toEqual(['refused', '{"ids":[["id of 3"]]}']);
 
     void node.ask(query([4]));
     void node.ask(query([5]));
-    expect(node.calls.length).toBe(6);
+    await turn();
+    expect(node.calls.length).toBe(5);
     node.clock.advance(10_001);
     void node.ask(query([6]));
     void node.ask(query([7]));
-    expect(node.calls.length).toBe(7);
+    await turn();
+    expect(node.calls.length).toBe(6);
+  });
+
+  test('whose answer is too large to be held go one by one, and the rest of it is not read', async () => {
+    const node = new Node();
+    void node.ask(query([1]));
+    void node.ask(query([2]));
+    await turn();
+    node.calls[0]!.answer(() => Promise.resolve());
+    await turn();
+    expect(node.calls[0]!.signal.aborted).toBe(true);
+    expect(node.calls.length).toBe(3);
   });
 
   test('are no more in a call than a server answers well', async () => {
     const node = new Node();
-    void node.ask(query([0], { n_results: 1_000 }));
     for (let n = 1; n <= 40; n++) void node.ask(query([n], { n_results: 1_000 }));
-    node.calls[0]!.answer();
     await turn();
-    const vectors = (JSON.parse(node.calls[1]!.body) as { query_embeddings: unknown[] }).query_embeddings
+    const vectors = (JSON.parse(node.calls[0]!.body) as { query_embeddings: unknown[] }).query_embeddings
       .length;
     expect(vectors).toBeGreaterThan(1);
     expect(vectors * 1_000).toBeLessThanOrEqual(32_000);

@@ -1,17 +1,16 @@
 // Gets by id, as they are put together.
 
+import type { Collection } from '../catalog/catalog.ts';
 import { cutGetAnswer, mergeGetCalls, type GetCall } from '../chroma/get-call.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import type { Answer } from './answer.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import { wholeBody, type Reader } from './reads.ts';
+import { readWhole, type NodeRead, type Reader } from './reads.ts';
 
 // A first guess for a row with a document and metadata, before an answer was seen.
 const ROW_BYTES = 1_024;
 // As text, a float takes about 12 bytes; a get does not know the dimension, and the largest in common use is 3,072.
 const VECTOR_BYTES = 12 * 3_072;
-
-const NEVER = new AbortController().signal;
 
 export class Gets implements Asking<GetCall> {
   readonly #reader: Pick<Reader, 'read'>;
@@ -27,30 +26,31 @@ export class Gets implements Asking<GetCall> {
     this.#reader = reader;
   }
 
-  alone(target: ReadTarget, floor: number, { body }: GetCall, signal: AbortSignal): Promise<Answer> {
-    return this.#ask(target, floor, [body], signal);
+  alone(
+    { shard, collection }: ReadTarget,
+    floor: number,
+    { body }: GetCall,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    return this.#reader.read({ shard, floor, sticky: false }, getOf(collection, [body]), signal);
   }
 
   async together(
-    target: ReadTarget,
+    { shard, collection }: ReadTarget,
     floor: number,
     calls: readonly GetCall[],
     answered: () => void,
   ): Promise<Together | null> {
-    const answer = await this.#ask(target, floor, mergeGetCalls(calls), NEVER);
+    const read = getOf(collection, mergeGetCalls(calls));
+    const whole = await readWhole(this.#reader, { shard, floor, sticky: false }, read);
     answered();
-    const whole = wholeBody(answer);
     const bodies = whole === null ? null : cutGetAnswer(whole.body, calls);
     return whole === null || bodies === null ? null : { headers: whole.headers, bodies };
   }
-
-  #ask(
-    { shard, collection }: ReadTarget,
-    floor: number,
-    body: readonly Buffer[],
-    signal: AbortSignal,
-  ): Promise<Answer> {
-    const path = (id: string): string => recordsPath(collection, id, 'get');
-    return this.#reader.read({ shard, floor, sticky: false }, { method: 'POST', path, body }, signal);
-  }
 }
+
+const getOf = (collection: Collection, body: readonly Buffer[]): NodeRead => ({
+  method: 'POST',
+  path: (id) => recordsPath(collection, id, 'get'),
+  body,
+});

@@ -3,6 +3,7 @@
 
 import {
   completeAnswers,
+  completedBytes,
   leanQuery,
   queryRows,
   recordsFound,
@@ -18,7 +19,7 @@ import { recordsPath } from '../chroma/paths.ts';
 import { mergeQueryCalls, type QueryCall } from '../chroma/query-call.ts';
 import type { Answer } from './answer.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import { wholeBody, type Reader, type WholeBody } from './reads.ts';
+import { HELD_BYTES_MAX, readWhole, wholeBody, type NodeRead, type Reader, type WholeBody } from './reads.ts';
 import type { RecordCache } from './record-cache.ts';
 
 // A first guess for a row with a document and metadata, before an answer was seen.
@@ -30,10 +31,10 @@ const MISSING_MAX = 0.5;
 const MISSING_ROWS_MAX_ALONE = 0.3;
 // One statement of sqlite with as many variables; more are not worth a call of their own.
 const FETCHED_MAX = 1_000;
+// A server fails above as many rows when asked for their documents or metadatas (chroma-facts, section 7).
+const ROWS_MAX = 32_766;
 // Different texts of `include` whose echo is remembered.
 const INCLUDES_MAX = 64;
-
-const NEVER = new AbortController().signal;
 
 export class Queries implements Asking<QueryCall> {
   readonly #reader: Pick<Reader, 'read'>;
@@ -57,12 +58,12 @@ export class Queries implements Asking<QueryCall> {
     const calls = [call];
     const lean = this.#leanForm(target, calls);
     if (lean !== null) {
-      const together = await this.#askLean(target, floor, calls, lean, () => undefined);
+      const together = await this.#askLean(target, floor, calls, lean, () => undefined, signal);
       if (together !== null)
         return { status: 200, body: together.bodies[0] as Buffer, headers: together.headers };
     }
     const { generation } = this.#records;
-    const answer = await this.#ask(target, floor, [call.body], signal);
+    const answer = await this.#reader.read(wantedOf(target, floor), readOf(target, [call.body]), signal);
     const whole = wholeBody(answer);
     if (whole !== null) this.#learn(target, call, whole, call.count, generation);
     return answer;
@@ -80,26 +81,15 @@ export class Queries implements Asking<QueryCall> {
       if (together !== null) return together;
     }
     const { generation } = this.#records;
-    const answer = await this.#ask(target, floor, mergeQueryCalls(calls), NEVER);
+    const read = readOf(target, mergeQueryCalls(calls));
+    const whole = await readWhole(this.#reader, wantedOf(target, floor), read);
     answered();
-    const whole = wholeBody(answer);
     if (whole === null) return null;
     const counts = calls.map(({ count }) => count);
     const bodies = cutQueryAnswer(whole.body, counts);
     if (bodies === null) return null;
     this.#learn(target, calls[0] as QueryCall, whole, sum(counts), generation);
     return { headers: whole.headers, bodies };
-  }
-
-  #ask(
-    { shard, collection }: ReadTarget,
-    floor: number,
-    body: readonly Buffer[],
-    signal: AbortSignal,
-    action: 'query' | 'get' = 'query',
-  ): Promise<Answer> {
-    const path = (id: string): string => recordsPath(collection, id, action);
-    return this.#reader.read({ shard, floor, sticky: false }, { method: 'POST', path, body }, signal);
   }
 
   /** How to ask lean, when enough of what is left out is probably known. */
@@ -112,18 +102,19 @@ export class Queries implements Asking<QueryCall> {
     return lean !== null && this.#includes.has(lean.include) ? lean : null;
   }
 
-  /** Null when it has to be asked in full after all. */
+  /** Null when it has to be asked in full after all; an error when that would fail as well. */
   async #askLean(
     target: ReadTarget,
     floor: number,
     calls: readonly QueryCall[],
     lean: LeanQuery,
     answered: () => void,
+    client?: AbortSignal,
   ): Promise<Together | null> {
     const records = this.#records;
     const { generation } = records;
-    const answer = await this.#ask(target, floor, mergeQueryCalls(calls, lean), NEVER).catch(() => null);
-    const whole = answer === null ? null : wholeBody(answer);
+    const read = readOf(target, mergeQueryCalls(calls, lean));
+    const whole = await readWhole(this.#reader, wantedOf(target, floor), read, client);
     const counts = calls.map(({ count }) => count);
     const rows = whole === null ? null : queryRows(whole.body, sum(counts));
     if (whole === null || rows === null) return null;
@@ -132,8 +123,11 @@ export class Queries implements Asking<QueryCall> {
     if (texts === null || include === undefined || generation !== records.generation || !records.enabled)
       return null;
     answered();
-    const bodies = completeAnswers(rows, { counts, texts, wanted: lean.columns, include });
-    return { headers: whole.headers, bodies };
+    const completion = { counts, texts, wanted: lean.columns, include };
+    // What a node would have sent is then passed on as it comes.
+    if (completedBytes(rows, completion) > HELD_BYTES_MAX) return null;
+    const bodies = completeAnswers(rows, completion);
+    return bodies === null ? null : { headers: whole.headers, bodies };
   }
 
   /** The texts of every row, in order: those known, and the rest asked for; null when some cannot be had. */
@@ -147,6 +141,7 @@ export class Queries implements Asking<QueryCall> {
     const { shard } = target;
     const records = this.#records;
     const wanted = ids.flat();
+    if (wanted.length > ROWS_MAX) return null;
     const texts = wanted.map((id) => records.find(shard, id, applied, columns));
     const missing = new Set(wanted.filter((_, row) => texts[row] === null));
     const misses = texts.reduce((count, text) => (text === null ? count + 1 : count), 0);
@@ -171,10 +166,8 @@ export class Queries implements Asking<QueryCall> {
     floor: number,
   ): Promise<void> {
     const { generation } = this.#records;
-    const body = Buffer.from(JSON.stringify({ ids, include }));
-    const answer = await this.#ask(target, floor, [body], NEVER, 'get').catch(() => null);
-    const whole = answer === null ? null : wholeBody(answer);
-    // A get's answer is one vector's answer without the brackets around it.
+    const read = readOf(target, [Buffer.from(JSON.stringify({ ids, include }))], 'get');
+    const whole = await readWhole(this.#reader, wantedOf(target, floor), read).catch(() => null);
     if (whole !== null) this.#keep(target, recordsGot(whole.body) ?? [], whole.applied, generation);
   }
 
@@ -204,5 +197,17 @@ export class Queries implements Asking<QueryCall> {
     for (const { id, ...texts } of found) this.#records.keep(shard, id, texts, applied, generation);
   }
 }
+
+const wantedOf = ({ shard }: ReadTarget, floor: number): Parameters<Reader['read']>[0] => ({
+  shard,
+  floor,
+  sticky: false,
+});
+
+const readOf = (
+  { collection }: ReadTarget,
+  body: readonly Buffer[],
+  action: 'query' | 'get' = 'query',
+): NodeRead => ({ method: 'POST', path: (id) => recordsPath(collection, id, action), body });
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);

@@ -29,6 +29,20 @@ export function wholeBody(answer: Answer): WholeBody | null {
   return { body, headers, applied: Number(headers['x-polychrome-lsn'] ?? 0) };
 }
 
+/** An answer that is of use only whole; null for any other. The rest of one too large to be held is not read. */
+export async function readWhole(
+  reader: Pick<Reader, 'read'>,
+  wanted: Omit<Wanted, 'except'>,
+  read: NodeRead,
+  client?: AbortSignal,
+): Promise<WholeBody | null> {
+  const enough = new AbortController();
+  const signal = client === undefined ? enough.signal : AbortSignal.any([client, enough.signal]);
+  const answer = await reader.read(wanted, read, signal);
+  if (typeof answer === 'function') enough.abort();
+  return wholeBody(answer);
+}
+
 /** What one node said, whole. */
 interface NodeAnswer {
   readonly status: number;
@@ -48,7 +62,7 @@ export interface ReaderOptions {
 
 // Answers up to here are held until whole, so that a node that dies half-way goes unnoticed: the read is made again
 // elsewhere. Larger ones are passed on as they come.
-const HELD_BYTES_MAX = 8 * 1024 * 1024;
+export const HELD_BYTES_MAX = 8 * 1024 * 1024;
 // A read that fails on two nodes is more likely to be the cause than the victim (chroma-facts, hazard 4: some
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;

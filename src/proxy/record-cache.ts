@@ -83,7 +83,7 @@ export class RecordCache {
     for (const [key, oldest] of this.#touched) {
       if (this.#touched.size <= TOUCHED_MAX) break;
       this.#touched.delete(key);
-      this.#untold = oldest;
+      this.#untold = Math.max(this.#untold, oldest);
     }
   }
 
@@ -143,12 +143,10 @@ export class RecordCache {
     this.#bytes = 0;
   }
 
-  /** LSN of the last entry that may have changed the record. */
+  /** LSN of the last entry that may have changed the record; one nobody told of may be later than one that was. */
   #since(key: string, shard: string, unlisted: number): number {
-    return Math.max(
-      unlisted,
-      this.#touched.get(key) ?? Math.min(this.#untold, this.#options.heads.get(shard)),
-    );
+    const untold = Math.min(this.#untold, this.#options.heads.get(shard));
+    return Math.max(unlisted, untold, this.#touched.get(key) ?? 0);
   }
 
   #evict(): void {

@@ -8,6 +8,7 @@ import type { Names } from './names.ts';
 import type { Wanted } from './node-choice.ts';
 import { RecordReads, type Consistency } from './record-reads.ts';
 import type { Reader } from './reads.ts';
+import { RecordCache } from './record-cache.ts';
 import { ResultCache } from './result-cache.ts';
 import type { ClientRequest } from './server.ts';
 import { ShardLSNs } from './shard-lsns.ts';
@@ -39,12 +40,14 @@ async function floorOf(
       { status: 200, body: Buffer.from('0') }
     ),
   };
+  const heads = new ShardLSNs(0);
   const { handlers } = new RecordReads({
     reader: reader as unknown as Reader,
     names: { byId: async () => collection } as unknown as Names,
     floors,
-    heads: new ShardLSNs(0),
+    heads,
     cache: new ResultCache(0),
+    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
     consistency,
     head: () => 1_000_000,
     serving: () => 1,

@@ -43,6 +43,12 @@ export interface RecordReadsOptions {
   readonly clock: Clock;
 }
 
+interface Gain {
+  readonly hits: number;
+  readonly misses: number;
+  readonly bytes: number;
+}
+
 // One call under way for each node: a second one splits what could go together (docs/performance.md).
 const CALLS_PER_NODE = 1;
 
@@ -59,10 +65,15 @@ export class RecordReads {
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
 
-  /** Reads asked for, and the calls they went in. */
-  get coalesced(): { calls: number; reads: number } {
+  /** What coalescing and what is kept gain. */
+  get counts(): Record<'cache' | 'records', Gain> & { coalesced: { calls: number; reads: number } } {
+    const { cache, records } = this.#options;
     const [queries, gets] = [this.#queries.counts, this.#gets.counts];
-    return { calls: queries.calls + gets.calls, reads: queries.reads + gets.reads };
+    return {
+      cache: { ...cache.counts, bytes: cache.bytes },
+      records: { ...records.counts, bytes: records.bytes },
+      coalesced: { calls: queries.calls + gets.calls, reads: queries.reads + gets.reads },
+    };
   }
 
   readonly handlers: Readonly<Record<Action, Handler>> = {
