@@ -271,6 +271,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       primaryChanged,
       primary: () => leader.primary,
       settleMs: config.SETTLE_MS,
+      appendUnderWay: () => appender.underWay,
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
       suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),

@@ -77,6 +77,7 @@ export class Appender {
   #queue: Waiting[] = [];
   #attempt: Attempt = { sent: false };
   #draining: Promise<void> | null = null;
+  #underWay: Promise<void> | null = null;
   #stopped = false;
 
   constructor(options: AppenderOptions) {
@@ -86,6 +87,11 @@ export class Appender {
   /** Entries that wait for an append to begin. */
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  /** Resolves when the batch in hand is durable, or has failed; null when there is none. */
+  get underWay(): Promise<void> | null {
+    return this.#underWay;
   }
 
   /**
@@ -119,13 +125,16 @@ export class Appender {
   }
 
   async #drain(): Promise<void> {
-    // Entries that arrive in the same turn of the event loop share the first batch.
-    await Promise.resolve();
+    // Entries that arrive in the same turn of the event loop share the first batch: callers answered together ask again
+    // together.
+    await new Promise((resolve) => void setImmediate(resolve));
     while (this.#queue.length > 0) {
       const batch = takeBatch(this.#queue);
       this.#queue = this.#queue.slice(batch.length);
-      await this.#commit(batch);
+      this.#underWay = this.#commit(batch);
+      await this.#underWay;
     }
+    this.#underWay = null;
   }
 
   async #commit(taken: readonly Waiting[]): Promise<void> {

@@ -197,6 +197,7 @@ export class MemoryReplication {
       leavesLists: () => false,
       recheck: () => Promise.resolve(null),
       settleMs: SETTLE_MS,
+      appendUnderWay: () => null,
       primary: () => ({ node: this.#primary, generation: 1 }),
       primaryChanged: new Notifier(),
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
