@@ -80,7 +80,7 @@ const IDS = ['a', 'b', 'c', 'd'];
 const id = fc.constantFrom(...IDS);
 const ids = fc.uniqueArray(id, { minLength: 1, maxLength: 3 });
 const back = fc.oneof(fc.constant(0), fc.nat({ max: 5 }));
-const many = Array.from({ length: 16_400 }, (_, n) => `other ${n}`);
+const many = Array.from({ length: 16_384 }, (_, n) => `other ${n}`);
 
 type Step =
   | { readonly do: 'write'; readonly ids: string[]; readonly listed: boolean }

@@ -179,10 +179,9 @@ export class Applier {
   /** Under load, what is becoming durable at this moment joins the round. */
   async #gather(entries: Entry[], term: Term): Promise<Entry[]> {
     const { tail, clock, appendUnderWay } = this.#options;
-    const enough = this.#roundEntries * GATHERED_MAX;
-    const isWorthIt = this.#roundEntries >= GATHERED_FROM;
+    const enough = this.#roundEntries < GATHERED_FROM ? 0 : this.#roundEntries * GATHERED_MAX;
     let gathered = entries;
-    for (let appends = 0; isWorthIt && appends < APPENDS_MAX && gathered.length < enough; appends++) {
+    for (let appends = 0; appends < APPENDS_MAX && gathered.length < enough; appends++) {
       const append = appendUnderWay();
       if (append === null || term.signal.aborted) break;
       await Promise.race([append, sleep(clock, APPEND_MS_MAX, term.signal)]);
