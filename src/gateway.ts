@@ -21,6 +21,7 @@ import { Tail } from './log/tail.ts';
 import { Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { connectOrExplain } from './postgres/reach.ts';
+import { AnswerBytes } from './proxy/answer-bytes.ts';
 import { BodyJudge } from './proxy/body-judge.ts';
 import { CollectionObjects } from './proxy/collection-objects.ts';
 import { SessionFloors } from './proxy/floors.ts';
@@ -353,12 +354,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     physical: (node, shard) => catalog.physical(node, shard),
     primary: () => leader.primary.node,
   });
+  const answerBytes = new AnswerBytes({ clock });
   const reader = new Reader({
     choice,
     applied: (node, shard) => (shard === null ? positions.applied(node) : positions.appliedTo(node, shard)),
     clock,
     logger,
     timeoutMs: config.READ_TIMEOUT_MS,
+    answerBytes,
   });
   const servingNodes = (): ServingNode[] =>
     built
@@ -420,6 +423,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     logger,
     maxBodyBytes: BODY_BYTES_MAX,
     bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+    answerBytes,
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
     capabilities: () => capabilities.current,
     handlers: {

@@ -15,13 +15,18 @@ const query = (vector: readonly number[], rest: object = {}): QueryCall =>
 
 /** A node that answers when told to, each vector with its own text. */
 class Node {
-  readonly calls: { body: string; floor: number; answer: (answer?: Answer) => void }[] = [];
+  readonly calls: {
+    body: string;
+    floor: number;
+    signal: AbortSignal;
+    answer: (answer?: Answer) => void;
+  }[] = [];
   readonly clock = new ManualClock();
   readonly coalescer = new Coalescer({
     kind: QUERIES,
     clock: this.clock,
     callsMax: () => 1,
-    send: (_target, floor, body) =>
+    send: (_target, floor, body, signal) =>
       new Promise<Answer>((resolve) => {
         const text = Buffer.concat([...body]).toString();
         const vectors = (JSON.parse(text) as { query_embeddings: number[][] }).query_embeddings;
@@ -31,6 +36,7 @@ class Node {
         this.calls.push({
           body: text,
           floor,
+          signal,
           answer: (answer = { status: 200, body: found, headers: { 'x-polychrome-lsn': '7' } }) =>
             resolve(answer),
         });
@@ -107,6 +113,20 @@ describe('queries', () => {
     void node.ask(query([6]));
     void node.ask(query([7]));
     expect(node.calls.length).toBe(7);
+  });
+
+  test('whose answer is too large to be held leave nothing under way when they go one by one', async () => {
+    const node = new Node();
+    void node.ask(query([1]));
+    const together = [node.ask(query([2])), node.ask(query([3]))];
+    node.calls[0]!.answer();
+    await turn();
+    expect(node.calls[1]!.signal.aborted).toBe(false);
+    node.calls[1]!.answer(() => Promise.resolve());
+    await turn();
+    expect(node.calls[1]!.signal.aborted).toBe(true);
+    for (const call of node.calls.slice(2)) call.answer();
+    expect(await Promise.all(together)).toHaveLength(2);
   });
 
   test('are no more in a call than a server answers well', async () => {

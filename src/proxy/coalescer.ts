@@ -66,8 +66,6 @@ const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 // A lane whose merged call failed sends its reads one by one for this long: one of them may be the cause.
 const APART_MS = 10_000;
 
-const NEVER = new AbortController().signal;
-
 export class Coalescer<Call extends { readonly body: Buffer }> {
   readonly #options: CoalescerOptions<Call>;
   readonly #lanes = new Map<string, Lane<Call>>();
@@ -122,7 +120,10 @@ export class Coalescer<Call extends { readonly body: Buffer }> {
     }
     const floor = Math.max(...members.map((member) => member.floor));
     const body = kind.merge(members.map((member) => member.call));
-    const answer = await this.#options.send(lane.target, floor, body, NEVER).catch(() => null);
+    const unwanted = new AbortController();
+    const answer = await this.#options.send(lane.target, floor, body, unwanted.signal).catch(() => null);
+    // One too large to be held: nobody passes it on, so its connection must not wait for that.
+    if (typeof answer === 'function') unwanted.abort();
     const cut = answer === null ? null : cutFor(answer, members, kind);
     if (cut === null) {
       this.#setApart(key);

@@ -131,12 +131,41 @@ test('readers that take a large answer slowly, or not at all, hold up nobody', a
     for (let n = 0; n < 20; n++) expect(await put(`slow-${n}`)).toBe(201);
   });
 
-  // What is held for each (proxy/reads.ts), what its socket has taken, and what the collector has not taken yet.
-  expect(memory('VmRSS') - before).toBeLessThan(readers.length * 16 * MIB);
+  // What is held for all of them (proxy/answer-bytes.ts), as much again that the collector has not taken yet, and what
+  // their connections hold.
+  expect(memory('VmRSS') - before).toBeLessThan(256 * MIB);
   // One of them wakes up and still gets all of it.
   let received = 0;
   readers[0]!.on('data', (chunk: Buffer) => (received += chunk.length)).resume();
   await until(async () => received > documents.length * MIB, 'a slow reader has its answer');
+  for (const socket of readers) socket.destroy();
+  await nodesAgree();
+});
+
+test('400 readers that take nothing of an answer of 6 MiB leave memory to the others', async () => {
+  const many = await cluster.api.create('many');
+  for (let n = 0; n < 6; n++) {
+    const body = { ids: [`m${n}`], embeddings: [[1]], metadatas: [{ text: `${n}`.padEnd(MIB, 'z') }] };
+    expect((await cluster.api.records(many, 'add', body)).status).toBe(201);
+  }
+  const request = '{"include":["metadatas"]}';
+  const head = `POST ${RECORDS}/${many}/get HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${request.length}\r\n\r\n`;
+  const readers: Socket[] = [];
+  const before = memory('VmRSS');
+  writeFileSync(`/proc/${cluster.process.pid}/clear_refs`, '5');
+  await othersAreServedWhile('many', async () => {
+    for (let n = 0; n < 400; n++) {
+      const socket = await open();
+      socket.pause();
+      socket.write(head + request);
+      readers.push(socket);
+      if (n % 20 === 19) expect(await put(`between-${n}`)).toBe(201);
+    }
+    const prompt = await cluster.api.records(many, 'get', { include: ['metadatas'] });
+    expect([prompt.status, prompt.text.length > 6 * MIB]).toEqual([200, true]);
+  });
+  // proxy/answer-bytes.ts: 64 MiB of answers; as much again that the collector has not taken, and what is passed on.
+  expect(memory('VmHWM') - before).toBeLessThan(256 * MIB);
   for (const socket of readers) socket.destroy();
   await nodesAgree();
 });
