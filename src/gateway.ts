@@ -260,6 +260,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       leavesLists: () => capabilities.current.metadataArrays,
       primaryChanged,
       primary: () => leader.primary,
+      stepDown: () => leader.stepDown(address.id),
       settleMs: config.SETTLE_MS,
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
