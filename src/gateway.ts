@@ -382,9 +382,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     slowDownMs: () => slowDownMs(servingNodes()),
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
+  const judge = new BodyJudge(() => {
+    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
+    return chosen?.node.client ?? null;
+  });
   const recordReads = new RecordReads({
     reader,
     names,
+    judge,
     floors,
     heads,
     cache,
@@ -392,10 +397,6 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     head: () => tail.head,
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
-  });
-  const judge = new BodyJudge(() => {
-    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
-    return chosen?.node.client ?? null;
   });
   const objects = new CollectionObjects({ catalog, reader, floors });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };

@@ -11,6 +11,7 @@ import {
   type RouteMatch,
   type RouteName,
 } from '../chroma/routes.ts';
+import { withoutRest } from '../chroma/rewrite.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { sendStreamed } from './answer.ts';
@@ -175,7 +176,7 @@ export class Door {
     const { response } = turn;
     try {
       const handler = this.#options.handlers[name] ?? fallbackHandler(name);
-      const answer = await handler(new AdmittedRequest(match, target.query, turn, body?.bytes ?? EMPTY));
+      const answer = await handler(new AdmittedRequest(match, target.query, turn, this.#bytes(match, body)));
       if (response.destroyed) return;
       if (typeof answer === 'function') return await sendStreamed(response, answer, turn.beginAnswer());
       turn.answer(answer);
@@ -187,6 +188,13 @@ export class Door {
     } finally {
       body?.lease.release();
     }
+  }
+
+  // Before 1.3 a server stops reading where the JSON ends, and ignores what follows; the scanner does so for records.
+  #bytes({ route }: RouteMatch, body: ReceivedBody | null): Buffer {
+    if (body === null) return EMPTY;
+    const ignoresRest = route.kind === 'schema' && !this.#options.capabilities().schema;
+    return ignoresRest ? withoutRest(body.bytes) : body.bytes;
   }
 
   #fail(turn: Turn, error: unknown): void {

@@ -6,6 +6,7 @@ import type { RecordCall } from '../chroma/record-call.ts';
 import { SessionFloors } from './floors.ts';
 import type { Names } from './names.ts';
 import type { Wanted } from './node-choice.ts';
+import { BodyJudge } from './body-judge.ts';
 import { RecordReads, type Consistency } from './record-reads.ts';
 import type { Reader } from './reads.ts';
 import { ResultCache } from './result-cache.ts';
@@ -42,6 +43,7 @@ async function floorOf(
   const { handlers } = new RecordReads({
     reader: reader as unknown as Reader,
     names: { byId: async () => collection } as unknown as Names,
+    judge: new BodyJudge(() => null),
     floors,
     heads: new ShardLSNs(0),
     cache: new ResultCache(0),

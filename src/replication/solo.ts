@@ -356,9 +356,14 @@ function ruling(response: NodeResponse, body: Buffer): Ruling {
 
 /** The body of the get that selects what a conditional delete means: the same filters, no columns. */
 function selectionOf(call: RecordCall): Buffer {
-  const fields = readTopLevel(call.body, ['ids', 'where', 'where_document', 'limit']);
   const parts: string[] = ['"include":[]'];
-  if (!isRefusal(fields)) {
+  // Servers that do not know `limit` let it stand twice, as null; then there is none.
+  for (const keys of [['ids', 'where', 'where_document'], ['limit']]) {
+    const fields = readTopLevel(call.body, keys);
+    if (isRefusal(fields)) {
+      if (keys.includes('limit')) continue;
+      throw new Error(`A delete that was checked cannot be read: ${fields.message}`);
+    }
     for (const [name, { type, slice }] of fields) {
       if (type !== 'null') parts.push(`"${name}":${call.body.subarray(slice.start, slice.end).toString()}`);
     }
