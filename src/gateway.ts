@@ -21,6 +21,7 @@ import { Tail } from './log/tail.ts';
 import { Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { connectOrExplain } from './postgres/reach.ts';
+import { AnswerBytes } from './proxy/answer-bytes.ts';
 import { BodyJudge } from './proxy/body-judge.ts';
 import { CollectionObjects } from './proxy/collection-objects.ts';
 import { SessionFloors } from './proxy/floors.ts';
@@ -270,6 +271,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       leavesLists: () => capabilities.current.metadataArrays,
       primaryChanged,
       primary: () => leader.primary,
+      stepDown: () => leader.stepDown(address.id),
       settleMs: config.SETTLE_MS,
       appendUnderWay: () => appender.underWay,
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
@@ -365,12 +367,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     physical: (node, shard) => catalog.physical(node, shard),
     primary: () => leader.primary.node,
   });
+  const answerBytes = new AnswerBytes({ clock });
   const reader = new Reader({
     choice,
     applied: (node, shard) => (shard === null ? positions.applied(node) : positions.appliedTo(node, shard)),
     clock,
     logger,
     timeoutMs: config.READ_TIMEOUT_MS,
+    answerBytes,
   });
   const servingNodes = (): ServingNode[] =>
     built
@@ -390,9 +394,14 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     slowDownMs: () => slowDownMs(servingNodes()),
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
+  const judge = new BodyJudge(() => {
+    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
+    return chosen?.node.client ?? null;
+  });
   const recordReads = new RecordReads({
     reader,
     names,
+    judge,
     floors,
     heads,
     cache,
@@ -401,10 +410,6 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     head: () => tail.head,
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
-  });
-  const judge = new BodyJudge(() => {
-    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
-    return chosen?.node.client ?? null;
   });
   const objects = new CollectionObjects({ catalog, reader, floors });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };
@@ -433,6 +438,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     logger,
     maxBodyBytes: BODY_BYTES_MAX,
     bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+    answerBytes,
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
     capabilities: () => capabilities.current,
     handlers: {

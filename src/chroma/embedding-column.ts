@@ -1,20 +1,10 @@
 // Reads the `embeddings` column: arrays of numbers, or base64 strings of little-endian 32-bit floats, never both in
 // one call. This is where nearly all bytes of a write are, so the loop over components is written for speed.
 
-import {
-  ARRAY_CLOSE,
-  ARRAY_OPEN,
-  COMMA,
-  DOT,
-  isDigit,
-  LETTER_N,
-  MINUS,
-  QUOTE,
-  ZERO,
-  type JsonCursor,
-} from './json.ts';
-import type { RecordKind, Refusal, Slice } from './record-call.ts';
-import { invalid, misfit, RefusedBody } from './refusal.ts';
+import { ARRAY_OPEN, COMMA, DOT, isDigit, LETTER_N, MINUS, QUOTE, ZERO, type JsonCursor } from './json.ts';
+import type { Faults } from './faults.ts';
+import type { Capabilities, RecordKind, Slice } from './record-call.ts';
+import { misfit, RefusedBody } from './refusal.ts';
 
 // Half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
 // reads it back as null (observed: 3.4028235677973366e38). The limit lies a little below, so that the server's own
@@ -25,21 +15,29 @@ const SAFE_DIGITS = 38;
 
 // What a 1.3.4 server says; a 1.0.5 server takes such vectors and reads them back as null.
 const NOT_FINITE = 'Validation error: embeddings: Embeddings must not contain NaN or Infinity values';
+const EMPTY = 'Validation error: embeddings: Each embedding must have at least 1 dimension';
 
-/** What the column holds; `problem` is the gravest reason why Chroma would not take it. */
+/** What the column holds. */
 export interface EmbeddingColumn {
   readonly slice: Slice;
   readonly count: number;
   /** Length of every embedding; null when there is none. */
   readonly dimension: number | null;
   readonly encoding: 'floats' | 'base64' | null;
-  readonly problem: Refusal | null;
 }
 
-/** Consumes the value of `embeddings`; throws RefusedBody when its shape is not what `kind` takes. */
-export function readEmbeddings(cursor: JsonCursor, kind: RecordKind, base64: boolean): EmbeddingColumn {
+export interface EmbeddingsOptions {
+  readonly kind: RecordKind;
+  readonly capabilities: Pick<Capabilities, 'base64Embeddings' | 'metadataArrays'>;
+  /** Takes note of what Chroma would not take. */
+  readonly faults: Faults;
+}
+
+/** Consumes the value of `embeddings`; throws RefusedBody when its shape is not what the call takes. */
+export function readEmbeddings(cursor: JsonCursor, options: EmbeddingsOptions): EmbeddingColumn {
   const start = cursor.pos;
-  const column = new EmbeddingReader(cursor, kind === 'update', base64).read();
+  const { kind } = options;
+  const column = new EmbeddingReader(cursor, options).read();
   if (column !== null) return column;
   // The server reads the whole value before it tries the variants, so faults of syntax come first.
   cursor.pos = start;
@@ -48,43 +46,43 @@ export function readEmbeddings(cursor: JsonCursor, kind: RecordKind, base64: boo
   throw new RefusedBody(misfit(cursor.bytes, cursor.pos, 'embeddings: ', type));
 }
 
-// Chroma decodes, then validates, then compares: the refusal of the earliest step is the one a client sees.
-const GRAVITY = { undecodable: 0, empty: 1, mixed: 2, range: 3, none: 4 } as const;
-
 class EmbeddingReader {
   readonly #cursor: JsonCursor;
+  readonly #faults: Faults;
   readonly #nullable: boolean;
   readonly #base64: boolean;
+  readonly #isNew: boolean;
   #count = 0;
   #dimension: number | null = null;
   #encoding: 'floats' | 'base64' | null = null;
-  #problem: Refusal | null = null;
-  #gravity: number = GRAVITY.none;
+  #someEmpty = false;
+  #someInfinite = false;
 
-  constructor(cursor: JsonCursor, nullable: boolean, base64: boolean) {
+  constructor(cursor: JsonCursor, { kind, capabilities, faults }: EmbeddingsOptions) {
     this.#cursor = cursor;
-    this.#nullable = nullable;
-    this.#base64 = base64;
+    this.#faults = faults;
+    this.#nullable = kind === 'update';
+    this.#base64 = capabilities.base64Embeddings;
+    this.#isNew = capabilities.metadataArrays;
   }
 
   /** The column, or null when the value has another shape. */
   read(): EmbeddingColumn | null {
     const cursor = this.#cursor;
     if (cursor.peek() !== ARRAY_OPEN) return null;
-    const start = ++cursor.pos;
-    if (cursor.peek() === ARRAY_CLOSE) cursor.pos++;
-    else {
+    const start = cursor.pos + 1;
+    if (cursor.openArray()) {
       do {
         if (!this.#embedding()) return null;
         this.#count++;
       } while (cursor.nextElement());
     }
+    this.#judge();
     return {
       slice: { start, end: cursor.pos - 1 },
       count: this.#count,
       dimension: this.#dimension,
       encoding: this.#encoding,
-      problem: this.#problem,
     };
   }
 
@@ -106,24 +104,27 @@ class EmbeddingReader {
   }
 
   #note(dimension: number): void {
-    if (dimension === 0) {
-      this.#fault('empty', 'Validation error: embeddings: Each embedding must have at least 1 dimension');
-    }
+    // An update is looked at vector by vector: the first that is faulty decides what is told.
+    if (dimension === 0) this.#someEmpty ||= !(this.#nullable && this.#someInfinite);
     if (this.#dimension === null) this.#dimension = dimension;
     else if (this.#dimension !== dimension) {
-      this.#fault('mixed', 'Inconsistent dimensions in provided embeddings');
+      this.#faults.add('mixed', 'Inconsistent dimensions in provided embeddings');
     }
+  }
+
+  // An empty vector in an update makes the collection unreadable for good on a 1.0.5 server, and one with infinity is
+  // read back as null.
+  #judge(): void {
+    const validated = this.#isNew ? 'embeddings' : 'ours';
+    if (this.#someEmpty) this.#faults.add(this.#nullable ? validated : 'embeddings', EMPTY);
+    if (this.#someInfinite) this.#faults.add(validated, NOT_FINITE);
   }
 
   // Returns how many components the array has, or null when something in it is no number.
   #floats(): number | null {
     const cursor = this.#cursor;
     const { bytes } = cursor;
-    cursor.pos++;
-    if (cursor.peek() === ARRAY_CLOSE) {
-      cursor.pos++;
-      return 0;
-    }
+    if (!cursor.openArray()) return 0;
     let { pos } = cursor;
     for (let count = 1; ; count++) {
       let byte = bytes[pos] ?? 0;
@@ -160,7 +161,7 @@ class EmbeddingReader {
     if (cursor.numberMagnitude <= SAFE_DIGITS) return true;
     const size = Math.abs(cursor.numberSince(start));
     if (size === Infinity) cursor.fail('number out of range', cursor.pos - 1);
-    if (size >= FLOAT32_LIMIT) this.#fault('range', NOT_FINITE);
+    if (size >= FLOAT32_LIMIT) this.#someInfinite = true;
     return true;
   }
 
@@ -172,25 +173,32 @@ class EmbeddingReader {
     const floats = Buffer.from(text, 'base64');
     // Node decodes leniently; only canonical base64 comes out as it went in, and the server takes no other.
     if (floats.toString('base64') !== text) {
-      this.#fault('undecodable', `Base64 decoding error: Invalid base64 string: ${base64Fault(text)}`);
+      this.#undecodable(`Invalid base64 string: ${base64Fault(text)}`);
     }
     if (floats.length % 4 !== 0) {
       const rest = 'bytes cannot be converted to f32 values (must be divisible by 4)';
-      this.#fault('undecodable', `Base64 decoding error: Invalid byte length: ${floats.length} ${rest}`);
+      this.#undecodable(`Invalid byte length: ${floats.length} ${rest}`);
     }
     for (let high = 3; high < floats.length; high += 4) {
       // All exponent bits set: infinity or NaN, which the server stores and reads back as null.
       if (((floats[high] ?? 0) & 0x7f) === 0x7f && (floats[high - 1] ?? 0) >= 0x80) {
-        this.#fault('range', NOT_FINITE);
+        this.#notFinite(floats, high - 3);
+        break;
       }
     }
     return floats.length >> 2;
   }
 
-  #fault(kind: Exclude<keyof typeof GRAVITY, 'none'>, message: string): void {
-    if (GRAVITY[kind] >= this.#gravity) return;
-    this.#gravity = GRAVITY[kind];
-    this.#problem = invalid(message);
+  // NEW: it is found while decoding, and told as such.
+  #notFinite(floats: Buffer, at: number): void {
+    const value = floats.readFloatLE(at);
+    const name = Number.isNaN(value) ? 'NaN' : value > 0 ? 'inf' : '-inf';
+    if (this.#isNew) this.#undecodable(`Non-finite float value at embedding index ${at >> 2}: ${name}`);
+    else this.#someInfinite = true;
+  }
+
+  #undecodable(message: string): void {
+    this.#faults.add('decoding', this.#isNew ? message : `Base64 decoding error: ${message}`);
   }
 }
 

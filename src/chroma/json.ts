@@ -2,14 +2,26 @@
 // a value ends and whether it is well formed. `strict` means serde deserializes the value (as opposed to ignoring
 // it): nesting is limited, `\u` escapes must pair up, numbers must fit a double. Observed on a 1.0.5 server.
 
-/** The text is not JSON; `offset` is the byte at which this shows. */
+import { isUtf8 } from 'node:buffer';
+
+/**
+ * Where in an array or object something is wrong: `inside` an element or the value of a member, `between` two of them or
+ * before the first, `after_key` between a key and its value.
+ */
+export type FaultPlace = 'inside' | 'between' | 'after_key';
+
+/** The text is not JSON; `offset` is the byte at which this shows, `token` where the token it is in begins. */
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError';
   readonly offset: number;
+  readonly token: number;
+  readonly place: FaultPlace;
 
-  constructor(message: string, offset: number) {
+  constructor(message: string, at: { offset: number; token: number; place: FaultPlace }) {
     super(message);
-    this.offset = offset;
+    this.offset = at.offset;
+    this.token = at.token;
+    this.place = at.place;
   }
 }
 
@@ -27,7 +39,9 @@ export const ARRAY_CLOSE = 0x5d;
 export const OBJECT_OPEN = 0x7b;
 export const OBJECT_CLOSE = 0x7d;
 export const MINUS = 0x2d;
+export const LETTER_F = 0x66;
 export const LETTER_N = 0x6e;
+export const LETTER_T = 0x74;
 export const DOT = 0x2e;
 const PLUS = 0x2b;
 export const ZERO = 0x30;
@@ -47,9 +61,15 @@ export function isDigit(byte: number): boolean {
   return byte >= ZERO && byte <= 0x39;
 }
 
+export function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
 /** A position in a JSON text, moved by reading tokens. Reading past the end sees the byte 0, which no token allows. */
 export class JsonCursor {
   readonly bytes: Buffer;
+  /** Whether there may be strings that are no UTF-8: serde finds that at the end of each string it deserializes. */
+  readonly #checksUtf8: boolean;
   pos = 0;
   /** Whether the string read last held escapes, and whether it held bytes above 0x7f. */
   stringEscaped = false;
@@ -59,12 +79,14 @@ export class JsonCursor {
   /** The number read last is less than ten to this power. */
   numberMagnitude = 0;
 
-  constructor(bytes: Buffer) {
+  /** `checksUtf8`: for bytes that are not known to be UTF-8. */
+  constructor(bytes: Buffer, checksUtf8 = false) {
     this.bytes = bytes;
+    this.#checksUtf8 = checksUtf8 && !isUtf8(bytes);
   }
 
-  fail(message: string, offset: number = this.pos): never {
-    throw new JsonSyntaxError(message, offset);
+  fail(message: string, offset: number = this.pos, place: FaultPlace = 'inside'): never {
+    throw new JsonSyntaxError(message, { offset, token: Math.min(offset, this.pos), place });
   }
 
   /** Skips white space and returns the byte it stops at without consuming it. */
@@ -107,6 +129,9 @@ export class JsonCursor {
       pos = this.#escape(pos, strict);
     }
     this.stringWide = seen > 0x7f;
+    if (this.#checksUtf8 && strict && !isUtf8(bytes.subarray(this.pos, pos))) {
+      this.fail('invalid unicode code point', pos);
+    }
     this.pos = pos + 1;
   }
 
@@ -159,8 +184,8 @@ export class JsonCursor {
         this.fail('number out of range', this.pos - 1);
       }
     } else if (byte === LETTER_N) this.literal('null');
-    else if (byte === 0x74) this.literal('true');
-    else if (byte === 0x66) this.literal('false');
+    else if (byte === LETTER_T) this.literal('true');
+    else if (byte === LETTER_F) this.literal('false');
     else this.fail(this.pos < this.bytes.length ? 'expected value' : 'EOF while parsing a value');
   }
 
@@ -172,22 +197,44 @@ export class JsonCursor {
       const byte = this.peek();
       if (byte === ARRAY_OPEN || byte === OBJECT_OPEN) {
         if (strict && depth + open.length >= DEPTH_MAX) this.fail('recursion limit exceeded');
-        this.pos++;
         const isObject = byte === OBJECT_OPEN;
-        if (this.peek() !== (isObject ? OBJECT_CLOSE : ARRAY_CLOSE)) {
+        if (isObject ? this.openObject() : this.openArray()) {
           open.push(isObject);
           if (isObject) this.#key(strict);
           continue;
         }
-        this.pos++;
       } else this.scalar(byte, strict);
       if (!this.#closeAll(open, strict)) return;
     }
   }
 
+  /** Consumes the bracket that stands here: true when an element follows, false when the array was closed at once. */
+  openArray(): boolean {
+    this.pos++;
+    if (this.peek() !== ARRAY_CLOSE) {
+      if (this.pos >= this.bytes.length) this.fail('EOF while parsing a list', this.pos, 'between');
+      return true;
+    }
+    this.pos++;
+    return false;
+  }
+
+  /** As openArray, for the brace of an object and its first member. */
+  openObject(): boolean {
+    this.pos++;
+    if (this.peek() !== OBJECT_CLOSE) return true;
+    this.pos++;
+    return false;
+  }
+
   /** Consumes the string that must stand here as an object's key; returns where its quote stood. */
   name(strict: boolean): number {
-    if (this.peek() !== QUOTE) this.fail(this.#atEnd('EOF while parsing an object', 'key must be a string'));
+    if (this.peek() !== QUOTE) {
+      // serde's own readers look for the next value after a comma; what it skips is read by one that does not.
+      const eof =
+        strict && this.#followsComma() ? 'EOF while parsing a value' : 'EOF while parsing an object';
+      this.fail(this.#atEnd(eof, 'key must be a string'), this.pos, 'between');
+    }
     const start = this.pos;
     this.string(strict);
     return start;
@@ -195,7 +242,9 @@ export class JsonCursor {
 
   /** Consumes the colon after a key. */
   colon(): void {
-    if (this.peek() !== COLON) this.fail(this.#atEnd('EOF while parsing an object', 'expected `:`'));
+    if (this.peek() !== COLON) {
+      this.fail(this.#atEnd('EOF while parsing an object', 'expected `:`'), this.pos, 'after_key');
+    }
     this.pos++;
   }
 
@@ -206,9 +255,12 @@ export class JsonCursor {
       this.pos++;
       return false;
     }
-    if (byte !== COMMA) this.fail(this.#atEnd('EOF while parsing a list', 'expected `,` or `]`'));
+    if (byte !== COMMA) {
+      this.fail(this.#atEnd('EOF while parsing a list', 'expected `,` or `]`'), this.pos, 'between');
+    }
     this.pos++;
-    if (this.peek() === ARRAY_CLOSE) this.fail('trailing comma');
+    if (this.peek() === ARRAY_CLOSE) this.fail('trailing comma', this.pos, 'between');
+    if (this.pos >= this.bytes.length) this.fail('EOF while parsing a value', this.pos, 'between');
     return true;
   }
 
@@ -219,9 +271,11 @@ export class JsonCursor {
       this.pos++;
       return false;
     }
-    if (byte !== COMMA) this.fail(this.#atEnd('EOF while parsing an object', 'expected `,` or `}`'));
+    if (byte !== COMMA) {
+      this.fail(this.#atEnd('EOF while parsing an object', 'expected `,` or `}`'), this.pos, 'between');
+    }
     this.pos++;
-    if (this.peek() === OBJECT_CLOSE) this.fail('trailing comma');
+    if (this.peek() === OBJECT_CLOSE) this.fail('trailing comma', this.pos, 'between');
     return true;
   }
 
@@ -246,6 +300,12 @@ export class JsonCursor {
   #key(strict: boolean): void {
     this.name(strict);
     this.colon();
+  }
+
+  #followsComma(): boolean {
+    let before = this.pos - 1;
+    while (isSpace(this.bytes[before])) before--;
+    return this.bytes[before] === COMMA;
   }
 
   #atEnd(eof: string, otherwise: string): string {

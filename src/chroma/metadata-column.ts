@@ -1,18 +1,11 @@
-// Reads one record's metadata: a flat object of strings, numbers and booleans, on newer servers also of arrays.
+// Reads one record's metadata: a flat object of strings, numbers and booleans, on newer servers also of arrays. Newer
+// servers know sparse vectors too, but a single one stores none.
 
-import {
-  ARRAY_CLOSE,
-  ARRAY_OPEN,
-  isDigit,
-  LETTER_N,
-  MINUS,
-  OBJECT_CLOSE,
-  OBJECT_OPEN,
-  QUOTE,
-  type JsonCursor,
-} from './json.ts';
-import type { RecordKind, Refusal } from './record-call.ts';
-import { invalid, misfit, RefusedBody, refuseType } from './refusal.ts';
+import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
+import type { Faults } from './faults.ts';
+import type { RecordKind } from './record-call.ts';
+import { misfit, RefusedBody, refuseType } from './refusal.ts';
+import { readSparseVector } from './sparse-vector.ts';
 
 // Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no
 // string ends the server's log reader: from then on every write fails, until restart and after (hazard 2). Others
@@ -27,70 +20,94 @@ const HASH = '#'.charCodeAt(0);
 const DOLLAR = '$'.charCodeAt(0);
 const METADATA_DEPTH = 3;
 
-/**
- * Consumes the metadata object at the cursor and returns the first fault in it, if any; throws RefusedBody when its
- * shape is wrong. `arrays` says whether the servers are of the level that has arrays (NEW).
- */
-export function readMetadata(
-  cursor: JsonCursor,
-  index: number,
-  kind: RecordKind,
-  arrays: boolean,
-): Refusal | null {
+export interface MetadataOptions {
+  readonly kind: RecordKind;
+  /** Whether the servers are of the level that has arrays (NEW). */
+  readonly arrays: boolean;
+  /** Takes note of what Chroma would not take. */
+  readonly faults: Faults;
+}
+
+/** Consumes the metadata object at the cursor, of the record at `index`; throws RefusedBody when its shape is wrong. */
+export function readMetadata(cursor: JsonCursor, index: number, options: MetadataOptions): void {
   if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, `metadatas[${index}]: `, 'a map');
-  cursor.pos++;
-  if (cursor.peek() === OBJECT_CLOSE) {
-    cursor.pos++;
-    return null;
-  }
-  let problem: Refusal | null = null;
+  if (!cursor.openObject()) return;
   do {
     const nameStart = cursor.name(true);
-    const keyProblem = judgeKey(cursor, nameStart, index, arrays);
+    judgeKey(cursor, nameStart, index, options);
     const nameEnd = cursor.pos;
     cursor.colon();
     cursor.peek();
     const start = cursor.pos;
-    const verdict = readValue(cursor, kind, arrays);
-    if (verdict === 'misfit') {
-      cursor.pos = start;
-      cursor.value(true, METADATA_DEPTH);
-      const key = cursor.bytes.toString('utf8', nameStart + 1, nameEnd - 1);
-      const type = kind === 'add' ? 'MetadataValue' : 'UpdateMetadataValue';
-      throw new RefusedBody(misfit(cursor.bytes, cursor.pos, `metadatas[${index}].${key}: `, type));
-    }
-    problem ??= keyProblem;
-    if (verdict === 'unsafe') {
-      problem ??= invalid('Metadata integers must be within signed 64 bits: the server would round this one');
-    }
+    const verdict = readValue(cursor, options);
+    if (verdict === 'fine') continue;
+    const key = cursor.bytes.toString('utf8', nameStart, nameEnd);
+    if (verdict === 'misfit')
+      refuseMisfit(cursor, start, `metadatas[${index}].${key.slice(1, -1)}: `, options.kind);
+    note(verdict, index, key, options.faults);
   } while (cursor.nextMember());
-  return problem;
+}
+
+function note(
+  verdict: Exclude<Verdict, 'fine' | 'misfit'>,
+  index: number,
+  key: string,
+  faults: Faults,
+): void {
+  if (verdict === 'unsound') faults.add('metadatas', invalidAt(index));
+  else if (verdict === 'sparse') {
+    const message = `Unimplemented: Sparse vector is not supported for local chroma: ${JSON.parse(key)}`;
+    faults.add('sparse', { status: 501, error: 'ChromaError', message });
+  } else
+    faults.add('ours', 'Metadata integers must be within signed 64 bits: the server would round this one');
+}
+
+// The server reads the whole value before it tries the variants, so faults of syntax come first.
+function refuseMisfit(cursor: JsonCursor, start: number, path: string, kind: RecordKind): never {
+  cursor.pos = start;
+  cursor.value(true, METADATA_DEPTH);
+  const type = kind === 'add' ? 'MetadataValue' : 'UpdateMetadataValue';
+  throw new RefusedBody(misfit(cursor.bytes, cursor.pos, path, type));
 }
 
 // The key ends at the cursor.
-function judgeKey(cursor: JsonCursor, start: number, index: number, isNew: boolean): Refusal | null {
+function judgeKey(
+  cursor: JsonCursor,
+  start: number,
+  index: number,
+  { arrays, faults }: MetadataOptions,
+): void {
   const first = cursor.bytes[start + 1] ?? 0;
   const suspicious = first === FIRST_OF_RESERVED || first === HASH || first === DOLLAR || first === QUOTE;
-  if (!suspicious && !cursor.stringEscaped) return null;
+  if (!suspicious && !cursor.stringEscaped) return;
   const key = cursor.decoded(start);
-  if (key.startsWith(RESERVED_PREFIX))
-    return invalid(`Metadata key cannot start with '${RESERVED_PREFIX}': ${key}`);
-  // NEW: rust/types/src/validators.rs, validate_metadata_key; older servers take such keys.
-  if (isNew && (key === '' || key.startsWith('#') || key.startsWith('$'))) {
-    return invalid(`Validation error: metadatas: Invalid metadata at index ${index}`);
+  if (key.startsWith(RESERVED_PREFIX)) {
+    faults.add('ours', `Metadata key cannot start with '${RESERVED_PREFIX}': ${key}`);
   }
-  return null;
+  // NEW: rust/types/src/validators.rs, validate_metadata_key; older servers take such keys.
+  if (arrays && (key === '' || key.startsWith('#') || key.startsWith('$'))) {
+    faults.add('metadatas', invalidAt(index));
+  }
 }
 
-type Verdict = 'fine' | 'misfit' | 'unsafe';
+const invalidAt = (index: number): string =>
+  `Validation error: metadatas: Invalid metadata at index ${index}`;
 
-function readValue(cursor: JsonCursor, kind: RecordKind, arrays: boolean): Verdict {
+type Verdict = 'fine' | 'misfit' | 'unsafe' | 'sparse' | 'unsound';
+
+function readValue(cursor: JsonCursor, { kind, arrays }: MetadataOptions): Verdict {
   const byte = cursor.peek();
-  if (byte === OBJECT_OPEN) return 'misfit';
+  if (byte === OBJECT_OPEN) return arrays ? readObject(cursor) : 'misfit';
   if (byte === ARRAY_OPEN) return arrays ? readArray(cursor) : 'misfit';
   // Upsert and update take null as "remove this key" (observed).
   if (byte === LETTER_N && kind === 'add') return 'misfit';
   return readScalar(cursor, byte);
+}
+
+function readObject(cursor: JsonCursor): Verdict {
+  const verdict = readSparseVector(cursor, METADATA_DEPTH);
+  if (verdict === 'misfit') return verdict;
+  return verdict === 'sound' ? 'sparse' : 'unsound';
 }
 
 function readScalar(cursor: JsonCursor, byte: number): Verdict {
@@ -112,11 +129,7 @@ function survives(text: string): boolean {
 
 // NEW: arrays of strings, of booleans, of numbers; nothing nested, nothing mixed, no null.
 function readArray(cursor: JsonCursor): Verdict {
-  cursor.pos++;
-  if (cursor.peek() === ARRAY_CLOSE) {
-    cursor.pos++;
-    return 'fine';
-  }
+  if (!cursor.openArray()) return 'fine';
   let verdict: Verdict = 'fine';
   let type: string | null = null;
   do {

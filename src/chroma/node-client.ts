@@ -28,7 +28,8 @@ export interface NodeResponse {
 }
 
 export interface ReadRequest {
-  readonly method: 'GET' | 'POST';
+  /** PUT only for what changes nothing (proxy/body-judge.ts). */
+  readonly method: 'GET' | 'POST' | 'PUT';
   /** As built by paths.ts; the node's base path is put before it. */
   readonly path: string;
   readonly body?: Buffer | readonly Buffer[];

@@ -2,6 +2,7 @@
 // else as the key of those that may go in one call.
 
 import { readEmbeddings } from './embedding-column.ts';
+import { Faults } from './faults.ts';
 import { JsonCursor, JsonSyntaxError, OBJECT_OPEN } from './json.ts';
 import type { Slice } from './record-call.ts';
 import { RefusedBody } from './refusal.ts';
@@ -22,6 +23,8 @@ export interface QueryCall {
 }
 
 const DEFAULT_ROWS = 10;
+// No release takes base64 in a query.
+const PLAIN = { base64Embeddings: false, metadataArrays: false };
 
 /** The query in `body`, or null when it is anything but plain: then it goes to a node alone, as it is. */
 export function scanQueryCall(body: Buffer): QueryCall | null {
@@ -37,6 +40,7 @@ function scan(cursor: JsonCursor): QueryCall | null {
   const body = cursor.bytes;
   const seen = new Set<string>();
   let column: ReturnType<typeof readEmbeddings> | null = null;
+  const faults = new Faults();
   let rowsPerVector = DEFAULT_ROWS;
   let withEmbeddings = false;
   let include: Slice | null = null;
@@ -51,7 +55,7 @@ function scan(cursor: JsonCursor): QueryCall | null {
     cursor.peek();
     const start = cursor.pos;
     if (key === 'query_embeddings') {
-      column = readEmbeddings(cursor, 'add', false);
+      column = readEmbeddings(cursor, { kind: 'add', capabilities: PLAIN, faults });
       continue;
     }
     cursor.value(true, 1);
@@ -68,7 +72,7 @@ function scan(cursor: JsonCursor): QueryCall | null {
   cursor.end();
   if (
     column === null ||
-    column.problem !== null ||
+    faults.refusal(null) !== null ||
     column.dimension === null ||
     column.encoding !== 'floats'
   ) {

@@ -34,6 +34,11 @@ export interface Refusal {
   readonly status: number;
   readonly error: string;
   readonly message: string;
+  /**
+   * Of a write that could be read: what a server looks at first. That is whether the collection exists, and then, when
+   * `dimension` is not null, whether the embeddings are of its dimension.
+   */
+  readonly after?: { readonly dimension: number | null };
 }
 
 /** What the weakest node of the cluster can do; found by asking its server (chroma/capabilities.ts). */

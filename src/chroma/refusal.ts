@@ -3,14 +3,17 @@
 import {
   ARRAY_OPEN,
   isDigit,
+  isSpace,
   LETTER_N,
   MINUS,
   OBJECT_CLOSE,
   OBJECT_OPEN,
   QUOTE,
   type JsonCursor,
+  type JsonSyntaxError,
 } from './json.ts';
-import type { Refusal, Slice } from './record-call.ts';
+import { pathTo } from './json-path.ts';
+import type { Refusal } from './record-call.ts';
 
 // Messages quote the offending value; a client needs no more of it than this to know which.
 const QUOTED_BYTES_MAX = 200;
@@ -36,9 +39,22 @@ export function invalid(message: string): Refusal {
   return { status: 400, error: 'InvalidArgumentError', message };
 }
 
-/** The answer to a body that is not JSON, which shows once `consumed` bytes are read. */
-export function malformed(body: Buffer, consumed: number, reason: string): Refusal {
+// The answer to a body that is not JSON, which shows once `consumed` bytes are read.
+function malformed(body: Buffer, consumed: number, reason: string): Refusal {
   return invalid(`Failed to parse the request body as JSON: ${reason}${place(body, consumed)}`);
+}
+
+/** The answer to a body in which a fault of syntax was found; `follows` as for `pathTo`. */
+export function unreadable(
+  body: Buffer,
+  error: JsonSyntaxError,
+  follows: (member: string) => boolean,
+): Refusal {
+  return malformed(
+    body,
+    Math.min(error.offset + 1, body.length),
+    pathTo(body, error, follows) + error.message,
+  );
 }
 
 /** The answer to JSON of another shape than the operation takes, which shows once `consumed` bytes are read. */
@@ -58,10 +74,6 @@ export function misfit(body: Buffer, end: number, path: string, type: string): R
   return misshapen(body, at, `${path}data did not match any variant of untagged enum ${type}`);
 }
 
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
 // serde_json counts lines from 1 and columns in bytes read since the last line feed.
 function place(body: Buffer, consumed: number): string {
   let line = 1;
@@ -73,14 +85,6 @@ function place(body: Buffer, consumed: number): string {
   return ` at line ${line} column ${consumed - lineStart}`;
 }
 
-/** The answer to a value of another type than the one expected; `path` says where it is, as in `name: `. */
-export function wrongType(body: Buffer, { start, end }: Slice, path: string, expected: string): Refusal {
-  // serde sees only the opening bracket of a sequence or a map before it gives up.
-  const isList = body[start] === ARRAY_OPEN || body[start] === OBJECT_OPEN;
-  const reason = `${path}invalid type: ${describe(body, start, end)}, expected ${expected}`;
-  return misshapen(body, isList ? start : end, reason);
-}
-
 /** Refuses the value at the cursor for its type; `path` says where it is, as in `ids[0]: `. */
 export function refuseType(cursor: JsonCursor, path: string, expected: string): never {
   const { bytes } = cursor;
@@ -89,7 +93,11 @@ export function refuseType(cursor: JsonCursor, path: string, expected: string): 
   // serde sees only the opening bracket of a sequence or a map before it gives up.
   if (byte !== ARRAY_OPEN && byte !== OBJECT_OPEN) cursor.scalar(byte, true);
   const found = describe(bytes, start, cursor.pos);
-  throw new RefusedBody(misshapen(bytes, cursor.pos, `${path}invalid type: ${found}, expected ${expected}`));
+  // An integer for a u32 is of the right type, whatever its size.
+  const wrong = expected === 'u32' && found.startsWith('integer') ? 'value' : 'type';
+  throw new RefusedBody(
+    misshapen(bytes, cursor.pos, `${path}invalid ${wrong}: ${found}, expected ${expected}`),
+  );
 }
 
 // What serde calls the value between `start` and `end`.
@@ -101,8 +109,26 @@ function describe(body: Buffer, start: number, end: number): string {
   if (byte === QUOTE)
     return `string ${end - start > QUOTED_BYTES_MAX ? text : JSON.stringify(JSON.parse(text))}`;
   if (byte === LETTER_N) return 'null';
-  if (byte === MINUS || isDigit(byte)) {
-    return /[.eE]/.test(text) ? `floating point \`${text}\`` : `integer \`${text}\``;
-  }
+  if (byte === MINUS || isDigit(byte)) return describeNumber(text);
   return `boolean \`${text}\``;
+}
+
+const INTEGER_MIN = -(2n ** 63n);
+const INTEGER_MAX = 2n ** 64n - 1n;
+
+// serde_json keeps what fits 64 bits as an integer; everything else it turns into a double, and writes that.
+function describeNumber(text: string): string {
+  if (/^-?\d+$/.test(text) && text !== '-0') {
+    const integer = BigInt(text);
+    if (integer >= INTEGER_MIN && integer <= INTEGER_MAX) return `integer \`${text}\``;
+  }
+  return `floating point \`${double(Number(text))}\``;
+}
+
+// As the crate ryu writes a double: with a point, and with an exponent outside of 1e-5 to 1e16.
+function double(value: number): string {
+  if (Object.is(value, -0)) return '-0.0';
+  const exponent = value === 0 ? 0 : Number(value.toExponential().split('e')[1]);
+  if (exponent < -5 || exponent > 15) return value.toExponential();
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }

@@ -1,7 +1,40 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isRefusal } from './refusal.ts';
-import { readTopLevel, withCollectionId, withCollectionIdentity, withGetOrCreate } from './rewrite.ts';
+import {
+  readTopLevel,
+  withCollectionId,
+  withCollectionIdentity,
+  withGetOrCreate,
+  withoutRest,
+} from './rewrite.ts';
+
+test.each([
+  ['{"a":1}x', '{"a":1}'],
+  ['{"a":1} {"b":2}', '{"a":1}'],
+  ['"x"]', '"x"'],
+  ['{"a":', '{"a":'],
+  ['', ''],
+])('of %s a server reads %s', (body, read) => {
+  expect(withoutRest(Buffer.from(body)).toString()).toBe(read);
+});
+
+describe('what is refused is told as by a server', () => {
+  const SHAPE = 'Failed to deserialize the JSON body into the target type: ';
+  const payload = { name: 'struct CreateTenantPayload', types: { name: 'a string' } } as const;
+  test.each([
+    ['"x"', `${SHAPE}invalid type: string "x", expected struct CreateTenantPayload at line 1 column 3`],
+    ['{"name":1,x', `${SHAPE}name: invalid type: integer \`1\`, expected a string at line 1 column 9`],
+    ['{"name":"a","name":"b"}', `${SHAPE}duplicate field \`name\` at line 1 column 18`],
+    [
+      '{"name":"a',
+      'Failed to parse the request body as JSON: name: EOF while parsing a string at line 1 column 10',
+    ],
+    ['{"x":[1,x]}', 'Failed to parse the request body as JSON: x: expected value at line 1 column 9'],
+  ])('%s', (body, message) => {
+    expect(readTopLevel(Buffer.from(body), ['name'], payload)).toMatchObject({ message });
+  });
+});
 
 describe('get_or_create', () => {
   test.each([

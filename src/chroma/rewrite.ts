@@ -1,21 +1,20 @@
 // Reads and replaces single values in the bodies of schema calls and in the servers' answers. Works on tokens: every
 // byte that is not replaced stays as it was (I11), so that numbers and unknown fields survive.
 
-import { isUtf8 } from 'node:buffer';
 import {
-  ARRAY_CLOSE,
   ARRAY_OPEN,
   isDigit,
   JsonCursor,
   JsonSyntaxError,
+  LETTER_F,
   LETTER_N,
+  LETTER_T,
   MINUS,
-  OBJECT_CLOSE,
   OBJECT_OPEN,
   QUOTE,
 } from './json.ts';
 import type { Refusal, Slice } from './record-call.ts';
-import { malformed, misshapen, RefusedBody, refuseType } from './refusal.ts';
+import { misshapen, RefusedBody, refuseType, unreadable } from './refusal.ts';
 
 /** A value at the top level of a body, with the bytes it was written in. */
 export type TopLevelValue = { readonly slice: Slice } & (
@@ -24,32 +23,68 @@ export type TopLevelValue = { readonly slice: Slice } & (
   | { readonly type: 'null' | 'number' | 'object' | 'array' }
 );
 
-/** The values of those of `keys` that the object in `body` has, or what Chroma answers to a body it cannot read. */
+/** What Chroma's server reads a body into. */
+export interface Payload<Key extends string> {
+  /** Its name in messages, as in `struct CreateTenantPayload`. */
+  readonly name: string;
+  /** Of the members that have one type only, null not among them. */
+  readonly types?: Readonly<Partial<Record<Key, 'a string' | 'a boolean'>>>;
+}
+
+/**
+ * The values of those of `keys` that the object in `body` has, or what Chroma answers to a body it cannot read. Without
+ * `payload` any object will do.
+ */
 export function readTopLevel<Key extends string>(
   body: Buffer,
   keys: readonly Key[],
+  payload: Payload<Key> = { name: 'a map' },
 ): ReadonlyMap<Key, TopLevelValue> | Refusal {
   const found = new Map<Key, TopLevelValue>();
-  const cursor = new JsonCursor(body);
+  const cursor = new JsonCursor(body, true);
+  const known = (name: string): Key | undefined => keys.find((candidate) => candidate === name);
   try {
-    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', 'a map');
-    readMembers(cursor, (name) => {
-      const key = keys.find((candidate) => candidate === name);
+    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', payload.name);
+    const refuseTwice = (name: string): void => {
+      const key = known(name);
+      if (key === undefined || !found.has(key)) return;
+      throw new RefusedBody(misshapen(body, cursor.pos, `duplicate field \`${key}\``));
+    };
+    const read = (name: string): void => {
+      const key = known(name);
       // Unknown fields are skipped without their numbers or escapes being looked at (observed).
       if (key === undefined) return cursor.value(false, 1);
-      if (found.has(key)) throw new RefusedBody(misshapen(body, cursor.pos, `duplicate field \`${key}\``));
+      refuseOther(cursor, key, payload.types?.[key]);
       found.set(key, readValue(cursor));
-    });
+    };
+    readMembers(cursor, read, refuseTwice);
     cursor.end();
-    if (!isUtf8(body)) cursor.fail('invalid unicode code point', body.length);
   } catch (error) {
     if (error instanceof RefusedBody) return error.refusal;
-    if (error instanceof JsonSyntaxError) {
-      return malformed(body, Math.min(error.offset + 1, body.length), error.message);
-    }
-    throw error;
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    return unreadable(body, error, (name) => known(name) !== undefined);
   }
   return found;
+}
+
+/** The JSON value that `body` begins with, when something follows it; otherwise `body`. */
+export function withoutRest(body: Buffer): Buffer {
+  const cursor = new JsonCursor(body);
+  try {
+    cursor.value(false, 0);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return body;
+    throw error;
+  }
+  return body.subarray(0, cursor.pos);
+}
+
+// serde gives up at a value of another type, before it reads what follows.
+function refuseOther(cursor: JsonCursor, key: string, type: 'a string' | 'a boolean' | undefined): void {
+  if (type === undefined) return;
+  const byte = cursor.peek();
+  if (type === 'a string' ? byte === QUOTE : byte === LETTER_T || byte === LETTER_F) return;
+  refuseType(cursor, `${key}: `, type);
 }
 
 /** The body of a create with `get_or_create` set, so that repeating it does no harm (I4). Throws when it is no object. */
@@ -98,9 +133,7 @@ export function withCollectionIdentity(json: Buffer, identity: CollectionIdentit
     });
   };
   if (cursor.peek() === ARRAY_OPEN) {
-    cursor.pos++;
-    if (cursor.peek() === ARRAY_CLOSE) cursor.pos++;
-    else {
+    if (cursor.openArray()) {
       do collection();
       while (cursor.nextElement());
     }
@@ -110,14 +143,16 @@ export function withCollectionIdentity(json: Buffer, identity: CollectionIdentit
 }
 
 // Calls `member` at the value of each member of the object whose bracket stands here; it must consume the value.
-function readMembers(cursor: JsonCursor, member: (name: string) => void): void {
-  cursor.pos++;
-  if (cursor.peek() === OBJECT_CLOSE) {
-    cursor.pos++;
-    return;
-  }
+// `named` is called after the name.
+function readMembers(
+  cursor: JsonCursor,
+  member: (name: string) => void,
+  named: (name: string) => void = () => undefined,
+): void {
+  if (!cursor.openObject()) return;
   do {
     const name = cursor.decoded(cursor.name(true));
+    named(name);
     cursor.colon();
     cursor.peek();
     member(name);

@@ -3,10 +3,9 @@
 // kills the node. Every rule was tried on a 1.0.5 server; what only later ones do was tried on a 1.3.4 server and is
 // marked NEW. No number is built to be passed on (I11).
 
-import { isUtf8 } from 'node:buffer';
 import { readEmbeddings, type EmbeddingColumn } from './embedding-column.ts';
+import { Faults } from './faults.ts';
 import {
-  ARRAY_CLOSE,
   ARRAY_OPEN,
   isDigit,
   JsonCursor,
@@ -18,7 +17,7 @@ import {
 } from './json.ts';
 import { readMetadata } from './metadata-column.ts';
 import type { Capabilities, Column, RecordCall, RecordKind, Refusal, Slice } from './record-call.ts';
-import { invalid, isRefusal, malformed, misshapen, RefusedBody, refuseType } from './refusal.ts';
+import { isRefusal, misshapen, RefusedBody, refuseType, unreadable } from './refusal.ts';
 
 export { isRefusal };
 
@@ -32,10 +31,8 @@ export function scanRecordCall(
     return new RecordScanner(kind, body, capabilities).scan();
   } catch (error) {
     if (error instanceof RefusedBody) return error.refusal;
-    if (error instanceof JsonSyntaxError) {
-      return malformed(body, Math.min(error.offset + 1, body.length), error.message);
-    }
-    throw error;
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    return unreadable(body, error, (member) => kind === 'delete' || FIELDS[kind].has(member));
   }
 }
 
@@ -58,9 +55,16 @@ const PAYLOAD_TYPES: Readonly<Record<RecordKind, string>> = {
 
 const U32_MAX = 0xffff_ffff;
 
+const FILTERS = ['where', 'where_document'] as const;
+type Filter = (typeof FILTERS)[number];
+
+function isFilter(field: string): field is Filter {
+  return FILTERS.some((filter) => filter === field);
+}
+
 class RecordScanner {
   readonly #kind: RecordKind;
-  readonly #body: Buffer;
+  #body: Buffer;
   readonly #capabilities: Capabilities;
   readonly #cursor: JsonCursor;
   readonly #seen = new Set<string>();
@@ -68,25 +72,26 @@ class RecordScanner {
   #ids: string[] | null = null;
   #idSlice: Slice = { start: 0, end: 0 };
   #embeddings: EmbeddingColumn | null = null;
-  #filtered = false;
+  readonly #filters: Partial<Record<Filter, 'object' | 'refused'>> = {};
   #limited = false;
   /** A column whose length differs from another's, seen once all are read. */
   readonly #lengths: number[] = [];
-  /** The first fault of meaning in a body whose shape is right. */
-  #problem: Refusal | null = null;
+  readonly #faults = new Faults();
+  /** A filter given twice, which a delete notices only when it has read all. */
+  #doubled: Filter | null = null;
 
   constructor(kind: RecordKind, body: Buffer, capabilities: Capabilities) {
     this.#kind = kind;
     this.#body = body;
     this.#capabilities = capabilities;
-    this.#cursor = new JsonCursor(body);
+    this.#cursor = new JsonCursor(body, true);
   }
 
   scan(): RecordCall | Refusal {
     this.#object();
-    if (!isUtf8(this.#body)) return malformed(this.#body, this.#body.length, 'invalid unicode code point');
     const ids = this.#ids ?? [];
-    const refusal = this.#embeddings?.problem ?? this.#problem ?? this.#judge(ids);
+    this.#judge(ids);
+    const refusal = this.#faults.refusal(this.#embeddings?.dimension ?? null);
     if (refusal !== null) return refusal;
     return {
       kind: this.#kind,
@@ -103,44 +108,49 @@ class RecordScanner {
   #object(): void {
     const cursor = this.#cursor;
     if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', `struct ${PAYLOAD_TYPES[this.#kind]}`);
-    cursor.pos++;
-    if (cursor.peek() === OBJECT_CLOSE) cursor.pos++;
-    else {
+    if (cursor.openObject()) {
       do this.#member();
       while (cursor.nextMember());
     }
+    if (this.#doubled !== null) this.#misshapen(`duplicate field \`${this.#doubled}\``);
     this.#requireFields();
-    cursor.end();
+    // A 1.0.5 server stops reading here and ignores what follows.
+    if (this.#capabilities.deleteLimit) cursor.end();
+    else this.#body = this.#body.subarray(0, cursor.pos);
   }
 
   #member(): void {
     const cursor = this.#cursor;
     const field = cursor.decoded(cursor.name(true));
-    const known = FIELDS[this.#kind].has(field);
-    if (known) {
-      if (this.#seen.has(field)) this.#misshapen(`duplicate field \`${field}\``);
-      this.#seen.add(field);
-    }
+    const known = FIELDS[this.#kind].has(field) && (field !== 'limit' || this.#capabilities.deleteLimit);
+    if (known) this.#noteField(field);
     cursor.colon();
     cursor.peek();
     // A delete is deserialized through a buffer of all fields (serde flatten): unknown ones are read strictly there.
-    if (!known) cursor.value(this.#kind === 'delete', 1);
-    else if (this.#kind === 'delete') this.#deleteField(field);
-    else this.#recordField(field);
+    if (this.#kind === 'delete') this.#deleteField(field);
+    else if (known) this.#recordField(field);
+    else cursor.value(false, 1);
+  }
+
+  #noteField(field: string): void {
+    if (this.#seen.has(field)) {
+      if (!isFilter(field)) this.#misshapen(`duplicate field \`${field}\``);
+      this.#doubled ??= field;
+    }
+    this.#seen.add(field);
   }
 
   #recordField(field: string): void {
     if (field === 'ids') this.#readIds();
     else if (field === 'embeddings') {
       if (this.#kind === 'update' && this.#skipNull()) return;
-      this.#embeddings = readEmbeddings(this.#cursor, this.#kind, this.#capabilities.base64Embeddings);
+      const options = { kind: this.#kind, capabilities: this.#capabilities, faults: this.#faults };
+      this.#embeddings = readEmbeddings(this.#cursor, options);
       this.#columns.embeddings = this.#embeddings.slice;
       this.#lengths.push(this.#embeddings.count);
     } else if (field === 'metadatas') {
-      this.#readColumn(field, (index) => {
-        const problem = readMetadata(this.#cursor, index, this.#kind, this.#capabilities.metadataArrays);
-        this.#problem ??= problem;
-      });
+      const options = { kind: this.#kind, arrays: this.#capabilities.metadataArrays, faults: this.#faults };
+      this.#readColumn(field, (index) => readMetadata(this.#cursor, index, options));
     } else if (field === 'documents' || field === 'uris') {
       this.#readColumn(field, (index) => {
         if (this.#cursor.peek() !== QUOTE) refuseType(this.#cursor, `${field}[${index}]: `, 'a string');
@@ -153,20 +163,23 @@ class RecordScanner {
     if (this.#skipNull()) return;
     if (field === 'ids') this.#readIds();
     else if (field === 'limit') this.#readLimit();
-    else this.#readFilter(field === 'where' ? 'where' : 'where document');
+    else if (isFilter(field)) this.#readFilter(field);
+    else this.#cursor.value(true, 1);
   }
 
   // Whether the conditions make sense only the primary can say; that they are an object, and not an empty one, is plain.
-  #readFilter(name: string): void {
+  #readFilter(name: Filter): void {
     const cursor = this.#cursor;
     const start = cursor.pos;
     cursor.value(true, 1);
     const inner = new JsonCursor(this.#body);
     inner.pos = start + 1;
-    if (this.#body[start] !== OBJECT_OPEN || inner.peek() === OBJECT_CLOSE) {
-      this.#problem ??= invalid(`Invalid ${name} clause`);
-    }
-    this.#filtered = true;
+    const isObject = this.#body[start] === OBJECT_OPEN && inner.peek() !== OBJECT_CLOSE;
+    this.#filters[name] = isObject ? 'object' : 'refused';
+  }
+
+  get #filtered(): boolean {
+    return this.#filters.where !== undefined || this.#filters.where_document !== undefined;
   }
 
   #readIds(): void {
@@ -194,9 +207,8 @@ class RecordScanner {
   #readArray(field: string, item: () => void): Slice {
     const cursor = this.#cursor;
     if (cursor.peek() !== ARRAY_OPEN) refuseType(cursor, `${field}: `, 'a sequence');
-    const start = ++cursor.pos;
-    if (cursor.peek() === ARRAY_CLOSE) cursor.pos++;
-    else {
+    const start = cursor.pos + 1;
+    if (cursor.openArray()) {
       do {
         cursor.peek();
         item();
@@ -211,15 +223,15 @@ class RecordScanner {
     const start = cursor.pos;
     const byte = cursor.peek();
     cursor.value(true, 1);
-    this.#limited = true;
     if (!this.#capabilities.deleteLimit) {
-      this.#problem ??= invalid('limit is not supported: a server of this cluster would ignore it');
+      this.#faults.add('ours', 'limit is not supported: a server of this cluster would ignore it');
       return;
     }
+    this.#limited = true;
     const limit = isDigit(byte) && cursor.numberIsInteger ? cursor.numberSince(start) : -1;
     if (limit >= 0 && limit <= U32_MAX) return;
     cursor.pos = start;
-    refuseType(cursor, '', 'u32');
+    refuseType(cursor, 'limit: ', 'u32');
   }
 
   #skipNull(): boolean {
@@ -236,29 +248,35 @@ class RecordScanner {
   }
 
   // What only the whole body can tell. The server would fix the dimension before it finds these faults.
-  #judge(ids: readonly string[]): Refusal | null {
+  #judge(ids: readonly string[]): void {
     const { maxBatchSize } = this.#capabilities;
     if (ids.length > maxBatchSize) {
-      return invalid(`Batch size of ${ids.length} is greater than max batch size of ${maxBatchSize}`);
+      this.#faults.add(
+        'ours',
+        `Batch size of ${ids.length} is greater than max batch size of ${maxBatchSize}`,
+      );
     }
     if (this.#kind === 'delete') return this.#judgeDelete(ids);
     if (this.#lengths.some((length) => length !== ids.length)) {
-      return invalid('Inconsistent number of IDs, embeddings, documents, URIs and metadatas');
+      this.#faults.add('lengths', 'Inconsistent number of IDs, embeddings, documents, URIs and metadatas');
     }
-    if (ids.includes('')) return invalid('Empty ID, ID must have at least one character');
-    return null;
+    if (ids.includes('')) this.#faults.add('ids', 'Empty ID, ID must have at least one character');
   }
 
-  #judgeDelete(ids: readonly string[]): Refusal | null {
-    if (this.#limited && !this.#filtered) {
-      return invalid(
-        'Validation error: limit, where: limit can only be specified when a where clause is provided',
-      );
+  #judgeDelete(ids: readonly string[]): void {
+    const { where, where_document: document } = this.#filters;
+    if (where === 'refused') this.#faults.add('decoding', 'Invalid where clause');
+    // Where there are conditions as well, which of the two is told only the primary can say.
+    if (where === undefined && document === 'refused') {
+      this.#faults.add('decoding', 'Invalid where document clause');
     }
     if (this.#ids !== null && ids.length === 0 && !this.#filtered) {
-      return invalid('Validation error: ids, where: Either ids or where must be specified');
+      this.#faults.add('lengths', 'Validation error: ids, where: Either ids or where must be specified');
     }
-    return null;
+    if (this.#limited && !this.#filtered) {
+      const message = 'limit can only be specified when a where clause is provided';
+      this.#faults.add('lengths', `Validation error: limit, where: ${message}`);
+    }
   }
 
   #misshapen(reason: string): never {

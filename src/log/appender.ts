@@ -6,10 +6,10 @@ import { PolychromeError } from '../errors.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import { checksum, type Draft, type Entry, type Verdict } from './entry.ts';
 
-// A batch is bounded so that the head row is never locked for long, and so that a frozen gateway's parameters fit
-// PostgreSQL's 1 GB message limit with room to spare.
+// A batch is bounded so that the head row is never locked for long: 8 MiB are some 100 ms of PostgreSQL's work, beside
+// which what a statement costs in itself is nothing.
 const BATCH_ENTRIES_MAX = 1_024;
-const BATCH_BYTES_MAX = 32 * 1024 * 1024;
+const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** Pause before the outcome of an unanswered batch is asked for again, ms. */
 const RETRY_MS = 100;
 // What batches answered is kept for an hour (replication/retention.ts): nobody may ask for, and so possibly append, a

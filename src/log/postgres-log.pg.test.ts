@@ -100,6 +100,24 @@ describe('the log', () => {
     expect((await log.read(16_382, 10, 1e9)).map((entry) => entry.body)).toEqual(bodies);
   });
 
+  test('keeps long bodies, which are neither sent nor read as one value, and sees a change in any part', async () => {
+    const { store, log, shard, database } = await fixture();
+    const body = Buffer.from(Array.from({ length: 3_500_001 }, (_, n) => (n * 7) % 251));
+    const drafts = [add(shard, 'short'), { ...add(shard, ''), body }, add(shard, 'behind')];
+    await append(store, ...drafts);
+    expect((await log.read(1, 10, 1e9)).map((entry) => entry.body.equals(body))).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    await database.query(
+      `update ${database.schema}.log set body = set_byte(body, 3000000, (get_byte(body, 3000000) + 1) % 256)
+       where lsn = 3`,
+    );
+    await expect(log.read(2, 10, 1e9)).rejects.toThrow(LogDamaged);
+    expect(await log.read(1, 10, 1e9)).toHaveLength(1);
+  });
+
   test('fixes the dimension with the first write that brings one, in the same batch already', async () => {
     const { store, shard } = await fixture();
     const verdicts = await append(

@@ -1,6 +1,7 @@
 // The log in PostgreSQL: append through one server-side function, read in LSN order, trim by partition.
 
 import { isServerRefusal, NotConnected, type Database } from '../postgres/database.ts';
+import { LongValue } from '../postgres/long-value.ts';
 import type { AppendStore } from './appender.ts';
 import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
 
@@ -26,13 +27,20 @@ export interface Partition {
 
 // Some seconds of a busy log's batches at a time, so that the statement is short.
 const FORGOTTEN_MAX = 50_000;
+// Up to here bodies are put together into one value; longer ones are not copied.
+const COPIED_BYTES_MAX = 256 * 1024;
+// A body comes as hexadecimal text, twice its size, of which pg holds one copy as it arrives and one as a string: larger
+// ones are read in parts of this size.
+const PART_BYTES = 1024 * 1024;
 
 interface EntryRow extends Record<string, unknown> {
   lsn: number;
   kind: string;
   target: string | null;
   header: string;
-  body: Buffer;
+  /** Null when it is read in parts. */
+  body: Buffer | null;
+  bytes: number;
   checksum: number;
   batch: string;
   at: number;
@@ -69,7 +77,7 @@ export class PostgresAppendStore implements AppendStore {
         drafts.map((draft) => draft.dimension),
         checksums,
         drafts.map((draft) => draft.body.length),
-        drafts.length === 1 ? (drafts[0] as Draft).body : Buffer.concat(drafts.map((draft) => draft.body)),
+        together(drafts.map((draft) => draft.body)),
       ],
       'append',
       beforeSend,
@@ -115,27 +123,51 @@ export class PostgresLog {
   async read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> {
     // octet_length of an external value reads no value, so the bound costs nothing.
     const rows = await this.#database.query<EntryRow>(
-      `select lsn, kind, target, header, body, checksum, batch, at from (
-         select lsn, kind, target, header, body, checksum, batch,
+      `select lsn, kind, target, header, case when bytes <= $4 then body end as body, bytes, checksum, batch, at from (
+         select lsn, kind, target, header, body, octet_length(body) as bytes, checksum, batch,
                 floor(extract(epoch from appended_at) * 1000)::bigint as at,
                 sum(octet_length(body)) over (order by lsn) - octet_length(body) as before
          from ${this.#database.schema}.log where lsn > $1 and lsn <= $1 + $2
        ) x where before < $3 order by lsn`,
-      [after, entriesMax, bytesMax],
+      [after, entriesMax, bytesMax, PART_BYTES],
       'read_log',
     );
     const entries: Entry[] = [];
     for (const row of rows) {
-      const fault = faultOf(row, after + 1 + entries.length);
-      if (fault === null) entries.push(entryOf(row));
+      const entry = await this.#entryOf(row, after + 1 + entries.length);
+      if (!(entry instanceof LogDamaged)) entries.push(entry);
       else if (entries.length > 0) break;
-      else throw await this.#trimmedOr(after, fault);
+      else throw await this.#trimmedOr(after, entry);
     }
     if (entries.length > 0) return entries;
     const missing = new LogDamaged(after + 1, 'it is missing at the end');
     const error = await this.#trimmedOr(after, missing);
     if (error !== missing || (await this.head()).lsn > after) throw error;
     return [];
+  }
+
+  async #entryOf(row: EntryRow, expectedLSN: number): Promise<Entry | LogDamaged> {
+    const { lsn, kind, target, header, batch, at } = row;
+    if (lsn !== expectedLSN) return new LogDamaged(expectedLSN, `the entry is missing, LSN ${lsn} follows`);
+    const body = row.body ?? (await this.#inParts(lsn, row.bytes));
+    if (body === null || checksum({ kind, target, header, body }) !== row.checksum)
+      return new LogDamaged(lsn, 'its checksum does not match');
+    return { lsn, kind, target, header, body, batch, appendedAt: at };
+  }
+
+  /** A long body; null when it is not there, or not as long, any more. */
+  async #inParts(lsn: number, bytes: number): Promise<Buffer | null> {
+    const body = Buffer.allocUnsafeSlow(bytes);
+    for (let at = 0; at < bytes;) {
+      const [row] = await this.#database.query<{ part: Buffer }>(
+        `select substring(body from $2 for $3) as part from ${this.#database.schema}.log where lsn = $1`,
+        [lsn, at + 1, PART_BYTES],
+        'read_part',
+      );
+      if (row === undefined || row.part.length === 0) return null;
+      at += row.part.copy(body, at);
+    }
+    return body;
   }
 
   /** Asked after the entries: an entry trimmed before they were read has moved `trimmed` before. */
@@ -196,13 +228,8 @@ export class PostgresLog {
   }
 }
 
-function faultOf(row: EntryRow, expectedLSN: number): LogDamaged | null {
-  if (row.lsn !== expectedLSN)
-    return new LogDamaged(expectedLSN, `the entry is missing, LSN ${row.lsn} follows`);
-  return checksum(row) === row.checksum ? null : new LogDamaged(row.lsn, 'its checksum does not match');
-}
-
-function entryOf(row: EntryRow): Entry {
-  const { lsn, kind, target, header, body, batch, at } = row;
-  return { lsn, kind, target, header, body, batch, appendedAt: at };
+/** The bodies as one value. */
+function together(bodies: readonly Buffer[]): Buffer | LongValue {
+  const value = new LongValue(bodies);
+  return value.byteLength > COPIED_BYTES_MAX ? value : Buffer.concat(bodies);
 }

@@ -2,6 +2,7 @@
 // keeps a lease from being renewed or a batch from being appended.
 
 import pg from 'pg';
+import { LongValue, queryWithLongValue } from './long-value.ts';
 
 // LSNs, views and epochs are bigint there and number here: exact up to 2^53, some 285,000 years at 1,000 a second.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
@@ -52,8 +53,9 @@ export class Database {
   }
 
   /**
-   * One statement on a pooled connection. `name` makes it a prepared statement of that connection; `beforeSend` is the
-   * last look before it leaves: what it throws, and NotConnected, prove that nothing was sent.
+   * One statement on a pooled connection. `name` makes it a prepared statement of that connection; the last value may
+   * be a LongValue. `beforeSend` is the last look before it leaves: what it throws, and NotConnected, prove that
+   * nothing was sent.
    */
   async query<R extends Row = Row>(
     text: string,
@@ -61,13 +63,20 @@ export class Database {
     name?: string,
     beforeSend?: () => void,
   ): Promise<R[]> {
-    const config: pg.QueryConfig = { text, values: values as unknown[] };
+    const last = values.at(-1);
+    const long = last instanceof LongValue ? last : null;
+    const config: pg.QueryConfig = {
+      text,
+      values: (long === null ? values : values.slice(0, -1)) as unknown[],
+    };
     if (name !== undefined) config.name = `${name}@${this.schema}`;
     const client = await this.#connect();
     let broken: Error | undefined;
     try {
       beforeSend?.();
-      return (await client.query<R>(config)).rows;
+      return long === null
+        ? (await client.query<R>(config)).rows
+        : await queryWithLongValue<R>(client, config, long);
     } catch (error) {
       if (!isServerRefusal(error)) broken = error as Error;
       throw error;

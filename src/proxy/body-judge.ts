@@ -1,14 +1,16 @@
-// Whether a Chroma server would take the body of a create, without its doing anything: the body is shown to a node
-// under a database that does not exist, which a server looks for only after it has judged the body. So a body that is
-// refused is refused in a server's own words, before anything is logged, and also when the collection exists already.
+// Whether a Chroma server can read a body, without its doing anything: the body is shown to a node under a database, or
+// a collection, that does not exist, which a server looks for only after it has read the body. So what cannot be read is
+// refused in a server's own words, before anything is logged, and before it is said that something else is missing.
 
 import { RESERVED } from '../chroma/marker.ts';
 import type { NodeClient } from '../chroma/node-client.ts';
-import { collectionsPath } from '../chroma/paths.ts';
+import { collectionByIdPath, collectionsPath, recordsPath } from '../chroma/paths.ts';
 import type { WholeAnswer } from './answer.ts';
 
 const NOWHERE = { tenant: RESERVED.tenant, database: 'nowhere' };
-// Who does not answer by then does not judge: the primary will, when the entry is applied.
+// A server draws the ids of collections at random, and never this one.
+const NO_COLLECTION = '00000000-0000-0000-0000-000000000000';
+// Who does not answer by then does not judge: whoever the call goes to in the end will.
 const DEADLINE_MS = 1_000;
 
 export class BodyJudge {
@@ -21,12 +23,21 @@ export class BodyJudge {
 
   /** The refusal of a create's body; null when it is sound, or nobody could be asked. Never throws. */
   async refusalOfCreate(body: Buffer): Promise<WholeAnswer | null> {
-    const path = collectionsPath(NOWHERE);
+    const refusal = await this.#ask('POST', collectionsPath(NOWHERE), body);
+    return refusal?.body?.includes(`Database [${NOWHERE.database}]`) ? null : refusal;
+  }
+
+  /** As refusalOfCreate, for a body that cannot be read; what it asks for is not judged. */
+  refusalOf(action: 'modify' | 'get' | 'query', body: Buffer): Promise<WholeAnswer | null> {
+    if (action === 'modify') return this.#ask('PUT', collectionByIdPath(NOWHERE, NO_COLLECTION), body);
+    return this.#ask('POST', recordsPath(NOWHERE, NO_COLLECTION, action), body);
+  }
+
+  async #ask(method: 'POST' | 'PUT', path: string, body: Buffer): Promise<WholeAnswer | null> {
     const answer = await this.#node()
-      ?.read({ method: 'POST', path, body, deadlineMs: DEADLINE_MS })
+      ?.read({ method, path, body, deadlineMs: DEADLINE_MS })
       .catch(() => null);
     if (answer == null || (answer.status !== 400 && answer.status !== 422)) return null;
-    const missing = `Database [${NOWHERE.database}]`;
-    return answer.body.includes(missing) ? null : { status: answer.status, body: answer.body };
+    return { status: answer.status, body: answer.body };
   }
 }

@@ -231,7 +231,12 @@ class ChunkedUpload {
 
   take(): Buffer {
     if (!this.complete) return EMPTY;
-    return this.#chunks.length === 1 ? (this.#chunks[0] ?? EMPTY) : Buffer.concat(this.#chunks, this.#bytes);
+    const [only] = this.#chunks;
+    if (only !== undefined && this.#chunks.length === 1) return only;
+    const body = Buffer.allocUnsafeSlow(this.#bytes); // see SizedUpload
+    let at = 0;
+    for (const chunk of this.#chunks) at += chunk.copy(body, at);
+    return body;
   }
 }
 

@@ -11,9 +11,11 @@ import {
   type RouteMatch,
   type RouteName,
 } from '../chroma/routes.ts';
+import { withoutRest } from '../chroma/rewrite.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { sendStreamed } from './answer.ts';
+import type { AnswerBytes } from './answer-bytes.ts';
 import { BodyReader, type ReceivedBody } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { AdmittedRequest, type Handler } from './client-request.ts';
@@ -31,6 +33,7 @@ export interface DoorOptions {
   /** For all request bodies in hand together. */
   readonly bodyBudgetBytes: number;
   readonly bodyTimeoutMs: number;
+  readonly answerBytes: AnswerBytes;
   /** Empty: no cross-origin headers at all, as Chroma's default. */
   readonly corsAllowOrigins: readonly string[];
   /** What the cluster can do now: decides which routes there are. */
@@ -45,6 +48,10 @@ export interface ServerLoad {
   readonly requests: number;
   readonly bodyBytes: number;
   readonly bodiesWaiting: number;
+  /** Of answers not whole yet, or not taken by their readers. */
+  readonly answerBytes: number;
+  /** Readers cut off since the start because their answers left no room for others. */
+  readonly readersCut: number;
 }
 
 // Chroma's server takes 100 (hyper) and answers 431 to more.
@@ -79,6 +86,8 @@ export class Door {
       requests: this.#connections.busy,
       bodyBytes: this.#budget.usedBytes,
       bodiesWaiting: this.#budget.waiting,
+      answerBytes: this.#options.answerBytes.bytes,
+      readersCut: this.#options.answerBytes.cut,
     };
   }
 
@@ -167,10 +176,11 @@ export class Door {
     const { response } = turn;
     try {
       const handler = this.#options.handlers[name] ?? fallbackHandler(name);
-      const answer = await handler(new AdmittedRequest(match, target.query, turn, body?.bytes ?? EMPTY));
+      const answer = await handler(new AdmittedRequest(match, target.query, turn, this.#bytes(match, body)));
       if (response.destroyed) return;
-      if (typeof answer !== 'function') turn.answer(answer);
-      else await sendStreamed(response, answer, turn.beginAnswer());
+      if (typeof answer === 'function') return await sendStreamed(response, answer, turn.beginAnswer());
+      turn.answer(answer);
+      this.#options.answerBytes.sent(response, answer.body ?? EMPTY);
     } catch (error) {
       if (response.headersSent)
         this.#options.logger.error({ err: error, route: name }, 'an answer was torn off');
@@ -178,6 +188,13 @@ export class Door {
     } finally {
       body?.lease.release();
     }
+  }
+
+  // Before 1.3 a server stops reading where the JSON ends, and ignores what follows; the scanner does so for records.
+  #bytes({ route }: RouteMatch, body: ReceivedBody | null): Buffer {
+    if (body === null) return EMPTY;
+    const ignoresRest = route.kind === 'schema' && !this.#options.capabilities().schema;
+    return ignoresRest ? withoutRest(body.bytes) : body.bytes;
   }
 
   #fail(turn: Turn, error: unknown): void {

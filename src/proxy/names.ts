@@ -43,7 +43,7 @@ export class Names {
   }
 
   missing(id: string): PolychromeError {
-    return collectionMissing(this.#wording(), id);
+    return collectionMissing(this.#wording(), canonicalUuid(id) ?? id);
   }
 }
 

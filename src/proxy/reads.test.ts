@@ -3,6 +3,7 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeError, type AnswerSink, type NodeClient, type ReadRequest } from '../chroma/node-client.ts';
 import { Member } from '../cluster/member.ts';
 import { Positions } from '../replication/positions.ts';
+import { AnswerBytes } from './answer-bytes.ts';
 import type { Answer, WholeAnswer } from './answer.ts';
 import { NodeChoice, type ReadNode } from './node-choice.ts';
 import { Reader } from './reads.ts';
@@ -20,6 +21,7 @@ let does: Record<string, Behaviour>;
 let asked: string[];
 let nodes: ReadNode[];
 let reader: Reader;
+let answerBytes: AnswerBytes;
 let client: AbortController;
 
 beforeEach(() => {
@@ -37,7 +39,8 @@ beforeEach(() => {
   });
   const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   const applied = (node: string): number => positions.applied(node);
-  reader = new Reader({ choice, applied, clock, logger, timeoutMs: TIMEOUT_MS });
+  answerBytes = new AnswerBytes({ clock, bytesMax: 12 * MIB });
+  reader = new Reader({ choice, applied, clock, logger, timeoutMs: TIMEOUT_MS, answerBytes });
 });
 
 function serving(id: string, positions: Positions): ReadNode {
@@ -210,10 +213,10 @@ describe('a read given up', () => {
 });
 
 describe('a large answer', () => {
-  test('is passed on as it comes, whole and in order', async () => {
-    const chunks = Array.from({ length: 5 }, (_, n) => Buffer.alloc(2 * MIB, n));
-    does['a'] = async (_request, sink) => {
-      // As a node client does: nothing comes while it is paused.
+  /** A node that sends these, as a node client hands them on: nothing comes while it is paused. */
+  const sends =
+    (chunks: readonly Buffer[]): Behaviour =>
+    async (_request, sink) => {
       let resumed: () => void = quiet;
       let running = Promise.resolve();
       const pause = (): void => void (running = new Promise((resolve) => (resumed = resolve)));
@@ -223,14 +226,46 @@ describe('a large answer', () => {
         await running;
       }
     };
-    const answer = await read();
-    const received: Buffer[] = [];
+  const chunksOf = (count: number): Buffer[] => Array.from({ length: count }, (_, n) => Buffer.alloc(MIB, n));
+
+  async function passedOn(answer: Answer): Promise<Buffer> {
     if (typeof answer !== 'function') throw new Error('the answer was held');
-    await answer({
-      head: quiet,
-      write: async (chunk) => void received.push(Buffer.from(chunk)),
-      closed: false,
-    });
-    expect(Buffer.concat(received).equals(Buffer.concat(chunks))).toBe(true);
+    const received: Buffer[] = [];
+    const write = async (chunk: Buffer | string): Promise<void> => void received.push(Buffer.from(chunk));
+    await answer({ head: quiet, write, closed: false });
+    return Buffer.concat(received);
+  }
+
+  test('is passed on as it comes, whole and in order', async () => {
+    const chunks = chunksOf(10);
+    does['a'] = sends(chunks);
+    expect((await passedOn(await read())).equals(Buffer.concat(chunks))).toBe(true);
+    expect(answerBytes.bytes).toBe(0);
+  });
+
+  test('is held where it can be, but not beyond what all may hold together', async () => {
+    does['a'] = sends(chunksOf(6));
+    // Ten of the twelve MiB are somebody else's; the third that comes is there, but no more are asked for.
+    answerBytes.hold(10 * MIB);
+    const answer = await read();
+    expect(answerBytes.bytes).toBe(13 * MIB);
+    expect(await passedOn(answer)).toHaveLength(6 * MIB);
+    answerBytes.giveBack(10 * MIB);
+    expect(answerBytes.bytes).toBe(0);
+
+    expect((await whole()).body).toHaveLength(6 * MIB);
+    expect(answerBytes.bytes).toBe(0);
+  });
+
+  test('that nobody will pass on is given up', async () => {
+    let givenUp = false;
+    does['a'] = (request, sink) => {
+      request.signal!.addEventListener('abort', () => (givenUp = true));
+      return sends(chunksOf(10))(request, sink);
+    };
+    const wanted = { shard: 'shard', floor: 0, sticky: true };
+    const reading = reader.whole(wanted, { method: 'GET', path: () => '/' }, client.signal);
+    await expect(reading).rejects.toMatchObject({ code: 'internal' });
+    expect(givenUp).toBe(true);
   });
 });

@@ -1,6 +1,7 @@
 // Reads: choose a node, pass the request on with the physical id in its path, hand the answer back as it came.
 
 import type { Answer, AnswerHeaders, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
+import type { AnswerBytes, WaitingAnswer } from './answer-bytes.ts';
 import { PolychromeError } from '../errors.ts';
 import { NodeError, type AnswerFlow, type NodeHeaders } from '../chroma/node-client.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -58,11 +59,14 @@ export interface ReaderOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly timeoutMs: number;
+  readonly answerBytes: AnswerBytes;
 }
 
 // Answers up to here are held until whole, so that a node that dies half-way goes unnoticed: the read is made again
 // elsewhere. Larger ones are passed on as they come.
 export const HELD_BYTES_MAX = 8 * 1024 * 1024;
+// Held in any case: what a connection to a node brings at once, and there are few of those.
+const SMALL_BYTES = 64 * 1024;
 // A read that fails on two nodes is more likely to be the cause than the victim (chroma-facts, hazard 4: some
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;
@@ -119,8 +123,10 @@ export class Reader {
 
   /** The same, for callers that need the whole answer. Throws when it is too large to be held. */
   async whole(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Buffer> {
-    const answer = await this.read(wanted, read, client);
+    const unwanted = new AbortController();
+    const answer = await this.read(wanted, read, AbortSignal.any([client, unwanted.signal]));
     if (typeof answer !== 'function' && answer.status === 200) return answer.body as Buffer;
+    unwanted.abort(); // one that nobody passes on would keep its connection for ever
     throw new PolychromeError('internal', 'A node answered in a way that was not expected.');
   }
 
@@ -165,7 +171,7 @@ export class Reader {
     client: AbortSignal,
   ): Promise<NodeAnswer | StreamedAnswer> {
     const lsn = this.#options.applied(node.member.id, wanted.shard);
-    const sink = new HeldAnswer();
+    const sink = new HeldAnswer(this.#options.answerBytes);
     const asked = new AbortController();
     const giveUp = (): void => asked.abort();
     client.addEventListener('abort', giveUp, { once: true });
@@ -179,6 +185,7 @@ export class Reader {
       signal: asked.signal,
     };
     const done = node.client.stream(request, sink).finally(() => {
+      sink.release();
       node.asked.delete(asked);
       client.removeEventListener('abort', giveUp);
     });
@@ -194,7 +201,7 @@ export class Reader {
         'content-type': typeof type === 'string' ? type : 'application/json',
         'x-polychrome-lsn': String(lsn),
       });
-      return Promise.race([done, sink.passTo(response)]).then(() => done);
+      return Promise.race([done, sink.passTo(response, giveUp)]).then(() => done);
     };
   }
 }
@@ -210,13 +217,18 @@ class HeldAnswer {
   headers: NodeHeaders = {};
   large = false;
   readonly overflowed: Promise<void>;
+  readonly #answerBytes: AnswerBytes;
   #chunks: Buffer[] = [];
   #bytes = 0;
+  /** Of them, what this one has to give back. */
+  #counted = 0;
+  #waiting: WaitingAnswer | null = null;
   #flow: AnswerFlow | null = null;
   #response: AnswerStream | null = null;
   #onOverflow: () => void = () => undefined;
 
-  constructor() {
+  constructor(answerBytes: AnswerBytes) {
+    this.#answerBytes = answerBytes;
     this.overflowed = new Promise((resolve) => (this.#onOverflow = resolve));
   }
 
@@ -230,7 +242,7 @@ class HeldAnswer {
     if (this.#response !== null) return this.#pass(chunk);
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
-    if (this.large || this.#bytes <= HELD_BYTES_MAX) return;
+    if (this.large || this.#mayHold(chunk.length)) return;
     this.large = true;
     this.#flow?.pause();
     this.#onOverflow();
@@ -240,13 +252,33 @@ class HeldAnswer {
     return this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
   }
 
-  /** Hands on what is held and everything that follows, at the client's pace. */
-  async passTo(response: AnswerStream): Promise<void> {
+  /** Hands on what is held and everything that follows, at the client's pace; `giveUp` ends the call. */
+  async passTo(response: AnswerStream, giveUp: () => void): Promise<void> {
     this.#response = response;
-    for (const chunk of this.#chunks) await response.write(chunk);
-    this.#chunks = [];
+    const waiting = this.#answerBytes.waits(this.#counted, giveUp);
+    this.#waiting = waiting;
+    this.#counted = 0;
+    for (let chunk = this.#chunks.shift(); chunk !== undefined; chunk = this.#chunks.shift()) {
+      await response.write(chunk);
+      waiting.taken(chunk.length);
+    }
+    waiting.over();
     this.#flow?.resume();
     return new Promise(() => undefined);
+  }
+
+  /** The node's part is over: what is held is somebody else's from now on, or nobody's. */
+  release(): void {
+    this.#answerBytes.giveBack(this.#counted);
+    this.#counted = 0;
+    this.#waiting?.over();
+  }
+
+  #mayHold(bytes: number): boolean {
+    this.#counted += bytes;
+    if (this.#bytes <= HELD_BYTES_MAX && this.#answerBytes.tryHold(bytes)) return true;
+    this.#answerBytes.hold(bytes); // it is here
+    return this.#bytes <= SMALL_BYTES;
   }
 
   #pass(chunk: Buffer): void {

@@ -6,6 +6,7 @@ import type { RecordCall } from '../chroma/record-call.ts';
 import { SessionFloors } from './floors.ts';
 import type { Names } from './names.ts';
 import type { Wanted } from './node-choice.ts';
+import { BodyJudge } from './body-judge.ts';
 import { RecordReads, type Consistency } from './record-reads.ts';
 import type { Reader } from './reads.ts';
 import { RecordCache } from './record-cache.ts';
@@ -44,6 +45,7 @@ async function floorOf(
   const { handlers } = new RecordReads({
     reader: reader as unknown as Reader,
     names: { byId: async () => collection } as unknown as Names,
+    judge: new BodyJudge(() => null),
     floors,
     heads,
     cache: new ResultCache(0),

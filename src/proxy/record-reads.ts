@@ -9,6 +9,7 @@ import { readTopLevel } from '../chroma/rewrite.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Answer } from './answer.ts';
+import type { BodyJudge } from './body-judge.ts';
 import { Coalescer } from './coalescer.ts';
 import type { SessionFloors } from './floors.ts';
 import { Gets } from './gets.ts';
@@ -30,6 +31,7 @@ type Action = 'get' | 'query' | 'count';
 export interface RecordReadsOptions {
   readonly reader: Reader;
   readonly names: Names;
+  readonly judge: BodyJudge;
   readonly floors: SessionFloors;
   /** LSN of the last entry of each shard this gateway knows of. */
   readonly heads: ShardLSNs;
@@ -84,7 +86,15 @@ export class RecordReads {
 
   async #read(action: Action, request: ClientRequest): Promise<Answer> {
     const { names, floors, heads, cache } = this.#options;
-    const collection = await names.byId(request.params);
+    let collection: Collection;
+    try {
+      collection = await names.byId(request.params);
+    } catch (error) {
+      // A server reads the body before it looks for the collection.
+      const refusal = action === 'count' ? null : await this.#options.judge.refusalOf(action, request.body);
+      if (refusal !== null) return refusal;
+      throw error;
+    }
     const shard = shardOf(collection);
     const session = consistencyAsked(request, this.#options.consistency) === 'session';
     const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));

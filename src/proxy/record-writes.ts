@@ -2,7 +2,7 @@
 
 import type { Collection, Shard } from '../catalog/catalog.ts';
 import { wrongDimension } from '../chroma/messages.ts';
-import type { Capabilities, RecordKind } from '../chroma/record-call.ts';
+import type { Capabilities, RecordKind, Refusal } from '../chroma/record-call.ts';
 import type { LargeScanner } from '../chroma/large-scanner.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
@@ -42,9 +42,10 @@ async function write(
 ): Promise<Answer> {
   const { writer, scanner, names, capabilities } = options;
   const call = await scanner.scan(kind, request.body, capabilities());
-  if (isRefusal(call)) return refusalAnswer(call);
+  if (isRefusal(call) && call.after === undefined) return refusalAnswer(call);
   const collection = await names.byId(request.params);
   const shard = shardOf(collection);
+  if (isRefusal(call)) return refused(call, shard);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
     levelAsked(request, options.ackLevel),
@@ -52,6 +53,13 @@ async function write(
   if ('s' in result) throw notTaken(result, call.dimension, names, request);
   shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());
+}
+
+/** The answer to a call refused for what it holds: a server compares dimensions before it looks at some of that. */
+function refused(refusal: Refusal, { dimension }: Shard): Answer {
+  const given = refusal.after?.dimension ?? dimension;
+  if (given !== null && dimension !== null && given !== dimension) throw wrongDimension(dimension, given);
+  return refusalAnswer(refusal);
 }
 
 function recordsWritten(

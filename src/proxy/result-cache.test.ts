@@ -26,6 +26,22 @@ describe('a kept answer', () => {
     expect([cache.find('old', 0), cache.find('late', 0), cache.bytes]).toEqual([null, null, 0]);
   });
 
+  test('keeps no more memory than it counts, whatever it is a slice of', () => {
+    const cache = new ResultCache(1e6);
+    const merged = Buffer.alloc(200_000, 'm');
+    cache.keep('k', { body: merged.subarray(100, 1_100), label: 1 }, cache.generation);
+    const { body } = cache.find('k', 1)!;
+    expect([body.length, body.buffer.byteLength]).toEqual([1_000, 1_000]);
+    expect(body.equals(merged.subarray(100, 1_100))).toBe(true);
+    expect(cache.bytes).toBeGreaterThan(1_000);
+
+    const most = merged.subarray(0, 190_000);
+    const large = new ResultCache(1e8);
+    large.keep('k', { body: most, label: 1 }, large.generation);
+    expect(large.find('k', 1)!.body).toBe(most);
+    expect(large.bytes).toBeGreaterThan(merged.length);
+  });
+
   test('makes room for newer ones, those unused longest first', () => {
     const cache = new ResultCache(100_000);
     for (let n = 0; n < 40; n++) {

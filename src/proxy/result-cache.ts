@@ -12,8 +12,11 @@ interface Kept extends CachedAnswer {
   readonly bytes: number;
 }
 
-// What an answer costs beside its bytes and its key, about.
-const OVERHEAD_BYTES = 256;
+// What an answer costs beside its bytes and its key, about: its buffer's own record, the objects around it.
+const OVERHEAD_BYTES = 640;
+// An answer is often a slice, of one merged answer or of what a socket read at once: kept as it came, it would keep all
+// of that in memory. One that is most of it stays where it is.
+const PINNED_MAX = 1.25;
 // One answer may take this part of the cache: a scan must not push everything else out.
 const SHARE_MAX = 1 / 16;
 
@@ -62,11 +65,12 @@ export class ResultCache {
   /** Keeps an answer that was asked for in `generation`. */
   keep(key: string, answer: CachedAnswer, generation: number): void {
     if (generation !== this.generation || !this.enabled) return;
-    const bytes = key.length + answer.body.length + OVERHEAD_BYTES;
-    if (bytes > this.#bytesMax * SHARE_MAX) return;
+    if (key.length + answer.body.length + OVERHEAD_BYTES > this.#bytesMax * SHARE_MAX) return;
     const before = this.#kept.get(key);
     if (before !== undefined) this.#drop(key, before);
-    this.#kept.set(key, { ...answer, bytes });
+    const body = unpinned(answer.body);
+    const bytes = key.length + body.buffer.byteLength + OVERHEAD_BYTES;
+    this.#kept.set(key, { body, label: answer.label, bytes });
     this.#bytes += bytes;
     for (const [oldest, kept] of this.#kept) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -85,4 +89,12 @@ export class ResultCache {
     this.#kept.delete(key);
     this.#bytes -= kept.bytes;
   }
+}
+
+function unpinned(body: Buffer): Buffer {
+  if (body.buffer.byteLength <= body.length * PINNED_MAX) return body;
+  // Not from Buffer's pool, of which a slice keeps 64 KiB.
+  const copy = Buffer.allocUnsafeSlow(body.length);
+  body.copy(copy);
+  return copy;
 }

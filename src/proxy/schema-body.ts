@@ -1,29 +1,76 @@
 // What the door checks in the bodies of schema calls; the rest only a node can judge, and the primary does.
 
+import { endsServers, readCollectionMetadata } from '../chroma/collection-metadata.ts';
 import type { Wording } from '../chroma/messages.ts';
 import type { Refusal } from '../chroma/record-call.ts';
-import { invalid, isRefusal, misshapen, wrongType } from '../chroma/refusal.ts';
-import { readTopLevel } from '../chroma/rewrite.ts';
+import { OBJECT_CLOSE } from '../chroma/json.ts';
+import { invalid, isRefusal, misshapen } from '../chroma/refusal.ts';
+import { readTopLevel, type TopLevelValue } from '../chroma/rewrite.ts';
+import { PolychromeError } from '../errors.ts';
 
-/** A required string field of a body, or what Chroma answers when it is not there. */
-export function stringField(body: Buffer, name: string): string | Refusal {
-  const fields = readTopLevel(body, [name]);
+/** Required string fields of a body, in this order; or what Chroma answers when one is not there. */
+export function stringFields(body: Buffer, payload: string, names: readonly string[]): string[] | Refusal {
+  const types = Object.fromEntries(names.map((name) => [name, 'a string' as const]));
+  const fields = readTopLevel(body, names, { name: `struct ${payload}`, types });
   if (isRefusal(fields)) return fields;
-  const field = fields.get(name);
-  if (field?.type === 'string') return field.value;
-  if (field === undefined) return misshapen(body, body.length, `missing field \`${name}\``);
-  return wrongType(body, field.slice, `${name}: `, 'a string');
+  const found = names.map((name) => fields.get(name));
+  const missing = names.find((_name, index) => found[index] === undefined);
+  if (missing !== undefined) return misshapen(body, endOfJson(body), `missing field \`${missing}\``);
+  return found.map((field) => (field?.type === 'string' ? field.value : ''));
 }
+
+/** As stringFields, for a single one. */
+export function stringField(body: Buffer, payload: string, name: string): string | Refusal {
+  const found = stringFields(body, payload, [name]);
+  return isRefusal(found) ? found : (found[0] as string);
+}
+
+// serde notices what is missing at the closing brace.
+function endOfJson(body: Buffer): number {
+  return body.lastIndexOf(OBJECT_CLOSE) + 1;
+}
+
+const UNSTORABLE =
+  'Lists and sparse vectors in the metadata of a collection are not supported: a server cannot store them.';
+const FATAL = 'max_neighbors must not be 0: with the first record a server would end.';
 
 // rust/types/src/validators.rs: what a collection may be called.
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]$/;
 const NAME_LENGTH_MIN = 3;
 const IP_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
-/** Why Chroma does not take a collection's name, or null. */
-export function collectionNameFault(field: string, name: string, wording: Wording): Refusal | null {
-  const fault = wording.modern ? topologicalFault(name) : nameFault(name);
-  return fault === null ? null : invalid(`Validation error: ${field}: ${fault}`);
+/** Why Chroma does not take a modification of a collection, or null; `fields` are those of its body. */
+export function modificationFault(
+  body: Buffer,
+  fields: ReadonlyMap<string, TopLevelValue>,
+  { modern }: Wording,
+): Refusal | null {
+  const [name, metadata] = [fields.get('new_name'), fields.get('new_metadata')];
+  const judge = modern ? topologicalFault : nameFault;
+  const faults = {
+    new_name: name?.type === 'string' ? judge(name.value) : null,
+    new_metadata:
+      metadata?.type === 'object' ? readCollectionMetadata(body, metadata.slice, modern).fault : null,
+  };
+  const told = Object.entries(faults).flatMap(([field, fault]) =>
+    fault === null ? [] : [`${field}: ${fault}`],
+  );
+  return told.length === 0 ? null : invalid(`Validation error: ${told.join('\n')}`);
+}
+
+/** Refuses a collection that would end a server, or that it would never answer, in what `fields` say of it. */
+export function refuseHazards(
+  body: Buffer,
+  fields: ReadonlyMap<string, TopLevelValue>,
+  { modern }: Wording,
+): void {
+  for (const [name, { type, slice }] of fields) {
+    if (type !== 'object') continue;
+    const metadata = name.endsWith('metadata') ? readCollectionMetadata(body, slice, modern) : null;
+    if (metadata?.unstorable === true) throw new PolychromeError('unsupported', UNSTORABLE);
+    if (metadata?.endsServers ?? endsServers(body, slice))
+      throw new PolychromeError('invalid_argument', FATAL);
+  }
 }
 
 /** Why Chroma does not take a database's name, or null; releases that do not know schemas take any long enough. */

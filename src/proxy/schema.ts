@@ -15,7 +15,13 @@ import type { BodyJudge } from './body-judge.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
 import { pageOf, type Page } from './page.ts';
-import { collectionNameFault, databaseNameFault, stringField, tenantNameFault } from './schema-body.ts';
+import {
+  databaseNameFault,
+  modificationFault,
+  refuseHazards,
+  stringField,
+  tenantNameFault,
+} from './schema-body.ts';
 import type { Handler } from './server.ts';
 import type { NotTaken, Writer, Written } from './writer.ts';
 
@@ -31,6 +37,15 @@ export interface SchemaRoutesOptions {
 }
 
 const OK = jsonAnswer({});
+const CREATION = {
+  name: 'struct CreateCollectionPayload',
+  keys: ['get_or_create', 'metadata', 'configuration', 'schema'],
+  types: { get_or_create: 'a boolean' },
+} as const;
+const MODIFICATION = {
+  name: 'struct UpdateCollectionPayload',
+  keys: ['new_name', 'new_metadata', 'new_configuration'],
+} as const;
 const NOT_A_UUID = 'Validation error: collection_id: Invalid collection ID format, expected UUID';
 
 const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
@@ -48,7 +63,7 @@ export class SchemaRoutes {
   }
 
   readonly createTenant: Handler = async ({ body }) => {
-    const name = stringField(body, 'name');
+    const name = stringField(body, 'CreateTenantPayload', 'name');
     if (typeof name !== 'string') return refusalAnswer(name);
     refuseReserved(name);
     refuseNul(name);
@@ -68,13 +83,13 @@ export class SchemaRoutes {
   /** A single server takes a resource name and does nothing with it, not even look for the tenant. */
   readonly updateTenant: Handler = async ({ params, body }) => {
     place(params);
-    const name = stringField(body, 'resource_name');
+    const name = stringField(body, 'UpdateTenantPayload', 'resource_name');
     return typeof name === 'string' ? OK : refusalAnswer(name);
   };
 
   readonly createDatabase: Handler = async ({ params, body }) => {
     const { tenant } = place(params);
-    const database = stringField(body, 'name');
+    const database = stringField(body, 'CreateDatabasePayload', 'name');
     if (typeof database !== 'string') return refusalAnswer(database);
     refuseNul(tenant + database);
     const fault = databaseNameFault(database, this.#wording);
@@ -111,12 +126,13 @@ export class SchemaRoutes {
 
   readonly createCollection: Handler = async ({ params, body }) => {
     const at = this.#options.names.place(params);
-    const fields = readTopLevel(body, ['name', 'get_or_create']);
-    const name = isRefusal(fields) ? fields : stringField(body, 'name');
-    if (isRefusal(fields)) return refusalAnswer(fields);
-    if (typeof name !== 'string') return refusalAnswer(name);
     const refusal = await this.#options.judge.refusalOfCreate(body);
     if (refusal !== null) return refusal;
+    const fields = readTopLevel(body, CREATION.keys, CREATION);
+    const name = stringField(body, 'CreateCollectionPayload', 'name');
+    if (isRefusal(fields)) return refusalAnswer(fields);
+    if (typeof name !== 'string') return refusalAnswer(name);
+    refuseHazards(body, fields, this.#wording);
     // A database that is being deleted would otherwise never be empty under a stream of creates.
     await this.#dropping.get(JSON.stringify(at))?.catch(() => undefined);
     const getOrCreate = fields.get('get_or_create');
@@ -163,13 +179,16 @@ export class SchemaRoutes {
   };
 
   readonly modifyCollection: Handler = async ({ params, body }) => {
-    const fields = readTopLevel(body, ['new_name', 'new_metadata', 'new_configuration']);
+    const refusal = await this.#options.judge.refusalOf('modify', body);
+    if (refusal !== null) return refusal;
+    const fields = readTopLevel(body, MODIFICATION.keys, MODIFICATION);
     if (isRefusal(fields)) return refusalAnswer(fields);
     const collection = await this.#options.names.byId(params);
     const given = fields.get('new_name');
     const newName = given?.type === 'string' ? given.value : null;
-    const fault = newName === null ? null : collectionNameFault('new_name', newName, this.#wording);
+    const fault = modificationFault(body, fields, this.#wording);
     if (fault !== null) return refusalAnswer(fault);
+    refuseHazards(body, fields, this.#wording);
     const shards = collection.shards.map((shard) => shard.id);
     const result = await this.#write({
       type: 'modify_collection',

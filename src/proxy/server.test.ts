@@ -4,6 +4,7 @@ import { RawConnection, rawRequest, type RawAnswer } from '../../test/support/ra
 import { until } from '../../test/support/until.ts';
 import { PolychromeError } from '../errors.ts';
 import type { RouteName } from '../chroma/routes.ts';
+import { AnswerBytes } from './answer-bytes.ts';
 import type { Answer, AnswerStream, ClientRequest, FrontDoor, Handler, ServerOptions } from './server.ts';
 import { startServer } from './server.ts';
 
@@ -38,6 +39,7 @@ async function serve(
     logger: { error: (fields) => logged.push(fields) },
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
+    answerBytes: new AnswerBytes({ clock }),
     corsAllowOrigins: [],
     capabilities: () => ({ schema: false }),
     ...options,

@@ -5,7 +5,7 @@
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../chroma/collection-id.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import type { Capabilities, Refusal } from '../chroma/record-call.ts';
-import { invalid, isRefusal, misshapen, wrongType } from '../chroma/refusal.ts';
+import { invalid, isRefusal, misshapen } from '../chroma/refusal.ts';
 import { readTopLevel } from '../chroma/rewrite.ts';
 import type { RouteName } from '../chroma/routes.ts';
 import { PolychromeError } from '../errors.ts';
@@ -14,7 +14,7 @@ import type { SessionFloors } from './floors.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
 import type { Reader } from './reads.ts';
 import { shardOf } from './record-writes.ts';
-import { stringField } from './schema-body.ts';
+import { stringField, stringFields } from './schema-body.ts';
 import type { ClientRequest, Handler } from './server.ts';
 
 export interface UnsupportedRoutesOptions {
@@ -47,7 +47,7 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
   const { names, capabilities } = options;
   return {
     fork: async ({ params, body }) => {
-      const name = stringField(body, 'new_name');
+      const name = stringField(body, 'ForkCollectionPayload', 'new_name');
       if (typeof name !== 'string') return refusalAnswer(name);
       // 1.0.5 refuses before it looks for the collection.
       if (capabilities().schema) await names.byId(params);
@@ -63,10 +63,8 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
       return INDEXING_STATUS;
     },
     attach_function: async ({ params, body }) => {
-      for (const field of ['name', 'function_id', 'output_collection']) {
-        const value = stringField(body, field);
-        if (typeof value !== 'string') return refusalAnswer(value);
-      }
+      const read = stringFields(body, 'AttachFunctionRequest', ['name', 'function_id', 'output_collection']);
+      if (isRefusal(read)) return refusalAnswer(read);
       return functionFault(names, params, 'Tonic error') ?? ATTACH;
     },
     get_function: async ({ params }) => {
@@ -94,7 +92,7 @@ async function search(
   { names, reader, floors }: UnsupportedRoutesOptions,
   { params, body, signal }: ClientRequest,
 ) {
-  const fields = readTopLevel(body, ['searches']);
+  const fields = readTopLevel(body, ['searches'], { name: 'struct SearchRequestPayload' });
   if (isRefusal(fields)) return refusalAnswer(fields);
   if (!fields.has('searches')) {
     return refusalAnswer(misshapen(body, body.length, 'missing field `searches`'));
@@ -110,11 +108,11 @@ async function search(
 }
 
 function detachFault(body: Buffer): Refusal | null {
-  const fields = readTopLevel(body, ['delete_output']);
-  if (isRefusal(fields)) return fields;
-  const given = fields.get('delete_output');
-  if (given === undefined || given.type === 'boolean') return null;
-  return wrongType(body, given.slice, 'delete_output: ', 'a boolean');
+  const fields = readTopLevel(body, ['delete_output'], {
+    name: 'struct DetachFunctionRequest',
+    types: { delete_output: 'a boolean' },
+  });
+  return isRefusal(fields) ? fields : null;
 }
 
 function idOf({ tenant = '', collection = '' }: Params): string {

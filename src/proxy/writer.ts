@@ -107,6 +107,8 @@ export class Writer {
     const { decisions, refreshCatalog } = this.#options;
     const decided = needsDecision(operation) || decisions.isQuarantined(lsn);
     const decision = decided ? await decisions.find(lsn) : null;
+    // The primary could not decide, and passed it by.
+    if (decided && decision === null) throw new Error('it is not decided yet');
     // I6: a read that follows finds the collection under its new name, or not at all.
     if (operation.type !== 'records') await refreshCatalog();
     return decision;

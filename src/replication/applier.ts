@@ -12,6 +12,7 @@ import { Notifier } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
 import { Delivery, orOver, TermOver } from './delivery.ts';
+import { needsDecision, toOperation } from './operation.ts';
 import type { Positions } from './positions.ts';
 import { halves, planRound, type ShardCall } from './round.ts';
 import { recordsRequest, SoloEntries, type SoloContext } from './solo.ts';
@@ -36,8 +37,6 @@ export interface ApplierOptions extends SoloContext {
   readonly isQuarantined: (lsn: number) => boolean;
   /** Judges a refusal that should not have been; may take as long as other nodes need to show theirs. */
   readonly arbitrate: (entry: Entry, response: NodeResponse, term: Term) => Promise<Verdict>;
-  /** Makes a shard of this node suspect, durably, before anything is answered from it (I8). */
-  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onAnswer: () => void;
   /** Holds the node's content against the log, no call being under way; what it holds then, null: it could not be told. */
@@ -198,7 +197,7 @@ export class Applier {
     const first = entries[0];
     if (first === undefined) return;
     this.#oldestPendingAt = first.appendedAt;
-    const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#isSuspect(entry));
+    const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#mayPass(entry));
     await this.#doubtQuarantined(entries, round.upTo, term);
     let changes: readonly ShardChange[] = [];
     if (round.type === 'records') {
@@ -280,9 +279,13 @@ export class Applier {
     if (held !== undefined) this.#held.set(shard, { ...held, suspect: reason });
   }
 
-  /** A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. */
-  #isSuspect(entry: Entry): boolean {
-    return entry.target !== null && (this.#held.get(entry.target)?.suspect ?? null) !== null;
+  /**
+   * A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. What the primary must
+   * decide it does not pass by in silence: everybody would wait for it.
+   */
+  #mayPass(entry: Entry): boolean {
+    if (entry.target === null || (this.#held.get(entry.target)?.suspect ?? null) === null) return false;
+    return this.#options.primary().node !== this.#options.node || !needsDecision(toOperation(entry));
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not answer, the node rests. */

@@ -56,6 +56,9 @@ export class Leader {
   #term: Term | null = null;
   #primary: Primary = { node: null, generation: 0 };
   #rewound: string | null = null;
+  /** Nodes that could not decide what the primary has to, in this term. */
+  readonly #unfit = new Set<string>();
+  readonly #steppedDown = new Notifier();
   /** By node: the damaged entry its applier stands before. */
   readonly #damaged = new Map<string, LogDamaged>();
   /** By node: admissions and marker writes it has not answered; a node that hangs may never do so. */
@@ -147,6 +150,7 @@ export class Leader {
             ? `the log ends at LSN ${now.lsn}, and had reached ${tail.head}`
             : this.#rewound;
         tail.advance(now.lsn);
+        this.#unfit.clear();
         this.#primary = { node: now.primary, generation: now.primaryGeneration };
         positions.setCluster(
           followers.map(({ member }) => member.id),
@@ -223,8 +227,12 @@ export class Leader {
     while (!term.signal.aborted) {
       const watch = new AbortController();
       const signal = AbortSignal.any([term.signal, watch.signal]);
-      const changed = Promise.race(members.map((member) => member.changed.wait(signal)));
-      const candidates = members.map(({ id, state }) => ({ id, state, checkpoint: positions.applied(id) }));
+      const changed = Promise.race(
+        [...members.map((member) => member.changed), this.#steppedDown].map((each) => each.wait(signal)),
+      );
+      const candidates = members
+        .filter(({ id }) => !this.#unfit.has(id))
+        .map(({ id, state }) => ({ id, state, checkpoint: positions.applied(id) }));
       const chosen = choosePrimary(candidates, this.#primary.node);
       if (chosen !== null && chosen !== this.#primary.node) {
         try {
@@ -311,6 +319,15 @@ export class Leader {
   async #answered(node: string): Promise<void> {
     const unanswered = this.#unanswered.get(node);
     if (unanswered !== undefined) await Promise.all(unanswered);
+  }
+
+  /** Called when a node cannot decide what only the primary can; whether another node will be primary. */
+  stepDown(node: string): boolean {
+    if (!this.#unfit.has(node)) {
+      this.#unfit.add(node);
+      this.#steppedDown.notify();
+    }
+    return this.#options.followers.some(({ member }) => !this.#unfit.has(member.id) && follows(member.state));
   }
 
   /** Called when a node cannot be used, or brought further, because of an entry of the log. */

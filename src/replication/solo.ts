@@ -41,6 +41,10 @@ export interface SoloContext {
   /** Who decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
+  /** This node cannot decide what only the primary can; whether another will be primary in its place. */
+  readonly stepDown: () => boolean;
+  /** Makes a shard of this node suspect, durably, before anything is answered from it (I8). */
+  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
 }
@@ -71,6 +75,21 @@ export class SoloEntries {
     held: Map<string, HeldShard>,
     term: Term,
   ): Promise<ShardChange[]> {
+    try {
+      return await this.#apply(entry, operation, held, term);
+    } catch (error) {
+      if (!(error instanceof LacksShard)) throw error;
+      await this.#lacks(error, held, term);
+      return [];
+    }
+  }
+
+  async #apply(
+    entry: Entry,
+    operation: Operation,
+    held: Map<string, HeldShard>,
+    term: Term,
+  ): Promise<ShardChange[]> {
     if (operation.type === 'records') {
       await this.#conditionalDelete(entry, operation, held, term);
       return [];
@@ -86,11 +105,31 @@ export class SoloEntries {
     let applied = false;
     const decision = await this.#decided(entry, term, async () => {
       const response = await this.#send(operation, held, term);
+      mustHave(operation, response, entry);
       applied = true;
       return ruling(response, response.body);
     });
-    if (decision.outcome === 'accepted' && !applied) await this.#send(operation, held, term);
+    if (decision.outcome === 'accepted' && !applied)
+      mustHave(operation, await this.#send(operation, held, term), entry);
     return [];
+  }
+
+  /**
+   * I8: the log says that this node has a shard, and the node that it has not. Nothing is decided from that, and nothing
+   * more is answered from the shard; if this node was to decide, another does.
+   */
+  async #lacks({ shards, message }: LacksShard, held: Map<string, HeldShard>, term: Term): Promise<void> {
+    const { suspect, node, primary, primaryChanged, stepDown } = this.#context;
+    for (const shard of shards) {
+      const known = held.get(shard);
+      if (known === undefined || known.suspect !== null) continue;
+      await suspect(shard, message, term);
+      held.set(shard, { ...known, suspect: message });
+    }
+    while (primary().node === node && stepDown()) {
+      await primaryChanged.wait(term.signal);
+      if (!term.held()) throw new TermOver();
+    }
   }
 
   async #create(
@@ -153,21 +192,27 @@ export class SoloEntries {
     const { shard, call } = operation;
     const target = held.get(shard);
     if (target === undefined) throw new Error(`LSN ${entry.lsn}: this node has no shard ${shard}`);
+    const lacking = (): never => {
+      throw new LacksShard([shard], entry.lsn);
+    };
     const decision = await this.#decided(entry, term, async () => {
+      if (target.suspect !== null) return lacking();
       const found = await this.#read(
         { method: 'POST', path: recordsPath(target, target.physical, 'get'), body: selectionOf(call) },
         term,
       );
+      if (isMissing(found)) return lacking();
       if (!ok(found)) return ruling(found, found.body);
       const ids = (JSON.parse(found.body.toString()) as { ids: string[] }).ids;
       return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(ids)) };
     });
-    if (decision.outcome !== 'accepted') return;
+    if (decision.outcome !== 'accepted' || target.suspect !== null) return;
     crashPoint('decision_recorded');
     const ids = JSON.parse(decision.body.toString()) as string[];
     for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {
       if (chunk > 0) crashPoint('delete_halfway');
-      await this.#delivery.call(recordsRequest(target, 'delete', [body]), () => false, term);
+      const deleted = await this.#delivery.call(recordsRequest(target, 'delete', [body]), isMissing, term);
+      if (isMissing(deleted)) lacking();
     }
   }
 
@@ -223,7 +268,8 @@ export class SoloEntries {
           await changed;
         }
       } catch (error) {
-        if (error instanceof TermOver || error instanceof ForeignContent) throw error;
+        if (error instanceof TermOver || error instanceof ForeignContent || error instanceof LacksShard)
+          throw error;
         onTrouble(error as Error);
         await sleep(clock, PAUSE_MS, term.signal);
       } finally {
@@ -273,6 +319,28 @@ export class ForeignContent extends Error {
   override readonly name = 'ForeignContent';
 }
 
+/** A node says that it has not what the log says it has. */
+class LacksShard extends Error {
+  override readonly name = 'LacksShard';
+  readonly shards: readonly string[];
+
+  constructor(shards: readonly string[], lsn: number) {
+    super(`the node has no such collection, at LSN ${lsn}`);
+    this.shards = shards;
+  }
+}
+
+/** Chroma's own 404: the collection is not there. */
+function isMissing({ status, body }: NodeResponse): boolean {
+  return status === 404 && effectFree('delete', status, body);
+}
+
+/** Throws LacksShard when the node does not know the collection it was to change. */
+function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
+  if (operation.type === 'modify_collection' && isMissing(response))
+    throw new LacksShard(operation.shards, lsn);
+}
+
 /** The call that brings records to a shard of a node. */
 export function recordsRequest(
   shard: HeldShard,
@@ -288,9 +356,14 @@ function ruling(response: NodeResponse, body: Buffer): Ruling {
 
 /** The body of the get that selects what a conditional delete means: the same filters, no columns. */
 function selectionOf(call: RecordCall): Buffer {
-  const fields = readTopLevel(call.body, ['ids', 'where', 'where_document', 'limit']);
   const parts: string[] = ['"include":[]'];
-  if (!isRefusal(fields)) {
+  // Servers that do not know `limit` let it stand twice, as null; then there is none.
+  for (const keys of [['ids', 'where', 'where_document'], ['limit']]) {
+    const fields = readTopLevel(call.body, keys);
+    if (isRefusal(fields)) {
+      if (keys.includes('limit')) continue;
+      throw new Error(`A delete that was checked cannot be read: ${fields.message}`);
+    }
     for (const [name, { type, slice }] of fields) {
       if (type !== 'null') parts.push(`"${name}":${call.body.subarray(slice.start, slice.end).toString()}`);
     }

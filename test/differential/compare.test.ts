@@ -31,6 +31,8 @@ const SEQUENCE: readonly Operation[] = [
   post(`${PEARS}/get`, '{"include":["embeddings","metadatas","documents"]}'),
   post(`${PEARS}/query`, '{"query_embeddings":[[1,2,4]],"n_results":2}'),
   { action: 'list', method: 'GET', path: `${MAIN}/collections` },
+  { action: 'page', method: 'GET', path: `${MAIN}/collections?limit=1` },
+  { action: 'page', method: 'GET', path: `${MAIN}/collections?limit=1&offset=1` },
   { action: 'count', method: 'GET', path: `${PEARS}/count` },
   post(`${PEARS}/add`, '{"ids":["c"],"embeddings":[[1,2]]}'),
   { action: 'missing', method: 'GET', path: `${MAIN}/collections/nonesuch` },
@@ -61,6 +63,8 @@ const WRONGS: Readonly<Record<string, Wrong>> = {
       ? { ...answer, body: Buffer.from(answer.body.toString().replace(/,\{"id".*\]$/, ']')) }
       : answer,
   'two collections with each other’s id': swapIdsInList(),
+  'the first page given for every page': firstPageAlways(),
+  'another collection in the place of one of a page': replaced('limit=1', /"name":"\w+"/, '"name":"plums"'),
   'a status changed': (answer) => (answer.status === 404 ? { ...answer, status: 400 } : answer),
   'created said as ok': (answer) => (answer.status === 201 ? { ...answer, status: 200 } : answer),
   'a message changed': replaced('/add', 'dimension of 3', 'dimension of 4'),
@@ -79,6 +83,11 @@ const HARMLESS: Readonly<Record<string, Wrong>> = {
     '{"$3":$4,"$1":$2}',
   ),
 };
+
+function firstPageAlways(): Wrong {
+  let first: Answer | null = null;
+  return (answer, path) => (path.includes('?limit=1') ? (first ??= answer) : answer);
+}
 
 function swapIdsInList(): Wrong {
   return (answer, path) => {

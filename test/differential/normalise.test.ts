@@ -3,6 +3,8 @@
 import { expect, test } from 'vitest';
 import { columnNumbers } from './body-numbers.ts';
 import { IdSymbols, normalise } from './normalise.ts';
+import type { Answer } from './endpoint.ts';
+import { pageFault } from './pages.ts';
 import { type Operation, placeOf, toRequest } from './operation.ts';
 
 const ONE = '5f0c9a34-1111-4222-8333-000000000001';
@@ -47,6 +49,25 @@ test('a heartbeat is any time, and nothing but a time', () => {
   expect(equal('/api/v2/heartbeat', beat('1795260648808976213'), beat('1795260648808976214'))).toBe(true);
   expect(equal('/api/v2/heartbeat', beat('1795260648808976213'), beat('1795260648'))).toBe(false);
   expect(equal('/api/v2/version', beat('1795260648808976213'), beat('1795260648808976214'))).toBe(false);
+});
+
+test('a page is a part of the whole list, in its order', () => {
+  const list = (...names: string[]): Answer => ({
+    status: 200,
+    contentType: '',
+    body: Buffer.from(`[${names.map((name) => `{"n":1.0,"name":"${name}"}`).join()}]`),
+  });
+  const fault = (query: string, page: Answer): string | null =>
+    pageFault({ action: '', method: 'GET', path: `${LIST}?${query}` }, page, list('a', 'b', 'c'));
+  expect(fault('limit=2', list('a', 'b'))).toBeNull();
+  expect(fault('limit=2&offset=1', list('b', 'c'))).toBeNull();
+  expect(fault('offset=3', list())).toBeNull();
+  expect(fault('limit=2', list('b', 'a'))).not.toBeNull();
+  expect(fault('limit=1', list('b'))).not.toBeNull();
+  expect(fault('limit=1', list())).not.toBeNull();
+  expect(fault('limit=1', list('d'))).not.toBeNull();
+  expect(fault('offset=1', list('b', 'c', 'a'))).not.toBeNull();
+  expect(fault('limit=-1', { ...list(), status: 400 })).toBeNull();
 });
 
 test('a whole list of collections has no order, a page of it only a length', () => {

@@ -39,6 +39,17 @@ export function normalise(operation: Operation, answer: Answer, symbols: IdSymbo
   return `${head}\n${withSymbols(body, symbols)}`;
 }
 
+/** Lists some of the collections of a database. */
+export function isCollectionPage({ method, path }: Operation): boolean {
+  return method === 'GET' && isCollectionList({ path }) && /[?&](limit|offset)=/.test(path);
+}
+
+/** Each element of a JSON array, as a text equal to that of the same element written otherwise; null for anything else. */
+export function elements(answer: Answer): string[] | null {
+  const value = answer.status === 200 ? parse(answer.body.toString('utf8')) : undefined;
+  return Array.isArray(value) ? value.map(canonical) : null;
+}
+
 /** A number as the server wrote it: 1.0 is not 1. */
 class NumberText {
   readonly text: string;
@@ -92,14 +103,14 @@ function withoutTime(value: unknown): unknown {
   return isTime ? 'a time in ns' : value;
 }
 
-function isCollectionList({ path }: Operation): boolean {
+function isCollectionList({ path }: Pick<Operation, 'path'>): boolean {
   return /^\/api\/v2\/tenants\/[^/?]+\/databases\/[^/?]+\/collections(\?|$)/.test(path);
 }
 
 // A bare server lists collections in the order of ids it drew at random: a page holds any of them, of which only
-// how many can be compared.
-function comparableList({ path }: Operation, list: readonly unknown[]): unknown {
-  if (/[?&](limit|offset)=/.test(path)) return `a page of ${list.length} collections`;
+// how many can be compared. That it is a page of the whole list is looked at beside (pages.ts).
+function comparableList(operation: Operation, list: readonly unknown[]): unknown {
+  if (isCollectionPage(operation)) return `a page of ${list.length} collections`;
   return list.toSorted((one, other) => (name(one) < name(other) ? -1 : 1));
 }
 

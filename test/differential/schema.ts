@@ -62,6 +62,7 @@ const configuration: JsonText = fc.oneof(
         '{"hnsw":{},"spann":{}}',
         '{"hnsw":{"space":"nope"}}',
         '{"hnsw":null}',
+        '{"hnsw":{"max_neighbors":0}}',
       ],
       ...[
         '{"hnsw":{"ef_search":"x"}}',
@@ -85,6 +86,7 @@ const newConfiguration: JsonText = fc.constantFrom(
   ],
   ...[
     '{"hnsw":{"ef_search":-1}}',
+    '{"hnsw":{"max_neighbors":0}}',
     '{"embedding_function":{"type":"legacy"}}',
     '{"hnsw":{"resize_factor":1.5}}',
   ],

@@ -293,6 +293,104 @@ describe('what only the primary can decide', () => {
   });
 });
 
+describe('a node that has lost a collection the log says it has', () => {
+  const BOTH = '{"ids":["x","y"],"embeddings":[[1],[2]],"documents":["red","green"]}';
+  const RED = '{"where_document":{"$contains":"red"}}';
+  const RENAMED = Buffer.from('{"new_name":"plums"}');
+  const lose = (id: string): void => void replication.replica(id).fake.look('DELETE', `${COLLECTIONS}/pears`);
+  const namesOn = (id: string): string[] =>
+    (JSON.parse(replication.replica(id).fake.look('GET', COLLECTIONS).text) as { name: string }[]).map(
+      ({ name }) => name,
+    );
+
+  async function holdingBoth(...nodes: string[]): Promise<void> {
+    await following(...nodes);
+    replication.write('add', BOTH);
+    await replication.level();
+  }
+
+  test('decides no delete by filter as the primary: it is suspect, and the next primary decides', async () => {
+    await holdingBoth('a', 'b', 'c');
+    lose('a');
+    const lsn = replication.write('delete', RED);
+    await replication.level();
+    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
+      `the node has no such collection, at LSN ${lsn}`,
+      null,
+      null,
+    ]);
+    expect(replication.primary).toBe('b');
+    const { outcome, body } = replication.decisions.made.get(lsn)!;
+    expect([outcome, body.toString()]).toEqual(['accepted', '["x"]']);
+    expect(replication.content('b')).toContain('"ids":["y"]');
+    expect(replication.content('c')).toBe(replication.content('b'));
+  });
+
+  test('nor does one that was suspect before, and the one after it', async () => {
+    await holdingBoth('a', 'b', 'c');
+    for (const id of ['a', 'b']) lose(id);
+    const first = replication.write('delete', RED);
+    await replication.level();
+    expect([suspect('a'), suspect('b'), suspect('c')].map((each) => each !== null)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    const second = replication.write('delete', '{"where_document":{"$contains":"green"}}');
+    await replication.level();
+    expect([first, second].map((lsn) => replication.decisions.made.get(lsn)!.body.toString())).toEqual([
+      '["x"]',
+      '["y"]',
+    ]);
+    expect(replication.content('c')).toContain('"ids":[]');
+  });
+
+  test('decides no rename either', async () => {
+    await holdingBoth('a', 'b');
+    lose('a');
+    const lsn = replication.append({
+      type: 'modify_collection',
+      collection: SHARD,
+      shards: [SHARD],
+      newName: 'plums',
+      body: RENAMED,
+    });
+    await replication.level();
+    expect(replication.decisions.made.get(lsn)!.outcome).toBe('accepted');
+    expect([namesOn('a'), namesOn('b'), suspect('a') !== null]).toEqual([[], ['plums'], true]);
+  });
+
+  test('follows what was decided as far as it can, and is suspect for the rest', async () => {
+    await holdingBoth('a', 'b');
+    lose('b');
+    const lsn = replication.write('delete', RED);
+    await replication.level();
+    expect([suspect('a'), suspect('b')]).toEqual([null, `the node has no such collection, at LSN ${lsn}`]);
+    expect(replication.primary).toBe('a');
+    expect(replication.content('a')).toContain('"ids":["y"]');
+  });
+
+  test('and nobody else to decide passes it by undecided, until somebody comes who can', async () => {
+    await holdingBoth('a', 'b');
+    const b = replication.replica('b');
+    b.answers = false;
+    await b.leave();
+    lose('a');
+    const lsn = replication.write('delete', RED);
+    await replication.level('a');
+    expect([replication.decisions.made.has(lsn), suspect('a') !== null]).toEqual([false, true]);
+
+    b.answers = true;
+    b.follow();
+    const later = replication.write('delete', '{"where_document":{"$contains":"green"}}');
+    await replication.level();
+    expect([lsn, later].map((each) => replication.decisions.made.get(each)!.body.toString())).toEqual([
+      '["x"]',
+      '["y"]',
+    ]);
+  });
+});
+
 describe('a server that is not the one that was left', () => {
   const marker = (checkpoint: number): Marker => ({
     cluster: 'pears',

@@ -10,6 +10,7 @@ const sample = (second: number, rssMiB: number): SoakSample => ({
   handles: 20,
   delayP99Ms: second % 7,
   delayMaxMs: 9,
+  lifeDelayP99Ms: 8.25,
   postgresBytes: 100 * 2 ** 20,
   requests: second * 10,
 });
@@ -32,5 +33,6 @@ test('memory that grows is seen in the report, and a failure is named', () => {
   const text = soakReport(result, { minutes: 2, machine: '2 cores', date: '2026-01-01' });
   expect(text).toMatch(/\| resident memory \| 145 MiB \| 205 MiB \| 41\.4 % \|/);
   expect(text).toContain('failed: 1');
+  expect(text).toContain('p99 of all 8.3 ms');
   expect(text).toContain('the nodes differ');
 });

@@ -70,8 +70,8 @@ export class ChromaHttp {
       parts.push(`== ${name} ${JSON.stringify(metadata)} ${String(dimension)}`);
       for (let offset = 0; ; offset += PAGE) {
         const page = await this.#page(id, offset);
-        if (page.length === 0) break;
         parts.push(...page);
+        if (page.length < PAGE) break;
       }
     }
     return parts.join('\n');

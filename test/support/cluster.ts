@@ -164,9 +164,8 @@ export class TestCluster {
 
   /** Everything each node holds, read from the node itself, record order included. */
   async contents(): Promise<Map<string, string>> {
-    const contents = new Map<string, string>();
-    for (const { id } of this.local.nodes) contents.set(id, await this.node(id).everything());
-    return contents;
+    const read = async (id: string): Promise<[string, string]> => [id, await this.node(id).everything()];
+    return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
   }
 
   async stop(): Promise<void> {

@@ -15,6 +15,8 @@ export interface Gauge {
   /** Since the last one; ms. */
   readonly delayP99Ms: number;
   readonly delayMaxMs: number;
+  /** Of all looks since the process has started; ms. */
+  readonly lifeDelayP99Ms: number;
 }
 
 const PERIOD_MS = 1_000;
@@ -37,7 +39,9 @@ export function readGauge(file: string): Gauge | null {
 const file = process.env['GAUGE_FILE'];
 if (file !== undefined) {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  const life = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
+  life.enable();
   const write = (): void => {
     const { rss, heapUsed, external } = process.memoryUsage();
     // The histogram counts the whole interval between two looks; what was asked for is no delay.
@@ -50,6 +54,7 @@ if (file !== undefined) {
       handles: process.getActiveResourcesInfo().length,
       delayP99Ms: late(delay.percentile(99)),
       delayMaxMs: late(delay.max),
+      lifeDelayP99Ms: late(life.percentile(99)),
     };
     delay.reset();
     writeFileSync(`${file}.new`, JSON.stringify(gauge));

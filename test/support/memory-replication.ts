@@ -84,7 +84,9 @@ export class MemoryReplication {
   readonly replicas: readonly Replica[];
   readonly #entries: Entry[] = [];
   readonly #tail = new Tail({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
-  readonly #primary: string;
+  #primary: string;
+  readonly #primaryChanged = new Notifier();
+  readonly #unfit = new Set<string>();
 
   constructor(options: MemoryReplicationOptions) {
     this.#primary = options.nodes[0]!;
@@ -165,6 +167,27 @@ export class MemoryReplication {
     await Promise.all(this.replicas.map((replica) => replica.leave()));
   }
 
+  /** Who decides. */
+  get primary(): string {
+    return this.#primary;
+  }
+
+  /** As the leader does: the next node that answers becomes primary, a moment later. */
+  #stepDown(id: string): boolean {
+    this.#unfit.add(id);
+    const next = this.replicas.find((each) => each.answers && !this.#unfit.has(each.id));
+    if (next === undefined) return false;
+    this.clock.after(10, () => {
+      this.#primary = next.id;
+      this.positions.setCluster(
+        this.replicas.map((each) => each.id),
+        next.id,
+      );
+      this.#primaryChanged.notify();
+    });
+    return true;
+  }
+
   #suspect(replica: Replica, reason: string): void {
     const held = replica.held.get(SHARD);
     if (held !== undefined) replica.held.set(SHARD, { ...held, suspect: reason });
@@ -199,7 +222,8 @@ export class MemoryReplication {
       settleMs: SETTLE_MS,
       appendUnderWay: () => null,
       primary: () => ({ node: this.#primary, generation: 1 }),
-      primaryChanged: new Notifier(),
+      primaryChanged: this.#primaryChanged,
+      stepDown: () => this.#stepDown(id),
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(id, entry, response, term),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),

@@ -120,8 +120,8 @@ export class Workload {
   /** What is wrong with the nodes, by this account; [] when every promise was kept and all nodes hold the same. */
   async faults(cluster: Subject): Promise<string[]> {
     const faults = [...this.unexpected];
-    const holds = new Map<string, string>();
-    for (const { id } of cluster.local.nodes) holds.set(id, await contentOf(cluster.node(id)));
+    const read = async (id: string): Promise<[string, string]> => [id, await contentOf(cluster.node(id))];
+    const holds = new Map(await Promise.all(cluster.local.nodes.map(({ id }) => read(id))));
     const [first = ['', '']] = holds;
     for (const [id, content] of holds) {
       if (content !== first[1])

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';
+import { AnswerBytes } from '../../src/proxy/answer-bytes.ts';
 import { startServer, type FrontDoor } from '../../src/proxy/server.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { rawRequest, type RawAnswer } from '../support/raw-http.ts';
@@ -213,6 +214,7 @@ beforeAll(async () => {
     logger: { error: () => undefined },
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
+    answerBytes: new AnswerBytes({ clock: systemClock }),
     corsAllowOrigins: [],
     capabilities: () => ({ schema: release.name !== 'Chroma 1.0.5' }),
   });

@@ -13,7 +13,7 @@ let cluster: TestCluster;
 let collection: string;
 let records = 0;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ nodes: 4 });
+  cluster = await TestCluster.start({ nodes: 4, ownProcess: {}, settings: { LOG_LEVEL: 'info' } });
   collection = await cluster.api.create('records');
 });
 afterAll(() => cluster.stop());
@@ -46,6 +46,16 @@ async function everyReadIsRight(reads = 24): Promise<void> {
 async function stateOf(id: string): Promise<{ state: string; reason: string | null }> {
   const { state, reason } = (await cluster.status()).nodes.find((node) => node.id === id)!;
   return { state, reason };
+}
+
+/** What an operator reads in the log: that a node went into this state, and the reason that /status gives. */
+async function toldInLog(id: string, state: string): Promise<void> {
+  const { reason } = await stateOf(id);
+  await until(async () => {
+    const lines = cluster.output.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    return told.some((line) => line['node'] === id && line['to'] === state && line['reason'] === reason);
+  }, `the log says that ${id} is ${state}`);
 }
 
 /** The nodes that serve hold the same, read from each directly. */
@@ -121,6 +131,7 @@ test('two nodes with their folders swapped are fenced, and serve again once they
   ] as const) {
     await until(async () => (await stateOf(id)).state === 'fenced', `${id} is fenced`);
     expect((await stateOf(id)).reason).toMatch(new RegExp(`expected \\S+/${id}/\\S+, found \\S+/${other}/`));
+    await toldInLog(id, 'fenced');
   }
   await write();
   await everyReadIsRight();
@@ -146,6 +157,7 @@ test('a primary that comes back with another cluster’s marker is fenced, and t
   await mark({ ...marker.metadata, cluster: '00000000-0000-4000-8000-000000000000' });
   await until(async () => (await stateOf(primary)).state === 'fenced', 'the primary is fenced');
   expect((await stateOf(primary)).reason).toContain('found 00000000-0000-4000-8000-000000000000/');
+  await toldInLog(primary, 'fenced');
   expect(await cluster.primary()).not.toBe(primary);
   await write();
   await everyReadIsRight();
@@ -226,6 +238,7 @@ test('a node back with an older folder is out of use, though it was away between
     await write();
   });
   expect((await stateOf(node)).reason).toMatch(/older content: its marker says LSN \d+, and had said \d+/);
+  await toldInLog(node, 'needs_rebuild');
   expect((await cluster.node(node).everything()).includes(`"text ${records - 1}"`)).toBe(false);
   await everyReadIsRight();
 });
@@ -240,6 +253,7 @@ test('a node back blank is out of use, and stays so for the next gateway', async
     await write();
   });
   expect((await stateOf(node)).reason).toContain('blank');
+  await toldInLog(node, 'needs_rebuild');
   expect(await cluster.node(node).everything()).toBe('');
 
   await cluster.stopGateway();

@@ -112,12 +112,27 @@ describe.each(['primary', 'replica'] as const)('the %s', (role) => {
 
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 
-test('the primary and a replica killed at once are not noticed', async () => {
+const kill = async (id: string): Promise<() => void> => {
+  cluster.local.killNode(id);
+  return () => undefined;
+};
+const freeze = async (id: string): Promise<() => void> => {
+  cluster.local.pauseNode(id);
+  return () => cluster.local.resumeNode(id);
+};
+
+test.each([
+  ['killed', kill, kill],
+  ['frozen', freeze, freeze],
+  ['killed and frozen', kill, freeze],
+] as const)('the primary and a replica %s at once are not noticed', async (name, first, second) => {
   const [primary, replica] = [await target('primary'), await target('replica')];
-  const reckoning = await underLoad(cluster, 'two', async ({ more }) => {
-    for (const id of [primary, replica]) cluster.local.killNode(id);
+  const reckoning = await underLoad(cluster, `two-${name.replaceAll(' ', '-')}`, async ({ more }) => {
+    const over = [await first(primary), await second(replica)];
     await moved(primary);
+    await last(LASTING_MS);
     await more(40);
+    for (const each of over) each();
   });
   expect(reckoning).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
 });

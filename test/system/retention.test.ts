@@ -93,3 +93,20 @@ test('rows of deleted collections go with the log that speaks of them', async ()
   await until(async () => (await count('collection', gone)) === 0, 'they are forgotten');
   expect(await count('collection', `name like 'gone-%'`)).toBeLessThanOrEqual(PARTITION);
 });
+
+test('what exceeds the bytes goes before its time, under load', async () => {
+  const retentionMs = 20_000;
+  await cluster.stopGateway();
+  await cluster.startGateway({ WAL_RETENTION: `${retentionMs / 1_000}s`, WAL_RETENTION_BYTES: '1' });
+  const { head } = await walStatus();
+  const startedAt = performance.now();
+  const workload = await Workload.prepare(() => cluster.api, 'bytes');
+  const stop = new AbortController();
+  const load = workload.run(stop.signal);
+  // Beyond what there was before, so that nothing of it can be old enough.
+  await until(async () => (await walStatus()).trimmed > head, 'entries of this load are gone');
+  expect(performance.now() - startedAt).toBeLessThan(retentionMs);
+  stop.abort();
+  await load;
+  expect((await cluster.status()).halted).toBeNull();
+});

@@ -96,37 +96,48 @@ describe.each([
     await nodesAgree();
   });
 
-  test('chains of renames: records stay with their collection', async () => {
+  test('chains of renames under writes: records stay with their collection', async () => {
+    const letters = ['a', 'b', 'c'];
     const ids: string[] = [];
-    for (const letter of ['a', 'b', 'c']) {
-      const id = await cluster.api.create(`chain-${tag}-${letter}`);
-      await cluster.api.records(id, 'add', { ids: [letter], embeddings: [[1]], documents: [letter] });
-      ids.push(id);
-    }
-    const chain = async (): Promise<void> => {
-      // Round and round: each name is free only since the rename before it.
-      for (let turn = 0; turn < 3; turn++) {
-        const aside = `chain-${tag}-aside`;
-        for (const [id, name] of [
-          [ids[0]!, aside],
-          [ids[1]!, `chain-${tag}-a`],
-          [ids[2]!, `chain-${tag}-b`],
-          [ids[0]!, `chain-${tag}-c`],
-        ] as const) {
-          expect((await rename(id, name)).status).toBe(200);
-        }
-        ids.push(ids.shift()!);
-        if (turn === 0) await disturb();
+    for (const letter of letters) ids.push(await cluster.api.create(`chain-${tag}-${letter}`));
+    let stop = false;
+    const written = new Map(letters.map((letter) => [letter, [] as string[]]));
+    const strange: string[] = [];
+    const writer = async (letter: string, id: string): Promise<void> => {
+      for (let n = 0; !stop; n++) {
+        const record = `${letter}${n}`;
+        const body = { ids: [record], embeddings: [[n]], documents: [letter] };
+        const answer = await cluster.api.records(id, 'add', body);
+        if (answer.status === 201) written.get(letter)!.push(record);
+        else strange.push(`${answer.status} ${answer.text}`);
       }
     };
-    await chain();
+    const writers = letters.map((letter, index) => writer(letter, ids[index]!));
+    const [first, second, third] = ids as [string, string, string];
+    let order = [first, second, third];
+    for (let turn = 0; turn < 3; turn++) {
+      // Round and round: each name is free only since the rename before it.
+      const renames = [
+        [order[0]!, 'aside'],
+        [order[1]!, 'a'],
+        [order[2]!, 'b'],
+        [order[0]!, 'c'],
+      ] as const;
+      for (const [id, name] of renames) expect((await rename(id, `chain-${tag}-${name}`)).status).toBe(200);
+      order = [...order.slice(1), order[0]!];
+      if (turn === 0) await disturb();
+    }
     // Two that want one name: one gets it.
-    const answers = await Promise.all([rename(ids[0]!, `chain-${tag}-x`), rename(ids[1]!, `chain-${tag}-x`)]);
+    const answers = await Promise.all([rename(first, `chain-${tag}-x`), rename(second, `chain-${tag}-x`)]);
+    stop = true;
+    await Promise.all(writers);
+    expect(strange).toEqual([]);
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     await nodesAgree();
-    for (const [index, letter] of ['a', 'b', 'c'].entries()) {
-      const { text } = await cluster.api.records(ids[index]!, 'get', { include: ['documents'] });
-      expect((JSON.parse(text) as { ids: string[] }).ids).toEqual([letter]);
+    for (const [index, letter] of letters.entries()) {
+      const { text } = await cluster.api.records(ids[index]!, 'get', { include: [] });
+      expect((JSON.parse(text) as { ids: string[] }).ids).toEqual(written.get(letter));
+      expect(written.get(letter)!.length).toBeGreaterThan(3);
     }
   });
 

@@ -1,7 +1,7 @@
 // `polychrome up` as a user runs it: the process, its output, its exit code.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const WAIT = { timeout: 40_000, interval: 20 };
 
 interface Run {
+  readonly pid: number;
   readonly kill: (signal: NodeJS.Signals) => void;
   readonly ended: Promise<number | null>;
   stdout: string;
@@ -46,6 +47,10 @@ test('starts, says how to use it, stops in order and leaves no process', async (
   const pids = await nodePids();
   expect(pids).toHaveLength(2);
   expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true);
+  // What the gateway asks of its own allocator (cli/memory.ts) is nothing its servers should inherit.
+  if (process.platform === 'linux') {
+    expect([up.pid, ...pids].map(asksAllocator)).toEqual([true, ...pids.map(() => false)]);
+  }
   up.kill('SIGINT');
   up.kill('SIGINT'); // as npm passes it on
   expect(await up.ended).toBe(0);
@@ -101,12 +106,16 @@ test.each([
 function polychrome(...words: string[]): Run {
   const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const run: Run = { kill: (signal) => void child.kill(signal), ended, stdout: '', stderr: '' };
+  const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
+  const run: Run = { pid: child.pid!, kill, ended, stdout: '', stderr: '' };
   child.stdout.on('data', (data) => (run.stdout += String(data)));
   child.stderr.on('data', (data) => (run.stderr += String(data)));
   runs.push(run);
   return run;
 }
+
+const asksAllocator = (pid: number): boolean =>
+  readFileSync(`/proc/${pid}/environ`, 'latin1').includes('MALLOC_MMAP_THRESHOLD_');
 
 const statusSchema = z.object({ nodes: z.array(z.object({ pid: z.number() })) });
 

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import type { Database } from './database.ts';
+import { LongValue } from './long-value.ts';
+
+let postgres: TestPostgres;
+let database: Database;
+beforeAll(async () => {
+  postgres = await testPostgres();
+  database = await postgres.database(1);
+});
+afterAll(() => postgres.stop());
+
+const TEXT = 'select $1::int as n, octet_length($2::bytea) as bytes, md5($2::bytea) as md5';
+const ask = (n: number, value: Buffer | LongValue, name?: string): Promise<object[]> =>
+  database.query(TEXT, [n, value], name);
+
+test.each([
+  ['one piece', [Buffer.alloc(5_000_000, 'abc')]],
+  ['many, some of them empty', Array.from({ length: 2_000 }, (_, n) => Buffer.alloc(n % 7, n))],
+  ['none', []],
+])('arrives as the same value sent whole: %s', async (_name, pieces) => {
+  const [whole, inPieces] = [await ask(1, Buffer.concat(pieces)), await ask(1, new LongValue(pieces))];
+  expect(inPieces).toEqual(whole);
+});
+
+test('goes with a prepared statement, again and again, and leaves the connection fit for others', async () => {
+  const value = new LongValue([Buffer.alloc(300_000, 1), Buffer.alloc(300_000, 2)]);
+  for (let n = 0; n < 3; n++) expect(await ask(n, value, 'long')).toMatchObject([{ n, bytes: 600_000 }]);
+  expect(await database.query('select 1 as one')).toEqual([{ one: 1 }]);
+});
+
+test('is refused as any other statement is, and the connection goes on', async () => {
+  const value = new LongValue([Buffer.alloc(300_000)]);
+  await expect(database.query('select 1 / $1::int, $2::bytea', [0, value])).rejects.toThrow(
+    /division by zero/,
+  );
+  expect(await ask(4, value)).toMatchObject([{ n: 4 }]);
+});
+
+test('is not sent when the last look forbids it', async () => {
+  const refuse = (): never => {
+    throw new Error('too late');
+  };
+  const value = new LongValue([Buffer.alloc(300_000)]);
+  await expect(database.query(TEXT, [1, value], 'long', refuse)).rejects.toThrow('too late');
+  expect(await ask(5, value)).toMatchObject([{ n: 5 }]);
+});

@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { RawConnection } from '../../test/support/raw-http.ts';
+import { until } from '../../test/support/until.ts';
+import { AnswerBytes } from './answer-bytes.ts';
+import { startServer, type FrontDoor } from './server.ts';
+
+const MIB = 1024 * 1024;
+// More than the sockets between the two take by themselves.
+const LARGE = 16 * MIB;
+const GET = 'GET /api/v2/version HTTP/1.1\r\nHost: x\r\n\r\n';
+
+const clock = new ManualClock();
+let answerBytes: AnswerBytes;
+let door: FrontDoor;
+let body: () => Buffer | string;
+const connections: RawConnection[] = [];
+
+beforeEach(async () => {
+  answerBytes = new AnswerBytes({ clock, bytesMax: 2.5 * LARGE });
+  body = () => Buffer.alloc(LARGE, 'x');
+  door = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    handlers: { version: () => Promise.resolve({ status: 200, body: body() }) },
+    clock,
+    logger: { error: () => undefined },
+    maxBodyBytes: MIB,
+    bodyBudgetBytes: MIB,
+    answerBytes,
+    corsAllowOrigins: [],
+    capabilities: () => ({ schema: false }),
+  });
+});
+afterEach(async () => {
+  for (const connection of connections.splice(0)) connection.destroy();
+  const stopped = door.stop(0);
+  clock.advance(0);
+  await stopped;
+});
+
+/** A client that asks and does not read on. */
+async function slowReader(): Promise<RawConnection> {
+  const connection = await RawConnection.open(door.port);
+  connections.push(connection);
+  connection.socket.pause();
+  const { requests } = door.load();
+  connection.send(GET);
+  await until(async () => door.load().requests > requests || answerBytes.cut > 0, 'it is answered');
+  return connection;
+}
+
+async function promptReader(): Promise<number | undefined> {
+  const connection = await RawConnection.open(door.port);
+  connections.push(connection);
+  return (await connection.send(GET).answer())?.body.length;
+}
+
+const free = (): Promise<void> => until(async () => answerBytes.bytes === 0, 'nothing is held any more');
+
+describe('answers that wait for their readers', () => {
+  test('stay within the bound: who has taken nothing for longest is cut off, who reads gets all of it', async () => {
+    const readers: RawConnection[] = [];
+    for (let n = 0; n < 5; n++) {
+      readers.push(await slowReader());
+      expect(answerBytes.bytes).toBeLessThanOrEqual(2.5 * LARGE);
+    }
+    await until(async () => answerBytes.cut === 3, 'three had to go');
+    expect(await promptReader()).toBe(LARGE);
+
+    for (const [n, reader] of readers.entries()) {
+      reader.socket.resume();
+      const received = (await reader.answer())?.body.length;
+      // The prompt one needed room for a moment.
+      if (n < 3) expect(received).not.toBe(LARGE);
+      if (n === 4) expect(received).toBe(LARGE);
+    }
+    await free();
+  });
+
+  test('count once where they are slices of one answer', async () => {
+    const merged = Buffer.alloc(2 * LARGE, 'x');
+    let next = 0;
+    body = () => merged.subarray(next++ * LARGE, next * LARGE);
+    const readers = [await slowReader(), await slowReader()];
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 0]);
+    readers[0]!.destroy();
+    await until(async () => door.load().requests === 1, 'one is gone');
+    expect(answerBytes.bytes).toBe(2 * LARGE);
+    readers[1]!.destroy();
+    await free();
+  });
+
+  test('give their bytes back when the reader goes away, and count as text too', async () => {
+    body = () => 'x'.repeat(LARGE);
+    const reader = await slowReader();
+    expect(answerBytes.bytes).toBeGreaterThan(LARGE / 2);
+    reader.destroy();
+    await free();
+  });
+
+  test('count nothing when they are taken at once', async () => {
+    body = () => 'small';
+    expect(await promptReader()).toBe(5);
+    expect(door.load()).toMatchObject({ answerBytes: 0, readersCut: 0 });
+  });
+});
+
+describe('answers on their way in', () => {
+  test('are held while there is room, for which readers that stand still are cut off', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const cut: string[] = [];
+    expect(bytes.tryHold(60)).toBe(true);
+    const first = bytes.waits(60, () => cut.push('first'));
+    expect(bytes.tryHold(40)).toBe(true);
+    bytes.waits(40, () => cut.push('second'));
+
+    clock.advance(3_000);
+    first.taken(10);
+    expect([bytes.tryHold(20), bytes.bytes]).toEqual([false, 90]);
+    clock.advance(3_000);
+    // The second has taken nothing for 6 s, the first something 3 s ago.
+    expect([bytes.tryHold(20), cut, bytes.bytes]).toEqual([true, ['second'], 70]);
+    first.over();
+    first.over();
+    first.taken(10);
+    expect(bytes.bytes).toBe(20);
+    bytes.giveBack(20);
+    expect([bytes.bytes, bytes.cut]).toEqual([0, 1]);
+  });
+});

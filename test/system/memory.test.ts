@@ -1,0 +1,73 @@
+// Bulk loads that never let up: the gateway's memory stays flat, and below its bound, while the log and the nodes take
+// far more than it may hold. `npm run bench -- --only memory` does the same with 1 GB.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+
+const MB = 1_000_000;
+/** For the whole process. */
+const RSS_MAX = 350 * MB;
+const LOADERS = 4;
+const RECORDS = 200;
+const FILLER = 'x'.repeat(16_000);
+const CALLS = 80;
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ nodes: 2, ownProcess: {} });
+});
+afterAll(() => cluster.stop());
+
+/** The largest resident set since it was last asked for (proc(5), clear_refs). */
+function takePeak(): number {
+  const { pid } = cluster.process;
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1]) * 1024;
+}
+
+/** Several clients add without a pause; what each third of it took at most. */
+async function load(collection: string, level: string): Promise<number[]> {
+  const peaks: number[] = [];
+  let next = 0;
+  const loader = async (): Promise<void> => {
+    while (next < CALLS) {
+      const call = next++;
+      const ids = Array.from({ length: RECORDS }, (_, n) => `${level}-${call}-${n}`);
+      const body = {
+        ids,
+        embeddings: ids.map((_, n) => [call, n]),
+        metadatas: ids.map(() => ({ filler: FILLER })),
+      };
+      const { status } = await cluster.api.records(collection, 'add', body, { 'x-polychrome-ack': level });
+      expect(status).toBe(201);
+      if (next % Math.ceil(CALLS / 3) === 0) peaks.push(takePeak());
+    }
+  };
+  takePeak();
+  await Promise.all(Array.from({ length: LOADERS }, loader));
+  peaks.push(takePeak());
+  return peaks;
+}
+
+test.runIf(process.platform === 'linux').each([
+  ['as fast as the primary takes them', 'primary'],
+  // The nodes fall behind, and take from PostgreSQL what is no longer in memory.
+  ['as fast as the log takes them', 'log'],
+])('bulk adds %s: memory stays flat and within its bound', async (_name, level) => {
+  const collection = await cluster.api.create(`bulk-${level}`);
+  const peaks = await load(collection, level);
+  expect(peaks.length).toBeGreaterThan(2);
+  expect(Math.max(...peaks)).toBeLessThan(RSS_MAX);
+  await cluster.allServe();
+  // Catching up takes no more than the load did.
+  expect(takePeak()).toBeLessThan(RSS_MAX);
+  expect((await cluster.api.records(collection, 'count')).text).toBe(String(CALLS * RECORDS));
+  for (const { id } of cluster.local.nodes) {
+    const listed = JSON.parse((await cluster.node(id).collections()).text) as { id: string; name: string }[];
+    const physical = listed.find(({ name }) => name === `bulk-${level}`)!.id;
+    const { text } = await cluster.node(id).records(physical, 'count');
+    expect([id, text]).toEqual([id, String(CALLS * RECORDS)]);
+  }
+});
