@@ -5,16 +5,12 @@ import { hostname } from 'node:os';
 import { adminRoutes } from './admin/routes.ts';
 import { healthOf, type StatusSource } from './admin/status.ts';
 import { Catalog } from './catalog/catalog.ts';
-import { createCanary } from './chroma/canary.ts';
-import { probeCapabilities } from './chroma/capabilities.ts';
 import { LargeScanner } from './chroma/large-scanner.ts';
-import type { Expected, Identity } from './chroma/marker.ts';
-import { createNodeClient, createUnverifiedNodeClient, type NodeClient } from './chroma/node-client.ts';
 import { Lease, postgresLeaseStore, type Term } from './cluster/lease.ts';
-import { Member } from './cluster/member.ts';
 import { NodeStore } from './cluster/node-store.ts';
-import type { Config, NodeAddress } from './config.ts';
+import type { Config } from './config.ts';
 import { PolychromeError } from './errors.ts';
+import { buildNode, type BuiltNode } from './gateway-node.ts';
 import { Appender } from './log/appender.ts';
 import { PostgresAppendStore, PostgresLog } from './log/postgres-log.ts';
 import { Tail } from './log/tail.ts';
@@ -28,7 +24,7 @@ import { SessionFloors } from './proxy/floors.ts';
 import { descriptionRoutes } from './proxy/description.ts';
 import { localRoutes } from './proxy/local.ts';
 import { Names } from './proxy/names.ts';
-import { NodeChoice, type ReadNode } from './proxy/node-choice.ts';
+import { NodeChoice } from './proxy/node-choice.ts';
 import { Reader } from './proxy/reads.ts';
 import { RecordCache } from './proxy/record-cache.ts';
 import { RecordReads } from './proxy/record-reads.ts';
@@ -40,18 +36,13 @@ import { ShardLSNs } from './proxy/shard-lsns.ts';
 import { unsupportedRoutes } from './proxy/unsupported.ts';
 import { slowDownMs, type ServingNode } from './proxy/slow-down.ts';
 import { Writer } from './proxy/writer.ts';
-import { Admission } from './replication/admission.ts';
-import { Applier, ROUND_ENTRIES_MAX } from './replication/applier.ts';
 import { Arbiter } from './replication/arbiter.ts';
 import { CapabilityLevel } from './replication/capability-level.ts';
 import { Checkpoints, Decisions } from './replication/checkpoints.ts';
-import { reportTrouble } from './replication/delivery.ts';
-import { Leader, type Follower } from './replication/leader.ts';
-import { createNodeProbe } from './replication/node-probe.ts';
+import { Leader } from './replication/leader.ts';
 import { Positions } from './replication/positions.ts';
 import { idsChanged } from './replication/operation.ts';
 import { Retention } from './replication/retention.ts';
-import { TailVerifier } from './repair/verify.ts';
 import { sleep, systemClock, type Clock } from './util/clock.ts';
 import { createLogger, type Logger } from './util/logger.ts';
 import { Notifier } from './util/notifier.ts';
@@ -196,131 +187,32 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     },
   });
   const stopping = new AbortController();
-  const build = (address: NodeAddress): BuiltNode => {
-    const identity: { expected: Identity | null } = { expected: null };
-    const expect = (): Expected | null =>
-      identity.expected === null ? null : { ...identity.expected, markerLSN: member.markerLSN };
-    // While the process behind the address may be a new one, only what looks at it is let through.
-    const client = createNodeClient({
-      url: address.url,
+  const built: readonly BuiltNode[] = config.nodes.map((address) =>
+    buildNode(address, {
+      gatewayId,
+      nodesCount: config.nodes.length,
+      settleMs: config.SETTLE_MS,
       clock,
-      expect: () => (member.verified ? expect() : null),
-    });
-    const watcher = createNodeClient({
-      url: address.url,
-      clock,
-      expect,
-      readConnections: 1,
-      onDisconnected: () => {
-        member.connectionLost();
-        positions.restarted(address.id, applier.checkpoint);
-      },
-    });
-    const unverified = createUnverifiedNodeClient({
-      url: address.url,
-      clock,
-      readConnections: 1,
-      mutateConnections: 1,
-    });
-    const verifier = new TailVerifier({
-      client: watcher,
-      clock,
+      random,
+      newId,
+      logger,
       log,
-      decisions,
-      roundEntriesMax: ROUND_ENTRIES_MAX,
-      checkpoint: async () => {
-        await checkpoints.settled();
-        return admission.checkpoint();
-      },
-      held: () => checkpoints.held(address.id),
-      head: async () => (await log.head()).lsn,
-      onDamaged: (damage) => leader.damaged(address.id, damage),
-      suspect: (shard, reason) => {
-        if (leader.term === null) throw new Error('this gateway does not lead');
-        return suspect(address.id, shard, reason, leader.term);
-      },
-    });
-    const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
-    const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), clock });
-    const member = new Member({
-      ...address,
-      probe,
-      clock,
-      onTransition: (node, from, event, reason) => {
-        logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
-        if (node.state !== 'serving') for (const asked of find(node.id).asked) asked.abort();
-        if (event === 'lost_content') forget();
-        const term = leader.term;
-        if (term === null) return;
-        nodes
-          .update(term.epoch, node.id, node.url, node.state, node.reason)
-          .catch((error: unknown) =>
-            logger.warn({ node: node.id, error: String(error) }, 'state not recorded'),
-          );
-      },
-    });
-    const applier = new Applier({
-      node: address.id,
-      client,
-      clock,
       tail,
+      appender,
       positions,
       checkpoints,
       decisions,
-      limits,
-      leavesLists: () => capabilities.current.metadataArrays,
-      primaryChanged,
-      primary: () => leader.primary,
-      stepDown: () => leader.stepDown(address.id),
-      settleMs: config.SETTLE_MS,
-      appendUnderWay: () => appender.underWay,
-      isQuarantined: (lsn) => decisions.isQuarantined(lsn),
-      arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
-      suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
-      onTrouble: (error) => reportTrouble(member, error),
-      onAnswer: () => undefined,
-      recheck: async () => {
-        const doubt = await verifier.verify();
-        if (doubt?.lost === true) member.on('lost_content', doubt.reason);
-        return doubt === null ? checkpoints.held(address.id) : null;
-      },
-      onSchemaApplied: () => {
-        refreshCatalog().catch((error: unknown) =>
-          logger.warn({ error: String(error) }, 'catalog not refreshed'),
-        );
-      },
-    });
-    const admission = new Admission({
-      member,
-      identity,
-      client,
-      unverified,
+      capabilities,
       nodes,
-      newId,
-      onAdmitting: async () => {
-        const lacks = await capabilities.join(
-          address.id,
-          await probeCapabilities(client),
-          config.nodes.length,
-          leader.term?.epoch ?? 0,
-        );
-        if (lacks !== null) member.refuse(lacks);
-      },
-      onRewound: (reason) => leader.rewound(reason),
-      verify: () => verifier.verify(),
-    });
-    return {
-      member,
-      client,
-      watcher,
-      unverified,
-      applier,
-      admission,
-      asked: new Set(),
-      canary: () => probe.canary(),
-    };
-  };
-  const built: readonly BuiltNode[] = config.nodes.map(build);
+      arbiter,
+      primaryChanged,
+      leader: () => leader,
+      limits,
+      suspect,
+      refreshCatalog,
+      forget,
+    }),
+  );
   const find = (id: string): BuiltNode => built.find(({ member }) => member.id === id) as BuiltNode;
   const leader: Leader = new Leader({
     followers: built,
@@ -486,12 +378,6 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       await Promise.all([queries, appends, steps, leases].map((pool) => pool.close()));
     },
   };
-}
-
-interface BuiltNode extends Follower, ReadNode {
-  readonly watcher: NodeClient;
-  readonly unverified: NodeClient;
-  readonly canary: () => Promise<string | null>;
 }
 
 /** Why no write can be taken at this moment. */

@@ -26,7 +26,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proxy: [...ABOVE_PEERS, 'replication', 'repair', 'backup'],
   admin: [...ABOVE_PEERS, 'replication', 'repair', 'backup'],
   local: BELOW_ALL,
-  'gateway.ts': [...ABOVE_PEERS, 'replication', 'repair', 'backup', 'proxy', 'admin', 'config.ts'],
+  'gateway-node.ts': [...ABOVE_PEERS, 'replication', 'repair', 'proxy', 'config.ts'],
+  'gateway.ts': [
+    ...ABOVE_PEERS,
+    'replication',
+    'repair',
+    'backup',
+    'proxy',
+    'admin',
+    'config.ts',
+    'gateway-node.ts',
+  ],
   cli: [...BELOW_ALL, 'config.ts', 'gateway.ts', 'local', 'backup', 'repair', 'admin', 'postgres'],
   'main.ts': [...BELOW_ALL, 'cli'],
 };

@@ -1,0 +1,192 @@
+// One node with everything that looks at it and moves it, for the composition root.
+
+import { createCanary } from './chroma/canary.ts';
+import { probeCapabilities } from './chroma/capabilities.ts';
+import type { MergeLimits } from './chroma/merge.ts';
+import type { Expected, Identity } from './chroma/marker.ts';
+import { createNodeClient, createUnverifiedNodeClient, type NodeClient } from './chroma/node-client.ts';
+import type { Term } from './cluster/lease.ts';
+import { Member } from './cluster/member.ts';
+import type { NodeStore } from './cluster/node-store.ts';
+import type { NodeAddress } from './config.ts';
+import type { Appender } from './log/appender.ts';
+import type { PostgresLog } from './log/postgres-log.ts';
+import type { Tail } from './log/tail.ts';
+import type { ReadNode } from './proxy/node-choice.ts';
+import { Admission } from './replication/admission.ts';
+import { Applier, ROUND_ENTRIES_MAX } from './replication/applier.ts';
+import type { Arbiter } from './replication/arbiter.ts';
+import type { CapabilityLevel } from './replication/capability-level.ts';
+import type { Checkpoints, Decisions } from './replication/checkpoints.ts';
+import { reportTrouble } from './replication/delivery.ts';
+import type { Follower, Leader } from './replication/leader.ts';
+import { createNodeProbe } from './replication/node-probe.ts';
+import type { Positions } from './replication/positions.ts';
+import { TailVerifier } from './repair/verify.ts';
+import type { Clock } from './util/clock.ts';
+import type { Logger } from './util/logger.ts';
+import type { Notifier } from './util/notifier.ts';
+
+export interface BuiltNode extends Follower, ReadNode {
+  readonly watcher: NodeClient;
+  readonly unverified: NodeClient;
+  readonly canary: () => Promise<string | null>;
+}
+
+/** What all nodes of a gateway share. */
+export interface NodeParts {
+  readonly gatewayId: string;
+  readonly nodesCount: number;
+  readonly settleMs: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly logger: Logger;
+  readonly log: PostgresLog;
+  readonly tail: Tail;
+  readonly appender: Appender;
+  readonly positions: Positions;
+  readonly checkpoints: Checkpoints;
+  readonly decisions: Decisions;
+  readonly capabilities: CapabilityLevel;
+  readonly nodes: NodeStore;
+  readonly arbiter: Arbiter;
+  readonly primaryChanged: Notifier;
+  /** Built after the nodes it leads. */
+  readonly leader: () => Leader;
+  readonly limits: () => MergeLimits;
+  readonly suspect: (node: string, shard: string, reason: string, term: Term) => Promise<void>;
+  readonly refreshCatalog: () => Promise<void>;
+  /** Forgets every kept answer and record. */
+  readonly forget: () => void;
+}
+
+export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
+  const { gatewayId, nodesCount, settleMs, clock, random, newId, logger, log, tail, appender } = parts;
+  const { positions, checkpoints, decisions, capabilities, nodes, arbiter, primaryChanged } = parts;
+  const { leader, limits, suspect, refreshCatalog, forget } = parts;
+  const asked = new Set<AbortController>();
+  const identity: { expected: Identity | null } = { expected: null };
+  const expect = (): Expected | null =>
+    identity.expected === null ? null : { ...identity.expected, markerLSN: member.markerLSN };
+  // While the process behind the address may be a new one, only what looks at it is let through.
+  const client = createNodeClient({
+    url: address.url,
+    clock,
+    expect: () => (member.verified ? expect() : null),
+  });
+  const watcher = createNodeClient({
+    url: address.url,
+    clock,
+    expect,
+    readConnections: 1,
+    onDisconnected: () => {
+      member.connectionLost();
+      positions.restarted(address.id, applier.checkpoint);
+    },
+  });
+  const unverified = createUnverifiedNodeClient({
+    url: address.url,
+    clock,
+    readConnections: 1,
+    mutateConnections: 1,
+  });
+  const verifier = new TailVerifier({
+    client: watcher,
+    clock,
+    log,
+    decisions,
+    roundEntriesMax: ROUND_ENTRIES_MAX,
+    checkpoint: async () => {
+      await checkpoints.settled();
+      return admission.checkpoint();
+    },
+    held: () => checkpoints.held(address.id),
+    head: async () => (await log.head()).lsn,
+    onDamaged: (damage) => leader().damaged(address.id, damage),
+    suspect: (shard, reason) => {
+      const { term } = leader();
+      if (term === null) throw new Error('this gateway does not lead');
+      return suspect(address.id, shard, reason, term);
+    },
+  });
+  const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
+  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), clock });
+  const member = new Member({
+    ...address,
+    probe,
+    clock,
+    onTransition: (node, from, event, reason) => {
+      logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
+      if (node.state !== 'serving') for (const read of asked) read.abort();
+      if (event === 'lost_content') forget();
+      const term = leader().term;
+      if (term === null) return;
+      nodes
+        .update(term.epoch, node.id, node.url, node.state, node.reason)
+        .catch((error: unknown) =>
+          logger.warn({ node: node.id, error: String(error) }, 'state not recorded'),
+        );
+    },
+  });
+  const applier = new Applier({
+    node: address.id,
+    client,
+    clock,
+    tail,
+    positions,
+    checkpoints,
+    decisions,
+    limits,
+    leavesLists: () => capabilities.current.metadataArrays,
+    primaryChanged,
+    primary: () => leader().primary,
+    stepDown: () => leader().stepDown(address.id),
+    settleMs: settleMs,
+    appendUnderWay: () => appender.underWay,
+    isQuarantined: (lsn) => decisions.isQuarantined(lsn),
+    arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
+    suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
+    onTrouble: (error) => reportTrouble(member, error),
+    onAnswer: () => undefined,
+    recheck: async () => {
+      const doubt = await verifier.verify();
+      if (doubt?.lost === true) member.on('lost_content', doubt.reason);
+      return doubt === null ? checkpoints.held(address.id) : null;
+    },
+    onSchemaApplied: () => {
+      refreshCatalog().catch((error: unknown) =>
+        logger.warn({ error: String(error) }, 'catalog not refreshed'),
+      );
+    },
+  });
+  const admission = new Admission({
+    member,
+    identity,
+    client,
+    unverified,
+    nodes,
+    newId,
+    onAdmitting: async () => {
+      const lacks = await capabilities.join(
+        address.id,
+        await probeCapabilities(client),
+        nodesCount,
+        leader().term?.epoch ?? 0,
+      );
+      if (lacks !== null) member.refuse(lacks);
+    },
+    onRewound: (reason) => leader().rewound(reason),
+    verify: () => verifier.verify(),
+  });
+  return {
+    member,
+    client,
+    watcher,
+    unverified,
+    applier,
+    admission,
+    asked,
+    canary: () => probe.canary(),
+  };
+}
