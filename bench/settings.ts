@@ -25,7 +25,7 @@ export interface Settings {
 
 export const FULL: Settings = {
   quick: false,
-  rounds: 5,
+  rounds: 3,
   warmUpMs: 500,
   durationMs: 3_000,
   records: 10_000,
