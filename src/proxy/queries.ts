@@ -127,6 +127,7 @@ export class Queries implements Asking<QueryCall> {
     // What a node would have sent is then passed on as it comes.
     if (completedBytes(rows, completion) > HELD_BYTES_MAX) return null;
     const bodies = completeAnswers(rows, completion);
+    if (bodies !== null) records.counts.lean += bodies.length;
     return bodies === null ? null : { headers: whole.headers, bodies };
   }
 

@@ -300,6 +300,6 @@ describe('the cache', () => {
     expect(cache.missing(SHARD)).toBe(0);
     cache.counted(SHARD, 250, 250);
     expect(cache.missing(SHARD)).toBe(0.5);
-    expect(cache.counts).toEqual({ hits: 500, misses: 250 });
+    expect(cache.counts).toMatchObject({ hits: 500, misses: 250 });
   });
 });

@@ -54,7 +54,8 @@ export class RecordCache {
   readonly #missing = new Map<string, number>();
   /** Raised whenever everything is forgotten: what was asked for before is not kept, nor completed, after. */
   generation = 0;
-  readonly counts = { hits: 0, misses: 0 };
+  /** Rows that were known, or not; queries that were completed with them. */
+  readonly counts = { hits: 0, misses: 0, lean: 0 };
 
   constructor(options: RecordCacheOptions) {
     this.#options = options;

@@ -68,7 +68,11 @@ export class RecordReads {
   }
 
   /** What coalescing and what is kept gain. */
-  get counts(): Record<'cache' | 'records', Gain> & { coalesced: { calls: number; reads: number } } {
+  get counts(): {
+    cache: Gain;
+    records: Gain & { lean: number };
+    coalesced: { calls: number; reads: number };
+  } {
     const { cache, records } = this.#options;
     const [queries, gets] = [this.#queries.counts, this.#gets.counts];
     return {
