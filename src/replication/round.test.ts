@@ -54,6 +54,13 @@ describe('a round', () => {
     expect(shape([remove, add(3, 'A', 'a')])).toEqual({ alone: 2 });
   });
 
+  test('brings so many records at most, so that a bulk load leaves others their turn', () => {
+    const bulk = (lsn: number, shard: string): Entry =>
+      add(lsn, shard, ...Array.from({ length: 90 }, (_, n) => `${lsn}-${n}`));
+    const entries = Array.from({ length: 20 }, (_, index) => bulk(index + 1, `shard ${index}`));
+    expect(planRound([...entries, add(21, 'other', 'x')], LIMITS, nothing).upTo).toBe(11);
+  });
+
   test('passes over what is quarantined, and still moves beyond it', () => {
     const skip = (one: Entry): boolean => one.lsn <= 2;
     const round = planRound([add(1, 'A', 'a'), add(2, 'A', 'b')], LIMITS, skip);
