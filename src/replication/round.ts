@@ -19,8 +19,7 @@ export type Round =
   | { readonly type: 'alone'; readonly entry: Entry; readonly operation: Operation; readonly upTo: number };
 
 // Rounds follow one another, and a write waits for the one before its own: no longer than a stock server needs for so
-// many records (a third of a second), however much a bulk load brings. Beyond a thousand records in a call, a server
-// gains little (chroma-facts, section 11).
+// many records (half a second), however much a bulk load brings. Larger calls gain nothing (docs/performance.md).
 const RECORDS_MAX = 1_024;
 
 /** The longest round that `entries` (contiguous, not empty) begin with. */
