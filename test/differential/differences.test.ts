@@ -61,7 +61,7 @@ const UNIQUE = refusal(
   'Database error: error returned from database: (code: 2067) UNIQUE constraint failed: collections.name, collections.database_id',
 );
 const BAD_NAME = invalid('Validation error: name: Expected a name containing 3-512 characters. Got: x');
-const NO_NEIGHBORS = invalid('max_neighbors must not be 0: with the first record a server would end.');
+const NO_NEIGHBORS = invalid('max_neighbors must not be 0: its first records would end a server.');
 const badKey = (key: string): Answer =>
   invalid(`Validation error: metadata: Metadata key cannot start with '#' or '$': ${key}`);
 const sparse = (key: string): Answer =>

@@ -151,7 +151,7 @@ export const SPARED_DIFFERENCES: readonly SparedDifference[] = [
   {
     name: 'collection that ends servers',
     reason:
-      'A server takes an index without neighbors, and ends, process and all, when the first record is added.',
+      'A server takes an index without neighbors, and ends, process and all, when the first records are added.',
     applies: ({ operation, a }) =>
       isSchemaCall(operation) &&
       refuses(a, 'max_neighbors must not be 0: ') &&
