@@ -36,11 +36,13 @@ describe('the metadata of a collection', () => {
   test.each([
     ['{"hnsw:M":0}', true],
     ['{"a":1,"hnsw\\u003aM": 0 }', true],
-    ['{"hnsw:M":1}', false],
+    ['{"hnsw:M":1}', true],
+    ['{"hnsw:M":2}', false],
+    ['{"hnsw:M":10001}', true],
     ['{"hnsw:M":"0"}', false],
     ['{"hnsw:M":0.0}', false],
     ['{"a":0}', false],
-    ['{"hnsw:M":0,"hnsw:M":1}', false],
+    ['{"hnsw:M":0,"hnsw:M":16}', false],
   ])('%s ends servers: %s', (metadata, ends) => {
     expect(read(metadata).endsServers).toBe(ends);
   });
@@ -54,7 +56,9 @@ test('of a key given twice the last value counts', () => {
 test.each([
   ['{"hnsw":{"space":"l2","max_neighbors":0}}', true],
   ['{"keys":{"#embedding":{"float_list":[{"max_neighbors":0}]}}}', true],
-  ['{"hnsw":{"max_neighbors":1}}', false],
+  ['{"hnsw":{"max_neighbors":1}}', true],
+  ['{"hnsw":{"max_neighbors":10000}}', false],
+  ['{"hnsw":{"max_neighbors":18446744073709551615}}', true],
   ['{"hnsw":{"max_neighbors":null,"ef_search":0}}', false],
   ['{}', false],
 ])('the configuration %s ends servers: %s', (configuration, ends) => {

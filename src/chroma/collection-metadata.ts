@@ -20,17 +20,24 @@ export interface CollectionMetadata {
 const DEPTH = 2;
 const NEIGHBORS_KEY = 'hnsw:M';
 const NEIGHBORS_FIELD = 'max_neighbors';
+// hnswlib, in the servers, knows no more than 10,000.
+const NEIGHBORS_MIN = 2;
+const NEIGHBORS_MAX = 10_000;
+
+const endsServer = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || neighbors > NEIGHBORS_MAX;
 
 /**
- * Whether the configuration or schema in `slice` gives the vector index no neighbors. A server takes that, and ends,
- * process and all, when the first records are added; and again whenever it is repeated (observed on 1.0.5 and 1.3.4).
+ * Whether the configuration or schema in `slice` gives the vector index too few neighbors, or too many. A server takes
+ * that. Of none it ends, process and all, when the first records are added, and again whenever that is repeated; of one
+ * or of very many it may answer 500 to every write, or nothing at all (observed on 1.0.5 and 1.3.4).
  */
 export function endsServers(body: Buffer, { start, end }: Slice): boolean {
   const holds = (value: unknown): boolean =>
     typeof value === 'object' &&
     value !== null &&
     Object.entries(value).some(
-      ([name, member]) => (name === NEIGHBORS_FIELD && member === 0) || holds(member),
+      ([name, member]) =>
+        (name === NEIGHBORS_FIELD && typeof member === 'number' && endsServer(member)) || holds(member),
     );
   return holds(JSON.parse(body.toString('utf8', start, end)));
 }
@@ -68,7 +75,7 @@ function readValue(cursor: JsonCursor, key: string, modern: boolean): Collection
   return {
     fault,
     unstorable: modern && (isObject || byte === ARRAY_OPEN),
-    endsServers: key === NEIGHBORS_KEY && text === '0',
+    endsServers: key === NEIGHBORS_KEY && /^\d+$/.test(text) && endsServer(Number(text)),
   };
 }
 

@@ -102,7 +102,12 @@ describe('Polychrome refuses', () => {
   test.each(WITHOUT_NEIGHBORS)('$create $modify', async (hazard) => {
     const { status, text } = await refusalOf(hazard);
     expect(status).toBe(400);
-    expect(text).toContain('max_neighbors must not be 0');
+    expect(text).toContain('max_neighbors must be from 2 to 10000');
+  });
+
+  test.each([1, 10_001, 2 ** 32])('%i neighbors, of which a server may never answer', async (neighbors) => {
+    const hazard = { create: `"configuration":{"hnsw":{"max_neighbors":${neighbors}}}` };
+    expect((await refusalOf(hazard)).status).toBe(400);
   });
 
   test.each(UNSTORABLE)('$create $modify: as unsupported, or of another shape', async (hazard) => {
