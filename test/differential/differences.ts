@@ -36,7 +36,7 @@ interface ErrorBody {
   readonly message: string;
 }
 
-export function errorOf(answer: Answer): ErrorBody {
+function errorOf(answer: Answer): ErrorBody {
   try {
     const { error, message } = JSON.parse(answer.body.toString()) as Partial<ErrorBody>;
     return { error: String(error), message: String(message) };
