@@ -30,6 +30,8 @@ function history(): History {
   const shown = new History('t');
   const collection = json(200, { id: ID, name: 'pears', tenant: 't', database: 'main-db' });
   shown.note(call('POST', `${MAIN}/collections`), collection, collection);
+  shown.note(add('{"ids":["stored"]}'), OK, OK);
+  shown.note(update('{"ids":["early","stored"],"embeddings":[[1],[2]]}'), OK, OK);
   return shown;
 }
 
@@ -163,6 +165,24 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       [call('PUT', PEARS, '{"new_name":"apples"}'), IN_USE, refusal(500, 'InternalError', 'disk I/O error')],
       [create('{"name":"apples"}'), IN_USE, UNIQUE],
     ],
+  },
+  'update before its record': {
+    accepts: [
+      [
+        call('POST', `${PEARS}/get`, '{}'),
+        json(200, { ids: ['early', 'stored'], embeddings: [[1], [2]], documents: null }),
+        json(200, { ids: ['early', 'stored'], embeddings: [[3], [2]], documents: null }),
+      ],
+    ],
+    rejects: [
+      { embeddings: [[1], [3]], documents: null },
+      { embeddings: [[3], [2]], documents: ['x'] },
+      { embeddings: [[3], [3]], documents: null },
+      { embeddings: [[3]], documents: null },
+    ].map((theirs): Case => {
+      const ours = { ids: ['early', 'stored'], embeddings: [[1], [2]], documents: null };
+      return [call('POST', `${PEARS}/get`, '{}'), json(200, ours), json(200, { ids: ours.ids, ...theirs })];
+    }),
   },
   'collection that ends servers': {
     accepts: [
