@@ -20,17 +20,24 @@ export interface CollectionMetadata {
 const DEPTH = 2;
 const NEIGHBORS_KEY = 'hnsw:M';
 const NEIGHBORS_FIELD = 'max_neighbors';
+// hnswlib, in the servers, knows no more than 10,000.
+const NEIGHBORS_MIN = 2;
+const NEIGHBORS_MAX = 10_000;
+
+const endsServer = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || neighbors > NEIGHBORS_MAX;
 
 /**
- * Whether the configuration or schema in `slice` gives the vector index no neighbors. A server takes that, and ends,
- * process and all, when the first record is added; and again whenever it is repeated (observed on 1.0.5 and 1.3.4).
+ * Whether the configuration or schema in `slice` gives the vector index too few neighbors, or too many. A server takes
+ * that. Of none it ends, process and all, when the first records are added, and again whenever that is repeated; of one
+ * or of very many it may answer 500 to every write, or nothing at all (observed on 1.0.5 and 1.3.4).
  */
 export function endsServers(body: Buffer, { start, end }: Slice): boolean {
   const holds = (value: unknown): boolean =>
     typeof value === 'object' &&
     value !== null &&
     Object.entries(value).some(
-      ([name, member]) => (name === NEIGHBORS_FIELD && member === 0) || holds(member),
+      ([name, member]) =>
+        (name === NEIGHBORS_FIELD && typeof member === 'number' && endsServer(member)) || holds(member),
     );
   return holds(JSON.parse(body.toString('utf8', start, end)));
 }
@@ -39,23 +46,37 @@ export function endsServers(body: Buffer, { start, end }: Slice): boolean {
 export function readCollectionMetadata(body: Buffer, slice: Slice, modern: boolean): CollectionMetadata {
   const cursor = new JsonCursor(body);
   cursor.pos = slice.start;
-  let fault: string | null = null;
-  let unstorable = false;
-  let ends = false;
-  if (!cursor.openObject()) return { fault: 'Metadata cannot be empty', unstorable, endsServers: ends };
+  if (!cursor.openObject()) {
+    return { fault: 'Metadata cannot be empty', unstorable: false, endsServers: false };
+  }
+  // Of a key given twice the last value counts.
+  const values = new Map<string, CollectionMetadata>();
   do {
     const key = cursor.decoded(cursor.name(true));
     cursor.colon();
-    const byte = cursor.peek();
-    const start = cursor.pos;
-    fault ??= modern ? keyFault(key) : null;
-    if (modern && byte === OBJECT_OPEN) fault ??= vectorFault(cursor);
-    unstorable ||= modern && (byte === OBJECT_OPEN || byte === ARRAY_OPEN);
-    cursor.pos = start;
-    cursor.value(true, DEPTH);
-    ends ||= key === NEIGHBORS_KEY && body.toString('latin1', start, cursor.pos) === '0';
+    values.set(key, readValue(cursor, key, modern));
   } while (cursor.nextMember());
-  return { fault, unstorable, endsServers: ends };
+  const found = [...values.values()];
+  return {
+    fault: found.find(({ fault }) => fault !== null)?.fault ?? null,
+    unstorable: found.some(({ unstorable }) => unstorable),
+    endsServers: found.some(({ endsServers: ends }) => ends),
+  };
+}
+
+function readValue(cursor: JsonCursor, key: string, modern: boolean): CollectionMetadata {
+  const byte = cursor.peek();
+  const start = cursor.pos;
+  const isObject = byte === OBJECT_OPEN;
+  const fault = modern ? (keyFault(key) ?? (isObject ? vectorFault(cursor) : null)) : null;
+  cursor.pos = start;
+  cursor.value(true, DEPTH);
+  const text = cursor.bytes.toString('latin1', start, cursor.pos);
+  return {
+    fault,
+    unstorable: modern && (isObject || byte === ARRAY_OPEN),
+    endsServers: key === NEIGHBORS_KEY && /^\d+$/.test(text) && endsServer(Number(text)),
+  };
 }
 
 // rust/types/src/validators.rs, validate_metadata_key.

@@ -342,8 +342,12 @@ export class JsonCursor {
     const unit = this.#hex(pos + 2);
     if (!strict || unit < 0xd800 || unit > 0xdfff) return pos + 6;
     if (unit > 0xdbff) this.fail('lone leading surrogate in hex escape', pos + 5);
-    if (this.bytes[pos + 6] !== BACKSLASH || this.bytes[pos + 7] !== LETTER_U) {
-      this.fail('unexpected end of hex escape', pos + 6);
+    for (const [at, expected] of [
+      [pos + 6, BACKSLASH],
+      [pos + 7, LETTER_U],
+    ] as const) {
+      if (at >= this.bytes.length) this.fail('EOF while parsing a string', at);
+      if (this.bytes[at] !== expected) this.fail('unexpected end of hex escape', at);
     }
     const low = this.#hex(pos + 8);
     if (low < 0xdc00 || low > 0xdfff) this.fail('lone leading surrogate in hex escape', pos + 11);

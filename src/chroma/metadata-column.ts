@@ -32,6 +32,8 @@ export interface MetadataOptions {
 export function readMetadata(cursor: JsonCursor, index: number, options: MetadataOptions): void {
   if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, `metadatas[${index}]: `, 'a map');
   if (!cursor.openObject()) return;
+  // Of a key given twice the last value counts.
+  let verdicts: Map<string, Exclude<Verdict, 'fine' | 'misfit'>> | null = null;
   do {
     const nameStart = cursor.name(true);
     judgeKey(cursor, nameStart, index, options);
@@ -40,12 +42,14 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     cursor.peek();
     const start = cursor.pos;
     const verdict = readValue(cursor, options);
-    if (verdict === 'fine') continue;
-    const key = cursor.bytes.toString('utf8', nameStart, nameEnd);
-    if (verdict === 'misfit')
-      refuseMisfit(cursor, start, `metadatas[${index}].${key.slice(1, -1)}: `, options.kind);
-    note(verdict, index, key, options.faults);
+    if (verdict === 'fine' && verdicts === null) continue;
+    const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
+    if (verdict === 'misfit') refuseMisfit(cursor, start, `metadatas[${index}].${key}: `, options.kind);
+    verdicts ??= new Map();
+    if (verdict === 'fine') verdicts.delete(key);
+    else verdicts.set(key, verdict);
   } while (cursor.nextMember());
+  for (const [key, verdict] of verdicts ?? []) note(verdict, index, key, options.faults);
 }
 
 function note(
@@ -56,7 +60,7 @@ function note(
 ): void {
   if (verdict === 'unsound') faults.add('metadatas', invalidAt(index));
   else if (verdict === 'sparse') {
-    const message = `Unimplemented: Sparse vector is not supported for local chroma: ${JSON.parse(key)}`;
+    const message = `Unimplemented: Sparse vector is not supported for local chroma: ${key}`;
     faults.add('sparse', { status: 501, error: 'ChromaError', message });
   } else
     faults.add('ours', 'Metadata integers must be within signed 64 bits: the server would round this one');

@@ -155,6 +155,14 @@ describe('sparse vectors in metadata', () => {
     expect(given(vector)).toMatchObject({ status: 422, message: expect.stringContaining(told) });
   });
 
+  test('of a key given twice the last value counts', () => {
+    const twice = (one: string, other: string): unknown => given(`${one},"the key":${other}`);
+    const vector = '{"indices":[1],"values":[1]}';
+    expect(twice(vector, '[1]')).toMatchObject({ conditional: false });
+    expect(twice('{"indices":[1],"values":[]}', '1')).toMatchObject({ conditional: false });
+    expect(twice('1', vector)).toMatchObject({ status: 501 });
+  });
+
   test('a number no double holds is a fault of syntax', () => {
     expect(given('{"indices":[1],"values":[1e400]}')).toMatchObject({
       message: expect.stringContaining('JSON: metadatas[0].the key.values[0]: number out of range at line 1'),

@@ -256,6 +256,8 @@ describe('refuses as Chroma does', () => {
     ['add', '{"metadatas":[{', 'metadatas[0].?: EOF while parsing an object at line 1 column 15'],
     ['add', '{"metadatas":[{"a":1,2}]}', 'metadatas[0].?: key must be a string at line 1 column 22'],
     ['add', '{"metadatas":[null,{"a":01}]}', 'metadatas[1].a: invalid number at line 1 column 26'],
+    ['add', '{"ids":["\\ud83c\\x"]}', 'ids[0]: unexpected end of hex escape at line 1 column 17'],
+    ['add', '{"ids":["\\ud83c', 'ids[0]: EOF while parsing a string at line 1 column 15'],
     ['add', '{"ids":["\\u0"],"x":1}', 'ids[0]: invalid escape at line 1 column 15'],
     ['add', '{"metadatas":[{"\\u0":1,"b":2}]}', 'metadatas[0].?: invalid escape at line 1 column 22'],
     ['add', '{"metadatas":[{"a.b":tru}]}', 'metadatas[0].a.b: expected ident at line 1 column 25'],

@@ -32,7 +32,7 @@ function endOfJson(body: Buffer): number {
 
 const UNSTORABLE =
   'Lists and sparse vectors in the metadata of a collection are not supported: a server cannot store them.';
-const FATAL = 'max_neighbors must not be 0: with the first record a server would end.';
+const FATAL = 'max_neighbors must be from 2 to 10000: a server would end, or not answer.';
 
 // rust/types/src/validators.rs: what a collection may be called.
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]$/;

@@ -30,6 +30,8 @@ function history(): History {
   const shown = new History('t');
   const collection = json(200, { id: ID, name: 'pears', tenant: 't', database: 'main-db' });
   shown.note(call('POST', `${MAIN}/collections`), collection, collection);
+  shown.note(add('{"ids":["stored"]}'), OK, OK);
+  shown.note(update('{"ids":["early","stored"],"embeddings":[[1],[2]]}'), OK, OK);
   return shown;
 }
 
@@ -50,7 +52,7 @@ const NO_DIMENSION = invalid('Validation error: embeddings: Each embedding must 
 const AN_ARRAY = refusal(
   422,
   'ChromaError',
-  'Failed to deserialize the JSON body into the target type: invalid type: sequence, expected a map at line 1 column 0',
+  'Failed to deserialize the JSON body into the target type: invalid type: sequence, expected struct CreateTenantPayload at line 1 column 0',
 );
 const shape = (rest: string): Answer =>
   refusal(422, 'ChromaError', `Failed to deserialize the JSON body into the target type: ${rest}`);
@@ -61,7 +63,7 @@ const UNIQUE = refusal(
   'Database error: error returned from database: (code: 2067) UNIQUE constraint failed: collections.name, collections.database_id',
 );
 const BAD_NAME = invalid('Validation error: name: Expected a name containing 3-512 characters. Got: x');
-const NO_NEIGHBORS = invalid('max_neighbors must not be 0: with the first record a server would end.');
+const NO_NEIGHBORS = invalid('max_neighbors must be from 2 to 10000: a server would end, or not answer.');
 const badKey = (key: string): Answer =>
   invalid(`Validation error: metadata: Metadata key cannot start with '#' or '$': ${key}`);
 const sparse = (key: string): Answer =>
@@ -138,6 +140,8 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     accepts: [[call('POST', '/api/v2/tenants', ' ["name"]'), AN_ARRAY, OK]],
     rejects: [
       [call('POST', '/api/v2/tenants', '{"name":[]}'), AN_ARRAY, OK],
+      [remove('[["a"]]'), AN_ARRAY, OK],
+      [call('POST', `${PEARS}/query`, '[[[1]]]'), AN_ARRAY, OK],
       [
         call('POST', '/api/v2/tenants', '["name"]'),
         shape('name: invalid type: sequence, expected a string at '),
@@ -162,6 +166,24 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       [create('{"name":"apples"}'), IN_USE, UNIQUE],
     ],
   },
+  'update before its record': {
+    accepts: [
+      [
+        call('POST', `${PEARS}/get`, '{}'),
+        json(200, { ids: ['early', 'stored'], embeddings: [[1], [2]], documents: null }),
+        json(200, { ids: ['early', 'stored'], embeddings: [[3], [2]], documents: null }),
+      ],
+    ],
+    rejects: [
+      { embeddings: [[1], [3]], documents: null },
+      { embeddings: [[3], [2]], documents: ['x'] },
+      { embeddings: [[3], [3]], documents: null },
+      { embeddings: [[3]], documents: null },
+    ].map((theirs): Case => {
+      const ours = { ids: ['early', 'stored'], embeddings: [[1], [2]], documents: null };
+      return [call('POST', `${PEARS}/get`, '{}'), json(200, ours), json(200, { ids: ours.ids, ...theirs })];
+    }),
+  },
   'collection that ends servers': {
     accepts: [
       [create('{"name":"apples","configuration":{"hnsw":{"max_neighbors":0}}}'), NO_NEIGHBORS, OK],
@@ -169,7 +191,8 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       [call('PUT', PEARS, '{"new_configuration":{"hnsw":{"max_neighbors":0}}}'), NO_NEIGHBORS, OK],
     ],
     rejects: [
-      [create('{"name":"apples","configuration":{"hnsw":{"max_neighbors":1}}}'), NO_NEIGHBORS, OK],
+      [create('{"name":"apples","configuration":{"hnsw":{"max_neighbors":2}}}'), NO_NEIGHBORS, OK],
+      [create('{"name":"apples","configuration":{"hnsw":{"max_neighbors":9999}}}'), NO_NEIGHBORS, OK],
       [create('{"name":"apples","configuration":{"hnsw":{"max_neighbors":0}}}'), BAD_NAME, OK],
       [add('{"ids":["a"],"metadatas":[{"hnsw:M":0}]}'), NO_NEIGHBORS, OK],
     ],

@@ -1,6 +1,7 @@
 // Every way in which Polychrome answers otherwise than a bare server, on purpose: one narrow predicate each, with its
 // reason. Whatever none of them accepts is a failure. docs/compatibility.md tells them to users.
 
+import { isDeepStrictEqual } from 'node:util';
 import { columnNumbers, FLOAT32_LIMIT } from './body-numbers.ts';
 import type { Answer } from './endpoint.ts';
 import type { History } from './history.ts';
@@ -36,7 +37,7 @@ interface ErrorBody {
   readonly message: string;
 }
 
-export function errorOf(answer: Answer): ErrorBody {
+function errorOf(answer: Answer): ErrorBody {
   try {
     const { error, message } = JSON.parse(answer.body.toString()) as Partial<ErrorBody>;
     return { error: String(error), message: String(message) };
@@ -142,8 +143,10 @@ export const SPARED_DIFFERENCES: readonly SparedDifference[] = [
       'The Rust parser also takes an object as an array of its fields in their order. That order changes with the release, and with it what such a body in the log would mean; no client sends it.',
     applies: ({ operation, a }) =>
       operation.method !== 'GET' &&
+      // These the Rust parser takes as objects only.
+      !['delete', 'get', 'query'].includes(placeOf(operation.path).call ?? '') &&
       a.status === 422 &&
-      /^Failed to deserialize the JSON body into the target type: invalid type: sequence, expected (struct \w+|a map) at /.test(
+      /^Failed to deserialize the JSON body into the target type: invalid type: sequence, expected struct \w+ at /.test(
         errorOf(a).message,
       ) &&
       /^\s*\[/.test(operation.body ?? ''),
@@ -151,11 +154,11 @@ export const SPARED_DIFFERENCES: readonly SparedDifference[] = [
   {
     name: 'collection that ends servers',
     reason:
-      'A server takes an index without neighbors, and ends, process and all, when the first record is added.',
+      'A server takes an index of no neighbors, and ends, process and all, with the first records; of one, or of very many, it may never answer to them. Polychrome takes 2 to 10,000.',
     applies: ({ operation, a }) =>
       isSchemaCall(operation) &&
-      refuses(a, 'max_neighbors must not be 0: ') &&
-      /"(?:max_neighbors|hnsw:M)"\s*:\s*0\b/.test(operation.body ?? ''),
+      refuses(a, 'max_neighbors must be from 2 to 10000: ') &&
+      /"(?:max_neighbors|hnsw:M)"\s*:\s*(?:[01]|[1-9]\d{4,})\b/.test(operation.body ?? ''),
   },
   {
     name: 'delete with limit',
@@ -180,6 +183,27 @@ function tellsKey(answer: Answer, { body }: Operation): string | null {
   const [, fault, key] = KEYED.exec(errorOf(answer).message) ?? [];
   if (fault === undefined || key === undefined) return null;
   return body?.includes(`${JSON.stringify(key)}:`) === true ? fault : null;
+}
+
+interface Rows {
+  readonly ids: readonly string[];
+  readonly embeddings?: readonly unknown[] | null;
+}
+
+/** The two answers to a get are the same but for embeddings of ids that were updated before they were stored. */
+function differsInEarlyEmbeddings({ operation, history, a, b }: Exchange): boolean {
+  if (placeOf(operation.path).call !== 'get' || a.status !== 200 || b.status !== 200) return false;
+  const [ours, theirs] = [a, b].map(({ body }) => JSON.parse(body.toString()) as Rows) as [Rows, Rows];
+  if (ours.embeddings == null || theirs.embeddings?.length !== ours.embeddings.length) return false;
+  const rest = (rows: Rows): unknown => ({ ...rows, embeddings: null });
+  const differing = ours.ids.filter(
+    (_id, row) => !isDeepStrictEqual(ours.embeddings?.[row], theirs.embeddings?.[row]),
+  );
+  return (
+    isDeepStrictEqual(rest(ours), rest(theirs)) &&
+    differing.length > 0 &&
+    differing.every((id) => history.wasUpdatedEarly(operation, id))
+  );
 }
 
 export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
@@ -211,6 +235,12 @@ export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
       /"(?:new_)?metadata":\{.*:[[{]/.test(operation.body ?? '') &&
       b.status === 0 &&
       a.status === 501,
+  },
+  {
+    name: 'update before its record',
+    reason:
+      'A server keeps the embedding of an update that names no record, and may give it to a record stored under that id later, depending on what is read in between; Polychrome reads from several.',
+    applies: differsInEarlyEmbeddings,
   },
   {
     name: 'collection by resource name',

@@ -23,6 +23,9 @@ const UNKNOWN_ID = '5f0c9a34-1111-4222-8333-0123456789ab';
 export class History {
   readonly tenant: string;
   readonly #known = new Map<string, Known>();
+  /** Of each collection, by label: ids that records were stored under, and those an update named before that. */
+  readonly #stored = new Map<string, Set<string>>();
+  readonly #updatedEarly = new Map<string, Set<string>>();
 
   constructor(tenant: string) {
     this.tenant = tenant;
@@ -38,15 +41,37 @@ export class History {
     return name === undefined ? undefined : this.#known.get(name);
   }
 
+  /** Whether an update gave this id an embedding before a record was stored under it. */
+  wasUpdatedEarly(operation: Operation, id: string): boolean {
+    const known = this.referred(operation);
+    return known !== undefined && (this.#updatedEarly.get(known.label)?.has(id) ?? false);
+  }
+
   /** Takes note of an operation to which both sides answered alike. */
   note(operation: Operation, a: Answer, b: Answer): void {
-    if (a.status !== 200) return;
+    if (a.status !== 200 && a.status !== 201) return;
+    this.#noteIds(operation);
     if (operation.method === 'PUT') return this.#noteRename(operation);
     const one = asCollection(a);
     const other = asCollection(b);
     if (one === undefined || other === undefined) return;
     const { name, tenant, database } = one;
     this.#known.set(name, { ids: { a: one.id, b: other.id }, tenant, database, name, label: name });
+  }
+
+  #noteIds(operation: Operation): void {
+    const known = this.referred(operation);
+    const call = placeOf(operation.path).call ?? '';
+    if (known === undefined || !['add', 'upsert', 'update'].includes(call)) return;
+    const body = parsed(operation.body ?? '') as { ids?: string[]; embeddings?: unknown } | undefined;
+    const stored = this.#stored.get(known.label) ?? new Set();
+    const early = this.#updatedEarly.get(known.label) ?? new Set();
+    for (const id of body?.ids ?? []) {
+      if (call !== 'update') stored.add(id);
+      else if (!stored.has(id) && body?.embeddings != null) early.add(id);
+    }
+    this.#stored.set(known.label, stored);
+    this.#updatedEarly.set(known.label, early);
   }
 
   #noteRename(operation: Operation): void {

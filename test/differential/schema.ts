@@ -63,6 +63,7 @@ const configuration: JsonText = fc.oneof(
         '{"hnsw":{"space":"nope"}}',
         '{"hnsw":null}',
         '{"hnsw":{"max_neighbors":0}}',
+        '{"hnsw":{"max_neighbors":50000}}',
       ],
       ...[
         '{"hnsw":{"ef_search":"x"}}',

@@ -1,7 +1,7 @@
 // Nodes killed, frozen, slow, cut off, refusing, poisoned, under load: no request fails, nothing acknowledged is lost or
 // made twice, the node comes back by itself and ends identical to the others.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { underLoad, type UnderLoad } from '../support/load.ts';
 import { until } from '../support/until.ts';
@@ -10,6 +10,8 @@ import { until } from '../support/until.ts';
 const chaos = process.env['CHAOS'] === '1';
 const LASTING_MS = chaos ? 20_000 : 0;
 const SHORT_MS = chaos ? 20_000 : 1_000;
+
+vi.setConfig({ testTimeout: chaos ? 180_000 : 60_000 });
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -93,22 +93,20 @@ const READS: readonly (readonly [call: string, body: string])[] = [
   ['query', '{}'],
   ['query', '{"query_embeddings":[[1,2]],"include":["nothing"]}'],
 ];
-const MODIFICATIONS = [
-  ...[
-    '"x"',
-    '{"new_name":1}',
-    '{"new_name":"x","new_configuration":{"hnsw":{"unknown":1}}}',
-    '{"new_name":"get"',
-    '{}',
-  ],
-  '{"new_name":"taken","new_metadata":[null]}',
+const UNREADABLE = [
+  ...['"x"', '{"new_name":1}', '{"new_name":"get"', '{"new_name":"taken","new_metadata":[null]}'],
+  '{"new_name":"x","new_configuration":{"hnsw":{"unknown":1}}}',
+];
+const UNSOUND = [
+  ...['{"new_name":"x"}', '{"new_metadata":{}}', '{"new_name":"x","new_metadata":{}}'],
+  ...['{"new_name":"taken","new_metadata":{}}', '{"new_name":"x","new_metadata":{"#a":1}}'],
 ];
 
 type Request = readonly [method: string, call: string, body: string];
 
 const REQUESTS: readonly Request[] = [
   ...READS.map(([call, body]): Request => ['POST', `/${call}`, body]),
-  ...MODIFICATIONS.map((body): Request => ['PUT', '', body]),
+  ...[...UNREADABLE, ...UNSOUND, '{}'].map((body): Request => ['PUT', '', body]),
 ];
 
 class Side {

@@ -1,0 +1,89 @@
+// kill -9 of the gateway at named points, under load: the procedure, for the files that go through the points. Each has
+// a cluster of its own, for they run side by side.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CrashPoint } from '../../src/util/crash-point.ts';
+import { TestCluster } from './cluster.ts';
+import { until } from './until.ts';
+import { Workload } from './workload.ts';
+
+/** On the way of every write. */
+export const WAY_POINTS = {
+  append_before: 10,
+  append_sent: 10,
+  append_committed: 10,
+  append_published: 10,
+  call_sent: 20,
+  call_answered: 20,
+  checkpoint_before: 15,
+  checkpoint_after: 15,
+} as const satisfies Times;
+/** Where only the primary can decide, and where a node is marked. */
+export const DECIDING_POINTS = {
+  decision_before: 4,
+  decision_recorded: 3,
+  delete_halfway: 1,
+  marker_before: 1,
+  marker_after: 1,
+} as const satisfies Times;
+
+/** At which of the times it is reached once the load is under way. */
+type Times = Partial<Record<CrashPoint, number>>;
+
+// The largest batch of a stock server is 5,461 records (chroma-facts: pre-flight-checks).
+const BULK = 6_000;
+
+/** Defines a test for each point; returns how to get at their cluster, with a gateway that does not die. */
+export function killedAtEach(times: Times): () => Promise<TestCluster> {
+  const points = Object.keys(times) as CrashPoint[];
+  let cluster: TestCluster;
+  let armedFor: CrashPoint | undefined;
+  beforeAll(async () => {
+    cluster = await TestCluster.start({ ownProcess: { NODE_ENV: 'test' }, settings: { LEASE_MS: '1000' } });
+  });
+  afterAll(() => cluster.stop());
+
+  /** Runs the gateway so that it dies at `point` once armed; the next point's gateway is the one that recovers. */
+  async function gatewayThatDiesAt(point: CrashPoint): Promise<void> {
+    if (armedFor === point && cluster.process.signalCode === null) return;
+    await cluster.stopGateway('SIGKILL');
+    await cluster.startGateway({ CRASH_AT: `${point}:${times[point]}` });
+    armedFor = point;
+  }
+
+  describe('a gateway killed at', () => {
+    test.each(points.map((point, index) => [point, points[index + 1] ?? point] as const))(
+      '%s keeps every promise',
+      async (point, next) => {
+        await gatewayThatDiesAt(point);
+        const workload = await Workload.prepare(() => cluster.api, point.replace('_', '-'));
+        if (point === 'delete_halfway') await workload.prepareBulk(BULK);
+        await cluster.allServe();
+
+        const { process } = cluster;
+        const died = new Promise<NodeJS.Signals | null>((resolve) =>
+          process.once('exit', (_code, signal) => resolve(signal)),
+        );
+        const stop = new AbortController();
+        const load = workload.run(stop.signal, true);
+        await until(async () => workload.acknowledged > 20, 'the load is under way');
+        process.kill('SIGUSR2');
+        if (point === 'delete_halfway') await workload.deleteBulk();
+        expect(await died).toBe('SIGKILL');
+        stop.abort();
+        await load;
+
+        armedFor = undefined;
+        await gatewayThatDiesAt(next);
+        await cluster.allServe();
+        expect(await workload.faults(cluster)).toEqual([]);
+      },
+    );
+  });
+
+  return async () => {
+    await cluster.stopGateway('SIGKILL');
+    await cluster.startGateway();
+    return cluster;
+  };
+}
