@@ -112,12 +112,12 @@ class EmbeddingReader {
     }
   }
 
-  // An empty vector in an update makes the collection unreadable for good on a 1.0.5 server, and one with infinity is
-  // read back as null.
+  // A 1.0.5 server stores a vector with infinity, and reads it back as null. By an empty one in an update it fixes the
+  // dimension at 0, whatever else is wrong, and the collection is unreadable for good: told before that could happen.
   #judge(): void {
-    const validated = this.#isNew ? 'embeddings' : 'ours';
-    if (this.#someEmpty) this.#faults.add(this.#nullable ? validated : 'embeddings', EMPTY);
-    if (this.#someInfinite) this.#faults.add(validated, NOT_FINITE);
+    const emptyAt = this.#nullable && !this.#isNew ? 'mixed' : 'embeddings';
+    if (this.#someEmpty) this.#faults.add(emptyAt, EMPTY);
+    if (this.#someInfinite) this.#faults.add(this.#isNew ? 'embeddings' : 'ours', NOT_FINITE);
   }
 
   // Returns how many components the array has, or null when something in it is no number.

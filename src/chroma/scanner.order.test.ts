@@ -74,6 +74,9 @@ describe('of several faults tells the one that a server comes to first', () => {
     expect(told(two('["a","b"]', '[1,1e39],[]'), NEWEST, 'update')).toBe(INFINITE);
     expect(told(two('["a","b"]', '[],[1,1e39]'), NEWEST, 'update')).toBe(EMPTY);
     expect(told(two('["a","b"]', '[1,2],[]'), MIDDLE, 'update')).toBe(DIMENSIONS);
+    // Before a 1.0.5 server could fix the dimension at 0.
+    expect(told(two('[]', '[]'), MIDDLE, 'update')).toBe(EMPTY);
+    expect(told(two('[]', '[]'), NEWEST, 'update')).toBe(EMPTY);
   });
 
   test('a delete without anything to delete, before its limit', () => {
