@@ -102,7 +102,7 @@ const query = (vector: readonly number[], rest: object = {}): QueryCall =>
 
 const ask = async (vector: readonly number[], rest: object = {}, signal = never): Promise<string> => {
   const answer = await queries.alone(target, 0, query(vector, rest), signal);
-  return typeof answer === 'function' ? 'streamed' : String((answer as WholeAnswer).body);
+  return typeof answer === 'function' ? 'streamed' : String(answer.body);
 };
 
 /** What a node says itself, asked past everything; not counted among the calls. */
@@ -195,12 +195,12 @@ describe('a query', () => {
 });
 
 describe('it is asked again in full when', () => {
-  const odd = (spoil: (asked: Asked) => Answer | undefined): void => {
-    nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : spoil(asked));
+  const odd = (spoil: (asked: Asked) => Answer | undefined | void): void => {
+    nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : (spoil(asked) ?? undefined));
   };
   const whole = (body: string, status = 200): Answer => ({ status, body: Buffer.from(body) });
 
-  test.each<[string, (asked: Asked) => Answer | undefined, string[]]>([
+  test.each<[string, (asked: Asked) => Answer | undefined | void, string[]]>([
     ['the lean answer is an error', () => whole('{"error":"x"}', 400), ['lean', 'query']],
     ['it is of another shape', () => whole('[]'), ['lean', 'query']],
     ['it has rows for another number of vectors', () => whole('{"ids":[],"include":[]}'), ['lean', 'query']],
@@ -209,12 +209,12 @@ describe('it is asked again in full when', () => {
       () => whole('{"ids":[["r1"]],"include":[]}'),
       ['lean', 'get r1', 'query'],
     ],
-    ['all was forgotten meanwhile', () => void records.clear(), ['lean', 'get r1', 'query']],
-    ['entries of others turned up meanwhile', () => void records.unseen(11), ['lean', 'get r1', 'query']],
+    ['all was forgotten meanwhile', () => records.clear(), ['lean', 'get r1', 'query']],
+    ['entries of others turned up meanwhile', () => records.unseen(11), ['lean', 'get r1', 'query']],
     ['this gateway leads no more', () => void (isTold = false), ['lean', 'query']],
     [
       'an unlisted change came meanwhile',
-      () => void records.changed(SHARD, 11, null),
+      () => records.changed(SHARD, 11, null),
       ['lean', 'get r1', 'query'],
     ],
   ])('%s', async (_name, spoil, calls) => {

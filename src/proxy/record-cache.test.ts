@@ -69,7 +69,8 @@ class World {
   /** Why what is found for such a node may be untrue; null when it is the truth in every state it can have answered in. */
   fault(id: string, applied: number): string | null {
     const found = this.find(id, applied);
-    for (let lsn = applied; found !== null && lsn <= this.lsn; lsn++) {
+    if (found === null) return null;
+    for (let lsn = applied; lsn <= this.lsn; lsn++) {
       if (this.at(id, lsn) !== found) return `${found} for a node at ${applied}, which may be at ${lsn}`;
     }
     return null;
