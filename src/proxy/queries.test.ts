@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Collection } from '../catalog/catalog.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/query-call.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, WholeAnswer } from './answer.ts';
 import { Queries } from './queries.ts';
 import type { Reader } from './reads.ts';
 import { RecordCache } from './record-cache.ts';
@@ -25,7 +25,7 @@ class Nodes {
   readonly documents = new Map<string, string | null>();
   readonly asked: Asked[] = [];
   /** Called before each answer; what it returns is answered instead. */
-  before: (asked: Asked) => Answer | void = () => undefined;
+  before: (asked: Asked) => Answer | undefined = () => undefined;
 
   readonly read: Reader['read'] = async ({ floor }, { path, body }, signal) => {
     const action = path('physical').endsWith('/get') ? 'get' : 'query';
@@ -114,7 +114,7 @@ async function truth(vector: readonly number[], rest: object = {}): Promise<stri
     { method: 'POST', path: () => '/query', body: [query(vector, rest).body] },
     never,
   );
-  return typeof answer === 'function' ? 'streamed' : String(answer.body);
+  return String((answer as WholeAnswer).body);
 }
 
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
@@ -195,12 +195,12 @@ describe('a query', () => {
 });
 
 describe('it is asked again in full when', () => {
-  const odd = (spoil: (asked: Asked) => Answer | void): void => {
-    nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : spoil(asked));
+  const odd = (spoil: (asked: Asked) => Answer | undefined | void): void => {
+    nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : (spoil(asked) ?? undefined));
   };
   const whole = (body: string, status = 200): Answer => ({ status, body: Buffer.from(body) });
 
-  test.each<[string, (asked: Asked) => Answer | void, string[]]>([
+  test.each<[string, (asked: Asked) => Answer | undefined | void, string[]]>([
     ['the lean answer is an error', () => whole('{"error":"x"}', 400), ['lean', 'query']],
     ['it is of another shape', () => whole('[]'), ['lean', 'query']],
     ['it has rows for another number of vectors', () => whole('{"ids":[],"include":[]}'), ['lean', 'query']],
