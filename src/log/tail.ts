@@ -5,7 +5,7 @@ import { Notifier } from '../util/notifier.ts';
 import type { Entry } from './entry.ts';
 
 // Enough to hold the rounds of replicas that are a second behind; beyond it they read from PostgreSQL.
-const BYTES_MAX = 48 * 1024 * 1024;
+const BYTES_MAX = 32 * 1024 * 1024;
 // What is read from PostgreSQL is held by one reader alone, and every node may be one: some tenths of a second of a
 // stock server's work.
 const READ_BYTES_MAX = 8 * 1024 * 1024;

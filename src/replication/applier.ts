@@ -43,9 +43,10 @@ export interface ApplierOptions extends SoloContext {
   readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
 
-// A round takes what one second of a stock server's work is at most; more would only delay its checkpoint.
+// A round takes what one second of a stock server's work is at most; more would only delay its checkpoint. Every node's
+// round holds its bytes, beside the end of the log.
 export const ROUND_ENTRIES_MAX = 1_024;
-const ROUND_BYTES_MAX = 32 * 1024 * 1024;
+const ROUND_BYTES_MAX = 8 * 1024 * 1024;
 // Callers whose writes one call applied are answered together and come back together, over a few milliseconds. Taken
 // at once, the first of them would make a call alone, and the rest another: a call for 64 records costs a server what
 // seven single ones do (docs/performance.md). So a round that follows one of many entries waits for the appends under
