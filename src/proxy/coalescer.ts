@@ -114,6 +114,7 @@ export class Coalescer<Call> {
     setImmediate(() => {
       lane.gathering = false;
       this.#next(key, lane);
+      this.#forgetIfIdle(key, lane);
     });
   }
 
@@ -127,11 +128,15 @@ export class Coalescer<Call> {
         isUnderWay = false;
         lane.underWay -= 1;
         this.#next(key, lane);
-        const idle = lane.underWay === 0 && lane.queue.length === 0 && !lane.gathering;
-        if (idle && this.#lanes.get(key) === lane) this.#lanes.delete(key);
+        this.#forgetIfIdle(key, lane);
       };
       void this.#send(key, lane, members, answered).finally(answered);
     }
+  }
+
+  #forgetIfIdle(key: string, lane: Lane<Call>): void {
+    const isIdle = lane.underWay === 0 && lane.queue.length === 0 && !lane.gathering;
+    if (isIdle && this.#lanes.get(key) === lane) this.#lanes.delete(key);
   }
 
   /** Never rejects: every member gets an answer or an error of its own. */

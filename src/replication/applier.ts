@@ -183,7 +183,8 @@ export class Applier {
     let gathered = entries;
     for (let appends = 0; appends < APPENDS_MAX && gathered.length < enough; appends++) {
       const append = appendUnderWay();
-      if (append === null || term.signal.aborted) break;
+      // Nothing joins a round that did not take all there is already.
+      if (append === null || term.signal.aborted || gathered.at(-1)?.lsn !== tail.head) break;
       await Promise.race([append, sleep(clock, APPEND_MS_MAX, term.signal)]);
       gathered = await this.#next(tail, term);
     }
