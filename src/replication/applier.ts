@@ -70,6 +70,8 @@ export class Applier {
   /** Every shard this node holds, the suspect ones included. */
   #held = new Map<string, HeldShard>();
   #checkpoint = 0;
+  /** Read from the log for the last round, which was full before them. */
+  #unused: Entry[] = [];
   /** Entries that were at hand for the last round. */
   #roundEntries = 0;
   #oldestPendingAt: number | null = null;
@@ -152,6 +154,7 @@ export class Applier {
       await this.#delivery.idle(term);
       if (distrust) this.#delivery.distrust();
       this.#checkpoint = start.checkpoint;
+      this.#unused = [];
       for (const lsn of this.#unanswered) if (lsn <= start.checkpoint) this.#unanswered.delete(lsn);
       this.#held = new Map(start.held);
       this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
@@ -163,6 +166,7 @@ export class Applier {
 
   /** The next entries; none when the term is over or a recheck is due. */
   async #next(tail: Tail, term: Term): Promise<Entry[]> {
+    if (this.#unused[0]?.lsn === this.#checkpoint + 1) return this.#unused;
     if (this.#recheck === null) {
       return tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
     }
@@ -214,6 +218,9 @@ export class Applier {
     await this.#saveCheckpoint(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
+    // What is in memory is taken from there again, with all that has come since.
+    const isInMemory = tail.peek(round.upTo + 1) !== undefined;
+    this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);
     if (round.type === 'alone') this.#options.onSchemaApplied();
