@@ -137,7 +137,8 @@ export function toOperation(entry: Entry): Operation {
 }
 
 // Entries were checked against the capability level of their day, which may since have been raised: newer levels
-// take more, and refuse metadata keys that older ones took.
+// take more, but refuse metadata keys that older ones took, and know a field that older ones ignored. What more than
+// one of these takes means the same at each, and what any level takes, one of these takes.
 const NEWEST: Capabilities = {
   maxBatchSize: Number.MAX_SAFE_INTEGER,
   base64Embeddings: true,
@@ -145,15 +146,22 @@ const NEWEST: Capabilities = {
   deleteLimit: true,
   schema: true,
 };
-const OLDEST: Capabilities = { ...NEWEST, metadataArrays: false };
+const LEVELS: readonly Capabilities[] = [
+  NEWEST,
+  { ...NEWEST, metadataArrays: false },
+  // Takes `limit` given twice, when it is null.
+  { ...NEWEST, deleteLimit: false },
+];
 
 function scanned(entry: Entry): RecordCall {
   const kind: RecordKind = entry.kind === 'delete_where' ? 'delete' : (entry.kind as RecordKind);
-  let call = scanRecordCall(kind, entry.body, NEWEST);
-  if (isRefusal(call)) call = scanRecordCall(kind, entry.body, OLDEST);
-  if (isRefusal(call))
-    throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${call.message}`);
-  return call;
+  let told = '';
+  for (const level of LEVELS) {
+    const call = scanRecordCall(kind, entry.body, level);
+    if (!isRefusal(call)) return call;
+    told = call.message;
+  }
+  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${told}`);
 }
 
 /** Whether the primary must decide before anybody else may apply the operation (I5). */
