@@ -60,6 +60,10 @@ test.each([
   ['{"hnsw":{"max_neighbors":10000}}', false],
   ['{"hnsw":{"max_neighbors":18446744073709551615}}', true],
   ['{"hnsw":{"max_neighbors":null,"ef_search":0}}', false],
+  ['{"embedding_function":{"type":"known","name":"own","config":{"max_neighbors":1}}}', false],
+  ['{"embedding_function":{"config":{"max_neighbors":1}},"hnsw":{"max_neighbors":1}}', true],
+  ['{"keys":{"#embedding":{"config":{"embedding_function":{"config":{"max_neighbors":1}}}}}}', false],
+  ['{"keys":{"embedding_function":{"float_list":{"max_neighbors":1}}}}', true],
   ['{}', false],
 ])('the configuration %s ends servers: %s', (configuration, ends) => {
   const body = Buffer.from(configuration);

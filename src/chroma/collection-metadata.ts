@@ -20,6 +20,8 @@ export interface CollectionMetadata {
 const DEPTH = 2;
 const NEIGHBORS_KEY = 'hnsw:M';
 const NEIGHBORS_FIELD = 'max_neighbors';
+const FUNCTION_FIELD = 'embedding_function';
+const KEYS_FIELD = 'keys';
 // hnswlib, in the servers, knows no more than 10,000.
 const NEIGHBORS_MIN = 2;
 const NEIGHBORS_MAX = 10_000;
@@ -32,14 +34,18 @@ const endsServer = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || 
  * or of very many it may answer 500 to every write, or nothing at all (observed on 1.0.5 and 1.3.4).
  */
 export function endsServers(body: Buffer, { start, end }: Slice): boolean {
-  const holds = (value: unknown): boolean =>
+  const holds = (value: unknown, owner: string): boolean =>
     typeof value === 'object' &&
     value !== null &&
-    Object.entries(value).some(
-      ([name, member]) =>
-        (name === NEIGHBORS_FIELD && typeof member === 'number' && endsServer(member)) || holds(member),
-    );
-  return holds(JSON.parse(body.toString('utf8', start, end)));
+    Object.entries(value).some(([name, member]) => {
+      // An embedding function is configured as its maker likes, and a server only stores that. Among the keys of a
+      // schema, though, it is the name of a key.
+      if (name === FUNCTION_FIELD && owner !== KEYS_FIELD) return false;
+      return (
+        (name === NEIGHBORS_FIELD && typeof member === 'number' && endsServer(member)) || holds(member, name)
+      );
+    });
+  return holds(JSON.parse(body.toString('utf8', start, end)), '');
 }
 
 /** The metadata in `slice` of `body`, an object; `modern` says whether the servers know lists and sparse vectors. */
