@@ -1,3 +1,5 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { RawConnection } from '../../test/support/raw-http.ts';
@@ -56,26 +58,82 @@ async function promptReader(): Promise<number | undefined> {
   return (await connection.send(GET).answer())?.body.length;
 }
 
+/** A response whose connection has not taken so many bytes of it. */
+function stubReader(unsent: number) {
+  const queue = { writeQueueSize: unsent };
+  let cut = false;
+  const response = Object.assign(new EventEmitter(), {
+    socket: { destroyed: false, writableLength: unsent, _handle: queue },
+    destroy: () => (cut = true),
+  });
+  return { queue, response: response as unknown as ServerResponse, cut: () => cut };
+}
+
 const free = (): Promise<void> => until(async () => answerBytes.bytes === 0, 'nothing is held any more');
 
 describe('answers that wait for their readers', () => {
-  test('stay within the bound: who has taken nothing for longest is cut off, who reads gets all of it', async () => {
-    const readers: RawConnection[] = [];
-    for (let n = 0; n < 5; n++) {
-      readers.push(await slowReader());
-      expect(answerBytes.bytes).toBeLessThanOrEqual(2.5 * LARGE);
-    }
-    await until(async () => answerBytes.cut === 3, 'three had to go');
+  test('are cut off to make room once their readers have taken nothing for long; who reads gets all of it', async () => {
+    const readers = [await slowReader(), await slowReader(), await slowReader()];
+    // There is no room for the third, but each of them may be about to read.
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([3 * LARGE, 0]);
     expect(await promptReader()).toBe(LARGE);
+    await until(async () => answerBytes.bytes === 3 * LARGE, 'the prompt one has made way');
 
-    for (const [n, reader] of readers.entries()) {
+    await until(async () => {
+      clock.advance(5_000); // what the system still took of an answer counts as its reader's progress
+      expect(answerBytes.tryHold(0)).toBe(answerBytes.cut > 0);
+      return answerBytes.cut > 0;
+    }, 'one had to go');
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 1]);
+    const received: (number | undefined)[] = [];
+    for (const reader of readers) {
       reader.socket.resume();
-      const received = (await reader.answer())?.body.length;
-      // The prompt one needed room for a moment.
-      if (n < 3) expect(received).not.toBe(LARGE);
-      if (n === 4) expect(received).toBe(LARGE);
+      received.push((await reader.answer())?.body.length);
     }
+    expect(received.filter((length) => length === LARGE)).toHaveLength(2);
     await free();
+  });
+
+  test('stay while their readers take some of them', async () => {
+    body = () => Buffer.alloc(2 * LARGE, 'x');
+    const reader = await slowReader();
+    let taken = 0;
+    // More than the sockets between the two took by themselves when it was answered.
+    reader.socket.on(
+      'data',
+      ({ length }: Buffer) => (taken += length) > 0.75 * LARGE && reader.socket.pause(),
+    );
+    reader.socket.resume();
+    await until(async () => taken > 0.75 * LARGE, 'it has read some');
+    clock.advance(5_000);
+    expect([answerBytes.tryHold(LARGE), answerBytes.cut, answerBytes.bytes]).toEqual([false, 0, 2 * LARGE]);
+    reader.destroy();
+    await free();
+  });
+
+  test('of one reader on the move and one that stands still, the latter is cut off', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const steady = stubReader(60);
+    const still = stubReader(60);
+    bytes.sent(steady.response, 'x');
+    bytes.sent(still.response, 'x');
+    expect([bytes.bytes, bytes.cut]).toEqual([120, 0]);
+    for (const ms of [4_999, 1]) {
+      expect([bytes.tryHold(1), still.cut()]).toEqual([false, false]);
+      clock.advance(ms);
+      steady.queue.writeQueueSize -= 1;
+    }
+    bytes.sent(stubReader(1).response, 'x');
+    expect(still.cut()).toBe(true);
+    expect([steady.cut(), bytes.cut, bytes.tryHold(30)]).toEqual([false, 1, true]);
+  });
+
+  test('never come to more than twice the bound, however new they are', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const readers = Array.from({ length: 5 }, () => stubReader(60));
+    for (const { response } of readers) bytes.sent(response, 'x');
+    expect(readers.map(({ cut }) => cut())).toEqual([true, true, false, false, false]);
+    expect(bytes.bytes).toBe(180);
   });
 
   test('count once where they are slices of one answer', async () => {
