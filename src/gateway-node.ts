@@ -141,7 +141,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     leavesLists: () => capabilities.current.metadataArrays,
     primaryChanged,
     primary: () => leader().primary,
-    stepDown: () => leader().stepDown(address.id),
+    stepDown: (lsn) => leader().stepDown(address.id, lsn),
     settleMs: settleMs,
     appendUnderWay: () => appender.underWay,
     isQuarantined: (lsn) => decisions.isQuarantined(lsn),

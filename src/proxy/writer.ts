@@ -52,6 +52,7 @@ export class Writer {
     try {
       const heldBackMs = this.#options.slowDownMs();
       if (heldBackMs > 0) await sleep(clock, heldBackMs, deadline.signal);
+      let waitedFor = 0;
       for (;;) {
         const refused = refusal();
         if (refused !== null) throw refused;
@@ -67,13 +68,15 @@ export class Writer {
         }
         if (verdict.s !== 'busy') return verdict;
         // An undecided entry stands in the way: the answer depends on what becomes of it.
-        await positions.reached(verdict.lsn, 'primary', deadline.signal);
-        if (deadline.signal.aborted) {
+        if (verdict.lsn !== waitedFor) await positions.reached(verdict.lsn, 'primary', deadline.signal);
+        // The same one again, although the primary is past it: to go on asking would only hold the head row (I9).
+        if (deadline.signal.aborted || verdict.lsn === waitedFor) {
           throw new PolychromeError(
             'overloaded',
             'An earlier change of this name is not decided yet. Try again.',
           );
         }
+        waitedFor = verdict.lsn;
       }
     } finally {
       cancel();
@@ -107,7 +110,6 @@ export class Writer {
     const { decisions, refreshCatalog } = this.#options;
     const decided = needsDecision(operation) || decisions.isQuarantined(lsn);
     const decision = decided ? await decisions.find(lsn) : null;
-    // The primary could not decide, and passed it by.
     if (decided && decision === null) throw new Error('it is not decided yet');
     // I6: a read that follows finds the collection under its new name, or not at all.
     if (operation.type !== 'records') await refreshCatalog();

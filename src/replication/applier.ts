@@ -289,12 +289,12 @@ export class Applier {
   }
 
   /**
-   * A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. What the primary must
-   * decide it does not pass by in silence: everybody would wait for it.
+   * A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. What only the primary
+   * can decide nobody passes by before it is decided: whoever did might be the primary next, and never decide it.
    */
   #mayPass(entry: Entry): boolean {
     if (entry.target === null || (this.#held.get(entry.target)?.suspect ?? null) === null) return false;
-    return this.#options.primary().node !== this.#options.node || !needsDecision(toOperation(entry));
+    return !needsDecision(toOperation(entry));
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not answer, the node rests. */

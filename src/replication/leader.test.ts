@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../cluster/lease.ts';
 import { Notifier } from '../util/notifier.ts';
@@ -12,11 +12,12 @@ const quiet = {
   error: () => undefined,
 };
 
+const untilOver = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+
 /** A serving node that is level, and answers a marker write when the test says so. */
 function hangingNode() {
   const writes: (() => void)[] = [];
-  const over = (signal: AbortSignal): Promise<void> =>
-    new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   const follower = {
     member: { id: 'a', state: 'serving', markerLSN: 0, canaryWorks: true, changed: new Notifier() },
     applier: {
@@ -24,7 +25,7 @@ function hangingNode() {
       checkpoint: 7,
       callsInFlight: 0,
       callsEnded: nothing,
-      run: (term: Term) => over(term.signal),
+      run: (term: Term) => untilOver(term.signal),
     },
     admission: {
       load: nothing,
@@ -35,15 +36,16 @@ function hangingNode() {
   return { follower: follower as unknown as Follower, writes };
 }
 
-function leaderOf(follower: Follower, clock: ManualClock): Leader {
+function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
+  let generation = 1;
   const options = {
-    followers: [follower],
+    followers,
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     tail: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
     checkpoints: { held: () => Promise.resolve(new Map()) },
     decisions: { load: nothing },
-    nodes: { marked: nothing },
+    nodes: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
     primaryChanged: new Notifier(),
     clock,
@@ -61,7 +63,7 @@ function termOf(epoch: number): { term: Term; end: () => void } {
 test('a node that hangs keeps no term from ending, and none is given back as if all its steps were over', async () => {
   const clock = new ManualClock();
   const { follower, writes } = hangingNode();
-  const leader = leaderOf(follower, clock);
+  const leader = leaderOf([follower], clock);
   const first = termOf(1);
   const led = leader.lead(first.term).then(
     () => 'complete',
@@ -85,4 +87,77 @@ test('a node that hangs keeps no term from ending, and none is given back as if 
   second.end();
   await clock.pass(100);
   expect(await ledAgain).toBe('complete');
+});
+
+describe('a primary that could not decide an entry', () => {
+  const LSN = 8;
+  /** Two nodes that stand before the entry, led with `a` as their primary. */
+  async function ledPair() {
+    const clock = new ManualClock();
+    const node = (id: string) => ({
+      member: {
+        id,
+        state: 'serving',
+        markerLSN: 0,
+        canaryWorks: true,
+        changed: new Notifier(),
+        on: () => undefined,
+      },
+      applier: {
+        mark: null,
+        checkpoint: LSN - 1,
+        callsInFlight: 0,
+        callsEnded: nothing,
+        run: (term: Term) => untilOver(term.signal),
+      },
+      admission: { load: nothing, checkpoint: () => Promise.resolve(LSN - 1) },
+    });
+    const nodes = { a: node('a'), b: node('b') };
+    const leader = leaderOf([nodes.a, nodes.b] as unknown as Follower[], clock);
+    const { term, end } = termOf(1);
+    const led = leader.lead(term);
+    await clock.pass(200);
+    /** Puts a node into a state, and returns who is primary after a while. */
+    const primaryWhen = async (id: 'a' | 'b', state: string): Promise<string | null> => {
+      nodes[id].member.state = state;
+      nodes[id].member.changed.notify();
+      await clock.pass(200);
+      return leader.primary.node;
+    };
+    const stop = async (): Promise<void> => {
+      end();
+      await clock.pass(3_000);
+      await led;
+    };
+    return { leader, nodes, clock, primaryWhen, stop };
+  }
+
+  test('is primary again when the one that took its place goes, and keeps the role once it is past the entry', async () => {
+    const { leader, nodes, clock, primaryWhen, stop } = await ledPair();
+    expect(leader.stepDown('a', LSN)).toBe(true);
+    await clock.pass(200);
+    expect(leader.primary.node).toBe('b');
+    expect(await primaryWhen('b', 'down')).toBe('a');
+    expect(leader.stepDown('a', LSN)).toBe(false);
+    nodes.a.applier.checkpoint = LSN;
+    expect(await primaryWhen('b', 'catching_up')).toBe('a');
+    await stop();
+  });
+
+  test('gives way to nobody who was not there when it asked', async () => {
+    const { leader, primaryWhen, stop } = await ledPair();
+    expect(await primaryWhen('b', 'down')).toBe('a');
+    expect(leader.stepDown('a', LSN)).toBe(false);
+    expect(await primaryWhen('b', 'catching_up')).toBe('a');
+    await stop();
+  });
+
+  test('is not asked in turn by one that cannot decide the same entry', async () => {
+    const { leader, clock, stop } = await ledPair();
+    expect(leader.stepDown('a', LSN)).toBe(true);
+    await clock.pass(200);
+    expect(leader.stepDown('b', LSN)).toBe(false);
+    expect(leader.primary.node).toBe('b');
+    await stop();
+  });
 });

@@ -56,8 +56,8 @@ export class Leader {
   #term: Term | null = null;
   #primary: Primary = { node: null, generation: 0 };
   #rewound: string | null = null;
-  /** Nodes that could not decide what the primary has to, in this term. */
-  readonly #unfit = new Set<string>();
+  /** By node: the entry it could not decide in this term. Once past it, it is as good as any other. */
+  readonly #unfit = new Map<string, number>();
   readonly #steppedDown = new Notifier();
   /** By node: the damaged entry its applier stands before. */
   readonly #damaged = new Map<string, LogDamaged>();
@@ -230,9 +230,13 @@ export class Leader {
       const changed = Promise.race(
         [...members.map((member) => member.changed), this.#steppedDown].map((each) => each.wait(signal)),
       );
-      const candidates = members
-        .filter(({ id }) => !this.#unfit.has(id))
-        .map(({ id, state }) => ({ id, state, checkpoint: positions.applied(id) }));
+      const fit = followers.filter((follower) => this.#canDecide(follower));
+      // Where none of those works, one that refuses what it cannot decide is better than nobody.
+      const candidates = (fit.length > 0 ? fit : followers).map(({ member: { id, state } }) => ({
+        id,
+        state,
+        checkpoint: positions.applied(id),
+      }));
       const chosen = choosePrimary(candidates, this.#primary.node);
       if (chosen !== null && chosen !== this.#primary.node) {
         try {
@@ -321,13 +325,20 @@ export class Leader {
     if (unanswered !== undefined) await Promise.all(unanswered);
   }
 
-  /** Called when a node cannot decide what only the primary can; whether another node will be primary. */
-  stepDown(node: string): boolean {
-    if (!this.#unfit.has(node)) {
-      this.#unfit.add(node);
+  /** Called when a node cannot decide the entry at `lsn`; whether another node will be primary, as matters stand. */
+  stepDown(node: string, lsn: number): boolean {
+    const others = this.#options.followers.filter(({ member }) => member.id !== node);
+    if (!others.some((follower) => this.#canDecide(follower))) return false;
+    if (this.#unfit.get(node) !== lsn) {
+      this.#unfit.set(node, lsn);
       this.#steppedDown.notify();
     }
-    return this.#options.followers.some(({ member }) => !this.#unfit.has(member.id) && follows(member.state));
+    return true;
+  }
+
+  /** Whether a node works, and does not stand before an entry that it could not decide. */
+  #canDecide({ member, applier }: Follower): boolean {
+    return follows(member.state) && applier.checkpoint >= (this.#unfit.get(member.id) ?? 0);
   }
 
   /** Called when a node cannot be used, or brought further, because of an entry of the log. */

@@ -2,6 +2,7 @@
 // can decide is decided by the primary and recorded before it has further effect; everyone else waits for the record.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
+import { errorBody } from '../chroma/error-body.ts';
 import { effectFree, type NodeOperation } from '../chroma/node-api.ts';
 import type { MutateRequest, NodeClient, NodeResponse } from '../chroma/node-client.ts';
 import {
@@ -41,8 +42,8 @@ export interface SoloContext {
   /** Who decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
-  /** This node cannot decide what only the primary can; whether another will be primary in its place. */
-  readonly stepDown: () => boolean;
+  /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
+  readonly stepDown: (lsn: number) => boolean;
   /** Makes a shard of this node suspect, durably, before anything is answered from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
@@ -56,6 +57,18 @@ type Ruling = Omit<Decision, 'lsn'>;
 
 /** What Chroma answers a schema call with that has nothing to tell. */
 const DONE = Buffer.from('{}');
+
+/** What the client is told when the only node there is has lost the collection: nothing was changed, anywhere. */
+const NOBODY_CAN_TELL: Ruling = {
+  outcome: 'refused',
+  status: 503,
+  body: Buffer.from(
+    errorBody(
+      'ChromaError',
+      'Nothing was changed: the only node at work has lost this collection or holds it in doubt. Try again when another node is back.',
+    ),
+  ),
+};
 
 const ok = (response: NodeResponse): boolean => response.status >= 200 && response.status < 300;
 
@@ -79,7 +92,7 @@ export class SoloEntries {
       return await this.#apply(entry, operation, held, term);
     } catch (error) {
       if (!(error instanceof LacksShard)) throw error;
-      await this.#lacks(error, held, term);
+      await this.#lacks(error, entry, held, term);
       return [];
     }
   }
@@ -116,20 +129,23 @@ export class SoloEntries {
 
   /**
    * I8: the log says that this node has a shard, and the node that it has not. Nothing is decided from that, and nothing
-   * more is answered from the shard; if this node was to decide, another does.
+   * more is answered from the shard; if this node was to decide, another does. Where there is no other, the entry is
+   * refused: left undecided behind a checkpoint it would never be decided, and whoever comes later would wait for ever.
    */
-  async #lacks({ shards, message }: LacksShard, held: Map<string, HeldShard>, term: Term): Promise<void> {
-    const { suspect, node, primary, primaryChanged, stepDown } = this.#context;
+  async #lacks(
+    { shards, message }: LacksShard,
+    entry: Entry,
+    held: Map<string, HeldShard>,
+    term: Term,
+  ): Promise<void> {
+    const { suspect, stepDown } = this.#context;
     for (const shard of shards) {
       const known = held.get(shard);
       if (known === undefined || known.suspect !== null) continue;
       await suspect(shard, message, term);
       held.set(shard, { ...known, suspect: message });
     }
-    while (primary().node === node && stepDown()) {
-      await primaryChanged.wait(term.signal);
-      if (!term.held()) throw new TermOver();
-    }
+    await this.#decided(entry, term, async () => (stepDown(entry.lsn) ? null : NOBODY_CAN_TELL));
   }
 
   async #create(
@@ -244,8 +260,11 @@ export class SoloEntries {
     }
   }
 
-  /** The decision for an entry: the recorded one, or `decide`'s when this node is the primary and has recorded it. */
-  async #decided(entry: Entry, term: Term, decide: () => Promise<Ruling>): Promise<Decision> {
+  /**
+   * The decision for an entry: the recorded one, or `decide`'s when this node is the primary and has recorded it. Where
+   * that is null it is left to another primary, and asked again as long as none has come.
+   */
+  async #decided(entry: Entry, term: Term, decide: () => Promise<Ruling | null>): Promise<Decision> {
     const { decisions, primary, primaryChanged, node, clock, onTrouble } = this.#context;
     for (;;) {
       if (!term.held()) throw new TermOver();
@@ -258,9 +277,14 @@ export class SoloEntries {
         if (found !== null) return found;
         const { node: decider, generation } = primary();
         if (decider === node) {
-          const made = { lsn: entry.lsn, ...(await decide()) };
+          const ruled = await decide();
+          if (ruled === null) {
+            await Promise.race([changed, sleep(clock, PAUSE_MS, signal)]);
+            continue;
+          }
           crashPoint('decision_before');
-          const stands = await decisions.record({ epoch: term.epoch, node, generation }, made);
+          const by = { epoch: term.epoch, node, generation };
+          const stands = await decisions.record(by, { lsn: entry.lsn, ...ruled });
           if (stands !== null) return stands;
           // Somebody else decides by now; this process has not heard of it yet.
           await sleep(clock, PAUSE_MS, term.signal);

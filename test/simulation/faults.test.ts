@@ -5,7 +5,7 @@ import { type Expected, installMarker, type Marker, writeMarker } from '../../sr
 import { NodeError } from '../../src/chroma/verified-connector.ts';
 import { type FakeCall, FakeNode } from '../support/fake-chroma/node.ts';
 import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
-import { MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';
+import { COLLECTION, MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
@@ -370,7 +370,7 @@ describe('a node that has lost a collection the log says it has', () => {
     expect(replication.content('a')).toContain('"ids":["y"]');
   });
 
-  test('and nobody else to decide passes it by undecided, until somebody comes who can', async () => {
+  test('and nobody else to decide refuses, and whoever comes later waits for nothing', async () => {
     await holdingBoth('a', 'b');
     const b = replication.replica('b');
     b.answers = false;
@@ -378,16 +378,55 @@ describe('a node that has lost a collection the log says it has', () => {
     lose('a');
     const lsn = replication.write('delete', RED);
     await replication.level('a');
-    expect([replication.decisions.made.has(lsn), suspect('a') !== null]).toEqual([false, true]);
+    const { outcome, status } = replication.decisions.made.get(lsn)!;
+    expect([outcome, status, suspect('a') !== null]).toEqual(['refused', 503, true]);
+    const rename = replication.append({
+      type: 'modify_collection',
+      collection: COLLECTION,
+      shards: [SHARD],
+      newName: 'plums',
+      body: RENAMED,
+    });
+    await replication.level('a');
+    expect(replication.decisions.made.get(rename)!.outcome).toBe('refused');
 
     b.answers = true;
     b.follow();
     const later = replication.write('delete', '{"where_document":{"$contains":"green"}}');
     await replication.level();
-    expect([lsn, later].map((each) => replication.decisions.made.get(each)!.body.toString())).toEqual([
-      '["x"]',
-      '["y"]',
+    expect(replication.decisions.made.get(later)!.body.toString()).toBe('["y"]');
+    expect([replication.content('b'), namesOn('b')]).toEqual([
+      expect.stringContaining('"ids":["x"]'),
+      ['pears'],
     ]);
+  });
+
+  test('and whose successor goes before it comes asks again, and refuses', async () => {
+    await holdingBoth('a', 'b');
+    const b = replication.replica('b');
+    lose('a');
+    b.fake.kill();
+    const lsn = replication.write('delete', RED);
+    await replication.until(() => suspect('a') !== null, 'the loss is known');
+    b.answers = false;
+    await b.leave();
+    await replication.level('a');
+    expect([replication.primary, replication.decisions.made.get(lsn)!.outcome]).toEqual(['a', 'refused']);
+  });
+
+  test('passes nothing by that is not decided: it may be the primary next', async () => {
+    await holdingBoth('a', 'b');
+    lose('b');
+    replication.write('delete', RED);
+    await replication.level();
+    expect(suspect('b')).not.toBeNull();
+    replication.replica('a').fake.kill();
+    const lsn = replication.write('delete', '{"where_document":{"$contains":"green"}}');
+    await replication.clock.pass(5_000, 100);
+    expect(replication.replica('b').checkpoint).toBe(lsn - 1);
+    replication.replica('a').fake.start();
+    await replication.level();
+    expect(replication.content('a')).toContain('"ids":[]');
   });
 });
 

@@ -19,7 +19,7 @@ import { FakeChroma } from './fake-chroma/server.ts';
 import { ManualClock } from './manual-clock.ts';
 
 export const SETTLE_MS = 500;
-const COLLECTION = '00000000-0000-4000-8000-00000000c011';
+export const COLLECTION = '00000000-0000-4000-8000-00000000c011';
 export const SHARD = '00000000-0000-4000-8000-0000000005a4';
 const PLACE = { tenant: 'default_tenant', database: 'default_database' };
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
@@ -30,6 +30,8 @@ const CAPABILITIES: Capabilities = {
   deleteLimit: false,
   schema: false,
 };
+/** How long another primary takes to come. */
+const TAKEOVER_MS = 50;
 /** Longer than any pause of an applier; time beyond it means that something waits for ever. */
 const PATIENCE_MS = 60_000;
 
@@ -86,7 +88,8 @@ export class MemoryReplication {
   readonly #tail = new Tail({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
   #primary: string;
   readonly #primaryChanged = new Notifier();
-  readonly #unfit = new Set<string>();
+  /** By node: the entry it could not decide. */
+  readonly #unfit = new Map<string, number>();
 
   constructor(options: MemoryReplicationOptions) {
     this.#primary = options.nodes[0]!;
@@ -173,11 +176,14 @@ export class MemoryReplication {
   }
 
   /** As the leader does: the next node that answers becomes primary, a moment later. */
-  #stepDown(id: string): boolean {
-    this.#unfit.add(id);
-    const next = this.replicas.find((each) => each.answers && !this.#unfit.has(each.id));
+  #stepDown(id: string, lsn: number): boolean {
+    const isFit = (each: Replica): boolean =>
+      each.answers && each.applier.checkpoint >= (this.#unfit.get(each.id) ?? 0);
+    const next = this.replicas.find((each) => each.id !== id && isFit(each));
     if (next === undefined) return false;
-    this.clock.after(10, () => {
+    this.#unfit.set(id, lsn);
+    this.clock.after(TAKEOVER_MS, () => {
+      if (!isFit(next)) return;
       this.#primary = next.id;
       this.positions.setCluster(
         this.replicas.map((each) => each.id),
@@ -223,7 +229,7 @@ export class MemoryReplication {
       appendUnderWay: () => null,
       primary: () => ({ node: this.#primary, generation: 1 }),
       primaryChanged: this.#primaryChanged,
-      stepDown: () => this.#stepDown(id),
+      stepDown: (lsn) => this.#stepDown(id, lsn),
       isQuarantined: (lsn) => decisions.isQuarantined(lsn),
       arbitrate: (entry, response, term) => arbiter.judge(id, entry, response, term),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),
