@@ -21,19 +21,32 @@ const LEVELS: fc.Arbitrary<Capabilities> = fc.record({
 });
 
 const DELETE_FIELDS = [
-  ...['"ids":["a"]', '"ids":null', '"limit":null', '"limit":null', '"limit":2', '"where":{"k":1}'],
-  ...['"where":null', '"where_document":{"$contains":"x"}', '"li\\u006dit":null', '"other":[1]'],
+  '"ids":["a"]',
+  '"ids":null',
+  '"limit":null',
+  '"limit":null',
+  '"limit":2',
+  '"where":{"k":1}',
+  '"where":null',
+  '"where_document":{"$contains":"x"}',
+  '"li\\u006dit":null',
+  '"other":[1]',
 ];
 const RECORD_FIELDS = [
-  ...[
-    '"ids":["a"]',
-    '"ids":["a"]',
-    '"embeddings":[[1,2]]',
-    '"embeddings":[[1,2]]',
-    '"embeddings":["AACAPw=="]',
-  ],
-  ...['"embeddings":[null]', '"metadatas":[{"#k":1}]', '"metadatas":[{"":null}]', '"metadatas":[{"k":[1]}]'],
-  ...['"metadatas":[{"k":1}]', '"documents":["x"]', '"uris":null', '"limit":null', '"limit":2'],
+  '"ids":["a"]',
+  '"ids":["a"]',
+  '"embeddings":[[1,2]]',
+  '"embeddings":[[1,2]]',
+  '"embeddings":["AACAPw=="]',
+  '"embeddings":[null]',
+  '"metadatas":[{"#k":1}]',
+  '"metadatas":[{"":null}]',
+  '"metadatas":[{"k":[1]}]',
+  '"metadatas":[{"k":1}]',
+  '"documents":["x"]',
+  '"uris":null',
+  '"limit":null',
+  '"limit":2',
 ];
 const BODIES = fc.constantFrom<RecordKind>('add', 'upsert', 'update', 'delete', 'delete').chain((kind) => {
   const fields = fc.array(fc.constantFrom(...(kind === 'delete' ? DELETE_FIELDS : RECORD_FIELDS)), {
