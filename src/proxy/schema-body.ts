@@ -1,10 +1,12 @@
 // What the door checks in the bodies of schema calls; the rest only a node can judge, and the primary does.
 
 import { endsServers, readCollectionMetadata } from '../chroma/collection-metadata.ts';
+import { Faults } from '../chroma/faults.ts';
+import { JsonCursor, JsonSyntaxError, OBJECT_CLOSE } from '../chroma/json.ts';
 import type { Wording } from '../chroma/messages.ts';
-import type { Refusal } from '../chroma/record-call.ts';
-import { OBJECT_CLOSE } from '../chroma/json.ts';
-import { invalid, isRefusal, misshapen } from '../chroma/refusal.ts';
+import { readMetadata } from '../chroma/metadata-column.ts';
+import type { Refusal, Slice } from '../chroma/record-call.ts';
+import { invalid, isRefusal, misshapen, RefusedBody } from '../chroma/refusal.ts';
 import { readTopLevel, type TopLevelValue } from '../chroma/rewrite.ts';
 import { PolychromeError } from '../errors.ts';
 
@@ -70,6 +72,34 @@ export function refuseHazards(
     if (metadata?.unstorable === true) throw new PolychromeError('unsupported', UNSTORABLE);
     if (metadata?.endsServers ?? endsServers(body, slice))
       throw new PolychromeError('invalid_argument', FATAL);
+  }
+}
+
+/**
+ * Whether a modification is readable, and of nothing but metadata that no server can store: then there is nothing left
+ * for a node to judge, and its handler would panic. With a new name it finds first that the collection is missing, and
+ * what is wrong with a configuration only a node can say (rust/sysdb/src/sqlite.rs, update_collection).
+ */
+export function isOnlyUnstorable(body: Buffer, { modern }: Wording): boolean {
+  const fields = readTopLevel(body, ['new_name', 'new_metadata', 'new_configuration']);
+  if (!modern || isRefusal(fields)) return false;
+  const metadata = fields.get('new_metadata');
+  if (metadata?.type !== 'object') return false;
+  if ([...fields.values()].some((field) => field !== metadata && field.type !== 'null')) return false;
+  const { fault, unstorable } = readCollectionMetadata(body, metadata.slice, modern);
+  return fault === null && unstorable && isReadable(body, metadata.slice);
+}
+
+// Values have the types that the metadata of a record's update may have.
+function isReadable(body: Buffer, { start }: Slice): boolean {
+  const cursor = new JsonCursor(body, true);
+  cursor.pos = start;
+  try {
+    readMetadata(cursor, 0, { kind: 'update', arrays: true, faults: new Faults() });
+    return true;
+  } catch (error) {
+    if (error instanceof RefusedBody || error instanceof JsonSyntaxError) return false;
+    throw error;
   }
 }
 

@@ -17,6 +17,7 @@ import { refuseReserved, type Names, type Params } from './names.ts';
 import { pageOf, type Page } from './page.ts';
 import {
   databaseNameFault,
+  isOnlyUnstorable,
   modificationFault,
   refuseHazards,
   stringField,
@@ -179,8 +180,10 @@ export class SchemaRoutes {
   };
 
   readonly modifyCollection: Handler = async ({ params, body }) => {
-    const refusal = await this.#options.judge.refusalOf('modify', body);
-    if (refusal !== null) return refusal;
+    if (!isOnlyUnstorable(body, this.#wording)) {
+      const refusal = await this.#options.judge.refusalOf('modify', body);
+      if (refusal !== null) return refusal;
+    }
     const fields = readTopLevel(body, MODIFICATION.keys, MODIFICATION);
     if (isRefusal(fields)) return refusalAnswer(fields);
     const collection = await this.#options.names.byId(params);
