@@ -2,12 +2,15 @@
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { until } from '../../test/support/until.ts';
+import { collectionMissing } from '../chroma/messages.ts';
 import type { RecordCall } from '../chroma/record-call.ts';
+import { PolychromeError } from '../errors.ts';
 import { SessionFloors } from './floors.ts';
 import type { Names } from './names.ts';
 import type { Wanted } from './node-choice.ts';
 import { BodyJudge } from './body-judge.ts';
-import { RecordReads, type Consistency } from './record-reads.ts';
+import { RecordReads, type Consistency, type RecordReadsOptions } from './record-reads.ts';
 import type { Reader } from './reads.ts';
 import { RecordCache } from './record-cache.ts';
 import { ResultCache } from './result-cache.ts';
@@ -23,6 +26,29 @@ beforeEach(() => {
   floors = new SessionFloors(HEAD_AT_START);
   asked = [];
 });
+
+function optionsOf(consistency: Consistency): RecordReadsOptions {
+  const heads = new ShardLSNs(0);
+  return {
+    reader: {} as Reader,
+    names: {} as Names,
+    judge: new BodyJudge(() => null),
+    floors,
+    heads,
+    cache: new ResultCache(0),
+    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
+    consistency,
+    head: () => 1_000_000,
+    serving: () => 1,
+    clock: new ManualClock(),
+  };
+}
+
+function requestOf(headers: Record<string, string>, body = Buffer.alloc(0)): ClientRequest {
+  const query = new URLSearchParams();
+  const request = { headers, query, params: {}, body, signal: new AbortController().signal };
+  return request as unknown as ClientRequest;
+}
 
 /** The floor a count was asked with. */
 async function floorOf(
@@ -41,25 +67,92 @@ async function floorOf(
       { status: 200, body: Buffer.from('0') }
     ),
   };
-  const heads = new ShardLSNs(0);
   const { handlers } = new RecordReads({
+    ...optionsOf(consistency),
     reader: reader as unknown as Reader,
     names: { byId: async () => collection } as unknown as Names,
-    judge: new BodyJudge(() => null),
-    floors,
-    heads,
-    cache: new ResultCache(0),
-    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
-    consistency,
-    head: () => 1_000_000,
-    serving: () => 1,
-    clock: new ManualClock(),
   });
-  const query = new URLSearchParams();
-  const request = { headers, query, params: {}, body: Buffer.alloc(0), signal: new AbortController().signal };
-  await handlers.count(request as unknown as ClientRequest);
+  await handlers.count(requestOf(headers));
   return asked.at(-1)!.floor;
 }
+
+describe('a read of a collection that is missing', () => {
+  const FAULT = { status: 422, body: 'unreadable' };
+  let shown: string[];
+  let told: (() => void)[];
+
+  beforeEach(() => {
+    shown = [];
+    told = [];
+  });
+
+  /** Reads whose bodies are faulty, as is said when those in `told` are called. */
+  function reads(
+    error: PolychromeError,
+  ): (action: 'get' | 'query', body: string | Buffer) => Promise<unknown> {
+    const judge = {
+      refusalOf: (_action: string, body: Buffer) => {
+        shown.push(body.toString());
+        return new Promise((resolve) => told.push(() => resolve(FAULT)));
+      },
+    };
+    const names = { byId: () => Promise.reject(error) };
+    const { handlers } = new RecordReads({
+      ...optionsOf('session'),
+      names: names as unknown as Names,
+      judge: judge as unknown as BodyJudge,
+    });
+    return (action, body) => handlers[action](requestOf({}, Buffer.from(body as string)));
+  }
+
+  const shownToNode = (count: number): Promise<void> =>
+    until(async () => told.length === count, 'bodies are shown to a node');
+
+  const MISSING = collectionMissing({ modern: true }, 'c');
+
+  test.each([
+    ['get', '{"ids":["a"]}'],
+    ['get', '{"ids":["a"],"include":["documents"],"where":null}'],
+    ['query', '{"query_embeddings":[[1,2]],"n_results":3,"include":["distances"]}'],
+  ] as const)('is no work for a node when it is plain: %s %s', async (action, body) => {
+    await expect(reads(MISSING)(action, body)).rejects.toBe(MISSING);
+    expect(shown).toEqual([]);
+  });
+
+  test.each([
+    ['get', '{"limit":"x"}'],
+    ['get', '{"ids":["a"],"where":1}'],
+    ['get', '{"ids":["a"],"include":["nothing"]}'],
+    ['query', '{}'],
+    ['query', '{"query_embeddings":[[1,2]],"include":["nothing"]}'],
+    ['query', '{"query_embeddings":[[1,2]],"ids":[1]}'],
+    ['get', Buffer.from('{"ids":["\u00ff"]}', 'latin1')],
+  ] as const)('is refused as a node refuses it: %s %s', async (action, body) => {
+    const answer = reads(MISSING)(action, body);
+    await shownToNode(1);
+    told[0]?.();
+    expect(await answer).toEqual(FAULT);
+  });
+
+  test('is shown to a node a few at a time', async () => {
+    const read = reads(MISSING);
+    const judged = Array.from({ length: 4 }, () => read('query', '{}'));
+    await shownToNode(4);
+    await expect(read('query', '{}')).rejects.toBe(MISSING);
+    for (const tell of told) tell();
+    expect(await Promise.all(judged)).toEqual([FAULT, FAULT, FAULT, FAULT]);
+    const next = read('query', '{}');
+    await shownToNode(5);
+    told.at(-1)?.();
+    expect(await next).toEqual(FAULT);
+  });
+
+  test('is not shown to a node when something else is wrong', async () => {
+    const reserved = new PolychromeError('reserved', 'reserved');
+    await expect(reads(reserved)('query', '{}')).rejects.toBe(reserved);
+    expect(shown).toEqual([]);
+  });
+});
 
 const acknowledged = (shard: string, lsn: number): void =>
   floors.acknowledged({ type: 'records', shard, call: {} as RecordCall }, lsn);

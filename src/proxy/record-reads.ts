@@ -1,6 +1,7 @@
 // The handlers of get, query and count: from the cache when it still holds the truth, else from a node; queries that
 // differ only in their vectors go together.
 
+import { isUtf8 } from 'node:buffer';
 import type { Collection } from '../catalog/catalog.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import { scanGetCall, type GetCall } from '../chroma/get-call.ts';
@@ -53,11 +54,15 @@ interface Gain {
 
 // One call under way for each node: a second one splits what could go together (docs/performance.md).
 const CALLS_PER_NODE = 1;
+// Bodies for missing collections shown to nodes at one time; who comes then is told that the collection is missing.
+const JUDGING_MAX = 4;
 
 export class RecordReads {
   readonly #options: RecordReadsOptions;
   readonly #queries: Coalescer<QueryCall>;
   readonly #gets: Coalescer<GetCall>;
+  /** Bodies that are being shown to a node. */
+  #judging = 0;
 
   constructor(options: RecordReadsOptions) {
     const { clock, reader, records, serving } = options;
@@ -94,8 +99,8 @@ export class RecordReads {
     try {
       collection = await names.byId(request.params);
     } catch (error) {
-      // A server reads the body before it looks for the collection.
-      const refusal = action === 'count' ? null : await this.#options.judge.refusalOf(action, request.body);
+      const isMissing = error instanceof PolychromeError && error.code === 'not_found';
+      const refusal = isMissing && action !== 'count' ? await this.#judged(action, request.body) : null;
       if (refusal !== null) return refusal;
       throw error;
     }
@@ -113,6 +118,21 @@ export class RecordReads {
     const whole = wholeBody(answer);
     if (whole !== null) cache.keep(key, { body: whole.body, label: whole.applied }, generation);
     return answer;
+  }
+
+  /**
+   * A server reads the body before it looks for the collection. Clients that go on asking for one that is gone must not
+   * be work for the nodes: what is plainly sound nobody is asked about, and of the rest a few at a time.
+   */
+  async #judged(action: 'get' | 'query', body: Buffer): Promise<Answer | null> {
+    if (this.#judging >= JUDGING_MAX || isPlain(action === 'get' ? scanGetCall(body) : scanQueryCall(body)))
+      return null;
+    this.#judging += 1;
+    try {
+      return await this.#options.judge.refusalOf(action, body);
+    } finally {
+      this.#judging -= 1;
+    }
   }
 
   /** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
@@ -155,6 +175,22 @@ export class RecordReads {
 }
 
 const lsnHeader = (lsn: number): Record<string, string> => ({ 'x-polychrome-lsn': String(lsn) });
+
+const CONTENTS = new Set(['documents', 'embeddings', 'metadatas', 'uris', 'distances']);
+const NULLABLE = new Set(['where', 'where_document', 'limit', 'offset']);
+
+/** Whether any server can read the call: it scans, and holds no condition and no field that only a server knows. */
+function isPlain(call: GetCall | QueryCall | null): boolean {
+  if (call === null || !isUtf8(call.body)) return false;
+  // The key is the body with its ids, or vectors, taken out; these were looked at.
+  const fields = JSON.parse(call.key.replace('\u0000', '')) as Record<string, unknown>;
+  return Object.entries(fields).every(([name, value]) => {
+    if (name === 'ids' || name === 'query_embeddings') return Array.isArray(value) && value.length === 0;
+    if (name === 'include')
+      return Array.isArray(value) && value.every((item) => CONTENTS.has(item as string));
+    return value === null ? NULLABLE.has(name) : name === 'n_results' && 'rowsPerVector' in call;
+  });
+}
 
 // The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
 function isPaged(body: Buffer): boolean {
