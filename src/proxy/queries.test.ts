@@ -102,6 +102,8 @@ const query = (vector: readonly number[], rest: object = {}): QueryCall =>
 
 const ask = async (vector: readonly number[], rest: object = {}, signal = never): Promise<string> => {
   const answer = await queries.alone(target, 0, query(vector, rest), signal);
+  // It learns from the answer once that is on its way.
+  await new Promise(setImmediate);
   return typeof answer === 'function' ? 'streamed' : String(answer.body);
 };
 

@@ -65,7 +65,7 @@ export class Queries implements Asking<QueryCall> {
     const { generation } = this.#records;
     const answer = await this.#reader.read(wantedOf(target, floor), readOf(target, [call.body]), signal);
     const whole = wholeBody(answer);
-    if (whole !== null) this.#learn(target, call, whole, call.count, generation);
+    if (whole !== null) setImmediate(() => this.#learn(target, call, whole, call.count, generation));
     return answer;
   }
 
@@ -88,7 +88,7 @@ export class Queries implements Asking<QueryCall> {
     const counts = calls.map(({ count }) => count);
     const bodies = cutQueryAnswer(whole.body, counts);
     if (bodies === null) return null;
-    this.#learn(target, calls[0] as QueryCall, whole, sum(counts), generation);
+    setImmediate(() => this.#learn(target, calls[0] as QueryCall, whole, sum(counts), generation));
     return { headers: whole.headers, bodies };
   }
 
@@ -172,7 +172,7 @@ export class Queries implements Asking<QueryCall> {
     if (whole !== null) this.#keep(target, recordsGot(whole.body) ?? [], whole.applied, generation);
   }
 
-  /** Keeps what a full answer says of records, and how often it was known already. */
+  /** Keeps what a full answer says of records, and how often it was known already; once the answer is on its way. */
   #learn(
     target: ReadTarget,
     call: QueryCall,
