@@ -1,16 +1,7 @@
 // The data: vectors in clusters, as embeddings of real text are (uniform noise would flatter nobody and resemble
 // nothing), with documents and metadata. Seeded: every target and every run gets the same bytes.
 
-/** A stream of numbers in [0, 1), the same for the same seed (mulberry32). */
-export function randomStream(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seededRandom } from '../test/support/seeded-random.ts';
 
 const CLUSTERS = 100;
 /** Spread of a cluster relative to the distance of the centres: neighbours overlap, yet are not one. */
@@ -36,9 +27,9 @@ export class Corpus {
   /** The clusters are the same for every corpus of a dimension; what is drawn from them depends on `seed`. */
   constructor(dimension: number, seed: number) {
     this.dimension = dimension;
-    const centres = randomStream(dimension);
+    const centres = seededRandom(dimension);
     for (let index = 0; index < CLUSTERS; index += 1) this.#centres.push(gaussian(dimension, centres));
-    this.#random = randomStream(seed);
+    this.#random = seededRandom(seed);
   }
 
   /** The components of a vector of length 1 as JSON numbers, parted by commas. */

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { isRefusal, scanRecordCall } from '../src/chroma/scanner.ts';
-import { Corpus, randomStream } from './corpus.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
+import { Corpus } from './corpus.ts';
 import { adds, fillBodies, gets, Numbering, queries, repeatedQueries, zipf } from './supply.ts';
 
 interface Records {
@@ -81,7 +82,7 @@ it('repeated queries are few, and the first is asked most', () => {
 });
 
 it('zipf draws n in proportion to 1 / (n + 1)', () => {
-  const draw = zipf(10, randomStream(1));
+  const draw = zipf(10, seededRandom(1));
   const counts = Array.from({ length: 10 }, () => 0);
   for (let count = 0; count < 50_000; count += 1) counts[draw()]! += 1;
   expect(counts[0]! / counts[1]!).toBeCloseTo(2, 0);

@@ -1,7 +1,8 @@
 // Bodies made beforehand, handed out in turn. What must differ between two sendings of one body (ids of new records,
 // queries that no cache may know) are numbers of fixed width, written over the old ones in place just before sending.
 
-import { CATEGORIES, type Corpus, randomStream } from './corpus.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
+import { CATEGORIES, type Corpus } from './corpus.ts';
 
 /** How wide a number that is written over is; so many distinct ones can be sent. */
 const SLOT_DIGITS = 9;
@@ -42,7 +43,7 @@ export class Numbering {
   #fresh = FIRST_FRESH_ID;
   #scattered = 0;
   readonly #known: number;
-  readonly #random = randomStream(7);
+  readonly #random = seededRandom(7);
 
   /** `known` records are in the collection, with the ids 0 … `known` - 1. */
   constructor(known: number) {
@@ -154,7 +155,7 @@ const FILTERS = Math.min(4, CATEGORIES);
 /** Queries drawn from a few, most often the first ones (Zipf, exponent 1): what people and agents ask again. */
 export function repeatedQueries(corpus: Corpus, batch: number): Supply {
   const vectors = Array.from({ length: REPEATED_QUERIES }, () => `[${corpus.components().join(',')}]`);
-  const draw = zipf(REPEATED_QUERIES, randomStream(11));
+  const draw = zipf(REPEATED_QUERIES, seededRandom(11));
   const text = (count: number, pick: () => number): Buffer =>
     Buffer.from(
       `{"query_embeddings":[${times(count, () => vectors[pick()]!)}],"n_results":${RESULTS_PER_QUERY},${INCLUDE_QUERY}}`,

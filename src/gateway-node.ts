@@ -148,7 +148,6 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
     suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
-    onAnswer: () => undefined,
     recheck: async () => {
       const doubt = await verifier.verify();
       if (doubt?.lost === true) member.on('lost_content', doubt.reason);

@@ -1,15 +1,9 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { LargeScanner } from './large-scanner.ts';
-import type { Capabilities, RecordCall } from './record-call.ts';
+import type { RecordCall } from './record-call.ts';
 import { scanRecordCall } from './scanner.ts';
 
-const CAPABILITIES: Capabilities = {
-  maxBatchSize: 5_461,
-  base64Embeddings: true,
-  metadataArrays: false,
-  deleteLimit: false,
-  schema: false,
-};
 const scanner = new LargeScanner();
 afterAll(() => scanner.close());
 
@@ -27,10 +21,10 @@ describe('a large body', () => {
   test('is scanned elsewhere with the same result, and comes back byte by byte', async () => {
     const body = bodyOf(400, 768);
     const copy = Buffer.from(body);
-    const here = scanRecordCall('add', copy, CAPABILITIES) as RecordCall;
+    const here = scanRecordCall('add', copy, CHROMA_1_0_5) as RecordCall;
     const calls = await Promise.all([
-      scanner.scan('add', body, CAPABILITIES),
-      scanner.scan('add', bodyOf(401, 768), CAPABILITIES),
+      scanner.scan('add', body, CHROMA_1_0_5),
+      scanner.scan('add', bodyOf(401, 768), CHROMA_1_0_5),
     ]);
     expect(body.length).toBe(0);
     expect(calls[0]).toEqual(here);
@@ -40,11 +34,11 @@ describe('a large body', () => {
   test('is refused in the same words', async () => {
     const broken = bodyOf(400, 768);
     broken[broken.length - 1] = 0x20;
-    const here = scanRecordCall('add', Buffer.from(broken), CAPABILITIES);
-    expect(await scanner.scan('add', broken, CAPABILITIES)).toEqual(here);
+    const here = scanRecordCall('add', Buffer.from(broken), CHROMA_1_0_5);
+    expect(await scanner.scan('add', broken, CHROMA_1_0_5)).toEqual(here);
   });
 
   test('unlike a small one, which is scanned on the spot', () => {
-    expect(scanner.scan('add', bodyOf(1, 2), CAPABILITIES)).not.toBeInstanceOf(Promise);
+    expect(scanner.scan('add', bodyOf(1, 2), CHROMA_1_0_5)).not.toBeInstanceOf(Promise);
   });
 });

@@ -107,32 +107,39 @@ export function recordsGot(answer: Buffer): FoundRecord[] | null {
   if (columns === null || ids?.ends == null) return null;
   const found: FoundRecord[] = strings(answer, ids.start).map((id) => ({ id }));
   for (const { name, start, ends } of columns) {
-    if ((name !== 'documents' && name !== 'metadatas') || ends === null) continue;
-    if (ends.length !== found.length) return null;
-    for (const [row, end] of ends.entries()) {
-      (found[row] as RecordTexts)[name] = answer.toString('latin1', elementStart(start, ends, row), end);
-    }
+    if (!isRecordColumn(name) || ends === null) continue;
+    if (!addTexts(answer, { start, ends }, name, found)) return null;
   }
   return found;
 }
 
 /** Every row of a full answer with the columns it brings; null when the columns do not match. */
 export function recordsFound({ answer, columns, ids }: QueryRows): FoundRecord[] | null {
-  const found: FoundRecord[] = ids.flatMap((ofVector) => ofVector.map((id) => ({ id })));
+  const found = ids.map((ofVector) => ofVector.map((id): FoundRecord => ({ id })));
   for (const { name, start, ends } of columns) {
-    if ((name !== 'documents' && name !== 'metadatas') || ends === null) continue;
-    let row = 0;
-    for (const [vector] of ends.entries()) {
+    if (!isRecordColumn(name) || ends === null) continue;
+    for (const [vector, rows] of found.entries()) {
       const open = elementStart(start, ends, vector);
-      const inner = elementEnds(answer, open);
-      if (inner.length !== ids[vector]?.length) return null;
-      for (const [index, end] of inner.entries()) {
-        (found[row] as RecordTexts)[name] = answer.toString('latin1', elementStart(open, inner, index), end);
-        row += 1;
-      }
+      if (!addTexts(answer, { start: open, ends: elementEnds(answer, open) }, name, rows)) return null;
     }
   }
-  return found;
+  return found.flat();
+}
+
+const isRecordColumn = (name: string): name is RecordColumn => name === 'documents' || name === 'metadatas';
+
+/** Gives each row its element of an array; false when there are not as many. */
+function addTexts(
+  answer: Buffer,
+  { start, ends }: { readonly start: number; readonly ends: readonly number[] },
+  column: RecordColumn,
+  rows: readonly RecordTexts[],
+): boolean {
+  if (ends.length !== rows.length) return false;
+  for (const [row, end] of ends.entries()) {
+    (rows[row] as RecordTexts)[column] = answer.toString('latin1', elementStart(start, ends, row), end);
+  }
+  return true;
 }
 
 /** Bytes all answers will have once completed, about. */

@@ -1,15 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import type { Capabilities, RecordCall, RecordKind } from './record-call.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
 // The level of a 1.0.5 server, and that of the newest known.
-const MIDDLE: Capabilities = {
-  maxBatchSize: 4,
-  base64Embeddings: true,
-  metadataArrays: false,
-  deleteLimit: false,
-  schema: false,
-};
+const MIDDLE: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
 const NEWEST: Capabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true, schema: true };
 const OLDEST: Capabilities = { ...MIDDLE, base64Embeddings: false };
 

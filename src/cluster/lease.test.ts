@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { seededRandom } from '../../test/support/seeded-random.ts';
 import { Lease, type LeaseRow, type LeaseStore, type Term } from './lease.ts';
 
 const LEASE_MS = 1_000;
@@ -263,21 +264,13 @@ describe('a holder', () => {
 });
 
 describe('never two at once', () => {
-  /** mulberry32, public domain: the same numbers for the same seed. */
-  const random = (seed: number) => (): number => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-
   /** Three gateways whose clocks drift and freeze, and whose calls are late or lost: how often two held, and how many terms there were. */
   async function history(
     seed: number,
     durationsMs: readonly number[],
   ): Promise<{ together: number; terms: number }> {
     begin();
-    const chance = random(seed);
+    const chance = seededRandom(seed);
     const wait = (ms: number): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve));
     const latency = (): Promise<void> => wait(chance() * (chance() < 0.05 ? 2_000 : 40));
     call = async (work) => {

@@ -1,11 +1,9 @@
 // Gets by id, as they are put together.
 
-import type { Collection } from '../catalog/catalog.ts';
 import { cutGetAnswer, mergeGetCalls, type GetCall } from '../chroma/get-call.ts';
-import { recordsPath } from '../chroma/paths.ts';
 import type { Answer } from './answer.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import { readWhole, type NodeRead, type Reader } from './reads.ts';
+import { readWhole, recordsRead, type Reader } from './reads.ts';
 
 // A first guess for a row with a document and metadata, before an answer was seen.
 const ROW_BYTES = 1_024;
@@ -32,7 +30,7 @@ export class Gets implements Asking<GetCall> {
     { body }: GetCall,
     signal: AbortSignal,
   ): Promise<Answer> {
-    return this.#reader.read({ shard, floor, sticky: false }, getOf(collection, [body]), signal);
+    return this.#reader.read({ shard, floor, sticky: false }, recordsRead(collection, 'get', [body]), signal);
   }
 
   async together(
@@ -41,16 +39,10 @@ export class Gets implements Asking<GetCall> {
     calls: readonly GetCall[],
     answered: () => void,
   ): Promise<Together | null> {
-    const read = getOf(collection, mergeGetCalls(calls));
+    const read = recordsRead(collection, 'get', mergeGetCalls(calls));
     const whole = await readWhole(this.#reader, { shard, floor, sticky: false }, read);
     answered();
     const bodies = whole === null ? null : cutGetAnswer(whole.body, calls);
     return whole === null || bodies === null ? null : { headers: whole.headers, bodies };
   }
 }
-
-const getOf = (collection: Collection, body: readonly Buffer[]): NodeRead => ({
-  method: 'POST',
-  path: (id) => recordsPath(collection, id, 'get'),
-  body,
-});

@@ -15,11 +15,10 @@ import {
   type RecordTexts,
 } from '../chroma/lean-query.ts';
 import { cutQueryAnswer } from '../chroma/query-answer.ts';
-import { recordsPath } from '../chroma/paths.ts';
 import { mergeQueryCalls, type QueryCall } from '../chroma/query-call.ts';
 import type { Answer } from './answer.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import { HELD_BYTES_MAX, readWhole, wholeBody, type NodeRead, type Reader, type WholeBody } from './reads.ts';
+import { HELD_BYTES_MAX, readWhole, recordsRead, wholeBody, type Reader, type WholeBody } from './reads.ts';
 import type { RecordCache } from './record-cache.ts';
 
 // A first guess for a row with a document and metadata, before an answer was seen.
@@ -63,7 +62,11 @@ export class Queries implements Asking<QueryCall> {
         return { status: 200, body: together.bodies[0] as Buffer, headers: together.headers };
     }
     const { generation } = this.#records;
-    const answer = await this.#reader.read(wantedOf(target, floor), readOf(target, [call.body]), signal);
+    const answer = await this.#reader.read(
+      wantedOf(target, floor),
+      recordsRead(target.collection, 'query', [call.body]),
+      signal,
+    );
     const whole = wholeBody(answer);
     if (whole !== null) setImmediate(() => this.#learn(target, call, whole, call.count, generation));
     return answer;
@@ -81,7 +84,7 @@ export class Queries implements Asking<QueryCall> {
       if (together !== null) return together;
     }
     const { generation } = this.#records;
-    const read = readOf(target, mergeQueryCalls(calls));
+    const read = recordsRead(target.collection, 'query', mergeQueryCalls(calls));
     const whole = await readWhole(this.#reader, wantedOf(target, floor), read);
     answered();
     if (whole === null) return null;
@@ -113,7 +116,7 @@ export class Queries implements Asking<QueryCall> {
   ): Promise<Together | null> {
     const records = this.#records;
     const { generation } = records;
-    const read = readOf(target, mergeQueryCalls(calls, lean));
+    const read = recordsRead(target.collection, 'query', mergeQueryCalls(calls, lean));
     const whole = await readWhole(this.#reader, wantedOf(target, floor), read, client);
     const counts = calls.map(({ count }) => count);
     const rows = whole === null ? null : queryRows(whole.body, sum(counts));
@@ -167,7 +170,7 @@ export class Queries implements Asking<QueryCall> {
     floor: number,
   ): Promise<void> {
     const { generation } = this.#records;
-    const read = readOf(target, [Buffer.from(JSON.stringify({ ids, include }))], 'get');
+    const read = recordsRead(target.collection, 'get', [Buffer.from(JSON.stringify({ ids, include }))]);
     const whole = await readWhole(this.#reader, wantedOf(target, floor), read).catch(() => null);
     if (whole !== null) this.#keep(target, recordsGot(whole.body) ?? [], whole.applied, generation);
   }
@@ -204,11 +207,5 @@ const wantedOf = ({ shard }: ReadTarget, floor: number): Parameters<Reader['read
   floor,
   sticky: false,
 });
-
-const readOf = (
-  { collection }: ReadTarget,
-  body: readonly Buffer[],
-  action: 'query' | 'get' = 'query',
-): NodeRead => ({ method: 'POST', path: (id) => recordsPath(collection, id, action), body });
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);

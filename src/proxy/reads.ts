@@ -3,6 +3,8 @@
 import type { Answer, AnswerHeaders, AnswerStream, StreamedAnswer, WholeAnswer } from './answer.ts';
 import type { AnswerBytes, WaitingAnswer } from './answer-bytes.ts';
 import { PolychromeError } from '../errors.ts';
+import type { Collection } from '../catalog/catalog.ts';
+import { recordsPath } from '../chroma/paths.ts';
 import { NodeError, type AnswerFlow, type NodeHeaders } from '../chroma/node-client.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -42,6 +44,15 @@ export async function readWhole(
   const answer = await reader.read(wanted, read, signal);
   if (typeof answer === 'function') enough.abort();
   return wholeBody(answer);
+}
+
+/** A get or a query of a collection's records. */
+export function recordsRead(
+  collection: Collection,
+  action: 'get' | 'query',
+  body: readonly Buffer[],
+): NodeRead {
+  return { method: 'POST', path: (physical) => recordsPath(collection, physical, action), body };
 }
 
 /** What one node said, whole. */

@@ -38,7 +38,6 @@ export interface ApplierOptions extends SoloContext {
   /** Judges a refusal that should not have been; may take as long as other nodes need to show theirs. */
   readonly arbitrate: (entry: Entry, response: NodeResponse, term: Term) => Promise<Verdict>;
   readonly onTrouble: (error: Error) => void;
-  readonly onAnswer: () => void;
   /** Holds the node's content against the log, no call being under way; what it holds then, null: it could not be told. */
   readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
@@ -84,9 +83,9 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const { client, clock, settleMs, onTrouble, onAnswer } = options;
+    const { client, clock, settleMs, onTrouble } = options;
     const onTwin = (): void => this.#recheckLater();
-    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onAnswer, onTwin });
+    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin });
     this.#solo = new SoloEntries(options, this.#delivery);
   }
 

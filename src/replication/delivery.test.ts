@@ -42,7 +42,6 @@ beforeEach(() => {
     clock,
     settleMs: SETTLE_MS,
     onTrouble: (error) => void troubles.push(error.message),
-    onAnswer: () => undefined,
     onTwin: () => void (twins += 1),
   });
 });

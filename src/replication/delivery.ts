@@ -20,7 +20,6 @@ export interface DeliveryOptions {
   readonly settleMs: number;
   /** Called with every failure to get an answer, or with an answer that says the node cannot work. */
   readonly onTrouble: (error: Error) => void;
-  readonly onAnswer: () => void;
   /** An unanswered call was made again and answered: its twin may still be at work inside the node. */
   readonly onTwin: () => void;
 }
@@ -83,7 +82,6 @@ export class Delivery {
           this.#options.onTwin();
         }
         if ((response.status >= 200 && response.status < 300) || isFinal(response)) {
-          this.#options.onAnswer();
           return response;
         }
         this.#options.onTrouble(new NodeAnswered(response));

@@ -1,17 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import type { Capabilities, RecordCall, RecordKind } from '../chroma/record-call.ts';
 import { scanRecordCall } from '../chroma/scanner.ts';
 import type { Entry } from '../log/entry.ts';
 import { toDraft } from './operation.ts';
 import { halves, planRound } from './round.ts';
 
-const CAPABILITIES: Capabilities = {
-  maxBatchSize: 100,
-  base64Embeddings: true,
-  metadataArrays: false,
-  deleteLimit: false,
-  schema: false,
-};
+const CAPABILITIES: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 100 };
 const LIMITS = { maxIds: 100, maxBytes: 1_000_000 };
 const nothing = (): boolean => false;
 

@@ -5,7 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { Workload } from '../support/workload.ts';
-import { draw, random } from './faults.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { draw } from './faults.ts';
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -30,7 +31,7 @@ const LOAD_PARTS_MS = 60_000;
 export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions): Promise<ChaosResult> {
   const cluster = await TestCluster.start({ proxied: true, ownProcess: {} });
   try {
-    const next = random(seed);
+    const next = seededRandom(seed);
     const until = performance.now() + forMs;
     const broken: string[] = [];
     const answers: Record<string, number> = {};

@@ -10,17 +10,6 @@ export interface Fault {
   readonly lastsMs: number;
 }
 
-/** Numbers in [0, 1), the same for the same seed (mulberry32, Tommy Ettinger, public domain). */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The next fault; `longestMs` bounds how long one lasts. */
 export function draw(next: () => number, nodes: readonly string[], longestMs: number): Fault {
   const node = nodes[Math.floor(next() * nodes.length)]!;

@@ -2,7 +2,7 @@
 // time that passes when a test says so: replication without sockets, PostgreSQL or chance.
 
 import { scanRecordCall, isRefusal } from '../../src/chroma/scanner.ts';
-import type { Capabilities, RecordKind } from '../../src/chroma/record-call.ts';
+import type { RecordKind } from '../../src/chroma/record-call.ts';
 import type { NodeClient } from '../../src/chroma/node-client.ts';
 import type { Expected } from '../../src/chroma/marker.ts';
 import type { Term } from '../../src/cluster/lease.ts';
@@ -16,6 +16,7 @@ import { Positions } from '../../src/replication/positions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { FakeNode } from './fake-chroma/node.ts';
 import { FakeChroma } from './fake-chroma/server.ts';
+import { CHROMA_1_0_5 } from './capability-levels.ts';
 import { ManualClock } from './manual-clock.ts';
 
 export const SETTLE_MS = 500;
@@ -23,13 +24,6 @@ export const COLLECTION = '00000000-0000-4000-8000-00000000c011';
 export const SHARD = '00000000-0000-4000-8000-0000000005a4';
 const PLACE = { tenant: 'default_tenant', database: 'default_database' };
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
-const CAPABILITIES: Capabilities = {
-  maxBatchSize: 5_461,
-  base64Embeddings: true,
-  metadataArrays: false,
-  deleteLimit: false,
-  schema: false,
-};
 /** How long another primary takes to come. */
 const TAKEOVER_MS = 50;
 /** Longer than any pause of an applier; time beyond it means that something waits for ever. */
@@ -135,7 +129,7 @@ export class MemoryReplication {
   }
 
   write(kind: RecordKind, body: string): number {
-    const call = scanRecordCall(kind, Buffer.from(body), CAPABILITIES);
+    const call = scanRecordCall(kind, Buffer.from(body), CHROMA_1_0_5);
     if (isRefusal(call)) throw new Error(`not a write: ${call.message}`);
     return this.append({ type: 'records', shard: SHARD, call });
   }
@@ -234,7 +228,6 @@ export class MemoryReplication {
       arbitrate: (entry, response, term) => arbiter.judge(id, entry, response, term),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),
       onTrouble: (error) => void troubles.push(error),
-      onAnswer: () => undefined,
       onSchemaApplied: () => undefined,
     });
     const replica: Replica = {

@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { chaos } from '../chaos/chaos.ts';
-import { draw, random } from '../chaos/faults.ts';
+import { draw } from '../chaos/faults.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 
 test('random faults of one seed: every promise is kept, all nodes end identical', async () => {
   const lines: string[] = [];
@@ -19,7 +20,7 @@ test('random faults of one seed: every promise is kept, all nodes end identical'
 
 test('a seed draws the same faults again, another draws others', () => {
   const drawn = (seed: number): string[] => {
-    const next = random(seed);
+    const next = seededRandom(seed);
     return Array.from({ length: 40 }, () => draw(next, ['a', 'b', 'c'], 1_000)).map(
       ({ name, lastsMs }) => `${name} ${lastsMs}`,
     );

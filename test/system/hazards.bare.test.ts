@@ -2,7 +2,7 @@
 // one, its test fails here, and the table is to be brought up to date.
 
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Capabilities } from '../../src/chroma/record-call.ts';
+import { CHROMA_1_0_5 } from '../support/capability-levels.ts';
 import { isRefusal, scanRecordCall } from '../../src/chroma/scanner.ts';
 import { type BareServer, capabilitiesOf, startBareServer } from '../support/chroma-server.ts';
 import {
@@ -75,13 +75,7 @@ describe('on a bare server', () => {
 });
 
 // Of the servers there are, those that can do least: what is refused for them shows all refusals.
-const STRICTEST: Capabilities = {
-  maxBatchSize: 5461,
-  base64Embeddings: true,
-  metadataArrays: false,
-  deleteLimit: false,
-  schema: false,
-};
+const STRICTEST = CHROMA_1_0_5;
 
 describe('the scanner refuses', () => {
   const writes = HAZARDS.filter(({ hostile }) => /\/(add|upsert|update|delete)$/.test(hostile.path));

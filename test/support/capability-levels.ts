@@ -1,0 +1,11 @@
+// What real servers can do, as capabilities.ts finds it out.
+
+import type { Capabilities } from '../../src/chroma/record-call.ts';
+
+export const CHROMA_1_0_5: Capabilities = {
+  maxBatchSize: 5_461,
+  base64Embeddings: true,
+  metadataArrays: false,
+  deleteLimit: false,
+  schema: false,
+};
