@@ -56,7 +56,7 @@ const WRONGS: Readonly<Record<string, Wrong>> = {
     '"distances":[[1.0,',
     '"distances":[[1.0000001,',
   ),
-  'a metadata key lost': replaced('/get', /"colour":"red",?/, ''),
+  'a metadata key lost': replaced('/get', /,?"colour":"red",?/, ''),
   'a document turned into null': replaced('/get', '"one"', 'null'),
   'a collection missing from the list': (answer, path) =>
     path.endsWith('/collections') && answer.body.includes('[{')
