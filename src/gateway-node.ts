@@ -116,6 +116,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     ...address,
     probe,
     clock,
+    onProcessGone: () => applier.processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
       if (node.state !== 'serving') for (const read of asked) read.abort();

@@ -16,6 +16,8 @@ let canaryFailure: string | null;
 let doubt: Doubt | null | Promise<Doubt | null>;
 let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
+/** Times that nothing listened. */
+let gone: number;
 
 beforeEach(async () => {
   clock = new ManualClock();
@@ -23,6 +25,7 @@ beforeEach(async () => {
   [shown, canaryFailure, doubt] = [SOUND, null, null];
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
+  gone = 0;
   member = new Member({
     id: 'node',
     url: 'http://node',
@@ -33,6 +36,7 @@ beforeEach(async () => {
       verify: async () => ((counts.verifications += 1), doubt),
     },
     onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
+    onProcessGone: () => void (gone += 1),
   });
   watching = member.watch(stop.signal);
   await clock.pass(1);
@@ -102,6 +106,23 @@ describe('a node that serves', () => {
     shown = REFUSED;
     await clock.pass(550);
     expect(member.state).toBe('down');
+  });
+
+  test('whose process is gone is looked at often, so that it is met soon when it is back', async () => {
+    shown = REFUSED;
+    await clock.pass(550);
+    const before = gone;
+    await clock.pass(600);
+    expect(gone - before).toBeGreaterThanOrEqual(3);
+    shown = SOUND;
+    await clock.pass(150);
+    expect(member.state).toBe('catching_up');
+  });
+
+  test('that is only silent may still be at what it was asked', async () => {
+    shown = SILENT;
+    await clock.pass(5_000);
+    expect(gone).toBe(0);
   });
 
   test('is down at once when a real call is refused, without waiting for a probe', () => {

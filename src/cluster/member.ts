@@ -38,11 +38,15 @@ export interface MemberOptions {
   readonly probe: NodeProbe;
   readonly clock: Clock;
   readonly onTransition: (member: Member, from: NodeState, event: NodeEvent, reason: string) => void;
+  /** Nothing listens at the node's address: whatever its process was asked ended with it. */
+  readonly onProcessGone: () => void;
 }
 
 // A probe every half second notices a hanging process within some seconds; two misses, so that one slow answer
 // under load moves no primary.
 const PROBE_MS = 500;
+// A refused connection costs next to nothing, and a server that was started anew is waited for.
+const PROBE_REFUSED_MS = 100;
 const MISSES_MAX = 2;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
@@ -146,12 +150,13 @@ export class Member {
   async watch(stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!stop.aborted) {
-      await this.#look();
+      const found = await this.#look();
       this.probed = true;
       this.changed.notify();
+      const pauseMs = found === 'refused' ? PROBE_REFUSED_MS : PROBE_MS;
       const pause = new AbortController();
       await Promise.race([
-        sleep(clock, PROBE_MS, AbortSignal.any([stop, pause.signal])),
+        sleep(clock, pauseMs, AbortSignal.any([stop, pause.signal])),
         this.#hurry.wait(AbortSignal.any([stop, pause.signal])),
       ]);
       pause.abort();
@@ -160,37 +165,40 @@ export class Member {
     }
   }
 
-  async #look(): Promise<void> {
+  async #look(): Promise<ProbeResult['found']> {
     // As known before the node is asked: a marker written meanwhile may be missing from its answer.
     const { markerLSN } = this;
     const result = await this.#options.probe.probe();
     switch (result.found) {
       case 'refused':
         this.#lastError = result.reason;
-        return this.on('failed', result.reason);
+        this.#options.onProcessGone();
+        this.on('failed', result.reason);
+        break;
       case 'silent':
         this.#lastError = result.reason;
         this.#misses += 1;
         if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
-        return;
+        break;
       case 'another':
         // Before admission it may only be that nobody knows yet whom to expect.
-        if (this.#state === 'joining') return;
-        return this.on('wrong_identity', result.reason);
+        if (this.#state !== 'joining') this.on('wrong_identity', result.reason);
+        break;
       case 'older':
-        return this.on('lost_content', result.reason);
+        this.on('lost_content', result.reason);
+        break;
       case 'unmarked':
         if (this.#state !== 'joining')
           this.on('lost_content', 'the node came back blank: its marker is gone');
-        return;
+        break;
       case 'itself':
         this.#misses = 0;
         if (result.checkpoint < markerLSN) {
           const was = `its marker says LSN ${result.checkpoint}, and had said ${markerLSN}`;
-          return this.on('lost_content', `the node came back with older content: ${was}`);
-        }
-        return this.#answers();
+          this.on('lost_content', `the node came back with older content: ${was}`);
+        } else await this.#answers();
     }
+    return result.found;
   }
 
   async #answers(): Promise<void> {

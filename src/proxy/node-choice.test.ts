@@ -30,7 +30,9 @@ beforeEach(() => {
 /** A node that serves, holds the shard, and has applied LSN 10. */
 function serving(id: string): ReadNode {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
-  const member = new Member({ id, url: '', probe, clock: new ManualClock(), onTransition: () => undefined });
+  const quiet = (): void => undefined;
+  const clock = new ManualClock();
+  const member = new Member({ id, url: '', probe, clock, onTransition: quiet, onProcessGone: quiet });
   member.on('admitted', '');
   member.on('level', '');
   physical.set(id, { physical: `${id}'s`, fromLSN: 1, suspect: null });

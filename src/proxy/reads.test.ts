@@ -46,7 +46,7 @@ beforeEach(() => {
 function serving(id: string, positions: Positions): ReadNode {
   const never = (): Promise<never> => new Promise(() => undefined);
   const probe = { probe: never, canary: never, verify: never };
-  const member = new Member({ id, url: '', probe, clock, onTransition: quiet });
+  const member = new Member({ id, url: '', probe, clock, onTransition: quiet, onProcessGone: quiet });
   member.on('admitted', '');
   member.on('level', '');
   positions.nodeApplied(id, 10);

@@ -135,6 +135,11 @@ export class Applier {
     return this.#delivery.inFlight;
   }
 
+  /** Nothing listens where the node was: no call that went unanswered is at work any more. */
+  processGone(): void {
+    this.#delivery.processGone();
+  }
+
   /** Resolves when the node has answered everything it was sent, or the connections have ended. */
   callsEnded(): Promise<void> {
     return this.#delivery.ended();

@@ -135,6 +135,21 @@ describe('a different call', () => {
     await second;
   });
 
+  test('follows at once, and no twin is told of, when the process was seen to be gone in between', async () => {
+    const first = call('/a');
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(1);
+    delivery.processGone();
+    await clock.pass(50);
+    sent[1]!.answer(200);
+    await first;
+    const second = call('/b');
+    expect(paths().at(-1)).toBe('/b');
+    sent[2]!.answer(200);
+    await second;
+    expect(twins).toBe(0);
+  });
+
   test('follows at once when the one before never left this process', async () => {
     const first = call('/a');
     sent[0]!.fail('unanswered', false);

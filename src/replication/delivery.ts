@@ -60,6 +60,11 @@ export class Delivery {
     this.#unsettled = true;
   }
 
+  /** The node's process is gone, and every call with it that has ended here: none of them has a late twin. */
+  processGone(): void {
+    this.#unsettled = false;
+  }
+
   /**
    * The node's answer: 2xx, or one that `isFinal` accepts as the end of it. Everything else is repeated, with growing
    * pauses, until the term is over (throws TermOver).
@@ -101,7 +106,7 @@ export class Delivery {
       (error: unknown) => {
         if (!(error instanceof NodeError)) throw error;
         // A refused connection proves that the process was gone, and its calls with it.
-        if (error.code === 'refused') this.#unsettled = false;
+        if (error.code === 'refused') this.processGone();
         else if (error.sent) this.#unsettled = true;
         this.#options.onTrouble(error);
         return null;
