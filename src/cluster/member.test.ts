@@ -119,6 +119,19 @@ describe('a node that serves', () => {
     expect(member.state).toBe('catching_up');
   });
 
+  test('whose connection ends while it is asked is asked again at once', async () => {
+    let answer: (result: ProbeResult) => void = () => undefined;
+    shown = new Promise((resolve) => (answer = resolve));
+    await clock.pass(600);
+    const before = counts.probes;
+    member.connectionLost();
+    shown = REFUSED;
+    answer(SILENT);
+    await clock.pass(100);
+    expect(counts.probes).toBe(before + 1);
+    expect(gone).toBe(1);
+  });
+
   test('that is only silent may still be at what it was asked', async () => {
     shown = SILENT;
     await clock.pass(5_000);

@@ -64,7 +64,9 @@ export class Member {
   #canaryAt = 0;
   #canaryFailed = false;
   #unfit = false;
-  #hurry = new Notifier();
+  readonly #hurry = new Notifier();
+  /** Something happened since the last look began. */
+  #hurried = false;
   /** Counts the times its process may have become another. */
   #interruptions = 0;
   #verified = 0;
@@ -113,14 +115,14 @@ export class Member {
   callFailed(error: Error, refused: boolean): void {
     this.#lastError = error.message;
     if (refused) this.on('failed', error.message);
-    else this.#hurry.notify();
+    else this.#lookSoon();
   }
 
   /** A real call was answered in a way that puts the node in doubt: the canary decides. */
   answeredBadly(error: Error): void {
     this.#lastError = error.message;
     this.#canaryAt = Math.min(this.#canaryAt, this.#options.clock.monotonic() + CANARY_AFTER_TROUBLE_MS);
-    this.#hurry.notify();
+    this.#lookSoon();
   }
 
   /**
@@ -133,7 +135,7 @@ export class Member {
     this.#interruptions += 1;
     this.#canaryAt = 0;
     this.on('failed', 'its connection ended: the process may be a new one');
-    this.#hurry.notify();
+    this.#lookSoon();
   }
 
   /** Whether the process that answers is the one that was verified last. */
@@ -150,19 +152,27 @@ export class Member {
   async watch(stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!stop.aborted) {
+      this.#hurried = false;
       const found = await this.#look();
       this.probed = true;
       this.changed.notify();
-      const pauseMs = found === 'refused' ? PROBE_REFUSED_MS : PROBE_MS;
-      const pause = new AbortController();
-      await Promise.race([
-        sleep(clock, pauseMs, AbortSignal.any([stop, pause.signal])),
-        this.#hurry.wait(AbortSignal.any([stop, pause.signal])),
-      ]);
-      pause.abort();
+      if (!this.#hurried) await this.#pause(found === 'refused' ? PROBE_REFUSED_MS : PROBE_MS, stop);
       // Many failing calls at once must not turn into as many probes.
       if (!stop.aborted) await sleep(clock, PROBE_MS / 10, stop);
     }
+  }
+
+  /** Ends early when there is reason to look again. */
+  async #pause(ms: number, stop: AbortSignal): Promise<void> {
+    const pause = new AbortController();
+    const signal = AbortSignal.any([stop, pause.signal]);
+    await Promise.race([sleep(this.#options.clock, ms, signal), this.#hurry.wait(signal)]);
+    pause.abort();
+  }
+
+  #lookSoon(): void {
+    this.#hurried = true;
+    this.#hurry.notify();
   }
 
   async #look(): Promise<ProbeResult['found']> {
