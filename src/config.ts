@@ -123,7 +123,7 @@ export const SETTINGS = {
   RECORD_CACHE_BYTES: setting(
     whole(0, 68_719_476_736),
     '33554432',
-    'Documents and metadatas kept in memory, so that queries need not ask nodes for them again; 0 keeps none.',
+    'Documents and metadatas kept in memory, so that queries need not ask nodes for them; a collection that fits is read ahead when queries miss it. 0 keeps none.',
   ),
   WAL_RETENTION: setting(
     duration(),

@@ -21,11 +21,15 @@ export interface StatusSource {
 /** What coalescing and the result cache gain, counted since the start. */
 export interface ReadCounts {
   readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number };
-  /** Rows of queries whose documents and metadatas were known, or not; `lean`: queries that were completed with them. */
+  /**
+   * Rows of queries whose documents and metadatas were known, or not; `lean`: queries that were completed with them;
+   * `ahead`: times that a collection was read ahead.
+   */
   readonly records: {
     readonly hits: number;
     readonly misses: number;
     readonly lean: number;
+    readonly ahead: number;
     readonly bytes: number;
   };
   /** Reads that may share a call, and the calls they went in. */

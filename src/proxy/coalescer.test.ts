@@ -44,7 +44,7 @@ class Node {
         });
       });
     const records = new RecordCache({ bytesMax: 0, heads: new ShardLSNs(0), head: 0, isTold: () => true });
-    const kind = new Queries({ read }, records);
+    const kind = new Queries({ read }, records, { missed: () => undefined });
     this.coalescer = new Coalescer({ kind, clock: this.clock, callsMax: () => 1 });
   }
 

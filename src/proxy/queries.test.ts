@@ -92,7 +92,7 @@ beforeEach(() => {
   isTold = true;
   const heads = new ShardLSNs(10);
   records = new RecordCache({ bytesMax: 1e7, heads, head: 10, isTold: () => isTold });
-  queries = new Queries(nodes, records);
+  queries = new Queries(nodes, records, { missed: () => undefined });
 });
 
 const query = (vector: readonly number[], rest: object = {}): QueryCall =>

@@ -18,6 +18,7 @@ import { cutQueryAnswer } from '../chroma/query-answer.ts';
 import { mergeQueryCalls, type QueryCall } from '../chroma/query-call.ts';
 import type { Answer } from './answer.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
+import type { ReadAhead } from './read-ahead.ts';
 import { HELD_BYTES_MAX, readWhole, recordsRead, wholeBody, type Reader, type WholeBody } from './reads.ts';
 import type { RecordCache } from './record-cache.ts';
 
@@ -38,6 +39,7 @@ const INCLUDES_MAX = 64;
 export class Queries implements Asking<QueryCall> {
   readonly #reader: Pick<Reader, 'read'>;
   readonly #records: RecordCache;
+  readonly #ahead: Pick<ReadAhead, 'missed'>;
   /** What servers say was included, by what was asked for. */
   readonly #includes = new Map<string, string>();
   // A server's gain flattens at 32 to 64 vectors a call, and whoever came first waits for the last.
@@ -48,9 +50,10 @@ export class Queries implements Asking<QueryCall> {
   readonly rowBytesOf = ({ withEmbeddings, dimension }: QueryCall): number =>
     ROW_BYTES + (withEmbeddings ? dimension * FLOAT_BYTES : 0);
 
-  constructor(reader: Pick<Reader, 'read'>, records: RecordCache) {
+  constructor(reader: Pick<Reader, 'read'>, records: RecordCache, ahead: Pick<ReadAhead, 'missed'>) {
     this.#reader = reader;
     this.#records = records;
+    this.#ahead = ahead;
   }
 
   async alone(target: ReadTarget, floor: number, call: QueryCall, signal: AbortSignal): Promise<Answer> {
@@ -195,6 +198,7 @@ export class Queries implements Asking<QueryCall> {
     const unknown = found.filter(({ id }) => records.find(shard, id, applied, lean.columns) === null);
     records.counted(shard, found.length, unknown.length);
     this.#keep(target, unknown, applied, generation);
+    this.#ahead.missed(target, lean.columns, unknown.length);
   }
 
   #keep({ shard }: ReadTarget, found: readonly FoundRecord[], applied: number, generation: number): void {

@@ -40,10 +40,17 @@ export async function readWhole(
   client?: AbortSignal,
 ): Promise<WholeBody | null> {
   const enough = new AbortController();
-  const signal = client === undefined ? enough.signal : AbortSignal.any([client, enough.signal]);
-  const answer = await reader.read(wanted, read, signal);
-  if (typeof answer === 'function') enough.abort();
-  return wholeBody(answer);
+  const giveUp = (): void => enough.abort();
+  // Not AbortSignal.any: until the next full collection it keeps alive what either signal holds (docs/performance.md).
+  client?.addEventListener('abort', giveUp, { once: true });
+  if (client?.aborted === true) giveUp();
+  try {
+    const answer = await reader.read(wanted, read, enough.signal);
+    if (typeof answer === 'function') giveUp();
+    return wholeBody(answer);
+  } finally {
+    client?.removeEventListener('abort', giveUp);
+  }
 }
 
 /** A get or a query of a collection's records. */

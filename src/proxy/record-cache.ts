@@ -54,8 +54,8 @@ export class RecordCache {
   readonly #missing = new Map<string, number>();
   /** Raised whenever everything is forgotten: what was asked for before is not kept, nor completed, after. */
   generation = 0;
-  /** Rows that were known, or not; queries that were completed with them. */
-  readonly counts = { hits: 0, misses: 0, lean: 0 };
+  /** Rows that were known, or not; queries that were completed with them; shards that were read ahead. */
+  readonly counts = { hits: 0, misses: 0, lean: 0, ahead: 0 };
 
   constructor(options: RecordCacheOptions) {
     this.#options = options;
@@ -69,6 +69,11 @@ export class RecordCache {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Bytes that can be kept without anything being dropped for them. */
+  get room(): number {
+    return this.#options.bytesMax - this.#bytes;
   }
 
   /** A new entry, before anybody can apply it; `ids` null when it does not say which records it changes. */
@@ -103,15 +108,15 @@ export class RecordCache {
     return kept.texts;
   }
 
-  /** Keeps what a node that had applied `applied` answered, asked for in `generation`. */
-  keep(shard: string, id: string, texts: RecordTexts, applied: number, generation: number): void {
-    if (generation !== this.generation || !this.enabled) return;
+  /** Keeps what a node that had applied `applied` answered, asked for in `generation`; the bytes it takes. */
+  keep(shard: string, id: string, texts: RecordTexts, applied: number, generation: number): number {
+    if (generation !== this.generation || !this.enabled) return 0;
     const key = keyOf(shard, id);
     const before = this.#kept.get(key);
     const unlisted = this.#unlisted.get(shard);
     const since =
       before !== undefined && before.since >= unlisted ? before.since : this.#since(key, shard, unlisted);
-    if (since > applied) return;
+    if (since > applied) return 0;
     const merged = before !== undefined && before.since === since ? { ...before.texts, ...texts } : texts;
     const { documents = '', metadatas = '' } = merged;
     const bytes = key.length + documents.length + metadatas.length + OVERHEAD_BYTES;
@@ -119,6 +124,7 @@ export class RecordCache {
     this.#kept.set(key, { texts: merged, since, bytes, used: false });
     this.#bytes += bytes;
     this.#evict();
+    return bytes;
   }
 
   /** Share of a shard's rows that will probably be missing. */
@@ -135,6 +141,12 @@ export class RecordCache {
     this.#missing.delete(shard);
     this.#missing.set(shard, before + (misses / rows - before) * Math.min(1, rows / AVERAGED_ROWS));
     if (this.#missing.size > SHARDS_MAX) this.#missing.delete(this.#missing.keys().next().value as string);
+  }
+
+  /** All of a shard's records are known, as far as can be told. */
+  readThrough(shard: string): void {
+    this.counts.ahead += 1;
+    if (this.#missing.has(shard)) this.#missing.set(shard, 0);
   }
 
   /** Forgets everything: some content was in doubt, or others may have changed it. */

@@ -16,6 +16,7 @@ import type { SessionFloors } from './floors.ts';
 import { Gets } from './gets.ts';
 import type { Names } from './names.ts';
 import { Queries } from './queries.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { wholeBody, type Reader } from './reads.ts';
 import type { RecordCache } from './record-cache.ts';
 import { shardOf } from './record-writes.ts';
@@ -68,14 +69,15 @@ export class RecordReads {
     const { clock, reader, records, serving } = options;
     const callsMax = (): number => Math.max(1, serving()) * CALLS_PER_NODE;
     this.#options = options;
-    this.#queries = new Coalescer({ kind: new Queries(reader, records), clock, callsMax });
+    const ahead = new ReadAhead({ reader, records, clock });
+    this.#queries = new Coalescer({ kind: new Queries(reader, records, ahead), clock, callsMax });
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
 
   /** What coalescing and what is kept gain. */
   get counts(): {
     cache: Gain;
-    records: Gain & { lean: number };
+    records: Gain & { lean: number; ahead: number };
     coalesced: { calls: number; reads: number };
   } {
     const { cache, records } = this.#options;

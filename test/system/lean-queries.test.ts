@@ -133,6 +133,30 @@ describe('a query is answered as by a node alone', () => {
   });
 });
 
+test('records that queries miss again and again are read ahead, also those nobody has asked for', async () => {
+  const collection = await cluster.api.create('ahead');
+  const numbers = Array.from({ length: 1_000 }, (_, n) => n);
+  const document = 'x'.repeat(1_000);
+  const { status } = await cluster.api.records(collection, 'add', {
+    ids: numbers.map((n) => `r${n}`),
+    embeddings: numbers.map((n) => [n, 0]),
+    documents: numbers.map(() => document),
+  });
+  expect(status).toBe(201);
+  const ask = (near: number): Promise<HttpAnswer> =>
+    cluster.api.records(collection, 'query', { query_embeddings: [[near, 0]], n_results: 10 });
+  const read = (await cluster.status()).reads.records.ahead;
+  // 600 records are found, and the last 400 never.
+  for (let near = 5; near < 600; near += 10) await ask(near);
+  const records = async (): Promise<{ ahead: number; misses: number }> =>
+    (await cluster.status()).reads.records;
+  await until(async () => (await records()).ahead > read, 'the collection was read ahead');
+  const [before, asked] = [await lean(), (await records()).misses];
+  const answer = JSON.parse((await ask(805)).text) as Found;
+  expect(answer.documents).toEqual([Array(10).fill(document)]);
+  expect([(await lean()) - before, (await records()).misses - asked]).toEqual([1, 0]);
+});
+
 describe('while records change', () => {
   const RECORDS = 200;
   const WRITERS = 4;
