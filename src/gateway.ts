@@ -335,7 +335,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     capabilities: () => capabilities.current,
     handlers: {
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
-      ...recordWrites({ ...shared, scanner, ackLevel: config.ACK_LEVEL }),
+      ...recordWrites({ ...shared, scanner, choice, ackLevel: config.ACK_LEVEL }),
       ...recordReads.handlers,
       ...schemaRoutes(
         new SchemaRoutes({ ...shared, objects, judge, catalog, newId, allowReset: config.ALLOW_RESET }),

@@ -83,6 +83,13 @@ export class NodeChoice {
     return best;
   }
 
+  /** Whether a shard's content is in doubt on every node that has it: nothing may be answered from it, nor added to it. */
+  isOutOfUse(shard: string): boolean {
+    const { nodes, physical } = this.#options;
+    const held = nodes.flatMap(({ member }) => physical(member.id, shard) ?? []);
+    return held.length > 0 && held.every(({ suspect }) => suspect !== null);
+  }
+
   #none({ shard, floor, except }: Wanted): PolychromeError {
     const states = this.#options.nodes.map(({ member }) => `${member.id} ${member.state}`).join(', ');
     const what = shard === null ? `LSN ${floor}` : `LSN ${floor} of this collection`;

@@ -9,6 +9,7 @@ import { PolychromeError } from '../errors.ts';
 import type { AckLevel } from '../replication/positions.ts';
 import { refusalAnswer, type Answer } from './answer.ts';
 import type { Names } from './names.ts';
+import type { NodeChoice } from './node-choice.ts';
 import type { ClientRequest, Handler } from './server.ts';
 import type { NotTaken, Writer, Written } from './writer.ts';
 
@@ -16,9 +17,13 @@ export interface RecordWritesOptions {
   readonly writer: Writer;
   readonly scanner: LargeScanner;
   readonly names: Names;
+  readonly choice: Pick<NodeChoice, 'isOutOfUse'>;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
 }
+
+const OUT_OF_USE =
+  "Nothing was changed: the content of this collection is in doubt on every node, for reasons the gateway's log gives. Other collections are not affected.";
 
 /** The handlers under the names of their routes. */
 export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
@@ -40,12 +45,14 @@ async function write(
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<Answer> {
-  const { writer, scanner, names, capabilities } = options;
+  const { writer, scanner, names, choice, capabilities } = options;
   const call = await scanner.scan(kind, request.body, capabilities());
   if (isRefusal(call) && call.after === undefined) return refusalAnswer(call);
   const collection = await names.byId(request.params);
   const shard = shardOf(collection);
   if (isRefusal(call)) return refused(call, shard);
+  // It would be on record, and on no node.
+  if (choice.isOutOfUse(shard.id)) throw new PolychromeError('no_node', OUT_OF_USE);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
     levelAsked(request, options.ackLevel),

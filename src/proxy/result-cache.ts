@@ -2,6 +2,8 @@
 // known to have reached before it was asked, and served only while the shard has no entry beyond that label: so it is
 // what a node that has applied everything would answer. Anything that puts a shard in doubt empties the cache.
 
+import { hash } from 'node:crypto';
+
 export interface CachedAnswer {
   readonly body: Buffer;
   /** LSN the answer certainly reflects. */
@@ -44,8 +46,9 @@ export class ResultCache {
     return this.#bytes;
   }
 
+  /** Not the body itself, which may be larger than its answer; nobody finds two bodies of one SHA-256. */
   static key(shard: string, action: string, body: Buffer): string {
-    return `${shard}${action} ${body.toString('latin1')}`;
+    return `${shard}${action} ${hash('sha256', body, 'binary')}`;
   }
 
   /** The answer kept under `key` if it reflects everything up to `position`, the shard's last entry. */

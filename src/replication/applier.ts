@@ -71,6 +71,8 @@ export class Applier {
   #checkpoint = 0;
   /** Read from the log for the last round, which was full before them. */
   #unused: Entry[] = [];
+  /** Of the round under way: what is not taken, because its shard is suspect here (I3: nobody is told otherwise). */
+  #passed: number[] = [];
   /** Entries that were at hand for the last round. */
   #roundEntries = 0;
   #oldestPendingAt: number | null = null;
@@ -207,7 +209,13 @@ export class Applier {
     const first = entries[0];
     if (first === undefined) return;
     this.#oldestPendingAt = first.appendedAt;
-    const round = planRound(entries, limits(), (entry) => isQuarantined(entry.lsn) || this.#mayPass(entry));
+    this.#passed = [];
+    const round = planRound(entries, limits(), (entry) => {
+      if (isQuarantined(entry.lsn)) return true;
+      const passes = this.#mayPass(entry);
+      if (passes) this.#passed.push(entry.lsn);
+      return passes;
+    });
     await this.#doubtQuarantined(entries, round.upTo, term);
     let changes: readonly ShardChange[] = [];
     if (round.type === 'records') {
@@ -226,19 +234,21 @@ export class Applier {
     const isInMemory = tail.peek(round.upTo + 1) !== undefined;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
+    this.#options.positions.nodePassed(this.#options.node, this.#passed);
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);
     if (round.type === 'alone') this.#options.onSchemaApplied();
   }
 
   async #records(call: ShardCall, term: Term): Promise<void> {
     const held = this.#held.get(call.shard);
+    const lsns = call.members.map(({ entry }) => entry.lsn);
     if (held === undefined) {
+      this.#passed.push(...lsns);
       // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
       return this.#makeSuspect(call.shard, 'the node has no such shard', term);
     }
     const { kind } = call.members[0]!.operation.call;
     const request = recordsRequest(held, kind, call.merger.chunks());
-    const lsns = call.members.map(({ entry }) => entry.lsn);
     for (const lsn of lsns) this.#unanswered.add(lsn);
     const response = await this.#delivery.call(
       request,
@@ -247,9 +257,11 @@ export class Applier {
     );
     for (const lsn of lsns) this.#unanswered.delete(lsn);
     if (response.status >= 200 && response.status < 300) {
-      const refused = lsns.find((lsn) => this.#options.isQuarantined(lsn));
+      const { isQuarantined } = this.#options;
+      const refused = lsns.find((lsn) => isQuarantined(lsn));
       // Others refused it while this node was at it (I8).
       if (refused !== undefined) {
+        this.#passed.push(...lsns.filter((lsn) => !isQuarantined(lsn)));
         return this.#makeSuspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
       }
       return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
@@ -267,6 +279,7 @@ export class Applier {
     const verdict = await this.#options.arbitrate(entry, response, term);
     if (verdict === 'skip') return;
     if (verdict === 'suspect') {
+      this.#passed.push(entry.lsn);
       const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
       return this.#makeSuspect(call.shard, reason, term);
     }

@@ -39,6 +39,39 @@ describe('a write is acknowledged', () => {
     expect(await isReached(positions, 5, 'primary', then)).toBe(true);
   });
 
+  describe('that nodes passed, the shard being suspect there,', () => {
+    /** Whether it is reached when `passing` passed it and `taking` took it, in this order. */
+    const isReachedBy = (level: AckLevel, passing: string[], taking: string[]): Promise<boolean> => {
+      const positions = cluster();
+      return isReached(positions, 5, level, () => {
+        for (const node of passing) {
+          positions.nodePassed(node, [5]);
+          positions.nodeApplied(node, 6);
+        }
+        for (const node of taking) positions.nodeApplied(node, 6);
+        // Who is primary does not change what a node has.
+        positions.setCluster(['a', 'b', 'c'], 'a');
+      });
+    };
+
+    test('when the primary passed it, once another has it', async () => {
+      expect(await isReachedBy('primary', ['a', 'b'], [])).toBe(false);
+      expect(await isReachedBy('primary', ['a', 'b'], ['c'])).toBe(true);
+      expect(await isReachedBy('primary', ['b'], ['c'])).toBe(false);
+    });
+
+    test('by as many as the level asks for that have it', async () => {
+      expect(await isReachedBy('quorum', ['a'], ['b'])).toBe(false);
+      expect(await isReachedBy('quorum', ['a'], ['b', 'c'])).toBe(true);
+      expect(await isReachedBy('all', ['a'], ['b', 'c'])).toBe(false);
+    });
+
+    test('never when all did', async () => {
+      for (const level of ['primary', 'quorum', 'all'] as const)
+        expect(await isReachedBy(level, ['a', 'b', 'c'], [])).toBe(false);
+    });
+  });
+
   test('at level quorum by two of three, at level all by three', async () => {
     const positions = cluster();
     const two = (): void => {

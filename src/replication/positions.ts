@@ -17,6 +17,8 @@ interface Waiter {
   readonly lsn: number;
   readonly level: AckLevel;
   readonly appliedBy: Set<string>;
+  /** Nodes whose shard is suspect: past the entry, without having it. */
+  readonly passedBy: Set<string>;
   readonly resolve: () => void;
 }
 
@@ -42,7 +44,7 @@ export class Positions {
     this.#primary = primary;
     for (const waiter of [...this.#waiters.values()].flatMap((waiters) => [...waiters])) {
       for (const node of members) {
-        if (this.applied(node) >= waiter.lsn) waiter.appliedBy.add(node);
+        if (this.applied(node) >= waiter.lsn && !waiter.passedBy.has(node)) waiter.appliedBy.add(node);
       }
       this.#settle(waiter);
     }
@@ -76,7 +78,18 @@ export class Positions {
     position.ahead.clear();
   }
 
-  /** The node has applied everything up to `lsn`. */
+  /** The node has gone past these entries without taking them, their shard being suspect there. */
+  nodePassed(node: string, lsns: readonly number[]): void {
+    for (const lsn of lsns) {
+      for (const waiter of this.#waiters.get(lsn) ?? []) {
+        waiter.passedBy.add(node);
+        waiter.appliedBy.delete(node);
+        this.#settle(waiter);
+      }
+    }
+  }
+
+  /** The node has applied everything up to `lsn`, but for what it passed. */
   nodeApplied(node: string, lsn: number): void {
     const position = this.#position(node);
     const from = position.applied;
@@ -99,7 +112,7 @@ export class Positions {
         signal.removeEventListener('abort', done);
         resolve();
       };
-      const waiter: Waiter = { lsn, level, appliedBy: new Set(), resolve: done };
+      const waiter: Waiter = { lsn, level, appliedBy: new Set(), passedBy: new Set(), resolve: done };
       for (const node of this.#members) if (this.applied(node) >= lsn) waiter.appliedBy.add(node);
       this.#waiters.set(lsn, waiters.add(waiter));
       signal.addEventListener('abort', done, { once: true });
@@ -109,17 +122,20 @@ export class Positions {
 
   #confirm(node: string, lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
+      if (waiter.passedBy.has(node)) continue;
       waiter.appliedBy.add(node);
       this.#settle(waiter);
     }
   }
 
   #settle(waiter: Waiter): void {
-    const { level, appliedBy } = waiter;
+    const { level, appliedBy, passedBy } = waiter;
+    const primary = this.#primary;
     const count = this.#members.filter((node) => appliedBy.has(node)).length;
     const reached =
       level === 'primary'
-        ? this.#primary !== null && appliedBy.has(this.#primary)
+        ? // Where the primary cannot have it, any other that has it stands in: reads of it are answered there.
+          primary !== null && (appliedBy.has(primary) || (passedBy.has(primary) && count > 0))
         : level === 'quorum'
           ? count * 2 > this.#members.length
           : count === this.#members.length;

@@ -2,6 +2,7 @@
 // from the others. That is not prevented (docs/guarantees.md), but found out: the shard is used no more (I8).
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { HttpAnswer } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -15,9 +16,9 @@ afterAll(() => cluster?.stop());
 const suspects = (): Promise<unknown[]> =>
   sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
 
-/** A write of which the replica's first answer is lost; resolves when every node has it. */
-async function breakOff(collection: string, id: string): Promise<void> {
-  const proxy = cluster.proxy('node-2');
+/** A write of which a node's first answer is lost; resolves when every node has it. */
+async function breakOff(collection: string, id: string, node = 'node-2'): Promise<void> {
+  const proxy = cluster.proxy(node);
   const before = proxy.resets;
   proxy.breaksOff = (chunk) => {
     const isIt = chunk.includes(`"${id}"`);
@@ -30,6 +31,14 @@ async function breakOff(collection: string, id: string): Promise<void> {
   await until(async () => (await cluster.status()).pending === 0, 'the call was repeated and answered');
 }
 
+/** What a late twin of an earlier delete would do. */
+async function undo(on: string, collection: string, id: string): Promise<void> {
+  const node = cluster.node(on);
+  const listed = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
+  const physical = listed.find(({ name }) => name === collection)!.id;
+  await node.records(physical, 'delete', { ids: [id] });
+}
+
 test('a twin that came late makes the shard suspect; one that did no harm does not', async () => {
   const { api } = cluster;
   const id = await api.create('twins');
@@ -38,12 +47,7 @@ test('a twin that came late makes the shard suspect; one that did no harm does n
   expect(await suspects()).toEqual([]);
 
   await breakOff(id, 'undone');
-  // What a late twin of an earlier delete would do.
-  const node = cluster.node('node-2');
-  const listed = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
-  const physical = listed.find(({ name }) => name === 'twins')!.id;
-  await node.records(physical, 'delete', { ids: ['undone'] });
-
+  await undo('node-2', 'twins', 'undone');
   await until(async () => (await suspects()).length > 0, 'the difference is found');
   expect(await suspects()).toEqual([
     { node: 'node-2', reason: expect.stringContaining('"undone"') as string },
@@ -52,4 +56,38 @@ test('a twin that came late makes the shard suspect; one that did no harm does n
     const { text } = await api.records(id, 'get', { ids: ['undone'], include: ['documents'], limit: n + 1 });
     expect(JSON.parse(text)).toMatchObject({ documents: ['sent twice'] });
   }
+});
+
+test('a collection that is in doubt on the primary is written to on the others; in doubt on all, it is refused', async () => {
+  const { api } = cluster;
+  const id = await api.create('doubted');
+  const write = (record: string): Promise<HttpAnswer> =>
+    api.records(id, 'upsert', { ids: [record], embeddings: [[3, 4]], documents: ['written'] });
+  const doubt = async (node: string, record: string): Promise<void> => {
+    const before = (await suspects()).length;
+    await breakOff(id, record, node);
+    await undo(node, 'doubted', record);
+    await until(async () => (await suspects()).length > before, 'the difference is found');
+  };
+  const primary = (await cluster.status()).nodes.find(({ role }) => role === 'primary')!.id;
+  const replica = primary === 'node-1' ? 'node-2' : 'node-1';
+
+  await doubt(primary, 'first');
+  expect((await write('kept')).status).toBe(200);
+  const found = await api.records(id, 'get', { ids: ['kept'], include: ['documents'] });
+  expect(JSON.parse(found.text)).toMatchObject({ documents: ['written'] });
+
+  await doubt(replica, 'second');
+  const { head } = await cluster.status();
+  const refused = await write('nowhere');
+  expect([refused.status, refused.text]).toEqual([503, expect.stringContaining('in doubt on every node')]);
+  expect((await cluster.status()).head).toBe(head);
+  expect(
+    (
+      await api.call(
+        'DELETE',
+        '/api/v2/tenants/default_tenant/databases/default_database/collections/doubted',
+      )
+    ).status,
+  ).toBe(200);
 });
