@@ -117,7 +117,7 @@ export const SETTINGS = {
   ),
   RESULT_CACHE_BYTES: setting(
     whole(0, 68_719_476_736),
-    '33554432',
+    '16777216',
     'Answers to reads kept in memory, served only while they are the truth; 0 keeps none.',
   ),
   RECORD_CACHE_BYTES: setting(
