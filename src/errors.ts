@@ -29,6 +29,8 @@ const KINDS = {
   outcome_unknown: { status: 503, name: 'ChromaError', retryable: false },
   not_leader: { status: 503, name: 'ChromaError', retryable: true },
   no_node: { status: 503, name: 'ChromaError', retryable: true },
+  /** A collection no node holds soundly; only who runs the nodes can mend that. */
+  out_of_use: { status: 503, name: 'ChromaError', retryable: false },
   stopping: { status: 503, name: 'ChromaError', retryable: true },
   /** The write is in the log but the asked level was not confirmed in time: not a failure (I3). */
   unconfirmed: { status: 503, name: 'ChromaError', retryable: false },

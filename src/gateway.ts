@@ -164,6 +164,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   const suspect = async (node: string, shard: string, reason: string, { epoch }: Term): Promise<void> => {
     logger.error({ node, shard, reason }, 'a shard is suspect');
     forget();
+    // Here at once: what PostgreSQL says of it may be long in coming.
+    catalog.doubt(node, shard, reason);
     await checkpoints.suspect(epoch, node, shard, reason);
     await refreshCatalog();
     // Until now it could still be asked.
@@ -302,6 +304,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     head: () => tail.head,
     serving: () => built.filter(({ member }) => member.state === 'serving').length,
     clock,
+    stopped: stopping.signal,
   });
   const objects = new CollectionObjects({ catalog, reader, floors });
   const shared = { writer, reader, names, floors, capabilities: () => capabilities.current };

@@ -104,6 +104,12 @@ export class Catalog {
     return this.#physical.get(node)?.get(shard);
   }
 
+  /** From now on the shard is suspect on the node, whatever a refresh under way may still say. */
+  doubt(node: string, shard: string, reason: string): void {
+    const known = this.physical(node, shard);
+    if (known !== undefined) this.#physical.get(node)?.set(shard, { ...known, suspect: reason });
+  }
+
   /** Brings the copy up to a state no older than the moment of the call. */
   refresh(): Promise<void> {
     // One that is under way may have begun before the caller's change: wait for the one after it.

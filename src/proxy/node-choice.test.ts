@@ -148,3 +148,27 @@ describe('a read that nobody can answer yet', () => {
     });
   });
 });
+
+describe('a shard is out of use', () => {
+  const doubt = (...ids: string[]): void => {
+    for (const id of ids) physical.set(id, { ...physical.get(id)!, suspect: 'it differs' });
+  };
+
+  test('when every node has it in doubt, or lost it', () => {
+    expect(choice.isOutOfUse(SHARD)).toBe(false);
+    doubt('a', 'b');
+    expect(choice.isOutOfUse(SHARD)).toBe(false);
+    node('c').member.on('lost_content', '');
+    expect(choice.isOutOfUse(SHARD)).toBe(true);
+  });
+
+  test('not while one is down with it, or has not come to its creation', () => {
+    doubt('a', 'b');
+    node('c').member.on('failed', '');
+    expect(choice.isOutOfUse(SHARD)).toBe(false);
+    physical.delete('c');
+    expect(choice.isOutOfUse(SHARD)).toBe(false);
+    physical.clear();
+    expect(choice.isOutOfUse(SHARD)).toBe(false);
+  });
+});

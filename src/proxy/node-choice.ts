@@ -83,11 +83,13 @@ export class NodeChoice {
     return best;
   }
 
-  /** Whether a shard's content is in doubt on every node that has it: nothing may be answered from it, nor added to it. */
+  /** Whether a shard's content is in doubt on every node, or lost: nothing may be answered from it, nor added to it. */
   isOutOfUse(shard: string): boolean {
-    const { nodes, physical } = this.#options;
-    const held = nodes.flatMap(({ member }) => physical(member.id, shard) ?? []);
-    return held.length > 0 && held.every(({ suspect }) => suspect !== null);
+    // A node that has not come to the shard's creation will have it.
+    return this.#options.nodes.every(({ member: { id, state } }) => {
+      const held = this.#options.physical(id, shard);
+      return state === 'needs_rebuild' || (held !== undefined && held.suspect !== null);
+    });
   }
 
   #none({ shard, floor, except }: Wanted): PolychromeError {

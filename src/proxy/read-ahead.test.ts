@@ -12,6 +12,7 @@ const HEAD = 10;
 let clock: ManualClock;
 let records: RecordCache;
 let ahead: ReadAhead;
+let stop: AbortController;
 /** Documents by id, the same in every shard. */
 let documents: Map<string, string>;
 /** What was asked of nodes: `count`, or `offset+limit` of a page. */
@@ -37,7 +38,8 @@ const read: Reader['read'] = async (_wanted, { path, body }) => {
 function build(bytesMax: number, count: number, length: number): void {
   documents = new Map(Array.from({ length: count }, (_, n) => [`r${n}`, 'x'.repeat(length)]));
   records = new RecordCache({ bytesMax, heads: new ShardLSNs(HEAD), head: HEAD, isTold: () => true });
-  ahead = new ReadAhead({ reader: { read }, records, clock });
+  stop = new AbortController();
+  ahead = new ReadAhead({ reader: { read }, records, clock, stopped: stop.signal });
 }
 
 beforeEach(() => {
@@ -118,6 +120,26 @@ test('reading ends when all is forgotten meanwhile', async () => {
   expect(asked).toHaveLength(3);
   expect(known()).toBe(0);
   expect(records.missing('s')).toBeGreaterThan(0.9);
+});
+
+test('what is added while it is read counts for the room there is', async () => {
+  build(500_000, 1_000, 100);
+  beforeAnswer = () => {
+    for (let n = 0; n < 300; n++) documents.set(`new ${documents.size}`, 'x'.repeat(100));
+  };
+  await miss(500);
+  await clock.pass(2_000);
+  expect(asked.length).toBeLessThan(20);
+  expect(records.room).toBeGreaterThanOrEqual(0);
+  expect(known()).toBeLessThan(documents.size);
+});
+
+test('reading ends with the gateway', async () => {
+  beforeAnswer = () => {
+    if (asked.length === 3) stop.abort();
+  };
+  await miss(500);
+  expect(asked).toHaveLength(3);
 });
 
 test('an answer that is none ends it, and nobody else notices', async () => {

@@ -6,12 +6,14 @@ import { recordsPath } from '../chroma/paths.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { ReadTarget } from './coalescer.ts';
 import { readWhole, recordsRead, wholeBody, type Reader } from './reads.ts';
-import type { RecordCache } from './record-cache.ts';
+import { RECORD_OVERHEAD_BYTES, type RecordCache } from './record-cache.ts';
 
 export interface ReadAheadOptions {
   readonly reader: Pick<Reader, 'read'>;
   readonly records: RecordCache;
   readonly clock: Clock;
+  /** Aborts when no more is to be read. */
+  readonly stopped: AbortSignal;
 }
 
 interface Shard {
@@ -66,39 +68,47 @@ export class ReadAhead {
   }
 
   async #readThrough(target: ReadTarget, columns: readonly RecordColumn[]): Promise<void> {
-    const { records, clock } = this.#options;
+    const { records, clock, stopped } = this.#options;
     const { generation } = records;
+    const isOver = (): boolean => stopped.aborted || generation !== records.generation || !records.enabled;
     const count = await this.#count(target);
     let bytes = 0;
     let read = 0;
-    for (let rows = PAGE_ROWS_FIRST; generation === records.generation;) {
+    for (let rows = PAGE_ROWS_FIRST; ;) {
       const startedAt = clock.monotonic();
       const page = await this.#page(target, columns, { limit: rows, offset: read });
-      if (page === null) return;
+      if (page === null || isOver()) return;
       for (const { id, ...texts } of page.found) {
-        bytes += records.keep(target.shard, id, texts, page.applied, generation);
+        records.keep(target.shard, id, texts, page.applied, generation);
       }
+      bytes += page.bytes;
       read += page.found.length;
       if (page.found.length < rows) return records.readThrough(target.shard);
       const each = bytes / read;
-      if (each * (count - read) > records.room) return;
-      rows = Math.max(1, Math.min(PAGE_ROWS_MAX, Math.floor(PAGE_BYTES / Math.max(1, each))));
+      rows = Math.max(1, Math.min(PAGE_ROWS_MAX, Math.floor(PAGE_BYTES / each)));
+      // Also when there are more by now than were counted.
+      const left = Math.max(rows, count - read);
+      if (left * (each + RECORD_OVERHEAD_BYTES) > records.room) return;
       // Others have their turn for as long.
-      await sleep(clock, clock.monotonic() - startedAt);
+      await sleep(clock, clock.monotonic() - startedAt, stopped);
     }
   }
 
   async #count({ shard, collection }: ReadTarget): Promise<number> {
     const path = (physical: string): string => recordsPath(collection, physical, 'count');
+    const { reader, stopped } = this.#options;
     const wanted = { shard, floor: 0, sticky: true };
-    const never = new AbortController().signal;
-    return Number(wholeBody(await this.#options.reader.read(wanted, { method: 'GET', path }, never))?.body);
+    const whole = wholeBody(await reader.read(wanted, { method: 'GET', path }, stopped));
+    if (whole === null) throw new Error('the records were not counted');
+    return Number(whole.body);
   }
 
   async #page({ shard, collection }: ReadTarget, include: readonly RecordColumn[], page: object) {
     const read = recordsRead(collection, 'get', [Buffer.from(JSON.stringify({ ...page, include }))]);
-    const whole = await readWhole(this.#options.reader, { shard, floor: 0, sticky: true }, read);
+    const { reader, stopped } = this.#options;
+    const whole = await readWhole(reader, { shard, floor: 0, sticky: true }, read, stopped);
     const found = whole === null ? null : recordsGot(whole.body);
-    return whole === null || found === null ? null : { found, applied: whole.applied };
+    if (whole === null || found === null) return null;
+    return { found, applied: whole.applied, bytes: whole.body.length };
   }
 }

@@ -15,8 +15,8 @@ interface Kept {
   used: boolean;
 }
 
-// What a record costs beside its texts and key, about.
-const OVERHEAD_BYTES = 200;
+/** What a record costs beside its texts and key, about. */
+export const RECORD_OVERHEAD_BYTES = 200;
 // Ids changed of late: enough for the entries of the seconds between an append and the last node's answer.
 const TOUCHED_MAX = 16_384;
 // Shards whose hits are reckoned.
@@ -108,23 +108,22 @@ export class RecordCache {
     return kept.texts;
   }
 
-  /** Keeps what a node that had applied `applied` answered, asked for in `generation`; the bytes it takes. */
-  keep(shard: string, id: string, texts: RecordTexts, applied: number, generation: number): number {
-    if (generation !== this.generation || !this.enabled) return 0;
+  /** Keeps what a node that had applied `applied` answered, asked for in `generation`. */
+  keep(shard: string, id: string, texts: RecordTexts, applied: number, generation: number): void {
+    if (generation !== this.generation || !this.enabled) return;
     const key = keyOf(shard, id);
     const before = this.#kept.get(key);
     const unlisted = this.#unlisted.get(shard);
     const since =
       before !== undefined && before.since >= unlisted ? before.since : this.#since(key, shard, unlisted);
-    if (since > applied) return 0;
+    if (since > applied) return;
     const merged = before !== undefined && before.since === since ? { ...before.texts, ...texts } : texts;
     const { documents = '', metadatas = '' } = merged;
-    const bytes = key.length + documents.length + metadatas.length + OVERHEAD_BYTES;
+    const bytes = key.length + documents.length + metadatas.length + RECORD_OVERHEAD_BYTES;
     this.#drop(key);
     this.#kept.set(key, { texts: merged, since, bytes, used: false });
     this.#bytes += bytes;
     this.#evict();
-    return bytes;
   }
 
   /** Share of a shard's rows that will probably be missing. */

@@ -41,6 +41,7 @@ function optionsOf(consistency: Consistency): RecordReadsOptions {
     head: () => 1_000_000,
     serving: () => 1,
     clock: new ManualClock(),
+    stopped: new AbortController().signal,
   };
 }
 

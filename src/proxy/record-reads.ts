@@ -45,6 +45,8 @@ export interface RecordReadsOptions {
   /** Nodes that serve, at this moment. */
   readonly serving: () => number;
   readonly clock: Clock;
+  /** Aborts when the gateway stops. */
+  readonly stopped: AbortSignal;
 }
 
 interface Gain {
@@ -55,6 +57,8 @@ interface Gain {
 
 // One call under way for each node: a second one splits what could go together (docs/performance.md).
 const CALLS_PER_NODE = 1;
+// Larger questions are hardly asked twice, and to hash the largest would hold the event loop for tens of milliseconds.
+const CACHED_BODY_MAX = 256 * 1024;
 // Bodies for missing collections shown to nodes at one time; who comes then is told that the collection is missing.
 const JUDGING_MAX = 4;
 
@@ -66,10 +70,10 @@ export class RecordReads {
   #judging = 0;
 
   constructor(options: RecordReadsOptions) {
-    const { clock, reader, records, serving } = options;
+    const { clock, reader, records, serving, stopped } = options;
     const callsMax = (): number => Math.max(1, serving()) * CALLS_PER_NODE;
     this.#options = options;
-    const ahead = new ReadAhead({ reader, records, clock });
+    const ahead = new ReadAhead({ reader, records, clock, stopped });
     this.#queries = new Coalescer({ kind: new Queries(reader, records, ahead), clock, callsMax });
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
@@ -109,7 +113,8 @@ export class RecordReads {
     const shard = shardOf(collection);
     const session = consistencyAsked(request, this.#options.consistency) === 'session';
     const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));
-    if (!cache.enabled) return this.#ask(action, collection, floor, request);
+    if (!cache.enabled || request.body.length > CACHED_BODY_MAX)
+      return this.#ask(action, collection, floor, request);
 
     const search = searchOf(request);
     const key = ResultCache.key(shard.id, action + search, request.body);

@@ -23,7 +23,7 @@ export interface RecordWritesOptions {
 }
 
 const OUT_OF_USE =
-  "Nothing was changed: the content of this collection is in doubt on every node, for reasons the gateway's log gives. Other collections are not affected.";
+  "Nothing was changed: the content of this collection is in doubt on every node, for reasons the gateway's log gives. That does not pass by itself; other collections are not affected.";
 
 /** The handlers under the names of their routes. */
 export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
@@ -52,7 +52,7 @@ async function write(
   const shard = shardOf(collection);
   if (isRefusal(call)) return refused(call, shard);
   // It would be on record, and on no node.
-  if (choice.isOutOfUse(shard.id)) throw new PolychromeError('no_node', OUT_OF_USE);
+  if (choice.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
     levelAsked(request, options.ackLevel),

@@ -88,7 +88,7 @@ export class Applier {
     const { client, clock, settleMs, onTrouble } = options;
     const onTwin = (): void => this.#recheckLater();
     this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin });
-    this.#solo = new SoloEntries(options, this.#delivery);
+    this.#solo = new SoloEntries(options, this.#delivery, (lsn) => this.#passed.push(lsn));
   }
 
   /** The last LSN whose round is durably checkpointed. */
@@ -163,7 +163,12 @@ export class Applier {
       this.#unused = [];
       for (const lsn of this.#unanswered) if (lsn <= start.checkpoint) this.#unanswered.delete(lsn);
       this.#held = new Map(start.held);
-      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
+      const { positions, node, tail } = this.#options;
+      // The round that passed them may not have come to its end here.
+      const isPassed = (lsn: number): boolean =>
+        lsn <= start.checkpoint && (start.held.get(tail.peek(lsn)?.target ?? '')?.suspect ?? null) !== null;
+      positions.nodePassed(node, positions.awaited().filter(isPassed));
+      positions.nodeApplied(node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
     } catch (error) {
       if (!(error instanceof TermOver)) throw error;
@@ -247,6 +252,8 @@ export class Applier {
       // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
       return this.#makeSuspect(call.shard, 'the node has no such shard', term);
     }
+    // Another part of the same call has made it so.
+    if (held.suspect !== null) return void this.#passed.push(...lsns);
     const { kind } = call.members[0]!.operation.call;
     const request = recordsRequest(held, kind, call.merger.chunks());
     for (const lsn of lsns) this.#unanswered.add(lsn);

@@ -38,6 +38,11 @@ export class Positions {
     return count;
   }
 
+  /** LSNs that somebody waits for. */
+  awaited(): number[] {
+    return [...this.#waiters.keys()];
+  }
+
   /** Members count for `quorum` and `all`, dead or alive; the primary for `primary`. */
   setCluster(members: readonly string[], primary: string | null): void {
     this.#members = members;

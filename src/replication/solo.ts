@@ -75,10 +75,13 @@ const ok = (response: NodeResponse): boolean => response.status >= 200 && respon
 export class SoloEntries {
   readonly #context: SoloContext;
   readonly #delivery: Delivery;
+  readonly #onPassed: (lsn: number) => void;
 
-  constructor(context: SoloContext, delivery: Delivery) {
+  /** `onPassed`: told of an entry that was accepted, and that this node goes past without taking it. */
+  constructor(context: SoloContext, delivery: Delivery, onPassed: (lsn: number) => void = () => undefined) {
     this.#context = context;
     this.#delivery = delivery;
+    this.#onPassed = onPassed;
   }
 
   /** Applies one entry, keeps `held` true and returns what has changed of it. */
@@ -145,7 +148,10 @@ export class SoloEntries {
       await suspect(shard, message, term);
       held.set(shard, { ...known, suspect: message });
     }
-    await this.#decided(entry, term, async () => (stepDown(entry.lsn) ? null : NOBODY_CAN_TELL));
+    const decision = await this.#decided(entry, term, async () =>
+      stepDown(entry.lsn) ? null : NOBODY_CAN_TELL,
+    );
+    if (decision.outcome === 'accepted') this.#onPassed(entry.lsn);
   }
 
   async #create(
@@ -222,7 +228,8 @@ export class SoloEntries {
       const ids = (JSON.parse(found.body.toString()) as { ids: string[] }).ids;
       return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(ids)) };
     });
-    if (decision.outcome !== 'accepted' || target.suspect !== null) return;
+    if (decision.outcome !== 'accepted') return;
+    if (target.suspect !== null) return this.#onPassed(entry.lsn);
     crashPoint('decision_recorded');
     const ids = JSON.parse(decision.body.toString()) as string[];
     for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {

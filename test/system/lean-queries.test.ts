@@ -146,13 +146,13 @@ test('records that queries miss again and again are read ahead, also those nobod
   const ask = (near: number): Promise<HttpAnswer> =>
     cluster.api.records(collection, 'query', { query_embeddings: [[near, 0]], n_results: 10 });
   const read = (await cluster.status()).reads.records.ahead;
-  // 600 records are found, and the last 400 never.
-  for (let near = 5; near < 600; near += 10) await ask(near);
+  // 900 records are found, and the last 100 never.
+  for (let near = 5; near < 900; near += 10) await ask(near);
   const records = async (): Promise<{ ahead: number; misses: number }> =>
     (await cluster.status()).reads.records;
   await until(async () => (await records()).ahead > read, 'the collection was read ahead');
   const [before, asked] = [await lean(), (await records()).misses];
-  const answer = JSON.parse((await ask(805)).text) as Found;
+  const answer = JSON.parse((await ask(955)).text) as Found;
   expect(answer.documents).toEqual([Array(10).fill(document)]);
   expect([(await lean()) - before, (await records()).misses - asked]).toEqual([1, 0]);
 });
