@@ -326,37 +326,6 @@ describe('a node that has lost a collection the log says it has', () => {
     expect(replication.content('c')).toBe(replication.content('b'));
   });
 
-  test('counts for no level: what it goes past it has not', async () => {
-    await holdingBoth('a', 'b', 'c');
-    lose('c');
-    for (const [kind, body] of [
-      ['delete', RED],
-      ['upsert', upsert('z', 1)],
-    ] as const) {
-      const lsn = replication.write(kind, body);
-      const reached: string[] = [];
-      for (const level of ['primary', 'quorum', 'all'] as const) {
-        const waiting = replication.positions.reached(lsn, level, new AbortController().signal);
-        void waiting.then(() => reached.push(level));
-      }
-      await replication.level();
-      expect([kind, suspect('c') !== null, reached.toSorted()]).toEqual([kind, true, ['primary', 'quorum']]);
-    }
-    // Nor when its checkpoint became durable with nobody there to hear it.
-    const c = replication.replica('c');
-    await c.leave();
-    const lsn = replication.write('upsert', upsert('y', 1));
-    let reached = false;
-    const all = replication.positions.reached(lsn, 'all', new AbortController().signal);
-    void all.then(() => (reached = true));
-    await replication.level('a', 'b');
-    c.checkpoint = lsn;
-    c.follow();
-    await replication.until(() => replication.positions.applied('c') === lsn, 'it is as far');
-    await replication.clock.pass(10, 10);
-    expect(reached).toBe(false);
-  });
-
   test('nor does one that was suspect before, and the one after it', async () => {
     await holdingBoth('a', 'b', 'c');
     for (const id of ['a', 'b']) lose(id);
