@@ -40,6 +40,8 @@ export class Workload {
   readonly inDoubt: string[] = [];
   acknowledged = 0;
   lateMs = Infinity;
+  /** Whether a write whose connection ended without an answer must have had no effect: nobody read it. */
+  cutIsRefused = false;
 
   private constructor(api: () => ChromaHttp, name: string, collection: string) {
     this.#api = api;
@@ -106,7 +108,8 @@ export class Workload {
     // On account before it is sent: whoever looks meanwhile must allow for both.
     this.#possible.set(unit, new Set([...before, ...after]));
     const sentAt = performance.now();
-    const { outcome, gone, text } = await outcomeOf(send);
+    const { outcome: said, gone, text } = await outcomeOf(send);
+    const outcome = gone && this.cutIsRefused ? 'refused' : said;
     const tookMs = performance.now() - sentAt;
     if (tookMs > this.lateMs) this.late.push(`${Math.round(tookMs)} ms: ${text}`);
     this.#answers.set(text.slice(0, 3), (this.#answers.get(text.slice(0, 3)) ?? 0) + 1);

@@ -17,6 +17,8 @@ afterAll(() => cluster.stop());
 
 test('a gateway told to stop under load leaves nothing in doubt', async () => {
   const workload = await Workload.prepare(() => cluster.api, 'stop');
+  // HTTP cannot tell a client that its request crossed the end of the connection on the way. What was read is answered.
+  workload.cutIsRefused = true;
   const load = workload.run(new AbortController().signal, true);
   await until(async () => workload.acknowledged > 100, 'the load is under way');
   const { process } = cluster;
