@@ -19,13 +19,16 @@ let documents: Map<string, string>;
 let asked: string[];
 let beforeAnswer: () => void;
 
-const read: Reader['read'] = async (_wanted, { path, body }) => {
+const whole: Reader['whole'] = async (_wanted, { path }) => {
+  await Promise.resolve();
+  expect(path('p')).toMatch(/\/count$/);
+  asked.push('count');
+  return Buffer.from(String(documents.size));
+};
+
+const read: Reader['read'] = async (_wanted, { body }) => {
   await Promise.resolve();
   const headers = { 'x-polychrome-lsn': String(HEAD) };
-  if (path('p').endsWith('/count')) {
-    asked.push('count');
-    return { status: 200, headers, body: Buffer.from(String(documents.size)) };
-  }
   const { limit, offset } = JSON.parse(String(body)) as { limit: number; offset: number };
   asked.push(`${offset}+${limit}`);
   beforeAnswer();
@@ -39,7 +42,7 @@ function build(bytesMax: number, count: number, length: number): void {
   documents = new Map(Array.from({ length: count }, (_, n) => [`r${n}`, 'x'.repeat(length)]));
   records = new RecordCache({ bytesMax, heads: new ShardLSNs(HEAD), head: HEAD, isTold: () => true });
   stop = new AbortController();
-  ahead = new ReadAhead({ reader: { read }, records, clock, stopped: stop.signal });
+  ahead = new ReadAhead({ reader: { read, whole }, records, clock, stopped: stop.signal });
 }
 
 beforeEach(() => {

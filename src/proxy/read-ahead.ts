@@ -5,11 +5,11 @@ import { recordsGot, type RecordColumn } from '../chroma/lean-query.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { ReadTarget } from './coalescer.ts';
-import { readWhole, recordsRead, wholeBody, type Reader } from './reads.ts';
+import { readWhole, recordsRead, type Reader } from './reads.ts';
 import { RECORD_OVERHEAD_BYTES, type RecordCache } from './record-cache.ts';
 
 export interface ReadAheadOptions {
-  readonly reader: Pick<Reader, 'read'>;
+  readonly reader: Pick<Reader, 'read' | 'whole'>;
   readonly records: RecordCache;
   readonly clock: Clock;
   /** Aborts when no more is to be read. */
@@ -98,9 +98,7 @@ export class ReadAhead {
     const path = (physical: string): string => recordsPath(collection, physical, 'count');
     const { reader, stopped } = this.#options;
     const wanted = { shard, floor: 0, sticky: true };
-    const whole = wholeBody(await reader.read(wanted, { method: 'GET', path }, stopped));
-    if (whole === null) throw new Error('the records were not counted');
-    return Number(whole.body);
+    return Number(await reader.whole(wanted, { method: 'GET', path }, stopped));
   }
 
   async #page({ shard, collection }: ReadTarget, include: readonly RecordColumn[], page: object) {

@@ -141,10 +141,8 @@ export class Reader {
 
   /** The same, for callers that need the whole answer. Throws when it is too large to be held. */
   async whole(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Buffer> {
-    const unwanted = new AbortController();
-    const answer = await this.read(wanted, read, AbortSignal.any([client, unwanted.signal]));
-    if (typeof answer !== 'function' && answer.status === 200) return answer.body as Buffer;
-    unwanted.abort(); // one that nobody passes on would keep its connection for ever
+    const whole = await readWhole(this, wanted, read, client);
+    if (whole !== null) return whole.body;
     throw new PolychromeError('internal', 'A node answered in a way that was not expected.');
   }
 

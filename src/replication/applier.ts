@@ -166,7 +166,7 @@ export class Applier {
       const { positions, node, tail } = this.#options;
       // The round that passed them may not have come to its end here.
       const isPassed = (lsn: number): boolean =>
-        lsn <= start.checkpoint && (start.held.get(tail.peek(lsn)?.target ?? '')?.suspect ?? null) !== null;
+        lsn <= start.checkpoint && this.#isSuspect(tail.peek(lsn)?.target ?? null);
       positions.nodePassed(node, positions.awaited().filter(isPassed));
       positions.nodeApplied(node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
@@ -317,8 +317,11 @@ export class Applier {
    * can decide nobody passes by before it is decided: whoever did might be the primary next, and never decide it.
    */
   #mayPass(entry: Entry): boolean {
-    if (entry.target === null || (this.#held.get(entry.target)?.suspect ?? null) === null) return false;
-    return !needsDecision(toOperation(entry));
+    return this.#isSuspect(entry.target) && !needsDecision(toOperation(entry));
+  }
+
+  #isSuspect(target: string | null): boolean {
+    return target !== null && (this.#held.get(target)?.suspect ?? null) !== null;
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not answer, the node rests. */

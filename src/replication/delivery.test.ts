@@ -106,6 +106,13 @@ describe('a call', () => {
 });
 
 describe('a different call', () => {
+  async function followsAtOnce(): Promise<void> {
+    const second = call('/b');
+    expect(paths().at(-1)).toBe('/b');
+    sent.at(-1)!.answer(200);
+    await second;
+  }
+
   test('follows an unanswered one only when the node has answered for a settling time', async () => {
     const first = call('/a');
     sent[0]!.fail('unanswered', true);
@@ -129,10 +136,7 @@ describe('a different call', () => {
     await clock.pass(100);
     sent[2]!.answer(200);
     await first;
-    const second = call('/b');
-    expect(paths().at(-1)).toBe('/b');
-    sent[3]!.answer(200);
-    await second;
+    await followsAtOnce();
   });
 
   test('follows at once, and no twin is told of, when the process was seen to be gone in between', async () => {
@@ -143,10 +147,7 @@ describe('a different call', () => {
     await clock.pass(50);
     sent[1]!.answer(200);
     await first;
-    const second = call('/b');
-    expect(paths().at(-1)).toBe('/b');
-    sent[2]!.answer(200);
-    await second;
+    await followsAtOnce();
     expect(twins).toBe(0);
   });
 
@@ -156,10 +157,7 @@ describe('a different call', () => {
     await clock.pass(100);
     sent[1]!.answer(200);
     await first;
-    const second = call('/b');
-    expect(paths().at(-1)).toBe('/b');
-    sent[2]!.answer(200);
-    await second;
+    await followsAtOnce();
   });
 
   test('waits too when whoever led before may have left a call in the node', async () => {

@@ -34,7 +34,11 @@ async function decided(operation: SchemaOperation, status: number, body: object)
       throw error;
     },
   };
-  const solo = new SoloEntries(context as unknown as SoloContext, delivery as unknown as Delivery);
+  const solo = new SoloEntries(
+    context as unknown as SoloContext,
+    delivery as unknown as Delivery,
+    () => undefined,
+  );
   const entry = {
     lsn: 3,
     kind: operation.type,

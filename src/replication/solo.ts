@@ -78,7 +78,7 @@ export class SoloEntries {
   readonly #onPassed: (lsn: number) => void;
 
   /** `onPassed`: told of an entry that was accepted, and that this node goes past without taking it. */
-  constructor(context: SoloContext, delivery: Delivery, onPassed: (lsn: number) => void = () => undefined) {
+  constructor(context: SoloContext, delivery: Delivery, onPassed: (lsn: number) => void) {
     this.#context = context;
     this.#delivery = delivery;
     this.#onPassed = onPassed;
