@@ -11,6 +11,8 @@ import { type Bodies, type Workload, wrongAnswer } from './workloads.ts';
 /** What the ceiling may be asked with at once; its best is its result. */
 const CEILING_CLIENTS = [1, 2, 4];
 const TEN = 10;
+/** A lone client warms up for so many times as long as others. */
+const LONE_WARM_UPS = 4;
 
 export interface ClosedRun {
   readonly settings: Settings;
@@ -81,13 +83,19 @@ async function measure(
     address: server.address,
     clients,
     feed: feedOf(workload, target, collection, added),
-    // The call that was checked has warmed up a server to which each further one is a second's work.
-    warmUpMs: workload.perCall > 1 ? 0 : run.settings.warmUpMs,
+    warmUpMs: warmUpOf(workload, run.settings),
     durationMs,
   });
   await server.settle();
   if (written) await checkCount(collection, before + added.records, outcome);
   return outcome;
+}
+
+function warmUpOf({ clients, perCall }: Workload, { warmUpMs }: Settings): number {
+  // The call that was checked has warmed up a server to which each further one is a second's work.
+  if (perCall > 1) return 0;
+  // One client makes few calls in the time in which many make thousands.
+  return clients === 1 ? LONE_WARM_UPS * warmUpMs : warmUpMs;
 }
 
 /** One call of each kind, its answer read: status, and shape. */

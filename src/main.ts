@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { optimizeEarly } from './cli/compiler.ts';
 import { boundAllocators } from './cli/memory.ts';
 import { StartupError } from './errors.ts';
 
@@ -37,7 +38,10 @@ async function commandLine(words: readonly string[]): Promise<Command> {
     .version(packageVersion())
     .showHelpAfterError();
   const wanted = words[0] === 'help' ? words[1] : words[0];
-  if (wanted !== undefined && wanted in COMMANDS) boundAllocators();
+  if (wanted !== undefined && wanted in COMMANDS) {
+    boundAllocators();
+    optimizeEarly();
+  }
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     const command = name === wanted ? await load() : new Command(name);
     program.addCommand(command.summary(summary).copyInheritedSettings(program));

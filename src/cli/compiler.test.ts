@@ -1,0 +1,11 @@
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+
+test('Node knows what V8 is told, and has nothing to say about it', () => {
+  const module = new URL('compiler.ts', import.meta.url).href;
+  const program = `const { optimizeEarly } = await import('${module}'); optimizeEarly();`;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
+});
