@@ -149,6 +149,10 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
     suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
+    onRepeated: ({ from, to, attempts, error }) => {
+      const told = { node: address.id, from, to, attempts, error };
+      logger.warn(told, 'a call to a node is sent again and again in vain');
+    },
     recheck: async () => {
       const doubt = await verifier.verify();
       if (doubt?.lost === true) member.on('lost_content', doubt.reason);

@@ -322,8 +322,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         member,
         checkpoint: applier.checkpoint,
         lag: (now) => applier.lag(now),
+        repeated: () => applier.repeated,
+        suspects: () => catalog.suspects(member.id),
         pid: parts.nodePid?.(member.id),
       })),
+    quarantined: () => decisions.quarantined,
     now: () => clock.now(),
   };
   const server = await startServer({

@@ -15,6 +15,8 @@ export interface StatusSource {
   readonly waiting: () => { append: number; acknowledgement: number };
   readonly reads: () => ReadCounts;
   readonly nodes: () => readonly NodeSource[];
+  /** LSNs of entries that no node takes. */
+  readonly quarantined: () => readonly number[];
   readonly now: () => number;
 }
 
@@ -40,7 +42,28 @@ export interface NodeSource {
   readonly member: Member;
   readonly checkpoint: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
+  /** A call that is sent to it again and again in vain, for so many ms. */
+  readonly repeated: () => RepeatedCall | null;
+  readonly suspects: () => readonly SuspectCollection[];
   readonly pid: number | undefined;
+}
+
+interface RepeatedCall {
+  /** LSNs of the first and the last entry in it. */
+  readonly from: number;
+  readonly to: number;
+  readonly attempts: number;
+  readonly ms: number;
+  /** What the last attempt came to. */
+  readonly error: string;
+}
+
+interface SuspectCollection {
+  readonly id: string;
+  readonly tenant: string;
+  readonly database: string;
+  readonly name: string;
+  readonly reason: string;
 }
 
 export interface Status {
@@ -50,6 +73,8 @@ export interface Status {
   /** Entries that at least one node has still to apply. */
   readonly pending: number;
   readonly halted: string | null;
+  /** LSNs of entries that were refused by sound nodes alike, and that no node takes: the last of them. */
+  readonly quarantined: readonly number[];
   readonly reads: ReadCounts;
   readonly nodes: readonly NodeStatus[];
 }
@@ -64,8 +89,15 @@ interface NodeStatus {
   readonly checkpoint: number;
   readonly lag: { readonly entries: number; readonly ms: number | null };
   readonly lastError: string | null;
+  /** The call that is sent to it again and again in vain; null when there is none. */
+  readonly repeated: RepeatedCall | null;
+  /** Collections in doubt on it, which are not used there: the first of them. */
+  readonly suspects: readonly SuspectCollection[];
   readonly pid?: number;
 }
+
+// What is wrong with more than so many is seen by these.
+const LISTED_MAX = 100;
 
 export function statusOf(source: StatusSource): Status {
   const now = source.now();
@@ -82,6 +114,8 @@ export function statusOf(source: StatusSource): Status {
       checkpoint,
       lag: node.lag(now),
       lastError: member.lastError,
+      repeated: node.repeated(),
+      suspects: node.suspects().slice(0, LISTED_MAX),
     };
     return pid === undefined ? status : { ...status, pid };
   });
@@ -91,6 +125,7 @@ export function statusOf(source: StatusSource): Status {
     head: source.head(),
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),
+    quarantined: source.quarantined().slice(-LISTED_MAX),
     reads: source.reads(),
     nodes,
   };

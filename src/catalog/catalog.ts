@@ -29,6 +29,11 @@ export interface PhysicalShard {
   readonly suspect: string | null;
 }
 
+/** A collection that is in doubt on a node, and why. */
+export interface Suspect extends Pick<Collection, 'id' | 'tenant' | 'database' | 'name'> {
+  readonly reason: string;
+}
+
 interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unknown> {
   view: number;
   shards: Shard[] | null;
@@ -44,6 +49,8 @@ export class Catalog {
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
   #physical = new Map<string, Map<string, PhysicalShard>>();
+  /** Of them those in doubt, by node and shard: why. */
+  readonly #suspect = new Map<string, Map<string, string>>();
   #refreshing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -107,7 +114,19 @@ export class Catalog {
   /** From now on the shard is suspect on the node, whatever a refresh under way may still say. */
   doubt(node: string, shard: string, reason: string): void {
     const known = this.physical(node, shard);
-    if (known !== undefined) this.#physical.get(node)?.set(shard, { ...known, suspect: reason });
+    if (known !== undefined) this.#takePhysical(node, shard, { ...known, suspect: reason });
+  }
+
+  /** Collections whose content is in doubt on a node: they are not used there. */
+  suspects(node: string): Suspect[] {
+    const suspect = this.#suspect.get(node);
+    if (suspect === undefined || suspect.size === 0) return [];
+    return [...this.#byId.values()].flatMap(({ id, tenant, database, name, shards }) =>
+      shards.flatMap((shard) => {
+        const reason = suspect.get(shard.id);
+        return reason === undefined ? [] : [{ id, tenant, database, name, reason }];
+      }),
+    );
   }
 
   /** Brings the copy up to a state no older than the moment of the call. */
@@ -183,11 +202,17 @@ export class Catalog {
       else this.#databases.set(key(database.tenant, database.name), database);
     }
     this.#takeCollections(row.collections);
-    for (const { node, shard, ...physical } of row.physical) {
-      const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
-      this.#physical.set(node, ofNode.set(shard, physical));
-    }
+    for (const { node, shard, ...physical } of row.physical) this.#takePhysical(node, shard, physical);
     this.#view = row.view;
+  }
+
+  #takePhysical(node: string, shard: string, physical: PhysicalShard): void {
+    const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
+    this.#physical.set(node, ofNode.set(shard, physical));
+    const suspect = this.#suspect.get(node) ?? new Map<string, string>();
+    this.#suspect.set(node, suspect);
+    if (physical.suspect === null) suspect.delete(shard);
+    else suspect.set(shard, physical.suspect);
   }
 
   #takeCollections(rows: readonly CollectionRow[]): void {
@@ -211,7 +236,7 @@ export class Catalog {
 
   #forget(collection: Collection): void {
     this.#byId.delete(collection.id);
-    for (const ofNode of this.#physical.values())
+    for (const ofNode of [...this.#physical.values(), ...this.#suspect.values()])
       for (const shard of collection.shards) ofNode.delete(shard.id);
   }
 }

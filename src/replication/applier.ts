@@ -11,7 +11,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
-import { Delivery, orOver, TermOver } from './delivery.ts';
+import { Delivery, type RepeatedCall, orOver, TermOver } from './delivery.ts';
 import { needsDecision, toOperation } from './operation.ts';
 import type { Positions } from './positions.ts';
 import { halves, planRound, type ShardCall } from './round.ts';
@@ -38,6 +38,8 @@ export interface ApplierOptions extends SoloContext {
   /** Judges a refusal that should not have been; may take as long as other nodes need to show theirs. */
   readonly arbitrate: (entry: Entry, response: NodeResponse, term: Term) => Promise<Verdict>;
   readonly onTrouble: (error: Error) => void;
+  /** Told now and then of a call that is sent again and again in vain. */
+  readonly onRepeated: (call: RepeatedCall) => void;
   /** Holds the node's content against the log, no call being under way; what it holds then, null: it could not be told. */
   readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
@@ -85,9 +87,9 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const { client, clock, settleMs, onTrouble } = options;
+    const { client, clock, settleMs, onTrouble, onRepeated } = options;
     const onTwin = (): void => this.#recheckLater();
-    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin });
+    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin, onRepeated });
     this.#solo = new SoloEntries(options, this.#delivery, (lsn) => this.#passed.push(lsn));
   }
 
@@ -131,6 +133,14 @@ export class Applier {
     );
     if (entries === 0) return { entries, ms: 0 };
     return { entries, ms: this.#oldestPendingAt === null ? null : Math.max(0, now - this.#oldestPendingAt) };
+  }
+
+  /** The call that was sent to the node in vain most often, and still is, for so many ms; null when there is none. */
+  get repeated(): (Omit<RepeatedCall, 'sinceMs'> & { ms: number }) | null {
+    const { repeated } = this.#delivery;
+    if (repeated === null) return null;
+    const { sinceMs, ...call } = repeated;
+    return { ...call, ms: this.#options.clock.monotonic() - sinceMs };
   }
 
   get callsInFlight(): number {
@@ -259,6 +269,7 @@ export class Applier {
     for (const lsn of lsns) this.#unanswered.add(lsn);
     const response = await this.#delivery.call(
       request,
+      lsns,
       ({ status, body }) => effectFree(kind, status, body),
       term,
     );

@@ -160,6 +160,11 @@ export class Decisions {
     for (const row of rows) this.#quarantined.add(row.lsn);
   }
 
+  /** LSNs of entries that no node takes, ascending. */
+  get quarantined(): number[] {
+    return [...this.#quarantined].sort((a, b) => a - b);
+  }
+
   isQuarantined(lsn: number): boolean {
     return this.#quarantined.has(lsn);
   }

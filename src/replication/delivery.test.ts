@@ -22,8 +22,10 @@ let over: AbortController;
 let term: Term;
 
 let twins = 0;
+let told: number[];
 beforeEach(() => {
   twins = 0;
+  told = [];
   clock = new ManualClock();
   [sent, troubles] = [[], []];
   over = new AbortController();
@@ -43,13 +45,14 @@ beforeEach(() => {
     settleMs: SETTLE_MS,
     onTrouble: (error) => void troubles.push(error.message),
     onTwin: () => void (twins += 1),
+    onRepeated: ({ attempts }) => void told.push(attempts),
   });
 });
 
 const call = (
   path: string,
   isFinal: (response: NodeResponse) => boolean = () => false,
-): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, isFinal, term);
+): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, [7, 9], isFinal, term);
 const paths = (): string[] => sent.map(({ path }) => path);
 
 describe('a call', () => {
@@ -102,6 +105,66 @@ describe('a call', () => {
     expect(pauses).toEqual([...pauses].sort((a, b) => a - b));
     sent.at(-1)!.answer(200);
     await answer;
+  });
+});
+
+describe('a call that is sent in vain', () => {
+  test('is shown with what it brings and what it came to, until it is answered', async () => {
+    expect(delivery.repeated).toBeNull();
+    const answer = call('/a');
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(100);
+    const sinceMs = delivery.repeated!.sinceMs;
+    expect(delivery.repeated).toEqual({ from: 7, to: 9, attempts: 1, sinceMs, error: 'unanswered' });
+    sent[1]!.answer(500);
+    await clock.pass(100);
+    expect(delivery.repeated).toEqual({ from: 7, to: 9, attempts: 2, sinceMs, error: 'HTTP 500: {}' });
+    sent[2]!.answer(200);
+    await answer;
+    expect(delivery.repeated).toBeNull();
+  });
+
+  test('is no such call when the node had no chance to carry it out', async () => {
+    const answer = call('/a');
+    sent[0]!.fail('refused', false);
+    await clock.pass(100);
+    expect(delivery.repeated).toBeNull();
+    sent[1]!.answer(200);
+    await answer;
+  });
+
+  test('is shown no more when its term is over', async () => {
+    const answer = call('/a');
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(5);
+    over.abort();
+    await expect(answer).rejects.toThrow(TermOver);
+    expect(delivery.repeated).toBeNull();
+  });
+
+  test('is told of when it was sent ten times, and then about once a minute', async () => {
+    const answer = call('/a');
+    for (let n = 0; n < 80; n++) {
+      sent[n]!.fail('unanswered', true);
+      while (sent.length === n + 1) await clock.pass(10, 10);
+    }
+    expect(told).toEqual([10, 70]);
+    sent.at(-1)!.answer(200);
+    await answer;
+  });
+
+  test('and of several the one that was sent most often', async () => {
+    const [one, other] = [call('/a'), call('/b')];
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(25);
+    const again = sent.findLast(({ path }) => path === '/a')!;
+    again.fail('unanswered', true);
+    sent[1]!.fail('unanswered', true);
+    await clock.pass(1);
+    expect(delivery.repeated!.attempts).toBe(2);
+    await clock.pass(100);
+    for (const each of sent) each.answer(200);
+    await Promise.all([one, other]);
   });
 });
 

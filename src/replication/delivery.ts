@@ -13,6 +13,19 @@ export class TermOver extends Error {
   override readonly name = 'TermOver';
 }
 
+/** A call that was sent again and again without being carried out, as far as can be told. */
+export interface RepeatedCall {
+  /** LSNs of the first and the last entry in it. */
+  readonly from: number;
+  readonly to: number;
+  /** Times it was sent in vain. */
+  readonly attempts: number;
+  /** Of the first of them, clock.monotonic() ms. */
+  readonly sinceMs: number;
+  /** What the last one came to. */
+  readonly error: string;
+}
+
 export interface DeliveryOptions {
   readonly client: NodeClient;
   readonly clock: Clock;
@@ -22,15 +35,22 @@ export interface DeliveryOptions {
   readonly onTrouble: (error: Error) => void;
   /** An unanswered call was made again and answered: its twin may still be at work inside the node. */
   readonly onTwin: () => void;
+  /** Told of a call that was sent in vain ten times, and from then on about once a minute. */
+  readonly onRepeated: (call: RepeatedCall) => void;
 }
 
 // Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
 const BACKOFF_FIRST_MS = 20;
 const BACKOFF_MAX_MS = 1_000;
+// By then the pauses are a second long.
+const TOLD_FROM = 10;
+const TOLD_EVERY = 60;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #inFlight = new Set<Promise<unknown>>();
+  /** Of the calls being made, those that were sent in vain before. */
+  readonly #repeated = new Set<RepeatedCall>();
   /** A call ended unanswered while the node's process lived on. */
   #unsettled = false;
   /** No different call before this moment, clock.monotonic() ms. */
@@ -43,6 +63,13 @@ export class Delivery {
   /** Mutating calls the node has not answered yet. */
   get inFlight(): number {
     return this.#inFlight.size;
+  }
+
+  /** Of the calls being made, the one that was sent in vain most often; null when none was. */
+  get repeated(): RepeatedCall | null {
+    let most: RepeatedCall | null = null;
+    for (const call of this.#repeated) if (most === null || call.attempts > most.attempts) most = call;
+    return most;
   }
 
   /** Resolves when no call of an earlier term is under way any more, or the term is over. */
@@ -67,35 +94,56 @@ export class Delivery {
 
   /**
    * The node's answer: 2xx, or one that `isFinal` accepts as the end of it. Everything else is repeated, with growing
-   * pauses, until the term is over (throws TermOver).
+   * pauses, until the term is over (throws TermOver). `lsns`: of the entries it brings, in order.
    */
   async call(
     request: Omit<MutateRequest, 'beforeLast'>,
+    lsns: readonly number[],
     isFinal: (response: NodeResponse) => boolean,
     term: Term,
   ): Promise<NodeResponse> {
-    const { clock, settleMs } = this.#options;
+    const { clock, settleMs, onTrouble, onTwin } = this.#options;
     const settling = this.#settledAt - clock.monotonic();
     if (settling > 0) await sleep(clock, settling, term.signal);
-    for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
-      if (!term.held()) throw new TermOver();
-      const response = await this.#attempt(request, term);
-      if (response !== null) {
-        if (this.#unsettled) {
-          this.#unsettled = false;
-          this.#settledAt = clock.monotonic() + settleMs;
-          this.#options.onTwin();
+    let repeated: RepeatedCall | null = null;
+    try {
+      for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
+        if (!term.held()) throw new TermOver();
+        const outcome = await this.#attempt(request, term);
+        if (outcome instanceof NodeError) {
+          if (outcome.sent) repeated = this.#sentInVain(repeated, lsns, outcome);
+        } else {
+          if (this.#unsettled) {
+            this.#unsettled = false;
+            this.#settledAt = clock.monotonic() + settleMs;
+            onTwin();
+          }
+          if ((outcome.status >= 200 && outcome.status < 300) || isFinal(outcome)) return outcome;
+          const trouble = new NodeAnswered(outcome);
+          onTrouble(trouble);
+          repeated = this.#sentInVain(repeated, lsns, trouble);
         }
-        if ((response.status >= 200 && response.status < 300) || isFinal(response)) {
-          return response;
-        }
-        this.#options.onTrouble(new NodeAnswered(response));
+        await sleep(clock, pauseMs, term.signal);
       }
-      await sleep(clock, pauseMs, term.signal);
+    } finally {
+      if (repeated !== null) this.#repeated.delete(repeated);
     }
   }
 
-  async #attempt(request: Omit<MutateRequest, 'beforeLast'>, term: Term): Promise<NodeResponse | null> {
+  #sentInVain(before: RepeatedCall | null, lsns: readonly number[], error: Error): RepeatedCall {
+    const [from = 0, to = 0] = [lsns[0], lsns.at(-1)];
+    const attempts = (before?.attempts ?? 0) + 1;
+    const sinceMs = before?.sinceMs ?? this.#options.clock.monotonic();
+    const repeated = { from, to, attempts, sinceMs, error: error.message };
+    if (before !== null) this.#repeated.delete(before);
+    this.#repeated.add(repeated);
+    if (attempts >= TOLD_FROM && (attempts - TOLD_FROM) % TOLD_EVERY === 0)
+      this.#options.onRepeated(repeated);
+    return repeated;
+  }
+
+  /** The node's answer, or why there is none. */
+  async #attempt(request: Omit<MutateRequest, 'beforeLast'>, term: Term): Promise<NodeResponse | NodeError> {
     const beforeLast = (): void => {
       if (!term.held()) throw new TermOver();
     };
@@ -109,7 +157,7 @@ export class Delivery {
         if (error.code === 'refused') this.processGone();
         else if (error.sent) this.#unsettled = true;
         this.#options.onTrouble(error);
-        return null;
+        return error;
       },
     );
     const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));

@@ -127,6 +127,14 @@ describe('decisions and checkpoints', () => {
     expect(await decisions.record(by, decision(409))).toMatchObject({ outcome: 'accepted', status: 200 });
   });
 
+  test('what is quarantined is known to whoever leads next', async () => {
+    await STEPS['a quarantine']!(NEW);
+    const next = new Decisions(database);
+    expect(next.quarantined).toEqual([]);
+    await next.load();
+    expect([next.quarantined, next.isQuarantined(LSN)]).toEqual([[LSN], true]);
+  });
+
   test('a checkpoint is never lowered', async () => {
     const checkpoints = new Checkpoints(database);
     await checkpoints.save(NEW, 'node', 5, []);

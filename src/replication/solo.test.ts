@@ -15,7 +15,7 @@ async function decided(operation: SchemaOperation, status: number, body: object)
   const recorded: Decision[] = [];
   const answer: NodeResponse = { status, headers: {}, body: Buffer.from(JSON.stringify(body)) };
   const delivery = {
-    call: async (_request: unknown, isFinal: (response: NodeResponse) => boolean) => {
+    call: async (_request: unknown, _lsns: unknown, isFinal: (response: NodeResponse) => boolean) => {
       if (!isFinal(answer)) throw new Error('it would be repeated for ever');
       return answer;
     },

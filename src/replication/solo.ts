@@ -112,21 +112,21 @@ export class SoloEntries {
     }
     if (operation.type === 'create_collection') return this.#create(entry, operation, held, term);
     if (!needsDecision(operation)) {
-      if (operation.type === 'delete_collection') await this.#empty(operation.shards, held, term);
-      await this.#send(operation, held, term);
+      if (operation.type === 'delete_collection') await this.#empty(entry, operation.shards, held, term);
+      await this.#send(entry, operation, held, term);
       if (operation.type !== 'delete_collection') return [];
       for (const shard of operation.shards) held.delete(shard);
       return operation.shards.map((shard) => ({ shard, physical: null, lsn: entry.lsn }));
     }
     let applied = false;
     const decision = await this.#decided(entry, term, async () => {
-      const response = await this.#send(operation, held, term);
+      const response = await this.#send(entry, operation, held, term);
       mustHave(operation, response, entry);
       applied = true;
       return ruling(response, response.body);
     });
     if (decision.outcome === 'accepted' && !applied)
-      mustHave(operation, await this.#send(operation, held, term), entry);
+      mustHave(operation, await this.#send(entry, operation, held, term), entry);
     return [];
   }
 
@@ -162,7 +162,7 @@ export class SoloEntries {
   ): Promise<ShardChange[]> {
     let response: NodeResponse | undefined;
     const decision = await this.#decided(entry, term, async () => {
-      response = await this.#send(operation, held, term);
+      response = await this.#send(entry, operation, held, term);
       return ruling(
         response,
         ok(response) ? withCollectionId(response.body, operation.collection) : response.body,
@@ -170,7 +170,7 @@ export class SoloEntries {
     });
     if (decision.outcome !== 'accepted') return [];
     // Somebody else decided: this node follows, as on a repetition after a crash.
-    if (response === undefined || !ok(response)) response = await this.#send(operation, held, term);
+    if (response === undefined || !ok(response)) response = await this.#send(entry, operation, held, term);
     const fields = readTopLevel(response.body, ['id']);
     const id = isRefusal(fields) ? undefined : fields.get('id');
     if (id?.type !== 'string') {
@@ -234,7 +234,12 @@ export class SoloEntries {
     const ids = JSON.parse(decision.body.toString()) as string[];
     for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {
       if (chunk > 0) crashPoint('delete_halfway');
-      const deleted = await this.#delivery.call(recordsRequest(target, 'delete', [body]), isMissing, term);
+      const deleted = await this.#delivery.call(
+        recordsRequest(target, 'delete', [body]),
+        [entry.lsn],
+        isMissing,
+        term,
+      );
       if (isMissing(deleted)) lacking();
     }
   }
@@ -243,7 +248,12 @@ export class SoloEntries {
    * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
    * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).
    */
-  async #empty(shards: readonly string[], held: ReadonlyMap<string, HeldShard>, term: Term): Promise<void> {
+  async #empty(
+    { lsn }: Entry,
+    shards: readonly string[],
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<void> {
     const { limits, leavesLists } = this.#context;
     if (!leavesLists()) return;
     const limit = limits().maxIds;
@@ -259,6 +269,7 @@ export class SoloEntries {
         const isFinal = ({ status, body: said }: NodeResponse): boolean => effectFree('delete', status, said);
         const deleted = await this.#delivery.call(
           recordsRequest(target, 'delete', [deletion]),
+          [lsn],
           isFinal,
           term,
         );
@@ -311,6 +322,7 @@ export class SoloEntries {
 
   /** Sends a schema operation; answers that mean "already so" on a repetition count as done. */
   async #send(
+    { lsn }: Entry,
     operation: SchemaOperation,
     held: ReadonlyMap<string, HeldShard>,
     term: Term,
@@ -318,7 +330,7 @@ export class SoloEntries {
     const { request, effect, alreadyDone } = requestOf(operation, held);
     const final = ({ status, body }: NodeResponse): boolean =>
       status === alreadyDone || effectFree(effect, status, body);
-    const response = await this.#delivery.call(request, final, term);
+    const response = await this.#delivery.call(request, [lsn], final, term);
     // The log has made sure that the first time could not be refused so: what is there already is this entry's own.
     return response.status === alreadyDone ? { ...response, status: 200, body: DONE } : response;
   }

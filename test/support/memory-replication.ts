@@ -228,6 +228,7 @@ export class MemoryReplication {
       arbitrate: (entry, response, term) => arbiter.judge(id, entry, response, term),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),
       onTrouble: (error) => void troubles.push(error),
+      onRepeated: () => undefined,
       onSchemaApplied: () => undefined,
     });
     const replica: Replica = {

@@ -49,13 +49,36 @@ test('a twin that came late makes the shard suspect; one that did no harm does n
   await breakOff(id, 'undone');
   await undo('node-2', 'twins', 'undone');
   await until(async () => (await suspects()).length > 0, 'the difference is found');
-  expect(await suspects()).toEqual([
-    { node: 'node-2', reason: expect.stringContaining('"undone"') as string },
+  const reason = expect.stringContaining('"undone"') as string;
+  expect(await suspects()).toEqual([{ node: 'node-2', reason }]);
+  const shown = (await cluster.status()).nodes.map(({ id: node, suspects: shards }) => ({ node, shards }));
+  const place = { tenant: 'default_tenant', database: 'default_database' };
+  expect(shown).toEqual([
+    { node: 'node-1', shards: [] },
+    { node: 'node-2', shards: [{ id, name: 'twins', ...place, reason }] },
   ]);
   for (let n = 0; n < 4; n++) {
     const { text } = await api.records(id, 'get', { ids: ['undone'], include: ['documents'], limit: n + 1 });
     expect(JSON.parse(text)).toMatchObject({ documents: ['sent twice'] });
   }
+});
+
+test('a call that breaks off on every node is shown with what it brings, until it is answered', async () => {
+  const { api } = cluster;
+  const id = await api.create('poisoned');
+  await cluster.allServe();
+  const { head } = await cluster.status();
+  const proxies = ['node-1', 'node-2'].map((node) => cluster.proxy(node));
+  for (const proxy of proxies) proxy.breaksOff = (chunk) => chunk.includes('"poison"');
+  const write = api.records(id, 'add', { ids: ['poison'], embeddings: [[1, 2]] });
+  const repeated = async () => (await cluster.status()).nodes.map((node) => node.repeated);
+  await until(async () => (await repeated()).every((call) => (call?.attempts ?? 0) > 1), 'it is sent again');
+  for (const call of await repeated()) expect(call).toMatchObject({ from: head + 1, to: head + 1 });
+
+  for (const proxy of proxies) proxy.breaksOff = null;
+  expect((await write).status).toBe(201);
+  await cluster.allServe();
+  expect(await repeated()).toEqual([null, null]);
 });
 
 test('a collection that is in doubt on the primary is written to on the others; in doubt on all, it is refused', async () => {
