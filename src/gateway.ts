@@ -323,10 +323,10 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
         checkpoint: applier.checkpoint,
         lag: (now) => applier.lag(now),
         repeated: () => applier.repeated,
-        suspects: () => catalog.suspects(member.id),
+        suspects: (max) => catalog.suspects(member.id, max),
         pid: parts.nodePid?.(member.id),
       })),
-    quarantined: () => decisions.quarantined,
+    quarantined: () => decisions.quarantined.filter((lsn) => lsn > retention.trimmed),
     now: () => clock.now(),
   };
   const server = await startServer({

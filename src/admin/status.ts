@@ -44,7 +44,8 @@ export interface NodeSource {
   readonly lag: (now: number) => { entries: number; ms: number | null };
   /** A call that is sent to it again and again in vain, for so many ms. */
   readonly repeated: () => RepeatedCall | null;
-  readonly suspects: () => readonly SuspectCollection[];
+  /** At most so many. */
+  readonly suspects: (max: number) => readonly SuspectCollection[];
   readonly pid: number | undefined;
 }
 
@@ -52,6 +53,8 @@ interface RepeatedCall {
   /** LSNs of the first and the last entry in it. */
   readonly from: number;
   readonly to: number;
+  /** What the first one changes: the id of a collection's shard; null when not in memory. */
+  readonly target: string | null;
   readonly attempts: number;
   readonly ms: number;
   /** What the last attempt came to. */
@@ -115,7 +118,7 @@ export function statusOf(source: StatusSource): Status {
       lag: node.lag(now),
       lastError: member.lastError,
       repeated: node.repeated(),
-      suspects: node.suspects().slice(0, LISTED_MAX),
+      suspects: node.suspects(LISTED_MAX),
     };
     return pid === undefined ? status : { ...status, pid };
   });

@@ -49,8 +49,10 @@ export class Catalog {
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
   #physical = new Map<string, Map<string, PhysicalShard>>();
-  /** Of them those in doubt, by node and shard: why. */
+  /** Why a shard is in doubt, by node and shard. */
   readonly #suspect = new Map<string, Map<string, string>>();
+  /** Collections of shards, by id. */
+  readonly #collectionOf = new Map<string, string>();
   #refreshing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -113,20 +115,23 @@ export class Catalog {
 
   /** From now on the shard is suspect on the node, whatever a refresh under way may still say. */
   doubt(node: string, shard: string, reason: string): void {
+    const ofNode = this.#suspect.get(node) ?? new Map<string, string>();
+    this.#suspect.set(node, ofNode.set(shard, reason));
     const known = this.physical(node, shard);
     if (known !== undefined) this.#takePhysical(node, shard, { ...known, suspect: reason });
   }
 
-  /** Collections whose content is in doubt on a node: they are not used there. */
-  suspects(node: string): Suspect[] {
-    const suspect = this.#suspect.get(node);
-    if (suspect === undefined || suspect.size === 0) return [];
-    return [...this.#byId.values()].flatMap(({ id, tenant, database, name, shards }) =>
-      shards.flatMap((shard) => {
-        const reason = suspect.get(shard.id);
-        return reason === undefined ? [] : [{ id, tenant, database, name, reason }];
-      }),
-    );
+  /** Collections whose content is in doubt on a node, where they are not used; `max` at most. */
+  suspects(node: string, max: number): Suspect[] {
+    const found: Suspect[] = [];
+    for (const [shard, reason] of this.#suspect.get(node) ?? []) {
+      const collection = this.#byId.get(this.#collectionOf.get(shard) ?? '');
+      if (collection === undefined) continue; // deleted; the node has not come to that
+      if (found.length === max) break;
+      const { id, tenant, database, name } = collection;
+      found.push({ id, tenant, database, name, reason });
+    }
+    return found;
   }
 
   /** Brings the copy up to a state no older than the moment of the call. */
@@ -207,12 +212,12 @@ export class Catalog {
   }
 
   #takePhysical(node: string, shard: string, physical: PhysicalShard): void {
+    const doubts = this.#suspect.get(node) ?? new Map<string, string>();
+    // A row may have been read before the doubt was recorded; nothing but the shard's deletion ends one.
+    const suspect = physical.suspect ?? doubts.get(shard) ?? null;
+    if (suspect !== null) this.#suspect.set(node, doubts.set(shard, suspect));
     const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
-    this.#physical.set(node, ofNode.set(shard, physical));
-    const suspect = this.#suspect.get(node) ?? new Map<string, string>();
-    this.#suspect.set(node, suspect);
-    if (physical.suspect === null) suspect.delete(shard);
-    else suspect.set(shard, physical.suspect);
+    this.#physical.set(node, ofNode.set(shard, { ...physical, suspect }));
   }
 
   #takeCollections(rows: readonly CollectionRow[]): void {
@@ -231,12 +236,15 @@ export class Catalog {
       const collection: Collection = { id, tenant, database, name, state, pendingLSN, createdLSN, shards };
       this.#byId.set(id, collection);
       this.#byName.set(key(tenant, database, name), collection);
+      for (const shard of shards) this.#collectionOf.set(shard.id, id);
     }
   }
 
   #forget(collection: Collection): void {
     this.#byId.delete(collection.id);
-    for (const ofNode of [...this.#physical.values(), ...this.#suspect.values()])
-      for (const shard of collection.shards) ofNode.delete(shard.id);
+    for (const { id } of collection.shards) {
+      this.#collectionOf.delete(id);
+      for (const ofNode of [...this.#physical.values(), ...this.#suspect.values()]) ofNode.delete(id);
+    }
   }
 }

@@ -6,6 +6,7 @@ test('Node knows what V8 is told, and has nothing to say about it', () => {
   const program = `const { optimizeEarly } = await import('${module}'); optimizeEarly();`;
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
     encoding: 'utf8',
+    env: {},
   });
   expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
 });

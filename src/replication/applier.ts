@@ -136,11 +136,13 @@ export class Applier {
   }
 
   /** The call that was sent to the node in vain most often, and still is, for so many ms; null when there is none. */
-  get repeated(): (Omit<RepeatedCall, 'sinceMs'> & { ms: number }) | null {
+  get repeated(): (Omit<RepeatedCall, 'sinceMs'> & { target: string | null; ms: number }) | null {
     const { repeated } = this.#delivery;
     if (repeated === null) return null;
+    const { clock, tail } = this.#options;
     const { sinceMs, ...call } = repeated;
-    return { ...call, ms: this.#options.clock.monotonic() - sinceMs };
+    const target = tail.peek(call.from)?.target ?? null;
+    return { ...call, target, ms: Math.round(clock.monotonic() - sinceMs) };
   }
 
   get callsInFlight(): number {
@@ -245,6 +247,7 @@ export class Applier {
     await this.#saveCheckpoint(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
+    this.#delivery.passed(round.upTo);
     // What is in memory is taken from there again, with all that has come since.
     const isInMemory = tail.peek(round.upTo + 1) !== undefined;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
@@ -301,6 +304,7 @@ export class Applier {
       const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
       return this.#makeSuspect(call.shard, reason, term);
     }
+    this.#delivery.sentInVain([entry.lsn], new Error(`refused with HTTP ${response.status}`));
     await sleep(this.#options.clock, PAUSE_MS, term.signal);
     await this.#records(call, term);
   }

@@ -51,8 +51,9 @@ beforeEach(() => {
 
 const call = (
   path: string,
+  lsns: readonly number[] = [7, 9],
   isFinal: (response: NodeResponse) => boolean = () => false,
-): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, [7, 9], isFinal, term);
+): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, lsns, isFinal, term);
 const paths = (): string[] => sent.map(({ path }) => path);
 
 describe('a call', () => {
@@ -65,7 +66,7 @@ describe('a call', () => {
   });
 
   test('that ends in an answer without effect is not repeated', async () => {
-    const answer = call('/a', ({ status }) => status === 400);
+    const answer = call('/a', [7], ({ status }) => status === 400);
     sent[0]!.answer(400);
     expect((await answer).status).toBe(400);
   });
@@ -109,13 +110,17 @@ describe('a call', () => {
 });
 
 describe('a call that is sent in vain', () => {
-  test('is shown with what it brings and what it came to, until it is answered', async () => {
-    expect(delivery.repeated).toBeNull();
+  async function inVain(path: string): Promise<void> {
+    sent.findLast((one) => one.path === path)!.fail('unanswered', true);
+    await clock.pass(1, 1);
+  }
+
+  test('more than once is shown with what it brings and what it came to, until it is answered', async () => {
     const answer = call('/a');
-    sent[0]!.fail('unanswered', true);
+    await inVain('/a');
+    expect(delivery.repeated).toBeNull();
+    const sinceMs = clock.monotonic() - 1;
     await clock.pass(100);
-    const sinceMs = delivery.repeated!.sinceMs;
-    expect(delivery.repeated).toEqual({ from: 7, to: 9, attempts: 1, sinceMs, error: 'unanswered' });
     sent[1]!.answer(500);
     await clock.pass(100);
     expect(delivery.repeated).toEqual({ from: 7, to: 9, attempts: 2, sinceMs, error: 'HTTP 500: {}' });
@@ -126,45 +131,52 @@ describe('a call that is sent in vain', () => {
 
   test('is no such call when the node had no chance to carry it out', async () => {
     const answer = call('/a');
-    sent[0]!.fail('refused', false);
-    await clock.pass(100);
+    for (const n of [0, 1]) {
+      sent[n]!.fail('refused', false);
+      await clock.pass(100);
+    }
     expect(delivery.repeated).toBeNull();
-    sent[1]!.answer(200);
+    sent[2]!.answer(200);
     await answer;
   });
 
-  test('is shown no more when its term is over', async () => {
-    const answer = call('/a');
-    sent[0]!.fail('unanswered', true);
-    await clock.pass(5);
-    over.abort();
-    await expect(answer).rejects.toThrow(TermOver);
+  test('is counted on when it ends the term each time, as one does of which the node dies', async () => {
+    for (let n = 0; n < 10; n++) {
+      const answer = call('/a');
+      over.abort();
+      await expect(answer).rejects.toThrow(TermOver);
+      await inVain('/a');
+      over = new AbortController();
+      term = { ...term, signal: over.signal };
+    }
+    expect(delivery.repeated).toMatchObject({ from: 7, to: 9, attempts: 10 });
+    expect(told).toEqual([10]);
+    delivery.passed(6);
+    expect(delivery.repeated).not.toBeNull();
+    delivery.passed(9);
     expect(delivery.repeated).toBeNull();
   });
 
-  test('is told of when it was sent ten times, and then about once a minute', async () => {
+  test('is told of each ten times', async () => {
     const answer = call('/a');
-    for (let n = 0; n < 80; n++) {
+    for (let n = 0; n < 25; n++) {
       sent[n]!.fail('unanswered', true);
       while (sent.length === n + 1) await clock.pass(10, 10);
     }
-    expect(told).toEqual([10, 70]);
+    expect(told).toEqual([10, 20]);
     sent.at(-1)!.answer(200);
     await answer;
   });
 
   test('and of several the one that was sent most often', async () => {
-    const [one, other] = [call('/a'), call('/b')];
-    sent[0]!.fail('unanswered', true);
-    await clock.pass(25);
-    const again = sent.findLast(({ path }) => path === '/a')!;
-    again.fail('unanswered', true);
-    sent[1]!.fail('unanswered', true);
-    await clock.pass(1);
-    expect(delivery.repeated!.attempts).toBe(2);
-    await clock.pass(100);
+    const answers = [call('/a'), call('/b', [8])];
+    for (const path of ['/a', '/b', '/b', '/a', '/b']) {
+      await inVain(path);
+      await clock.pass(200);
+    }
+    expect(delivery.repeated).toMatchObject({ from: 8, to: 8, attempts: 3 });
     for (const each of sent) each.answer(200);
-    await Promise.all([one, other]);
+    await Promise.all(answers);
   });
 });
 

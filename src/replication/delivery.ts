@@ -35,22 +35,21 @@ export interface DeliveryOptions {
   readonly onTrouble: (error: Error) => void;
   /** An unanswered call was made again and answered: its twin may still be at work inside the node. */
   readonly onTwin: () => void;
-  /** Told of a call that was sent in vain ten times, and from then on about once a minute. */
+  /** Told of a call each time it was sent in vain ten times more. */
   readonly onRepeated: (call: RepeatedCall) => void;
 }
 
 // Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
 const BACKOFF_FIRST_MS = 20;
 const BACKOFF_MAX_MS = 1_000;
-// By then the pauses are a second long.
-const TOLD_FROM = 10;
-const TOLD_EVERY = 60;
+// After so many the pauses are a second long: a node that merely had a bad moment has answered.
+const TOLD_EVERY = 10;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #inFlight = new Set<Promise<unknown>>();
-  /** Of the calls being made, those that were sent in vain before. */
-  readonly #repeated = new Set<RepeatedCall>();
+  /** Calls that were sent in vain, those of earlier terms too, by the LSN of their first entry. */
+  readonly #inVain = new Map<number, RepeatedCall>();
   /** A call ended unanswered while the node's process lived on. */
   #unsettled = false;
   /** No different call before this moment, clock.monotonic() ms. */
@@ -65,10 +64,10 @@ export class Delivery {
     return this.#inFlight.size;
   }
 
-  /** Of the calls being made, the one that was sent in vain most often; null when none was. */
+  /** The call that was sent in vain most often; null when none was more than once. */
   get repeated(): RepeatedCall | null {
     let most: RepeatedCall | null = null;
-    for (const call of this.#repeated) if (most === null || call.attempts > most.attempts) most = call;
+    for (const call of this.#inVain.values()) if (call.attempts > (most?.attempts ?? 1)) most = call;
     return most;
   }
 
@@ -102,48 +101,50 @@ export class Delivery {
     isFinal: (response: NodeResponse) => boolean,
     term: Term,
   ): Promise<NodeResponse> {
-    const { clock, settleMs, onTrouble, onTwin } = this.#options;
+    const { clock, settleMs } = this.#options;
     const settling = this.#settledAt - clock.monotonic();
     if (settling > 0) await sleep(clock, settling, term.signal);
-    let repeated: RepeatedCall | null = null;
-    try {
-      for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
-        if (!term.held()) throw new TermOver();
-        const outcome = await this.#attempt(request, term);
-        if (outcome instanceof NodeError) {
-          if (outcome.sent) repeated = this.#sentInVain(repeated, lsns, outcome);
-        } else {
-          if (this.#unsettled) {
-            this.#unsettled = false;
-            this.#settledAt = clock.monotonic() + settleMs;
-            onTwin();
-          }
-          if ((outcome.status >= 200 && outcome.status < 300) || isFinal(outcome)) return outcome;
-          const trouble = new NodeAnswered(outcome);
-          onTrouble(trouble);
-          repeated = this.#sentInVain(repeated, lsns, trouble);
+    for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
+      if (!term.held()) throw new TermOver();
+      const response = await this.#attempt(request, lsns, term);
+      if (response !== null) {
+        if (this.#unsettled) {
+          this.#unsettled = false;
+          this.#settledAt = clock.monotonic() + settleMs;
+          this.#options.onTwin();
         }
-        await sleep(clock, pauseMs, term.signal);
+        const isDone = response.status >= 200 && response.status < 300;
+        if (isDone) this.#inVain.delete(lsns[0] ?? 0);
+        if (isDone || isFinal(response)) return response;
+        const trouble = new NodeAnswered(response);
+        this.#options.onTrouble(trouble);
+        this.sentInVain(lsns, trouble);
       }
-    } finally {
-      if (repeated !== null) this.#repeated.delete(repeated);
+      await sleep(clock, pauseMs, term.signal);
     }
   }
 
-  #sentInVain(before: RepeatedCall | null, lsns: readonly number[], error: Error): RepeatedCall {
+  /** A call that brought these entries has not been carried out, as far as can be told, and will be made again. */
+  sentInVain(lsns: readonly number[], error: Error): void {
     const [from = 0, to = 0] = [lsns[0], lsns.at(-1)];
+    const before = this.#inVain.get(from);
     const attempts = (before?.attempts ?? 0) + 1;
     const sinceMs = before?.sinceMs ?? this.#options.clock.monotonic();
-    const repeated = { from, to, attempts, sinceMs, error: error.message };
-    if (before !== null) this.#repeated.delete(before);
-    this.#repeated.add(repeated);
-    if (attempts >= TOLD_FROM && (attempts - TOLD_FROM) % TOLD_EVERY === 0)
-      this.#options.onRepeated(repeated);
-    return repeated;
+    const call = { from, to, attempts, sinceMs, error: error.message };
+    this.#inVain.set(from, call);
+    if (attempts % TOLD_EVERY === 0) this.#options.onRepeated(call);
   }
 
-  /** The node's answer, or why there is none. */
-  async #attempt(request: Omit<MutateRequest, 'beforeLast'>, term: Term): Promise<NodeResponse | NodeError> {
+  /** The node has gone past the entries up to `lsn`: none of them is sent again. */
+  passed(lsn: number): void {
+    for (const from of this.#inVain.keys()) if (from <= lsn) this.#inVain.delete(from);
+  }
+
+  async #attempt(
+    request: Omit<MutateRequest, 'beforeLast'>,
+    lsns: readonly number[],
+    term: Term,
+  ): Promise<NodeResponse | null> {
     const beforeLast = (): void => {
       if (!term.held()) throw new TermOver();
     };
@@ -155,9 +156,12 @@ export class Delivery {
         if (!(error instanceof NodeError)) throw error;
         // A refused connection proves that the process was gone, and its calls with it.
         if (error.code === 'refused') this.processGone();
-        else if (error.sent) this.#unsettled = true;
+        else if (error.sent) {
+          this.#unsettled = true;
+          this.sentInVain(lsns, error); // here: the death of a node ends the term, and nobody waits any more
+        }
         this.#options.onTrouble(error);
-        return error;
+        return null;
       },
     );
     const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));
