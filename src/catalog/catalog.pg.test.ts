@@ -1,0 +1,73 @@
+// What the gateway's copy of the catalog says of shards whose content is in doubt on a node.
+
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import type { Database } from '../postgres/database.ts';
+import { Catalog } from './catalog.ts';
+
+const REASON = 'took LSN 7, which is quarantined';
+const [COLLECTION, SHARD, NODE] = [randomUUID(), randomUUID(), 'node'];
+const PLACE = { tenant: 'default_tenant', database: 'default_database' };
+const PEARS = { id: COLLECTION, ...PLACE, name: 'pears', reason: REASON };
+
+let postgres: TestPostgres;
+let database: Database;
+let catalog: Catalog;
+let s: string;
+
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+
+/** A collection that is known, on a node of which is not known yet that it holds it. */
+beforeEach(async () => {
+  database = await postgres.database();
+  s = database.schema;
+  await database.query(
+    `insert into ${s}.collection values ($1, $2, $3, 'pears', 'ready', null, 1, ${s}.next_view())`,
+    [COLLECTION, PLACE.tenant, PLACE.database],
+  );
+  await database.query(`insert into ${s}.shard values ($1, $2, null, 1, false)`, [SHARD, COLLECTION]);
+  await database.query(
+    `insert into ${s}.node (id, url, incarnation, state, view) values ($1, 'http://node', $2, 'serving', 1)`,
+    [NODE, randomUUID()],
+  );
+  catalog = new Catalog(database);
+  await catalog.refresh();
+});
+
+const isHeld = (): Promise<unknown> =>
+  database.query(
+    `insert into ${s}.node_shard (node, shard, physical, from_lsn, view) values ($1, $2, $3, 1, ${s}.next_view())`,
+    [NODE, SHARD, randomUUID()],
+  );
+
+test('a doubt stands, also when its row was read without it', async () => {
+  catalog.doubt(NODE, SHARD, REASON);
+  await isHeld();
+  await catalog.refresh();
+  expect(catalog.physical(NODE, SHARD)?.suspect).toBe(REASON);
+  expect(catalog.suspects(NODE, 10)).toEqual([PEARS]);
+});
+
+test('one of the rows is known when they are read', async () => {
+  await isHeld();
+  await catalog.refresh();
+  expect([catalog.physical(NODE, SHARD)?.suspect, catalog.suspects(NODE, 10)]).toEqual([null, []]);
+  await database.query(`update ${s}.node_shard set suspect = $1, view = ${s}.next_view()`, [REASON]);
+  await catalog.refresh();
+  expect(catalog.physical(NODE, SHARD)?.suspect).toBe(REASON);
+  expect(catalog.suspects(NODE, 10)).toEqual([PEARS]);
+  expect([catalog.suspects(NODE, 0), catalog.suspects('another', 10)]).toEqual([[], []]);
+});
+
+test('it ends with its collection', async () => {
+  await isHeld();
+  await catalog.refresh();
+  catalog.doubt(NODE, SHARD, REASON);
+  await database.query(`update ${s}.collection set state = 'deleted', view = ${s}.next_view()`);
+  await catalog.refresh();
+  expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([undefined, []]);
+});
