@@ -146,6 +146,7 @@ test('two nodes with their folders swapped are fenced, and serve again once they
 test('a primary that comes back with another cluster’s marker is fenced, and the primary moves', async () => {
   await write();
   const primary = await cluster.primary();
+  await marked(primary); // one written between reading it and putting it back would make the node older than it was
   const { text } = await cluster.node(primary).call('GET', MARKER_PATH);
   const marker = JSON.parse(text) as { id: string; metadata: Record<string, unknown> };
   const path = MARKER_PATH.replace(/[^/]+$/, marker.id);
