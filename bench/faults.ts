@@ -66,6 +66,18 @@ export async function measureCatchup(add: Workload, target: Target, run: ClosedR
   results.addMore('catchup', target.name, { 'ms from kill to level': levelAt - killedAt });
 }
 
+/** What catch-up is held against: a bare server that takes as many records, in bulk, into the same collection. */
+export async function measureBulk(bulk: Workload, target: Target, run: ClosedRun): Promise<void> {
+  const { settings, bodies, results } = run;
+  const { server } = target;
+  const collection = await server.freshCollection('bench_written', bodies.fill('written'));
+  const callsMax = Math.ceil(settings.catchupEntries / bulk.perCall);
+  const feed = feedOf(bulk, target, collection);
+  const load = { address: server.address, clients: bulk.clients, feed, warmUpMs: 0 };
+  const outcome = await runClosed({ ...load, durationMs: CATCHUP_WAIT_MS, callsMax });
+  results.addRound('catchup', target.name, { ...outcome, latenciesMs: Float64Array.of(outcome.elapsedMs) });
+}
+
 async function answers(url: string): Promise<boolean> {
   try {
     return (await fetch(url, { signal: AbortSignal.timeout(1_000) })).ok;

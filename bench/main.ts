@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { StartupError } from '../src/errors.ts';
 import { applies, type ClosedRun, runClosedWorkload } from './closed.ts';
-import { FAULTS, measureCatchup, measureFailover } from './faults.ts';
+import { FAULTS, measureBulk, measureCatchup, measureFailover } from './faults.ts';
 import { measureLag } from './lag.ts';
 import { busyCores, describeMachine } from './machine.ts';
 import { measureMemory } from './memory.ts';
@@ -26,8 +26,8 @@ const SPECIAL: Readonly<Record<string, { readonly title: string; readonly target
     },
     catchup: {
       title:
-        'entries a second, from the first answer of a node that was away until it serves again (latencies are durations)',
-      targets: ['polychrome3'],
+        'entries a second, from the first answer of a node that was away until it serves again; direct: as many records in bulk, into the same collection (latencies are durations)',
+      targets: ['direct', 'polychrome3'],
     },
     failover: {
       title: 'reads and writes while the primary is killed, and while it hangs',
@@ -124,42 +124,32 @@ async function measure(fleet: Fleet, options: Options, stopped: AbortSignal): Pr
 
 async function runSpecial(name: string, all: readonly Workload[], run: ClosedRun): Promise<void> {
   const workload = (wanted: string): Workload => all.find((one) => one.name === wanted)!;
-  for (const target of run.targets.filter((one) => SPECIAL[name]?.targets.includes(one.name))) {
-    const step = (what: string): void => run.onStep(`${name} · ${target.name}${what}`);
-    try {
-      if (name === 'lag') {
-        step('');
-        await measureLag(workload('add_c64'), target, run);
-      } else if (name === 'catchup') {
-        for (let round = 1; round <= run.settings.catchupRounds; round += 1) {
+  const rounds = name === 'catchup' ? run.settings.catchupRounds : 1;
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const target of run.targets.filter((one) => SPECIAL[name]?.targets.includes(one.name))) {
+      const step = (what: string): void => run.onStep(`${name} · ${target.name}${what}`);
+      try {
+        if (name === 'lag') {
+          step('');
+          await measureLag(workload('add_c64'), target, run);
+        } else if (name === 'catchup') {
           step(` · round ${round}`);
-          await measureCatchup(workload('add_c64'), target, run);
+          if (target.name === 'direct') await measureBulk(workload('bulk_add'), target, run);
+          else await measureCatchup(workload('add_c64'), target, run);
+        } else if (name === 'failover') {
+          for (const fault of FAULTS) {
+            step(` · ${fault}`);
+            await measureFailover(fault, workload('query_c64'), workload('add_c64'), target, run);
+          }
+        } else {
+          step('');
+          await measureMemory(target, run);
         }
-      } else if (name === 'failover') {
-        for (const fault of FAULTS) {
-          step(` · ${fault}`);
-          await measureFailover(fault, workload('query_c64'), workload('add_c64'), target, run);
-        }
-      } else {
-        step('');
-        await measureMemory(target, run);
+      } catch (error) {
+        run.results.addFailure(name, target.name, String(error));
       }
-    } catch (error) {
-      run.results.addFailure(name, target.name, String(error));
     }
   }
-  if (name === 'catchup') await compareCatchup(workload('bulk_add'), run);
-}
-
-/** Catch-up is held against a bare server that takes as many records in bulk. */
-async function compareCatchup(bulk: Workload, run: ClosedRun): Promise<void> {
-  const bare = run.targets.find(({ name }) => name === 'direct');
-  if (bare === undefined) return;
-  if (run.results.cell(bulk.name, bare.name) === undefined) {
-    await runClosedWorkload(bulk, { ...run, targets: [bare] });
-  }
-  run.results.copy({ workload: bulk.name, target: bare.name }, { workload: 'catchup', target: bare.name });
-  run.results.note('catchup, direct: its bulk_add, records a second.');
 }
 
 function countSteps(workloads: readonly Workload[], fleet: Fleet, settings: Settings): number {

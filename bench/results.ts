@@ -75,11 +75,6 @@ export class Results {
     ofWorkload.set(target, [...(ofWorkload.get(target) ?? []), point]);
   }
 
-  /** Shows what was measured for one cell in another, too. */
-  copy(from: { workload: string; target: string }, to: { workload: string; target: string }): void {
-    this.#gathered(to.workload, to.target).rounds.push(...this.#gathered(from.workload, from.target).rounds);
-  }
-
   note(sentence: string): void {
     if (!this.notes.includes(sentence)) this.notes.push(sentence);
   }

@@ -35,7 +35,7 @@ export const FULL: Settings = {
   sweepMs: 3_000,
   lagMs: 20_000,
   catchupEntries: 10_000,
-  catchupRounds: 2,
+  catchupRounds: 3,
   failoverAfterMs: 10_000,
   memoryBytes: 1_000_000_000,
 };

@@ -117,9 +117,12 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     cache.clear();
     records.clear();
   };
-  const tail = new Tail(log, head.lsn, (lsn) => {
-    heads.raiseAll(lsn);
-    records.unseen(lsn);
+  const tail = new Tail(log, head.lsn, {
+    onUnseen: (lsn) => {
+      heads.raiseAll(lsn);
+      records.unseen(lsn);
+    },
+    appliedByAll: () => Math.min(...built.map(({ applier }) => applier.checkpoint)),
   });
   const catalog = new Catalog(queries);
   await catalog.refresh();

@@ -45,8 +45,9 @@ export interface MemberOptions {
 // A probe every half second notices a hanging process within some seconds; two misses, so that one slow answer
 // under load moves no primary.
 const PROBE_MS = 500;
-// A refused connection costs next to nothing, and a server that was started anew is waited for.
-const PROBE_REFUSED_MS = 100;
+// Two probes are so far apart at least; at most, too, where nothing listens: a refused connection costs next to nothing,
+// and a server that was started anew is waited for.
+const PROBE_APART_MS = 50;
 const MISSES_MAX = 2;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
@@ -156,17 +157,18 @@ export class Member {
       const found = await this.#look();
       this.probed = true;
       this.changed.notify();
-      if (!this.#hurried) await this.#pause(found === 'refused' ? PROBE_REFUSED_MS : PROBE_MS, stop);
+      // Nothing that happens tells sooner that somebody listens again.
+      if (found !== 'refused' && !this.#hurried) await this.#pause(stop);
       // Many failing calls at once must not turn into as many probes.
-      if (!stop.aborted) await sleep(clock, PROBE_MS / 10, stop);
+      if (!stop.aborted) await sleep(clock, PROBE_APART_MS, stop);
     }
   }
 
   /** Ends early when there is reason to look again. */
-  async #pause(ms: number, stop: AbortSignal): Promise<void> {
+  async #pause(stop: AbortSignal): Promise<void> {
     const pause = new AbortController();
     const signal = AbortSignal.any([stop, pause.signal]);
-    await Promise.race([sleep(this.#options.clock, ms, signal), this.#hurry.wait(signal)]);
+    await Promise.race([sleep(this.#options.clock, PROBE_MS, signal), this.#hurry.wait(signal)]);
     pause.abort();
   }
 

@@ -19,16 +19,19 @@ const never = new AbortController().signal;
 let inLog: number;
 let reads: number;
 let unseen: number[];
+let appliedByAll: number;
 let tail: Tail;
 beforeEach(() => {
   inLog = 10;
   reads = 0;
   unseen = [];
+  appliedByAll = 0;
   const read = async (after: number, max: number): Promise<Entry[]> => {
     reads += 1;
     return entries(after + 1, Math.min(inLog, after + max));
   };
-  tail = new Tail({ read }, 10, (lsn) => void unseen.push(lsn));
+  const onUnseen = (lsn: number): void => void unseen.push(lsn);
+  tail = new Tail({ read }, 10, { onUnseen, appliedByAll: () => appliedByAll });
 });
 
 const next = async (after: number): Promise<number[]> =>
@@ -60,6 +63,25 @@ describe('who follows the log', () => {
     expect(await next(8)).toEqual([9, 10]);
     append(11, 12);
     expect(await next(8)).toEqual([9, 10, 11, 12]);
+  });
+});
+
+describe('what every node has applied', () => {
+  test('is let go with the next append, and found in the log by who asks for it nevertheless', async () => {
+    append(11, 13);
+    appliedByAll = 12;
+    append(14, 14);
+    expect([tail.peek(12), tail.peek(13)?.lsn]).toEqual([undefined, 13]);
+    expect([await next(12), reads]).toEqual([[13, 14], 0]);
+    expect([await next(10), reads]).toEqual([[11, 12, 13, 14], 1]);
+  });
+
+  test('may be everything there is', async () => {
+    append(11, 13);
+    appliedByAll = 13;
+    append(14, 15);
+    expect([await next(13), tail.head, reads]).toEqual([[14, 15], 15, 0]);
+    expect(unseen).toEqual([]);
   });
 });
 

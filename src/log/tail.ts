@@ -1,10 +1,11 @@
 // The end of the log in memory: appliers take entries from here as they are appended, and from PostgreSQL only what
-// is no longer, or was never, here.
+// is no longer, or was never, here. What every node has applied is let go with the next append.
 
 import { Notifier } from '../util/notifier.ts';
 import type { Entry } from './entry.ts';
 
-// Enough to hold the rounds of replicas that are a second behind; beyond it they read from PostgreSQL.
+// Enough to hold the rounds of replicas that are a second behind, or a node away for a while; beyond it they read from
+// PostgreSQL.
 const BYTES_MAX = 32 * 1024 * 1024;
 // What is read from PostgreSQL is held by one reader alone, and every node may be one: some tenths of a second of a
 // stock server's work.
@@ -18,24 +19,28 @@ export interface LogReader {
   read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]>;
 }
 
+export interface TailOptions {
+  /** Told, before anybody is given them, that there are entries up to an LSN which were never published here. */
+  readonly onUnseen?: (lsn: number) => void;
+  /** LSN up to which nobody will ask for entries again, soon. */
+  readonly appliedByAll?: () => number;
+}
+
 export class Tail {
   readonly #log: LogReader;
-  /** Contiguous entries; the first is `#entries[#start]`. */
-  #entries: Entry[] = [];
+  /** Contiguous entries; the first is `#entries[#start]`, and before it is nothing. */
+  #entries: (Entry | undefined)[] = [];
   #start = 0;
   #bytes = 0;
   #head: number;
-  readonly #onUnseen: (lsn: number) => void;
+  readonly #options: TailOptions;
   readonly #grown = new Notifier();
 
-  /**
-   * `head`: the LSN of the last entry there is. `onUnseen`: told, before anybody is given them, that there are entries up
-   * to an LSN which were never published here.
-   */
-  constructor(log: LogReader, head: number, onUnseen: (lsn: number) => void = () => undefined) {
+  /** `head`: the LSN of the last entry there is. */
+  constructor(log: LogReader, head: number, options: TailOptions = {}) {
     this.#log = log;
     this.#head = head;
-    this.#onUnseen = onUnseen;
+    this.#options = options;
   }
 
   /** LSN of the last entry known to be durable. */
@@ -48,7 +53,9 @@ export class Tail {
     const first = entries[0];
     if (first === undefined) return;
     if (first.lsn !== this.#lastInMemory() + 1) this.#forgetAll();
-    if (first.lsn > this.#head + 1) this.#onUnseen(first.lsn - 1);
+    const applied = this.#options.appliedByAll?.() ?? 0;
+    while ((this.#entries[this.#start]?.lsn ?? Infinity) <= applied) this.#forgetOldest();
+    if (first.lsn > this.#head + 1) this.#options.onUnseen?.(first.lsn - 1);
     for (const entry of entries) {
       this.#entries.push(entry);
       this.#bytes += cost(entry);
@@ -60,7 +67,7 @@ export class Tail {
   /** Learns that the log reaches up to `head`, without having the entries. */
   advance(head: number): void {
     if (head <= this.#head) return;
-    this.#onUnseen(head);
+    this.#options.onUnseen?.(head);
     this.#grow(head);
   }
 
@@ -110,6 +117,7 @@ export class Tail {
 
   #forgetOldest(): void {
     this.#bytes -= cost(this.#entries[this.#start] as Entry);
+    this.#entries[this.#start] = undefined;
     this.#start += 1;
     // The array is cut only when half of it is dead, so that forgetting stays cheap.
     if (this.#start * 2 > this.#entries.length) {

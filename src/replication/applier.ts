@@ -177,8 +177,12 @@ export class Applier {
       this.#held = new Map(start.held);
       const { positions, node, tail } = this.#options;
       // The round that passed them may not have come to its end here.
-      const isPassed = (lsn: number): boolean =>
-        lsn <= start.checkpoint && this.#isSuspect(tail.peek(lsn)?.target ?? null);
+      const doubtsAny = [...this.#held.values()].some(({ suspect }) => suspect !== null);
+      const isPassed = (lsn: number): boolean => {
+        const entry = tail.peek(lsn);
+        // Of one that is no longer in memory nobody knows here which shard it is for.
+        return lsn <= start.checkpoint && (entry === undefined ? doubtsAny : this.#isSuspect(entry.target));
+      };
       positions.nodePassed(node, positions.awaited().filter(isPassed));
       positions.nodeApplied(node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
