@@ -66,7 +66,7 @@ export async function measureCatchup(add: Workload, target: Target, run: ClosedR
   results.addMore('catchup', target.name, { 'ms from kill to level': levelAt - killedAt });
 }
 
-/** What catch-up is held against: a bare server that takes as many records, in bulk, into the same collection. */
+/** What catch-up is held against: a bare server that takes as many records, in bulk, into a collection of the same content. */
 export async function measureBulk(bulk: Workload, target: Target, run: ClosedRun): Promise<void> {
   const { settings, bodies, results } = run;
   const { server } = target;

@@ -2,13 +2,15 @@
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
 import { findPostgresBinaries } from '../src/local/postgres-binaries.ts';
 import { haproxyVersion, type TargetName } from './targets.ts';
 
 const GIB = 1024 ** 3;
 /** Cores already at work before anything was started: above it the numbers are not to be quoted. */
 const BUSY_CORES_SHARE = 0.25;
+const LOOK_MS = 3_000;
 
 export interface Machine {
   readonly lines: readonly string[];
@@ -31,9 +33,18 @@ export function describeMachine(targets: readonly TargetName[], chroma: string, 
   return { lines, warning: busy ? warning : null };
 }
 
-/** Cores at work over the last minute. */
-export function busyCores(): number {
-  return loadavg()[0] ?? 0;
+/** Cores at work over the next seconds. */
+export async function busyCores(): Promise<number> {
+  const before = cpuTimes();
+  await wait(LOOK_MS);
+  const after = cpuTimes();
+  return availableParallelism() * (1 - (after.idle - before.idle) / (after.all - before.all));
+}
+
+function cpuTimes(): { idle: number; all: number } {
+  const times = cpus().map((cpu) => cpu.times);
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  return { idle: sum(times.map(({ idle }) => idle)), all: sum(times.flatMap((each) => Object.values(each))) };
 }
 
 function polychromeVersion(): string {

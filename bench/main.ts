@@ -26,7 +26,7 @@ const SPECIAL: Readonly<Record<string, { readonly title: string; readonly target
     },
     catchup: {
       title:
-        'entries a second, from the first answer of a node that was away until it serves again; direct: as many records in bulk, into the same collection (latencies are durations)',
+        'entries a second, from the first answer of a node that was away until it serves again; direct: as many records in bulk, into a collection of the same content (latencies are durations)',
       targets: ['direct', 'polychrome3'],
     },
     failover: {
@@ -77,7 +77,7 @@ async function measure(fleet: Fleet, options: Options, stopped: AbortSignal): Pr
   const bodies = new Bodies(settings);
   const all = closedWorkloads(bodies);
   const chosen = (name: string): boolean => only === null || only.has(name);
-  const busyBefore = busyCores();
+  const busyBefore = await busyCores();
   console.log(`Starting ${names.join(', ')} …`);
   await fleet.start(names, (name) => console.log(`  ${name}: ${TARGETS[name]}`));
   const { targets } = fleet;

@@ -127,7 +127,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   const catalog = new Catalog(queries);
   await catalog.refresh();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
-  const positions = new Positions();
+  const positions = new Positions((node, shard) => catalog.isInDoubt(node, shard));
   const checkpoints = new Checkpoints(steps);
   const decisions = new Decisions(steps);
   const nodes = new NodeStore(steps);

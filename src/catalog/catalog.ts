@@ -121,6 +121,11 @@ export class Catalog {
     if (known !== undefined) this.#takePhysical(node, shard, { ...known, suspect: reason });
   }
 
+  /** Whether the shard is suspect on the node. */
+  isInDoubt(node: string, shard: string): boolean {
+    return this.#suspect.get(node)?.has(shard) ?? false;
+  }
+
   /** Collections whose content is in doubt on a node, where they are not used; `max` at most. */
   suspects(node: string, max: number): Suspect[] {
     const found: Suspect[] = [];

@@ -119,6 +119,17 @@ describe('a node that serves', () => {
     expect(member.state).toBe('catching_up');
   });
 
+  test('whose process is gone wakes nobody with it, and is looked at less often when it stays away', async () => {
+    shown = REFUSED;
+    await clock.pass(550);
+    let woken = false;
+    void member.changed.wait(stop.signal).then(() => (woken = true));
+    await clock.pass(15_000);
+    const before = gone;
+    await clock.pass(5_500);
+    expect([woken, gone - before]).toEqual([false, 10]);
+  });
+
   test('whose connection ends while it is asked is asked again at once', async () => {
     let answer: (result: ProbeResult) => void = () => undefined;
     shown = new Promise((resolve) => (answer = resolve));

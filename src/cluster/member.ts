@@ -45,9 +45,10 @@ export interface MemberOptions {
 // A probe every half second notices a hanging process within some seconds; two misses, so that one slow answer
 // under load moves no primary.
 const PROBE_MS = 500;
-// Two probes are so far apart at least; at most, too, where nothing listens: a refused connection costs next to nothing,
-// and a server that was started anew is waited for.
+// Two probes are so far apart at least; at most, too, for the first ten seconds in which nothing listens: a refused
+// connection costs next to nothing, and a server that was started anew is waited for.
 const PROBE_APART_MS = 50;
+const REFUSALS_AWAITED = 200;
 const MISSES_MAX = 2;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
@@ -62,6 +63,8 @@ export class Member {
   #reason: string | null = null;
   #lastError: string | null = null;
   #misses = 0;
+  /** Probes in a row that found nothing listening. */
+  #refusals = 0;
   #canaryAt = 0;
   #canaryFailed = false;
   #unfit = false;
@@ -155,10 +158,12 @@ export class Member {
     while (!stop.aborted) {
       this.#hurried = false;
       const found = await this.#look();
+      this.#refusals = found === 'refused' ? this.#refusals + 1 : 0;
       this.probed = true;
-      this.changed.notify();
+      if (this.#refusals <= 1) this.changed.notify();
       // Nothing that happens tells sooner that somebody listens again.
-      if (found !== 'refused' && !this.#hurried) await this.#pause(stop);
+      const isAwaited = this.#refusals > 0 && this.#refusals <= REFUSALS_AWAITED;
+      if (!isAwaited && !this.#hurried) await this.#pause(stop);
       // Many failing calls at once must not turn into as many probes.
       if (!stop.aborted) await sleep(clock, PROBE_APART_MS, stop);
     }

@@ -54,7 +54,7 @@ export class Tail {
     if (first === undefined) return;
     if (first.lsn !== this.#lastInMemory() + 1) this.#forgetAll();
     const applied = this.#options.appliedByAll?.() ?? 0;
-    while ((this.#entries[this.#start]?.lsn ?? Infinity) <= applied) this.#forgetOldest();
+    while ((this.#entries[this.#start]?.lsn ?? NaN) <= applied) this.#forgetOldest();
     if (first.lsn > this.#head + 1) this.#options.onUnseen?.(first.lsn - 1);
     for (const entry of entries) {
       this.#entries.push(entry);

@@ -15,7 +15,7 @@ let primary: string | null;
 let choice: NodeChoice;
 
 beforeEach(() => {
-  positions = new Positions();
+  positions = new Positions(() => false);
   physical = new Map();
   primary = 'a';
   nodes = ['a', 'b', 'c'].map((id) => serving(id));

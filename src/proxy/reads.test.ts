@@ -29,7 +29,7 @@ beforeEach(() => {
   client = new AbortController();
   asked = [];
   does = { a: says(200, 'a'), b: says(200, 'b'), c: says(200, 'c') };
-  const positions = new Positions();
+  const positions = new Positions(() => false);
   nodes = Object.keys(does).map((id) => serving(id, positions));
   const choice = new NodeChoice({
     nodes,

@@ -58,9 +58,10 @@ export class Writer {
         if (refused !== null) throw refused;
         // A level below the primary's cannot tell what the primary decides.
         const asked = needsDecision(operation) && level === 'log' ? 'primary' : level;
+        const shard = operation.type === 'records' ? operation.shard : null;
         let reached: Promise<void> = Promise.resolve();
         const verdict = await appender.append(toDraft(operation), (lsn) => {
-          reached = positions.reached(lsn, asked, deadline.signal);
+          reached = positions.reached({ lsn, shard }, asked, deadline.signal);
         });
         if (verdict.s === 'ok') {
           await reached;
@@ -68,7 +69,8 @@ export class Writer {
         }
         if (verdict.s !== 'busy') return verdict;
         // An undecided entry stands in the way: the answer depends on what becomes of it.
-        if (verdict.lsn !== waitedFor) await positions.reached(verdict.lsn, 'primary', deadline.signal);
+        const before = { lsn: verdict.lsn, shard: null };
+        if (verdict.lsn !== waitedFor) await positions.reached(before, 'primary', deadline.signal);
         // The same one again, although the primary is past it: to go on asking would only hold the head row (I9).
         if (deadline.signal.aborted || verdict.lsn === waitedFor) {
           throw new PolychromeError(

@@ -13,7 +13,6 @@ import { crashPoint } from '../util/crash-point.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
 import { Delivery, type RepeatedCall, orOver, TermOver } from './delivery.ts';
 import { needsDecision, toOperation } from './operation.ts';
-import type { Positions } from './positions.ts';
 import { halves, planRound, type ShardCall } from './round.ts';
 import { recordsRequest, SoloEntries, type SoloContext } from './solo.ts';
 
@@ -28,7 +27,6 @@ export interface ApplierOptions extends SoloContext {
   readonly client: NodeClient;
   readonly clock: Clock;
   readonly tail: Tail;
-  readonly positions: Positions;
   readonly checkpoints: Pick<Checkpoints, 'save'>;
   readonly limits: () => MergeLimits;
   readonly settleMs: number;
@@ -73,8 +71,6 @@ export class Applier {
   #checkpoint = 0;
   /** Read from the log for the last round, which was full before them. */
   #unused: Entry[] = [];
-  /** Of the round under way: what is not taken, because its shard is suspect here (I3: nobody is told otherwise). */
-  #passed: number[] = [];
   /** Entries that were at hand for the last round. */
   #roundEntries = 0;
   #oldestPendingAt: number | null = null;
@@ -90,7 +86,7 @@ export class Applier {
     const { client, clock, settleMs, onTrouble, onRepeated } = options;
     const onTwin = (): void => this.#recheckLater();
     this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin, onRepeated });
-    this.#solo = new SoloEntries(options, this.#delivery, (lsn) => this.#passed.push(lsn));
+    this.#solo = new SoloEntries(options, this.#delivery);
   }
 
   /** The last LSN whose round is durably checkpointed. */
@@ -175,16 +171,7 @@ export class Applier {
       this.#unused = [];
       for (const lsn of this.#unanswered) if (lsn <= start.checkpoint) this.#unanswered.delete(lsn);
       this.#held = new Map(start.held);
-      const { positions, node, tail } = this.#options;
-      // The round that passed them may not have come to its end here.
-      const doubtsAny = [...this.#held.values()].some(({ suspect }) => suspect !== null);
-      const isPassed = (lsn: number): boolean => {
-        const entry = tail.peek(lsn);
-        // Of one that is no longer in memory nobody knows here which shard it is for.
-        return lsn <= start.checkpoint && (entry === undefined ? doubtsAny : this.#isSuspect(entry.target));
-      };
-      positions.nodePassed(node, positions.awaited().filter(isPassed));
-      positions.nodeApplied(node, start.checkpoint);
+      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
     } catch (error) {
       if (!(error instanceof TermOver)) throw error;
@@ -230,13 +217,8 @@ export class Applier {
     const first = entries[0];
     if (first === undefined) return;
     this.#oldestPendingAt = first.appendedAt;
-    this.#passed = [];
-    const round = planRound(entries, limits(), (entry) => {
-      if (isQuarantined(entry.lsn)) return true;
-      const passes = this.#mayPass(entry);
-      if (passes) this.#passed.push(entry.lsn);
-      return passes;
-    });
+    const passes = (entry: Entry): boolean => isQuarantined(entry.lsn) || this.#mayPass(entry);
+    const round = planRound(entries, limits(), passes);
     await this.#doubtQuarantined(entries, round.upTo, term);
     let changes: readonly ShardChange[] = [];
     if (round.type === 'records') {
@@ -256,7 +238,6 @@ export class Applier {
     const isInMemory = tail.peek(round.upTo + 1) !== undefined;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
-    this.#options.positions.nodePassed(this.#options.node, this.#passed);
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);
     if (round.type === 'alone') this.#options.onSchemaApplied();
   }
@@ -264,13 +245,10 @@ export class Applier {
   async #records(call: ShardCall, term: Term): Promise<void> {
     const held = this.#held.get(call.shard);
     const lsns = call.members.map(({ entry }) => entry.lsn);
-    if (held === undefined) {
-      this.#passed.push(...lsns);
-      // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
-      return this.#makeSuspect(call.shard, 'the node has no such shard', term);
-    }
+    // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
+    if (held === undefined) return this.#makeSuspect(call.shard, 'the node has no such shard', term);
     // Another part of the same call has made it so.
-    if (held.suspect !== null) return void this.#passed.push(...lsns);
+    if (held.suspect !== null) return;
     const { kind } = call.members[0]!.operation.call;
     const request = recordsRequest(held, kind, call.merger.chunks());
     for (const lsn of lsns) this.#unanswered.add(lsn);
@@ -285,10 +263,8 @@ export class Applier {
       const { isQuarantined } = this.#options;
       const refused = lsns.find((lsn) => isQuarantined(lsn));
       // Others refused it while this node was at it (I8).
-      if (refused !== undefined) {
-        this.#passed.push(...lsns.filter((lsn) => !isQuarantined(lsn)));
+      if (refused !== undefined)
         return this.#makeSuspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
-      }
       return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
     }
     if (call.members.length > 1) {
@@ -304,7 +280,6 @@ export class Applier {
     const verdict = await this.#options.arbitrate(entry, response, term);
     if (verdict === 'skip') return;
     if (verdict === 'suspect') {
-      this.#passed.push(entry.lsn);
       const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
       return this.#makeSuspect(call.shard, reason, term);
     }

@@ -74,6 +74,7 @@ export class Arbiter {
     // Nodes that do not answer are among them: they come back with what they took.
     const takenBy = this.#options.members().filter((other) => other !== node && taken(other));
     await this.#options.onQuarantine(entry, response, takenBy, term);
+    this.#options.positions.cameToNothing(entry.lsn);
     this.#refusals.delete(entry.lsn);
     return 'skip';
   }

@@ -8,15 +8,16 @@ async function isReached(
   then: () => void,
 ): Promise<boolean> {
   let reached = false;
-  void positions.reached(lsn, level, new AbortController().signal).then(() => (reached = true));
+  const signal = new AbortController().signal;
+  void positions.reached({ lsn, shard: 's' }, level, signal).then(() => (reached = true));
   then();
   await Promise.resolve();
   await Promise.resolve();
   return reached;
 }
 
-function cluster(): Positions {
-  const positions = new Positions();
+function cluster(inDoubt: ReadonlySet<string> = new Set()): Positions {
+  const positions = new Positions((node, shard) => shard === 's' && inDoubt.has(node));
   positions.setCluster(['a', 'b', 'c'], 'a');
   return positions;
 }
@@ -39,37 +40,71 @@ describe('a write is acknowledged', () => {
     expect(await isReached(positions, 5, 'primary', then)).toBe(true);
   });
 
-  describe('that nodes passed, the shard being suspect there,', () => {
-    /** Whether it is reached when `passing` passed it and `taking` took it, in this order. */
-    const isReachedBy = (level: AckLevel, passing: string[], taking: string[]): Promise<boolean> => {
-      const positions = cluster();
+  describe('that some nodes do not have, the shard being suspect there,', () => {
+    /** Whether it is reached when all of these nodes are past it, and these are in doubt. */
+    const isReachedBy = (level: AckLevel, past: string[], inDoubt: string[]): Promise<boolean> => {
+      const positions = cluster(new Set(inDoubt));
       return isReached(positions, 5, level, () => {
-        for (const node of passing) {
-          positions.nodePassed(node, [5]);
-          positions.nodeApplied(node, 6);
-        }
-        for (const node of taking) positions.nodeApplied(node, 6);
+        for (const node of past) positions.nodeApplied(node, 6);
         // Who is primary does not change what a node has.
         positions.setCluster(['a', 'b', 'c'], 'a');
       });
     };
 
-    test('when the primary passed it, once another has it', async () => {
-      expect(await isReachedBy('primary', ['a', 'b'], [])).toBe(false);
-      expect(await isReachedBy('primary', ['a', 'b'], ['c'])).toBe(true);
-      expect(await isReachedBy('primary', ['b'], ['c'])).toBe(false);
+    test('when the primary is one of them, once another has it', async () => {
+      expect(await isReachedBy('primary', ['a', 'b'], ['a', 'b'])).toBe(false);
+      expect(await isReachedBy('primary', ['a', 'b', 'c'], ['a', 'b'])).toBe(true);
+      expect(await isReachedBy('primary', ['b', 'c'], ['b'])).toBe(false);
     });
 
     test('by as many as the level asks for that have it', async () => {
-      expect(await isReachedBy('quorum', ['a'], ['b'])).toBe(false);
-      expect(await isReachedBy('quorum', ['a'], ['b', 'c'])).toBe(true);
-      expect(await isReachedBy('all', ['a'], ['b', 'c'])).toBe(false);
+      expect(await isReachedBy('quorum', ['a', 'b'], ['a'])).toBe(false);
+      expect(await isReachedBy('quorum', ['a', 'b', 'c'], ['a'])).toBe(true);
+      expect(await isReachedBy('all', ['a', 'b', 'c'], ['a'])).toBe(false);
     });
 
-    test('never when all did', async () => {
+    test('never when it is so on all', async () => {
       for (const level of ['primary', 'quorum', 'all'] as const)
-        expect(await isReachedBy(level, ['a', 'b', 'c'], [])).toBe(false);
+        expect(await isReachedBy(level, ['a', 'b', 'c'], ['a', 'b', 'c'])).toBe(false);
     });
+
+    test('although they were past it before anybody waited for it', async () => {
+      const positions = cluster(new Set(['a', 'b']));
+      for (const node of ['a', 'b']) positions.nodeApplied(node, 6);
+      expect(await isReached(positions, 5, 'primary', () => undefined)).toBe(false);
+      expect(await isReached(positions, 5, 'primary', () => positions.nodeApplied('c', 6))).toBe(true);
+    });
+
+    test('nor those that have come to be in doubt since they took it', async () => {
+      const inDoubt = new Set<string>();
+      const positions = cluster(inDoubt);
+      const then = (): void => {
+        positions.shardApplied('b', 's', [5]);
+        inDoubt.add('b');
+        positions.nodeApplied('a', 5);
+      };
+      expect(await isReached(positions, 5, 'quorum', then)).toBe(false);
+      expect(await isReached(positions, 5, 'quorum', () => positions.nodeApplied('c', 5))).toBe(true);
+    });
+
+    test('by all that are past it when it came to nothing', async () => {
+      const positions = cluster(new Set(['a', 'b', 'c']));
+      const then = (): void => {
+        positions.nodeApplied('a', 5);
+        positions.cameToNothing(5);
+      };
+      expect(await isReached(positions, 5, 'primary', then)).toBe(true);
+      expect(await isReached(positions, 5, 'all', then)).toBe(false);
+    });
+  });
+
+  test('by none that goes past it without taking it', async () => {
+    const positions = cluster();
+    const then = (): void => {
+      positions.nodePassed('b', 5);
+      for (const node of ['a', 'b', 'c']) positions.nodeApplied(node, 5);
+    };
+    expect(await isReached(positions, 5, 'all', then)).toBe(false);
   });
 
   test('at level quorum by two of three, at level all by three', async () => {
@@ -88,7 +123,7 @@ test('several may wait for one entry, and all are told', async () => {
   const positions = cluster();
   const signal = new AbortController().signal;
   const waiters = ['primary', 'primary', 'all'].map((level) =>
-    positions.reached(5, level as AckLevel, signal),
+    positions.reached({ lsn: 5, shard: null }, level as AckLevel, signal),
   );
   for (const node of ['a', 'b', 'c']) positions.nodeApplied(node, 5);
   await Promise.all(waiters);

@@ -13,11 +13,21 @@ interface NodePosition {
   ahead: Map<string, number>;
 }
 
+/** What is waited for. */
+export interface Awaited {
+  readonly lsn: number;
+  /** The shard whose records it changes; null when it is no change of records. */
+  readonly shard: string | null;
+}
+
 interface Waiter {
   readonly lsn: number;
+  /** Null, too, once the entry has come to nothing. */
+  shard: string | null;
   readonly level: AckLevel;
-  readonly appliedBy: Set<string>;
-  /** Nodes whose shard is suspect: past the entry, without having it. */
+  /** Nodes that are past the entry. */
+  readonly past: Set<string>;
+  /** Those of them that went past it without taking it. */
   readonly passedBy: Set<string>;
   readonly resolve: () => void;
 }
@@ -28,8 +38,14 @@ export class Positions {
   readonly #waiters = new Map<number, Set<Waiter>>();
   #primary: string | null = null;
   #members: readonly string[] = [];
+  readonly #inDoubt: (node: string, shard: string) => boolean;
   /** Notified whenever a node has moved on. */
   readonly moved = new Notifier();
+
+  /** `inDoubt`: whether a node's shard is suspect; what it may hold of it counts for no level of acknowledgement (I3). */
+  constructor(inDoubt: (node: string, shard: string) => boolean) {
+    this.#inDoubt = inDoubt;
+  }
 
   /** Writes that wait to be acknowledged. */
   get waiting(): number {
@@ -38,20 +54,12 @@ export class Positions {
     return count;
   }
 
-  /** LSNs that somebody waits for. */
-  awaited(): number[] {
-    return [...this.#waiters.keys()];
-  }
-
   /** Members count for `quorum` and `all`, dead or alive; the primary for `primary`. */
   setCluster(members: readonly string[], primary: string | null): void {
     this.#members = members;
     this.#primary = primary;
     for (const waiter of [...this.#waiters.values()].flatMap((waiters) => [...waiters])) {
-      for (const node of members) {
-        if (this.applied(node) >= waiter.lsn && !waiter.passedBy.has(node)) waiter.appliedBy.add(node);
-      }
-      this.#settle(waiter);
+      this.#settle(this.#lookedUp(waiter));
     }
   }
 
@@ -83,18 +91,20 @@ export class Positions {
     position.ahead.clear();
   }
 
-  /** The node has gone past these entries without taking them, their shard being suspect there. */
-  nodePassed(node: string, lsns: readonly number[]): void {
-    for (const lsn of lsns) {
-      for (const waiter of this.#waiters.get(lsn) ?? []) {
-        waiter.passedBy.add(node);
-        waiter.appliedBy.delete(node);
-        this.#settle(waiter);
-      }
+  /** The node goes past this entry without taking it: it lacks what the entry changes. */
+  nodePassed(node: string, lsn: number): void {
+    for (const waiter of this.#waiters.get(lsn) ?? []) waiter.passedBy.add(node);
+  }
+
+  /** The entry was refused or quarantined: there is nothing of it that a node could have, or lack. */
+  cameToNothing(lsn: number): void {
+    for (const waiter of this.#waiters.get(lsn) ?? []) {
+      waiter.shard = null;
+      this.#settle(waiter);
     }
   }
 
-  /** The node has applied everything up to `lsn`, but for what it passed. */
+  /** The node has applied everything up to `lsn`, but for what it passed, or has in doubt. */
   nodeApplied(node: string, lsn: number): void {
     const position = this.#position(node);
     const from = position.applied;
@@ -107,7 +117,7 @@ export class Positions {
   /**
    * Resolves once the level is reached for the entry, or `signal` aborts. Call it before anybody can apply the entry.
    */
-  reached(lsn: number, level: AckLevel, signal: AbortSignal): Promise<void> {
+  reached({ lsn, shard }: Awaited, level: AckLevel, signal: AbortSignal): Promise<void> {
     if (level === 'log' || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const waiters = this.#waiters.get(lsn) ?? new Set();
@@ -117,34 +127,40 @@ export class Positions {
         signal.removeEventListener('abort', done);
         resolve();
       };
-      const waiter: Waiter = { lsn, level, appliedBy: new Set(), passedBy: new Set(), resolve: done };
-      for (const node of this.#members) if (this.applied(node) >= lsn) waiter.appliedBy.add(node);
+      const waiter: Waiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
       this.#waiters.set(lsn, waiters.add(waiter));
       signal.addEventListener('abort', done, { once: true });
-      this.#settle(waiter);
+      this.#settle(this.#lookedUp(waiter));
     });
   }
 
   #confirm(node: string, lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
-      if (waiter.passedBy.has(node)) continue;
-      waiter.appliedBy.add(node);
+      waiter.past.add(node);
       this.#settle(waiter);
     }
   }
 
-  #settle(waiter: Waiter): void {
-    const { level, appliedBy, passedBy } = waiter;
+  /** The waiter, with the members that are past its entry by now. */
+  #lookedUp(waiter: Waiter): Waiter {
+    for (const node of this.#members) if (this.applied(node) >= waiter.lsn) waiter.past.add(node);
+    return waiter;
+  }
+
+  #settle({ level, shard, past, passedBy, resolve }: Waiter): void {
     const primary = this.#primary;
-    const count = this.#members.filter((node) => appliedBy.has(node)).length;
+    // Looked at now: content that has become suspect since the node took the entry may lack it.
+    const has = (node: string): boolean =>
+      past.has(node) && !passedBy.has(node) && (shard === null || !this.#inDoubt(node, shard));
+    const count = this.#members.filter(has).length;
     const reached =
       level === 'primary'
         ? // Where the primary cannot have it, any other that has it stands in: reads of it are answered there.
-          primary !== null && (appliedBy.has(primary) || (passedBy.has(primary) && count > 0))
+          primary !== null && past.has(primary) && (has(primary) || count > 0)
         : level === 'quorum'
           ? count * 2 > this.#members.length
           : count === this.#members.length;
-    if (reached) waiter.resolve();
+    if (reached) resolve();
   }
 
   #position(node: string): NodePosition {

@@ -34,11 +34,7 @@ async function decided(operation: SchemaOperation, status: number, body: object)
       throw error;
     },
   };
-  const solo = new SoloEntries(
-    context as unknown as SoloContext,
-    delivery as unknown as Delivery,
-    () => undefined,
-  );
+  const solo = new SoloEntries(context as unknown as SoloContext, delivery as unknown as Delivery);
   const entry = {
     lsn: 3,
     kind: operation.type,

@@ -25,6 +25,7 @@ import type { Notifier } from '../util/notifier.ts';
 import type { ShardChange, Decision, Decisions, HeldShard } from './checkpoints.ts';
 import { TermOver, type Delivery } from './delivery.ts';
 import { needsDecision, type Operation, type RecordOperation, type SchemaOperation } from './operation.ts';
+import type { Positions } from './positions.ts';
 
 export interface Primary {
   readonly node: string | null;
@@ -35,6 +36,7 @@ export interface SoloContext {
   readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
+  readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'find' | 'record' | 'recorded'>;
   readonly limits: () => MergeLimits;
   /** Whether lists in metadata outlive their collection on these servers. */
@@ -75,13 +77,10 @@ const ok = (response: NodeResponse): boolean => response.status >= 200 && respon
 export class SoloEntries {
   readonly #context: SoloContext;
   readonly #delivery: Delivery;
-  readonly #onPassed: (lsn: number) => void;
 
-  /** `onPassed`: told of an entry that was accepted, and that this node goes past without taking it. */
-  constructor(context: SoloContext, delivery: Delivery, onPassed: (lsn: number) => void) {
+  constructor(context: SoloContext, delivery: Delivery) {
     this.#context = context;
     this.#delivery = delivery;
-    this.#onPassed = onPassed;
   }
 
   /** Applies one entry, keeps `held` true and returns what has changed of it. */
@@ -141,7 +140,7 @@ export class SoloEntries {
     held: Map<string, HeldShard>,
     term: Term,
   ): Promise<void> {
-    const { suspect, stepDown } = this.#context;
+    const { suspect, stepDown, positions, node } = this.#context;
     for (const shard of shards) {
       const known = held.get(shard);
       if (known === undefined || known.suspect !== null) continue;
@@ -151,7 +150,8 @@ export class SoloEntries {
     const decision = await this.#decided(entry, term, async () =>
       stepDown(entry.lsn) ? null : NOBODY_CAN_TELL,
     );
-    if (decision.outcome === 'accepted') this.#onPassed(entry.lsn);
+    if (decision.outcome === 'accepted') positions.nodePassed(node, entry.lsn);
+    else positions.cameToNothing(entry.lsn);
   }
 
   async #create(
@@ -228,8 +228,8 @@ export class SoloEntries {
       const ids = (JSON.parse(found.body.toString()) as { ids: string[] }).ids;
       return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(ids)) };
     });
-    if (decision.outcome !== 'accepted') return;
-    if (target.suspect !== null) return this.#onPassed(entry.lsn);
+    if (decision.outcome !== 'accepted') return this.#context.positions.cameToNothing(entry.lsn);
+    if (target.suspect !== null) return;
     crashPoint('decision_recorded');
     const ids = JSON.parse(decision.body.toString()) as string[];
     for (const [chunk, body] of deleteByIdsBodies(ids, this.#context.limits().maxIds).entries()) {

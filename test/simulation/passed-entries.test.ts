@@ -30,7 +30,7 @@ function write(kind: RecordKind, body: string): { lsn: number; reached: AckLevel
   const lsn = replication.write(kind, body);
   const reached: AckLevel[] = [];
   for (const level of LEVELS) {
-    const waiting = replication.positions.reached(lsn, level, new AbortController().signal);
+    const waiting = replication.positions.reached({ lsn, shard: SHARD }, level, new AbortController().signal);
     void waiting.then(() => reached.push(level));
   }
   return { lsn, reached };
@@ -62,4 +62,19 @@ test('nor when its checkpoint became durable with nobody there to hear it', asyn
   await replication.until(() => replication.positions.applied('c') === lsn, 'it is as far');
   await replication.clock.pass(10, 10);
   expect(reached.toSorted()).toEqual(['primary', 'quorum']);
+});
+
+test('but what came to nothing is lacked by nobody', async () => {
+  replication = new MemoryReplication({ nodes: ['a'], random: seededRandom(7) });
+  replication.create();
+  const a = replication.replica('a');
+  a.follow();
+  replication.write('add', BOTH);
+  await replication.level();
+  a.fake.look('DELETE', PEARS);
+  const { lsn, reached } = write('delete', RED);
+  await replication.level();
+  expect(a.held.get(SHARD)!.suspect).toContain('no such collection');
+  expect((await replication.decisions.find(lsn))?.outcome).toBe('refused');
+  expect(reached.toSorted()).toEqual(['all', 'primary', 'quorum']);
 });

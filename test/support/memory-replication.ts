@@ -75,7 +75,7 @@ export interface MemoryReplicationOptions {
 export class MemoryReplication {
   readonly clock = new ManualClock();
   readonly decisions = new MemoryDecisions();
-  readonly positions = new Positions();
+  readonly positions = new Positions((node) => this.replica(node).held.get(SHARD)?.suspect !== null);
   readonly quarantines: { lsn: number; takenBy: readonly string[] }[] = [];
   readonly replicas: readonly Replica[];
   readonly #entries: Entry[] = [];

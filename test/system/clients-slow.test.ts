@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 const BUDGET_BYTES = 64 * MIB;
-// Beside the bodies: the log's end in memory, 48 MiB (log/tail.ts), what a merged call copies of them, and
+// Beside the bodies: the log's end in memory, 32 MiB (log/tail.ts), what a merged call copies of them, and
 // what the collector has not taken yet.
 const ALLOWANCE_BYTES = 512 * MIB;
 
