@@ -169,6 +169,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     forget();
     // Here at once: what PostgreSQL says of it may be long in coming.
     catalog.doubt(node, shard, reason);
+    find(node).applier.doubt(shard, reason);
     await checkpoints.suspect(epoch, node, shard, reason);
     await refreshCatalog();
     // Until now it could still be asked.
@@ -187,7 +188,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       const told = { lsn: entry.lsn, refused: response.body.toString(), takenBy };
       logger.error(told, 'an entry is quarantined: sound nodes refuse it alike');
       const reason = `took LSN ${entry.lsn}, which is quarantined`;
-      for (const id of takenBy) await suspect(id, entry.target ?? '', reason, term);
+      await Promise.all(takenBy.map((id) => suspect(id, entry.target ?? '', reason, term)));
       await refreshCatalog();
     },
   });

@@ -63,11 +63,12 @@ test('one of the rows is known when they are read', async () => {
   expect([catalog.suspects(NODE, 0), catalog.suspects('another', 10)]).toEqual([[], []]);
 });
 
-test('it ends with its collection', async () => {
+test('it is shown as long as there is the collection, and stands for what nodes still have to apply', async () => {
   await isHeld();
   await catalog.refresh();
   catalog.doubt(NODE, SHARD, REASON);
   await database.query(`update ${s}.collection set state = 'deleted', view = ${s}.next_view()`);
   await catalog.refresh();
   expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([undefined, []]);
+  expect([catalog.isInDoubt(NODE, SHARD), catalog.isInDoubt('another', SHARD)]).toEqual([true, false]);
 });

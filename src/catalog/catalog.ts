@@ -49,7 +49,7 @@ export class Catalog {
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
   #physical = new Map<string, Map<string, PhysicalShard>>();
-  /** Why a shard is in doubt, by node and shard. */
+  /** Why a shard is in doubt, by node and shard; of deleted ones, too: nodes come to the deletion later (I3). */
   readonly #suspect = new Map<string, Map<string, string>>();
   /** Collections of shards, by id. */
   readonly #collectionOf = new Map<string, string>();
@@ -131,7 +131,7 @@ export class Catalog {
     const found: Suspect[] = [];
     for (const [shard, reason] of this.#suspect.get(node) ?? []) {
       const collection = this.#byId.get(this.#collectionOf.get(shard) ?? '');
-      if (collection === undefined) continue; // deleted; the node has not come to that
+      if (collection === undefined) continue; // deleted
       if (found.length === max) break;
       const { id, tenant, database, name } = collection;
       found.push({ id, tenant, database, name, reason });
@@ -218,7 +218,7 @@ export class Catalog {
 
   #takePhysical(node: string, shard: string, physical: PhysicalShard): void {
     const doubts = this.#suspect.get(node) ?? new Map<string, string>();
-    // A row may have been read before the doubt was recorded; nothing but the shard's deletion ends one.
+    // A row may have been read before the doubt was recorded; nothing ends one.
     const suspect = physical.suspect ?? doubts.get(shard) ?? null;
     if (suspect !== null) this.#suspect.set(node, doubts.set(shard, suspect));
     const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
@@ -249,7 +249,7 @@ export class Catalog {
     this.#byId.delete(collection.id);
     for (const { id } of collection.shards) {
       this.#collectionOf.delete(id);
-      for (const ofNode of [...this.#physical.values(), ...this.#suspect.values()]) ofNode.delete(id);
+      for (const ofNode of this.#physical.values()) ofNode.delete(id);
     }
   }
 }

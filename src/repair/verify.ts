@@ -97,7 +97,8 @@ export class TailVerifier {
       const fault = await this.#index(target);
       if (fault !== null) found.set(shard, fault);
     }
-    for (const [shard, reason] of found) if (held.get(shard)?.suspect === null) await suspect(shard, reason);
+    const faults = [...found].filter(([shard]) => held.get(shard)?.suspect === null);
+    await Promise.all(faults.map(([shard, reason]) => suspect(shard, reason)));
     return null;
   }
 

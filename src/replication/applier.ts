@@ -141,6 +141,12 @@ export class Applier {
     return { ...call, target, ms: Math.round(clock.monotonic() - sinceMs) };
   }
 
+  /** The shard is suspect on this node: it takes nothing more of it, and decides nothing from it. */
+  doubt(shard: string, reason: string): void {
+    const held = this.#held.get(shard);
+    if (held?.suspect === null) this.#held.set(shard, { ...held, suspect: reason });
+  }
+
   get callsInFlight(): number {
     return this.#delivery.inFlight;
   }
@@ -302,8 +308,7 @@ export class Applier {
 
   async #makeSuspect(shard: string, reason: string, term: Term): Promise<void> {
     await this.#options.suspect(shard, reason, term);
-    const held = this.#held.get(shard);
-    if (held !== undefined) this.#held.set(shard, { ...held, suspect: reason });
+    this.doubt(shard, reason);
   }
 
   /**

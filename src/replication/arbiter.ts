@@ -70,11 +70,11 @@ export class Arbiter {
     } as const;
     const stands = await this.#options.decisions.record({ epoch: term.epoch, node, generation: 0 }, decision);
     if (stands === null) return 'repeat';
+    this.#options.positions.cameToNothing(entry.lsn);
     // Looked at now that it is on record: a node answered from here on sees by itself that it took what is quarantined.
     // Nodes that do not answer are among them: they come back with what they took.
     const takenBy = this.#options.members().filter((other) => other !== node && taken(other));
     await this.#options.onQuarantine(entry, response, takenBy, term);
-    this.#options.positions.cameToNothing(entry.lsn);
     this.#refusals.delete(entry.lsn);
     return 'skip';
   }

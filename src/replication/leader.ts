@@ -92,14 +92,10 @@ export class Leader {
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, refreshCatalog, logger, clock } = this.#options;
+    const { followers, decisions, logger, clock } = this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
-    await Promise.all([
-      decisions.load(),
-      refreshCatalog(),
-      ...followers.map(({ admission }) => admission.load(head.cluster)),
-    ]);
+    await Promise.all([decisions.load(), ...followers.map(({ admission }) => admission.load(head.cluster))]);
     if (this.#rewound === null) this.#term = term;
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
     await Promise.all([
@@ -140,10 +136,12 @@ export class Leader {
   }
 
   async #begin(term: Term): Promise<Head | null> {
-    const { head, tail, positions, followers, clock, logger } = this.#options;
+    const { head, tail, positions, refreshCatalog, followers, clock, logger } = this.#options;
     while (!term.signal.aborted) {
       try {
         const now = await head();
+        // What others who led put in doubt meanwhile counts for no write that still waits here.
+        await refreshCatalog();
         // A log that ends before what this gateway has seen of it has lost acknowledged writes.
         this.#rewound =
           now.lsn < tail.head

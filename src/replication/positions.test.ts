@@ -79,7 +79,7 @@ describe('a write is acknowledged', () => {
       const inDoubt = new Set<string>();
       const positions = cluster(inDoubt);
       const then = (): void => {
-        positions.shardApplied('b', 's', [5]);
+        positions.nodeApplied('b', 5);
         inDoubt.add('b');
         positions.nodeApplied('a', 5);
       };

@@ -213,7 +213,10 @@ describe('an answer that says no', () => {
       replication.replica(id).fake.plan(isWrite, 'hang');
       replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
     }
-    replication.write('upsert', upsert('x', 1));
+    const lsn = replication.write('upsert', upsert('x', 1));
+    let isTold = false;
+    const { signal } = new AbortController();
+    void replication.positions.reached({ lsn, shard: SHARD }, 'all', signal).then(() => (isTold = true));
     await replication.level('a');
     replication.replica('a').fake.kill();
     replication.replica('a').answers = false;
@@ -221,6 +224,8 @@ describe('an answer that says no', () => {
     await replication.level();
     expect(replication.quarantines).toEqual([{ lsn: 2, takenBy: ['a'] }]);
     expect(suspect('a')).toContain('LSN 2');
+    // The client, of the refusal, though a is in doubt: nobody lacks what came to nothing.
+    expect(isTold).toBe(true);
   });
 
   test('from a node that took it when asked again is no second opinion', async () => {
