@@ -169,8 +169,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     forget();
     // Here at once: what PostgreSQL says of it may be long in coming.
     catalog.doubt(node, shard, reason);
-    find(node).applier.doubt(shard, reason);
     await checkpoints.suspect(epoch, node, shard, reason);
+    // Only now: a node that passed entries, and whose suspicion was lost with this process, would be taken for sound.
+    find(node).applier.doubt(shard, reason);
     await refreshCatalog();
     // Until now it could still be asked.
     forget();

@@ -141,7 +141,7 @@ export class Applier {
     return { ...call, target, ms: Math.round(clock.monotonic() - sinceMs) };
   }
 
-  /** The shard is suspect on this node: it takes nothing more of it, and decides nothing from it. */
+  /** The shard is suspect on this node, and that is durable: it takes nothing more of it, and decides nothing from it. */
   doubt(shard: string, reason: string): void {
     const held = this.#held.get(shard);
     if (held?.suspect === null) this.#held.set(shard, { ...held, suspect: reason });
@@ -252,7 +252,7 @@ export class Applier {
     const held = this.#held.get(call.shard);
     const lsns = call.members.map(({ entry }) => entry.lsn);
     // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
-    if (held === undefined) return this.#makeSuspect(call.shard, 'the node has no such shard', term);
+    if (held === undefined) return this.#options.suspect(call.shard, 'the node has no such shard', term);
     // Another part of the same call has made it so.
     if (held.suspect !== null) return;
     const { kind } = call.members[0]!.operation.call;
@@ -270,7 +270,7 @@ export class Applier {
       const refused = lsns.find((lsn) => isQuarantined(lsn));
       // Others refused it while this node was at it (I8).
       if (refused !== undefined)
-        return this.#makeSuspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
+        return this.#options.suspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
       return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
     }
     if (call.members.length > 1) {
@@ -287,7 +287,7 @@ export class Applier {
     if (verdict === 'skip') return;
     if (verdict === 'suspect') {
       const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
-      return this.#makeSuspect(call.shard, reason, term);
+      return this.#options.suspect(call.shard, reason, term);
     }
     this.#delivery.sentInVain([entry.lsn], new Error(`refused with HTTP ${response.status}`));
     await sleep(this.#options.clock, PAUSE_MS, term.signal);
@@ -300,15 +300,10 @@ export class Applier {
     for (const { lsn, target } of entries) {
       if (lsn > upTo || !this.#unanswered.has(lsn) || !this.#options.isQuarantined(lsn)) continue;
       if (target !== null) {
-        await this.#makeSuspect(target, `may have taken LSN ${lsn}, which is quarantined`, term);
+        await this.#options.suspect(target, `may have taken LSN ${lsn}, which is quarantined`, term);
       }
       this.#unanswered.delete(lsn);
     }
-  }
-
-  async #makeSuspect(shard: string, reason: string, term: Term): Promise<void> {
-    await this.#options.suspect(shard, reason, term);
-    this.doubt(shard, reason);
   }
 
   /**

@@ -46,7 +46,7 @@ export interface SoloContext {
   readonly primaryChanged: Notifier;
   /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
-  /** Makes a shard of this node suspect, durably, before anything is answered from it (I8). */
+  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
@@ -145,7 +145,6 @@ export class SoloEntries {
       const known = held.get(shard);
       if (known === undefined || known.suspect !== null) continue;
       await suspect(shard, message, term);
-      held.set(shard, { ...known, suspect: message });
     }
     const decision = await this.#decided(entry, term, async () =>
       stepDown(entry.lsn) ? null : NOBODY_CAN_TELL,

@@ -191,6 +191,7 @@ export class MemoryReplication {
   #suspect(replica: Replica, reason: string): void {
     const held = replica.held.get(SHARD);
     if (held !== undefined) replica.held.set(SHARD, { ...held, suspect: reason });
+    replica.applier.doubt(SHARD, reason);
   }
 
   #replica(id: string, options: MemoryReplicationOptions, arbiter: Arbiter): Replica {
