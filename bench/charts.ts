@@ -1,133 +1,200 @@
-// The results as pictures: SVG written by hand, since two kinds of chart need no library.
+// Renders benchmark results as SVG charts with Vega-Lite.
 
+import { parse, View } from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
 import type { SweepPoint } from './results.ts';
-
-// Okabe and Ito's colours: told apart by colour-blind readers, too.
-const COLOURS: Readonly<Record<string, string>> = {
-  direct: '#7f7f7f',
-  ceiling: '#000000',
-  haproxy: '#56b4e9',
-  polychrome1: '#d55e00',
-  polychrome3: '#009e73',
-};
-const FONT = 'font-family="system-ui, sans-serif" font-size="12"';
-const INK = '#222222';
-const GRID = '#dddddd';
-
-const colour = (target: string): string => COLOURS[target] ?? '#cc79a7';
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-const fixed = (value: number): string => value.toFixed(1);
-
-interface Label {
-  readonly anchor?: 'start' | 'middle' | 'end';
-  readonly bold?: boolean;
-}
-
-function label(x: number, y: number, words: string, { anchor = 'start', bold = false }: Label = {}): string {
-  const weight = bold ? ' font-weight="bold"' : '';
-  return `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}"${weight} fill="${INK}">${escape(words)}</text>`;
-}
-
-function document(width: number, height: number, title: string, parts: readonly string[]): string {
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${Math.ceil(height)}" ${FONT} role="img">`,
-    `<title>${escape(title)}</title>`,
-    `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    label(16, 24, title, { bold: true }),
-    ...parts,
-    '</svg>\n',
-  ].join('\n');
-}
-
-function legend(targets: readonly string[], x: number, y: number): string[] {
-  let at = x;
-  return targets.flatMap((target) => {
-    const parts = [
-      `<rect x="${at}" y="${y - 10}" width="12" height="12" fill="${colour(target)}"/>`,
-      label(at + 17, y, target),
-    ];
-    at += 34 + target.length * 7;
-    return parts;
-  });
-}
 
 export interface BarGroup {
   readonly name: string;
   readonly bars: readonly { readonly target: string; readonly value: number }[];
 }
 
-const BARS = { width: 860, left: 130, right: 70, top: 64, bar: 13, gap: 14 };
-
-/** Horizontal bars in groups; a line stands at `reference`. */
-export function barChart(title: string, groups: readonly BarGroup[], reference: number): string {
-  const { width, left, right, top, bar, gap } = BARS;
-  const values = groups.flatMap(({ bars }) => bars.map(({ value }) => value));
-  const scale = (width - left - right) / Math.max(reference, ...values);
-  const targets = [...new Set(groups.flatMap(({ bars }) => bars.map(({ target }) => target)))];
-  const parts = legend(targets, 16, 46);
-  let y = top;
-  for (const { name, bars } of groups) {
-    parts.push(label(left - 8, y + (bars.length * bar) / 2 + 4, name, { anchor: 'end' }));
-    for (const { target, value } of bars) {
-      const length = fixed(Math.max(1, value * scale));
-      parts.push(
-        `<rect x="${left}" y="${y}" width="${length}" height="${bar - 2}" fill="${colour(target)}"/>`,
-      );
-      parts.push(label(left + value * scale + 5, y + bar - 3, `${value.toFixed(2)}×`));
-      y += bar;
-    }
-    y += gap;
-  }
-  const x = fixed(left + reference * scale);
-  parts.push(
-    `<line x1="${x}" x2="${x}" y1="${top - 6}" y2="${y - gap + 4}" stroke="${INK}" stroke-dasharray="3 3"/>`,
-  );
-  return document(width, y + 8, title, parts);
+interface Theme {
+  readonly background: string;
+  readonly ink: string;
+  readonly muted: string;
+  readonly grid: string;
+  readonly targets: Readonly<Record<string, string>>;
 }
 
-const CURVES = { width: 860, height: 420, left: 70, right: 24, top: 64, bottom: 48 };
+// Target colours: Okabe and Ito's palette, distinguishable with colour blindness; lighter on a dark page.
+const LIGHT: Theme = {
+  background: '#ffffff',
+  ink: '#1f2328',
+  muted: '#59636e',
+  grid: '#e4e8ec',
+  targets: {
+    direct: '#8b949e',
+    haproxy: '#56b4e9',
+    polychrome1: '#d55e00',
+    polychrome3: '#009e73',
+    ceiling: '#3d444d',
+  },
+};
+const DARK: Theme = {
+  background: '#0d1117',
+  ink: '#f0f6fc',
+  muted: '#9198a1',
+  grid: '#262c36',
+  targets: {
+    direct: '#7d8590',
+    haproxy: '#58b8f0',
+    polychrome1: '#f0883e',
+    polychrome3: '#2dba8e',
+    ceiling: '#d1d7e0',
+  },
+};
+const UNKNOWN_TARGET = '#cc79a7';
 
-/** Latency (logarithmic) against throughput: the 99th percentile as a line, the median as a dashed one. */
-export function latencyChart(title: string, curves: ReadonlyMap<string, readonly SweepPoint[]>): string {
-  const { width, height, left, right, top, bottom } = CURVES;
-  const points = [...curves.values()].flat().filter(({ p99Ms }) => Number.isFinite(p99Ms));
-  const rateMax = Math.max(1, ...points.map(({ qps }) => qps)) * 1.05;
-  const low = Math.floor(Math.log10(Math.min(1, ...points.map(({ p50Ms }) => Math.max(p50Ms, 0.1)))));
-  const high = Math.ceil(Math.log10(Math.max(10, ...points.map(({ p99Ms }) => p99Ms))));
-  const x = (qps: number): number => left + (qps / rateMax) * (width - left - right);
-  const y = (ms: number): number => {
-    const share = (Math.log10(Math.max(ms, 10 ** low)) - low) / (high - low);
-    return height - bottom - share * (height - top - bottom);
+const WIDTH = 720;
+const BAR_HEIGHT = 13;
+const CURVES_HEIGHT = 320;
+const POWERS_OF_TEN = [0.01, 0.1, 1, 10, 100, 1_000, 10_000, 100_000];
+
+/** Horizontal bars in one group per workload, with a rule at `reference`. */
+export function barChart(title: string, groups: readonly BarGroup[], reference: number): Promise<string> {
+  const rows = groups.flatMap(({ name, bars }) =>
+    bars.map(({ target, value }) => ({ workload: name, target, value, label: `${value.toFixed(2)}×` })),
+  );
+  const targets = distinctTargets(rows);
+  const domain = [0, Math.max(reference, ...rows.map(({ value }) => value))];
+  const x = { field: 'value', type: 'quantitative', axis: null, scale: { domain, nice: false } };
+  const y = {
+    field: 'workload',
+    type: 'nominal',
+    sort: null,
+    axis: { title: null, labelColor: LIGHT.ink, labelFontSize: 11 },
+    scale: { paddingInner: 0.16, paddingOuter: 0.08 },
   };
-  const parts = legend([...curves.keys()], 16, 46);
-  for (let power = low; power <= high; power += 1) {
-    const at = fixed(y(10 ** power));
-    parts.push(`<line x1="${left}" x2="${width - right}" y1="${at}" y2="${at}" stroke="${GRID}"/>`);
-    parts.push(label(left - 8, y(10 ** power) + 4, `${10 ** power} ms`, { anchor: 'end' }));
-  }
-  const step = niceStep(rateMax / 6);
-  for (let rate = 0; rate <= rateMax; rate += step) {
-    parts.push(label(x(rate), height - bottom + 18, String(rate), { anchor: 'middle' }));
-  }
-  parts.push(
-    label(width / 2, height - 10, 'operations a second; line: p99, dashed: p50', { anchor: 'middle' }),
-  );
-  for (const [target, ofTarget] of curves) {
-    const drawn = ofTarget.filter(({ p99Ms }) => Number.isFinite(p99Ms)).toSorted((a, b) => a.qps - b.qps);
-    const path = (value: (point: SweepPoint) => number): string =>
-      drawn.map((point) => `${fixed(x(point.qps))},${fixed(y(value(point)))}`).join(' ');
-    const line = `fill="none" stroke="${colour(target)}" stroke-width="2"`;
-    parts.push(`<polyline points="${path(({ p99Ms }) => p99Ms)}" ${line}/>`);
-    parts.push(`<polyline points="${path(({ p50Ms }) => p50Ms)}" ${line} stroke-dasharray="5 4"/>`);
-    for (const { qps, p99Ms } of drawn) {
-      parts.push(`<circle cx="${fixed(x(qps))}" cy="${fixed(y(p99Ms))}" r="3" fill="${colour(target)}"/>`);
-    }
-  }
-  return document(width, height, title, parts);
+  const yOffset = { field: 'target', type: 'nominal', sort: targets, scale: { paddingInner: 0.15 } };
+  return render({
+    title,
+    data: { values: rows },
+    width: WIDTH,
+    height: { step: BAR_HEIGHT, for: 'offset' },
+    layer: [
+      {
+        mark: { type: 'bar', cornerRadiusEnd: 2 },
+        encoding: { x, y, yOffset, color: targetColour(targets) },
+      },
+      {
+        mark: { type: 'text', align: 'left', dx: 5, fontSize: 11, color: LIGHT.muted },
+        encoding: { x, y, yOffset, text: { field: 'label' } },
+      },
+      {
+        mark: { type: 'rule', strokeDash: [3, 3], color: LIGHT.ink },
+        encoding: { x: { datum: reference, type: 'quantitative' } },
+      },
+    ],
+  });
 }
 
-/** 1, 2 or 5 times a power of ten, at least `atLeast`. */
-function niceStep(atLeast: number): number {
-  const power = 10 ** Math.floor(Math.log10(Math.max(1, atLeast)));
-  return power * ([1, 2, 5].find((factor) => factor * power >= atLeast) ?? 10);
+/** Latency on a logarithmic scale against throughput, one colour per target: p99 solid, p50 dashed. */
+export function latencyChart(
+  title: string,
+  curves: ReadonlyMap<string, readonly SweepPoint[]>,
+): Promise<string> {
+  const rows = [...curves].flatMap(([target, points]) =>
+    points
+      .filter(({ p99Ms }) => Number.isFinite(p99Ms))
+      .flatMap(({ rate, qps, p50Ms, p99Ms }) => [
+        { target, rate, qps, percentile: 'p99', ms: p99Ms },
+        { target, rate, qps, percentile: 'p50', ms: p50Ms },
+      ]),
+  );
+  return render({
+    title: { text: title, subtitle: 'solid: p99, dashed: p50' },
+    data: { values: rows },
+    width: WIDTH,
+    height: CURVES_HEIGHT,
+    mark: { type: 'line', strokeWidth: 2, point: { size: 36 } },
+    encoding: {
+      x: { field: 'qps', type: 'quantitative', title: 'operations/s' },
+      y: {
+        field: 'ms',
+        type: 'quantitative',
+        title: 'latency, ms',
+        scale: { type: 'log' },
+        axis: { values: POWERS_OF_TEN },
+      },
+      // By offered rate, not by x: throughput may fall again beyond saturation.
+      order: { field: 'rate' },
+      color: targetColour(distinctTargets(rows)),
+      strokeDash: {
+        field: 'percentile',
+        type: 'nominal',
+        sort: ['p99', 'p50'],
+        scale: { domain: ['p99', 'p50'], range: [[], [5, 4]] },
+        legend: null,
+      },
+    },
+  });
+}
+
+/** Every target of `rows` once, known ones in the order of the theme. */
+function distinctTargets(rows: readonly { readonly target: string }[]): string[] {
+  const present = new Set(rows.map(({ target }) => target));
+  const known = Object.keys(LIGHT.targets).filter((target) => present.has(target));
+  return [...new Set([...known, ...present])];
+}
+
+function targetColour(targets: readonly string[]): object {
+  const range = targets.map((target) => LIGHT.targets[target] ?? UNKNOWN_TARGET);
+  return {
+    field: 'target',
+    type: 'nominal',
+    scale: { domain: targets, range },
+    legend: { title: null, symbolType: 'square' },
+  };
+}
+
+async function render(chart: object): Promise<string> {
+  const { background, ink, muted, grid } = LIGHT;
+  const specification = {
+    background,
+    padding: 16,
+    ...chart,
+    config: {
+      aria: false, // the page that embeds the image carries the alternative text
+      font: 'system-ui, sans-serif',
+      view: { stroke: null },
+      title: { anchor: 'start', frame: 'group', color: ink, fontSize: 14, subtitleColor: muted, offset: 8 },
+      axis: {
+        domain: false,
+        ticks: false,
+        gridColor: grid,
+        labelColor: muted,
+        titleColor: muted,
+        titleFontWeight: 'normal',
+        labelPadding: 6,
+      },
+      header: { labelColor: ink, labelFontSize: 11 },
+      legend: { orient: 'top', labelColor: ink, labelFontSize: 11, symbolSize: 90, offset: 10 },
+    },
+  } as TopLevelSpec;
+  const view = new View(parse(compile(specification).spec), { renderer: 'none' });
+  try {
+    return `${withDarkTheme(await view.toSVG())}\n`;
+  } finally {
+    view.finalize();
+  }
+}
+
+/** Adds a style sheet that exchanges the colours where the reader prefers a dark page. */
+function withDarkTheme(svg: string): string {
+  const pairs: [light: string, dark: string][] = [
+    [LIGHT.background, DARK.background],
+    [LIGHT.ink, DARK.ink],
+    [LIGHT.muted, DARK.muted],
+    [LIGHT.grid, DARK.grid],
+    ...Object.entries(LIGHT.targets).map(([target, light]): [string, string] => [
+      light,
+      DARK.targets[target] ?? light,
+    ]),
+  ];
+  const rules = pairs.map(
+    ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
+  );
+  const style = `<style>@media (prefers-color-scheme: dark){${rules.join('')}}</style>`;
+  return svg.replace(/<svg[^>]*>/, (tag) => `${tag}${style}`);
 }

@@ -111,7 +111,7 @@ async function measure(fleet: Fleet, options: Options, stopped: AbortSignal): Pr
     date: new Date(),
   };
   const complete = only === null && names.length === TARGET_NAMES.length && !settings.quick;
-  const file = writeReport(
+  const file = await writeReport(
     join(import.meta.dirname, complete ? 'results' : 'results/partial'),
     results,
     context,

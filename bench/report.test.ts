@@ -70,10 +70,10 @@ it('numbers of a busy machine are marked', () => {
   expect(markdownReport(measured(), { ...context, machine }, [])).toContain('no numbers to quote');
 });
 
-it('writes table, JSON and charts', () => {
+it('writes table, JSON and charts', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'bench-report-'));
   try {
-    writeReport(dir, measured(), context);
+    await writeReport(dir, measured(), context);
     expect(readdirSync(dir).toSorted()).toEqual([
       'latency-query_c64.svg',
       'results.json',

@@ -149,13 +149,17 @@ function sweepTables(results: Results): string[] {
 }
 
 /** Writes the table and its charts into `dir`; returns the table's path. */
-export function writeReport(dir: string, results: Results, context: ReportContext): string {
+export async function writeReport(dir: string, results: Results, context: ReportContext): Promise<string> {
   mkdirSync(dir, { recursive: true });
   const charts = new Map<string, string>();
   const groups = barGroups(results);
-  if (groups.length > 0) charts.set('throughput.svg', barChart('Throughput, bare server = 1', groups, 1));
+  if (groups.length > 0)
+    charts.set('throughput.svg', await barChart('Throughput relative to a bare server', groups, 1));
   for (const [workload, curves] of results.sweeps) {
-    charts.set(`latency-${workload}.svg`, latencyChart(`${workload}: latency against throughput`, curves));
+    charts.set(
+      `latency-${workload}.svg`,
+      await latencyChart(`${workload}: latency against throughput`, curves),
+    );
   }
   for (const [name, svg] of charts) writeFileSync(join(dir, name), svg);
   const file = join(dir, 'results.md');
