@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CallMerger, canMerge, deleteByIdsBodies, mergeRecordCalls } from './merge.ts';
+import { CallMerger, deleteByIdsBodies, ID_BYTES_MAX, mergeRecordCalls, type MergeLimits } from './merge.ts';
 import type { Capabilities, RecordCall, RecordKind } from './record-call.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
@@ -147,6 +147,10 @@ describe('a merged call', () => {
   });
 });
 
+function joins(first: RecordCall, next: RecordCall, limits: MergeLimits = LIMITS): boolean {
+  return merged([first, next], limits) !== null;
+}
+
 describe('calls do not merge', () => {
   const add = (id: string, extra: object = {}): RecordCall =>
     call('add', { ids: [id], embeddings: [[1, 2]], ...extra });
@@ -165,23 +169,21 @@ describe('calls do not merge', () => {
     ['after a conditional delete', call('delete', { where: { k: 1 } }), call('delete', { ids: ['a'] })],
   ];
   test.each(cases)('%s', (_, first, second) => {
-    expect(canMerge([first], second, LIMITS)).toBe(false);
-    expect(canMerge([first], first.kind === 'delete' ? first : second, LIMITS)).toBe(
+    expect(joins(first, second)).toBe(false);
+    expect(joins(first, first.kind === 'delete' ? first : second)).toBe(
       first.kind === 'delete' && !first.conditional,
     );
   });
 
   test('beyond the largest number of ids', () => {
-    expect(canMerge([add('a')], add('b'), { ...LIMITS, maxIds: 1 })).toBe(false);
-    expect(canMerge([add('a')], add('b'), { ...LIMITS, maxIds: 2 })).toBe(true);
+    expect(joins(add('a'), add('b'), { ...LIMITS, maxIds: 1 })).toBe(false);
+    expect(joins(add('a'), add('b'), { ...LIMITS, maxIds: 2 })).toBe(true);
   });
 
   test('beyond the largest body, which is measured to the byte', () => {
     const size = merged([add('a'), add('b', { documents: ['x'] })])?.byteLength ?? 0;
-    expect(canMerge([add('a')], add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size })).toBe(true);
-    expect(canMerge([add('a')], add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size - 1 })).toBe(
-      false,
-    );
+    expect(joins(add('a'), add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size })).toBe(true);
+    expect(joins(add('a'), add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size - 1 })).toBe(false);
   });
 });
 
@@ -208,4 +210,20 @@ test('ids to delete are cut into bodies of the size asked for', () => {
   expect(bodies).toEqual(['{"ids":["a","b\\""]}', '{"ids":["ü"]}']);
   expect(deleteByIdsBodies([], 2)).toEqual([]);
   expect(() => deleteByIdsBodies(['a'], 0)).toThrow(RangeError);
+});
+
+test('ids to delete are cut into bodies of at most 1 MiB, and a longer id has a body of its own', () => {
+  const third = 'é'.repeat(ID_BYTES_MAX / 2 / 3);
+  const ids = [third, third, third, 'x'.repeat(ID_BYTES_MAX + 1), 'short'];
+  const bodies = deleteByIdsBodies(ids, 100);
+  expect(bodies.map((body) => (JSON.parse(body.toString()) as Columns).ids.length)).toEqual([2, 1, 1, 1]);
+  expect(bodies.flatMap((body) => (JSON.parse(body.toString()) as Columns).ids)).toEqual(ids);
+  expect(bodies.filter((body) => body.length > ID_BYTES_MAX)).toHaveLength(1);
+});
+
+test('calls merge or not by their ids alone when ids are longer than 16,383 characters', () => {
+  const long = 'x'.repeat(20_000);
+  const add = (id: string): RecordCall => call('add', { ids: [id], embeddings: [[1]] });
+  expect(joins(add(`${long}a`), add(`${long}b`))).toBe(true);
+  expect(joins(add(`${long}a`), add(`${long}a`))).toBe(false);
 });

@@ -5,6 +5,7 @@
 // metadata or uri equals an absent column, for new and for existing records, in add, upsert and update (observed on a
 // 1.0.5 server). Embeddings are never padded: in add and upsert the server refuses null for them.
 
+import { mapKey } from '../util/map-key.ts';
 import { COLUMNS, type Column, type RecordCall, type Slice } from './record-call.ts';
 
 export interface MergeLimits {
@@ -21,6 +22,9 @@ const COLUMN_FRAME_BYTES = '],"":['.length - 1;
 // Slices shorter than this are copied together: a thousand small writes to a socket cost more than the copy.
 const COPY_BELOW_BYTES = 8 * 1024;
 
+/** Bytes of ids in one call that deletes records by id. */
+export const ID_BYTES_MAX = 1024 * 1024;
+
 interface ColumnTotals {
   bytes: number;
   nulls: number;
@@ -31,6 +35,8 @@ export class CallMerger {
   readonly #limits: MergeLimits;
   readonly #calls: RecordCall[] = [];
   readonly #touched = new Set<string>();
+  /** How many of `#calls` have their ids in `#touched`: a call that no other joins is never hashed. */
+  #touchedCalls = 0;
   readonly #columns = new Map<Column, ColumnTotals>();
   /** What the calls so far have in common; null until a call says so. */
   #embedded: boolean | null = null;
@@ -74,7 +80,6 @@ export class CallMerger {
     if (!empty) this.#embedded = call.columns.embeddings !== undefined;
     this.#encoding ??= call.encoding;
     this.#dimension ??= call.dimension;
-    if (call.kind !== 'delete') for (const id of call.ids) this.#touched.add(id);
     for (const [column, totals] of columns) this.#columns.set(column, totals);
     this.#count += call.ids.length;
     this.#idBytes = idBytes;
@@ -92,7 +97,15 @@ export class CallMerger {
     // Deletes of the same id twice are as good as once.
     if (call.kind === 'delete') return true;
     if (call.ids.length === 0) return true;
-    return this.#sameEmbeddings(call) && !call.ids.some((id) => this.#touched.has(id));
+    return this.#sameEmbeddings(call) && !this.#sharesIds(call);
+  }
+
+  #sharesIds(call: RecordCall): boolean {
+    for (const { ids } of this.#calls.slice(this.#touchedCalls)) {
+      for (const id of ids) this.#touched.add(mapKey(id));
+    }
+    this.#touchedCalls = this.#calls.length;
+    return call.ids.some((id) => this.#touched.has(mapKey(id)));
   }
 
   #sameEmbeddings(call: RecordCall): boolean {
@@ -105,7 +118,7 @@ export class CallMerger {
   }
 
   #bytesWith(call: RecordCall, columns: ReadonlyMap<Column, ColumnTotals>, idBytes: number): number {
-    if (this.#count === 0) return call.body.length;
+    if (this.#count === 0) return bodyBytes(call);
     let sum = FRAME_BYTES + idBytes;
     for (const [column, { bytes, nulls }] of columns) {
       sum += COLUMN_FRAME_BYTES + column.length + bytes + nulls * NULL_BYTES;
@@ -129,10 +142,15 @@ export class CallMerger {
   }
 }
 
-/** Whether `next` can join `calls` in one call; a planner that adds calls one by one uses CallMerger instead. */
-export function canMerge(calls: readonly RecordCall[], next: RecordCall, limits: MergeLimits): boolean {
-  const merger = new CallMerger(limits);
-  return calls.every((call) => merger.tryAdd(call)) && merger.tryAdd(next);
+/** Size in bytes of the body that `call` alone is sent as. */
+export function bodyBytes(call: RecordCall): number {
+  if (call.part === undefined) return call.body.length;
+  let sum = FRAME_BYTES + sliceBytes(call.idSlice) + 1;
+  for (const column of COLUMNS) {
+    const slice = call.columns[column];
+    if (slice !== undefined) sum += COLUMN_FRAME_BYTES + column.length + sliceBytes(slice) + 1;
+  }
+  return sum;
 }
 
 /** One body equal in effect to the mergeable `calls` (at least one) made one after the other. */
@@ -140,8 +158,8 @@ export function mergeRecordCalls(calls: readonly RecordCall[]): Buffer[] {
   const filled = calls.filter((call) => call.ids.length > 0);
   const only = filled.length === 0 ? calls[0] : filled[0];
   if (only === undefined) throw new Error('There is no call to merge.');
-  // A call alone goes as it was sent (I11), with whatever else its body holds.
-  if (filled.length <= 1) return [only.body];
+  // A whole call alone is sent byte for byte as it was received (I11), unknown fields included.
+  if (filled.length <= 1 && only.part === undefined) return [only.body];
   const writer = new BodyWriter();
   writer.text('{"ids":[');
   for (const [index, call] of filled.entries()) {
@@ -162,13 +180,28 @@ export function mergeRecordCalls(calls: readonly RecordCall[]): Buffer[] {
   return writer.finish();
 }
 
-/** Bodies that delete `ids`, each with at most `maxPerCall` (at least 1) of them; none when there are no ids. */
+/**
+ * Bodies that delete `ids`, each with at most `maxPerCall` (at least 1) of them and at most ID_BYTES_MAX bytes, unless
+ * a single id is longer; none when there are no ids.
+ */
 export function deleteByIdsBodies(ids: readonly string[], maxPerCall: number): Buffer[] {
   if (!(maxPerCall >= 1)) throw new RangeError(`A call cannot hold ${maxPerCall} ids.`);
   const bodies: Buffer[] = [];
-  for (let start = 0; start < ids.length; start += maxPerCall) {
-    bodies.push(Buffer.from(JSON.stringify({ ids: ids.slice(start, start + maxPerCall) })));
+  let items: string[] = [];
+  let bytes = FRAME_BYTES;
+  const close = (): void => {
+    if (items.length > 0) bodies.push(Buffer.from(`{"ids":[${items.join(',')}]}`));
+    items = [];
+    bytes = FRAME_BYTES;
+  };
+  for (const id of ids) {
+    const item = JSON.stringify(id);
+    const itemBytes = Buffer.byteLength(item) + 1;
+    if (items.length >= maxPerCall || bytes + itemBytes > ID_BYTES_MAX) close();
+    items.push(item);
+    bytes += itemBytes;
   }
+  close();
   return bodies;
 }
 
