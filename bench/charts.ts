@@ -82,6 +82,7 @@ export function barChart(title: string, groups: readonly BarGroup[], reference: 
         encoding: { x, y, yOffset, text: { field: 'label' } },
       },
       {
+        data: { values: [{}] },
         mark: { type: 'rule', strokeDash: [3, 3], color: LIGHT.ink },
         encoding: { x: { datum: reference, type: 'quantitative' } },
       },

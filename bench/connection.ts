@@ -1,26 +1,26 @@
-// One keep-alive connection of the load generator. It shares the machine with the servers it measures, so it does
-// as little as it can: bytes made beforehand go out, a status comes back, through a callback and without a promise.
+// One keep-alive connection of the load generator. The generator shares the machine with the servers it measures, so
+// a call costs as little as possible: prepared bytes, one callback, no promise.
 
 import { connect, type Socket } from 'node:net';
-import { ResponseParser, UnreadableAnswer } from './response-parser.ts';
+import { MalformedResponseError, ResponseParser } from './response-parser.ts';
 
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
 
-/** A request as bytes, and for how many operations it counts. */
+/** A serialized request. `operations` is the number of operations it counts for. */
 export interface Call {
   readonly head: Buffer;
   readonly body: Buffer;
   readonly operations: number;
 }
 
-/** Called with the status, or with 0 when no answer came (`connection.failure` says why). */
-export type Done = (status: number) => void;
+/** Receives the status, or 0 when there is no response; `connection.failure` holds the reason. */
+export type StatusCallback = (status: number) => void;
 
 const RECEIVE_BYTES = 64 * 1024;
-/** Calls to a dead port fail at once; without a pause a closed loop would do nothing but fail. */
+/** Refused connections fail at once; without a pause a closed loop would spin. */
 const RECONNECT_PAUSE_MS = 10;
 
 export class Connection {
@@ -28,7 +28,7 @@ export class Connection {
   readonly #parser = new ResponseParser();
   readonly #received = Buffer.allocUnsafe(RECEIVE_BYTES);
   #socket: Socket | null = null;
-  #done: Done | null = null;
+  #callback: StatusCallback | null = null;
   #sentAt = 0;
   failure = '';
 
@@ -36,30 +36,30 @@ export class Connection {
     this.#address = address;
   }
 
-  get busy(): boolean {
-    return this.#done !== null;
+  get isBusy(): boolean {
+    return this.#callback !== null;
   }
 
-  /** Monotonic ms at which the call in flight was sent. */
+  /** Monotonic time at which the call in flight was sent, ms. */
   get sentAt(): number {
     return this.#sentAt;
   }
 
-  /** `x-polychrome-lsn` of the last answer. */
+  /** `x-polychrome-lsn` of the last response. */
   get lsn(): number | null {
     return this.#parser.lsn;
   }
 
-  /** Body of the last answer, if it was asked for. */
+  /** Body of the last response; empty unless `collectBody` was set. */
   get body(): Buffer {
     return this.#parser.body;
   }
 
-  /** Sends a call; `done` is called exactly once, never before this returns. One call at a time. */
-  exchange(call: Call, done: Done, collect = false): void {
-    if (this.#done !== null) throw new Error('A connection carries one call at a time.');
-    this.#done = done;
-    this.#parser.expect(collect);
+  /** Sends a call. `callback` runs exactly once, after this method returns. One call at a time. */
+  exchange(call: Call, callback: StatusCallback, collectBody = false): void {
+    if (this.#callback !== null) throw new Error('A call is already in flight on this connection.');
+    this.#callback = callback;
+    this.#parser.begin(collectBody);
     this.#socket ??= this.#open();
     this.#sentAt = performance.now();
     this.#socket.cork();
@@ -68,7 +68,7 @@ export class Connection {
     this.#socket.uncork();
   }
 
-  /** Gives up the call in flight, which fails with `reason`. */
+  /** Fails the call in flight with `reason` and closes the connection. */
   abandon(reason: string): void {
     this.#drop();
     this.#finish(0, reason);
@@ -76,7 +76,7 @@ export class Connection {
 
   close(): void {
     this.#drop();
-    this.#done = null;
+    this.#callback = null;
   }
 
   #open(): Socket {
@@ -91,22 +91,22 @@ export class Connection {
         },
       },
     });
-    const lost = (reason: string): void => {
+    const onLost = (reason: string): void => {
       if (socket !== this.#socket) return;
       this.#drop();
-      if (this.#done !== null) setTimeout(() => this.#finish(0, reason), RECONNECT_PAUSE_MS);
+      if (this.#callback !== null) setTimeout(() => this.#finish(0, reason), RECONNECT_PAUSE_MS);
     };
-    socket.on('error', (error: NodeJS.ErrnoException) => lost(error.code ?? error.message));
-    socket.on('close', () => lost('connection closed'));
+    socket.on('error', (error: NodeJS.ErrnoException) => onLost(error.code ?? error.message));
+    socket.on('close', () => onLost('connection closed'));
     return socket;
   }
 
   #receive(length: number): void {
-    if (this.#done === null) return this.#drop(); // bytes nobody asked for: this connection cannot be trusted
+    if (this.#callback === null) return this.#drop(); // unsolicited bytes: the connection is out of sync
     try {
       if (!this.#parser.push(this.#received.subarray(0, length))) return;
     } catch (error) {
-      if (!(error instanceof UnreadableAnswer)) throw error;
+      if (!(error instanceof MalformedResponseError)) throw error;
       return this.abandon(error.message);
     }
     if (!this.#parser.keepAlive) this.#drop();
@@ -120,9 +120,9 @@ export class Connection {
   }
 
   #finish(status: number, failure: string): void {
-    const done = this.#done;
-    this.#done = null;
+    const callback = this.#callback;
+    this.#callback = null;
     this.failure = failure;
-    done?.(status);
+    callback?.(status);
   }
 }

@@ -1,12 +1,12 @@
-// The data: vectors in clusters, as embeddings of real text are (uniform noise would flatter nobody and resemble
-// nothing), with documents and metadata. Seeded: every target and every run gets the same bytes.
+// Generates synthetic records: clustered vectors, documents and metadata, reproducible from a seed.
 
 import { seededRandom } from '../test/support/seeded-random.ts';
 
 const CLUSTERS = 100;
-/** Spread of a cluster relative to the distance of the centres: neighbours overlap, yet are not one. */
+/** Cluster radius relative to the distance between centres: neighbouring clusters overlap without merging. */
 const CLUSTER_SPREAD = 0.5;
 export const CATEGORIES = 10;
+/** About 200 bytes. */
 const DOCUMENT_WORDS = 30;
 
 // prettier-ignore
@@ -16,23 +16,25 @@ const WORDS = [
   'answer', 'question', 'by', 'distance', 'cluster', 'node', 'primary', 'write', 'read', 'to', 'latency', 'measure',
 ];
 
-/** Digits after the point: what embedding services send, and a little more than a 32-bit float holds. */
+/** Decimal places that embedding services send; slightly more than a 32-bit float holds. */
 const COMPONENT_DIGITS = 8;
 
 export class Corpus {
   readonly dimension: number;
+  readonly #documentWords: number;
   readonly #random: () => number;
   readonly #centres: Float64Array[] = [];
 
-  /** The clusters are the same for every corpus of a dimension; what is drawn from them depends on `seed`. */
-  constructor(dimension: number, seed: number) {
+  /** All corpora of one dimension share their cluster centres; `seed` determines the records. */
+  constructor(dimension: number, seed: number, documentWords = DOCUMENT_WORDS) {
     this.dimension = dimension;
+    this.#documentWords = documentWords;
     const centres = seededRandom(dimension);
     for (let index = 0; index < CLUSTERS; index += 1) this.#centres.push(gaussian(dimension, centres));
     this.#random = seededRandom(seed);
   }
 
-  /** The components of a vector of length 1 as JSON numbers, parted by commas. */
+  /** Components of a unit vector as JSON numbers. */
   components(): string[] {
     const centre = this.#centres[this.below(CLUSTERS)]!;
     const noise = gaussian(this.dimension, this.#random);
@@ -46,12 +48,11 @@ export class Corpus {
     return Array.from(noise, (value) => (value * scale).toFixed(COMPONENT_DIGITS));
   }
 
-  /** About 200 bytes of text. */
   document(): string {
-    return Array.from({ length: DOCUMENT_WORDS }, () => WORDS[this.below(WORDS.length)]).join(' ');
+    return Array.from({ length: this.#documentWords }, () => WORDS[this.below(WORDS.length)]).join(' ');
   }
 
-  /** A JSON object with one value of each kind. */
+  /** A JSON object with one value of each metadata type. */
   metadata(): string {
     const category = this.below(CATEGORIES);
     const score = this.#random().toFixed(4);
@@ -59,13 +60,13 @@ export class Corpus {
     return `{"category":"c${category}","year":${year},"score":${score},"published":${this.below(2) === 0}}`;
   }
 
-  /** A whole number from 0 to `limit` - 1. */
+  /** A random integer from 0 to `limit` - 1. */
   below(limit: number): number {
     return Math.floor(this.#random() * limit);
   }
 }
 
-/** Normally distributed values (Box and Muller). */
+/** Normally distributed values (Box-Muller transform). */
 function gaussian(count: number, random: () => number): Float64Array {
   const values = new Float64Array(count);
   for (let index = 0; index < values.length; index += 2) {

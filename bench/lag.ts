@@ -1,7 +1,7 @@
-// How far the nodes are behind: from a write's acknowledgement until /status shows it applied on every node, at half
-// the rate the cluster manages. Seen by polling, so never shown smaller than it is, and larger by up to one poll.
+// Replication lag: the time from a write's acknowledgement until /status shows it applied on every node, at half the
+// cluster's maximum rate. Polling overestimates it by up to one poll interval.
 
-import { type ClosedRun, feedOf } from './closed.ts';
+import { type BenchmarkRun, callSource } from './closed-workload.ts';
 import { type Call, Connection } from './connection.ts';
 import { type CallResult, runClosed, runOpen } from './load.ts';
 import type { ClusterStatus } from './server.ts';
@@ -11,7 +11,7 @@ import type { Workload } from './workloads.ts';
 
 const POLL_MS = 5;
 const EMPTY = Buffer.alloc(0);
-/** Short: it only finds what half load is. */
+/** Duration of the closed loop that determines the maximum rate. */
 const CALIBRATION_MS = 1_000;
 
 interface Acknowledged {
@@ -19,59 +19,59 @@ interface Acknowledged {
   readonly doneAt: number;
 }
 
-/** Acknowledged writes and when they were seen applied everywhere. */
+/** Matches acknowledged writes with the time they were applied on every node. */
 export class LagSamples {
-  #waiting: Acknowledged[] = [];
+  #pending: Acknowledged[] = [];
   readonly samplesMs: number[] = [];
 
   acknowledged({ lsn, doneAt, succeeded }: CallResult): void {
     if (!succeeded) return;
-    if (lsn === null) throw new Error('The answer to a write carries no x-polychrome-lsn.');
-    this.#waiting.push({ lsn, doneAt });
+    if (lsn === null) throw new Error('the response to a write has no x-polychrome-lsn header');
+    this.#pending.push({ lsn, doneAt });
   }
 
-  /** Every node had applied everything up to `lsn`; known at `now`. */
+  /** Reports that, as observed at `now`, every node has applied the log up to `lsn`. */
   applied(lsn: number, now: number): void {
-    const still: Acknowledged[] = [];
-    for (const write of this.#waiting) {
+    const pending: Acknowledged[] = [];
+    for (const write of this.#pending) {
       if (write.lsn <= lsn) this.samplesMs.push(Math.max(0, now - write.doneAt));
-      else still.push(write);
+      else pending.push(write);
     }
-    this.#waiting = still;
+    this.#pending = pending;
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
+  get pending(): number {
+    return this.#pending.length;
   }
 }
 
-export async function measureLag(workload: Workload, target: Target, run: ClosedRun): Promise<void> {
+export async function measureLag(workload: Workload, target: Target, run: BenchmarkRun): Promise<void> {
   const { settings, bodies, results } = run;
   const { server } = target;
-  const collection = await server.freshCollection('bench_written', bodies.fill('written'));
-  const feed = feedOf(workload, target, collection);
-  const load = { address: server.address, clients: workload.clients, feed, warmUpMs: settings.warmUpMs };
+  const collection = await bodies.open(server, 'written');
+  const nextCall = callSource({ workload, target, collection });
+  const load = { address: server.address, clients: workload.clients, nextCall, warmUpMs: settings.warmUpMs };
   const full = await runClosed({ ...load, durationMs: CALIBRATION_MS });
   await server.settle();
   const rate = Math.round((full.operations * 500) / full.elapsedMs);
   const samples = new LagSamples();
-  let writing = true;
-  const watching = watch(target, samples, () => writing);
+  let isWriting = true;
+  const watching = watchStatus(target, samples, () => isWriting);
   const outcome = await runOpen({
     address: server.address,
     rate,
     durationMs: settings.lagMs,
-    feed,
+    nextCall,
     onResult: (result) => samples.acknowledged(result),
   });
-  writing = false;
+  isWriting = false;
   await watching;
   const lags = sorted(samples.samplesMs);
   results.addRound('lag', target.name, { ...outcome, latenciesMs: lags });
 }
 
-/** Polls the status until the writes have ended and all of them are seen applied. */
-function watch(target: Target, samples: LagSamples, writing: () => boolean): Promise<void> {
+/** Polls /status until the load has ended and all acknowledged writes are applied. */
+function watchStatus(target: Target, samples: LagSamples, isWriting: () => boolean): Promise<void> {
   const { host, port } = target.server.address;
   const head = Buffer.from(`GET /status HTTP/1.1\r\nhost: ${host}:${port}\r\n\r\n`);
   const call: Call = { head, body: EMPTY, operations: 1 };
@@ -82,14 +82,14 @@ function watch(target: Target, samples: LagSamples, writing: () => boolean): Pro
         call,
         (status) => {
           try {
-            if (status !== 200) throw new Error(`/status is answered with ${status} ${connection.failure}`);
+            if (status !== 200) throw new Error(`/status failed: HTTP ${status} ${connection.failure}`);
             const { nodes } = JSON.parse(connection.body.toString()) as ClusterStatus;
             samples.applied(Math.min(...nodes.map(({ checkpoint }) => checkpoint)), performance.now());
           } catch (error) {
             connection.close();
             return reject(error);
           }
-          if (writing() || samples.waiting > 0) return void setTimeout(poll, POLL_MS);
+          if (isWriting() || samples.pending > 0) return void setTimeout(poll, POLL_MS);
           connection.close();
           resolve();
         },

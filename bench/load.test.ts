@@ -15,9 +15,11 @@ const call: Call = {
 let close = async (): Promise<void> => {};
 afterEach(() => close());
 
-async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Address> {
+async function serve(
+  respond: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<Address> {
   const server = createServer((request, response) => {
-    request.resume().on('end', () => answer(request, response));
+    request.resume().on('end', () => respond(request, response));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -28,7 +30,7 @@ async function serve(answer: (request: IncomingMessage, response: ServerResponse
   return { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
 }
 
-/** Answers at once, except that everything that arrives within one stall of `stallMs` waits for its end. */
+/** Responds at once, except during one stall of `stallMs`: requests that arrive then wait for its end. */
 function stallingServer(stallMs: number, afterMs: number): Promise<Address> {
   let stallEnd = 0;
   let stallAt = 0;
@@ -44,31 +46,37 @@ function stallingServer(stallMs: number, afterMs: number): Promise<Address> {
   });
 }
 
-it('open loop: every call that a stall delays shows it, counted from when it was to be sent', async () => {
+it('open loop: counts latency from the intended send time when the server stalls', async () => {
   const address = await stallingServer(400, 200);
-  // One connection: all that arrives in the stall waits in the generator, where a closed loop would not have sent it.
+  // With one connection, calls that arrive during the stall queue in the generator.
   const outcome = await runOpen({
     address,
     rate: 200,
     durationMs: 1_000,
-    feed: () => call,
+    nextCall: () => call,
     connectionsMax: 1,
   });
   expect(outcome.operations).toBe(200);
   const slow = outcome.latenciesMs.filter((latency) => latency > 50).length;
-  // 400 ms of stall at 200 a second delay 80 calls, by 400 ms down to none: some 70 of them by more than 50 ms.
+  // A 400 ms stall at 200 calls/s delays 80 calls by 400 ms down to 0, about 70 of them by more than 50 ms.
   expect(slow).toBeGreaterThanOrEqual(60);
   expect(percentile(outcome.latenciesMs, 0.99)).toBeGreaterThan(330);
 });
 
-it('closed loop: the same stall is seen once, and in the throughput', async () => {
+it('closed loop: shows one slow call when the server stalls once', async () => {
   const address = await stallingServer(400, 200);
-  const outcome = await runClosed({ address, clients: 1, feed: () => call, warmUpMs: 0, durationMs: 800 });
+  const outcome = await runClosed({
+    address,
+    clients: 1,
+    nextCall: () => call,
+    warmUpMs: 0,
+    durationMs: 800,
+  });
   expect(outcome.latenciesMs.filter((latency) => latency > 300)).toHaveLength(1);
   expect(outcome.elapsedMs).toBeGreaterThan(790);
 });
 
-it('open loop: calls keep arriving at their rate while the server is slow', async () => {
+it('open loop: keeps the arrival rate when the server is slow', async () => {
   const address = await serve((_request, response) => void setTimeout(() => response.end('{}'), 200));
   const intended: number[] = [];
   const startedAt = performance.now();
@@ -76,7 +84,7 @@ it('open loop: calls keep arriving at their rate while the server is slow', asyn
     address,
     rate: 100,
     durationMs: 500,
-    feed: () => call,
+    nextCall: () => call,
     onResult: ({ intendedAt }) => intended.push(intendedAt),
   });
   expect(intended).toHaveLength(50);
@@ -85,37 +93,37 @@ it('open loop: calls keep arriving at their rate while the server is slow', asyn
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
-it('what is not a 2xx is a failure, not an operation', async () => {
+it('counts a response other than 2xx as a failure', async () => {
   let turn = 0;
   const address = await serve((_request, response) => {
     turn += 1;
     response.statusCode = turn % 2 === 0 ? 503 : 200;
     response.end('{}');
   });
-  const load = { address, clients: 1, feed: () => call, warmUpMs: 0, durationMs: 10_000, callsMax: 20 };
+  const load = { address, clients: 1, nextCall: () => call, warmUpMs: 0, durationMs: 10_000, callsMax: 20 };
   const outcome = await runClosed(load);
   expect(outcome.operations).toBe(10);
   expect(outcome.latenciesMs).toHaveLength(10);
   expect([...outcome.failures]).toEqual([['HTTP 503', 10]]);
 });
 
-it('a dropped connection is a failure, and the next call goes out on a new one', async () => {
+it('counts a failure and reconnects when the server drops a connection', async () => {
   let turn = 0;
   const address = await serve((request, response) => {
     turn += 1;
     if (turn === 2) request.socket.destroy();
     else response.end('{}');
   });
-  const load = { address, clients: 1, feed: () => call, warmUpMs: 0, durationMs: 10_000, callsMax: 5 };
+  const load = { address, clients: 1, nextCall: () => call, warmUpMs: 0, durationMs: 10_000, callsMax: 5 };
   const outcome = await runClosed(load);
   expect(outcome.operations).toBe(4);
   expect([...outcome.failures.values()]).toEqual([1]);
 });
 
-it('a call counts for as many operations as it holds', async () => {
+it('counts every operation of a call', async () => {
   const address = await serve((_request, response) => response.end('{}'));
   const load = { address, clients: 2, warmUpMs: 0, durationMs: 10_000, callsMax: 10 };
-  const outcome = await runClosed({ ...load, feed: () => ({ ...call, operations: 64 }) });
+  const outcome = await runClosed({ ...load, nextCall: () => ({ ...call, operations: 64 }) });
   expect(outcome.operations).toBe(640);
   expect(outcome.latenciesMs).toHaveLength(10);
 });

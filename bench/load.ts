@@ -1,27 +1,27 @@
-// The two ways to put load on a server. Closed loop: so many clients, each waits for its answer before it asks again;
-// it finds the throughput. Open loop: calls arrive at a fixed rate whatever the server does, and each one's latency
-// counts from the moment it was to be sent, so that a stall shows in every call it delayed (no coordinated omission).
+// Closed-loop and open-loop load generation. Closed loop: each client waits for a response before its next call; this
+// measures throughput. Open loop: calls arrive at a fixed rate, and latency counts from the intended send time, so that
+// a stall shows in every call it delays (no coordinated omission).
 
 import { type Address, type Call, Connection } from './connection.ts';
 import { sorted } from './statistics.ts';
 
-/** Hands out the next call; called once for each. */
-export type Feed = () => Call;
+/** Returns the next call to send. */
+export type CallSource = () => Call;
 
 export interface Outcome {
   /** Latencies of the successful calls, ascending, ms. */
   readonly latenciesMs: Float64Array;
-  /** Successful operations: a call may hold many. */
+  /** Successful operations; one call may contain several. */
   readonly operations: number;
-  /** From the first call sent to the last answer. */
+  /** From the first call sent to the last response. */
   readonly elapsedMs: number;
-  /** Calls that failed, by what came instead of a 2xx. */
+  /** Failed calls by reason. */
   readonly failures: ReadonlyMap<string, number>;
 }
 
-/** One call as it went, for those who need more than the totals. All times are monotonic ms. */
+/** One completed call. All times are monotonic, ms. */
 export interface CallResult {
-  /** When it was to be sent. */
+  /** Intended send time. */
   readonly intendedAt: number;
   readonly doneAt: number;
   readonly succeeded: boolean;
@@ -31,33 +31,37 @@ export interface CallResult {
 export interface ClosedLoad {
   readonly address: Address;
   readonly clients: number;
-  readonly feed: Feed;
+  readonly nextCall: CallSource;
   readonly warmUpMs: number;
   readonly durationMs: number;
-  /** Ends the measured part earlier, after so many calls. */
+  /** Ends the measurement early after this many calls. */
   readonly callsMax?: number;
 }
 
 export interface OpenLoad {
   readonly address: Address;
-  /** Calls a second. */
+  /** Calls per second. */
   readonly rate: number;
   readonly durationMs: number;
-  readonly feed: Feed;
-  /** Connections at most; what arrives while all are busy waits its turn, its clock running. */
+  readonly nextCall: CallSource;
+  /** Maximum connections; calls that arrive while all are busy queue, and their latency includes the wait. */
   readonly connectionsMax?: number;
   readonly onResult?: (result: CallResult) => void;
 }
 
-/** A call that has not been answered by then has failed: longer than any pause worth measuring. */
-const ANSWER_WAIT_MS = 30_000;
+/** A call fails after this time; longer than any pause worth measuring. */
+const RESPONSE_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 500;
-/** The most a stock server is asked to keep open; beyond it, waiting in the generator or in the server is the same. */
+/** Beyond this, queueing in the generator and in the server are equivalent. */
 const CONNECTIONS_MAX = 256;
+
+/** Failed calls of any reason. */
+export const failureCount = ({ failures }: Outcome): number =>
+  [...failures.values()].reduce((sum, count) => sum + count, 0);
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300;
 
-/** Collects what happens to calls. */
+/** Counts outcomes and latencies of calls. */
 class Tally {
   readonly #latencies: number[] = [];
   readonly #failures = new Map<string, number>();
@@ -65,14 +69,14 @@ class Tally {
   #operations = 0;
   #lastDoneAt = this.#startedAt;
 
-  record(call: Call, status: number, latencyMs: number, connection: Connection): void {
+  record(call: Call, status: number, { latencyMs, failure }: { latencyMs: number; failure: string }): void {
     this.#lastDoneAt = performance.now();
     if (isSuccess(status)) {
       this.#latencies.push(latencyMs);
       this.#operations += call.operations;
       return;
     }
-    const reason = status === 0 ? connection.failure : `HTTP ${status}`;
+    const reason = status === 0 ? failure : `HTTP ${status}`;
     this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
   }
 
@@ -86,7 +90,7 @@ class Tally {
   }
 }
 
-/** Connections for one load, with a limit to how long an answer may take. */
+/** The connections of one load; enforces the response timeout. */
 class Pool {
   readonly connections: Connection[] = [];
   readonly #sweeper: NodeJS.Timeout;
@@ -94,9 +98,9 @@ class Pool {
   constructor(address: Address, size: number) {
     for (let index = 0; index < size; index += 1) this.connections.push(new Connection(address));
     this.#sweeper = setInterval(() => {
-      const limit = performance.now() - ANSWER_WAIT_MS;
+      const limit = performance.now() - RESPONSE_TIMEOUT_MS;
       for (const connection of this.connections) {
-        if (connection.busy && connection.sentAt < limit) connection.abandon('no answer in 30 s');
+        if (connection.isBusy && connection.sentAt < limit) connection.abandon('no response within 30 s');
       }
     }, SWEEP_MS);
   }
@@ -107,52 +111,59 @@ class Pool {
   }
 }
 
-/** Runs a closed loop, first to warm up, then for the record. Every call sent is waited for and counted. */
+/** Runs a closed loop twice: warm-up, then measurement. Each loop ends when all of its calls have completed. */
 export async function runClosed(load: ClosedLoad): Promise<Outcome & { readonly warmUp: Outcome }> {
   const pool = new Pool(load.address, load.clients);
   try {
-    const warmUp = await loop(pool, load.feed, load.warmUpMs, Infinity);
-    return { ...(await loop(pool, load.feed, load.durationMs, load.callsMax ?? Infinity)), warmUp };
+    const warmUp = await loop(pool, load.nextCall, { durationMs: load.warmUpMs, callsMax: Infinity });
+    const callsMax = load.callsMax ?? Infinity;
+    const measured = await loop(pool, load.nextCall, { durationMs: load.durationMs, callsMax });
+    return { ...measured, warmUp };
   } finally {
     pool.close();
   }
 }
 
-function loop(pool: Pool, feed: Feed, durationMs: number, callsMax: number): Promise<Outcome> {
+function loop(
+  pool: Pool,
+  nextCall: CallSource,
+  { durationMs, callsMax }: { readonly durationMs: number; readonly callsMax: number },
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const tally = new Tally();
     const endAt = performance.now() + durationMs;
-    let working = pool.connections.length;
+    let active = pool.connections.length;
     let sent = 0;
-    const work = (connection: Connection): void => {
+    const sendNext = (connection: Connection): void => {
       const sentAt = performance.now();
       if (sentAt >= endAt || sent >= callsMax) {
-        working -= 1;
-        if (working === 0) resolve(tally.outcome());
+        active -= 1;
+        if (active === 0) resolve(tally.outcome());
         return;
       }
-      const call = feed();
+      const call = nextCall();
       sent += 1;
       connection.exchange(call, (status) => {
-        tally.record(call, status, performance.now() - sentAt, connection);
-        work(connection);
+        const latencyMs = performance.now() - sentAt;
+        tally.record(call, status, { latencyMs, failure: connection.failure });
+        sendNext(connection);
       });
     };
-    for (const connection of pool.connections) work(connection);
+    for (const connection of pool.connections) sendNext(connection);
   });
 }
 
-/** Runs an open loop; resolves when everything that arrived has been answered or has failed. */
+/** Runs an open loop; resolves when every call has completed or failed. */
 export async function runOpen(load: OpenLoad): Promise<Outcome> {
   const pool = new Pool(load.address, load.connectionsMax ?? CONNECTIONS_MAX);
   try {
-    return await arrive(pool, load);
+    return await runSchedule(pool, load);
   } finally {
     pool.close();
   }
 }
 
-function arrive(pool: Pool, { rate, durationMs, feed, onResult }: OpenLoad): Promise<Outcome> {
+function runSchedule(pool: Pool, { rate, durationMs, nextCall, onResult }: OpenLoad): Promise<Outcome> {
   return new Promise((resolve) => {
     const tally = new Tally();
     const idle = [...pool.connections];
@@ -166,11 +177,11 @@ function arrive(pool: Pool, { rate, durationMs, feed, onResult }: OpenLoad): Pro
       while (sent < arrived && idle.length > 0) {
         const connection = idle.pop()!;
         const intendedAt = intended(sent);
-        const call = feed();
+        const call = nextCall();
         sent += 1;
         connection.exchange(call, (status) => {
           const doneAt = performance.now();
-          tally.record(call, status, doneAt - intendedAt, connection);
+          tally.record(call, status, { latencyMs: doneAt - intendedAt, failure: connection.failure });
           onResult?.({ intendedAt, doneAt, succeeded: isSuccess(status), lsn: connection.lsn });
           idle.push(connection);
           done += 1;

@@ -1,4 +1,4 @@
-// Where and with what it was measured: numbers without it mean nothing.
+// Describes the machine and the versions that a benchmark ran on.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,17 +8,17 @@ import { findPostgresBinaries } from '../src/local/postgres-binaries.ts';
 import { haproxyVersion, type TargetName } from './targets.ts';
 
 const GIB = 1024 ** 3;
-/** Cores already at work before anything was started: above it the numbers are not to be quoted. */
-const BUSY_CORES_SHARE = 0.25;
-const LOOK_MS = 3_000;
+/** Share of cores busy before the benchmark starts, above which results carry a warning. */
+const BUSY_SHARE_MAX = 0.25;
+const SAMPLE_MS = 3_000;
 
 export interface Machine {
   readonly lines: readonly string[];
-  /** Why the numbers are to be mistrusted, or null. */
+  /** Why the results are unreliable, or null. */
   readonly warning: string | null;
 }
 
-/** `coresBusy` cores were at work before the targets were started. */
+/** `coresBusy` is the number of busy cores before the targets started. */
 export function describeMachine(targets: readonly TargetName[], chroma: string, coresBusy: number): Machine {
   const cores = availableParallelism();
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
@@ -28,15 +28,15 @@ export function describeMachine(targets: readonly TargetName[], chroma: string, 
   ];
   if (targets.some((name) => name.startsWith('polychrome'))) lines.push(postgresVersion());
   if (targets.includes('haproxy')) lines.push(haproxyVersion());
-  const busy = coresBusy > cores * BUSY_CORES_SHARE;
-  const warning = `The machine was not quiet: ${coresBusy.toFixed(1)} of ${cores} cores were at work before the benchmark began.`;
-  return { lines, warning: busy ? warning : null };
+  const isBusy = coresBusy > cores * BUSY_SHARE_MAX;
+  const warning = `The machine was not idle: ${coresBusy.toFixed(1)} of ${cores} cores were busy before the benchmark started.`;
+  return { lines, warning: isBusy ? warning : null };
 }
 
-/** Cores at work over the next seconds. */
+/** Average number of busy cores over a sample of three seconds. */
 export async function busyCores(): Promise<number> {
   const before = cpuTimes();
-  await wait(LOOK_MS);
+  await wait(SAMPLE_MS);
   const after = cpuTimes();
   return availableParallelism() * (1 - (after.idle - before.idle) / (after.all - before.all));
 }

@@ -1,5 +1,5 @@
-// What an append costs: the server-side function through two drivers, and what it is held against.
-// Run: node bench/micro-append.ts   (for the comparison of drivers first: npm install --no-save postgres@3.4.9)
+// Micro-benchmark of appends to PostgreSQL: the server-side function against alternative statements and drivers.
+// Run: node bench/micro-append.ts   (to include the second driver: npm install --no-save postgres@3.4.9)
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,13 +9,19 @@ import type { Draft } from '../src/log/entry.ts';
 import { startPostgres } from '../src/local/postgres.ts';
 import { Database } from '../src/postgres/database.ts';
 import { migrate } from '../src/postgres/migrate.ts';
-import { type AppendWay, hasOtherDriver, openWays, type Place, plainTable } from './append-ways.ts';
+import {
+  type AppendStrategy,
+  type AppendTarget,
+  hasPostgresPackage,
+  openStrategies,
+  plainTable,
+} from './append-strategies.ts';
 import { median } from './statistics.ts';
 
 const BATCHES = [1, 64, 1_024];
 const BODY_BYTES = [1_000, 64_000];
 const ROUNDS = 3;
-/** A cell of the table ends after this time, but not before a few batches. */
+/** Duration of one measurement, extended to the minimum number of batches. */
 const CELL_MS = 700;
 const CELL_BATCHES_MIN = 2;
 const MB = 1e6;
@@ -41,31 +47,31 @@ async function run(url: string): Promise<void> {
   });
   await migrate(database);
   await database.query(plainTable(database.schema));
-  const shard = await makeShard(database);
+  const shard = await createShard(database);
   const [head] = await database.query<{ id: string }>(`select log_id as id from ${database.schema}.head`);
-  const place: Place = { url, schema: database.schema, logId: head!.id };
-  const ways = await openWays(place);
-  if (!(await hasOtherDriver())) {
+  const target: AppendTarget = { url, schema: database.schema, logId: head!.id };
+  const strategies = await openStrategies(target);
+  if (!(await hasPostgresPackage())) {
     console.log(
-      'Without the driver "postgres": npm install --no-save postgres@3.4.9 adds it to the comparison.\n',
+      'The package "postgres" is not installed and is skipped. To include it: npm install --no-save postgres@3.4.9\n',
     );
   }
-  console.log('| body | entries a batch | way | entries/s | MB/s |\n|--:|--:|---|--:|--:|');
+  console.log('| body | entries per batch | strategy | entries/s | MB/s |\n|--:|--:|---|--:|--:|');
   for (const bytes of BODY_BYTES) {
     for (const batch of BATCHES) {
-      const drafts = Array.from({ length: batch }, () => draftOf(shard, bytes));
-      for (const [way, rate] of await compare(ways, drafts, database)) {
+      const drafts = Array.from({ length: batch }, () => createDraft(shard, bytes));
+      for (const [strategy, rate] of await compare(strategies, drafts, database)) {
         const speed = ((rate * bytes) / MB).toFixed(1);
-        console.log(`| ${bytes / 1_000} kB | ${batch} | ${way.name} | ${Math.round(rate)} | ${speed} |`);
+        console.log(`| ${bytes / 1_000} kB | ${batch} | ${strategy.name} | ${Math.round(rate)} | ${speed} |`);
       }
     }
   }
-  for (const way of ways) await way.close();
+  for (const strategy of strategies) await strategy.close();
   await database.close();
 }
 
-/** A shard that takes records. */
-async function makeShard(database: Database): Promise<string> {
+/** Creates a shard that accepts records. */
+async function createShard(database: Database): Promise<string> {
   const collection = randomUUID();
   const shard = randomUUID();
   await database.query(
@@ -80,36 +86,36 @@ async function makeShard(database: Database): Promise<string> {
   return shard;
 }
 
-/** Bytes that do not compress, as floats do not. */
-function draftOf(shard: string, bytes: number): Draft {
+/** A draft with an incompressible body, like one of floats. */
+function createDraft(shard: string, bytes: number): Draft {
   const body = randomBytes(bytes);
   return { kind: 'add', target: shard, header: '{"kind":"add"}', dimension: 128, body };
 }
 
-/** Entries a second of each way, medians of rounds in turn. */
+/** Median entries/s of each strategy over alternating rounds. */
 async function compare(
-  ways: readonly AppendWay[],
+  strategies: readonly AppendStrategy[],
   drafts: readonly Draft[],
   database: Database,
-): Promise<Map<AppendWay, number>> {
-  const rates = new Map<AppendWay, number[]>(ways.map((way) => [way, []]));
+): Promise<Map<AppendStrategy, number>> {
+  const rates = new Map<AppendStrategy, number[]>(strategies.map((strategy) => [strategy, []]));
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const way of ways) {
-      await way.append(drafts); // prepares the statement
-      rates.get(way)!.push(await measure(way, drafts));
+    for (const strategy of strategies) {
+      await strategy.append(drafts); // prepares the statement
+      rates.get(strategy)!.push(await measure(strategy, drafts));
       await database.query(
         `truncate ${database.schema}.log, ${database.schema}.plain, ${database.schema}.append_batch`,
       );
     }
   }
-  return new Map([...rates].map(([way, values]) => [way, median(values)]));
+  return new Map([...rates].map(([strategy, values]) => [strategy, median(values)]));
 }
 
-async function measure(way: AppendWay, drafts: readonly Draft[]): Promise<number> {
+async function measure(strategy: AppendStrategy, drafts: readonly Draft[]): Promise<number> {
   const startedAt = performance.now();
   let batches = 0;
   while (batches < CELL_BATCHES_MIN || performance.now() - startedAt < CELL_MS) {
-    await way.append(drafts);
+    await strategy.append(drafts);
     batches += 1;
   }
   return (batches * drafts.length) / ((performance.now() - startedAt) / 1_000);

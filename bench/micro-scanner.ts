@@ -1,4 +1,4 @@
-// How fast the wire scanner reads typical bodies, against JSON.parse, which would build every number only to lose it.
+// Micro-benchmark of the byte scanner against JSON.parse on typical request bodies.
 // Run: node bench/micro-scanner.ts
 
 import { isRefusal, scanRecordCall } from '../src/chroma/scanner.ts';
@@ -15,7 +15,7 @@ const CAPABILITIES: Capabilities = {
   schema: true,
 };
 const ROUNDS = 7;
-/** Long enough that the timer's grain and a garbage collection do not decide. */
+/** Long enough to average out timer resolution and garbage collection. */
 const ROUND_MS = 300;
 const MB = 1e6;
 
@@ -51,7 +51,7 @@ function parsed(body: Buffer): RecordsBody {
   return JSON.parse(body.toString());
 }
 
-/** The same call with embeddings as the clients send them where the server allows it: little-endian 32-bit floats. */
+/** The same call with base64 embeddings (little-endian 32-bit floats), as clients send them to newer servers. */
 function asBase64(body: Buffer): Buffer {
   const call = parsed(body);
   const embeddings = call.embeddings.map((vector) =>
@@ -66,8 +66,8 @@ function withLongDocuments(body: Buffer): Buffer {
   return Buffer.from(JSON.stringify({ ...call, documents }));
 }
 
-/** Bytes a second, in MB. */
-function speed(body: Buffer, read: (body: Buffer) => void): number {
+/** Throughput of `read`, MB/s. */
+function throughput(body: Buffer, read: (body: Buffer) => void): number {
   const startedAt = performance.now();
   let bytes = 0;
   while (performance.now() - startedAt < ROUND_MS) {
@@ -79,7 +79,7 @@ function speed(body: Buffer, read: (body: Buffer) => void): number {
 
 function scan(body: Buffer): void {
   const result = scanRecordCall('add', body, CAPABILITIES);
-  if (isRefusal(result)) throw new Error(`The scanner refuses a body of the benchmark: ${result.message}`);
+  if (isRefusal(result)) throw new Error(`the scanner rejected a benchmark body: ${result.message}`);
 }
 
 console.log('| body | size | scanner MB/s | JSON.parse MB/s | ratio |');
@@ -88,14 +88,14 @@ for (const { title, body } of subjects()) {
   const scanned: number[] = [];
   const built: number[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
-    scanned.push(speed(body, scan));
-    built.push(speed(body, (bytes) => void JSON.parse(bytes.toString())));
+    scanned.push(throughput(body, scan));
+    built.push(throughput(body, (bytes) => void JSON.parse(bytes.toString())));
   }
-  // The first round of each is the warm-up of the compiler.
-  const [ours, parse] = [median(scanned.slice(1)), median(built.slice(1))];
+  // The first round of each is JIT warm-up.
+  const [scanner, parser] = [median(scanned.slice(1)), median(built.slice(1))];
   const size =
     body.length < 1e5 ? `${(body.length / 1e3).toFixed(1)} kB` : `${(body.length / MB).toFixed(1)} MB`;
   console.log(
-    `| ${title} | ${size} | ${ours.toFixed(0)} | ${parse.toFixed(0)} | ${(ours / parse).toFixed(2)} |`,
+    `| ${title} | ${size} | ${scanner.toFixed(0)} | ${parser.toFixed(0)} | ${(scanner / parser).toFixed(2)} |`,
   );
 }

@@ -1,4 +1,4 @@
-// How far the benchmark is: a bar at a terminal, a line for each step elsewhere.
+// Progress display: a bar on a terminal, one line per step elsewhere.
 
 interface Output {
   readonly isTTY?: boolean;
@@ -15,24 +15,24 @@ export class Progress {
   readonly #total: number;
   #done = 0;
 
-  /** `total` steps will come; one more or less does no harm. */
+  /** `total` is the expected number of steps; it may be approximate. */
   constructor(total: number, output: Output) {
     this.#total = Math.max(1, total);
     this.#output = output;
   }
 
-  /** The next step begins. */
-  step(what: string): void {
+  /** Reports that the next step begins. */
+  step(description: string): void {
     const share = Math.min(1, this.#done / this.#total);
     this.#done += 1;
     const percent = `${Math.round(share * 100)}%`.padStart(4);
     if (!this.#output.isTTY) {
-      this.#output.write(`${percent}  ${what}\n`);
+      this.#output.write(`${percent}  ${description}\n`);
       return;
     }
     const filled = Math.round(share * BAR_WIDTH);
     const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
-    const line = `${bar} ${percent} ${this.#remaining(share)} ${what}`;
+    const line = `${bar} ${percent} ${this.#remaining(share)} ${description}`;
     this.#output.write(`${CLEAR_LINE}${line.slice(0, (this.#output.columns ?? 80) - 1)}`);
   }
 

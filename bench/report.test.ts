@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { pauses } from './faults.ts';
+import { pauses } from './failover.ts';
 import { LagSamples } from './lag.ts';
 import type { CallResult, Outcome } from './load.ts';
 import { jsonReport, markdownReport, type ReportContext, writeReport } from './report.ts';
@@ -25,7 +25,7 @@ function outcome(operations: number, latencyMs: number, failures: [string, numbe
   };
 }
 
-function measured(): Results {
+function sampleResults(): Results {
   const results = new Results();
   for (const operations of [100, 300, 200]) results.addRound('query_c64', 'direct', outcome(operations, 5));
   results.addRound('query_c64', 'ceiling', outcome(1_000, 9));
@@ -34,8 +34,8 @@ function measured(): Results {
   return results;
 }
 
-it('JSON holds medians by workload and target', () => {
-  const { workloads } = JSON.parse(jsonReport(measured(), context)) as {
+it('writes medians by workload and target to JSON', () => {
+  const { workloads } = JSON.parse(jsonReport(sampleResults(), context)) as {
     workloads: Record<string, Record<string, Record<string, number>>>;
   };
   expect(workloads['query_c64']?.['direct']).toMatchObject({
@@ -48,32 +48,34 @@ it('JSON holds medians by workload and target', () => {
   expect(workloads['query_c64']?.['polychrome1']).toMatchObject({ qps: 800, failed: 3 });
 });
 
-it('the table compares with bare server and ceiling, and shows failures', () => {
-  const text = markdownReport(measured(), context, []);
+it('compares each target with bare server and ceiling and shows failures', () => {
+  const text = markdownReport(sampleResults(), context, []);
   expect(text).toContain(
     '| query_c64 | polychrome1 | 800 | 800–800 | 2.00 | 2.00 | 4.00 | 0.80 | 3 × HTTP 503 |',
   );
   expect(text).toContain('2 × Processor');
 });
 
-it('a target that answered nothing is shown with its reason, not left out', () => {
-  const results = measured();
-  results.addFailure('query_c64', 'haproxy', 'Error: query is answered\nwith 500');
+it('shows the reason when a target could not be measured', () => {
+  const results = sampleResults();
+  results.addFailure('query_c64', 'haproxy', 'Error: query failed:\nHTTP 500');
   expect(markdownReport(results, context, [])).toMatch(
-    /\| query_c64 \| haproxy \| – .* Error: query is answered with 500 \|/,
+    /\| query_c64 \| haproxy \| – .* Error: query failed: HTTP 500 \|/,
   );
-  expect(results.incomplete).toBe(true);
+  expect(results.isIncomplete).toBe(true);
 });
 
-it('numbers of a busy machine are marked', () => {
-  const machine = { lines: [], warning: 'The machine was not quiet.' };
-  expect(markdownReport(measured(), { ...context, machine }, [])).toContain('no numbers to quote');
+it('marks the results when the machine was busy', () => {
+  const machine = { lines: [], warning: 'The machine was not idle.' };
+  expect(markdownReport(sampleResults(), { ...context, machine }, [])).toContain(
+    'Do not quote these results',
+  );
 });
 
-it('writes table, JSON and charts', async () => {
+it('writes tables, JSON and charts', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'bench-report-'));
   try {
-    await writeReport(dir, measured(), context);
+    await writeReport(dir, sampleResults(), context);
     expect(readdirSync(dir).toSorted()).toEqual([
       'latency-query_c64.svg',
       'results.json',
@@ -89,7 +91,7 @@ it('writes table, JSON and charts', async () => {
   }
 });
 
-it('the lag of a write runs until a status shows its LSN applied everywhere', () => {
+it('measures lag until every node has applied the LSN of a write', () => {
   const samples = new LagSamples();
   const write = { intendedAt: 0, succeeded: true };
   samples.acknowledged({ ...write, lsn: 5, doneAt: 100 });
@@ -97,7 +99,7 @@ it('the lag of a write runs until a status shows its LSN applied everywhere', ()
   samples.acknowledged({ ...write, lsn: null, doneAt: 110, succeeded: false });
   samples.applied(5, 130);
   expect(samples.samplesMs).toEqual([30]);
-  expect(samples.waiting).toBe(1);
+  expect(samples.pending).toBe(1);
   samples.applied(9, 150);
   expect(samples.samplesMs).toEqual([30, 40]);
 });
@@ -106,7 +108,7 @@ function call(intendedAt: number, doneAt: number, succeeded: boolean): CallResul
   return { intendedAt, doneAt, succeeded, lsn: null };
 }
 
-it('a pause is a time without success: failures end none', () => {
+it('does not end a pause at a failed call', () => {
   const calls = [call(0, 10, true), call(100, 110, false), call(200, 900, true), call(300, 910, true)];
   expect(pauses(calls, 0, 1_000)).toEqual({ pauseMs: 890, slowestMs: 700 });
 });

@@ -1,10 +1,10 @@
-// A server under test, whatever it is made of: its address, its collections, and how to know that it is at rest.
+// A server under test: its address, its collections, and how to wait until it is idle.
 
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Address, Call } from './connection.ts';
 import type { Supply } from './supply.ts';
 
-/** A node as Polychrome's /status shows it; the fields that a benchmark needs. */
+/** The fields of a node in Polychrome's /status that the benchmark uses. */
 export interface NodeStatus {
   readonly id: string;
   readonly url: string;
@@ -21,17 +21,17 @@ export interface ClusterStatus {
 
 export interface ServerOptions {
   readonly address: Address;
-  /** Of the gateway; undefined for servers without one. */
+  /** Process id of the gateway; undefined for targets without one. */
   readonly gatewayPid?: number;
   readonly stop: () => Promise<void>;
 }
 
 const DATABASE_PATH = '/api/v2/tenants/default_tenant/databases/default_database/collections';
-const SETTLE_WAIT_MS = 300_000;
+const SETTLE_TIMEOUT_MS = 300_000;
 const SETTLE_POLL_MS = 20;
-const REQUEST_WAIT_MS = 120_000;
+const REQUEST_TIMEOUT_MS = 120_000;
 
-/** One collection of one server: makes calls to it. */
+/** One collection of one server. */
 export class Collection {
   readonly id: string;
   readonly #server: Server;
@@ -42,19 +42,24 @@ export class Collection {
     this.id = id;
   }
 
-  /** The next body of `supply`, on its way to `operation`; `headers` are lines, each ended by CRLF. */
+  /** A call of `operation` with the next body of `supply`; each line of `headers` ends with CRLF. */
   call(operation: string, supply: Supply, headers = ''): Call {
     const body = supply.next();
     return { head: this.#head(operation, body.length, headers), body, operations: supply.operations };
   }
 
-  /** One call outside any measurement; throws unless it is answered with 2xx. */
+  /** Sends one unmeasured call; throws unless the response is 2xx. */
   send(operation: string, body: Buffer): Promise<unknown> {
     return this.#server.request('POST', `${DATABASE_PATH}/${this.id}/${operation}`, body);
   }
 
   async count(): Promise<number> {
     return Number(await this.#server.request('GET', `${DATABASE_PATH}/${this.id}/count`));
+  }
+
+  /** Resolves when the server is idle. */
+  settle(): Promise<void> {
+    return this.#server.settle();
   }
 
   #head(operation: string, length: number, headers: string): Buffer {
@@ -84,18 +89,18 @@ export class Server {
     this.gatewayPid = options.gatewayPid;
   }
 
-  /** True for Polychrome: it has a log, levels of acknowledgement and a status. */
-  get replicated(): boolean {
+  /** True for Polychrome, which has a log and a status endpoint. */
+  get isReplicated(): boolean {
     return this.gatewayPid !== undefined;
   }
 
-  /** The collection of that name; made and filled with `bodies` at first. */
+  /** The named collection; created and filled with `bodies` on first use. */
   async collection(name: string, bodies: readonly Buffer[]): Promise<Collection> {
-    return this.#collections.get(name) ?? this.freshCollection(name, bodies);
+    return this.#collections.get(name) ?? this.recreateCollection(name, bodies);
   }
 
-  /** The collection of that name, dropped if there is one, made anew and filled with `bodies`. */
-  async freshCollection(name: string, bodies: readonly Buffer[]): Promise<Collection> {
+  /** Drops the named collection if it exists, creates it and fills it with `bodies`. */
+  async recreateCollection(name: string, bodies: readonly Buffer[]): Promise<Collection> {
     if (this.#collections.delete(name)) await this.request('DELETE', `${DATABASE_PATH}/${name}`);
     const created = await this.request('POST', DATABASE_PATH, Buffer.from(JSON.stringify({ name })));
     const collection = new Collection(this, (created as { id: string }).id);
@@ -105,16 +110,16 @@ export class Server {
     return collection;
   }
 
-  /** Answered with 2xx, parsed; else an error that shows the answer. */
+  /** The parsed body of a 2xx response; throws an error that quotes any other response. */
   async request(method: string, path: string, body?: Buffer): Promise<unknown> {
     const { host, port } = this.address;
-    const answer = await fetch(`http://${host}:${port}${path}`, {
+    const response = await fetch(`http://${host}:${port}${path}`, {
       method,
-      signal: AbortSignal.timeout(REQUEST_WAIT_MS),
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
       ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
     });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${path}: HTTP ${answer.status} ${text.slice(0, 300)}`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${text.slice(0, 300)}`);
     return text === '' ? null : JSON.parse(text);
   }
 
@@ -122,17 +127,17 @@ export class Server {
     return (await this.request('GET', '/status')) as ClusterStatus;
   }
 
-  /** Resolves when every node has applied the whole log and serves: what follows is measured on a quiet server. */
+  /** Resolves when every node is serving and has applied the whole log. */
   async settle(): Promise<void> {
-    if (!this.replicated) return;
-    const deadline = performance.now() + SETTLE_WAIT_MS;
+    if (!this.isReplicated) return;
+    const deadline = performance.now() + SETTLE_TIMEOUT_MS;
     for (;;) {
       const { head, nodes } = await this.status();
-      const level = nodes.every(({ checkpoint, state }) => checkpoint >= head && state === 'serving');
-      if (level) return;
+      const isSettled = nodes.every(({ checkpoint, state }) => checkpoint >= head && state === 'serving');
+      if (isSettled) return;
       if (performance.now() > deadline) {
         throw new Error(
-          `The nodes are not level after ${SETTLE_WAIT_MS / 1_000} s: ${JSON.stringify(nodes)}`,
+          `nodes did not catch up within ${SETTLE_TIMEOUT_MS / 1_000} s: ${JSON.stringify(nodes)}`,
         );
       }
       await wait(SETTLE_POLL_MS);

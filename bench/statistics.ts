@@ -1,20 +1,19 @@
-// What is made of measured values: exact percentiles of sorted samples, medians over rounds with their spread, and
-// the longest time without a successful answer.
+// Percentiles, medians with their spread, and the longest pause between successful responses.
 
-/** The smallest sample such that at least `fraction` of all are not above it; NaN when there is none. */
+/** The smallest sample with at least `fraction` of all samples at or below it; NaN without samples. */
 export function percentile(ascending: ArrayLike<number>, fraction: number): number {
   if (ascending.length === 0) return Number.NaN;
-  // Rounded first: 0.07 × 100 is 7.000000000000001, and its ceiling would be the next sample.
+  // Rounding first: 0.07 × 100 is 7.000000000000001, whose ceiling is the next rank.
   const rank = Math.ceil(Number((fraction * ascending.length).toFixed(6)));
   return ascending[Math.min(Math.max(rank, 1), ascending.length) - 1]!;
 }
 
-/** Samples in ascending order, as `percentile` wants them. */
+/** Samples in ascending order, as `percentile` requires. */
 export function sorted(samples: Iterable<number>): Float64Array {
   return Float64Array.from(samples).sort();
 }
 
-/** The middle value, or the mean of the two middle ones; NaN when there is none. */
+/** The middle value, or the mean of the two middle values; NaN without values. */
 export function median(values: readonly number[]): number {
   const ascending = sorted(values);
   const middle = ascending.length >> 1;
@@ -22,7 +21,7 @@ export function median(values: readonly number[]): number {
   return ((ascending[middle - 1] ?? Number.NaN) + (ascending[middle] ?? Number.NaN)) / 2;
 }
 
-/** A value measured in several rounds. */
+/** A value over several rounds. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -34,9 +33,9 @@ export function spread(values: readonly number[]): Spread {
 }
 
 /**
- * The longest stretch between `startMs` and `endMs` in which nothing succeeded. `successesMs` are the moments of
- * successful answers, in any order; the stretch before the first and that after the last count. What was answered
- * later is not asked about: by then nothing arrived any more.
+ * The longest interval between `startMs` and `endMs` without a success. `successesMs` are the times of successful
+ * responses in any order. The intervals before the first and after the last success count; successes after `endMs` do
+ * not, because no calls arrive by then.
  */
 export function longestPause(successesMs: Iterable<number>, startMs: number, endMs: number): number {
   let longest = 0;

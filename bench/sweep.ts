@@ -1,16 +1,16 @@
-// Latency against throughput: calls arrive at a share of what the target managed in the closed loop, and latency
-// counts from the moment of arrival. Timers have a grain of 1 ms, alike for all targets.
+// Latency against throughput: an open loop at fractions of the target's closed-loop throughput. Latency counts from the
+// intended send time; timer resolution is 1 ms for all targets.
 
-import { type ClosedRun, feedOf } from './closed.ts';
-import { runOpen } from './load.ts';
+import { type BenchmarkRun, callSource } from './closed-workload.ts';
+import { failureCount, runOpen } from './load.ts';
 import { percentile } from './statistics.ts';
 import type { Workload } from './workloads.ts';
 
-/** The workloads whose curves tell most: one that reads, one that writes. */
+/** One read and one write workload. */
 export const SWEPT = ['query_c64', 'add_c64'];
 
-/** Takes the curve of every target measured with `workload`; the ceiling has none, its calls are not single ones. */
-export async function sweep(workload: Workload, run: ClosedRun): Promise<void> {
+/** Measures the curve of every target that has run `workload`, except the ceiling, whose calls are batches. */
+export async function sweep(workload: Workload, run: BenchmarkRun): Promise<void> {
   const { settings, targets, results, bodies, onStep } = run;
   for (const load of settings.sweepLoads) {
     for (const target of targets) {
@@ -18,22 +18,22 @@ export async function sweep(workload: Workload, run: ClosedRun): Promise<void> {
       if (capacity === undefined || target.batch > 1) continue;
       const rate = Math.max(1, Math.round(capacity * load));
       onStep(`${workload.name} · ${target.name} · ${rate}/s`);
-      const fill = bodies.fill(workload.collection);
-      const name = `bench_${workload.collection}`;
       const { server } = target;
-      const collection =
-        workload.collection === 'written'
-          ? await server.freshCollection(name, fill)
-          : await server.collection(name, fill);
-      const feed = feedOf(workload, target, collection);
-      const outcome = await runOpen({ address: server.address, rate, durationMs: settings.sweepMs, feed });
+      const collection = await bodies.open(server, workload.collection);
+      const nextCall = callSource({ workload, target, collection });
+      const outcome = await runOpen({
+        address: server.address,
+        rate,
+        durationMs: settings.sweepMs,
+        nextCall,
+      });
       await server.settle();
       results.addSweepPoint(workload.name, target.name, {
         rate,
         qps: (outcome.operations * 1_000) / outcome.elapsedMs,
         p50Ms: percentile(outcome.latenciesMs, 0.5),
         p99Ms: percentile(outcome.latenciesMs, 0.99),
-        failed: [...outcome.failures.values()].reduce((sum, count) => sum + count, 0),
+        failed: failureCount(outcome),
       });
     }
   }

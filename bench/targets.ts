@@ -1,4 +1,4 @@
-// What is measured, and against what. Every target is a process of its own, and all run the same release of Chroma.
+// Benchmark targets: separate processes that all run the same release of Chroma.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,8 +16,8 @@ import { Server } from './server.ts';
 
 export const TARGETS = {
   direct: 'a bare Chroma server',
-  ceiling: 'the same bare server, the same work 64 to a call: the limit for whoever fronts one server',
-  haproxy: 'HAProxy in front of a bare server: what passing on costs',
+  ceiling: 'the same bare server with 64 operations per call: the limit of any front end for one server',
+  haproxy: 'HAProxy in front of a bare server: the cost of forwarding',
   polychrome1: 'Polychrome with one node',
   polychrome3: 'Polychrome with three nodes',
 } as const;
@@ -33,17 +33,17 @@ export const TARGET_NAMES: readonly TargetName[] = [
 export interface Target {
   readonly name: TargetName;
   readonly server: Server;
-  /** Operations in one call where the workload allows it: 64 for the ceiling, else 1. */
+  /** Operations per call where the workload allows batching: 64 for the ceiling, otherwise 1. */
   readonly batch: number;
 }
 
-const BATCH_OF_CEILING = 64;
+const CEILING_BATCH = 64;
 const HOST = '127.0.0.1';
-/** Makes PostgreSQL's data and three servers, on a machine that may be busy. */
-const READY_WAIT_MS = 180_000;
+/** Covers creating the PostgreSQL cluster and starting three servers on a busy machine. */
+const READY_TIMEOUT_MS = 180_000;
 const READY_POLL_MS = 50;
 
-/** Everything that was started, so that nothing outlives the benchmark. */
+/** Starts the targets and stops every process it started. */
 export class Fleet {
   readonly #dir = mkdtempSync(join(tmpdir(), 'polychrome-bench-'));
   readonly #children: Child[] = [];
@@ -51,16 +51,16 @@ export class Fleet {
   #release: ChromaRelease | undefined;
 
   constructor() {
-    // The last resort, when the process ends without `stop`: own process groups do not end with it.
+    // Covers an exit without `stop`: children have process groups of their own and would survive.
     process.on('exit', () => this.#children.forEach((child) => child.signal('SIGTERM')));
   }
 
-  /** For people: "Chroma 1.0.5". */
+  /** For example "Chroma 1.0.5". */
   get releaseName(): string {
     return this.#release?.name ?? 'none';
   }
 
-  /** Starts the targets asked for, one after another; StartupError when one cannot be. */
+  /** Starts the targets one after another; throws StartupError when one fails to start. */
   async start(names: readonly TargetName[], onStart: (name: TargetName) => void): Promise<void> {
     if (names.includes('haproxy')) findHAProxy();
     this.#release = await findChromaRelease(process.env['CHROMA_COMMAND']);
@@ -69,12 +69,12 @@ export class Fleet {
       this.targets.push({
         name,
         server: await this.#start(name),
-        batch: name === 'ceiling' ? BATCH_OF_CEILING : 1,
+        batch: name === 'ceiling' ? CEILING_BATCH : 1,
       });
     }
   }
 
-  /** Stops in reverse order and removes the data; resolves when no process is left. */
+  /** Stops all processes in reverse order, then removes their data. */
   async stop(): Promise<void> {
     for (const child of this.#children.splice(0).toReversed()) await child.stop();
     rmSync(this.#dir, { recursive: true, force: true });
@@ -118,7 +118,7 @@ export class Fleet {
     writeFileSync(file, haproxyConfiguration(port, bare.address.port));
     const child = await this.#spawn('haproxy', findHAProxy(), ['-db', '-f', file]);
     const server = new Server({ address: { host: HOST, port }, stop: () => child.stop() });
-    await untilAnswers(child, server, '/api/v2/heartbeat');
+    await untilResponding(child, server, '/api/v2/heartbeat');
     return server;
   }
 
@@ -132,7 +132,7 @@ export class Fleet {
       gatewayPid: child.pid,
       stop: () => child.stop(),
     });
-    await untilAnswers(child, server, '/health');
+    await untilResponding(child, server, '/health');
     return server;
   }
 
@@ -145,7 +145,7 @@ export class Fleet {
       cwd: this.#dir,
       env: process.env,
       logFile: join(this.#dir, `${name}.log`),
-      // Polychrome stops its gateway, its nodes and PostgreSQL within it; HAProxy ends at once.
+      // Time for Polychrome to stop its gateway, nodes and PostgreSQL; HAProxy stops at once.
       stopSequence: [{ signal: 'SIGTERM', waitMs: 40_000 }],
       clock: systemClock,
     });
@@ -154,27 +154,27 @@ export class Fleet {
   }
 }
 
-async function untilAnswers(child: Child, server: Server, path: string): Promise<void> {
-  let ended = false;
-  void child.exited.then(() => (ended = true));
-  const deadline = performance.now() + READY_WAIT_MS;
+async function untilResponding(child: Child, server: Server, path: string): Promise<void> {
+  let hasExited = false;
+  void child.exited.then(() => (hasExited = true));
+  const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     const failure = await server.request('GET', path).then(
       () => undefined,
       (error: Error) => error,
     );
     if (failure === undefined) return;
-    if (ended) throw new StartupError(`A target ended while it started:\n${child.output().trimEnd()}`);
+    if (hasExited) throw new StartupError(`A target exited during startup:\n${child.output().trimEnd()}`);
     if (performance.now() > deadline) {
       throw new StartupError(
-        `A target does not answer ${path}: ${failure.message}\n${child.output().trimEnd()}`,
+        `A target did not respond to ${path} within ${READY_TIMEOUT_MS / 1_000} s: ${failure.message}\n${child.output().trimEnd()}`,
       );
     }
     await wait(READY_POLL_MS);
   }
 }
 
-// What the package's manual recommends for keep-alive on both sides; limits beyond what is measured.
+// Keep-alive on both sides, as HAProxy's manual recommends; limits above any measured load.
 function haproxyConfiguration(port: number, serverPort: number): string {
   return `global
   maxconn 2000
@@ -193,22 +193,22 @@ backend chroma
 `;
 }
 
-/** The path of the program; StartupError with the line that installs it. */
+/** The path of the executable; throws StartupError with installation instructions. */
 function findHAProxy(): string {
-  // Debian installs it where ordinary users' PATH does not look.
+  // Debian installs it outside the PATH of regular users.
   const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin`;
   try {
     execFileSync('haproxy', ['-v'], { env: { PATH: path }, stdio: 'ignore' });
     return execFileSync('which', ['haproxy'], { env: { PATH: path }, encoding: 'utf8' }).trim();
   } catch (cause) {
     throw new StartupError(
-      'HAProxy is not installed: run "apt-get install haproxy", or leave it out with --targets direct,ceiling,polychrome1,polychrome3.',
+      'HAProxy is not installed. Run "apt-get install haproxy", or exclude it with --targets direct,ceiling,polychrome1,polychrome3.',
       { cause },
     );
   }
 }
 
-/** "HAProxy version 2.6.12-1+deb12u4". */
+/** For example "HAProxy version 2.6.12-1+deb12u4". */
 export function haproxyVersion(): string {
   const output = execFileSync(findHAProxy(), ['-v'], { encoding: 'utf8' });
   return /HAProxy version \S+/.exec(output)?.[0] ?? 'HAProxy';

@@ -1,25 +1,25 @@
-// Ways to bring a batch of entries into PostgreSQL, for micro-append.ts: the one in use, and those it is held against.
+// Strategies for appending a batch of entries to PostgreSQL, compared by micro-append.ts: the one in use first.
 
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { StartupError } from '../src/errors.ts';
 import { checksum, type Draft } from '../src/log/entry.ts';
 
-/** Where the entries go. */
-export interface Place {
+/** The log that strategies append to. */
+export interface AppendTarget {
   readonly url: string;
   /** Quoted schema of a migrated log. */
   readonly schema: string;
   readonly logId: string;
 }
 
-export interface AppendWay {
+export interface AppendStrategy {
   readonly name: string;
   append(drafts: readonly Draft[]): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A table like the log but for its partitions: the plain inserts go there. */
+/** An unpartitioned copy of the log table, for the plain inserts. */
 export const plainTable = (schema: string): string => `
   create table ${schema}.plain (like ${schema}.log including defaults including constraints including storage);
   alter table ${schema}.plain add primary key (lsn)`;
@@ -31,7 +31,7 @@ function appendText(schema: string): string {
   return `select ${schema}.append(${parameters.join(', ')}) as results`;
 }
 
-/** The parameters of the server-side function: all bodies as one blob. */
+/** Parameters of the server-side function, with all bodies in one blob. */
 function appendValues(logId: string, drafts: readonly Draft[]): unknown[] {
   return [
     randomUUID(),
@@ -46,32 +46,34 @@ function appendValues(logId: string, drafts: readonly Draft[]): unknown[] {
   ];
 }
 
-function mustBeTaken(results: unknown, count: number): void {
-  const taken = (results as { s: string }[]).filter(({ s }) => s === 'ok').length;
-  if (taken !== count)
-    throw new Error(`${taken} of ${count} entries were taken: ${JSON.stringify(results).slice(0, 200)}`);
+function assertAccepted(results: unknown, count: number): void {
+  const accepted = (results as { s: string }[]).filter(({ s }) => s === 'ok').length;
+  if (accepted !== count)
+    throw new Error(
+      `${accepted} of ${count} entries were accepted: ${JSON.stringify(results).slice(0, 200)}`,
+    );
 }
 
-async function connected(url: string): Promise<Client> {
+async function connectTo(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
   await client.connect();
   return client;
 }
 
-async function functionByPg({ url, schema, logId }: Place): Promise<AppendWay> {
-  const client = await connected(url);
+async function functionByPg({ url, schema, logId }: AppendTarget): Promise<AppendStrategy> {
+  const client = await connectTo(url);
   return {
     name: 'function, one blob, `pg`',
     async append(drafts) {
       const query = { name: 'append', text: appendText(schema), values: appendValues(logId, drafts) };
       const { rows } = await client.query<{ results: unknown }>(query);
-      mustBeTaken(rows[0]!.results, drafts.length);
+      assertAccepted(rows[0]!.results, drafts.length);
     },
     close: () => client.end(),
   };
 }
 
-/** What is used of the `postgres` package. */
+/** The part of the `postgres` package used here. */
 interface PostgresPackage {
   default(
     url: string,
@@ -82,40 +84,43 @@ interface PostgresPackage {
   };
 }
 
-// The name in a variable: the package is no dependency, and the compiler would look for it.
-const LOSER: string = 'postgres';
+// A variable, because the package is not a dependency and the compiler would try to resolve a literal.
+const POSTGRES_PACKAGE: string = 'postgres';
 
-/** True when the other driver is installed. */
-export async function hasOtherDriver(): Promise<boolean> {
-  return import(LOSER).then(
+/** True when the `postgres` package is installed. */
+export async function hasPostgresPackage(): Promise<boolean> {
+  return import(POSTGRES_PACKAGE).then(
     () => true,
     () => false,
   );
 }
 
-async function functionByPostgres({ url, schema, logId }: Place): Promise<AppendWay> {
+async function functionByPostgres({ url, schema, logId }: AppendTarget): Promise<AppendStrategy> {
   let driver: PostgresPackage;
   try {
-    driver = (await import(LOSER)) as PostgresPackage;
+    driver = (await import(POSTGRES_PACKAGE)) as PostgresPackage;
   } catch (cause) {
-    throw new StartupError('The package "postgres" is missing: npm install --no-save postgres@3.4.9', {
-      cause,
-    });
+    throw new StartupError(
+      'The package "postgres" is not installed. Run: npm install --no-save postgres@3.4.9',
+      {
+        cause,
+      },
+    );
   }
   const sql = driver.default(url, { max: 1 });
   return {
     name: 'function, one blob, `postgres`',
     async append(drafts) {
       const [row] = await sql.unsafe(appendText(schema), appendValues(logId, drafts), { prepare: true });
-      mustBeTaken(row!.results, drafts.length);
+      assertAccepted(row!.results, drafts.length);
     },
     close: () => sql.end(),
   };
 }
 
-/** One statement, columns as arrays; `bytea[]` travels as hex text. */
-async function arrays({ url, schema }: Place): Promise<AppendWay> {
-  const client = await connected(url);
+/** One insert with array parameters; `pg` sends `bytea[]` as hex text. */
+async function insertArrays({ url, schema }: AppendTarget): Promise<AppendStrategy> {
+  const client = await connectTo(url);
   let lsn = 0;
   const text = `insert into ${schema}.plain (lsn, kind, target, header, body, checksum, batch)
     select lsn, kind, target, header, body, checksum, $7::uuid
@@ -144,21 +149,21 @@ function valuesOf(lsn: number, batch: string, draft: Draft): unknown[] {
   return [lsn, draft.kind, draft.target, draft.header, draft.body, checksum(draft), batch];
 }
 
-/** The placeholders of one row. */
-function tuple(_draft: Draft, index: number): string {
+/** Placeholders of one row. */
+function placeholders(_draft: Draft, index: number): string {
   const numbers = Array.from({ length: COLUMNS }, (_, column) => `$${index * COLUMNS + column + 1}`);
   return `(${numbers.join(',')})`;
 }
 
-/** One statement with a parameter for every value; bodies travel as they are. */
-async function manyValues({ url, schema }: Place): Promise<AppendWay> {
-  const client = await connected(url);
+/** One insert with one parameter per value; bodies are sent as binary. */
+async function insertValues({ url, schema }: AppendTarget): Promise<AppendStrategy> {
+  const client = await connectTo(url);
   let lsn = 0;
   return {
     name: 'one insert, many values, `pg`',
     async append(drafts) {
       const batch = randomUUID();
-      const text = `insert into ${schema}.plain (lsn, kind, target, header, body, checksum, batch) values ${drafts.map(tuple).join(',')}`;
+      const text = `insert into ${schema}.plain (lsn, kind, target, header, body, checksum, batch) values ${drafts.map(placeholders).join(',')}`;
       const values = drafts.flatMap((draft) => valuesOf(++lsn, batch, draft));
       await client.query({ name: `values ${drafts.length}`, text, values });
     },
@@ -166,13 +171,13 @@ async function manyValues({ url, schema }: Place): Promise<AppendWay> {
   };
 }
 
-/** The bare loop: a statement and a commit for every entry. */
-async function insertLoop({ url, schema }: Place): Promise<AppendWay> {
-  const client = await connected(url);
+/** One insert and one commit per entry. */
+async function insertLoop({ url, schema }: AppendTarget): Promise<AppendStrategy> {
+  const client = await connectTo(url);
   let lsn = 0;
   const text = `insert into ${schema}.plain (lsn, kind, target, header, body, checksum, batch) values ($1,$2,$3,$4,$5,$6,$7)`;
   return {
-    name: 'bare insert loop, `pg`',
+    name: 'one insert per entry, `pg`',
     async append(drafts) {
       const batch = randomUUID();
       for (const draft of drafts)
@@ -182,10 +187,10 @@ async function insertLoop({ url, schema }: Place): Promise<AppendWay> {
   };
 }
 
-/** Opens all ways, `postgres` only where it is installed. */
-export async function openWays(place: Place): Promise<AppendWay[]> {
-  const ways = [await functionByPg(place)];
-  if (await hasOtherDriver()) ways.push(await functionByPostgres(place));
-  ways.push(await arrays(place), await manyValues(place), await insertLoop(place));
-  return ways;
+/** Opens all strategies; the one on the `postgres` package only if it is installed. */
+export async function openStrategies(target: AppendTarget): Promise<AppendStrategy[]> {
+  const strategies = [await functionByPg(target)];
+  if (await hasPostgresPackage()) strategies.push(await functionByPostgres(target));
+  strategies.push(await insertArrays(target), await insertValues(target), await insertLoop(target));
+  return strategies;
 }
