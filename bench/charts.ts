@@ -58,7 +58,7 @@ export function barChart(title: string, groups: readonly BarGroup[], reference: 
   );
   const targets = distinctTargets(rows);
   const domain = [0, Math.max(reference, ...rows.map(({ value }) => value))];
-  const x = { field: 'value', type: 'quantitative', axis: null, scale: { domain, nice: false } };
+  const x = { field: 'value', type: 'quantitative', stack: null, axis: null, scale: { domain, nice: false } };
   const y = {
     field: 'workload',
     type: 'nominal',

@@ -196,7 +196,9 @@ export function gets(batch: number, numbering: Numbering): Supply {
 
 /** Adds of new records, `batch` per call. */
 export function adds(corpus: Corpus, batch: number, numbering: Numbering): Supply {
-  return makeSupply(batch, numbering, () => recordsBody(corpus, batch, () => SLOTS.fresh, vector));
+  return makeSupply(batch, numbering, () =>
+    recordsBody(corpus, batch, { digits: () => SLOTS.fresh, embedding: vector }),
+  );
 }
 
 /** Bodies of add calls for the initial records, ids 0 … `records` - 1. */
@@ -205,17 +207,19 @@ export function fillBodies(corpus: Corpus, records: number, recordsPerCall: numb
   for (let first = 0; first < records; first += recordsPerCall) {
     const count = Math.min(recordsPerCall, records - first);
     const digits = (index: number): string => String(first + index).padStart(SLOT_DIGITS, '0');
-    bodies.push(Buffer.from(recordsBody(corpus, count, digits, () => `[${corpus.components().join(',')}]`)));
+    const embedding = (): string => `[${corpus.components().join(',')}]`;
+    bodies.push(Buffer.from(recordsBody(corpus, count, { digits, embedding })));
   }
   return bodies;
 }
 
-function recordsBody(
-  corpus: Corpus,
-  count: number,
-  digits: (index: number) => string,
-  embedding: (corpus: Corpus) => string,
-): string {
+interface RecordColumns {
+  /** The nine digits of the id of record `index`. */
+  readonly digits: (index: number) => string;
+  readonly embedding: (corpus: Corpus) => string;
+}
+
+function recordsBody(corpus: Corpus, count: number, { digits, embedding }: RecordColumns): string {
   const ids = list(count, (index) => `"r${digits(index)}"`);
   const embeddings = list(count, () => embedding(corpus));
   const documents = list(count, () => JSON.stringify(corpus.document()));

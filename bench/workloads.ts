@@ -1,10 +1,12 @@
 // Closed-loop workloads: a fixed number of clients, each of which sends its next call once it has a response.
 
-import { Bodies, type CollectionName } from './bodies.ts';
+import type { Bodies, CollectionName } from './bodies.ts';
+import type { Corpus } from './corpus.ts';
 import {
   adds,
   filteredQueries,
   gets,
+  type Numbering,
   queries,
   RECORDS_PER_GET,
   repeatedQueries,
@@ -50,8 +52,8 @@ export class Parts {
     this.#collection = collection;
   }
 
-  query(tenths = 10): Part {
-    return this.#part('query', 'query', (batch) => queries(this.#corpus, batch, this.#numbering), tenths);
+  query(): Part {
+    return this.#part('query', 'query', (batch) => queries(this.#corpus, batch, this.#numbering));
   }
 
   repeatedQuery(): Part {
@@ -68,26 +70,26 @@ export class Parts {
     return this.#part('get', 'get', (batch) => gets(batch, this.#numbering));
   }
 
-  add(tenths = 10): Part {
-    return this.#part('add', 'add', (batch) => adds(this.#corpus, batch, this.#numbering), tenths);
+  add(): Part {
+    return this.#part('add', 'add', (batch) => adds(this.#corpus, batch, this.#numbering));
   }
 
   bulkAdd(records = BULK_RECORDS): Part {
     return this.#part('add', `add of ${records}`, () => adds(this.#corpus, records, this.#numbering));
   }
 
-  get #corpus(): ReturnType<Bodies['corpus']> {
+  get #corpus(): Corpus {
     return this.#bodies.corpus(this.#collection);
   }
 
-  get #numbering(): ReturnType<Bodies['numbering']> {
+  get #numbering(): Numbering {
     return this.#bodies.numbering(this.#collection);
   }
 
-  #part(operation: Operation, name: string, make: (batch: number) => Supply, tenths = 10): Part {
+  #part(operation: Operation, name: string, make: (batch: number) => Supply): Part {
     return {
       operation,
-      tenths,
+      tenths: 10,
       supply: (batch) => this.#bodies.supply(`${this.#collection} ${name} ${batch}`, () => make(batch)),
     };
   }
@@ -150,7 +152,10 @@ export function closedWorkloads(bodies: Bodies): Workload[] {
       ...writes,
       name: 'mixed_c64',
       title: '64 clients, nine queries per add, one collection',
-      parts: [written.query(9), written.add(1)],
+      parts: [
+        { ...written.query(), tenths: 9 },
+        { ...written.add(), tenths: 1 },
+      ],
     },
   ];
 }
