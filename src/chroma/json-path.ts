@@ -62,8 +62,8 @@ function openAt(body: Buffer, end: number): OpenValue[] {
   return open;
 }
 
-/** Where the string that begins at `start`, and is known to be sound, ends. */
-function closingQuote(body: Buffer, start: number): number {
+/** The position of the quote that ends the well-formed string which begins at `start`. */
+export function closingQuote(body: Buffer, start: number): number {
   let pos = start + 1;
   while (pos < body.length && body[pos] !== QUOTE) pos += body[pos] === BACKSLASH ? 2 : 1;
   return pos;

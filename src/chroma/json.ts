@@ -27,6 +27,7 @@ export class JsonSyntaxError extends Error {
 
 // serde_json gives up when its counter of 128 reaches zero, so 127 levels pass (serde_json, de.rs, remaining_depth).
 const DEPTH_MAX = 127;
+const LEVELS_AT_FIRST = 32;
 // Larger exponents change nothing for any comparison made here, and a counter that stops cannot overflow.
 const EXPONENT_MAX = 1_000_000;
 
@@ -78,6 +79,9 @@ export class JsonCursor {
   numberIsInteger = false;
   /** The number read last is less than ten to this power. */
   numberMagnitude = 0;
+  /** Of the arrays and objects open inside the value that `value` reads: whether each is an object. A byte a level. */
+  #isObject = new Uint8Array(LEVELS_AT_FIRST);
+  #levels = 0;
 
   /** `checksUtf8`: for bytes that are not known to be UTF-8. */
   constructor(bytes: Buffer, checksUtf8 = false) {
@@ -191,20 +195,20 @@ export class JsonCursor {
 
   /** Consumes any value; `depth` is how many arrays and objects stand open around it. */
   value(strict: boolean, depth: number): void {
-    // One flag for each array (false) or object (true) open inside this value: no recursion, so no depth can hurt.
-    const open: boolean[] = [];
+    // No recursion, so no depth can overflow the stack.
+    this.#levels = 0;
     for (;;) {
       const byte = this.peek();
       if (byte === ARRAY_OPEN || byte === OBJECT_OPEN) {
-        if (strict && depth + open.length >= DEPTH_MAX) this.fail('recursion limit exceeded');
+        if (strict && depth + this.#levels >= DEPTH_MAX) this.fail('recursion limit exceeded');
         const isObject = byte === OBJECT_OPEN;
         if (isObject ? this.openObject() : this.openArray()) {
-          open.push(isObject);
+          this.#open(isObject);
           if (isObject) this.#key(strict);
           continue;
         }
       } else this.scalar(byte, strict);
-      if (!this.#closeAll(open, strict)) return;
+      if (!this.#closeAll(strict)) return;
     }
   }
 
@@ -286,15 +290,24 @@ export class JsonCursor {
   }
 
   // After a complete value: closes what ends here. False when the outermost value is complete, else stands at the next.
-  #closeAll(open: boolean[], strict: boolean): boolean {
-    for (let inner = open.at(-1); inner !== undefined; inner = open.at(-1)) {
-      if (inner ? this.nextMember() : this.nextElement()) {
-        if (inner) this.#key(strict);
+  #closeAll(strict: boolean): boolean {
+    for (; this.#levels > 0; this.#levels--) {
+      const isObject = this.#isObject[this.#levels - 1] === 1;
+      if (isObject ? this.nextMember() : this.nextElement()) {
+        if (isObject) this.#key(strict);
         return true;
       }
-      open.pop();
     }
     return false;
+  }
+
+  #open(isObject: boolean): void {
+    if (this.#levels === this.#isObject.length) {
+      const larger = new Uint8Array(2 * this.#levels);
+      larger.set(this.#isObject);
+      this.#isObject = larger;
+    }
+    this.#isObject[this.#levels++] = isObject ? 1 : 0;
   }
 
   #key(strict: boolean): void {

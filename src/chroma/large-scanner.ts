@@ -3,27 +3,34 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Capabilities, RecordCall, RecordKind, Refusal } from './record-call.ts';
+import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
 import { scanRecordCall } from './scanner.ts';
 
 /** Up to here a body is scanned where it arrived: some 4 ms. */
 const LARGE_BYTES = 2 * 1024 * 1024;
 
-export interface ScanTask {
-  readonly number: number;
-  readonly kind: RecordKind;
-  readonly bytes: Uint8Array;
-  readonly capabilities: Capabilities;
-}
+type Task =
+  | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: Capabilities }
+  | { readonly type: 'outline'; readonly action: OutlinedAction };
+
+export type ScanTask = Task & { readonly number: number; readonly bytes: Uint8Array };
 
 export interface ScanResult {
   readonly number: number;
   /** The body, handed back. */
   readonly bytes: Uint8Array;
-  readonly result: Omit<RecordCall, 'body'> | Refusal;
+  readonly result: Omit<RecordCall, 'body'> | Refusal | RequestOutline;
+}
+
+/** A request's outline, and its body: another Buffer than the one that was handed in when that was large. */
+export interface Outlined {
+  readonly outline: RequestOutline;
+  readonly body: Buffer;
+  readonly isLarge: boolean;
 }
 
 interface Waiting {
-  readonly resolve: (result: RecordCall | Refusal) => void;
+  readonly resolve: (result: ScanResult['result'], body: Buffer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -38,19 +45,37 @@ export class LargeScanner {
     body: Buffer,
     capabilities: Capabilities,
   ): Promise<RecordCall | Refusal> | RecordCall | Refusal {
-    // A slice of a shared pool cannot be handed over; those are small.
-    const whole = body.byteOffset === 0 && body.byteLength === body.buffer.byteLength;
-    if (body.length <= LARGE_BYTES || !whole) return scanRecordCall(kind, body, capabilities);
-    const task: ScanTask = { number: this.#next++, kind, bytes: body, capabilities };
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(task.number, { resolve, reject });
-      this.#thread().postMessage(task, [body.buffer as ArrayBuffer]);
-    });
+    if (!isLarge(body)) return scanRecordCall(kind, body, capabilities);
+    return this.#run({ type: 'scan', kind, capabilities }, body, (result, returned) =>
+      'status' in result ? result : ({ ...result, body: returned } as RecordCall),
+    );
+  }
+
+  /** As outlineOf. A large `body` is emptied: use the one of the result. */
+  outline(action: OutlinedAction, body: Buffer): Promise<Outlined> | Outlined {
+    if (!isLarge(body)) return { outline: outlineOf(action, body), body, isLarge: false };
+    return this.#run({ type: 'outline', action }, body, (result, returned) => ({
+      outline: result as RequestOutline,
+      body: returned,
+      isLarge: true,
+    }));
   }
 
   async close(): Promise<void> {
     await this.#worker?.terminate();
     this.#worker = null;
+  }
+
+  #run<Result>(
+    task: Task,
+    body: Buffer,
+    take: (result: ScanResult['result'], returned: Buffer) => Result,
+  ): Promise<Result> {
+    const number = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(number, { resolve: (...given) => resolve(take(...given)), reject });
+      this.#thread().postMessage({ ...task, number, bytes: body }, [body.buffer as ArrayBuffer]);
+    });
   }
 
   #thread(): Worker {
@@ -62,8 +87,7 @@ export class LargeScanner {
     worker.on('message', ({ number, bytes, result }: ScanResult) => {
       const waiting = this.#waiting.get(number);
       this.#waiting.delete(number);
-      const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      waiting?.resolve('status' in result ? result : { ...result, body });
+      waiting?.resolve(result, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     });
     worker.on('error', (error) => {
       this.#worker = null;
@@ -73,4 +97,9 @@ export class LargeScanner {
     this.#worker = worker;
     return worker;
   }
+}
+
+// A slice of a shared pool cannot be handed over; those are small.
+function isLarge(body: Buffer): boolean {
+  return body.length > LARGE_BYTES && body.byteOffset === 0 && body.byteLength === body.buffer.byteLength;
 }

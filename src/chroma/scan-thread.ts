@@ -2,12 +2,19 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { ScanResult, ScanTask } from './large-scanner.ts';
+import { outlineOf } from './request-outline.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
-parentPort?.on('message', ({ number, kind, bytes, capabilities }: ScanTask) => {
+parentPort?.on('message', (task: ScanTask) => {
+  const { number, bytes } = task;
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const call = scanRecordCall(kind, body, capabilities);
-  const { body: _, ...rest } = isRefusal(call) ? { ...call, body } : call;
-  const result: ScanResult = { number, bytes, result: rest };
+  const result: ScanResult = { number, bytes, result: resultOf(task, body) };
   parentPort?.postMessage(result, [bytes.buffer as ArrayBuffer]);
 });
+
+function resultOf(task: ScanTask, body: Buffer): ScanResult['result'] {
+  if (task.type === 'outline') return outlineOf(task.action, body);
+  const call = scanRecordCall(task.kind, body, task.capabilities);
+  const { body: _, ...rest } = isRefusal(call) ? { ...call, body } : call;
+  return rest;
+}

@@ -5,13 +5,16 @@ import { isUtf8 } from 'node:buffer';
 import type { Collection } from '../catalog/catalog.ts';
 import { recordsPath } from '../chroma/paths.ts';
 import { scanGetCall, type GetCall } from '../chroma/get-call.ts';
+import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../chroma/filter-limits.ts';
+import { LargeScanner, type Outlined } from '../chroma/large-scanner.ts';
+import { wrongDimension } from '../chroma/messages.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/query-call.ts';
-import { readTopLevel } from '../chroma/rewrite.ts';
-import { isRefusal } from '../chroma/scanner.ts';
+import { outlineOf, withOneResult, type RequestOutline } from '../chroma/request-outline.ts';
 import { PolychromeError } from '../errors.ts';
-import type { Answer } from './answer.ts';
+import { refusalAnswer, type Answer } from './answer.ts';
 import type { BodyJudge } from './body-judge.ts';
 import { Coalescer } from './coalescer.ts';
+import { emptyQueryAnswer, withoutRows } from './empty-query.ts';
 import type { SessionFloors } from './floors.ts';
 import { Gets } from './gets.ts';
 import type { Names } from './names.ts';
@@ -28,12 +31,16 @@ import type { Clock } from '../util/clock.ts';
 /** What a read must see. */
 export type Consistency = 'session' | 'eventual';
 
-type Action = 'get' | 'query' | 'count';
+type RecordRead = 'get' | 'query';
+type Action = RecordRead | 'count';
 
 export interface RecordReadsOptions {
   readonly reader: Reader;
   readonly names: Names;
   readonly judge: BodyJudge;
+  /** Reads bodies that are too large for the event loop. */
+  readonly scanner?: LargeScanner;
+  readonly filterLimits?: FilterLimits;
   readonly floors: SessionFloors;
   /** LSN of the last entry of each shard this gateway knows of. */
   readonly heads: ShardLSNs;
@@ -59,11 +66,17 @@ interface Gain {
 const CALLS_PER_NODE = 1;
 // Larger questions are hardly asked twice, and to hash the largest would hold the event loop for tens of milliseconds.
 const CACHED_BODY_MAX = 256 * 1024;
-// Bodies for missing collections shown to nodes at one time; who comes then is told that the collection is missing.
+// Larger bodies are read on a thread: the event loop would be held for more than 4 ms.
+const SCANNED_BODY_MAX = 2 * 1024 * 1024;
+// A merged call brings up to 1,000 ids more, and must stay within the same limits.
+const COALESCED_OPERANDS_MAX = 16_000;
+// Maximum number of bodies for missing collections that nodes validate at one time; beyond it the response is that the
+// collection is missing.
 const JUDGING_MAX = 4;
 
 export class RecordReads {
   readonly #options: RecordReadsOptions;
+  readonly #scanner: LargeScanner;
   readonly #queries: Coalescer<QueryCall>;
   readonly #gets: Coalescer<GetCall>;
   /** Bodies that are being shown to a node. */
@@ -73,6 +86,7 @@ export class RecordReads {
     const { clock, reader, records, serving, stopped } = options;
     const callsMax = (): number => Math.max(1, serving()) * CALLS_PER_NODE;
     this.#options = options;
+    this.#scanner = options.scanner ?? new LargeScanner();
     const ahead = new ReadAhead({ reader, records, clock, stopped });
     this.#queries = new Coalescer({ kind: new Queries(reader, records, ahead), clock, callsMax });
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
@@ -106,7 +120,7 @@ export class RecordReads {
       collection = await names.byId(request.params);
     } catch (error) {
       const isMissing = error instanceof PolychromeError && error.code === 'not_found';
-      const refusal = isMissing && action !== 'count' ? await this.#judged(action, request.body) : null;
+      const refusal = isMissing && action !== 'count' ? await this.#judged(action, request) : null;
       if (refusal !== null) return refusal;
       throw error;
     }
@@ -128,12 +142,14 @@ export class RecordReads {
   }
 
   /**
-   * A server reads the body before it looks for the collection. Clients that go on asking for one that is gone must not
-   * be work for the nodes: what is plainly sound nobody is asked about, and of the rest a few at a time.
+   * A server reads the body before it looks for the collection. Clients that go on asking for a missing collection must
+   * not be work for the nodes: a plainly valid body is not shown to a node, and of the others a few at a time.
    */
-  async #judged(action: 'get' | 'query', body: Buffer): Promise<Answer | null> {
-    if (this.#judging >= JUDGING_MAX || isPlain(action === 'get' ? scanGetCall(body) : scanQueryCall(body)))
-      return null;
+  async #judged(action: RecordRead, request: ClientRequest): Promise<Answer | null> {
+    const { outline, body, isLarge } = await this.#scanner.outline(action, request.body);
+    const refusal = filterRefusal(outline.filter, this.#limits);
+    if (refusal !== null) return refusalAnswer(refusal);
+    if (this.#judging >= JUDGING_MAX || (!isLarge && isPlain(scanned(action, body), outline))) return null;
     this.#judging += 1;
     try {
       return await this.#options.judge.refusalOf(action, body);
@@ -154,55 +170,89 @@ export class RecordReads {
     );
   }
 
-  #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<Answer> {
+  /** The response of a node, asked for once the body is known to keep the limits. */
+  async #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<Answer> {
     const shard = shardOf(collection);
-    if (action === 'query') {
-      const call = scanQueryCall(request.body);
+    if (action === 'count') return this.#send(action, collection, { floor, isPaged: false }, request, null);
+    const query = action === 'query' ? scanSmallQuery(request.body) : null;
+    const { outline, body, isLarge } =
+      query === null ? await this.#scanner.outline(action, request.body) : outlinedQuery(query);
+    const refusal = filterRefusal(outline.filter, this.#limits);
+    if (refusal !== null) return refusalAnswer(refusal);
+    if (action === 'query' && outline.zeroResults !== null)
+      return this.#noRows(collection, floor, request, { outline, body, isLarge });
+    if (request.query.size === 0 && !isLarge && outline.filter.operands <= COALESCED_OPERANDS_MAX) {
+      const target = { shard: shard.id, collection };
       // A vector of the wrong length would spoil the call for the others.
-      if (call !== null && call.dimension === shard.dimension && request.query.size === 0) {
-        return this.#queries.read({ shard: shard.id, collection }, call, floor, request.signal);
-      }
+      if (query !== null && query.dimension === shard.dimension)
+        return this.#queries.read(target, query, floor, request.signal);
+      const get = action === 'get' ? scanGetCall(body) : null;
+      if (get !== null) return this.#gets.read(target, get, floor, request.signal);
     }
-    if (action === 'get') {
-      const call = scanGetCall(request.body);
-      if (call !== null && request.query.size === 0) {
-        return this.#gets.read({ shard: shard.id, collection }, call, floor, request.signal);
-      }
-    }
+    const isPaged = action === 'get' && outline.isPaged;
+    return this.#send(action, collection, { floor, isPaged }, request, body);
+  }
+
+  #send(
+    action: Action,
+    collection: Collection,
+    { floor, isPaged }: { readonly floor: number; readonly isPaged: boolean },
+    request: ClientRequest,
+    body: Buffer | null,
+  ): Promise<Answer> {
     return this.#options.reader.read(
-      { shard: shard.id, floor, sticky: action === 'get' && isPaged(request.body) },
+      // The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
+      { shard: shardOf(collection).id, floor, sticky: isPaged },
       {
-        method: action === 'count' ? 'GET' : 'POST',
+        method: body === null ? 'GET' : 'POST',
         path: (physical) => recordsPath(collection, physical, action) + searchOf(request),
-        ...(action === 'count' ? {} : { body: request.body }),
+        ...(body === null ? {} : { body }),
       },
       request.signal,
     );
+  }
+
+  /** A query for zero rows reaches no node; with a filter, which only a node can validate, one row is asked for. */
+  async #noRows(
+    collection: Collection,
+    floor: number,
+    request: ClientRequest,
+    { outline, body, isLarge }: Outlined,
+  ): Promise<Answer> {
+    const asked = outline.zeroResults === null ? body : withOneResult(body, outline.zeroResults);
+    const call = isLarge ? null : scanQueryCall(asked);
+    if (call === null || !isPlain(call, outline)) {
+      const answer = await this.#send('query', collection, { floor, isPaged: false }, request, asked);
+      return withoutRows(answer, outline);
+    }
+    const { dimension } = shardOf(collection);
+    if (dimension !== null && dimension !== call.dimension) throw wrongDimension(dimension, call.dimension);
+    return { status: 200, body: emptyQueryAnswer(outline), headers: lsnHeader(floor) };
+  }
+
+  get #limits(): FilterLimits {
+    return this.#options.filterLimits ?? DEFAULT_LIMITS;
   }
 }
 
 const lsnHeader = (lsn: number): Record<string, string> => ({ 'x-polychrome-lsn': String(lsn) });
 
-const CONTENTS = new Set(['documents', 'embeddings', 'metadatas', 'uris', 'distances']);
-const NULLABLE = new Set(['where', 'where_document', 'limit', 'offset']);
-
 /** Whether any server can read the call: it scans, and holds no condition and no field that only a server knows. */
-function isPlain(call: GetCall | QueryCall | null): boolean {
-  if (call === null || !isUtf8(call.body)) return false;
-  // The key is the body with its ids, or vectors, taken out; these were looked at.
-  const fields = JSON.parse(call.key.replace('\u0000', '')) as Record<string, unknown>;
-  return Object.entries(fields).every(([name, value]) => {
-    if (name === 'ids' || name === 'query_embeddings') return Array.isArray(value) && value.length === 0;
-    if (name === 'include')
-      return Array.isArray(value) && value.every((item) => CONTENTS.has(item as string));
-    return value === null ? NULLABLE.has(name) : name === 'n_results' && 'rowsPerVector' in call;
-  });
+function isPlain(call: GetCall | QueryCall | null, outline: RequestOutline): boolean {
+  return call !== null && outline.isPlain && isUtf8(call.body);
 }
 
-// The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
-function isPaged(body: Buffer): boolean {
-  const fields = readTopLevel(body, ['limit', 'offset']);
-  return !isRefusal(fields) && [...fields.values()].some(({ type }) => type !== 'null');
+const scanned = (action: RecordRead, body: Buffer): GetCall | QueryCall | null =>
+  action === 'get' ? scanGetCall(body) : scanQueryCall(body);
+
+function scanSmallQuery(body: Buffer): QueryCall | null {
+  return body.length > SCANNED_BODY_MAX ? null : scanQueryCall(body);
+}
+
+/** Everything but the vectors, which were read already, makes the outline. */
+function outlinedQuery({ body, key, count }: QueryCall): Outlined {
+  const outline = outlineOf('query', Buffer.from(key.replace('\u0000', ''), 'latin1'));
+  return { outline: { ...outline, vectors: count }, body, isLarge: false };
 }
 
 function searchOf({ query }: ClientRequest): string {

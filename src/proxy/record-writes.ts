@@ -1,8 +1,9 @@
 // The handlers of add, upsert, update and delete.
 
 import type { Collection, Shard } from '../catalog/catalog.ts';
+import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../chroma/filter-limits.ts';
 import { wrongDimension } from '../chroma/messages.ts';
-import type { Capabilities, RecordKind, Refusal } from '../chroma/record-call.ts';
+import type { Capabilities, RecordCall, RecordKind, Refusal } from '../chroma/record-call.ts';
 import type { LargeScanner } from '../chroma/large-scanner.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import { PolychromeError } from '../errors.ts';
@@ -20,6 +21,7 @@ export interface RecordWritesOptions {
   readonly choice: Pick<NodeChoice, 'isOutOfUse'>;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
+  readonly filterLimits?: FilterLimits;
 }
 
 const OUT_OF_USE =
@@ -46,7 +48,9 @@ async function write(
   request: ClientRequest,
 ): Promise<Answer> {
   const { writer, scanner, names, choice, capabilities } = options;
-  const call = await scanner.scan(kind, request.body, capabilities());
+  const scanned = await scanner.scan(kind, request.body, capabilities());
+  if (isRefusal(scanned) && scanned.after === undefined) return refusalAnswer(scanned);
+  const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
   if (isRefusal(call) && call.after === undefined) return refusalAnswer(call);
   const collection = await names.byId(request.params);
   const shard = shardOf(collection);
@@ -60,6 +64,16 @@ async function write(
   if ('s' in result) throw notTaken(result, call.dimension, names, request);
   shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());
+}
+
+/** The call, or the refusal of a conditional delete whose selection would break a server. */
+async function withinLimits(
+  { scanner, filterLimits = DEFAULT_LIMITS }: RecordWritesOptions,
+  call: RecordCall,
+): Promise<RecordCall | Refusal> {
+  if (!call.conditional) return call;
+  const { outline, body } = await scanner.outline('delete', call.body);
+  return filterRefusal(outline.filter, filterLimits) ?? { ...call, body };
 }
 
 /** The answer to a call refused for what it holds: a server compares dimensions before it looks at some of that. */

@@ -1,0 +1,106 @@
+// The size of the filters of a request, and the limits it must keep. A server turns `ids`, `where` and `where_document`
+// into one statement of SQLite. Beyond SQLite's limits it answers 500, and beyond some 5,000 conditions its process ends
+// (docs/chroma-behaviour.md).
+
+import { ARRAY_CLOSE, ARRAY_OPEN, isDigit, MINUS, OBJECT_CLOSE, OBJECT_OPEN, QUOTE } from './json.ts';
+import { closingQuote } from './json-path.ts';
+import type { Refusal, Slice } from './record-call.ts';
+import { invalid } from './refusal.ts';
+
+export interface FilterSize {
+  /** Conditions, `$and` and `$or` included: each may add a level to the expression that SQLite parses. */
+  conditions: number;
+  /** SQL variables for ids, values and keys. */
+  operands: number;
+  /** Operators around the innermost condition. */
+  depth: number;
+}
+
+export interface FilterLimits {
+  readonly conditionsMax: number;
+  readonly operandsMax: number;
+  readonly depthMax: number;
+}
+
+/**
+ * 1.0.5 and 1.5.9 answer up to these limits, whatever the request combines (measured). SQLite parses expressions 1,000
+ * levels deep, of which a server needs some itself: it answers 961 conditions in every arrangement, and fails at 991 in
+ * some. It binds 32,766 variables, of which a server needs 3. serde parses 62 operators around a condition.
+ */
+export const DEFAULT_LIMITS: FilterLimits = { conditionsMax: 900, operandsMax: 32_700, depthMax: 62 };
+
+// A condition on a number is looked up among integers and among floats, each time by key and value.
+const WHERE_VARIABLES = 4;
+const DOCUMENT_VARIABLES = 1;
+const NUMBER_VARIABLES = 2;
+
+// serde parses 127 levels: what is open deeper is never looked at by a server, and needs no measure.
+const LEVELS_MAX = 256;
+
+/** Adds the size of the filter in `slice` of `bytes`, which is well-formed JSON, to `size`. */
+export function measureFilter(
+  bytes: Buffer,
+  { start, end }: Slice,
+  { isDocument, size }: { readonly isDocument: boolean; readonly size: FilterSize },
+): void {
+  // Whether each of the arrays and objects that are open is an array.
+  const open: boolean[] = [];
+  let arrays = 0;
+  for (let pos = start; pos < end; pos++) {
+    const byte = bytes[pos] ?? 0;
+    const inArray = open.at(-1) === true;
+    if (byte === QUOTE) {
+      pos = closingQuote(bytes, pos);
+      if (inArray) size.operands += 1;
+    } else if (byte === ARRAY_OPEN) {
+      open.push(true);
+      arrays += 1;
+      if (open.length > LEVELS_MAX) return;
+    } else if (byte === OBJECT_OPEN) {
+      if (inArray || open.length === 0) {
+        size.conditions += 1;
+        size.operands += isDocument ? DOCUMENT_VARIABLES : WHERE_VARIABLES;
+        size.depth = Math.max(size.depth, arrays);
+      }
+      open.push(false);
+      if (open.length > LEVELS_MAX) return;
+    } else if (byte === ARRAY_CLOSE || byte === OBJECT_CLOSE) {
+      if (open.pop() === true) arrays -= 1;
+    } else if (isScalarStart(byte)) {
+      if (inArray) size.operands += byte === MINUS || isDigit(byte) ? NUMBER_VARIABLES : 1;
+      while (isScalarByte(bytes[pos + 1] ?? 0)) pos++;
+    }
+  }
+}
+
+/** Why a request of this size is refused; null when it keeps the limits. */
+export function filterRefusal(
+  { conditions, operands, depth }: FilterSize,
+  { conditionsMax, operandsMax, depthMax }: FilterLimits,
+): Refusal | null {
+  if (depth > depthMax) {
+    return invalid(
+      `The filter nests $and and $or ${depth} deep; at most ${depthMax} levels are allowed (FILTER_DEPTH_MAX).`,
+    );
+  }
+  if (conditions > conditionsMax) {
+    return invalid(
+      `where and where_document hold ${conditions} conditions, each $and and $or counted as one; at most ${conditionsMax} are allowed (FILTER_CONDITIONS_MAX).`,
+    );
+  }
+  if (operands <= operandsMax) return null;
+  return invalid(
+    `ids, where and where_document need ${operands} SQL variables; at most ${operandsMax} are allowed (FILTER_OPERANDS_MAX). An id and a string or boolean of a list need 1, a number of a list ${NUMBER_VARIABLES}, a condition of where ${WHERE_VARIABLES}, one of where_document ${DOCUMENT_VARIABLES}.`,
+  );
+}
+
+const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
+
+function isScalarStart(byte: number): boolean {
+  return byte === MINUS || isDigit(byte) || isLetter(byte);
+}
+
+// The point and the plus of a number too.
+function isScalarByte(byte: number): boolean {
+  return isScalarStart(byte) || byte === 0x2e || byte === 0x2b;
+}
