@@ -363,12 +363,17 @@ describe('refuses what Chroma takes but answers badly', () => {
     }
   });
 
-  test('more ids than the weakest server takes in a call', () => {
+  test('more ids than max_batch_size when a server cannot split a call', () => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
-    const embeddings = ids.map(() => [1]);
-    expect(scan('add', JSON.stringify({ ids, embeddings }))).toMatchObject({ status: 400 });
-    expect(scan('delete', JSON.stringify({ ids }))).toMatchObject({ status: 400 });
-    expect(scan('delete', JSON.stringify({ ids: ids.slice(1) }))).toMatchObject({ conditional: false });
+    const add = JSON.stringify({ ids, embeddings: ids.map(() => [1]) });
+    const remove = JSON.stringify({ ids });
+    expect(scan('add', add, OLDEST)).toMatchObject({ status: 400 });
+    expect(scan('delete', remove, OLDEST)).toMatchObject({ status: 400 });
+    expect(scan('delete', JSON.stringify({ ids: ids.slice(1) }), OLDEST)).toMatchObject({
+      conditional: false,
+    });
+    expect(accepted('add', add).ids).toEqual(ids);
+    expect(accepted('delete', remove).ids).toEqual(ids);
   });
 });
 
