@@ -2,6 +2,7 @@
 // Collections keep the id Polychrome gave them; each node knows a shard under a physical id of its own.
 
 import type { Database } from '../postgres/database.ts';
+import { mapKey } from '../util/map-key.ts';
 
 export interface Shard {
   readonly id: string;
@@ -39,12 +40,13 @@ interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unkno
   shards: Shard[] | null;
 }
 
-const key = (...parts: readonly string[]): string => JSON.stringify(parts);
+const key = (...parts: readonly string[]): string => mapKey(JSON.stringify(parts));
 
 export class Catalog {
   readonly #database: Database;
   #view = 0;
-  #tenants = new Set<string>();
+  /** Names of tenants by their keys; databases likewise. */
+  #tenants = new Map<string, string>();
   #databases = new Map<string, { id: string; tenant: string; name: string; createdLSN: number }>();
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
@@ -66,11 +68,11 @@ export class Catalog {
   }
 
   hasTenant(tenant: string): boolean {
-    return this.#tenants.has(tenant);
+    return this.#tenants.has(key(tenant));
   }
 
   tenants(): string[] {
-    return [...this.#tenants];
+    return [...this.#tenants.values()];
   }
 
   database(tenant: string, name: string): { id: string; tenant: string; name: string } | undefined {
@@ -109,6 +111,11 @@ export class Catalog {
     return live.sort((a, b) => a.createdLSN - b.createdLSN);
   }
 
+  /** The collection that a shard belongs to; undefined when it is deleted. */
+  collectionOfShard(shard: string): Collection | undefined {
+    return this.#byId.get(this.#collectionOf.get(shard) ?? '');
+  }
+
   physical(node: string, shard: string): PhysicalShard | undefined {
     return this.#physical.get(node)?.get(shard);
   }
@@ -130,7 +137,7 @@ export class Catalog {
   suspects(node: string, max: number): Suspect[] {
     const found: Suspect[] = [];
     for (const [shard, reason] of this.#suspect.get(node) ?? []) {
-      const collection = this.#byId.get(this.#collectionOf.get(shard) ?? '');
+      const collection = this.collectionOfShard(shard);
       if (collection === undefined) continue; // deleted
       if (found.length === max) break;
       const { id, tenant, database, name } = collection;
@@ -204,8 +211,8 @@ export class Catalog {
     );
     if (row === undefined) return;
     for (const tenant of row.tenants) {
-      if (tenant.deleted) this.#tenants.delete(tenant.name);
-      else this.#tenants.add(tenant.name);
+      if (tenant.deleted) this.#tenants.delete(key(tenant.name));
+      else this.#tenants.set(key(tenant.name), tenant.name);
     }
     for (const { deleted, ...database } of row.databases) {
       if (deleted) this.#databases.delete(key(database.tenant, database.name));

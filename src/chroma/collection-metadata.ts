@@ -1,9 +1,10 @@
 // Reads what a collection is to be, in a body that a server can read: what it refuses, what it cannot store, and what
 // ends it.
 
-import { ARRAY_OPEN, JsonCursor, OBJECT_OPEN } from './json.ts';
+import { ARRAY_OPEN, isDigit, JsonCursor, MINUS, OBJECT_OPEN } from './json.ts';
 import type { Slice } from './record-call.ts';
 import { readSparseVector } from './sparse-vector.ts';
+import { mapKey } from '../util/map-key.ts';
 
 export interface CollectionMetadata {
   /** Why a server refuses it, or null. */
@@ -33,19 +34,37 @@ const endsServer = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || 
  * that. Of none it ends, process and all, when the first records are added, and again whenever that is repeated; of one
  * or of very many it may answer 500 to every write, or nothing at all (observed on 1.0.5 and 1.3.4).
  */
-export function endsServers(body: Buffer, { start, end }: Slice): boolean {
-  const holds = (value: unknown, owner: string): boolean =>
-    typeof value === 'object' &&
-    value !== null &&
-    Object.entries(value).some(([name, member]) => {
-      // An embedding function is configured as its maker likes, and a server only stores that. Among the keys of a
-      // schema, though, it is the name of a key.
-      if (name === FUNCTION_FIELD && owner !== KEYS_FIELD) return false;
-      return (
-        (name === NEIGHBORS_FIELD && typeof member === 'number' && endsServer(member)) || holds(member, name)
-      );
-    });
-  return holds(JSON.parse(body.toString('utf8', start, end)), '');
+export function endsServers(body: Buffer, { start }: Slice): boolean {
+  const cursor = new JsonCursor(body);
+  cursor.pos = start;
+  return endsServersWithin(cursor, '');
+}
+
+/** As endsServers, for the value at the cursor, the value of the member `owner`. Consumes it. */
+function endsServersWithin(cursor: JsonCursor, owner: string): boolean {
+  const byte = cursor.peek();
+  let found = false;
+  if (byte === ARRAY_OPEN && cursor.openArray()) {
+    do found = endsServersWithin(cursor, '') || found;
+    while (cursor.nextElement());
+  } else if (byte === OBJECT_OPEN && cursor.openObject()) {
+    do found = memberEndsServers(cursor, owner) || found;
+    while (cursor.nextMember());
+  } else if (byte !== ARRAY_OPEN && byte !== OBJECT_OPEN) cursor.scalar(byte, false);
+  return found;
+}
+
+function memberEndsServers(cursor: JsonCursor, owner: string): boolean {
+  const name = cursor.decoded(cursor.name(false));
+  cursor.colon();
+  const byte = cursor.peek();
+  const start = cursor.pos;
+  const found = endsServersWithin(cursor, name);
+  // An embedding function is configured as its maker likes, and a server only stores that. Among the keys of a
+  // schema, though, it is the name of a key.
+  if (name === FUNCTION_FIELD && owner !== KEYS_FIELD) return false;
+  const isNumber = byte === MINUS || isDigit(byte);
+  return found || (name === NEIGHBORS_FIELD && isNumber && endsServer(cursor.numberSince(start)));
 }
 
 /** The metadata in `slice` of `body`, an object; `modern` says whether the servers know lists and sparse vectors. */
@@ -60,7 +79,7 @@ export function readCollectionMetadata(body: Buffer, slice: Slice, modern: boole
   do {
     const key = cursor.decoded(cursor.name(true));
     cursor.colon();
-    values.set(key, readValue(cursor, key, modern));
+    values.set(mapKey(key), readValue(cursor, key, modern));
   } while (cursor.nextMember());
   const found = [...values.values()];
   return {

@@ -5,6 +5,7 @@
 import { columnsOf, elementStart, stringAt, type AnswerColumn } from './answer-slices.ts';
 import { ARRAY_CLOSE, ARRAY_OPEN, JsonCursor, JsonSyntaxError, OBJECT_OPEN, QUOTE } from './json.ts';
 import type { Slice } from './record-call.ts';
+import { mapKey } from '../util/map-key.ts';
 
 export interface GetCall {
   readonly body: Buffer;
@@ -36,8 +37,8 @@ function scan(cursor: JsonCursor): GetCall | null {
   cursor.pos++;
   do {
     const key = cursor.decoded(cursor.name(true));
-    if (seen.has(key)) return null;
-    seen.add(key);
+    if (seen.has(mapKey(key))) return null;
+    seen.add(mapKey(key));
     cursor.colon();
     const first = cursor.peek();
     const start = cursor.pos;
@@ -95,13 +96,13 @@ export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[
   if (columns === null || ids?.ends == null) return null;
   const rowOf = new Map<string, number>();
   for (const [row, end] of ids.ends.entries()) {
-    rowOf.set(stringAt(answer, elementStart(ids.start, ids.ends, row), end), row);
+    rowOf.set(mapKey(stringAt(answer, elementStart(ids.start, ids.ends, row), end)), row);
   }
   if (columns.some(({ ends }) => ends !== null && ends.length !== ids.ends?.length)) return null;
   return calls.map((call) => {
     const rows = new Set<number>();
     for (const id of call.ids) {
-      const row = rowOf.get(id);
+      const row = rowOf.get(mapKey(id));
       if (row !== undefined) rows.add(row);
     }
     return rowsOf(

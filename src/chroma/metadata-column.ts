@@ -6,6 +6,7 @@ import type { Faults } from './faults.ts';
 import type { RecordKind } from './record-call.ts';
 import { misfit, RefusedBody, refuseType } from './refusal.ts';
 import { readSparseVector } from './sparse-vector.ts';
+import { mapKey } from '../util/map-key.ts';
 
 // Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no
 // string ends the server's log reader: from then on every write fails, until restart and after (hazard 2). Others
@@ -33,7 +34,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
   if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, `metadatas[${index}]: `, 'a map');
   if (!cursor.openObject()) return;
   // Of a key given twice the last value counts.
-  let verdicts: Map<string, Exclude<Verdict, 'fine' | 'misfit'>> | null = null;
+  let verdicts: Map<string, { key: string; verdict: Exclude<Verdict, 'fine' | 'misfit'> }> | null = null;
   do {
     const nameStart = cursor.name(true);
     judgeKey(cursor, nameStart, index, options);
@@ -46,10 +47,10 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
     if (verdict === 'misfit') refuseMisfit(cursor, start, `metadatas[${index}].${key}: `, options.kind);
     verdicts ??= new Map();
-    if (verdict === 'fine') verdicts.delete(key);
-    else verdicts.set(key, verdict);
+    if (verdict === 'fine') verdicts.delete(mapKey(key));
+    else verdicts.set(mapKey(key), { verdict, key });
   } while (cursor.nextMember());
-  for (const [key, verdict] of verdicts ?? []) note(verdict, index, key, options.faults);
+  for (const { key, verdict } of verdicts?.values() ?? []) note(verdict, index, key, options.faults);
 }
 
 function note(

@@ -6,6 +6,7 @@ import { Faults } from './faults.ts';
 import { JsonCursor, JsonSyntaxError, OBJECT_OPEN } from './json.ts';
 import type { Slice } from './record-call.ts';
 import { RefusedBody } from './refusal.ts';
+import { mapKey } from '../util/map-key.ts';
 
 export interface QueryCall {
   readonly body: Buffer;
@@ -49,8 +50,8 @@ function scan(cursor: JsonCursor): QueryCall | null {
   do {
     const name = cursor.name(true);
     const key = cursor.decoded(name);
-    if (seen.has(key)) return null;
-    seen.add(key);
+    if (seen.has(mapKey(key))) return null;
+    seen.add(mapKey(key));
     cursor.colon();
     cursor.peek();
     const start = cursor.pos;

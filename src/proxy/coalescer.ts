@@ -5,6 +5,7 @@
 
 import type { Collection } from '../catalog/catalog.ts';
 import type { Clock } from '../util/clock.ts';
+import { mapKey } from '../util/map-key.ts';
 import type { Answer, AnswerHeaders } from './answer.ts';
 
 /** What is read. */
@@ -92,7 +93,7 @@ export class Coalescer<Call> {
   /** The answer to one read, as if it had been sent alone. */
   read(target: ReadTarget, call: Call, floor: number, signal: AbortSignal): Promise<Answer> {
     const { kind } = this.#options;
-    const key = `${target.shard} ${kind.keyOf(call)}`;
+    const key = mapKey(`${target.shard} ${kind.keyOf(call)}`);
     this.counts.reads += 1;
     if (this.#isApart(key)) return this.#alone(target, { call, floor, signal });
     let lane = this.#lanes.get(key);

@@ -21,6 +21,7 @@ import type { Asking, ReadTarget, Together } from './coalescer.ts';
 import type { ReadAhead } from './read-ahead.ts';
 import { HELD_BYTES_MAX, readWhole, recordsRead, wholeBody, type Reader, type WholeBody } from './reads.ts';
 import type { RecordCache } from './record-cache.ts';
+import { mapKey } from '../util/map-key.ts';
 
 // A first guess for a row with a document and metadata, before an answer was seen.
 const ROW_BYTES = 1_024;
@@ -105,7 +106,7 @@ export class Queries implements Asking<QueryCall> {
     const rows = sum(calls.map(this.rowsOf));
     if (calls.length === 1 && rows * missing > MISSING_ROWS_MAX_ALONE) return null;
     const lean = leanQuery(calls[0] as QueryCall);
-    return lean !== null && this.#includes.has(lean.include) ? lean : null;
+    return lean !== null && this.#includes.has(mapKey(lean.include)) ? lean : null;
   }
 
   /** Null when it has to be asked in full after all; an error when that would fail as well. */
@@ -125,7 +126,7 @@ export class Queries implements Asking<QueryCall> {
     const rows = whole === null ? null : queryRows(whole.body, sum(counts));
     if (whole === null || rows === null) return null;
     const texts = await this.#textsOf(target, rows, whole, lean.columns, answered);
-    const include = this.#includes.get(lean.include);
+    const include = this.#includes.get(mapKey(lean.include));
     if (texts === null || include === undefined || generation !== records.generation || !records.enabled)
       return null;
     answered();
@@ -150,7 +151,8 @@ export class Queries implements Asking<QueryCall> {
     const wanted = ids.flat();
     if (wanted.length > ROWS_MAX) return null;
     const texts = wanted.map((id) => records.find(shard, id, applied, columns));
-    const missing = new Set(wanted.filter((_, row) => texts[row] === null));
+    const unknown = wanted.filter((_, row) => texts[row] === null);
+    const missing = new Map(unknown.map((id) => [mapKey(id), id]));
     const misses = texts.reduce((count, text) => (text === null ? count + 1 : count), 0);
     records.counted(shard, wanted.length, misses);
     if (misses === 0) {
@@ -158,7 +160,7 @@ export class Queries implements Asking<QueryCall> {
       return texts as RecordTexts[];
     }
     if (missing.size > FETCHED_MAX) return null;
-    await this.#fetch(target, [...missing], columns, applied);
+    await this.#fetch(target, [...missing.values()], columns, applied);
     for (const [row, text] of texts.entries()) {
       texts[row] = text ?? records.find(shard, wanted[row] as string, applied, columns);
       if (texts[row] === null) return null;
@@ -191,8 +193,8 @@ export class Queries implements Asking<QueryCall> {
     const rows = lean === null ? null : queryRows(body, vectors);
     const found = rows === null ? null : recordsFound(rows);
     if (lean === null || rows === null || found === null) return;
-    if (!this.#includes.has(lean.include) && this.#includes.size < INCLUDES_MAX) {
-      this.#includes.set(lean.include, rows.include);
+    if (!this.#includes.has(mapKey(lean.include)) && this.#includes.size < INCLUDES_MAX) {
+      this.#includes.set(mapKey(lean.include), rows.include);
     }
     const { shard } = target;
     const unknown = found.filter(({ id }) => records.find(shard, id, applied, lean.columns) === null);

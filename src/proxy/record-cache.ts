@@ -5,6 +5,7 @@
 // can apply it, and drops what it touches: so what is kept was the truth whenever between the two the node answered.
 
 import type { RecordColumn, RecordTexts } from '../chroma/lean-query.ts';
+import { mapKey } from '../util/map-key.ts';
 import { ShardLSNs } from './shard-lsns.ts';
 
 interface Kept {
@@ -26,7 +27,7 @@ const CHANCES_MAX = 64;
 // Rows over which hits and misses are averaged.
 const AVERAGED_ROWS = 500;
 
-const keyOf = (shard: string, id: string): string => `${shard} ${id}`;
+const keyOf = (shard: string, id: string): string => mapKey(`${shard} ${id}`);
 
 export interface RecordCacheOptions {
   /** 0 turns it off. */

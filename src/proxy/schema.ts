@@ -14,6 +14,7 @@ import { jsonAnswer, refusalAnswer, type Answer } from './answer.ts';
 import type { BodyJudge } from './body-judge.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './names.ts';
+import { mapKey } from '../util/map-key.ts';
 import { pageOf, type Page } from './page.ts';
 import {
   databaseNameFault,
@@ -135,7 +136,7 @@ export class SchemaRoutes {
     if (typeof name !== 'string') return refusalAnswer(name);
     refuseHazards(body, fields, this.#wording);
     // A database that is being deleted would otherwise never be empty under a stream of creates.
-    await this.#dropping.get(JSON.stringify(at))?.catch(() => undefined);
+    await this.#dropping.get(keyOf(at))?.catch(() => undefined);
     const getOrCreate = fields.get('get_or_create');
     const id = this.#options.newId();
     const shard = this.#options.newId();
@@ -261,7 +262,7 @@ export class SchemaRoutes {
   }
 
   #dropDatabase(tenant: string, database: string): Promise<void> {
-    const key = JSON.stringify({ tenant, database });
+    const key = keyOf({ tenant, database });
     const dropped = this.#emptyAndDrop(tenant, database).finally(() => {
       if (this.#dropping.get(key) === dropped) this.#dropping.delete(key);
     });
@@ -287,6 +288,8 @@ export class SchemaRoutes {
     );
   }
 }
+
+const keyOf = ({ tenant, database }: DatabaseName): string => mapKey(JSON.stringify([tenant, database]));
 
 const BRACKET_OPEN = Buffer.from('[');
 const BRACKET_CLOSE = Buffer.from(']');
