@@ -10,6 +10,7 @@ import { StartupError } from '../../src/errors.ts';
 import { check, type CheckResult } from './check.ts';
 import { compareSequence, type Endpoints, Mismatch, newTally } from './compare.ts';
 import { openEndpoint } from './endpoint.ts';
+import { checkHostile, type HostileResult, titleOf } from './hostile/check.ts';
 import type { Operation } from './operation.ts';
 import { type Servers, startServers } from './servers.ts';
 
@@ -21,6 +22,8 @@ interface Options {
   readonly a?: string;
   readonly b?: string;
   readonly replay?: string;
+  readonly hostile?: true;
+  readonly only?: number;
 }
 
 const EXAMPLES = `
@@ -28,6 +31,8 @@ Examples:
   npm run differential -- --runs 2000
   npm run differential -- --runs 200 --seed 7              the same sequences every time
   npm run differential -- --replay failure.json            one sequence, as a failure printed it
+  npm run differential -- --hostile --runs 500 --seed 7    hostile requests; each case on a collection of its own
+  npm run differential -- --hostile --seed 7 --only 12     one of them again
   npm run differential -- --a http://127.0.0.1:8000 --b http://127.0.0.1:8001   servers already running
 
 --newest finds or fetches the newest server in a form that runs here (scripts/newest-chroma.ts).`;
@@ -46,7 +51,7 @@ try {
 function parseOptions(args: readonly string[]): Options {
   return new Command('differential')
     .description('Compares Polychrome over two nodes with one bare server, operation by operation.')
-    .option('--runs <N>', 'sequences of about 20 operations', wholeNumber, 200)
+    .option('--runs <N>', 'sequences of about 20 operations, or hostile cases', wholeNumber, 200)
     .option(
       '--seed <S>',
       'which sequences (default: new ones)',
@@ -58,6 +63,11 @@ function parseOptions(args: readonly string[]): Options {
     .option('--a <URL>', 'this Polychrome instead of one of our own; needs --b')
     .option('--b <URL>', 'this bare server')
     .option('--replay <FILE>', 'run the sequence in this file')
+    .option(
+      '--hostile',
+      'requests of unusual sizes, counts and values, each followed by a check that all works',
+    )
+    .option('--only <N>', 'with --hostile: only this case of the seed', wholeNumber)
     .addHelpText('after', EXAMPLES)
     .parse(args, { from: 'user' })
     .opts<Options>();
@@ -70,6 +80,7 @@ function wholeNumber(text: string): number {
 }
 
 async function run(given: Options): Promise<boolean> {
+  if (given.hostile === true) return runHostile(given);
   const servers = await serversFor(given);
   const endpoints = { a: openEndpoint(servers.a), b: openEndpoint(servers.b) };
   try {
@@ -83,12 +94,20 @@ async function run(given: Options): Promise<boolean> {
   }
 }
 
-async function serversFor({ a, b, chroma, newest }: Options): Promise<Servers> {
-  if (a !== undefined && b !== undefined)
-    return { a, b, release: 'Servers as named', stop: async () => undefined };
+async function serversFor({ a, b, ...own }: Options): Promise<Servers> {
+  if (a !== undefined && b !== undefined) {
+    const nothing = async (): Promise<void> => undefined;
+    return { a, b, release: 'Servers as named', nodePids: () => [], restartBare: nothing, stop: nothing };
+  }
   if (a !== undefined || b !== undefined) throw new StartupError('--a and --b go together.');
-  const command = newest ? await newestCommand() : (chroma ?? process.env['CHROMA_COMMAND']);
-  return startServers({ chroma: command });
+  return startServers({ chroma: await commandFor(own) });
+}
+
+async function commandFor({
+  chroma,
+  newest,
+}: Pick<Options, 'chroma' | 'newest'>): Promise<string | undefined> {
+  return newest ? newestCommand() : (chroma ?? process.env['CHROMA_COMMAND']);
 }
 
 async function newestCommand(): Promise<string> {
@@ -120,6 +139,24 @@ function report({ tally, failure }: CheckResult, seconds: number): void {
     [...counts].map(([name, count]) => `  ${count} × ${name}`).join('\n') || '  none';
   console.log(`Documented differences met:\n${list(tally.differences)}`);
   console.log(failure === null ? 'Everything else was equal.' : `They differ at ${failure.message}`);
+}
+
+async function runHostile(given: Options): Promise<boolean> {
+  const { runs, seed = randomInt(1e9), only } = given;
+  console.log(`${only === undefined ? `${runs} hostile cases` : `Hostile case ${only}`} from seed ${seed}.`);
+  const counts = new Map<string, number>();
+  const onResult = (result: HostileResult): void => {
+    if (result.fault !== null) console.log(`FAULT in ${titleOf(result)}\n${result.fault}\n`);
+    else if (only !== undefined) console.log(`${titleOf(result)}: ${result.outcomes.join(', ')}`);
+    for (const outcome of result.outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  };
+  const results = await checkHostile({ seed, runs, only, chroma: await commandFor(given), onResult });
+  for (const [outcome, count] of counts) console.log(`  ${count} × ${outcome}`);
+  const faults = results.filter(({ fault }) => fault !== null);
+  console.log(
+    faults.length === 0 ? 'Polychrome survived all of them.' : `${faults.length} cases with faults.`,
+  );
+  return faults.length === 0;
 }
 
 async function replay(endpoints: Endpoints, file: string): Promise<boolean> {

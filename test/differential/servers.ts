@@ -18,6 +18,10 @@ export interface Servers {
   readonly b: string;
   /** For people: what runs on both sides. */
   readonly release: string;
+  /** Of the servers behind Polychrome, in their order. */
+  nodePids(): readonly (number | undefined)[];
+  /** Ends the bare server, whatever it does, and starts it again on the same data and address. */
+  restartBare(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -43,18 +47,22 @@ export async function startServers({ chroma }: ServersOptions = {}): Promise<Ser
     for (let last = started.pop(); last !== undefined; last = started.pop()) await last();
   };
   try {
-    const [a, b] = await Promise.all([
+    const [{ url: a, nodePids }, { url: b, restart: restartBare }] = await Promise.all([
       startPolychrome(dir, chroma, started),
       startBare(dir, chroma, started),
     ]);
-    return { a, b, release: (await findChromaRelease(chroma)).name, stop };
+    return { a, b, release: (await findChromaRelease(chroma)).name, nodePids, restartBare, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function startPolychrome(dir: string, chroma: string | undefined, started: Stop[]): Promise<string> {
+async function startPolychrome(
+  dir: string,
+  chroma: string | undefined,
+  started: Stop[],
+): Promise<{ readonly url: string; readonly nodePids: Servers['nodePids'] }> {
   const local = await startLocalCluster({ dataDir: join(dir, 'cluster'), nodes: 2, chroma, logger: silent });
   started.push(() => local.stop());
   const nodes = local.nodes.map(({ id, url }) => `${id}=${url}`).join(',');
@@ -69,7 +77,7 @@ async function startPolychrome(dir: string, chroma: string | undefined, started:
   );
   started.push(() => gateway.stop());
   await readyInTime(gateway);
-  return gateway.url;
+  return { url: gateway.url, nodePids: () => local.nodes.map((node) => node.pid()) };
 }
 
 // Of the hook's 60 s: later, and nobody would stop what was started.
@@ -84,16 +92,28 @@ async function readyInTime(gateway: Gateway): Promise<void> {
   late.abort();
 }
 
-async function startBare(dir: string, chroma: string | undefined, started: Stop[]): Promise<string> {
+async function startBare(
+  dir: string,
+  chroma: string | undefined,
+  started: Stop[],
+): Promise<{ readonly url: string; readonly restart: Servers['restartBare'] }> {
   const port = await findFreePort();
-  const bare = await startChroma({
-    name: 'the bare server',
-    release: await findChromaRelease(chroma),
-    path: join(dir, 'bare'),
-    port,
-    logFile: join(dir, 'bare.log'),
-    clock: systemClock,
-  });
+  const release = await findChromaRelease(chroma);
+  const start = (): ReturnType<typeof startChroma> =>
+    startChroma({
+      name: 'the bare server',
+      release,
+      path: join(dir, 'bare'),
+      port,
+      logFile: join(dir, 'bare.log'),
+      clock: systemClock,
+    });
+  let bare = await start();
   started.push(() => bare.stop());
-  return `http://127.0.0.1:${port}`;
+  const restart = async (): Promise<void> => {
+    bare.signal('SIGKILL');
+    await bare.stop();
+    bare = await start();
+  };
+  return { url: `http://127.0.0.1:${port}`, restart };
 }

@@ -49,7 +49,13 @@ const history = (over: Partial<History> = {}): History => ({
   otherWrites: [other()],
   otherReads: [{ what: 'get', fault: null, tookMs: 5 }],
   samples: [sample(), sample()],
-  ending: { head: 7, checkpoints: byNode(7), states: byNode('serving'), suspects: byNode(new Set<string>()) },
+  ending: {
+    head: 7,
+    checkpoints: byNode(7),
+    states: byNode('serving'),
+    suspects: byNode(new Set<string>()),
+    unreadable: new Map(),
+  },
   ledgers: byNode(ledger(GOOD_LEDGER)),
   contents: byNode(content('same')),
   rssMaxBytes: 300 * 2 ** 20,
@@ -145,6 +151,11 @@ const WRONG: readonly (readonly [what: string, check: string, over: Partial<Hist
     'a node that stays behind',
     'every node ended at the head, serving',
     ending({ checkpoints: byNode(7, { 'node-2': 6 }) }),
+  ],
+  [
+    'a node that could not be inspected',
+    'every node ended at the head, serving',
+    ending({ unreadable: new Map([['node-2', 'database is locked']]) }),
   ],
   [
     'a node that does not serve at the end',

@@ -203,6 +203,7 @@ function endingFaults({ ending }: History): string[] {
   return [
     ...behind.map(([node, checkpoint]) => `${node} is at ${checkpoint}, the head is ${ending.head}`),
     ...away.map(([node, state]) => `${node} is ${state} at the end`),
+    ...[...ending.unreadable].map(([node, why]) => `${node} could not be inspected: ${why}`),
   ];
 }
 

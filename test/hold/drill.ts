@@ -213,7 +213,9 @@ async function endingOf(
   prefix: string,
 ): Promise<Pick<History, 'ending' | 'ledgers' | 'contents'>> {
   const status = await cluster.status();
+  const unreadable = new Map<string, string>();
   const ending: Ending = {
+    unreadable,
     head: status.head,
     checkpoints: new Map(status.nodes.map(({ id, checkpoint }) => [id, checkpoint])),
     states: new Map(status.nodes.map(({ id, state }) => [id, state])),
@@ -227,9 +229,14 @@ async function endingOf(
   const ledgers = new Map<string, Ledger>();
   const contents = new Map<string, ReadonlyMap<string, Content>>();
   for (const { id, dataDir } of cluster.local.nodes) {
-    const files = readNodeFiles(dataDir, prefix);
-    ledgers.set(id, files.ledger);
-    contents.set(id, await withServed(cluster, id, files.contents));
+    try {
+      const files = readNodeFiles(dataDir, prefix);
+      contents.set(id, await withServed(cluster, id, files.contents));
+      ledgers.set(id, files.ledger);
+    } catch (error) {
+      // A server that still works on a call may lock its file, or not respond.
+      unreadable.set(id, (error as Error).message);
+    }
   }
   return { ending, ledgers, contents };
 }

@@ -51,6 +51,8 @@ export interface Ending {
   readonly states: ReadonlyMap<string, string>;
   /** Names of collections that are suspect, by node. */
   readonly suspects: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Why the files of a node could not be read, by node; nothing is known of what it holds. */
+  readonly unreadable: ReadonlyMap<string, string>;
 }
 
 export interface History {

@@ -3,13 +3,13 @@
 
 import type { Drill, Scenario } from './drill.ts';
 import type { Operation } from './history.ts';
-import { between, bulk, longId, numbered, oneOf, range } from './records.ts';
+import { bulk, longId, numbered } from './records.ts';
 import { deletionOf, loadersOf } from './scenarios.ts';
+import { between, oneOf, type Random, range } from '../support/draw.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const MIB = 2 ** 20;
 
-type Random = () => number;
 type Draw = (random: Random) => Pick<Scenario, 'about' | 'run'>;
 
 const largeCall: Draw = (random) => {

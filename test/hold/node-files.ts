@@ -26,7 +26,8 @@ const OPERATIONS = ['add', 'update', 'upsert', 'delete'] as const;
 export const ledgerKey = (operation: string, idFingerprint: string): string =>
   `${operation} ${idFingerprint}`;
 
-const BUSY_MS_MAX = 10_000;
+/** A server holds the lock for as long as one call of documents takes it. */
+const BUSY_MS_MAX = 60_000;
 
 function open(dataDir: string, readOnly: boolean): DatabaseSync {
   return new DatabaseSync(join(dataDir, 'chroma.sqlite3'), { readOnly, timeout: BUSY_MS_MAX });

@@ -1,17 +1,9 @@
 // Bodies of record calls, drawn from seeded random numbers.
 
+import { range } from '../support/draw.ts';
 import type { Target } from './beside.ts';
 import type { Drill } from './drill.ts';
 import type { Expectation, Operation, SentWrite } from './history.ts';
-
-export const range = (count: number): readonly number[] => Array.from({ length: count }, (_, n) => n);
-
-/** A whole number from `min` to `max`, both included. */
-export const between = (random: () => number, min: number, max: number): number =>
-  min + Math.floor(random() * (max - min + 1));
-
-export const oneOf = <T>(random: () => number, values: readonly T[]): T =>
-  values[Math.floor(random() * values.length)]!;
 
 /** Words of many different letters, as a text index of a server has to work through them. */
 export function words(random: () => number, length: number): string {

@@ -2,7 +2,8 @@
 // of each kind drawn from a seed stand in members.ts.
 
 import type { Drill, Scenario } from './drill.ts';
-import { bulk, longId, numbered, range } from './records.ts';
+import { range } from '../support/draw.ts';
+import { bulk, longId, numbered } from './records.ts';
 
 const MIB = 2 ** 20;
 

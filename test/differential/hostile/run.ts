@@ -1,0 +1,203 @@
+// Runs hostile cases against both sides: after each request the responses and the states must agree, or Polychrome must
+// be as it was; another collection must take a write, and no node may have ended.
+
+import { createHash, randomBytes } from 'node:crypto';
+import type { Answer } from '../endpoint.ts';
+import { History, type Side } from '../history.ts';
+import { IdSymbols, normalise } from '../normalise.ts';
+import { type Operation, toRequest } from '../operation.ts';
+import { DATABASES, MAIN } from '../schema.ts';
+import { type HostileCase, PEARS, post, seeding } from './hostile-case.ts';
+import { hasFailed, judge, refusedAlone, type Verdict } from './judge.ts';
+import type { Subjects } from './subjects.ts';
+
+/** What became of one case. */
+export interface CaseResult {
+  /** What is wrong; null when nothing is. */
+  readonly fault: string | null;
+  /** Whether Polychrome works after it, so that further cases can be sent. */
+  readonly isLive: boolean;
+  /** One word or two for each operation: equal, or why not. */
+  readonly outcomes: readonly string[];
+}
+
+const LIVE: Operation = {
+  action: 'create',
+  method: 'POST',
+  path: '/api/v2/tenants/default_tenant/databases/default_database/collections',
+  body: '{"name":"liveness","get_or_create":true}',
+};
+
+class Fault extends Error {
+  readonly isLive: boolean;
+
+  constructor(message: string, isLive = true) {
+    super(message);
+    this.isLive = isLive;
+  }
+}
+
+export async function runCase(subjects: Subjects, hostile: HostileCase): Promise<CaseResult> {
+  const run = new CaseRun(subjects);
+  const outcomes: string[] = [];
+  try {
+    await run.prepare(hostile);
+    for (const operation of hostile.operations()) {
+      const verdict = await run.step(operation);
+      outcomes.push(wordOf(verdict));
+      // A server that failed may have changed, and the two sides are no longer in one state.
+      if (verdict.kind !== 'equal') break;
+    }
+    await run.clear();
+    return { fault: null, isLive: true, outcomes };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return { fault: error.message, isLive: error.isLive, outcomes };
+  }
+}
+
+function wordOf(verdict: Verdict): string {
+  if (verdict.kind === 'refused') return verdict.why;
+  return verdict.kind === 'difference' ? verdict.name : verdict.kind;
+}
+
+class CaseRun {
+  readonly #subjects: Subjects;
+  readonly #history = new History(`host-${randomBytes(8).toString('hex')}`);
+  readonly #pids: string;
+  #symbols: Readonly<Record<Side, IdSymbols>> = { a: new IdSymbols(), b: new IdSymbols() };
+  #stateA = '';
+
+  constructor(subjects: Subjects) {
+    this.#subjects = subjects;
+    this.#pids = JSON.stringify(subjects.nodePids());
+  }
+
+  /** A tenant of its own, on both sides, with one collection that holds a few records. */
+  async prepare({ created = '' }: HostileCase): Promise<void> {
+    const make = (action: string, path: string, body: string): Operation => ({
+      action,
+      method: 'POST',
+      path,
+      body,
+    });
+    await this.#same(make('create tenant', '/api/v2/tenants', '{"name":"{tenant}"}'));
+    for (const name of DATABASES)
+      await this.#same(
+        make('create database', '/api/v2/tenants/{tenant}/databases', JSON.stringify({ name })),
+      );
+    await this.#same(make('create collection', `${MAIN}/collections`, `{"name":"pears"${created}}`));
+    await this.#same(seeding);
+    this.#stateA = await this.#state('a');
+  }
+
+  async step(operation: Operation): Promise<Verdict> {
+    const a = await this.#ask('a', operation);
+    const alone = refusedAlone({ operation, history: this.#history, a });
+    if (alone !== null) {
+      await this.#unchanged(operation, a);
+      await this.#live(operation);
+      return { kind: 'refused', why: alone };
+    }
+    const b = await this.#ask('b', operation);
+    const verdict = judge({ operation, history: this.#history, a, b }, this.#equal(operation, a, b));
+    await this.#live(operation);
+    if (verdict.kind === 'fault') throw this.#fault(operation, verdict.message, { a, b });
+    if (verdict.kind === 'equal') {
+      this.#history.note(operation, a, b);
+      await this.#sameState(operation, { a, b });
+    } else if (verdict.kind === 'refused') await this.#unchanged(operation, a);
+    return verdict;
+  }
+
+  /** Both sides forget the case: indexes of large vectors stay in a server's memory as long as they exist. */
+  async clear(): Promise<void> {
+    for (const name of ['pears', 'apples']) {
+      const operation: Operation = { action: 'drop', method: 'DELETE', path: `${MAIN}/collections/${name}` };
+      await this.#ask('a', operation);
+      await this.#ask('b', operation);
+    }
+  }
+
+  #ask(side: Side, operation: Operation): Promise<Answer> {
+    const { tenant } = this.#history;
+    const names = { tenant, id: (name: string) => this.#history.idOn(side, name) };
+    return this.#subjects[side].send(toRequest(operation, names));
+  }
+
+  #equal(operation: Operation, a: Answer, b: Answer): boolean {
+    const symbols = { a: this.#symbols.a.copy(), b: this.#symbols.b.copy() };
+    if (normalise(operation, a, symbols.a) !== normalise(operation, b, symbols.b)) return false;
+    this.#symbols = symbols;
+    return true;
+  }
+
+  async #same(operation: Operation): Promise<void> {
+    const [a, b] = [await this.#ask('a', operation), await this.#ask('b', operation)];
+    if (!this.#equal(operation, a, b) || a.status >= 400 || a.status === 0)
+      throw this.#fault(operation, 'an ordinary request failed', { a, b }, false);
+    this.#history.note(operation, a, b);
+  }
+
+  /** Everything a client can see of the collection. */
+  async #state(side: Side): Promise<string> {
+    const look: readonly Operation[] = [
+      { action: 'count', method: 'GET', path: `${PEARS}/count` },
+      post('get', '{"include":[]}'),
+      post('get', '{"limit":200,"include":["embeddings","documents","metadatas","uris"]}'),
+    ];
+    const texts: string[] = [];
+    for (const operation of look) {
+      const answer = await this.#ask(side, operation);
+      const text = normalise(operation, answer, new IdSymbols());
+      texts.push(text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)} ${digest(text)}`);
+    }
+    return texts.join('\n');
+  }
+
+  async #sameState(operation: Operation, answers: Readonly<Record<Side, Answer>>): Promise<void> {
+    const [ours, theirs] = [await this.#state('a'), await this.#state('b')];
+    this.#stateA = ours;
+    if (ours === theirs) return;
+    throw this.#fault(
+      operation,
+      `the same responses, but another state:\n  A ${ours}\n  B ${theirs}`,
+      answers,
+    );
+  }
+
+  async #unchanged(operation: Operation, a: Answer): Promise<void> {
+    const state = await this.#state('a');
+    if (state === this.#stateA) return;
+    throw this.#fault(operation, `refused, but changed:\n  ${this.#stateA}\n  ${state}`, { a });
+  }
+
+  /** Another collection takes a write, and every node is the process it was. */
+  async #live(operation: Operation): Promise<void> {
+    const created = await this.#ask('a', LIVE);
+    const { id = '' } = hasFailed(created) ? {} : (JSON.parse(created.body.toString()) as { id?: string });
+    const record = randomBytes(8).toString('hex');
+    const path = `${LIVE.path}/${id}/add`;
+    const body = `{"ids":["${record}"],"embeddings":[[1,2]]}`;
+    const written = await this.#ask('a', { action: 'add', method: 'POST', path, body });
+    if (written.status !== 201)
+      throw this.#fault(operation, 'another collection takes no write after it', { a: written }, false);
+    if (JSON.stringify(this.#subjects.nodePids()) !== this.#pids)
+      throw this.#fault(operation, 'a node ended', {}, false);
+  }
+
+  #fault(operation: Operation, what: string, answers: Partial<Record<Side, Answer>>, isLive = true): Fault {
+    const shown = (['a', 'b'] as const).flatMap((side) => {
+      const answer = answers[side];
+      return answer === undefined
+        ? []
+        : [`  ${side}: ${answer.status} ${answer.body.toString().slice(0, SHOWN_MAX)}`];
+    });
+    const body = (operation.body ?? '').slice(0, SHOWN_MAX);
+    return new Fault([`${operation.method} ${operation.path} ${body}: ${what}`, ...shown].join('\n'), isLive);
+  }
+}
+
+const SHOWN_MAX = 300;
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
