@@ -1,111 +1,85 @@
-// The life of the cluster process, with small programs in the place of `polychrome up`.
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+// Starts small programs in place of `polychrome up`.
+import { existsSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
-import { StartupError } from '../src/errors.ts';
-import { type ClusterOptions, startCluster } from './cluster.ts';
+import { identityOf } from '../src/local/process-identity.ts';
+import { killServer, notReady, startCluster, waitForNodes } from './cluster.ts';
 
 const HEALTHY = `
-  const { mkdirSync } = require('node:fs');
   const { createServer } = require('node:http');
-  const option = (name) => process.argv[process.argv.indexOf(name) + 1];
-  mkdirSync(option('--data'));
-  const about = { pid: process.pid, data: option('--data'), arguments: process.argv.slice(1), child: 0 };
-  createServer((request, response) => response.end(JSON.stringify(about))).listen(Number(option('--port')), '127.0.0.1');
-`;
-// Ignores its orders, and has a child that does so too, in a process group of its own.
-const STUBBORN = `${HEALTHY}
-  process.on('SIGTERM', () => {});
   const { spawn } = require('node:child_process');
-  const deaf = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)";
-  const child = spawn(process.execPath, ['-e', deaf, option('--data')], { detached: true, stdio: 'inherit' });
-  about.child = child.pid;
+  const option = (name) => process.argv[process.argv.indexOf(name) + 1];
+  const server = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  const node = { id: 'node-1', url: option('--data'), role: 'primary', state: 'serving', checkpoint: 7, pid: server.pid };
+  createServer((request, response) => response.end(JSON.stringify({ pid: process.pid, head: 7, nodes: [node] })))
+    .listen(Number(option('--port')), '127.0.0.1');
 `;
-
-function start(program: string, options: Partial<ClusterOptions> = {}) {
-  return startCluster({
-    command: [process.execPath, '-e', program],
-    nodes: 3,
-    signal: new AbortController().signal,
-    onExit: () => {},
-    ...options,
-  });
-}
-
-const aboutSchema = z.object({
+const processes = z.object({
   pid: z.number(),
-  data: z.string(),
-  arguments: z.array(z.string()),
-  child: z.number(),
+  nodes: z.tuple([z.object({ pid: z.number(), url: z.string() })]),
 });
 
-async function about(endpoint: string) {
-  return aboutSchema.parse(await (await fetch(endpoint)).json());
+async function start(program: string, run = new AbortController()) {
+  const cluster = await startCluster(['-e', program, '--'], 3, run);
+  const { pid, nodes } = processes.parse(await (await fetch(cluster.endpoint)).json());
+  return { ...cluster, run, pid, server: nodes[0].pid, data: nodes[0].url };
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    // The dead whom nobody buries, as in a container without an init process, still take signals; their command
-    // line is empty.
-    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-test('it is ready when healthy, and leaves neither process nor data', async () => {
-  const onExit = vi.fn<(reason: StartupError) => void>();
-  const cluster = await start(HEALTHY, { onExit });
-  const { pid, data, arguments: given } = await about(cluster.endpoint);
-  expect(given.slice(0, 2)).toEqual(['up', '--port']);
-  expect(given.slice(-2)).toEqual(['--nodes', '3']);
-  expect(existsSync(data)).toBe(true);
-  await cluster.stop();
-  await cluster.stop();
-  expect(isAlive(pid)).toBe(false);
-  expect(existsSync(data)).toBe(false);
-  expect(onExit).not.toHaveBeenCalled();
+test.each([
+  ['exits by SIGTERM', HEALTHY],
+  ['was killed', `${HEALTHY} setTimeout(() => process.kill(process.pid, 'SIGKILL'), 500);`],
+])('stops all processes and removes the data when the cluster %s', async (_case, program) => {
+  const { pid, server, data, stop } = await start(program);
+  if (program !== HEALTHY)
+    await vi.waitFor(() => expect(identityOf(pid)).toBeUndefined(), { timeout: 10_000 });
+  await stop();
+  expect([identityOf(pid), identityOf(server)]).toEqual([undefined, undefined]);
+  expect([existsSync(data), existsSync(`${data}.log`)]).toEqual([false, false]);
 });
 
-test.runIf(process.platform === 'linux')('what ignores its orders is killed, children included', async () => {
-  const cluster = await start(STUBBORN, { stopMsMax: 300 });
-  const { pid, child, data } = await about(cluster.endpoint);
-  expect(isAlive(child)).toBe(true);
-  await cluster.stop();
-  await vi.waitFor(() => expect([pid, child].filter(isAlive)).toEqual([]));
-  expect(existsSync(data)).toBe(false);
-});
-
-test('a start that fails says what the program said last', async () => {
+test('throws the output of the program when the cluster exits at its start', async () => {
   const failing = start("console.error('the port is taken'); process.exitCode = 1");
-  await expect(failing).rejects.toThrow(/stopped by itself \(exit code 1\).*\n {2}the port is taken/);
-  await expect(start('', { command: ['/nonexistent/program'] })).rejects.toThrow(/ENOENT/);
+  await expect(failing).rejects.toThrow(/exited by itself \(exit code 1\)\.\nthe port is taken$/);
 });
 
-test('a start that is interrupted leaves nothing', async () => {
-  const interrupt = new AbortController();
-  const folder = await mkdtemp(join(tmpdir(), 'interrupted-'));
-  const file = join(folder, 'pid');
-  const program = `require('node:fs').writeFileSync(${JSON.stringify(file)}, String(process.pid));
-    setInterval(() => {}, 1000);`;
-  const starting = start(program, { signal: interrupt.signal });
-  const pid = await vi.waitFor(async () => Number((await readFile(file, 'utf8')) || expect.fail('not yet')), {
+test('throws when the run is aborted at the start', async () => {
+  const run = new AbortController();
+  const starting = startCluster(['-e', 'setInterval(() => {}, 1000)', '--'], 3, run);
+  run.abort(new Error('Interrupted.'));
+  await expect(starting).rejects.toThrow('Interrupted.');
+});
+
+test('aborts the run when the cluster exits by itself', async () => {
+  const { run, pid, stop } = await start(HEALTHY);
+  process.kill(pid, 'SIGKILL');
+  await vi.waitFor(() => expect(run.signal.reason).toMatchObject({ message: /SIGKILL/ }), {
     timeout: 10_000,
   });
-  interrupt.abort(new StartupError('Interrupted.'));
-  await expect(starting).rejects.toThrow('Interrupted.');
-  expect(isAlive(pid)).toBe(false);
-  await rm(folder, { recursive: true });
+  await stop();
 });
 
-test('an end nobody asked for is reported', async () => {
-  const ended = Promise.withResolvers<StartupError>();
-  const cluster = await start(HEALTHY, { onExit: ended.resolve });
-  process.kill((await about(cluster.endpoint)).pid, 'SIGKILL');
-  expect((await ended.promise).message).toMatch(/stopped by itself \(SIGKILL\)/);
-  await cluster.stop();
+test('kills the server of the role, and does not count the killed process as ready', async () => {
+  const { endpoint, server, stop } = await start(HEALTHY);
+  await expect(killServer(endpoint, 'replica')).rejects.toThrow(/No replica/);
+  await waitForNodes(endpoint, 0, new AbortController().signal);
+  expect(await killServer(endpoint, 'primary')).toContain(`kill -9 ${server}`);
+  const nodes = [
+    { id: 'n', url: '', role: 'primary' as const, state: 'serving', checkpoint: 7, pid: server },
+  ];
+  expect(notReady({ head: 7, nodes }, 0)).toBe('n serving at 7 of 7');
+  await stop();
 });
+
+test.each([
+  [null, 'serving', 7, 0],
+  [null, 'serving', 5, 2],
+  ['n serving at 6 of 7', 'serving', 6, 0],
+  ['n catching_up at 7 of 7', 'catching_up', 7, 0],
+])(
+  'reports %s for a node in state %s at checkpoint %d when the lag may be %d',
+  (expected, state, checkpoint, lagMax) => {
+    const node = { id: 'n', url: '', role: 'replica' as const, state, checkpoint, pid: 2 ** 30 };
+    expect(notReady({ head: 7, nodes: [node] }, lagMax)).toBe(expected);
+    expect(notReady({ head: 7, nodes: [] }, lagMax)).toBe('no nodes');
+  },
+);

@@ -1,253 +1,168 @@
-// The demo, from top to bottom: real text in, servers killed meanwhile, and an account of what is left.
+// Indexes real text on a temporary cluster, kills servers meanwhile, and checks the content of every node.
 import { fileURLToPath } from 'node:url';
+import { styleText } from 'node:util';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { Listr } from 'listr2';
 import { StartupError } from '../src/errors.ts';
-import { systemClock as clock } from '../src/util/clock.ts';
-import { type Cluster, startCluster } from './cluster.ts';
-import { type Chunk, chunksOf, readCorpus } from './corpus.ts';
-import { embed } from './embedding.ts';
-import { readNode } from './node-content.ts';
-import { type DemoOptions, parseOptions } from './options.ts';
-import { Progress } from './progress.ts';
-import { hitLines, report } from './report.ts';
-import { questionsFrom } from './searches.ts';
-import { allServing, isLevel, killNode, type NodeStatus, readStatus, waitForStatus } from './status.ts';
-import { type TextRecord, Traffic } from './traffic.ts';
-import { type Evidence, judge, type NodeReading } from './verdict.ts';
+import { brokenPromises, checkNode } from './check.ts';
+import { killServer, readStatus, startCluster, waitForNodes } from './cluster.ts';
+import { readCorpus, type TextRecord } from './corpus.ts';
+import { Workload } from './workload.ts';
 
-// A killed server is restarted, checked, and has to follow what was written meanwhile, on a busy machine.
-const LEVEL_MS_MAX = 120_000;
-// Far enough in that the kill meets a working cluster, early enough that half the work is left to do without it.
-const KILL_AT = 0.4;
+const BATCH_RECORDS = 32;
 // A few seconds of searching on two cores.
 const SEARCHES = 1500;
+// The share of the work after which a server is killed.
+const KILL_AT = 0.4;
 
-const print = (text: string): unknown => process.stdout.write(`${text}\n`);
-const progress = (label: string, total: number): Progress =>
-  new Progress(label, total, { output: process.stdout, clock });
+const command = new Command('demo')
+  .usage('[FOLDER] [options]')
+  .description(
+    'Indexes real text on a temporary cluster, kills two Chroma servers meanwhile, and checks every node.\n' +
+      'Exits with 0 only if no request failed and every node holds exactly the acknowledged records.',
+  )
+  .argument('[FOLDER]', 'folder of text files to index (default: the Markdown files under node_modules)')
+  .option('--documents <N>', 'index the first N documents', integer(1, 100_000), 300)
+  .option('--nodes <N>', 'Chroma servers to start', integer(2, 9), 3)
+  .option('--clients <N>', 'concurrent clients', integer(1, 64), 4)
+  .addHelpText('after', '\nExample: npm run demo -- ~/notes --documents 50 --nodes 5 --clients 8')
+  .parse();
+const options = command.opts<{ documents: number; nodes: number; clients: number }>();
+// Some terminals report no width; the live display would wrap every character.
+const isLive = process.stdout.isTTY && process.stdout.columns > 0;
 
 const run = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (!run.signal.aborted) print('\nInterrupted: cleaning up.');
-    run.abort(new StartupError('Interrupted.'));
     process.exitCode = 130;
+    run.abort(new StartupError('Interrupted.'));
   });
 }
 try {
-  const passed = await demo(parseOptions(process.argv.slice(2)), run.signal);
+  const passed = await demo(command.args[0]);
   process.exitCode ??= passed ? 0 : 1;
 } catch (caught) {
-  const error: unknown = run.signal.aborted ? run.signal.reason : caught;
-  if (!(error instanceof StartupError)) throw error;
-  if (process.exitCode !== 130) console.error(error.message);
   process.exitCode ??= 1;
+  const error: unknown = run.signal.aborted ? run.signal.reason : caught;
+  // The failed step has shown the message of a StartupError.
+  if (!(error instanceof StartupError)) console.error(error);
 }
 
-async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
-  const { documents, records } = await prepare(options, signal);
-  signal.throwIfAborted();
-  const cluster = await open(options, signal);
-  try {
-    const traffic = await Traffic.open(cluster.endpoint, run);
-    try {
-      const evidence = { ...(await exercise(cluster, traffic, { records, options, signal })), documents };
-      const verdict = judge(evidence);
-      print(`\n${report(evidence, verdict, traffic.tally.reasons)}`);
-      return verdict.faults.length === 0;
-    } finally {
-      if (options.endpoint !== null) await traffic.remove();
-    }
-  } finally {
-    await cluster.stop();
-  }
-}
-
-/** Text, chunks and embeddings, before any clock runs: computing them would look like a slow server. */
-async function prepare(
-  options: DemoOptions,
-  signal: AbortSignal,
-): Promise<{ documents: number; records: TextRecord[] }> {
-  const folder = options.folder ?? fileURLToPath(new URL('../node_modules', import.meta.url));
-  const corpus = await readCorpus({
-    folder,
-    documentsMax: options.documentsMax,
-    markdownOnly: options.folder === null,
-    signal,
-  });
-  const records = corpus.documents.flatMap(chunksOf).map(embedded);
-  const { length } = corpus.documents;
-  print(`${length} documents, ${records.length} chunks from ${folder}`);
-  if (corpus.cut) print(`  there are more; --documents takes more than the first ${length}`);
-  if (corpus.skipped > 0)
-    print(`  ${corpus.skipped} files or folders passed over: unreadable, large or not text`);
-  return { documents: length, records };
-}
-
-function embedded({ id, document, metadata }: Chunk): TextRecord {
-  return { id, document, metadata, embedding: embed(document) };
-}
-
-async function open(options: DemoOptions, signal: AbortSignal): Promise<Cluster> {
-  if (options.endpoint !== null) return { endpoint: options.endpoint, stop: async () => {} };
-  print(`Starting PostgreSQL, ${options.nodes} Chroma servers and the gateway …`);
-  const startMs = clock.monotonic();
-  const cluster = await startCluster({
-    command: [process.execPath, fileURLToPath(new URL('../src/main.ts', import.meta.url))],
-    nodes: options.nodes,
-    signal,
-    onExit: (reason) => run.abort(reason),
-  });
-  print(`Ready after ${((clock.monotonic() - startMs) / 1000).toFixed(1)} s at ${cluster.endpoint}`);
-  return cluster;
-}
-
-interface Exercise {
-  readonly records: readonly TextRecord[];
-  readonly options: DemoOptions;
-  readonly signal: AbortSignal;
-}
-
-/** Writes, searches and kills, with a reader and a writer that never pause; then reads what each node holds. */
-async function exercise(
-  { endpoint }: Cluster,
-  traffic: Traffic,
-  { records, options, signal }: Exercise,
-): Promise<Omit<Evidence, 'documents'>> {
-  const stopPulses = new AbortController();
-  const pulsing = AbortSignal.any([signal, stopPulses.signal]);
-  const killed: NodeStatus[] = [];
-  await waitForStatus({
-    endpoint,
-    until: (status) => allServing(status, []),
-    timeoutMs: LEVEL_MS_MAX,
-    signal,
-  });
-  // The reader needs something to find.
-  await traffic.add(records.slice(0, options.batch));
-  const pauses = Promise.all([traffic.writePulse(pulsing), traffic.readPulse(pulsing)]);
-  try {
-    killed.push(await indexAndKillPrimary(endpoint, traffic, { records, options, signal }));
-    await printSearches(traffic, records);
-    print('Waiting until every node serves again …');
-    await waitForStatus({
-      endpoint,
-      until: (status) => allServing(status, killed),
-      timeoutMs: LEVEL_MS_MAX,
-      signal,
+async function demo(folder: string | undefined): Promise<boolean> {
+  const { records } = await step('Read text', async (task) => {
+    const corpus = await readCorpus({
+      folder: folder ?? fileURLToPath(new URL('../node_modules', import.meta.url)),
+      pattern: folder === undefined ? '**/*.{md,markdown}' : '**/*',
+      documentsMax: options.documents,
+      signal: run.signal,
     });
-    killed.push(await searchAndKillReplica(endpoint, traffic, { records, options, signal }));
-  } finally {
-    stopPulses.abort();
-  }
-  const [longestWritePauseMs, longestReadPauseMs] = await pauses;
-  const { sent, failed } = traffic.tally;
-  const held = await readNodes(endpoint, traffic, { killed, signal });
-  const { acknowledged } = traffic;
-  return {
-    chunks: records.length,
-    sent,
-    failed,
-    longestWritePauseMs,
-    longestReadPauseMs,
-    acknowledged,
-    ...held,
-  };
-}
-
-async function indexAndKillPrimary(
-  endpoint: string,
-  traffic: Traffic,
-  { records, options, signal }: Exercise,
-): Promise<NodeStatus> {
-  const { batch, writers } = options;
-  const bar = progress('Indexing ', records.length);
-  bar.advance(Math.min(batch, records.length));
-  const starts = range(batch, records.length, batch);
-  const indexing = withWorkers(writers, starts, async (start) => {
-    signal.throwIfAborted();
-    const next = records.slice(start, start + batch);
-    await traffic.add(next);
-    bar.advance(next.length);
+    task.title = `Read ${corpus.documents} documents (${corpus.records.length} chunks)`;
+    return corpus;
   });
-  const [victim] = await Promise.all([killAt(bar, endpoint, 'primary'), indexing]);
-  return victim;
-}
-
-async function searchAndKillReplica(
-  endpoint: string,
-  traffic: Traffic,
-  { records, options, signal }: Exercise,
-): Promise<NodeStatus> {
-  const bar = progress('Searching', SEARCHES);
-  const searching = withWorkers(options.writers, range(0, SEARCHES, 1), async (n) => {
-    signal.throwIfAborted();
-    // A step of 7 visits the chunks in another order than they were written in.
-    await traffic.search(records[(n * 7) % records.length]!.embedding, 5);
-    bar.advance(1);
-  });
-  const [victim] = await Promise.all([killAt(bar, endpoint, 'replica'), searching]);
-  return victim;
-}
-
-async function killAt(bar: Progress, endpoint: string, role: NodeStatus['role']): Promise<NodeStatus> {
-  await bar.reached(KILL_AT);
-  run.signal.throwIfAborted();
-  const victim = await killNode(endpoint, role);
-  bar.note(`Killed the ${role}, node ${victim.id} (kill -9 ${victim.pid}), in the middle of it`);
-  return victim;
-}
-
-async function printSearches(traffic: Traffic, records: readonly TextRecord[]): Promise<void> {
-  for (const question of questionsFrom(records, 3)) {
-    const hits = await traffic.search(embed(question.phrase), 3);
-    if (hits) print(`\n${hitLines(question, hits)}`);
-  }
-  print('');
-}
-
-/** What every node holds once all are level; or, with the reason, what they hold when they never are. */
-async function readNodes(
-  endpoint: string,
-  traffic: Traffic,
-  { killed, signal }: { killed: readonly NodeStatus[]; signal: AbortSignal },
-): Promise<Pick<Evidence, 'nodes' | 'notLevel'>> {
-  print('Waiting until every node has applied the whole log …');
-  let notLevel: string | null = null;
-  try {
-    await waitForStatus({
-      endpoint,
-      until: (status) => isLevel(status, killed),
-      timeoutMs: LEVEL_MS_MAX,
-      signal,
-    });
-  } catch (error) {
-    if (!(error instanceof StartupError) || signal.aborted) throw error;
-    notLevel = error.message;
-  }
-  const { nodes } = await readStatus(endpoint);
-  const readings: NodeReading[] = [];
-  for (const { id, role, url } of nodes) {
-    const reading = readNode(url.replace(/\/$/u, ''), traffic.acknowledged.keys());
-    const content = await reading.catch((error: unknown) => new Error(String(error), { cause: error }));
-    readings.push({ id, role, content });
-  }
-  return { nodes: readings, notLevel };
-}
-
-function range(from: number, below: number, step: number): number[] {
-  return Array.from({ length: Math.max(0, Math.ceil((below - from) / step)) }, (_, i) => from + i * step);
-}
-
-/** Runs `work` for every item, `workers` at a time, in order of start. */
-async function withWorkers<T>(
-  workers: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  await Promise.all(
-    Array.from({ length: workers }, async () => {
-      for (const item of queue) await work(item);
-    }),
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+  const { endpoint, stop } = await step(
+    `Start PostgreSQL, ${options.nodes} Chroma servers and the gateway`,
+    () => startCluster([main], options.nodes, run),
   );
+  let result: Result;
+  try {
+    result = await exercise(endpoint, records);
+  } finally {
+    await step('Stop the cluster and remove its data', stop);
+  }
+  return report(result);
+}
+
+type Result = Awaited<ReturnType<typeof exercise>>;
+
+/** Kills servers while clients write and search, with a steady writer and reader; then checks every node. */
+async function exercise(endpoint: string, records: readonly TextRecord[]) {
+  const workload = await Workload.create(endpoint, run);
+  // The reader needs a record to find.
+  if (!(await workload.add([{ ...records[0]!, id: 'first' }])))
+    throw new Error([...workload.failures].join());
+  const stop = new AbortController();
+  const signal = AbortSignal.any([run.signal, stop.signal]);
+  const pauses = Promise.all([workload.writeSteadily(signal), workload.readSteadily(signal)]);
+  try {
+    await repeat('Write', Math.ceil(records.length / BATCH_RECORDS), {
+      send: (n) => workload.add(records.slice(n * BATCH_RECORDS, (n + 1) * BATCH_RECORDS)),
+      kill: () => killServer(endpoint, 'primary'),
+    });
+    await step('Wait until every node serves', () => waitForNodes(endpoint, Infinity, run.signal));
+    await repeat('Search', SEARCHES, {
+      send: (n) => workload.search(records[(n * 7) % records.length]!.embedding),
+      kill: () => killServer(endpoint, 'replica'),
+    });
+  } finally {
+    stop.abort();
+  }
+  const [writePauseMs, readPauseMs] = await pauses;
+  const checks = await step('Read every node and compare it with the acknowledged records', async () => {
+    await waitForNodes(endpoint, 0, run.signal);
+    const { nodes } = await readStatus(endpoint);
+    return Promise.all(nodes.map((node) => checkNode(node, workload.acknowledged)));
+  });
+  return { workload, writePauseMs, readPauseMs, checks };
+}
+
+/** Sends requests 0 to `count` - 1, several at a time, and kills a server in between. */
+function repeat(
+  title: string,
+  count: number,
+  { send, kill }: { send: (n: number) => Promise<boolean>; kill: () => Promise<string> },
+): Promise<void> {
+  return step(title, async (task) => {
+    let done = 0;
+    const numbers = Array(count).keys();
+    const client = async (): Promise<void> => {
+      for (const n of numbers) {
+        run.signal.throwIfAborted();
+        await send(n);
+        const percent = Math.floor((++done * 100) / count);
+        if (isLive) task.title = `${title} ${'█'.repeat(percent / 4).padEnd(25, '░')} ${percent} %`;
+        else if (done % Math.ceil(count / 10) === 0) task.output = `${percent} %`;
+        if (done === Math.ceil(count * KILL_AT)) task.output = await kill();
+      }
+    };
+    await Promise.all(Array.from({ length: options.clients }, client));
+  });
+}
+
+/** Prints the result; returns true when no promise was broken. */
+function report({ workload, writePauseMs, readPauseMs, checks }: Result): boolean {
+  const style = { head: [], border: [], compact: true };
+  const table = new Table({ head: ['node', 'records', 'lost', 'unexpected', 'content digest'], style });
+  table.push(...checks.map((node) => [node.id, node.records, node.lost, node.unexpected, node.digest]));
+  console.log(`
+${workload.acknowledged.length} records acknowledged; ${workload.requests} requests sent, ${workload.failed} failed
+Longest pause: writes ${Math.round(writePauseMs)} ms, reads ${Math.round(readPauseMs)} ms
+${table.toString()}`);
+  for (const failure of workload.failures) console.log(failure);
+  const broken = brokenPromises(workload, checks);
+  for (const promise of broken) console.log(styleText('red', `FAILED: ${promise}`));
+  if (broken.length > 0) return false;
+  console.log(styleText('green', 'PASSED: every node holds exactly the acknowledged records.'));
+  return true;
+}
+
+type Task = { title: string; output: string };
+
+/** Shows a step while `work` runs; returns its result. */
+async function step<T>(title: string, work: (task: Task) => Promise<T>): Promise<T> {
+  const task = async (context: { result?: T }, display: Task) => {
+    context.result = await work(display);
+  };
+  const list = [{ title, task, rendererOptions: { persistentOutput: true, outputBar: Infinity } }];
+  const renderer = isLive ? 'default' : 'simple';
+  return (await new Listr(list, { renderer, registerSignalListeners: false }).run({})).result as T;
+}
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
 }
