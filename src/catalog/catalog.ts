@@ -79,6 +79,11 @@ export class Catalog {
     return this.#databases.get(key(tenant, name));
   }
 
+  /** Every database, those of unknown tenants included: a server creates databases without looking for the tenant. */
+  everyDatabase(): { id: string; tenant: string; name: string }[] {
+    return [...this.#databases.values()];
+  }
+
   /** Databases of a tenant by name, in the order of bytes, as Chroma lists them. */
   databases(tenant: string): { id: string; tenant: string; name: string }[] {
     return [...this.#databases.values()]

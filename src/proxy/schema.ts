@@ -50,6 +50,13 @@ const MODIFICATION = {
 } as const;
 const NOT_A_UUID = 'Validation error: collection_id: Invalid collection ID format, expected UUID';
 
+/** A server has it from its start, and again after a reset. */
+const DEFAULT_DATABASE = {
+  id: '00000000-0000-0000-0000-000000000000',
+  tenant: 'default_tenant',
+  database: 'default_database',
+};
+
 const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
   refuseReserved(tenant);
   return { tenant, database };
@@ -227,13 +234,15 @@ export class SchemaRoutes {
     const { allowReset, catalog } = this.#options;
     if (!allowReset) throw new PolychromeError('reset_disabled', 'Reset is disabled by config');
     await catalog.refresh();
-    for (const tenant of catalog.tenants()) {
-      for (const { name } of catalog.databases(tenant)) {
-        if (tenant === 'default_tenant' && name === 'default_database')
-          await this.#dropCollections(tenant, name);
-        else await this.#dropDatabase(tenant, name);
-      }
+    const { tenant: defaultTenant, database: defaultName } = DEFAULT_DATABASE;
+    for (const { id, tenant, name } of catalog.everyDatabase()) {
+      if (tenant === defaultTenant && name === defaultName && id === DEFAULT_DATABASE.id)
+        await this.#dropCollections(tenant, name);
+      else await this.#dropDatabase(tenant, name);
     }
+    if (catalog.database(defaultTenant, defaultName)?.id !== DEFAULT_DATABASE.id)
+      await this.#write({ type: 'create_database', ...DEFAULT_DATABASE });
+    for (const tenant of catalog.tenants()) if (tenant !== defaultTenant) await this.#dropTenant(tenant);
     return jsonAnswer(true);
   };
 
@@ -279,6 +288,12 @@ export class SchemaRoutes {
       if (result.s !== 'not_empty') throw say.databaseMissing(database);
       await this.#options.catalog.refresh();
     }
+  }
+
+  /** A database that a client creates meanwhile keeps its tenant. */
+  async #dropTenant(tenant: string): Promise<void> {
+    const result = await this.#write({ type: 'delete_tenant', tenant });
+    if ('s' in result) await this.#options.catalog.refresh();
   }
 
   async #dropCollections(tenant: string, database: string): Promise<void> {

@@ -37,6 +37,8 @@ export type SchemaOperation =
       readonly name: string;
     }
   | { readonly type: 'create_tenant'; readonly tenant: string }
+  /** In the catalog alone: servers have no call for it. */
+  | { readonly type: 'delete_tenant'; readonly tenant: string }
   | {
       readonly type: 'create_database';
       readonly id: string;
@@ -44,6 +46,9 @@ export type SchemaOperation =
       readonly database: string;
     }
   | { readonly type: 'delete_database'; readonly tenant: string; readonly database: string };
+
+/** A schema operation that is a call on a node. */
+export type NodeSchemaOperation = Exclude<SchemaOperation, { type: 'delete_tenant' }>;
 
 export type Operation = RecordOperation | SchemaOperation;
 
@@ -85,6 +90,7 @@ export function toDraft(operation: Operation): Draft {
       return draft(collection, { shards, tenant, database, name });
     }
     case 'create_tenant':
+    case 'delete_tenant':
       return draft(null, { tenant: operation.tenant });
     case 'create_database':
       return draft(operation.id, { tenant: operation.tenant, database: operation.database });
@@ -124,7 +130,8 @@ export function toOperation(entry: Entry): Operation {
     case 'delete_collection':
       return { type: 'delete_collection', collection: target, shards, tenant, database, name };
     case 'create_tenant':
-      return { type: 'create_tenant', tenant };
+    case 'delete_tenant':
+      return { type: entry.kind, tenant };
     case 'create_database':
       return { type: 'create_database', id: target, tenant, database };
     case 'delete_database':
@@ -175,6 +182,7 @@ export function needsDecision(operation: Operation): boolean {
     case 'create_database':
       return true;
     case 'delete_collection':
+    case 'delete_tenant':
     case 'delete_database':
       return false;
   }
