@@ -1,5 +1,5 @@
-// One child process, in a process group of its own: a Ctrl-C at the terminal reaches only the parent, which
-// stops its children in order, and a wrapper script's own children end with it.
+// Runs a child in its own process group: Ctrl-C reaches only the parent, which stops its children in order, and the
+// children of a wrapper script are stopped with it.
 
 import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, renameSync, statSync } from 'node:fs';
@@ -15,15 +15,15 @@ export interface ChildExit {
 export interface Child {
   readonly pid: number;
   readonly exited: Promise<ChildExit>;
-  /** Signals the whole group; nothing happens when it has ended. */
+  /** Signals the process group; does nothing when it has exited. */
   signal(signal: NodeJS.Signals): void;
-  /** Stops it by its stop sequence; resolves when no process of the group is left. */
+  /** Runs the stop sequence; resolves when no process of the group is left. */
   stop(): Promise<void>;
-  /** The end of what it has written since it was started. */
+  /** Returns the end of the output since the start. */
   output(): string;
 }
 
-/** A signal, and how long to wait for the end before the next one. */
+/** A signal, and how long to wait for the exit before the next one. */
 export interface StopStep {
   readonly signal: NodeJS.Signals;
   readonly waitMs: number;
@@ -35,21 +35,21 @@ export interface ChildOptions {
   readonly args: readonly string[];
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Standard output and error are appended here: a file, not a pipe, because a child outlives a killed parent. */
+  /** Receives standard output and error. A file instead of a pipe, because a child outlives a killed parent. */
   readonly logFile: string;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** Tried in order; SIGKILL follows the last. */
+  /** Applied in order; SIGKILL follows the last step. */
   readonly stopSequence: readonly StopStep[];
   readonly clock: Clock;
-  /** Puts the process on record, at once; when it throws, the child is killed. */
+  /** Records the process immediately after its start; when it throws, the child is killed. */
   readonly onSpawn?: ((pid: number) => void) | undefined;
 }
 
-/** A child's log is put aside as FILE.1 at the next start once it is larger: two of these bound the disk used. */
+/** A larger log is renamed to FILE.1 at the next start, so that two files bound the disk usage. */
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 const OUTPUT_BYTES_MAX = 8 * 1024;
-/** SIGKILL cannot be refused; longer than this only a process stuck in the kernel takes. */
+/** Only a process blocked in the kernel takes longer to exit after SIGKILL. */
 const KILL_WAIT_MS = 5_000;
 const POLL_MS = 10;
 
@@ -74,14 +74,14 @@ export async function spawnChild(options: ChildOptions): Promise<Child> {
   }
   const exited = new Promise<ChildExit>((resolve) => {
     spawned.once('exit', (code, signal) => {
-      signalGroup(pid, 'SIGKILL'); // whatever the leader left behind
+      signalGroup(pid, 'SIGKILL'); // the rest of the group
       resolve({ code, signal });
     });
   });
   try {
     options.onSpawn?.(pid);
   } catch (error) {
-    signalGroup(pid, 'SIGKILL'); // what cannot be put on record must not run
+    signalGroup(pid, 'SIGKILL'); // an unrecorded process must not run
     throw error;
   }
   return {
@@ -96,7 +96,7 @@ export async function spawnChild(options: ChildOptions): Promise<Child> {
 async function stopGroup(pid: number, exited: Promise<ChildExit>, options: ChildOptions): Promise<void> {
   for (const { signal, waitMs } of options.stopSequence) {
     signalGroup(pid, signal);
-    signalGroup(pid, 'SIGCONT'); // a paused process takes no other signal
+    signalGroup(pid, 'SIGCONT'); // a stopped process handles no other signal
     if (await settledWithin(exited, waitMs, options.clock)) break;
   }
   signalGroup(pid, 'SIGKILL');
@@ -104,24 +104,24 @@ async function stopGroup(pid: number, exited: Promise<ChildExit>, options: Child
   await settledWithin(exited, KILL_WAIT_MS, options.clock);
   while (groupExists(pid)) {
     if (options.clock.monotonic() > deadline) {
-      throw new Error(`${options.name} (process group ${pid}) does not end, not even by SIGKILL`);
+      throw new Error(`${options.name} (process group ${pid}) did not exit after SIGKILL`);
     }
     await sleep(options.clock, POLL_MS);
   }
 }
 
-/** True when `promise` has settled before `waitMs` have passed. */
+/** Returns true when `promise` settles within `waitMs`. */
 export async function settledWithin(
   promise: Promise<unknown>,
   waitMs: number,
   clock: Clock,
 ): Promise<boolean> {
-  const patience = new AbortController();
+  const timeout = new AbortController();
   const settled = await Promise.race([
     promise.then(() => true),
-    sleep(clock, waitMs, patience.signal).then(() => false),
+    sleep(clock, waitMs, timeout.signal).then(() => false),
   ]);
-  patience.abort();
+  timeout.abort();
   await nextTurn();
   return settled;
 }
@@ -130,11 +130,11 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // ESRCH: the group has ended, which is what every caller is after.
+    // ESRCH: the group has exited, which every caller expects.
   }
 }
 
-/** True while any process of the group is left, other than zombies, which a machine without init never reaps. */
+/** Returns true while the group has a process other than zombies, which remain on a machine without init. */
 function groupExists(pid: number): boolean {
   try {
     process.kill(-pid, 0);

@@ -4,14 +4,14 @@ import { commandTemplate, findChromaRelease, splitCommand } from './chroma-relea
 
 const place = { path: '/data dir/n1', host: '127.0.0.1', port: 9001 };
 
-test('a command without placeholders gets path, port and host appended', () => {
+test('appends path, port and host to a command without placeholders', () => {
   expect(commandTemplate('chroma run').commandFor(place)).toEqual({
     command: 'chroma',
     args: ['run', '--path', '/data dir/n1', '--port', '9001', '--host', '127.0.0.1'],
   });
 });
 
-test('placeholders are replaced wherever they stand, and nothing is appended', () => {
+test('replaces placeholders anywhere in the command, and appends nothing', () => {
   expect(
     commandTemplate('docker run -p {host}:{port}:8000 -v {path}:/data chroma').commandFor(place),
   ).toEqual({
@@ -24,15 +24,15 @@ test.each([
   ['a b', ['a', 'b']],
   ['  "/opt/my chroma/run"   --x=\'1 2\' ', ['/opt/my chroma/run', '--x=1 2']],
   ['a""b \'\'', ['ab', '']],
-])('%s is split as a shell would', (text, words) => {
+])('splits %s as a shell does', (text, words) => {
   expect(splitCommand(text)).toEqual(words);
 });
 
-test.each(['', '   ', 'chroma "run', "it's"])('the command <%s> is refused', (text) => {
+test.each(['', '   ', 'chroma "run', "it's"])('refuses the command <%s>', (text) => {
   expect(() => splitCommand(text)).toThrow(StartupError);
 });
 
-test('an installed release loads on this machine', async () => {
+test('finds an installed release that loads on this machine', async () => {
   const release = await findChromaRelease();
   expect(release.name).toMatch(/^Chroma \d+\.\d+\.\d+$/);
 });

@@ -1,11 +1,10 @@
-// Which Chroma server to run: the newest of the releases installed with us that this machine can load, or the
-// command the user names.
+// Chooses the Chroma server to run: the newest installed release that this machine can load, or a given command.
 
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { StartupError } from '../errors.ts';
 
-/** Where one server keeps its data and listens. */
+/** The data folder and the address of one server. */
 interface ChromaPlace {
   readonly path: string;
   readonly host: string;
@@ -13,25 +12,27 @@ interface ChromaPlace {
 }
 
 export interface ChromaRelease {
-  /** For people: "Chroma 1.0.5", or the command. */
+  /** Display name: "Chroma 1.0.5", or the command. */
   readonly name: string;
   commandFor(place: ChromaPlace): { readonly command: string; readonly args: readonly string[] };
 }
 
-// Both are optional dependencies; 1.0.5 exists for x64 Linux alone.
-/** Newest first. 1.3.4 needs glibc 2.39, 1.0.5 runs from 2.34 (tried on Debian 12). */
+/**
+ * Newest first. Both are optional dependencies; 1.0.5 exists for x64 Linux only. 1.3.4 requires glibc 2.39, 1.0.5
+ * requires 2.34 (tested on Debian 12).
+ */
 const VERSIONS = ['1.3.4', '1.0.5'];
 
-/** A broken library could hang the loader; a good one loads in 0.1 s. */
+/** A broken library may hang the loader; a working one loads in 0.1 s. */
 const LOAD_WAIT_MS = 20_000;
 
-/** Runs a server of the bindings: arguments are module, path, port, host. Chroma's command line never returns, so it gets a process. */
+/** Runs the server of the bindings in a process of its own, because Chroma's command line never returns. */
 export const RUN_SCRIPT =
   "const [module, path, port, host] = process.argv.slice(1); require(module).cli(['chroma', 'run', '--path', path, '--port', port, '--host', host]);";
 
 let installed: Promise<ChromaRelease> | undefined;
 
-/** The release to run; `template` is a command (see `commandTemplate`). StartupError when there is none. */
+/** Returns the release to run; `template` is a command (see `commandTemplate`). Throws StartupError when none works. */
 export function findChromaRelease(template?: string): Promise<ChromaRelease> {
   if (template !== undefined && template.trim() !== '') return Promise.resolve(commandTemplate(template));
   installed ??= findInstalled();
@@ -56,11 +57,11 @@ async function findInstalled(): Promise<ChromaRelease> {
     failures.push(`${version} does not load (${failure})`);
   }
   throw new StartupError(
-    `No Chroma server runs on this machine (${platform}): ${failures.join('; ')}. Run "npm ci" without --omit=optional, or name a server with --chroma "chroma run".`,
+    `No Chroma server runs on this machine (${platform}): ${failures.join('; ')}. Run "npm ci" without --omit=optional, or pass the command of a server with --chroma "chroma run".`,
   );
 }
 
-/** Undefined when a process of its own could load `module`: a wrong library can end the process that tries. */
+/** Loads `module` in a separate process, which an incompatible library may crash; returns the failure or undefined. */
 function tryLoading(module: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const args = ['-e', 'require(process.argv[1])', module];
@@ -87,8 +88,8 @@ function installedRelease(version: string, module: string): ChromaRelease {
 }
 
 /**
- * A release from a command such as `chroma run --path {path} --port {port} --host {host}`. A command without any
- * placeholder gets these three options appended.
+ * Creates a release from a command such as `chroma run --path {path} --port {port} --host {host}`. These three options
+ * are appended to a command without placeholders.
  */
 export function commandTemplate(template: string): ChromaRelease {
   const words = splitCommand(template);
@@ -109,12 +110,12 @@ export function commandTemplate(template: string): ChromaRelease {
   };
 }
 
-/** Splits as a shell would split words and quotes; no shell runs, so that signals reach the server itself. */
+/** Splits words and quotes as a shell does. No shell runs, so that signals reach the server process. */
 export function splitCommand(text: string): string[] {
   const word = /(?:"[^"]*"|'[^']*'|[^\s"'])+/g;
   const words = text.match(word) ?? [];
   if (words.length === 0 || /["']/.test(text.replaceAll(word, ''))) {
-    throw new StartupError(`The command given for Chroma is empty or has an unpaired quote: ${text}`);
+    throw new StartupError(`The Chroma command is empty or has an unpaired quote: ${text}`);
   }
   return words.map((quoted) => quoted.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { chromaEnvironment } from './chroma.ts';
 
-test('a server inherits neither our settings nor any that make a stock server another, and sends no telemetry', () => {
+test('removes settings of Polychrome and Chroma from the environment, and disables telemetry', () => {
   const inherited = {
     PATH: '/bin',
     HOME: '/home/ada',

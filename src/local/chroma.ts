@@ -1,4 +1,4 @@
-// One stock Chroma server as a child process.
+// Starts a stock Chroma server as a child process.
 
 import { mkdirSync } from 'node:fs';
 import { get } from 'node:http';
@@ -12,28 +12,28 @@ export interface ChromaOptions {
   /** For messages: the node's id. */
   readonly name: string;
   readonly release: ChromaRelease;
-  /** The server's own folder, made when missing. */
+  /** The server's own folder; created when missing. */
   readonly path: string;
   readonly port: number;
   readonly logFile: string;
   readonly clock: Clock;
-  /** Aborting gives up the start and leaves nothing running. */
+  /** Aborting cancels the start and stops the process. */
   readonly signal?: AbortSignal | undefined;
   /** Variables added to its environment. */
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly onSpawn?: ((pid: number) => void) | undefined;
 }
 
-/** 1.0.5 ends within 0.2 s of SIGTERM; 1.3.4 logs its shutdown and then spins for ever, and SIGINT ends neither. */
+/** 1.0.5 exits within 0.2 s of SIGTERM. 1.3.4 logs its shutdown and then never exits. SIGINT stops neither. */
 export const CHROMA_STOP: readonly StopStep[] = [{ signal: 'SIGTERM', waitMs: 3_000 }];
 
 const HOST = '127.0.0.1';
-/** 1.0.5 answers after 0.2 s when new; one with much data first loads it. */
+/** A new 1.0.5 is ready after 0.2 s; a server with existing data loads it first. */
 const READY_WAIT_MS = 60_000;
 const READY_POLL_MS = 20;
 const HEARTBEAT_WAIT_MS = 2_000;
 
-/** Starts a server; resolves when it answers its heartbeat, rejects with PortTakenError when its port is not free. */
+/** Starts a server; resolves when its heartbeat succeeds, rejects with PortTakenError when its port is not free. */
 export async function startChroma(options: ChromaOptions): Promise<Child> {
   const { name, release, path, port, clock } = options;
   mkdirSync(path, { recursive: true });
@@ -56,12 +56,12 @@ export async function startChroma(options: ChromaOptions): Promise<Child> {
   }
 }
 
-/** What a server inherits: not our own settings, and none that would make a stock server another (CHROMA_*). */
+/** Returns the environment of a server, without Polychrome's settings and without CHROMA_*, which configure Chroma. */
 export function chromaEnvironment(inherited: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(inherited).filter(
     ([name]) => !name.startsWith('CHROMA_') && name !== 'DATABASE_URL' && name !== 'NODE_OPTIONS',
   );
-  // The Rust servers send no telemetry; Chroma's Python package, which a command may start, obeys this.
+  // The Rust servers send no telemetry; Chroma's Python package, which a custom command may start, reads this variable.
   return { ...Object.fromEntries(kept), ANONYMIZED_TELEMETRY: 'False' };
 }
 
@@ -72,12 +72,12 @@ async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
   const deadline = clock.monotonic() + READY_WAIT_MS;
   for (;;) {
     signal?.throwIfAborted();
-    const answered = await Promise.race([heartbeat(port), child.exited.then(() => false)]);
+    const isAlive = await Promise.race([heartbeat(port), child.exited.then(() => false)]);
     if (exit !== undefined) throw explainExit(exit, child, options);
-    if (answered) return;
+    if (isAlive) return;
     if (clock.monotonic() > deadline) {
       throw new Error(
-        `${name} does not answer on port ${port} after ${READY_WAIT_MS / 1_000} s; see ${options.logFile}`,
+        `${name} was not ready on port ${port} within ${READY_WAIT_MS / 1_000} s; see ${options.logFile}`,
       );
     }
     await sleep(clock, READY_POLL_MS, signal);
@@ -86,7 +86,7 @@ async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
 
 function explainExit(exit: string, child: Child, { name, path, port, logFile }: ChromaOptions): Error {
   const output = child.output();
-  // It says so and exits 0 (releases 1.0.5 and 1.3.4).
+  // Releases 1.0.5 and 1.3.4 print this and exit with 0.
   if (/Address \S+ is not available|Address already in use/.test(output)) {
     return new PortTakenError(`Port ${port}, meant for ${name}, is in use by another program.`);
   }
@@ -95,7 +95,7 @@ function explainExit(exit: string, child: Child, { name, path, port, logFile }: 
   return new Error(`${name} ended while it started (${exit})${last ? `: ${last}` : ''}; see ${logFile}`);
 }
 
-/** True when the server answers its heartbeat with 200. */
+/** Returns true when GET /api/v2/heartbeat returns 200. */
 function heartbeat(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get(

@@ -1,5 +1,5 @@
-// A whole cluster on one machine: PostgreSQL and the Chroma servers, supervised, from one data directory.
-// The gateway is not among them: `polychrome up` starts it in its own process, tests start theirs.
+// Starts PostgreSQL and the Chroma servers of a local cluster from one data directory, supervised. The caller starts
+// the gateway.
 
 import { StartupError } from '../errors.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
@@ -15,16 +15,16 @@ import { type Supervised, supervise, type SupervisorLogger } from './supervisor.
 
 export interface LocalClusterOptions {
   readonly dataDir: string;
-  /** Default: as many as at the last start, at first three. */
+  /** Default: the number at the last start, or three. */
   readonly nodes?: number | undefined;
   /** A command that starts Chroma (see chroma-release.ts); default: the newest installed release that loads. */
   readonly chroma?: string | undefined;
   readonly logger: SupervisorLogger;
   readonly clock?: Clock | undefined;
   readonly onProgress?: ((progress: LocalProgress) => void) | undefined;
-  /** Told when a child died too often and is not started any more. */
+  /** Called when the supervisor stops restarting a child. */
   readonly onGivenUp?: ((child: string, reason: string) => void) | undefined;
-  /** Aborting gives up the start and leaves nothing running. */
+  /** Aborting cancels the start and stops all processes. */
   readonly signal?: AbortSignal | undefined;
   readonly restartPolicy?: RestartPolicy | undefined;
 }
@@ -38,34 +38,34 @@ export type LocalProgress =
 interface LocalNode {
   readonly id: string;
   readonly url: string;
-  /** The server's own folder. */
+  /** The folder of the server. */
   readonly dataDir: string;
-  /** Of the server process now running; undefined between two. */
+  /** Id of the current server process; undefined while none runs. */
   pid(): number | undefined;
 }
 
 export interface LocalCluster {
   readonly databaseUrl: string;
   readonly nodes: readonly LocalNode[];
-  /** Which Chroma the nodes run, for people. */
+  /** Display name of the Chroma release. */
   readonly release: string;
-  /** Signals a node's process; the supervisor starts it again when it dies. */
+  /** Signals a node's process; the supervisor restarts it when it exits. */
   killNode(id: string, signal?: NodeJS.Signals): void;
-  /** The process stops where it is, its sockets open: a node that hangs. */
+  /** Stops the process with open sockets, to simulate a node that hangs. */
   pauseNode(id: string): void;
   resumeNode(id: string): void;
-  /** Stops a node; it stays so until `startNode`. */
+  /** Stops a node; it stays stopped until `startNode`. */
   stopNode(id: string): Promise<void>;
-  /** Starts a node stopped or given up; resolves when it is ready. */
+  /** Starts a stopped or given-up node; resolves when it is ready. */
   startNode(id: string): Promise<void>;
-  /** The supervised PostgreSQL: kill, stop, start. */
+  /** The supervised PostgreSQL process. */
   readonly postgres: Supervised;
-  /** Stops nodes, then PostgreSQL; resolves when no process is left. */
+  /** Stops the nodes, then PostgreSQL; resolves when no process is left. */
   stop(): Promise<void>;
 }
 
 const DEFAULT_NODES = 3;
-/** A free port may be taken between the look and the server's start; thrice in a row is no accident. */
+/** Another program may take a free port between the check and the start, but hardly three times in a row. */
 const PORT_TRIES_MAX = 3;
 
 interface Running {
@@ -73,7 +73,7 @@ interface Running {
   readonly port: number;
 }
 
-/** Starts the cluster of `dataDir`, new or as it was left; StartupError when it cannot be. */
+/** Starts the cluster of `dataDir`, new or existing; throws StartupError when it cannot start. */
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
   const directory = openDataDirectory(options.dataDir);
   const progress = options.onProgress ?? (() => {});
@@ -121,7 +121,7 @@ class Starter {
     const { directory } = this.#parts;
     const count = this.#options.nodes ?? directory.nodes ?? DEFAULT_NODES;
     const ids = Array.from({ length: count }, (_, index) => `node-${index + 1}`);
-    // All at once, and all settled before a failure goes on: what still starts could not be stopped.
+    // Waits for all starts before it throws, because a process that is still starting cannot be stopped.
     const ports = await this.#choosePorts(ids);
     const starts = await Promise.allSettled([
       this.#startPostgres(),
@@ -136,7 +136,7 @@ class Starter {
     return this.#cluster(ids, release);
   }
 
-  /** Nodes, then PostgreSQL, as `serve` would lose them least. */
+  /** Stops the nodes before PostgreSQL, so that no node loses the log first. */
   stop(): Promise<void> {
     this.#stopped ??= (async () => {
       await Promise.all([...this.#nodes.values()].map(({ supervised }) => supervised.stop()));
@@ -159,7 +159,7 @@ class Starter {
 
   async #startPostgres(): Promise<void> {
     const { directory, record, clock, progress } = this.#parts;
-    let port: number | undefined; // fixed by the first start: the gateway has the address
+    let port: number | undefined; // restarts keep the port, because the gateway has the address
     const supervised = this.#supervise('postgres', async (signal) => {
       const postgres = await startPostgres({
         dir: directory.postgresFolder,
@@ -251,7 +251,7 @@ function nodeUrl(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
 
-/** A child that does not start is for the operator to mend: its message says which and where its output is. */
+/** Turns a failed start into a StartupError; the operator can fix it, and the message names the child and its output. */
 function asStartupError(error: unknown): unknown {
   if (!(error instanceof Error) || error.name === 'AbortError') return error;
   return error instanceof StartupError ? error : new StartupError(error.message, { cause: error });

@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-test('what was remembered is there at the next opening', () => {
+test('returns stored values when it is opened again', () => {
   const first = openDataDirectory(join(folder, 'new'));
   expect(first.nodes).toBeUndefined();
   first.remember({ nodes: 2, ports: { 'node-1': 20_001, 'node-2': 20_002 } });
@@ -20,7 +20,7 @@ test('what was remembered is there at the next opening', () => {
   expect(second.port('node-2')).toBe(20_002);
 });
 
-test('an empty folder, or one with the traces of a cut-off first start, is taken', () => {
+test('initialises an empty folder, and one that an interrupted first start left', () => {
   mkdirSync(join(folder, 'lost+found'));
   writeFileSync(join(folder, 'polychrome.json.4711'), '{');
   expect(openDataDirectory(folder).nodes).toBeUndefined();
@@ -34,14 +34,14 @@ test.each([
     'newer Polychrome',
     ['polychrome.json', '{"format":2,"id":"7f1d7c1e-6a0b-4f57-9a39-3a3c2c0f8b11","ports":{}}'],
   ],
-])('%s is refused in one sentence and left alone', (_what, sentence, [name, content]) => {
+])('refuses %s and leaves it unchanged', (_what, sentence, [name, content]) => {
   writeFileSync(join(folder, name!), content!);
   expect(() => openDataDirectory(folder)).toThrow(sentence);
   expect(readdirSync(folder)).toEqual([name]);
 });
 
-test('a file in the place of the folder is refused in one sentence', () => {
+test('refuses a path that is a file', () => {
   writeFileSync(join(folder, 'file'), '');
   expect(() => openDataDirectory(join(folder, 'file'))).toThrow('it is a file, not a folder');
-  expect(() => openDataDirectory(join(folder, 'file', 'below'))).toThrow('a part of that path is a file');
+  expect(() => openDataDirectory(join(folder, 'file', 'below'))).toThrow('a part of the path is a file');
 });

@@ -1,10 +1,11 @@
-// The folder of a local cluster: whose it is, and what is remembered in it.
+// Opens the data directory of a local cluster and stores its id, number of nodes and ports.
 //
-//   polychrome.json   its marker: id, number of nodes, ports
-//   lock.json         the process that holds it (process-record.ts), children.json what that one started
+//   polychrome.json   marker: id, number of nodes, ports
+//   lock.json         the process that uses the directory (process-record.ts)
+//   children.json     the processes it started
 //   postgres/         PostgreSQL (postgres.ts)
-//   nodes/ID/         one folder for each Chroma server
-//   logs/             what the servers print
+//   nodes/ID/         one folder per Chroma server
+//   logs/             output of the servers
 
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import { StartupError } from '../errors.ts';
 import { explainFilesystemError } from './filesystem-errors.ts';
 
 const MARKER = 'polychrome.json';
-/** Raised when the layout of the folder changes; a newer one is refused. */
+/** Increased when the layout of the directory changes; newer formats are refused. */
 const FORMAT = 1;
 
 const markerSchema = z.object({
@@ -29,9 +30,9 @@ type Marker = z.infer<typeof markerSchema>;
 export interface DataDirectory {
   readonly path: string;
   readonly id: string;
-  /** How many nodes it had at the last start; undefined for a new one. */
+  /** Number of nodes at the last start; undefined for a new directory. */
   readonly nodes: number | undefined;
-  /** The port a child had at the last start. */
+  /** Port of a child at the last start. */
   port(child: string): number | undefined;
   remember(values: { readonly nodes: number; readonly ports: Readonly<Record<string, number>> }): void;
   nodeFolder(nodeId: string): string;
@@ -39,7 +40,7 @@ export interface DataDirectory {
   logFile(child: string): string;
 }
 
-/** Opens a data directory, made when missing or empty. StartupError when it is somebody else's or cannot be written. */
+/** Opens a data directory; initialises it when missing or empty. Throws StartupError for a foreign or unwritable one. */
 export function openDataDirectory(path: string): DataDirectory {
   const directory = resolve(path);
   try {
@@ -73,11 +74,11 @@ function open(directory: string): DataDirectory {
 function readMarker(directory: string): Marker | undefined {
   const entries = readdirSync(directory);
   if (!entries.includes(MARKER)) {
-    // A first start cut off while writing the marker leaves its draft; a new file system has lost+found.
+    // An interrupted first start leaves a draft of the marker; a new file system contains lost+found.
     const foreign = entries.filter((entry) => !entry.startsWith(`${MARKER}.`) && entry !== 'lost+found');
     if (foreign.length === 0) return undefined;
     throw new StartupError(
-      `${directory} is not empty and not a Polychrome data directory (it has no ${MARKER}): choose another with --data.`,
+      `${directory} is not empty and not a Polychrome data directory (it has no ${MARKER}): choose another directory with --data.`,
     );
   }
   let content: unknown;
@@ -87,9 +88,14 @@ function readMarker(directory: string): Marker | undefined {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
   const parsed = markerSchema.safeParse(content);
-  if (!parsed.success) throw new StartupError(`${join(directory, MARKER)} is damaged: it cannot be read.`);
+  if (!parsed.success)
+    throw new StartupError(
+      `${join(directory, MARKER)} is damaged: restore it from a backup, or choose another directory with --data.`,
+    );
   if (parsed.data.format > FORMAT) {
-    throw new StartupError(`The data directory ${directory} was made by a newer Polychrome: start that one.`);
+    throw new StartupError(
+      `The data directory ${directory} was created by a newer Polychrome: start that version.`,
+    );
   }
   return parsed.data;
 }

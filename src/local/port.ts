@@ -1,22 +1,21 @@
-// TCP ports for the children of a local cluster.
+// Finds free TCP ports for the children of a local cluster.
 
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { errorCode } from './filesystem-errors.ts';
 
-/** Another program listens on the port that was asked for. */
+/** Another program listens on the requested port. */
 export class PortTakenError extends Error {
   override readonly name = 'PortTakenError';
 }
 
-// Below the range from which systems give ports to outgoing connections (Linux 32768–60999, macOS from 49152).
-// A port inside it can be lost while its server restarts: an outgoing connection may get it, and a probe of the
-// dead server can even connect to itself.
+// Below the ephemeral ports (Linux 32768–60999, macOS from 49152). While its server restarts, an ephemeral port may be
+// assigned to an outgoing connection, and a probe of the stopped server may even connect to itself.
 const FIRST_PORT = 20_000;
 const LAST_PORT = 31_999;
 const TRIES_MAX = 100;
 
-/** True when `port` on `host` can be listened on now. */
+/** Returns true when a server can listen on `port` of `host`. */
 export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
@@ -28,11 +27,11 @@ export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-/** A port on 127.0.0.1 on which nobody listens, and none of `except`. */
+/** Returns a free port on 127.0.0.1 that is not in `except`. */
 export async function findFreePort(except: ReadonlySet<number> = new Set()): Promise<number> {
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1);
     if (!except.has(port) && (await isPortFree(port))) return port;
   }
-  throw new PortTakenError(`No free port between ${FIRST_PORT} and ${LAST_PORT} was found on 127.0.0.1.`);
+  throw new PortTakenError(`No free port found on 127.0.0.1 between ${FIRST_PORT} and ${LAST_PORT}.`);
 }

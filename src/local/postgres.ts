@@ -1,5 +1,5 @@
-// A PostgreSQL of our own, for one machine: real fsync, reachable from this machine only, with a password that
-// never leaves the data folder. In DIR: `data` (PostgreSQL's), `password`, `port`, `postgres.log`.
+// Starts PostgreSQL for a local cluster: with fsync, reachable from this machine only, with a password that stays in
+// the data folder. DIR contains `data` (of PostgreSQL), `password`, `port` and `postgres.log`.
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -30,27 +30,27 @@ import {
 } from './postgres-binaries.ts';
 
 export interface PostgresOptions {
-  /** The folder for its data, password, port and output; made when missing. */
+  /** The folder of its data, password, port and output; created when missing. */
   readonly dir: string;
-  /** Default: the port used last time when it is free, else a free one. */
+  /** Default: the port of the last start when it is free, otherwise a free port. */
   readonly port?: number | undefined;
   readonly clock?: Clock | undefined;
-  /** Aborting gives up the start and leaves nothing running. */
+  /** Aborting cancels the start and stops the process. */
   readonly signal?: AbortSignal | undefined;
   /** Variables added to its environment. */
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly onSpawn?: ((pid: number) => void) | undefined;
-  /** Settings beside our own, as in postgresql.conf. */
+  /** Additional settings, as in postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface Postgres extends Child {
-  /** Connection string of the superuser, database `postgres`; holds the password. */
+  /** Connection string of the superuser for the database `postgres`; contains the password. */
   readonly url: string;
   readonly port: number;
 }
 
-/** Fast shutdown, then immediate: SIGTERM would wait for every client to leave (pg_ctl's "smart" mode). */
+/** Fast shutdown, then immediate. SIGTERM ("smart" mode of pg_ctl) waits for all clients to disconnect. */
 export const POSTGRES_STOP: readonly StopStep[] = [
   { signal: 'SIGINT', waitMs: 10_000 },
   { signal: 'SIGQUIT', waitMs: 3_000 },
@@ -60,10 +60,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
   max_connections: '100',
-  // One machine shared with several Chroma servers; the log is written and read near its end.
+  // Several Chroma servers share the machine, and the log is read and written near its head.
   shared_buffers: '64MB',
   max_wal_size: '512MB',
-  // Without the default three I/O workers: nothing here reads enough at once to gain from them.
+  // The reads are too small to benefit from the default three I/O workers.
   io_method: 'sync',
   jit: 'off',
   timezone: 'UTC',
@@ -71,11 +71,11 @@ const SETTINGS: Readonly<Record<string, string>> = {
   log_checkpoints: 'off',
 };
 
-/** Crash recovery replays at most max_wal_size; this is ample for it on a slow disk. */
+/** Crash recovery replays at most max_wal_size, which takes less than this on a slow disk. */
 const READY_WAIT_MS = 120_000;
 const READY_POLL_MS = 20;
 const PORT_TRIES_MAX = 5;
-/** The processes of a killed postmaster notice its death within moments; until then it refuses to start anew. */
+/** PostgreSQL refuses to start until the backends of a killed postmaster have exited, usually within a second. */
 const LEFTOVER_TRIES_MAX = 50;
 const LEFTOVER_POLL_MS = 100;
 
@@ -87,7 +87,7 @@ interface Place {
   readonly password: string;
 }
 
-/** Starts PostgreSQL on `dir`, made ready first when it is new; resolves when it takes connections. */
+/** Starts PostgreSQL on `dir`, initialising a new folder first; resolves when it accepts connections. */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const clock = options.clock ?? systemClock;
   const dir = resolve(options.dir);
@@ -112,7 +112,7 @@ async function prepare(dir: string, env: NodeJS.ProcessEnv | undefined): Promise
   const runAs = postgresUser(data, binaries);
   const passwordFile = join(dir, 'password');
   if (!existsSync(data)) await initialise({ dir, data, binaries, runAs, passwordFile, env });
-  if (statSync(data).uid === 0) handOver(dir, runAs); // a copy made by root
+  if (statSync(data).uid === 0) handOver(dir, runAs); // root has copied the folder
   return { dir, data, binaries, runAs, password: readFileSync(passwordFile, 'utf8').trim() };
 }
 
@@ -127,7 +127,7 @@ interface NewData {
 
 async function initialise(place: NewData): Promise<void> {
   const { dir, data, binaries, runAs, passwordFile } = place;
-  // Made beside and renamed when complete, so that a start cut off in between leaves nothing half done.
+  // Renames the folder when it is complete, so that an interrupted start leaves no partial data.
   const unfinished = join(dir, 'data.unfinished');
   rmSync(unfinished, { recursive: true, force: true });
   writeFileSync(passwordFile, `${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
@@ -139,7 +139,7 @@ async function initialise(place: NewData): Promise<void> {
   renameSync(unfinished, data);
 }
 
-/** Gives the folder and all in it to the user PostgreSQL runs as. */
+/** Makes the user that runs PostgreSQL the owner of the folder and its content. */
 function handOver(dir: string, { uid, gid }: RunAs): void {
   if (uid === undefined || gid === undefined) return;
   for (const path of ['', ...readdirSync(dir, { recursive: true, encoding: 'utf8' })])
@@ -208,9 +208,9 @@ async function launch(place: Place, port: number, clock: Clock, options: Postgre
 }
 
 /**
- * A killed postmaster leaves its pid behind, and while some process has that pid (a zombie nobody reaps, as in a
- * container without init, or another program) PostgreSQL refuses to start. By this variable pg_ctl names a pid that
- * cannot be a postmaster's (CreateLockFile in miscinit.c); its check for living backends stays in force.
+ * A killed postmaster leaves its pid file. PostgreSQL refuses to start while any process has that pid: a zombie in a
+ * container without init, or another program. This variable, meant for pg_ctl, excludes the pid from that check
+ * (CreateLockFile in miscinit.c); the check for running backends still applies.
  */
 function ignoreDeadPostmaster(data: string): NodeJS.ProcessEnv {
   const pidFile = join(data, 'postmaster.pid');
@@ -220,7 +220,7 @@ function ignoreDeadPostmaster(data: string): NodeJS.ProcessEnv {
   return alive ? {} : { PG_GRANDPARENT_PID: String(pid) };
 }
 
-/** SQLSTATE cannot_connect_now: it is starting up, or recovering. */
+/** SQLSTATE cannot_connect_now: PostgreSQL is starting or recovering. */
 const STARTING_UP = '57P03';
 
 async function untilReady(child: Child, url: string, clock: Clock, signal?: AbortSignal): Promise<void> {
@@ -230,7 +230,7 @@ async function untilReady(child: Child, url: string, clock: Clock, signal?: Abor
   for (;;) {
     signal?.throwIfAborted();
     const refusal = await tryConnecting(url);
-    if (exited) throw new Error('PostgreSQL ended while it started.');
+    if (exited) throw new Error('PostgreSQL exited during startup.');
     if (refusal === undefined) return;
     const waiting = ['ECONNREFUSED', 'ECONNRESET', STARTING_UP].includes(errorCode(refusal.error) ?? '');
     if (!waiting || clock.monotonic() > deadline) throw refusal.error;
@@ -238,10 +238,10 @@ async function untilReady(child: Child, url: string, clock: Clock, signal?: Abor
   }
 }
 
-/** Undefined when a connection was made, else why not. */
+/** Returns undefined after a successful connection, otherwise the error. */
 async function tryConnecting(url: string): Promise<{ readonly error: unknown } | undefined> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  client.on('error', () => {}); // said again by connect() or end()
+  client.on('error', () => {}); // connect() or end() reports it
   try {
     await client.connect();
     return undefined;
@@ -252,7 +252,7 @@ async function tryConnecting(url: string): Promise<{ readonly error: unknown } |
   }
 }
 
-/** What PostgreSQL wrote before it ended, as one sentence. */
+/** Turns the last error in PostgreSQL's output into a StartupError. */
 function explainOutput(output: string, dir: string, cause: unknown): unknown {
   if (cause instanceof Error && cause.name === 'AbortError') return cause;
   if (output.includes('No space left on device')) return diskFull(dir, cause);

@@ -1,36 +1,36 @@
-// Which process is meant. A pid alone names nobody for long: it is reused, so every record of a process also
-// holds when that process began, and nothing is signalled unless both agree.
+// Identifies a process by its pid and start time, because systems reuse pids. A process is signalled only when both
+// match.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** When it began, as the system tells it; comparable only for equality, on one machine. */
+  /** Start time as reported by the system; comparable only for equality, on one machine. */
   readonly startedAt: string;
 }
 
-/** The identity of a running process; undefined when there is none, or only a zombie not yet reaped. */
+/** Returns the identity of a running process; undefined when there is none, or only a zombie. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const startedAt = process.platform === 'linux' ? startedAtFromProc(pid) : startedAtFromPs(pid);
   return startedAt === undefined ? undefined : { pid, startedAt };
 }
 
-/** True when exactly this process still runs. */
+/** Returns true while exactly this process runs. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return identityOf(identity.pid)?.startedAt === identity.startedAt;
 }
 
 interface ProcStat {
-  /** A zombie, or dead: nothing runs any more. */
+  /** True for a zombie or dead process. */
   readonly ended: boolean;
   readonly group: number;
   readonly startTicks: string;
 }
 
-/** The fields of /proc/PID/stat that tell one process from another; exported for its test. */
+/** Parses the fields of /proc/PID/stat that identify a process; exported for its test. */
 export function parseProcStat(stat: string): ProcStat | undefined {
-  // The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
+  // The second field is the program's name in parentheses, which may contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   // proc_pid_stat(5): field 3 is the state, 5 the process group, 22 the start time in ticks since boot.
   const [state, group, startTicks] = [fields[0], fields[2], fields[19]];
@@ -41,7 +41,7 @@ export function parseProcStat(stat: string): ProcStat | undefined {
 function startedAtFromProc(pid: number): string | undefined {
   const parsed = parseProcStat(readOrEmpty(`/proc/${pid}/stat`));
   if (parsed === undefined || parsed.ended) return undefined;
-  // Ticks count from boot, so the boot belongs to the identity.
+  // Ticks count from boot, so the identity includes the boot id.
   return `${readOrEmpty('/proc/sys/kernel/random/boot_id').trim()} ${parsed.startTicks}`;
 }
 
@@ -61,14 +61,14 @@ function startedAtFromPs(pid: number): string | undefined {
   }
 }
 
-/** The command line of a process, its words separated by spaces; empty when there is no such process. */
+/** Returns the command line of a process, separated by spaces; empty when there is no such process. */
 export function commandLineOf(pid: number): string {
   if (identityOf(pid) === undefined) return '';
   if (process.platform === 'linux') return readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
   return spawnSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
 }
 
-/** Processes whose environment holds `NAME=value`; on systems without /proc none are found. */
+/** Returns the processes whose environment contains `NAME=value`; none on systems without /proc. */
 export function processesWithEnvironment(name: string, value: string): ProcessIdentity[] {
   const wanted = `${name}=${value}`;
   const found: ProcessIdentity[] = [];
@@ -82,7 +82,7 @@ export function processesWithEnvironment(name: string, value: string): ProcessId
   return found;
 }
 
-/** True when a process of that group, zombies aside, is found in /proc. */
+/** Returns true when /proc lists a process of that group that is not a zombie. */
 export function hasLivingMember(group: number): boolean {
   return listOrEmpty('/proc').some((entry) => {
     if (!/^\d+$/.test(entry)) return false;

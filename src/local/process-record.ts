@@ -1,5 +1,5 @@
-// What runs from a data directory, on record: so that a second start on a live directory is refused, and a start
-// after a SIGKILL ends what the dead one left behind. Children outlive a killed parent.
+// Records the processes that use a data directory. A second start on a directory in use is refused, and a start after
+// a SIGKILL stops the orphaned children, which outlive a killed parent.
 
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,39 +15,39 @@ interface ChildEntry extends ProcessIdentity {
 }
 
 export interface ProcessRecord {
-  /** The variable every child gets, by which it is known even if its entry could not be written. */
+  /** The variable that identifies every child, even when its entry was not written. */
   readonly childEnvironment: NodeJS.ProcessEnv;
-  /** Puts a child on record, in place of the one of that name. */
+  /** Records a child; replaces the entry of the same name. */
   add(name: string, pid: number, stopSequence: readonly StopStep[]): void;
-  /** Gives the directory free; to be called when all children have ended. */
+  /** Releases the directory; call it after all children have exited. */
   release(): void;
 }
 
 export interface ReclaimOptions {
   readonly directory: string;
-  /** The directory's own random id. */
+  /** The random id of the directory. */
   readonly directoryId: string;
   readonly clock: Clock;
-  /** Told of each process that was ended. */
+  /** Called for each orphan that was stopped. */
   readonly onReclaimed: (name: string, pid: number) => void;
 }
 
 const CHILD_VARIABLE = 'POLYCHROME_CHILD_OF';
-const STRAY_STOP: readonly StopStep[] = [{ signal: 'SIGTERM', waitMs: 3_000 }];
+const ORPHAN_STOP: readonly StopStep[] = [{ signal: 'SIGTERM', waitMs: 3_000 }];
 const POLL_MS = 10;
-/** SIGKILL cannot be refused; longer than this only a process stuck in the kernel takes. */
+/** Only a process blocked in the kernel takes longer to exit after SIGKILL. */
 const KILL_WAIT_MS = 5_000;
 
 /**
- * Takes the directory for this process and ends what a dead one left in it; StartupError when a living one holds it.
- * Until `release`, whatever ends this process, short of SIGKILL, ends the children with it.
+ * Locks the directory for this process and stops the orphans of an earlier one; throws StartupError when a running
+ * process holds the lock. Until `release`, the children are killed when this process exits other than by SIGKILL.
  */
 export async function takeProcessRecord(options: ReclaimOptions): Promise<ProcessRecord> {
   const { directory, directoryId } = options;
   const lockFile = lockFileOf(directory);
   const childrenFile = join(directory, 'children.json');
   takeLock(lockFile, directory);
-  await endLeftovers(readJson(childrenFile, isChildList) ?? [], options);
+  await stopOrphans(readJson(childrenFile, isChildList) ?? [], options);
   rmSync(childrenFile, { force: true });
 
   const children = new Map<string, ChildEntry>();
@@ -59,7 +59,7 @@ export async function takeProcessRecord(options: ReclaimOptions): Promise<Proces
     childEnvironment: { [CHILD_VARIABLE]: directoryId },
     add(name, pid, stopSequence) {
       const identity = identityOf(pid);
-      if (identity === undefined) return; // ended already
+      if (identity === undefined) return; // exited already
       children.set(name, { ...identity, name, stopSequence });
       writeJson(childrenFile, [...children.values()]);
     },
@@ -71,7 +71,7 @@ export async function takeProcessRecord(options: ReclaimOptions): Promise<Proces
   };
 }
 
-/** StartupError when a living process holds the directory; changes nothing. */
+/** Throws StartupError when a running process uses the directory; changes nothing. */
 export function refuseHeldDirectory(directory: string): void {
   const holder = readJson(lockFileOf(directory), isIdentity);
   if (holder !== undefined && isRunning(holder)) throw inUse(directory, holder.pid);
@@ -81,7 +81,7 @@ function lockFileOf(directory: string): string {
   return join(directory, 'lock.json');
 }
 
-/** The lock file appears complete and at once (a link), so nobody reads half of one. */
+/** Creates the lock file with link(2), so that other processes never read a partial file. */
 function takeLock(lockFile: string, directory: string): void {
   const own = `${lockFile}.${process.pid}`;
   writeJson(own, identityOf(process.pid));
@@ -106,9 +106,9 @@ function putAsideStaleLock(lockFile: string, directory: string): void {
   try {
     renameSync(lockFile, aside);
   } catch {
-    return; // another start was faster; the loop meets its lock
+    return; // another start has removed it; the next attempt finds its lock
   }
-  // Another start may have put its own lock in place between the look and the rename.
+  // Another start may have created its own lock between the check and the rename.
   const moved = readJson(aside, isIdentity);
   if (moved !== undefined && isRunning(moved)) {
     linkSync(aside, lockFile);
@@ -120,28 +120,28 @@ function putAsideStaleLock(lockFile: string, directory: string): void {
 
 function inUse(directory: string, pid: number): StartupError {
   return new StartupError(
-    `The data directory ${directory} is in use by a running Polychrome (process ${pid}): stop that one, or choose another with --data.`,
+    `The data directory ${directory} is in use by a running Polychrome (process ${pid}): stop it, or choose another directory with --data.`,
   );
 }
 
-async function endLeftovers(recorded: readonly ChildEntry[], options: ReclaimOptions): Promise<void> {
+async function stopOrphans(recorded: readonly ChildEntry[], options: ReclaimOptions): Promise<void> {
   const { directoryId, clock, onReclaimed } = options;
   await Promise.all(
     recorded.filter(isRunning).map(async (child) => {
-      await endProcess(child, child.stopSequence, (signal) => signalGroup(child.pid, signal), clock);
+      await stopProcess(child, child.stopSequence, (signal) => signalGroup(child.pid, signal), clock);
       onReclaimed(child.name, child.pid);
     }),
   );
-  // Children whose parent died before their entry was written, and what a dead wrapper script left.
+  // Children whose entry was not written before their parent exited, and children of an exited wrapper script.
   await Promise.all(
-    processesWithEnvironment(CHILD_VARIABLE, directoryId).map(async (stray) => {
-      await endProcess(stray, STRAY_STOP, (signal) => signalProcess(stray.pid, signal), clock);
-      onReclaimed('a process', stray.pid);
+    processesWithEnvironment(CHILD_VARIABLE, directoryId).map(async (orphan) => {
+      await stopProcess(orphan, ORPHAN_STOP, (signal) => signalProcess(orphan.pid, signal), clock);
+      onReclaimed('a process', orphan.pid);
     }),
   );
 }
 
-async function endProcess(
+async function stopProcess(
   identity: ProcessIdentity,
   stopSequence: readonly StopStep[],
   send: (signal: NodeJS.Signals) => void,
@@ -149,7 +149,7 @@ async function endProcess(
 ): Promise<void> {
   for (const { signal, waitMs } of [...stopSequence, { signal: 'SIGKILL', waitMs: KILL_WAIT_MS } as const]) {
     send(signal);
-    send('SIGCONT'); // a paused process takes no other signal
+    send('SIGCONT'); // a stopped process handles no other signal
     const deadline = clock.monotonic() + waitMs;
     while (clock.monotonic() < deadline) {
       if (!isRunning(identity)) return send('SIGKILL');
@@ -157,7 +157,7 @@ async function endProcess(
     }
   }
   throw new StartupError(
-    `Process ${identity.pid}, left by an earlier start, does not end, not even by SIGKILL.`,
+    `Process ${identity.pid} of an earlier start did not exit after SIGKILL: stop it, or restart the machine.`,
   );
 }
 
@@ -165,7 +165,7 @@ function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // ESRCH: it has ended.
+    // ESRCH: the process has exited.
   }
 }
 
@@ -184,7 +184,7 @@ function isChildList(value: unknown): value is ChildEntry[] {
   return Array.isArray(value) && value.every((entry) => isIdentity(entry) && 'stopSequence' in entry);
 }
 
-/** Undefined for a file that is missing or was cut off by a crash: then nothing is known. */
+/** Returns undefined for a file that is missing or was truncated by a crash. */
 function readJson<T>(file: string, isExpected: (value: unknown) => value is T): T | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));

@@ -1,37 +1,37 @@
-// When a child that died is started again, and when not any more: decided here, done in supervisor.ts.
+// Decides whether and when the supervisor restarts a child that exited.
 
 export interface RestartPolicy {
-  /** The wait before the first restart; doubled with each quick death after it. */
+  /** Delay of the first restart; each further quick exit doubles it. */
   readonly delayMsMin: number;
   readonly delayMsMax: number;
-  /** A child that was ready for this long had a sound start: the count begins anew. */
-  readonly soundAfterMs: number;
-  /** So many quick deaths in a row, and it is given up. */
-  readonly quickDeathsMax: number;
+  /** A child that was ready for this long resets the count of quick exits. */
+  readonly stableAfterMs: number;
+  /** The supervisor stops restarting after this many quick exits in a row. */
+  readonly quickExitsMax: number;
 }
 
-/** Ten tries spread over about a minute: longer than a port or a disk stays busy by accident. */
+/** Ten attempts take about a minute, which outlasts a temporarily busy port or disk. */
 export const RESTART_POLICY: RestartPolicy = {
   delayMsMin: 100,
   delayMsMax: 15_000,
-  soundAfterMs: 2_000,
-  quickDeathsMax: 10,
+  stableAfterMs: 2_000,
+  quickExitsMax: 10,
 };
 
 export type RestartDecision =
-  | { readonly action: 'restart'; readonly delayMs: number; readonly quickDeaths: number }
-  | { readonly action: 'give_up'; readonly quickDeaths: number };
+  | { readonly action: 'restart'; readonly delayMs: number; readonly quickExits: number }
+  | { readonly action: 'give_up'; readonly quickExits: number };
 
-/** What to do after a death: `readyMs` is how long the child had been ready (0 when it never was). */
+/** Decides after an exit; `readyMs` is how long the child had been ready (0 when it never was). */
 export function decideRestart(
   policy: RestartPolicy,
-  quickDeathsBefore: number,
+  quickExitsBefore: number,
   readyMs: number,
 ): RestartDecision {
-  if (readyMs >= policy.soundAfterMs)
-    return { action: 'restart', delayMs: policy.delayMsMin, quickDeaths: 0 };
-  const quickDeaths = quickDeathsBefore + 1;
-  if (quickDeaths >= policy.quickDeathsMax) return { action: 'give_up', quickDeaths };
-  const delayMs = Math.min(policy.delayMsMax, policy.delayMsMin * 2 ** (quickDeaths - 1));
-  return { action: 'restart', delayMs, quickDeaths };
+  if (readyMs >= policy.stableAfterMs)
+    return { action: 'restart', delayMs: policy.delayMsMin, quickExits: 0 };
+  const quickExits = quickExitsBefore + 1;
+  if (quickExits >= policy.quickExitsMax) return { action: 'give_up', quickExits };
+  const delayMs = Math.min(policy.delayMsMax, policy.delayMsMin * 2 ** (quickExits - 1));
+  return { action: 'restart', delayMs, quickExits };
 }

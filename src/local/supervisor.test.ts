@@ -3,9 +3,9 @@ import type { Clock } from '../util/clock.ts';
 import type { Child, ChildExit } from './child.ts';
 import { supervise, type SupervisorLogger } from './supervisor.ts';
 
-const policy = { delayMsMin: 100, delayMsMax: 1_000, soundAfterMs: 2_000, quickDeathsMax: 3 };
+const policy = { delayMsMin: 100, delayMsMax: 1_000, stableAfterMs: 2_000, quickExitsMax: 3 };
 
-/** A clock that stands still until it is advanced. */
+/** A clock that moves only by `advance`. */
 class ManualClock implements Clock {
   #time = 0;
   #tasks = new Set<{ at: number; task: () => void }>();
@@ -34,24 +34,24 @@ class ManualClock implements Clock {
   }
 }
 
-/** Children that live until the test lets them die. */
+/** Launches children that run until the test calls `exit`. */
 class FakeLauncher {
-  readonly launched: { die(exit?: Partial<ChildExit>): void }[] = [];
+  readonly launched: { exit(status?: Partial<ChildExit>): void }[] = [];
   refuse = false;
 
   readonly launch = (): Promise<Child> => {
     if (this.refuse) {
-      this.launched.push({ die: () => {} });
+      this.launched.push({ exit: () => {} });
       return Promise.reject(new Error('no room'));
     }
     const { promise, resolve } = Promise.withResolvers<ChildExit>();
-    const die = (exit: Partial<ChildExit> = {}): void => resolve({ code: null, signal: null, ...exit });
-    this.launched.push({ die });
+    const exit = (status: Partial<ChildExit> = {}): void => resolve({ code: null, signal: null, ...status });
+    this.launched.push({ exit });
     return Promise.resolve({
       pid: 1_000 + this.launched.length,
       exited: promise,
-      signal: (signal) => die({ signal }),
-      stop: () => Promise.resolve(die({ signal: 'SIGTERM' })),
+      signal: (signal) => exit({ signal }),
+      stop: () => Promise.resolve(exit({ signal: 'SIGTERM' })),
       output: () => '',
     });
   };
@@ -70,7 +70,7 @@ function setUp() {
   return { clock, launcher, logger, onGivenUp, child };
 }
 
-test('a child that dies is started again after the delay, and not before', async () => {
+test('restarts a child that exits after the delay, and not before', async () => {
   const { clock, launcher, child } = setUp();
   await child.start();
   child.signal('SIGKILL');
@@ -83,7 +83,7 @@ test('a child that dies is started again after the delay, and not before', async
   expect(child.pid()).toBe(1_002);
 });
 
-test('a child that is stopped stays stopped until it is started', async () => {
+test('keeps a stopped child stopped until it is started', async () => {
   const { clock, launcher, child } = setUp();
   await child.start();
   await child.stop();
@@ -94,7 +94,7 @@ test('a child that is stopped stays stopped until it is started', async () => {
   expect(child.state()).toBe('running');
 });
 
-test('a stop while it waits for its restart cancels the restart', async () => {
+test('cancels the restart when the child is stopped while waiting', async () => {
   const { clock, launcher, child } = setUp();
   await child.start();
   child.signal('SIGKILL');
@@ -104,11 +104,11 @@ test('a stop while it waits for its restart cancels the restart', async () => {
   expect(launcher.launched).toHaveLength(1);
 });
 
-test('a child that keeps dying is given up aloud, and can still be started on purpose', async () => {
+test('stops restarting a child that keeps exiting, logs an error, and can still start it', async () => {
   const { clock, launcher, logger, onGivenUp, child } = setUp();
   await child.start();
   launcher.refuse = true;
-  launcher.launched[0]!.die({ code: 1 });
+  launcher.launched[0]!.exit({ code: 1 });
   await vi.waitUntil(() => child.state() === 'waiting');
   clock.advance(100);
   await vi.waitUntil(() => launcher.launched.length === 2 && child.state() === 'waiting');
@@ -122,12 +122,12 @@ test('a child that keeps dying is given up aloud, and can still be started on pu
   expect(child.state()).toBe('running');
 });
 
-test('a long sound life wipes out earlier quick deaths', async () => {
+test('resets the count of quick exits when the child was ready long enough', async () => {
   const { clock, launcher, child, onGivenUp } = setUp();
   await child.start();
-  for (let death = 1; death <= 5; death += 1) {
-    clock.advance(policy.soundAfterMs);
-    launcher.launched.at(-1)!.die({ signal: 'SIGKILL' });
+  for (let exits = 1; exits <= 5; exits += 1) {
+    clock.advance(policy.stableAfterMs);
+    launcher.launched.at(-1)!.exit({ signal: 'SIGKILL' });
     await vi.waitUntil(() => child.state() === 'waiting');
     clock.advance(policy.delayMsMin);
     await vi.waitUntil(() => child.state() === 'running');
@@ -135,7 +135,7 @@ test('a long sound life wipes out earlier quick deaths', async () => {
   expect(onGivenUp).not.toHaveBeenCalled();
 });
 
-test('a first start that fails is told to the caller and not repeated', async () => {
+test('rejects a failed first start and does not repeat it', async () => {
   const { clock, launcher, child } = setUp();
   launcher.refuse = true;
   await expect(child.start()).rejects.toThrow('no room');

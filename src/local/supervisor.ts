@@ -1,8 +1,8 @@
-// Keeps one child running: what dies is started again, later each time, and given up aloud in the end.
+// Restarts a child that exits, with an increasing delay, until the restart policy stops the restarts.
 //
-//   starting → running → waiting → starting …      (died)
-//                      → given_up                  (died too often: decided in restart-policy.ts)
-//   any      → stopped → starting                  (stop and start, on purpose)
+//   starting → running → waiting → starting …      (exited)
+//                      → given_up                  (too many quick exits: restart-policy.ts)
+//   any      → stopped → starting                  (stop and start)
 
 import type { Clock } from '../util/clock.ts';
 import type { Child } from './child.ts';
@@ -13,17 +13,17 @@ type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped' | 'given_u
 export interface Supervised {
   readonly name: string;
   state(): SupervisedState;
-  /** Of the process now running; undefined between two. */
+  /** Id of the current process; undefined while none runs. */
   pid(): number | undefined;
-  /** Signals the process; a death that follows is like any other. */
+  /** Signals the process; the supervisor restarts it when it exits. */
   signal(signal: NodeJS.Signals): void;
-  /** Starts it; resolves when it is ready and stays supervised, rejects (and stays stopped) when it is not. */
+  /** Starts the child; resolves when it is ready. When it rejects, the child stays stopped. */
   start(): Promise<void>;
-  /** Stops it on purpose; it stays so until `start`. */
+  /** Stops the child; it stays stopped until `start`. */
   stop(): Promise<void>;
 }
 
-/** What the supervisor tells; pino's loggers fit. */
+/** The part of a pino logger that the supervisor uses. */
 export interface SupervisorLogger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -32,7 +32,7 @@ export interface SupervisorLogger {
 
 export interface SupervisorOptions {
   readonly name: string;
-  /** Starts the child and resolves when it is ready; leaves nothing running when it rejects or is aborted. */
+  /** Starts the child and resolves when it is ready; stops it when it rejects or is aborted. */
   readonly launch: (signal: AbortSignal) => Promise<Child>;
   readonly clock: Clock;
   readonly logger: SupervisorLogger;
@@ -40,7 +40,7 @@ export interface SupervisorOptions {
   readonly onGivenUp?: ((reason: string) => void) | undefined;
 }
 
-/** A supervised child, not yet started. */
+/** Creates a supervised child without starting it. */
 export function supervise(options: SupervisorOptions): Supervised {
   return new Supervisor(options);
 }
@@ -50,7 +50,7 @@ class Supervisor implements Supervised {
   readonly #options: SupervisorOptions;
   #state: SupervisedState = 'stopped';
   #child: Child | undefined;
-  #quickDeaths = 0;
+  #quickExits = 0;
   #launching: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #abort = new AbortController();
@@ -76,8 +76,8 @@ class Supervisor implements Supervised {
   async start(): Promise<void> {
     if (this.#state === 'starting' || this.#state === 'running') return this.#launching;
     this.#cancelRestart();
-    await this.#stopping; // never two processes on one folder
-    this.#quickDeaths = 0;
+    await this.#stopping; // two processes must never use one folder
+    this.#quickExits = 0;
     try {
       await this.#launch();
     } catch (error) {
@@ -95,7 +95,7 @@ class Supervisor implements Supervised {
   }
 
   async #end(): Promise<void> {
-    await this.#launching?.catch(() => {}); // its failure was told to whoever started it
+    await this.#launching?.catch(() => {}); // `start` has reported this failure
     const child = this.#child;
     await child?.stop();
     if (this.#child === child) this.#child = undefined;
@@ -124,36 +124,36 @@ class Supervisor implements Supervised {
     const { code, signal } = await child.exited;
     if (this.#child !== child) return;
     this.#child = undefined;
-    if (this.#state !== 'running') return; // stopped on purpose
-    this.#afterDeath(this.#options.clock.monotonic() - readySince, signal ?? `exit code ${code}`);
+    if (this.#state !== 'running') return; // stopped by `stop`
+    this.#onExit(this.#options.clock.monotonic() - readySince, signal ?? `exit code ${code}`);
   }
 
-  #afterDeath(readyMs: number, reason: string): void {
+  #onExit(readyMs: number, reason: string): void {
     const { clock, logger, policy = RESTART_POLICY, onGivenUp } = this.#options;
-    const decision = decideRestart(policy, this.#quickDeaths, readyMs);
-    this.#quickDeaths = decision.quickDeaths;
-    const fields = { child: this.name, reason, quickDeaths: decision.quickDeaths };
+    const decision = decideRestart(policy, this.#quickExits, readyMs);
+    this.#quickExits = decision.quickExits;
+    const fields = { child: this.name, reason, quickExits: decision.quickExits };
     if (decision.action === 'give_up') {
       this.#state = 'given_up';
       logger.error(
         fields,
-        `${this.name} died ${decision.quickDeaths} times in a row and is given up: ${reason}`,
+        `${this.name} exited ${decision.quickExits} times in a row; restarts stopped: ${reason}`,
       );
       onGivenUp?.(reason);
       return;
     }
     this.#state = 'waiting';
-    logger.warn(fields, `${this.name} died (${reason}); it is started again in ${decision.delayMs} ms`);
+    logger.warn(fields, `${this.name} exited (${reason}); restart in ${decision.delayMs} ms`);
     this.#cancelRestart = clock.after(decision.delayMs, () => void this.#restart());
   }
 
   async #restart(): Promise<void> {
     try {
       await this.#launch();
-      this.#options.logger.info({ child: this.name, pid: this.pid() }, `${this.name} runs again`);
+      this.#options.logger.info({ child: this.name, pid: this.pid() }, `${this.name} restarted`);
     } catch (error) {
-      if (this.#state !== 'starting') return; // stopped on purpose meanwhile
-      this.#afterDeath(0, error instanceof Error ? error.message : String(error));
+      if (this.#state !== 'starting') return; // `stop` was called during the start
+      this.#onExit(0, error instanceof Error ? error.message : String(error));
     }
   }
 }
