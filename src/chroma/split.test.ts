@@ -35,7 +35,12 @@ function bodyOf(part: RecordCall): Body {
   return JSON.parse(Buffer.concat(mergeRecordCalls([part])).toString()) as Body;
 }
 
-const STRING = fc.oneof(fc.string(), fc.stringMatching(/^["\\,[\]{} ]*$/));
+const STRING = fc.oneof(
+  fc.string(),
+  fc.stringMatching(/^["\\,[\]{} ]*$/),
+  // Around the length from which strings are searched in another way.
+  fc.stringMatching(/^x{55,65}["\\]{0,6}x{0,80}["\\]{0,4}$/),
+);
 const METADATA = fc.dictionary(
   STRING.filter((key) => /^[^c#$]/.test(key) && key !== '__proto__'),
   fc.oneof(STRING, fc.integer(), fc.boolean(), fc.array(STRING, { maxLength: 2 })),

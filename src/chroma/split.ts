@@ -15,15 +15,15 @@ export interface SplitLimits extends MergeLimits {
 
 const MIB = 1024 * 1024;
 
-// CPU seconds of a 1.0.5 server on two cores that other processes kept busy, for an add and then an upsert of new ids
-// in one collection; 0.1 s of each is that of 1,024 records of 8 dimensions with nothing else.
-// 1,024 records with documents of 1 KiB: 0.8 and 1.0. The same bytes in 128 documents: 0.25 and 0.4. In one: 0.25.
-// 1,024 records with 64 metadata keys each, integers (0.8 MiB): 0.85 and 0.8; strings of 16 characters (1.8 MiB): 1.0 and
-// 1.2. With 4 strings of 1,000 characters each (4 MiB): 0.6. Short entries are what metadata is made of: 1 MiB.
-// 1,024 records with uris of 1 KiB: 0.25 and 0.3.
-// 8 MiB of 1,536 dimensions as floats, 470 records: 0.5 in a new collection, 1.8 on two threads in one of 5,000 records.
-// In base64 the same bytes hold twice as many records: 0.8 in a new collection, 1.7 in one of 1,000.
-// Deleting 5,461 records with documents of 200 bytes and 4 metadata keys: 1.2.
+// CPU seconds of a 1.0.5 server for an add and then an upsert of new ids, on two cores that other processes kept busy.
+// Each time includes about 0.1 s for the records themselves (1,024 of 8 dimensions).
+// - Documents, 1 MiB: 0.8 and 1.0 in 1,024 records; 0.25 and 0.4 in 128 records; 0.3 in one.
+// - Metadata of 1,024 records: 0.85 and 0.8 with 64 integers each (0.8 MiB), 1.0 and 1.2 with 64 strings of 16 characters
+//   (1.8 MiB), 0.6 with 4 strings of 1,000 characters (4 MiB). The unit fits many short entries, the slowest per byte.
+// - Uris, 1 MiB in 1,024 records: 0.25 and 0.3.
+// - Embeddings of 1,536 dimensions, 8 MiB: 0.5 (470 records as floats) and 0.8 (1,024 in base64) in a new collection, 1.8
+//   and 3.6 in one of 5,000 records, there on two threads. Base64 takes half as many bytes for the same embeddings.
+// - Deleting 5,461 records: 0.5 without documents, 1.2 with documents of 200 bytes and 4 metadata keys.
 const RECORDS_PER_UNIT = 1_024;
 const DELETIONS_PER_UNIT = 4_096;
 const BYTES_PER_UNIT: Readonly<Record<Column, number>> = {
@@ -38,6 +38,8 @@ const BASE64_BYTES_PER_UNIT = 4 * MIB;
 const FRAME_BYTES = '{"ids":[],"embeddings":[],"documents":[],"metadatas":[],"uris":[]}'.length;
 
 const BACKSLASH = 0x5c;
+// Long strings are searched for their end natively; for short ones that call takes longer than the loop.
+const NATIVE_SEARCH_FROM = 64;
 // What ends a run of bytes that skipping an array or object need not look at.
 const STRUCTURAL = new Uint8Array(256);
 for (const byte of [QUOTE, ARRAY_OPEN, ARRAY_CLOSE, OBJECT_OPEN, OBJECT_CLOSE]) STRUCTURAL[byte] = 1;
@@ -227,6 +229,10 @@ function valueEnd(body: Buffer, start: number): number {
 /** Where the string whose quote stands at `start` ends: after its closing quote. */
 function stringEnd(body: Buffer, start: number): number {
   for (let pos = start + 1; pos < body.length; pos++) {
+    if (pos === start + NATIVE_SEARCH_FROM) {
+      const quote = body.indexOf(QUOTE, pos);
+      if (body[quote - 1] !== BACKSLASH) return quote + 1;
+    }
     const byte = body[pos];
     if (byte === QUOTE) return pos + 1;
     if (byte === BACKSLASH) pos++;
