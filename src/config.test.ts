@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DEFAULT_LIMITS } from './chroma/filter-limits.ts';
 import { loadConfig, SETTINGS, type Config } from './config.ts';
 
 type Environment = Readonly<Record<string, string>>;
@@ -36,9 +37,20 @@ describe('every setting', () => {
     READ_TIMEOUT_MS: [{ READ_TIMEOUT_MS: '5000' }, (c) => c.READ_TIMEOUT_MS, 5_000],
     LEASE_MS: [{ LEASE_MS: '1000' }, (c) => c.LEASE_MS, 1_000],
     SETTLE_MS: [{ SETTLE_MS: '0' }, (c) => c.SETTLE_MS, 0],
+    STAGGER_MS: [{ STAGGER_MS: '50' }, (c) => c.STAGGER_MS, 50],
+    ENTRY_ATTEMPTS: [{ ENTRY_ATTEMPTS: '1' }, (c) => c.ENTRY_ATTEMPTS, 1],
+    ENTRY_TIMEOUT_MS: [{ ENTRY_TIMEOUT_MS: '1000' }, (c) => c.ENTRY_TIMEOUT_MS, 1_000],
+    NODE_RESTART_COMMAND: [
+      { NODE_RESTART_COMMAND: 'systemctl restart "chroma@$NODE_ID"' },
+      (c) => c.NODE_RESTART_COMMAND,
+      'systemctl restart "chroma@$NODE_ID"',
+    ],
     BODY_BUDGET_BYTES: [{ BODY_BUDGET_BYTES: '41943040' }, (c) => c.BODY_BUDGET_BYTES, 41_943_040],
     RESULT_CACHE_BYTES: [{ RESULT_CACHE_BYTES: '0' }, (c) => c.RESULT_CACHE_BYTES, 0],
     RECORD_CACHE_BYTES: [{ RECORD_CACHE_BYTES: '0' }, (c) => c.RECORD_CACHE_BYTES, 0],
+    FILTER_CONDITIONS_MAX: [{ FILTER_CONDITIONS_MAX: '10' }, (c) => c.FILTER_CONDITIONS_MAX, 10],
+    FILTER_OPERANDS_MAX: [{ FILTER_OPERANDS_MAX: '100' }, (c) => c.FILTER_OPERANDS_MAX, 100],
+    FILTER_DEPTH_MAX: [{ FILTER_DEPTH_MAX: '0' }, (c) => c.FILTER_DEPTH_MAX, 0],
     WAL_RETENTION: [{ WAL_RETENTION: '90s' }, (c) => c.WAL_RETENTION, 90_000],
     WAL_RETENTION_BYTES: [{ WAL_RETENTION_BYTES: '1' }, (c) => c.WAL_RETENTION_BYTES, 1],
     ALLOW_RESET: [{ ALLOW_RESET: 'true' }, (c) => c.ALLOW_RESET, true],
@@ -90,6 +102,9 @@ describe('a value that cannot be is refused, and its variable named', () => {
     ['READ_TIMEOUT_MS', '600001', 'must be a whole number'],
     ['LEASE_MS', '999', 'must be a whole number from 1000 to 60000'],
     ['SETTLE_MS', '0.5', 'must be a whole number'],
+    ['STAGGER_MS', '49', 'must be a whole number from 50 to 60000'],
+    ['ENTRY_ATTEMPTS', '0', 'must be a whole number from 1 to 100'],
+    ['ENTRY_TIMEOUT_MS', '999', 'must be a whole number from 1000 to 3600000'],
     ['BODY_BUDGET_BYTES', '41943039', 'must be a whole number from 41943040'],
     ['RESULT_CACHE_BYTES', '64MiB', 'must be a whole number'],
     ['ALLOW_RESET', 'yes', 'must be true or false'],
@@ -102,6 +117,15 @@ describe('a value that cannot be is refused, and its variable named', () => {
 
   test('without telling what a URL holds', () => {
     expect(refusal({ DATABASE_URL: 'mysql://user:secret@db' })).not.toContain('secret');
+  });
+});
+
+test('the limits of filters default to what servers answer', () => {
+  const { FILTER_CONDITIONS_MAX, FILTER_OPERANDS_MAX, FILTER_DEPTH_MAX } = load({});
+  expect(DEFAULT_LIMITS).toEqual({
+    conditionsMax: FILTER_CONDITIONS_MAX,
+    operandsMax: FILTER_OPERANDS_MAX,
+    depthMax: FILTER_DEPTH_MAX,
   });
 });
 
@@ -132,6 +156,13 @@ describe('nodes', () => {
   test('are named once', () => {
     expect(nodes('a=http://a,a=http://b')).toBe('NODES names the id a twice.');
     expect(nodes('a=http://a,b=http://a')).toBe('NODES names the url http://a twice.');
+  });
+
+  test('are not quoted with their credentials', () => {
+    const said = [nodes('A=http://user:secret@a'), nodes('a=http://u:secret@a,b=http://u:secret@a')];
+    expect(said.join()).not.toContain('secret');
+    expect(said.join()).toContain('***@a');
+    expect(nodes('a=user:secret@a')).not.toContain('secret');
   });
 
   test('are named in one way, and at all', () => {

@@ -46,17 +46,22 @@ describe('get_or_create', () => {
     ['{"get\\u005for_create":false}', '{"get\\u005for_create":true}'],
     ['{"metadata":{"get_or_create":false}}', '{"get_or_create":true,"metadata":{"get_or_create":false}}'],
   ])('%s becomes %s', (before, after) => {
-    expect(withGetOrCreate(Buffer.from(before)).toString()).toBe(after);
+    expect(withGetOrCreate(Buffer.from(before), true).toString()).toBe(after);
   });
 
   test('is set in any object, and nothing else changes', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.boolean(), (object, pretty) => {
-        const body = Buffer.from(JSON.stringify(object, null, pretty ? 2 : 0));
-        const parsed: object = JSON.parse(body.toString());
-        const expected = { ...parsed, get_or_create: true };
-        expect(JSON.parse(withGetOrCreate(body).toString())).toEqual(expected);
-      }),
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.boolean(),
+        fc.boolean(),
+        (object, pretty, value) => {
+          const body = Buffer.from(JSON.stringify(object, null, pretty ? 2 : 0));
+          const parsed: object = JSON.parse(body.toString());
+          const expected = { ...parsed, get_or_create: value };
+          expect(JSON.parse(withGetOrCreate(body, value).toString())).toEqual(expected);
+        },
+      ),
     );
   });
 });
@@ -127,7 +132,7 @@ describe('the identity of collections', () => {
 
 test('a create passes on what a server skips unread', () => {
   const body = Buffer.from('{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":false}');
-  expect(withGetOrCreate(body).toString()).toBe(
+  expect(withGetOrCreate(body, true).toString()).toBe(
     '{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":true}',
   );
   expect(readTopLevel(body, ['name'])).toBeInstanceOf(Map);

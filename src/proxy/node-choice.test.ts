@@ -32,7 +32,16 @@ function serving(id: string): ReadNode {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
   const quiet = (): void => undefined;
   const clock = new ManualClock();
-  const member = new Member({ id, url: '', probe, clock, onTransition: quiet, onProcessGone: quiet });
+  const member = new Member({
+    id,
+    url: '',
+    probe,
+    work: { explainsSilence: false, isLong: false, isOverdueBy: () => false },
+    overdueMaxMs: 60_000,
+    clock,
+    onTransition: quiet,
+    onProcessGone: quiet,
+  });
   member.on('admitted', '');
   member.on('level', '');
   physical.set(id, { physical: `${id}'s`, fromLSN: 1, suspect: null });
@@ -64,6 +73,21 @@ describe('a read goes', () => {
     ask('b', 1);
     ask('c', 2);
     expect([chosen(), chosen(), chosen()]).toEqual(['b', 'b', 'b']);
+  });
+
+  test('to a busy node only when no other node can answer it', () => {
+    node('a').member.on('occupied', '');
+    node('b').member.on('occupied', '');
+    ask('c', 9);
+    expect([chosen(), chosen(), chosen()]).toEqual(['c', 'c', 'c']);
+    node('c').member.on('failed', '');
+    ask('a', 1);
+    expect([chosen(), chosen()]).toEqual(['b', 'b']);
+  });
+
+  test('page by page to the primary although it is busy: another node may return another order', () => {
+    node('a').member.on('occupied', '');
+    expect([1, 2, 3].map(() => chosen({ sticky: true }))).toEqual(['a', 'a', 'a']);
   });
 
   test('under the id that this node gave the shard', () => {

@@ -46,7 +46,16 @@ beforeEach(() => {
 function serving(id: string, positions: Positions): ReadNode {
   const never = (): Promise<never> => new Promise(() => undefined);
   const probe = { probe: never, canary: never, verify: never };
-  const member = new Member({ id, url: '', probe, clock, onTransition: quiet, onProcessGone: quiet });
+  const member = new Member({
+    id,
+    url: '',
+    probe,
+    work: { explainsSilence: false, isLong: false, isOverdueBy: () => false },
+    overdueMaxMs: 60_000,
+    clock,
+    onTransition: quiet,
+    onProcessGone: quiet,
+  });
   member.on('admitted', '');
   member.on('level', '');
   positions.nodeApplied(id, 10);
@@ -145,6 +154,45 @@ describe('a read that fails on one node', () => {
   test('with 404 on both is never told that the collection does not exist', async () => {
     for (const id of ['a', 'b', 'c']) does[id] = says(404, '{"error":"NotFoundError"}');
     await expect(read()).rejects.toMatchObject({ code: 'no_node' });
+  });
+});
+
+describe('a read of a collection whose first write is in flight', () => {
+  const unwritten = says(500, '{"error":"InternalError","message":"Nothing found on disk"}');
+
+  test('is answered by another node', async () => {
+    does['a'] = unwritten;
+    expect(String((await whole()).body)).toBe('b');
+    expect(asked).toEqual(['a', 'b']);
+  });
+
+  test('is repeated on the same nodes after a pause', async () => {
+    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+    const waiting = whole();
+    await clock.pass(0);
+    expect(asked).toEqual(['a', 'b', 'c']);
+    does['a'] = says(200, 'written');
+    await clock.pass(TIMEOUT_MS - 1);
+    expect(String((await waiting).body)).toBe('written');
+  });
+
+  test('is refused within its time, and never answered with that text', async () => {
+    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+    const waiting = expect(read()).rejects.toMatchObject({
+      code: 'no_node',
+      message: expect.not.stringContaining('on disk'),
+    });
+    await clock.pass(TIMEOUT_MS + 1);
+    await waiting;
+    expect(asked.length).toBeLessThan(21);
+  });
+
+  test('is given up with its client', async () => {
+    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+    const waiting = expect(read()).rejects.toMatchObject({ code: 'stopping' });
+    await clock.pass(0);
+    client.abort();
+    await waiting;
   });
 });
 
