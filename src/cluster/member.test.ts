@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { Member, type Doubt, type ProbeResult } from './member.ts';
+import { Member, type CanaryReport, type Doubt, type ProbeResult } from './member.ts';
+
+const OVERDUE_MAX_MS = 60_000;
 
 const SOUND: ProbeResult = { found: 'itself', checkpoint: 10, log: 'log' };
 const SILENT: ProbeResult = { found: 'silent', reason: 'no answer within 2000 ms' };
@@ -12,7 +14,9 @@ let watching: Promise<void>;
 let member: Member;
 /** What the node shows to whoever looks. */
 let shown: ProbeResult | Promise<ProbeResult>;
-let canaryFailure: string | null;
+let canaryFailure: CanaryReport | null;
+/** What the node is working on. */
+let work: { explainsSilence: boolean; isLong: boolean; overdueMs: number };
 let doubt: Doubt | null | Promise<Doubt | null>;
 let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
@@ -23,6 +27,7 @@ beforeEach(async () => {
   clock = new ManualClock();
   stop = new AbortController();
   [shown, canaryFailure, doubt] = [SOUND, null, null];
+  work = { explainsSilence: false, isLong: false, overdueMs: -Infinity };
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
   gone = 0;
@@ -35,6 +40,16 @@ beforeEach(async () => {
       canary: async () => ((counts.canaries += 1), canaryFailure),
       verify: async () => ((counts.verifications += 1), doubt),
     },
+    work: {
+      get explainsSilence() {
+        return work.explainsSilence;
+      },
+      get isLong() {
+        return work.isLong;
+      },
+      isOverdueBy: (ms) => work.overdueMs > ms,
+    },
+    overdueMaxMs: OVERDUE_MAX_MS,
     onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
     onProcessGone: () => void (gone += 1),
   });
@@ -64,7 +79,7 @@ describe('a node that joins', () => {
   });
 
   test('is not called level before its canary has worked', async () => {
-    canaryFailure = 'writes are refused';
+    canaryFailure = { reason: 'writes are refused', isSilence: false };
     member.on('admitted', '');
     await clock.pass(1_000);
     expect(member.canaryWorks).toBe(false);
@@ -172,7 +187,7 @@ describe('a node that serves', () => {
   });
 
   test('is found out by its canary soon after it answered badly', async () => {
-    canaryFailure = 'refused: HTTP 500';
+    canaryFailure = { reason: 'refused: HTTP 500', isSilence: false };
     member.answeredBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(member.state).toBe('down');
@@ -218,6 +233,102 @@ describe('a node that serves', () => {
   });
 });
 
+describe('a node that works on a call', () => {
+  const HANGS: CanaryReport = { reason: 'hanging: a write had no answer', isSilence: true };
+  beforeEach(async () => {
+    await serve();
+    work.explainsSilence = true;
+  });
+
+  test('is busy, not down, when it misses probes within the bound of the call', async () => {
+    work.isLong = true;
+    shown = SILENT;
+    await clock.pass(60_000);
+    expect(member.state).toBe('busy');
+    expect(member.reason).toBe('it works on a call and answers no probe meanwhile');
+    expect(transitions).toEqual(['serving occupied']);
+  });
+
+  test('serves again when it answers and the call has ended', async () => {
+    work.isLong = true;
+    shown = SILENT;
+    await clock.pass(5_000);
+    shown = SOUND;
+    await clock.pass(1_000);
+    expect(member.state).toBe('busy');
+    work = { explainsSilence: false, isLong: false, overdueMs: -Infinity };
+    await clock.pass(1_000);
+    expect(member.state).toBe('serving');
+    expect(transitions).toEqual(['serving occupied', 'busy free']);
+  });
+
+  test('is down when it misses probes beyond the bound of the call', async () => {
+    shown = SILENT;
+    await clock.pass(5_000);
+    work = { ...work, explainsSilence: false, overdueMs: 1 };
+    await clock.pass(1_200);
+    expect(member.state).toBe('down');
+  });
+
+  test('is not down when the probe that was in flight at the end of the call is missed', async () => {
+    shown = SILENT;
+    await clock.pass(5_000);
+    work.explainsSilence = false;
+    await clock.pass(550);
+    expect(member.state).not.toBe('down');
+    shown = SOUND;
+    await clock.pass(550);
+    expect(member.state).toBe('serving');
+  });
+
+  test('is not down when its canary gets no response within the bound of the call', async () => {
+    canaryFailure = HANGS;
+    await clock.pass(30_000);
+    expect(transitions.filter((each) => each.endsWith('failed'))).toEqual([]);
+    expect(counts.canaries).toBeGreaterThan(2);
+  });
+
+  test('is down when its canary gets no response beyond the bound of the call', async () => {
+    canaryFailure = HANGS;
+    await clock.pass(5_000);
+    work.explainsSilence = false;
+    await clock.pass(15_000);
+    expect(member.state).toBe('down');
+  });
+
+  test('is down when its canary gets a bad response, within the bound as well', async () => {
+    canaryFailure = { reason: 'refused: HTTP 500', isSilence: false };
+    member.answeredBadly(new Error('HTTP 500'));
+    await clock.pass(1_200);
+    expect(member.state).toBe('down');
+  });
+
+  test('is asked for no canary while the call is a long one', async () => {
+    work.isLong = true;
+    const before = counts.canaries;
+    await clock.pass(33_000);
+    expect(counts.canaries).toBe(before);
+  });
+
+  test('is down when its process is gone, within the bound as well', async () => {
+    shown = REFUSED;
+    await clock.pass(550);
+    expect(member.state).toBe('down');
+  });
+
+  test('is down when the call is overdue although it answers probes', async () => {
+    work = { explainsSilence: false, isLong: true, overdueMs: OVERDUE_MAX_MS };
+    await clock.pass(5_000);
+    expect(member.state).toBe('serving');
+    work.overdueMs = OVERDUE_MAX_MS + 1;
+    await clock.pass(550);
+    expect(member.state).toBe('down');
+    expect(member.reason).toBe('a call has exceeded its bound');
+    await clock.pass(5_000);
+    expect(member.state).toBe('down');
+  });
+});
+
 describe('a node that was down', () => {
   beforeEach(async () => {
     await serve();
@@ -234,7 +345,7 @@ describe('a node that was down', () => {
   });
 
   test('stays down while its canary fails', async () => {
-    [shown, canaryFailure] = [SOUND, 'refused'];
+    [shown, canaryFailure] = [SOUND, { reason: 'refused', isSilence: false }];
     member.answeredBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(member.state).toBe('down');

@@ -1,14 +1,40 @@
 import { describe, expect, test } from 'vitest';
-import { choosePrimary, follows, NODE_EVENTS, NODE_STATES, nextState, type NodeState } from './node-state.ts';
+import {
+  canServe,
+  choosePrimary,
+  follows,
+  NODE_EVENTS,
+  NODE_STATES,
+  nextState,
+  type NodeState,
+} from './node-state.ts';
 
 describe('the states of a node', () => {
   test('nobody serves without having been level', () => {
     for (const state of NODE_STATES) {
       for (const event of NODE_EVENTS) {
         if (nextState(state, event) !== 'serving' || state === 'serving') continue;
-        expect([state, event]).toEqual(['catching_up', 'level']);
+        expect([
+          ['catching_up', 'level'],
+          ['busy', 'free'],
+        ]).toContainEqual([state, event]);
       }
     }
+  });
+
+  test('only a serving node becomes busy', () => {
+    for (const state of NODE_STATES) {
+      for (const event of NODE_EVENTS) {
+        if (nextState(state, event) !== 'busy' || state === 'busy') continue;
+        expect([state, event]).toEqual(['serving', 'occupied']);
+      }
+    }
+  });
+
+  test('a busy node keeps its term and may be read from, and is down when it fails', () => {
+    expect([follows('busy'), canServe('busy')]).toEqual([true, true]);
+    expect(nextState('busy', 'answers')).toBe('busy');
+    expect(nextState('busy', 'failed')).toBe('down');
   });
 
   test('a wrong identity ends every use, from every state', () => {
@@ -38,6 +64,13 @@ describe('the choice of the primary', () => {
       [node('a', 'catching_up', 1), node('b', 'serving', 9)],
       'a',
       'a',
+    ],
+    ['the present one stays while it is busy', [node('a', 'busy', 1), node('b', 'serving', 9)], 'a', 'a'],
+    [
+      'a busy one goes before one that catches up',
+      [node('a', 'down', 9), node('b', 'catching_up', 9), node('c', 'busy', 7)],
+      'a',
+      'c',
     ],
     [
       'the one with the least left to do follows',

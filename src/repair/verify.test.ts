@@ -3,8 +3,9 @@
 import { expect, test } from 'vitest';
 import type { NodeClient, NodeResponse } from '../chroma/node-client.ts';
 import type { Entry } from '../log/entry.ts';
+import type { Decision } from '../replication/decisions.ts';
 import { systemClock } from '../util/clock.ts';
-import { TailVerifier } from './verify.ts';
+import { TailVerifier, type TailVerifierOptions } from './verify.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
 const HELD = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
@@ -69,8 +70,35 @@ interface Told {
   readonly suspects: readonly string[];
 }
 
+function decisionsOf(decided: readonly Decision[]): TailVerifierOptions['decisions'] {
+  const find = (lsn: number): Decision | null => decided.find((each) => each.lsn === lsn) ?? null;
+  return {
+    find: async (lsn) => find(lsn),
+    exception: find,
+    isQuarantined: (lsn) => find(lsn)?.outcome === 'quarantined',
+    // One id a page.
+    async *idPages({ body }) {
+      for (const id of JSON.parse(body.toString()) as string[]) yield [id];
+    },
+  };
+}
+
+const decision = (lsn: number, outcome: Decision['outcome'], body: unknown): Decision => ({
+  lsn,
+  outcome,
+  status: 200,
+  body: Buffer.from(JSON.stringify(body)),
+  pages: 0,
+  generation: 1,
+});
+
 /** What is made of `node`, whose checkpoint is `checkpoint`, by a log of these entries. */
-async function told(node: Node, checkpoint: number, log: readonly Entry[]): Promise<Told> {
+async function told(
+  node: Node,
+  checkpoint: number,
+  log: readonly Entry[],
+  decided: readonly Decision[] = [],
+): Promise<Told> {
   const suspects: string[] = [];
   const verifier = new TailVerifier({
     client: clientOf(node),
@@ -80,7 +108,7 @@ async function told(node: Node, checkpoint: number, log: readonly Entry[]): Prom
     log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
     head: async () => log.at(-1)?.lsn ?? 0,
     onDamaged: () => undefined,
-    decisions: { find: async () => null, isQuarantined: () => false },
+    decisions: decisionsOf(decided),
     roundEntriesMax: 100,
     suspect: async (_shard, reason) => void suspects.push(reason),
   });
@@ -165,4 +193,31 @@ test('a node without a collection the log made, or with one it deleted, is lost'
 test('a node that cannot be asked is not verified, and not lost either', async () => {
   const { doubt } = await told({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
   expect(doubt).toMatchObject({ lost: false, reason: expect.stringContaining('nonsense') });
+});
+
+test('a shard is suspect when a record is still there that a conditional delete selected on a later page', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'b', 'two'), entry(3, 'delete_where', { where: { n: 1 } })];
+  const selected = [decision(3, 'accepted', ['b', 'a'])];
+  expect((await told({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
+  const left = await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
+  expect(left.suspects).toEqual([expect.stringContaining('record "a" is still there')]);
+});
+
+test('records of a partly applied entry are not compared', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'a', 'two')];
+  const cut = [decision(2, 'partly_applied', { applied: 0 })];
+  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects).toEqual(
+    [],
+  );
+  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects).toHaveLength(
+    1,
+  );
+});
+
+test('a quarantined entry is expected on no node', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'b', 'two')];
+  const ended = [decision(2, 'quarantined', {})];
+  expect(
+    (await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
+  ).toEqual([]);
 });

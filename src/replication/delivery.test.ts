@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
-import { Delivery, TermOver } from './delivery.ts';
+import { Delivery, TermOver, type Call } from './delivery.ts';
+import { Trials } from './trials.ts';
+import { Workload } from './workload.ts';
 
 const SETTLE_MS = 500;
 
@@ -14,22 +16,34 @@ interface Sent {
   fail(code: 'unanswered' | 'refused' | 'aborted', sent: boolean): void;
 }
 
+const ATTEMPTS_MAX = 3;
+
 let clock: ManualClock;
 let sent: Sent[];
 let troubles: string[];
 let delivery: Delivery;
+let workload: Workload;
+let trials: Trials;
 let over: AbortController;
 let term: Term;
+/** Why the node's canary fails, or null. */
+let canary: string | null;
+/** Bounds of the calls that may have a delayed duplicate, ms. */
+let duplicates: number[];
 
-let twins = 0;
-let told: number[];
 beforeEach(() => {
-  twins = 0;
-  told = [];
   clock = new ManualClock();
-  [sent, troubles] = [[], []];
+  [sent, troubles, duplicates, canary] = [[], [], [], null];
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
+  workload = new Workload(clock, 500);
+  trials = new Trials({
+    store: { load: async () => [], save: async () => undefined },
+    clock,
+    epoch: () => 1,
+    onRepeated: () => undefined,
+    onStoreError: () => undefined,
+  });
   const mutate = ({ path, beforeLast }: MutateRequest): Promise<NodeResponse> =>
     new Promise((resolve, reject) =>
       sent.push({
@@ -40,21 +54,34 @@ beforeEach(() => {
       }),
     );
   delivery = new Delivery({
+    node: 'a',
     client: { mutate } as unknown as NodeClient,
     clock,
+    workload,
+    trials,
+    attemptsMax: ATTEMPTS_MAX,
+    canary: async () => canary,
     settleMs: SETTLE_MS,
     onTrouble: (error) => void troubles.push(error.message),
-    onTwin: () => void (twins += 1),
-    onRepeated: ({ attempts }) => void told.push(attempts),
+    onDuplicate: (boundMs) => void duplicates.push(boundMs),
   });
 });
 
-const call = (
-  path: string,
-  lsns: readonly number[] = [7, 9],
-  isFinal: (response: NodeResponse) => boolean = () => false,
-): Promise<NodeResponse> => delivery.call({ method: 'POST', path }, lsns, isFinal, term);
+const call = (path: string, more: Partial<Call> = {}): Promise<NodeResponse> =>
+  delivery.call(
+    { request: { method: 'POST', path }, lsns: [7, 9], work: 0.01, isFinal: () => false, ...more },
+    term,
+  );
 const paths = (): string[] => sent.map(({ path }) => path);
+const alone = { lsns: [7] };
+
+/** Lets time pass until the node has been sent `count` calls. */
+async function untilSent(count: number): Promise<void> {
+  for (let passed = 0; sent.length < count; passed += 10) {
+    if (passed > 60_000) throw new Error(`only ${sent.length} calls were sent`);
+    await clock.pass(10, 10);
+  }
+}
 
 describe('a call', () => {
   test('that is answered is made once', async () => {
@@ -66,7 +93,7 @@ describe('a call', () => {
   });
 
   test('that ends in an answer without effect is not repeated', async () => {
-    const answer = call('/a', [7], ({ status }) => status === 400);
+    const answer = call('/a', { ...alone, isFinal: ({ status }) => status === 400 });
     sent[0]!.answer(400);
     expect((await answer).status).toBe(400);
   });
@@ -81,15 +108,15 @@ describe('a call', () => {
   });
 
   test('is repeated until it is answered as it should be', async () => {
-    const answer = call('/a');
+    const answer = call('/a', alone);
     sent[0]!.fail('unanswered', true);
-    await clock.pass(100);
-    sent[1]!.answer(500);
-    await clock.pass(100);
+    await untilSent(2);
+    sent[1]!.answer(503);
+    await untilSent(3);
     sent[2]!.answer(200);
     await answer;
     expect(paths()).toEqual(['/a', '/a', '/a']);
-    expect(troubles).toEqual(['unanswered', 'HTTP 500: {}']);
+    expect(troubles).toEqual(['unanswered', 'HTTP 503: {}']);
   });
 
   test('is repeated with growing pauses, of a second at most', async () => {
@@ -109,74 +136,102 @@ describe('a call', () => {
   });
 });
 
-describe('a call that is sent in vain', () => {
-  async function inVain(path: string): Promise<void> {
-    sent.findLast((one) => one.path === path)!.fail('unanswered', true);
-    await clock.pass(1, 1);
+describe('a call that keeps failing', () => {
+  /** The outcome of `work` once it is there, as text. */
+  function outcome(work: Promise<NodeResponse>): () => Promise<string> {
+    let text = '';
+    work.then(
+      ({ status }) => (text = `HTTP ${status}`),
+      (error: Error) => (text = error.name),
+    );
+    return async () => {
+      for (let passed = 0; text === '' && passed < 10_000; passed += 50) await clock.pass(50);
+      return text;
+    };
   }
 
-  test('more than once is shown with what it brings and what it came to, until it is answered', async () => {
-    const answer = call('/a');
-    await inVain('/a');
-    expect(delivery.repeated).toBeNull();
-    const sinceMs = clock.monotonic() - 1;
-    await clock.pass(100);
-    sent[1]!.answer(500);
-    await clock.pass(100);
-    expect(delivery.repeated).toEqual({ from: 7, to: 9, attempts: 2, sinceMs, error: 'HTTP 500: {}' });
-    sent[2]!.answer(200);
-    await answer;
-    expect(delivery.repeated).toBeNull();
-  });
-
-  test('is no such call when the node had no chance to carry it out', async () => {
-    const answer = call('/a');
-    for (const n of [0, 1]) {
-      sent[n]!.fail('refused', false);
-      await clock.pass(100);
+  test('ends with CallFailed when one entry has failed as often as it may and the canary works', async () => {
+    const ended = outcome(call('/a', alone));
+    for (let n = 1; n <= ATTEMPTS_MAX; n++) {
+      await untilSent(n);
+      sent[n - 1]!.answer(500);
     }
-    expect(delivery.repeated).toBeNull();
-    sent[2]!.answer(200);
-    await answer;
+    expect(await ended()).toBe('CallFailed');
+    expect(sent).toHaveLength(ATTEMPTS_MAX);
+    expect(trials.of(7).get('a')).toMatchObject({ attempts: ATTEMPTS_MAX, alone: ATTEMPTS_MAX });
   });
 
-  test('is counted on when it ends the term each time, as one does of which the node dies', async () => {
-    for (let n = 0; n < 10; n++) {
-      const answer = call('/a');
+  test('ends after two attempts when it brings several entries, and counts them for each', async () => {
+    const ended = outcome(call('/a'));
+    for (const n of [1, 2]) {
+      await untilSent(n);
+      sent[n - 1]!.answer(500);
+    }
+    expect(await ended()).toBe('CallFailed');
+    for (const lsn of [7, 9]) expect(trials.of(lsn).get('a')).toMatchObject({ attempts: 2, alone: 0 });
+  });
+
+  test('goes on without counting while the canary fails too: the node is at fault', async () => {
+    canary = 'writes are refused';
+    const ended = outcome(call('/a', alone));
+    for (let n = 1; n <= 3 * ATTEMPTS_MAX; n++) {
+      await untilSent(n);
+      sent[n - 1]!.answer(500);
+    }
+    expect(trials.isOpen(7)).toBe(false);
+    await untilSent(3 * ATTEMPTS_MAX + 1);
+    sent.at(-1)!.answer(200);
+    expect(await ended()).toBe('HTTP 200');
+  });
+
+  test('does not end while the canary fails after the last dropped connection', async () => {
+    canary = 'the node hangs';
+    const ended = outcome(call('/a', alone));
+    for (let n = 1; n <= ATTEMPTS_MAX + 2; n++) {
+      await untilSent(n);
+      sent[n - 1]!.fail('unanswered', true);
+    }
+    await untilSent(ATTEMPTS_MAX + 3);
+    canary = null;
+    sent.at(-1)!.fail('unanswered', true);
+    expect(await ended()).toBe('CallFailed');
+  });
+
+  test('counts no attempt when the node had no chance to carry it out', async () => {
+    const ended = outcome(call('/a', alone));
+    for (let n = 1; n <= 3 * ATTEMPTS_MAX; n++) {
+      await untilSent(n);
+      sent[n - 1]!.fail('refused', false);
+    }
+    expect(trials.isOpen(7)).toBe(false);
+    await untilSent(3 * ATTEMPTS_MAX + 1);
+    sent.at(-1)!.answer(200);
+    expect(await ended()).toBe('HTTP 200');
+  });
+
+  test('counts a dropped connection also when it ends the term, as one does of which the node dies', async () => {
+    for (let n = 1; n <= ATTEMPTS_MAX; n++) {
+      const ended = outcome(call('/a', alone));
+      await untilSent(n);
       over.abort();
-      await expect(answer).rejects.toThrow(TermOver);
-      await inVain('/a');
+      sent[n - 1]!.fail('unanswered', true);
+      expect(await ended()).toBe('TermOver');
+      await clock.pass(1, 1);
       over = new AbortController();
       term = { ...term, signal: over.signal };
+      expect(trials.of(7).get('a')).toMatchObject({ attempts: n, failure: { kind: 'dropped' } });
     }
-    expect(delivery.repeated).toMatchObject({ from: 7, to: 9, attempts: 10 });
-    expect(told).toEqual([10]);
-    delivery.passed(6);
-    expect(delivery.repeated).not.toBeNull();
-    delivery.passed(9);
-    expect(delivery.repeated).toBeNull();
   });
 
-  test('is told of each ten times', async () => {
-    const answer = call('/a');
-    for (let n = 0; n < 25; n++) {
-      sent[n]!.fail('unanswered', true);
-      while (sent.length === n + 1) await clock.pass(10, 10);
+  test('spreads the attempts that get a bad response over some seconds', async () => {
+    const startMs = clock.monotonic();
+    const ended = outcome(call('/a', alone));
+    for (let n = 1; n <= ATTEMPTS_MAX; n++) {
+      await untilSent(n);
+      sent[n - 1]!.answer(500);
     }
-    expect(told).toEqual([10, 20]);
-    sent.at(-1)!.answer(200);
-    await answer;
-  });
-
-  test('and of several the one that was sent most often', async () => {
-    const answers = [call('/a'), call('/b', [8])];
-    for (const path of ['/a', '/b', '/b', '/a', '/b']) {
-      await inVain(path);
-      await clock.pass(200);
-    }
-    expect(delivery.repeated).toMatchObject({ from: 8, to: 8, attempts: 3 });
-    for (const each of sent) each.answer(200);
-    await Promise.all(answers);
+    await ended();
+    expect(clock.monotonic() - startMs).toBeGreaterThanOrEqual(700);
   });
 });
 
@@ -214,7 +269,7 @@ describe('a different call', () => {
     await followsAtOnce();
   });
 
-  test('follows at once, and no twin is told of, when the process was seen to be gone in between', async () => {
+  test('follows at once, and no duplicate is reported, when the process was seen to be gone in between', async () => {
     const first = call('/a');
     sent[0]!.fail('unanswered', true);
     await clock.pass(1);
@@ -223,7 +278,7 @@ describe('a different call', () => {
     sent[1]!.answer(200);
     await first;
     await followsAtOnce();
-    expect(twins).toBe(0);
+    expect(duplicates).toEqual([]);
   });
 
   test('follows at once when the one before never left this process', async () => {
@@ -235,8 +290,39 @@ describe('a different call', () => {
     await followsAtOnce();
   });
 
-  test('waits too when whoever led before may have left a call in the node', async () => {
-    delivery.distrust();
+  test('follows an unanswered one after its bound when that is longer than the settling time', async () => {
+    const boundMs = workload.boundMs(1);
+    expect(boundMs).toBeGreaterThan(SETTLE_MS);
+    const first = call('/a', { work: 1 });
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(100);
+    sent[1]!.answer(200);
+    await first;
+    const second = call('/b');
+    await clock.pass(boundMs - 60);
+    expect(paths()).toEqual(['/a', '/a']);
+    await clock.pass(120);
+    expect(paths()).toEqual(['/a', '/a', '/b']);
+    sent[2]!.answer(200);
+    await second;
+    expect(duplicates).toEqual([boundMs]);
+  });
+
+  test('waits for the announced bound when an earlier leader may have left a long call in the node', async () => {
+    delivery.distrust(3_000);
+    const first = call('/a');
+    sent[0]!.answer(200);
+    await first;
+    const second = call('/b');
+    await clock.pass(2_950);
+    expect(paths()).toEqual(['/a']);
+    await clock.pass(100);
+    sent[1]!.answer(200);
+    await second;
+  });
+
+  test('waits a settling time when an earlier leader may have left a call in the node', async () => {
+    delivery.distrust(0);
     const first = call('/a');
     sent[0]!.answer(200);
     await first;
@@ -276,19 +362,45 @@ describe('when the term is over', () => {
   });
 });
 
-test('a call that broke off may have a twin, which is told once it was answered; one refused has none', async () => {
-  const broken = call('/a');
-  sent[0]!.fail('unanswered', true);
-  await clock.pass(1_000);
-  expect(twins).toBe(0);
-  sent[1]!.answer(200);
-  await broken;
-  expect(twins).toBe(1);
-  await clock.pass(10_000);
-  const refused = call('/b');
-  sent[2]!.fail('refused', false);
-  await clock.pass(1_000);
-  sent[3]!.answer(200);
-  await refused;
-  expect(twins).toBe(1);
+describe('a late response', () => {
+  test('is reported when it comes after the term has ended', async () => {
+    const late: number[] = [];
+    const answer = call('/a', { onLate: ({ status }) => void late.push(status) });
+    over.abort();
+    await expect(answer).rejects.toBeInstanceOf(TermOver);
+    expect(workload.current).not.toBeNull();
+    sent[0]!.answer(201);
+    await delivery.ended();
+    expect(late).toEqual([201]);
+    expect(workload.current).toBeNull();
+  });
+
+  test('is not reported when it comes within the term', async () => {
+    const late: number[] = [];
+    const answer = call('/a', { onLate: ({ status }) => void late.push(status) });
+    sent[0]!.answer(200);
+    await answer;
+    expect(late).toEqual([]);
+  });
+});
+
+describe('a delayed duplicate', () => {
+  test('is reported with the bound of its call when a call that broke off was made again', async () => {
+    const broken = call('/a');
+    sent[0]!.fail('unanswered', true);
+    await clock.pass(1_000);
+    expect(duplicates).toEqual([]);
+    sent[1]!.answer(200);
+    await broken;
+    expect(duplicates).toEqual([workload.boundMs(0.01)]);
+  });
+
+  test('is not reported when the connection was refused', async () => {
+    const refused = call('/b');
+    sent[0]!.fail('refused', false);
+    await clock.pass(1_000);
+    sent[1]!.answer(200);
+    await refused;
+    expect(duplicates).toEqual([]);
+  });
 });

@@ -8,7 +8,9 @@ import { NodeStore } from '../cluster/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore, PostgresLog } from '../log/postgres-log.ts';
 import type { Database } from '../postgres/database.ts';
-import { Checkpoints, Decisions } from './checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { Decisions } from './decisions.ts';
+import { PostgresTrialStore } from './trials.ts';
 
 const [OLD, NEW] = [1, 2];
 const [COLLECTION, SHARD, OTHER_SHARD] = [randomUUID(), randomUUID(), randomUUID()];
@@ -56,7 +58,18 @@ beforeEach(async () => {
 /** Every row a leader may change. */
 async function everything(): Promise<string> {
   const s = database.schema;
-  const tables = ['head', 'node', 'node_shard', 'decision', 'collection', 'collection_name', 'shard'];
+  const tables = [
+    'head',
+    'node',
+    'node_shard',
+    'decision',
+    'decision_page',
+    'quarantine',
+    'entry_attempt',
+    'collection',
+    'collection_name',
+    'shard',
+  ];
   const parts = tables.map((table) => `(select json_agg(t order by t::text) from ${s}.${table} t)`);
   const [row] = await database.query(`select json_build_array(${parts.join(', ')}) as all`);
   return JSON.stringify(row);
@@ -71,15 +84,22 @@ const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
     new Checkpoints(database).save(epoch, 'node', 0, [{ shard: OTHER_SHARD, physical: null, lsn: LSN }]),
   'a suspicion': (epoch) => new Checkpoints(database).suspect(epoch, 'node', OTHER_SHARD, 'refused'),
   'a decision': (epoch) =>
-    new Decisions(database).record(
-      { epoch, node: 'node', generation },
-      { lsn: LSN, outcome: 'accepted', status: 200, body: Buffer.from('{}') },
-    ),
+    new Decisions(database).record({ epoch, node: 'node', generation }, LSN, {
+      outcome: 'accepted',
+      status: 200,
+      body: Buffer.from('{}'),
+    }),
   'a quarantine': (epoch) =>
-    new Decisions(database).record(
-      { epoch, node: 'node', generation: 0 },
-      { lsn: LSN, outcome: 'quarantined', status: 400, body: Buffer.from('{}') },
-    ),
+    new Decisions(database).record({ epoch, node: null, generation: 0 }, LSN, {
+      outcome: 'quarantined',
+      status: 400,
+      body: Buffer.from('{}'),
+    }),
+  'a page of a decision': async (epoch) => {
+    const by = { epoch, node: 'node', generation };
+    if (!(await new Decisions(database).addPage(by, LSN, 0, Buffer.from('[]')))) throw new Error('not added');
+  },
+  'the announcement of a long call': (epoch) => new NodeStore(database).announce(epoch, 'node', LSN, 5_000),
   'a primary': (epoch) => new NodeStore(database).setPrimary(epoch, 'node'),
   'a new node': (epoch) =>
     new NodeStore(database).add(epoch, { id: 'another', url: 'http://b', incarnation: randomUUID() }),
@@ -96,6 +116,16 @@ describe('under an epoch that is over', () => {
   });
 });
 
+test('a failed attempt that is saved under an epoch that is over changes nothing', async () => {
+  const before = await everything();
+  const failure = { kind: 'dropped', status: 0, body: Buffer.alloc(0) } as const;
+  const attempts = new Map([[LSN, { attempts: 1, alone: 1, failure, sinceMs: 0 }]]);
+  await new PostgresTrialStore(database).save(OLD, 'node', attempts);
+  expect(await everything()).toBe(before);
+  await new PostgresTrialStore(database).save(NEW, 'node', attempts);
+  expect(await everything()).not.toBe(before);
+});
+
 describe('under the epoch in force', () => {
   test.each(Object.entries(STEPS))('%s changes something', async (_what, step) => {
     const before = await everything();
@@ -107,24 +137,19 @@ describe('under the epoch in force', () => {
 describe('decisions and checkpoints', () => {
   test('a primary of an earlier generation decides nothing more', async () => {
     await new NodeStore(database).setPrimary(NEW, 'node');
-    const decision = { lsn: LSN, outcome: 'accepted', status: 200, body: Buffer.alloc(0) } as const;
+    const ruling = { outcome: 'accepted', status: 200, body: Buffer.alloc(0) } as const;
     const decisions = new Decisions(database);
-    expect(await decisions.record({ epoch: NEW, node: 'node', generation }, decision)).toBe(null);
+    expect(await decisions.record({ epoch: NEW, node: 'node', generation }, LSN, ruling)).toBe(null);
     expect(await decisions.find(LSN)).toBe(null);
   });
 
   test('the first decision stands', async () => {
     const by = { epoch: NEW, node: 'node', generation };
-    const decision = (status: number) =>
-      ({
-        lsn: LSN,
-        outcome: status === 200 ? 'accepted' : 'refused',
-        status,
-        body: Buffer.alloc(0),
-      }) as const;
+    const ruling = (status: number) =>
+      ({ outcome: status === 200 ? 'accepted' : 'refused', status, body: Buffer.alloc(0) }) as const;
     const decisions = new Decisions(database);
-    expect(await decisions.record(by, decision(200))).toMatchObject({ outcome: 'accepted' });
-    expect(await decisions.record(by, decision(409))).toMatchObject({ outcome: 'accepted', status: 200 });
+    expect(await decisions.record(by, LSN, ruling(200))).toMatchObject({ outcome: 'accepted' });
+    expect(await decisions.record(by, LSN, ruling(409))).toMatchObject({ outcome: 'accepted', status: 200 });
   });
 
   test('what is quarantined is known to whoever leads next', async () => {

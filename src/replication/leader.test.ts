@@ -29,7 +29,7 @@ function hangingNode() {
     },
     admission: {
       load: nothing,
-      checkpoint: () => Promise.resolve(7),
+      row: () => Promise.resolve({ checkpoint: 7, busyLSN: null, busyMs: 0 }),
       writeMarker: () => new Promise<void>((resolve) => writes.push(resolve)),
     },
   };
@@ -45,6 +45,8 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
     checkpoints: { held: () => Promise.resolve(new Map()) },
     decisions: { load: nothing },
+    trials: { load: nothing, forget: () => undefined },
+    stagger: { reconsider: () => undefined },
     nodes: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
     primaryChanged: new Notifier(),
@@ -110,7 +112,10 @@ describe('a primary that could not decide an entry', () => {
         callsEnded: nothing,
         run: (term: Term) => untilOver(term.signal),
       },
-      admission: { load: nothing, checkpoint: () => Promise.resolve(LSN - 1) },
+      admission: {
+        load: nothing,
+        row: () => Promise.resolve({ checkpoint: LSN - 1, busyLSN: null, busyMs: 0 }),
+      },
     });
     const nodes = { a: node('a'), b: node('b') };
     const leader = leaderOf([nodes.a, nodes.b] as unknown as Follower[], clock);

@@ -91,7 +91,7 @@ describe('a write is acknowledged', () => {
       const positions = cluster(new Set(['a', 'b', 'c']));
       const then = (): void => {
         positions.nodeApplied('a', 5);
-        positions.cameToNothing(5);
+        positions.discarded(5);
       };
       expect(await isReached(positions, 5, 'primary', then)).toBe(true);
       expect(await isReached(positions, 5, 'all', then)).toBe(false);

@@ -4,11 +4,12 @@ import type { Capabilities, RecordCall, RecordKind } from '../chroma/record-call
 import { scanRecordCall } from '../chroma/scanner.ts';
 import type { Entry } from '../log/entry.ts';
 import { toDraft } from './operation.ts';
-import { halves, planRound } from './round.ts';
+import { halves, planRound, type RoundOptions } from './round.ts';
 
 const CAPABILITIES: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 100 };
 const LIMITS = { maxIds: 100, maxBytes: 1_000_000 };
-const nothing = (): boolean => false;
+const never = (): boolean => false;
+const OPTIONS: RoundOptions = { limits: LIMITS, workMax: 1, skips: never, isolates: never };
 
 function entry(lsn: number, kind: RecordKind, shard: string, body: object): Entry {
   const call = scanRecordCall(kind, Buffer.from(JSON.stringify(body)), CAPABILITIES) as RecordCall;
@@ -21,8 +22,8 @@ function entry(lsn: number, kind: RecordKind, shard: string, body: object): Entr
 const add = (lsn: number, shard: string, ...ids: string[]): Entry =>
   entry(lsn, 'add', shard, { ids, embeddings: ids.map(() => [1, 2]) });
 
-const shape = (entries: readonly Entry[], skip = nothing): object => {
-  const round = planRound(entries, LIMITS, skip);
+const shape = (entries: readonly Entry[], options: Partial<RoundOptions> = {}): object => {
+  const round = planRound(entries, { ...OPTIONS, ...options });
   if (round.type === 'alone') return { alone: round.entry.lsn };
   return Object.fromEntries(
     round.calls.map((call) => [call.shard, call.members.map((member) => member.entry.lsn)]),
@@ -49,18 +50,32 @@ describe('a round', () => {
     expect(shape([remove, add(3, 'A', 'a')])).toEqual({ alone: 2 });
   });
 
-  test('brings so many records at most, so that a bulk load leaves others their turn', () => {
+  test('takes a second of work at most when a bulk load stands before other writes', () => {
     const bulk = (lsn: number, shard: string): Entry =>
       add(lsn, shard, ...Array.from({ length: 90 }, (_, n) => `${lsn}-${n}`));
     const entries = Array.from({ length: 20 }, (_, index) => bulk(index + 1, `shard ${index}`));
-    expect(planRound([...entries, add(21, 'other', 'x')], LIMITS, nothing).upTo).toBe(11);
+    expect(planRound([...entries, add(21, 'other', 'x')], OPTIONS).upTo).toBe(11);
+  });
+
+  test('takes an entry whole when it alone is more than the work of a round', () => {
+    const documents = ['x'.repeat(400), 'y'.repeat(400)];
+    const large = entry(1, 'upsert', 'A', { ids: ['a', 'b'], embeddings: [[1], [2]], documents });
+    expect(shape([large, add(2, 'B', 'x')], { workMax: 1e-6 })).toEqual({ A: [1] });
+  });
+
+  test('gives an isolated entry a call and a round of its own', () => {
+    const isolates = (one: Entry): boolean => one.lsn === 2;
+    const entries = [add(1, 'A', 'a'), add(2, 'B', 'b'), add(3, 'C', 'c')];
+    expect(shape(entries, { isolates })).toEqual({ A: [1] });
+    expect(shape(entries.slice(1), { isolates })).toEqual({ B: [2] });
   });
 
   test('passes over what is quarantined, and still moves beyond it', () => {
-    const skip = (one: Entry): boolean => one.lsn <= 2;
-    const round = planRound([add(1, 'A', 'a'), add(2, 'A', 'b')], LIMITS, skip);
+    const skips = (one: Entry): boolean => one.lsn <= 2;
+    const options = { ...OPTIONS, skips };
+    const round = planRound([add(1, 'A', 'a'), add(2, 'A', 'b')], options);
     expect(round).toMatchObject({ type: 'records', calls: [], upTo: 2 });
-    const alone = planRound([add(1, 'A', 'a'), entry(3, 'delete', 'A', { where: { n: 1 } })], LIMITS, skip);
+    const alone = planRound([add(1, 'A', 'a'), entry(3, 'delete', 'A', { where: { n: 1 } })], options);
     expect(alone).toMatchObject({ type: 'records', upTo: 1 });
   });
 
@@ -72,8 +87,7 @@ describe('a round', () => {
   test('halved, holds the same entries in the same order', () => {
     const round = planRound(
       [1, 2, 3, 4, 5].map((n) => add(n, 'A', `i${n}`)),
-      LIMITS,
-      nothing,
+      OPTIONS,
     );
     if (round.type !== 'records') throw new Error('not records');
     const [first, second] = halves(round.calls[0]!, LIMITS);

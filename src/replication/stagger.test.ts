@@ -1,0 +1,176 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { Term } from '../cluster/lease.ts';
+import { TermOver } from './delivery.ts';
+import { Stagger } from './stagger.ts';
+
+let serving: string[];
+let primary: string;
+let stagger: Stagger;
+/** Nodes in the order in which their turns began. */
+let begun: string[];
+/** By node: ends its turn. */
+let ends: Map<string, () => void>;
+
+beforeEach(() => {
+  [serving, primary, begun, ends] = [['a', 'b', 'c'], 'a', [], new Map()];
+  stagger = new Stagger({ serving: () => serving, primary: () => primary });
+});
+
+function termOf(): { term: Term; end: () => void } {
+  const over = new AbortController();
+  const term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
+  return { term, end: () => over.abort() };
+}
+
+const settled = (): Promise<void> => new Promise(setImmediate);
+
+function ask(node: string): void {
+  void stagger.turn(node, termOf().term).then((end) => {
+    begun.push(node);
+    ends.set(node, end);
+  });
+}
+
+async function end(node: string): Promise<void> {
+  ends.get(node)!();
+  await settled();
+}
+
+describe('with three serving nodes', () => {
+  test('the primary and one replica make long calls at once, and the third node stays free', async () => {
+    for (const node of ['b', 'a', 'c']) ask(node);
+    await settled();
+    expect(begun).toEqual(['b', 'a']);
+    await end('a');
+    expect(begun).toEqual(['b', 'a']);
+    await end('b');
+    expect(begun).toEqual(['b', 'a', 'c']);
+  });
+
+  test('one of them is free whatever they ask for and in whichever order they end', async () => {
+    // A fixed sequence of a linear congruential generator: every order of asks and ends comes up.
+    let seed = 7;
+    const draw = (count: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % count;
+    const long = new Set<string>();
+    const waiting = new Set<string>();
+    const { term } = termOf();
+    for (let step = 0; step < 300; step++) {
+      const node = serving[draw(3)]!;
+      if (long.has(node)) {
+        long.delete(node);
+        await end(node);
+      } else if (!waiting.has(node)) {
+        waiting.add(node);
+        const turn = stagger.turn(node, term);
+        void turn.then((done) => {
+          waiting.delete(node);
+          long.add(node);
+          ends.set(node, done);
+        });
+        await settled();
+      }
+      expect(long.size).toBeLessThan(3);
+    }
+  });
+});
+
+describe('with two serving nodes', () => {
+  beforeEach(() => {
+    serving = ['a', 'b'];
+  });
+
+  test('one makes a long call at a time', async () => {
+    ask('a');
+    ask('b');
+    await settled();
+    expect(begun).toEqual(['a']);
+    await end('a');
+    expect(begun).toEqual(['a', 'b']);
+    ask('a');
+    await settled();
+    expect(begun).toEqual(['a', 'b']);
+    await end('b');
+    expect(begun).toEqual(['a', 'b', 'a']);
+  });
+
+  test('a node that makes a long call may begin another beside it', async () => {
+    ask('a');
+    await settled();
+    const first = ends.get('a')!;
+    ask('a');
+    ask('b');
+    await settled();
+    expect(begun).toEqual(['a', 'a']);
+    first();
+    await settled();
+    expect(begun).toEqual(['a', 'a']);
+    await end('a');
+    expect(begun).toEqual(['a', 'a', 'b']);
+  });
+});
+
+test('turns begin in the order in which they were asked for', async () => {
+  serving = ['a', 'b', 'c', 'd'];
+  for (const node of ['b', 'd', 'c']) ask(node);
+  await settled();
+  expect(begun).toEqual(['b']);
+  await end('b');
+  await end('d');
+  expect(begun).toEqual(['b', 'd', 'c']);
+});
+
+test('a node begins at once when it is the only one that serves, or serves no reads', async () => {
+  serving = ['b'];
+  ask('b');
+  ask('c');
+  await settled();
+  expect(begun).toEqual(['b', 'c']);
+});
+
+test('a waiting node begins when the node before it serves no more and states are reconsidered', async () => {
+  serving = ['a', 'b'];
+  ask('a');
+  ask('b');
+  await settled();
+  expect(begun).toEqual(['a']);
+  serving = ['b'];
+  stagger.reconsider();
+  await settled();
+  expect(begun).toEqual(['a', 'b']);
+});
+
+test('a waiting replica begins when it has become the primary and a third node is free', async () => {
+  ask('b');
+  ask('c');
+  await settled();
+  expect(begun).toEqual(['b']);
+  primary = 'c';
+  stagger.reconsider();
+  await settled();
+  expect(begun).toEqual(['b', 'c']);
+});
+
+describe('when the term ends', () => {
+  test('a waiting node gets TermOver and takes no place in the queue', async () => {
+    serving = ['a', 'b'];
+    ask('a');
+    await settled();
+    const { term, end: over } = termOf();
+    const waiting = stagger.turn('b', term);
+    over();
+    await expect(waiting).rejects.toBeInstanceOf(TermOver);
+    await end('a');
+    ask('a');
+    await settled();
+    expect(begun).toEqual(['a', 'a']);
+  });
+
+  test('a turn asked for afterwards is refused when it would have to wait', async () => {
+    serving = ['a', 'b'];
+    ask('a');
+    await settled();
+    const { term, end: over } = termOf();
+    over();
+    await expect(stagger.turn('b', term)).rejects.toBeInstanceOf(TermOver);
+  });
+});
