@@ -110,6 +110,26 @@ export const SETTINGS = {
     '500',
     'How long a node must have answered again before a different call follows one whose connection broke.',
   ),
+  STAGGER_MS: setting(
+    whole(50, 60_000),
+    '500',
+    'Calls that will keep a node busy for longer are made by one node after the other, so that another can answer reads.',
+  ),
+  ENTRY_ATTEMPTS: setting(
+    whole(1, 100),
+    '5',
+    'How often a node is sent an entry that it fails while it works otherwise, before another node is asked and the entry is refused or quarantined.',
+  ),
+  ENTRY_TIMEOUT_MS: setting(
+    whole(1_000, 3_600_000),
+    '60000',
+    'How long beyond its own bound a call may go without progress, and how long a failing entry waits for nodes that are away.',
+  ),
+  NODE_RESTART_COMMAND: setting(
+    z.string().min(1),
+    null,
+    'Shell command that restarts a node which hangs on a call; NODE_ID and NODE_URL are in its environment. At most once a minute for each node.',
+  ),
   BODY_BUDGET_BYTES: setting(
     whole(41_943_040, 68_719_476_736),
     '268435456',
@@ -124,6 +144,21 @@ export const SETTINGS = {
     whole(0, 68_719_476_736),
     '33554432',
     'Documents and metadatas kept in memory, so that queries need not ask nodes for them; a collection that fits is read ahead when queries miss it. 0 keeps none.',
+  ),
+  FILTER_CONDITIONS_MAX: setting(
+    whole(1, 950),
+    '900',
+    'Conditions of `where` and `where_document` in one request, each `$and` and `$or` counted as one. Chroma answers 500 from about 980 on, and its process ends from 5,000 to 10,000 on.',
+  ),
+  FILTER_OPERANDS_MAX: setting(
+    whole(1, 32_760),
+    '32700',
+    'SQL variables that `ids`, `where` and `where_document` of one request need: 1 for each id and each string or boolean of a list, 2 for each number of a list, 4 for each condition of `where`, 1 for each of `where_document`. Chroma answers 500 above 32,763.',
+  ),
+  FILTER_DEPTH_MAX: setting(
+    whole(0, 62),
+    '62',
+    'Levels of `$and` and `$or` around a condition. Chroma cannot parse more than 62.',
   ),
   WAL_RETENTION: setting(
     duration(),
@@ -199,12 +234,14 @@ function nodeAddresses(nodes?: string, primary?: string, replica?: string): read
     const pair = [{ id: 'primary', url: primary }];
     return replica === undefined ? pair : [...pair, { id: 'replica', url: replica }];
   }
+  // Where credentials begin in what cannot be parsed is not certain: everything up to the last @ is left out.
+  const shown = (text: string): string => text.replace(/^.*@/s, '***@');
   const addresses = nodes.split(',').map((part) => {
     const [id = '', ...rest] = part.trim().split('=');
     const address = { id, url: rest.join('=') };
     if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(id) || !nodeUrl.safeParse(address.url).success) {
       throw new StartupError(
-        `NODES must be id=url pairs separated by commas, ids of lower-case letters, digits and dashes; "${part}" is not one.`,
+        `NODES must be id=url pairs separated by commas, ids of lower-case letters, digits and dashes; "${shown(part)}" is not one.`,
       );
     }
     return address;
@@ -213,7 +250,7 @@ function nodeAddresses(nodes?: string, primary?: string, replica?: string): read
     const twice = addresses.find(
       (one, index) => addresses.findIndex((other) => other[key] === one[key]) < index,
     );
-    if (twice !== undefined) throw new StartupError(`NODES names the ${key} ${twice[key]} twice.`);
+    if (twice !== undefined) throw new StartupError(`NODES names the ${key} ${shown(twice[key])} twice.`);
   }
   return addresses;
 }

@@ -7,6 +7,7 @@ import type { Expected, Identity } from './chroma/marker.ts';
 import { createNodeClient, createUnverifiedNodeClient, type NodeClient } from './chroma/node-client.ts';
 import type { Term } from './cluster/lease.ts';
 import { Member } from './cluster/member.ts';
+import { canServe } from './cluster/node-state.ts';
 import type { NodeStore } from './cluster/node-store.ts';
 import type { NodeAddress } from './config.ts';
 import type { Appender } from './log/appender.ts';
@@ -17,11 +18,16 @@ import { Admission } from './replication/admission.ts';
 import { Applier, ROUND_ENTRIES_MAX } from './replication/applier.ts';
 import type { Arbiter } from './replication/arbiter.ts';
 import type { CapabilityLevel } from './replication/capability-level.ts';
-import type { Checkpoints, Decisions } from './replication/checkpoints.ts';
+import type { Checkpoints } from './replication/checkpoints.ts';
+import type { Decisions } from './replication/decisions.ts';
 import { reportTrouble } from './replication/delivery.ts';
 import type { Follower, Leader } from './replication/leader.ts';
 import { createNodeProbe } from './replication/node-probe.ts';
 import type { Positions } from './replication/positions.ts';
+import type { Stagger } from './replication/stagger.ts';
+import type { Trials } from './replication/trials.ts';
+import { Workload } from './replication/workload.ts';
+import { showsEffect } from './repair/read-back.ts';
 import { TailVerifier } from './repair/verify.ts';
 import type { Clock } from './util/clock.ts';
 import type { Logger } from './util/logger.ts';
@@ -30,6 +36,7 @@ import type { Notifier } from './util/notifier.ts';
 export interface BuiltNode extends Follower, ReadNode {
   readonly watcher: NodeClient;
   readonly unverified: NodeClient;
+  readonly workload: Workload;
   readonly canary: () => Promise<string | null>;
 }
 
@@ -38,6 +45,10 @@ export interface NodeParts {
   readonly gatewayId: string;
   readonly nodesCount: number;
   readonly settleMs: number;
+  readonly staggerMs: number;
+  readonly attemptsMax: number;
+  /** How long beyond its bound a call may go without progress, ms. */
+  readonly overdueMaxMs: number;
   readonly clock: Clock;
   readonly random: () => number;
   readonly newId: () => string;
@@ -51,6 +62,10 @@ export interface NodeParts {
   readonly capabilities: CapabilityLevel;
   readonly nodes: NodeStore;
   readonly arbiter: Arbiter;
+  readonly stagger: Stagger;
+  readonly trials: Trials;
+  /** A node hangs on a call: it should be restarted. */
+  readonly onHung: (node: string, url: string) => void;
   readonly primaryChanged: Notifier;
   /** Built after the nodes it leads. */
   readonly leader: () => Leader;
@@ -64,7 +79,8 @@ export interface NodeParts {
 export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const { gatewayId, nodesCount, settleMs, clock, random, newId, logger, log, tail, appender } = parts;
   const { positions, checkpoints, decisions, capabilities, nodes, arbiter, primaryChanged } = parts;
-  const { leader, limits, suspect, refreshCatalog, forget } = parts;
+  const { leader, limits, suspect, refreshCatalog, forget, stagger, trials, onHung } = parts;
+  const workload = new Workload(clock, parts.staggerMs);
   const asked = new Set<AbortController>();
   const identity: { expected: Identity | null } = { expected: null };
   const expect = (): Expected | null =>
@@ -82,6 +98,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     readConnections: 1,
     onDisconnected: () => {
       member.connectionLost();
+      trials.died(address.id);
       positions.restarted(address.id, applier.checkpoint);
     },
   });
@@ -111,15 +128,23 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     },
   });
   const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
-  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), clock });
+  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), work: workload, clock });
+  const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = new Member({
     ...address,
     probe,
+    work: workload,
+    overdueMaxMs: parts.overdueMaxMs,
     clock,
     onProcessGone: () => applier.processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
-      if (node.state !== 'serving') for (const read of asked) read.abort();
+      if (!canServe(node.state)) for (const read of asked) read.abort();
+      if (node.state === 'down' && workload.isOverdueBy(0)) {
+        applier.callsOverdue();
+        onHung(node.id, node.url);
+      }
+      stagger.reconsider();
       if (event === 'lost_content') forget();
       const term = leader().term;
       if (term === null) return;
@@ -145,14 +170,20 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     stepDown: (lsn) => leader().stepDown(address.id, lsn),
     settleMs: settleMs,
     appendUnderWay: () => appender.underWay,
-    isQuarantined: (lsn) => decisions.isQuarantined(lsn),
-    arbitrate: (entry, response, term) => arbiter.judge(address.id, entry, response, term),
+    workload,
+    stagger,
+    trials,
+    arbiter,
+    attemptsMax: parts.attemptsMax,
+    canary: canaryReason,
+    announce: (lsn, forMs, term) => nodes.announce(term.epoch, address.id, lsn, forMs),
+    onLong: (isLong) => {
+      if (isLong) member.on('occupied', 'it works on a long call');
+      else if (!workload.isLong) member.on('free', 'it has responded to the long call');
+    },
+    showsEffect: (shard, entry) => showsEffect(client, shard, entry),
     suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
-    onRepeated: ({ from, to, attempts, error }) => {
-      const told = { node: address.id, from, to, attempts, error };
-      logger.warn(told, 'a call to a node is sent again and again in vain');
-    },
     recheck: async () => {
       const doubt = await verifier.verify();
       if (doubt?.lost === true) member.on('lost_content', doubt.reason);
@@ -191,6 +222,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     applier,
     admission,
     asked,
-    canary: () => probe.canary(),
+    workload,
+    canary: canaryReason,
   };
 }

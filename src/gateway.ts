@@ -8,6 +8,8 @@ import { Catalog } from './catalog/catalog.ts';
 import { LargeScanner } from './chroma/large-scanner.ts';
 import { Lease, postgresLeaseStore, type Term } from './cluster/lease.ts';
 import { NodeStore } from './cluster/node-store.ts';
+import { canServe, follows } from './cluster/node-state.ts';
+import { RestartCommand } from './cluster/restart-command.ts';
 import type { Config } from './config.ts';
 import { PolychromeError } from './errors.ts';
 import { buildNode, type BuiltNode } from './gateway-node.ts';
@@ -38,11 +40,16 @@ import { slowDownMs, type ServingNode } from './proxy/slow-down.ts';
 import { Writer } from './proxy/writer.ts';
 import { Arbiter } from './replication/arbiter.ts';
 import { CapabilityLevel } from './replication/capability-level.ts';
-import { Checkpoints, Decisions } from './replication/checkpoints.ts';
+import { Checkpoints, type HeldShard } from './replication/checkpoints.ts';
+import { Decisions } from './replication/decisions.ts';
 import { Leader } from './replication/leader.ts';
 import { Positions } from './replication/positions.ts';
 import { idsChanged } from './replication/operation.ts';
 import { Retention } from './replication/retention.ts';
+import { ROUND_ENTRIES_MAX } from './replication/applier.ts';
+import { SecondOpinion } from './replication/second-opinion.ts';
+import { Stagger } from './replication/stagger.ts';
+import { PostgresTrialStore, Trials, detailOf } from './replication/trials.ts';
 import { sleep, systemClock, type Clock } from './util/clock.ts';
 import { createLogger, type Logger } from './util/logger.ts';
 import { Notifier } from './util/notifier.ts';
@@ -57,6 +64,8 @@ export interface Gateway {
 export interface GatewayParts {
   /** Process of a node that runs on this machine, for /status. */
   readonly nodePid?: (nodeId: string) => number | undefined;
+  /** Told of a node that hangs on a call, and should be restarted. */
+  readonly onNodeHung?: (nodeId: string) => void;
   /** Told when a part that must run for ever has ended: the process should end too, for nothing restarts it. */
   readonly onFailure?: (error: unknown) => void;
   readonly clock?: Clock;
@@ -171,28 +180,64 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     catalog.doubt(node, shard, reason);
     await checkpoints.suspect(epoch, node, shard, reason);
     // Only now: a node that passed entries, and whose suspicion was lost with this process, would be taken for sound.
-    find(node).applier.doubt(shard, reason);
+    find(node).applier.markSuspect(shard, reason);
     await refreshCatalog();
     // Until now it could still be asked.
     forget();
   };
+  const trials = new Trials({
+    store: new PostgresTrialStore(steps),
+    clock,
+    epoch: () => leader.term?.epoch ?? 0,
+    onRepeated: (node, lsn, { attempts, failure }) =>
+      logger.warn(
+        { node, lsn, attempts, kind: failure.kind, status: failure.status, detail: detailOf(failure) },
+        'entry failed on a node',
+      ),
+    onStoreError: (error) => logger.warn({ error: String(error) }, 'a failed attempt was not recorded'),
+  });
+  const opinions = new SecondOpinion({
+    node: (id) => {
+      const { client, workload } = find(id);
+      const held = (shard: string): HeldShard | null => {
+        const at = catalog.collectionOfShard(shard);
+        const physical = catalog.physical(id, shard);
+        if (at === undefined || physical === undefined || physical.suspect !== null) return null;
+        return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
+      };
+      return { client, workload, held };
+    },
+    collectionOf: (shard) => catalog.collectionOfShard(shard) ?? null,
+    clock,
+  });
   const arbiter = new Arbiter({
+    trials,
     decisions,
     positions,
+    clock,
+    limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
     members: () => built.map(({ member }) => member.id),
-    answering: () =>
-      built
-        .filter(({ member }) => member.state === 'serving' || member.state === 'catching_up')
-        .map((n) => n.member.id),
-    canary: (id) => find(id).canary(),
-    onQuarantine: async (entry, response, takenBy, term) => {
-      const told = { lsn: entry.lsn, refused: response.body.toString(), takenBy };
-      logger.error(told, 'an entry is quarantined: sound nodes refuse it alike');
-      const reason = `took LSN ${entry.lsn}, which is quarantined`;
-      await Promise.all(takenBy.map((id) => suspect(id, entry.target ?? '', reason, term)));
-      await refreshCatalog();
+    works: (id) => follows(find(id).member.state),
+    isSuspect: (node, shard) => catalog.isInDoubt(node, shard),
+    // A call that was in flight when the node went may have brought a round beyond the checkpoint.
+    mayHaveApplied: async (id) => {
+      const row = (await nodes.all()).find((each) => each.id === id);
+      return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
+    },
+    ask: (node, trial, term) => opinions.ask(node, trial, term),
+    onEnded: ({ lsn, kind }, { outcome, status }) => {
+      logger.error({ lsn, kind, outcome, status }, 'entry ended: no healthy node can apply it');
+      void refreshCatalog().catch(() => undefined);
     },
   });
+  const stagger = new Stagger({
+    serving: () => built.filter(({ member }) => canServe(member.state)).map(({ member }) => member.id),
+    primary: () => leader.primary.node,
+  });
+  const restart =
+    config.NODE_RESTART_COMMAND === undefined
+      ? null
+      : new RestartCommand({ command: config.NODE_RESTART_COMMAND, clock, logger });
   const stopping = new AbortController();
   const built: readonly BuiltNode[] = config.nodes.map((address) =>
     buildNode(address, {
@@ -212,6 +257,16 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       capabilities,
       nodes,
       arbiter,
+      stagger,
+      trials,
+      staggerMs: config.STAGGER_MS,
+      attemptsMax: config.ENTRY_ATTEMPTS,
+      overdueMaxMs: config.ENTRY_TIMEOUT_MS,
+      onHung: (node, url) => {
+        logger.error({ node }, 'node hangs on a call');
+        restart?.run(node, url);
+        parts.onNodeHung?.(node);
+      },
       primaryChanged,
       leader: () => leader,
       limits,
@@ -228,6 +283,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     positions,
     checkpoints,
     decisions,
+    trials,
+    stagger,
     nodes,
     refreshCatalog,
     primaryChanged,
@@ -277,7 +334,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
   });
   const servingNodes = (): ServingNode[] =>
     built
-      .filter(({ member }) => member.state === 'serving')
+      .filter(({ member }) => canServe(member.state))
       .map(({ member, applier }) => ({
         applied: positions.applied(member.id),
         lagMs: applier.lag(clock.now()).ms ?? 0,
@@ -307,7 +364,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     records,
     consistency: config.CONSISTENCY,
     head: () => tail.head,
-    serving: () => built.filter(({ member }) => member.state === 'serving').length,
+    serving: () => built.filter(({ member }) => canServe(member.state)).length,
     clock,
     stopped: stopping.signal,
   });
@@ -323,11 +380,12 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
     reads: () => recordReads.counts,
     nodes: () =>
-      built.map(({ member, applier }) => ({
+      built.map(({ member, applier, workload }) => ({
         member,
-        checkpoint: applier.checkpoint,
+        checkpoint: Math.max(applier.checkpoint, positions.applied(member.id)),
         lag: (now) => applier.lag(now),
-        repeated: () => applier.repeated,
+        work: () => workload.current,
+        failing: () => applier.failing,
         suspects: (max) => catalog.suspects(member.id, max),
         pid: parts.nodePid?.(member.id),
       })),

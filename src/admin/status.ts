@@ -1,7 +1,9 @@
 // GET /health, /status and /wal/status: what an operator, a load balancer and a test need to know.
 
 import type { Member } from '../cluster/member.ts';
+import { canServe } from '../cluster/node-state.ts';
 import type { Term } from '../cluster/lease.ts';
+import { maskCredentials } from '../util/mask-credentials.ts';
 
 export interface StatusSource {
   readonly gatewayId: string;
@@ -42,22 +44,35 @@ export interface NodeSource {
   readonly member: Member;
   readonly checkpoint: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
-  /** A call that is sent to it again and again in vain, for so many ms. */
-  readonly repeated: () => RepeatedCall | null;
+  /** The call it is working on. */
+  readonly work: () => Work | null;
+  /** The entry that keeps failing on it. */
+  readonly failing: () => FailingEntry | null;
   /** At most so many. */
   readonly suspects: (max: number) => readonly SuspectCollection[];
   readonly pid: number | undefined;
 }
 
-interface RepeatedCall {
-  /** LSNs of the first and the last entry in it. */
+interface Work {
+  /** LSNs of the first and the last entry in the call. */
   readonly from: number;
   readonly to: number;
-  /** What the first one changes: the id of a collection's shard; null when not in memory. */
+  /** Estimated size: about so many seconds of a stock server. */
+  readonly work: number;
+  /** For so long. */
+  readonly ms: number;
+  /** Estimated remaining time. */
+  readonly remainingMs: number;
+}
+
+interface FailingEntry {
+  readonly lsn: number;
+  /** What it changes: the id of a collection's shard; null when not in memory. */
   readonly target: string | null;
   readonly attempts: number;
+  /** Since the first attempt. */
   readonly ms: number;
-  /** What the last attempt came to. */
+  /** The result of the last attempt. */
   readonly error: string;
 }
 
@@ -89,11 +104,15 @@ interface NodeStatus {
   readonly state: string;
   /** Why it is in this state; null while it works. */
   readonly reason: string | null;
+  /** Since when it is in this state, ISO 8601. */
+  readonly since: string;
   readonly checkpoint: number;
   readonly lag: { readonly entries: number; readonly ms: number | null };
   readonly lastError: string | null;
-  /** The call that is sent to it again and again in vain; null when there is none. */
-  readonly repeated: RepeatedCall | null;
+  /** The call it is working on; null when there is none. */
+  readonly work: Work | null;
+  /** The entry that keeps failing on it, from the second attempt on; null when there is none. */
+  readonly failing: FailingEntry | null;
   /** Collections in doubt on it, which are not used there: the first of them. */
   readonly suspects: readonly SuspectCollection[];
   readonly pid?: number;
@@ -101,6 +120,8 @@ interface NodeStatus {
 
 // What is wrong with more than so many is seen by these.
 const LISTED_MAX = 100;
+
+const masked = (text: string | null): string | null => (text === null ? null : maskCredentials(text));
 
 export function statusOf(source: StatusSource): Status {
   const now = source.now();
@@ -110,14 +131,16 @@ export function statusOf(source: StatusSource): Status {
     const { member, checkpoint, pid } = node;
     const status: NodeStatus = {
       id: member.id,
-      url: member.url,
+      url: maskCredentials(member.url),
       role: member.id === primary ? 'primary' : 'replica',
       state: member.state,
-      reason: member.reason,
+      reason: masked(member.reason),
+      since: new Date(member.since).toISOString(),
       checkpoint,
       lag: node.lag(now),
-      lastError: member.lastError,
-      repeated: node.repeated(),
+      lastError: masked(member.lastError),
+      work: node.work(),
+      failing: node.failing(),
       suspects: node.suspects(LISTED_MAX),
     };
     return pid === undefined ? status : { ...status, pid };
@@ -156,7 +179,7 @@ export function walStatusOf(source: StatusSource): WalStatus {
 export function healthOf(source: StatusSource): { healthy: boolean; reason: string | null } {
   if (source.halted() !== null) return { healthy: false, reason: source.halted() };
   if (source.term() === null) return { healthy: false, reason: 'this gateway does not lead' };
-  if (!source.nodes().some(({ member }) => member.state === 'serving')) {
+  if (!source.nodes().some(({ member }) => canServe(member.state))) {
     return { healthy: false, reason: 'no node serves' };
   }
   const primary = source.nodes().find(({ member }) => member.id === source.primary());

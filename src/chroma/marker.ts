@@ -69,8 +69,13 @@ export function markerIn(collection: Buffer): Marker | null {
 }
 
 /** Reads the marker; null when the node has none. Throws NodeError, MarkerError. */
-export async function readMarker(client: NodeClient, deadlineMs: number): Promise<StoredMarker | null> {
-  const answer = await client.read({ method: 'GET', path: MARKER_PATH, deadlineMs });
+export async function readMarker(
+  client: NodeClient,
+  deadlineMs: number,
+  signal?: AbortSignal,
+): Promise<StoredMarker | null> {
+  const limit = signal === undefined ? {} : { signal };
+  const answer = await client.read({ method: 'GET', path: MARKER_PATH, deadlineMs, ...limit });
   if (answer.status === 404) return null;
   return parseStored(expectStatus(answer, [200], 'reading the marker').body);
 }

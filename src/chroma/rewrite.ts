@@ -87,8 +87,8 @@ function refuseOther(cursor: JsonCursor, key: string, type: 'a string' | 'a bool
   refuseType(cursor, `${key}: `, type);
 }
 
-/** The body of a create with `get_or_create` set, so that repeating it does no harm (I4). Throws when it is no object. */
-export function withGetOrCreate(body: Buffer): Buffer {
+/** The body of a create with `get_or_create` set to `value`. Throws when it is no object. */
+export function withGetOrCreate(body: Buffer, value: boolean): Buffer {
   const cursor = new JsonCursor(body);
   if (cursor.peek() !== OBJECT_OPEN) cursor.fail('expected an object');
   const inside = cursor.pos + 1;
@@ -98,10 +98,10 @@ export function withGetOrCreate(body: Buffer): Buffer {
     members++;
     const start = cursor.pos;
     cursor.value(false, 1);
-    if (name === 'get_or_create') edits.push({ start, end: cursor.pos, text: 'true' });
+    if (name === 'get_or_create') edits.push({ start, end: cursor.pos, text: String(value) });
   });
   if (edits.length === 0) {
-    edits.push({ start: inside, end: inside, text: `"get_or_create":true${members > 0 ? ',' : ''}` });
+    edits.push({ start: inside, end: inside, text: `"get_or_create":${value}${members > 0 ? ',' : ''}` });
   }
   return edited(body, edits);
 }

@@ -21,9 +21,26 @@ export type ProbeResult =
 export interface NodeProbe {
   probe(): Promise<ProbeResult>;
   /** A write and reads that prove it works; resolves with why not, or null. */
-  canary(): Promise<string | null>;
+  canary(): Promise<CanaryReport | null>;
   /** Holds what a new process serves against the log; resolves with what keeps the node from being used, or null. */
   verify(): Promise<Doubt | null>;
+}
+
+/** Why a canary failed. */
+export interface CanaryReport {
+  readonly reason: string;
+  /** There was no response in time, as opposed to a bad one. */
+  readonly isSilence: boolean;
+}
+
+/** What the node is working on, as far as it matters for telling a busy node from a failed one. */
+export interface MemberWork {
+  /** A call of ours is in flight and within its bound. */
+  readonly explainsSilence: boolean;
+  /** A long call is in flight: the node is the last choice for reads. */
+  readonly isLong: boolean;
+  /** A call has exceeded its bound by so many ms without progress. */
+  isOverdueBy(ms: number): boolean;
 }
 
 export interface Doubt {
@@ -36,6 +53,9 @@ export interface MemberOptions {
   readonly id: string;
   readonly url: string;
   readonly probe: NodeProbe;
+  readonly work: MemberWork;
+  /** How long beyond its bound a call may go without progress while the node responds to everything else, ms. */
+  readonly overdueMaxMs: number;
   readonly clock: Clock;
   readonly onTransition: (member: Member, from: NodeState, event: NodeEvent, reason: string) => void;
   /** Nothing listens at the node's address: whatever its process was asked ended with it. */
@@ -58,6 +78,8 @@ export class Member {
   readonly id: string;
   readonly url: string;
   readonly #options: MemberOptions;
+  /** Since when it is in its state, wall clock ms. */
+  #since: number;
   /** A node is not used before it was seen under its own identity. */
   #state: NodeState = 'joining';
   #reason: string | null = null;
@@ -84,10 +106,16 @@ export class Member {
     this.id = options.id;
     this.url = options.url;
     this.#options = options;
+    this.#since = options.clock.now();
   }
 
   get state(): NodeState {
     return this.#state;
+  }
+
+  /** Since when it is in its state: wall clock, ms since the epoch. */
+  get since(): number {
+    return this.#since;
   }
 
   /** Why it is in its state; null while all is well. */
@@ -104,6 +132,7 @@ export class Member {
     const from = this.#state;
     this.#state = nextState(from, event);
     if (this.#state === from) return;
+    this.#since = this.#options.clock.now();
     this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
     this.#options.onTransition(this, from, event, reason);
     this.changed.notify();
@@ -195,7 +224,10 @@ export class Member {
       case 'silent':
         this.#lastError = result.reason;
         this.#misses += 1;
-        if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
+        // A node that works on a call of ours is silent, not dead.
+        if (this.#options.work.explainsSilence)
+          this.on('occupied', 'it works on a call and answers no probe meanwhile');
+        else if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
         break;
       case 'another':
         // Before admission it may only be that nobody knows yet whom to expect.
@@ -220,19 +252,33 @@ export class Member {
 
   async #answers(): Promise<void> {
     const { clock } = this.#options;
+    const { work, overdueMaxMs } = this.#options;
     if (this.#unfit || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
+    if (work.isOverdueBy(overdueMaxMs)) return this.on('failed', 'a call has exceeded its bound');
     if (!this.verified && !(await this.#verify())) return;
-    if (clock.monotonic() >= this.#canaryAt || this.#canaryFailed) {
-      const failure = await this.#options.probe.canary();
-      this.#canaryFailed = failure !== null;
-      this.#canaryAt = clock.monotonic() + CANARY_MS;
-      if (failure !== null) {
-        this.#lastError = `canary: ${failure}`;
-        return this.on('failed', this.#lastError);
-      }
-    }
+    // A canary would only wait behind a long call.
+    const isCanaryDue = clock.monotonic() >= this.#canaryAt || this.#canaryFailed;
+    if (isCanaryDue && !(work.isLong && work.explainsSilence) && !(await this.#canaryPasses())) return;
     // Lost again meanwhile: what was verified is gone.
-    if (this.verified) this.on('answers', 'answers again');
+    if (!this.verified) return;
+    this.on('answers', 'answers again');
+    if (!work.isLong) this.on('free', 'answers again');
+  }
+
+  /** False when the node has failed its canary. One that waits behind a call of ours says nothing and is run again. */
+  async #canaryPasses(): Promise<boolean> {
+    const { clock, probe, work } = this.#options;
+    const report = await probe.canary();
+    if (report?.isSilence === true && work.explainsSilence) {
+      this.#canaryAt = clock.monotonic() + CANARY_AFTER_TROUBLE_MS;
+      return true;
+    }
+    this.#canaryFailed = report !== null;
+    this.#canaryAt = clock.monotonic() + CANARY_MS;
+    if (report === null) return true;
+    this.#lastError = `canary: ${report.reason}`;
+    this.on('failed', this.#lastError);
+    return false;
   }
 
   async #verify(): Promise<boolean> {

@@ -1,18 +1,29 @@
 // The states of a node and what moves it between them. Pure: no clock, no socket.
 //
-//   joining ──admitted──▶ catching_up ──level──▶ serving
-//                           ▲      │               │
-//                        answers  failed         failed
-//                           │      ▼               │
-//                           └──── down ◀───────────┘
+//                                              ┌──occupied──▶ busy
+//   joining ──admitted──▶ catching_up ──level──▶ serving ◀──free──┘ │
+//                           ▲      │               │              │
+//                        answers  failed         failed         failed
+//                           │      ▼               │              │
+//                           └──── down ◀───────────┴──────────────┘
 //   any ──wrong_identity──▶ fenced          any ──lost_content──▶ needs_rebuild
 
-export const NODE_STATES = ['joining', 'catching_up', 'serving', 'down', 'fenced', 'needs_rebuild'] as const;
+export const NODE_STATES = [
+  'joining',
+  'catching_up',
+  'serving',
+  'busy',
+  'down',
+  'fenced',
+  'needs_rebuild',
+] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 export const NODE_EVENTS = [
   'admitted', // identity checked, capabilities known
   'level', // has applied what the log held a moment ago, and its canary works
+  'occupied', // works on a call of ours that keeps it from other things for a while
+  'free', // has responded to that call
   'failed', // stopped answering, or answers that it cannot work
   'answers', // answers again under the right identity
   'wrong_identity', // is not the node it should be
@@ -23,6 +34,8 @@ export type NodeEvent = (typeof NODE_EVENTS)[number];
 const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
   admitted: state,
   level: state,
+  occupied: state,
+  free: state,
   failed: state,
   answers: state,
   wrong_identity: 'fenced',
@@ -33,7 +46,9 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
 const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   joining: { ...stay('joining'), admitted: 'catching_up' },
   catching_up: { ...stay('catching_up'), level: 'serving', failed: 'down' },
-  serving: { ...stay('serving'), failed: 'down' },
+  serving: { ...stay('serving'), occupied: 'busy', failed: 'down' },
+  // Alive, and the last choice for reads.
+  busy: { ...stay('busy'), free: 'serving', failed: 'down' },
   down: { ...stay('down'), answers: 'catching_up' },
   // Another node stands where this one was. When the right one is back it must catch up like any other.
   fenced: { ...stay('fenced'), lost_content: 'fenced', answers: 'catching_up' },
@@ -49,7 +64,12 @@ export function nextState(state: NodeState, event: NodeEvent): NodeState {
  * may be a new process on older content, which is looked at before anything is added to it.
  */
 export function follows(state: NodeState): boolean {
-  return state === 'catching_up' || state === 'serving';
+  return state === 'catching_up' || canServe(state);
+}
+
+/** Whether reads may be sent to a node in this state, as far as it has applied what they must see. */
+export function canServe(state: NodeState): boolean {
+  return state === 'serving' || state === 'busy';
 }
 
 export interface PrimaryCandidate {
@@ -63,10 +83,8 @@ export interface PrimaryCandidate {
  * first. Null when none works: the present one then keeps the role, and writes wait.
  */
 export function choosePrimary(nodes: readonly PrimaryCandidate[], present: string | null): string | null {
-  const able = nodes.filter((node) => node.state === 'serving' || node.state === 'catching_up');
+  const able = nodes.filter((node) => follows(node.state));
   if (able.some((node) => node.id === present)) return present;
-  able.sort(
-    (a, b) => Number(b.state === 'serving') - Number(a.state === 'serving') || b.checkpoint - a.checkpoint,
-  );
+  able.sort((a, b) => Number(canServe(b.state)) - Number(canServe(a.state)) || b.checkpoint - a.checkpoint);
   return able[0]?.id ?? null;
 }

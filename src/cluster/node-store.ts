@@ -9,6 +9,10 @@ export interface NodeRow {
   readonly incarnation: string;
   readonly checkpoint: number;
   readonly markerLSN: number;
+  /** The last entry of the long call announced for the node; null when none ever was. */
+  readonly busyLSN: number | null;
+  /** How long that call may still be executed, ms. */
+  readonly busyMs: number;
 }
 
 export class NodeStore {
@@ -20,7 +24,8 @@ export class NodeStore {
 
   async all(): Promise<NodeRow[]> {
     return (await this.#database.query(
-      `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN"
+      `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN", busy_lsn as "busyLSN",
+              greatest(0, coalesce(extract(epoch from busy_until - clock_timestamp()) * 1000, 0))::float8 as "busyMs"
        from ${this.#database.schema}.node where not removed order by id`,
     )) as unknown as NodeRow[];
   }
@@ -49,6 +54,17 @@ export class NodeStore {
       `update ${this.#database.schema}.node set url = $3, state = $4, reason = $5
        where id = $2 and epoch = $1 returning id`,
       [id, url, state, reason],
+    );
+  }
+
+  /** A call that brings entries up to `lsn` will keep the node busy for about so long. Throws when the lease has moved on. */
+  async announce(epoch: number, id: string, lsn: number, forMs: number): Promise<void> {
+    await this.#leading(
+      epoch,
+      `update ${this.#database.schema}.node
+       set busy_lsn = $3, busy_until = clock_timestamp() + $4::float8 * interval '1 ms'
+       where id = $2 and epoch = $1 returning id`,
+      [id, lsn, forMs],
     );
   }
 

@@ -210,7 +210,8 @@ export class PostgresLog {
         );
         if (held.length === 0) throw new Error('the log was not trimmed: the lease has moved on');
         await query(`drop table ${s}."${name}"`);
-        await query(`delete from ${s}.decision where lsn <= $1`, [last]);
+        for (const table of ['decision', 'decision_page', 'entry_attempt'])
+          await query(`delete from ${s}.${table} where lsn <= $1`, [last]);
       });
     }
     return (await this.head()).trimmed;

@@ -5,8 +5,16 @@ import type { Database } from './database.ts';
 import { logAndCatalog } from './migrations/0001-log-and-catalog.ts';
 import { append } from './migrations/0002-append.ts';
 import { leading } from './migrations/0003-leading.ts';
+import { everyEntryEnds } from './migrations/0004-every-entry-ends.ts';
+import { deleteTenant } from './migrations/0005-delete-tenant.ts';
 
-const MIGRATIONS: readonly ((schema: string) => string)[] = [logAndCatalog, append, leading];
+const MIGRATIONS: readonly ((schema: string) => string)[] = [
+  logAndCatalog,
+  append,
+  leading,
+  everyEntryEnds,
+  deleteTenant,
+];
 
 /** Brings the schema to this release's version. Throws StartupError when the schema is newer than the code. */
 export async function migrate(database: Database): Promise<{ from: number; to: number }> {

@@ -1,10 +1,18 @@
-// Which node answers a read: those that serve, hold the shard soundly and are far enough; of them the least loaded.
+// Which node answers a read: those that serve, have a healthy copy of the shard and have applied enough; of them the
+// least loaded, busy ones last.
 
 import { PolychromeError } from '../errors.ts';
 import type { PhysicalShard } from '../catalog/catalog.ts';
 import type { NodeClient } from '../chroma/node-client.ts';
 import type { Member } from '../cluster/member.ts';
+import { canServe } from '../cluster/node-state.ts';
 import type { Positions } from '../replication/positions.ts';
+
+/** A busy node responds to nothing for up to a second or more. */
+function isLessLoaded(a: ReadNode, b: ReadNode): boolean {
+  const [isBusy, isOtherBusy] = [a.member.state === 'busy', b.member.state === 'busy'];
+  return isBusy === isOtherBusy ? a.asked.size < b.asked.size : isOtherBusy;
+}
 
 /** A node reads may be sent to. */
 export interface ReadNode {
@@ -71,14 +79,14 @@ export class NodeChoice {
     for (let step = 0; step < nodes.length; step++) {
       const node = nodes[(first + step) % nodes.length] as ReadNode;
       const { id, state } = node.member;
-      if (state !== 'serving' || except.has(id)) continue;
+      if (!canServe(state) || except.has(id)) continue;
       const held = shard === null ? null : physical(id, shard);
       if (held === undefined || (held !== null && held.suspect !== null)) continue;
       const applied = shard === null ? positions.applied(id) : positions.appliedTo(id, shard);
       if (applied < floor) continue;
       const chosen = { node, physical: held?.physical ?? null };
       if (sticky && id === primary()) return chosen;
-      if (best === null || (!sticky && node.asked.size < best.node.asked.size)) best = chosen;
+      if (best === null || (!sticky && isLessLoaded(node, best.node))) best = chosen;
     }
     return best;
   }

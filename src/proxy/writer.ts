@@ -4,7 +4,7 @@
 import { PolychromeError } from '../errors.ts';
 import type { Appender } from '../log/appender.ts';
 import type { Verdict } from '../log/entry.ts';
-import type { Decision, Decisions } from '../replication/checkpoints.ts';
+import type { Decision, Decisions } from '../replication/decisions.ts';
 import { needsDecision, toDraft, type Operation } from '../replication/operation.ts';
 import type { AckLevel, Positions } from '../replication/positions.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -94,7 +94,7 @@ export class Writer {
     const unconfirmed = (what: string, cause?: unknown): PolychromeError =>
       new PolychromeError(
         'unconfirmed',
-        `The write is durable at LSN ${lsn} and will be applied; ${what} in time. Do not repeat it.`,
+        `The write is durable at LSN ${lsn}; outcome pending: ${what} in time. Do not repeat it.`,
         { cause },
       );
     if (deadline.aborted) throw unconfirmed(`level "${level}" was not reached`);
@@ -104,15 +104,15 @@ export class Writer {
       return { lsn, decision };
     } catch (error) {
       // I3: PostgreSQL failed after it took the entry; that makes the write no failure.
-      throw unconfirmed('what became of it could not be read', error);
+      throw unconfirmed('its outcome could not be read', error);
     }
   }
 
   async #outcome(operation: Operation, lsn: number): Promise<Decision | null> {
     const { decisions, refreshCatalog } = this.#options;
-    const decided = needsDecision(operation) || decisions.isQuarantined(lsn);
-    const decision = decided ? await decisions.find(lsn) : null;
-    if (decided && decision === null) throw new Error('it is not decided yet');
+    const isDecided = needsDecision(operation);
+    const decision = isDecided ? await decisions.find(lsn) : decisions.exception(lsn);
+    if (isDecided && decision === null) throw new Error('it is not decided yet');
     // I6: a read that follows finds the collection under its new name, or not at all.
     if (operation.type !== 'records') await refreshCatalog();
     return decision;

@@ -5,10 +5,12 @@ import type { DatabaseName } from '../chroma/paths.ts';
 import { readTopLevel } from '../chroma/rewrite.ts';
 import { isRefusal } from '../chroma/scanner.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Decision } from '../replication/checkpoints.ts';
+import type { Decision } from '../replication/decisions.ts';
 import { toOperation, type RecordOperation } from '../replication/operation.ts';
+import { mapKey } from '../util/map-key.ts';
 
 export interface ExpectedRecord {
+  readonly id: string;
   /** The entry that touched it last. */
   readonly lsn: number;
   /** Null: an update alone does not tell whether the record was there. */
@@ -25,6 +27,7 @@ export interface ExpectedName {
 }
 
 export class Expectation {
+  /** By shard, then by the map key of the id. */
   readonly shards = new Map<string, Map<string, ExpectedRecord>>();
   readonly #names = new Map<string, ExpectedName>();
   readonly #place: (shard: string) => DatabaseName | undefined;
@@ -40,16 +43,21 @@ export class Expectation {
     return [...this.#names.values()];
   }
 
-  /** An entry the node had applied. `decision`: what was decided about it, null when nothing was. */
-  applied(entry: Entry, decision: Decision | null): void {
+  /**
+   * An entry the node had applied. `decision`: what was decided about it, null when nothing was; `selected`: the ids
+   * that a conditional delete selected.
+   */
+  applied(entry: Entry, decision: Decision | null, selected: readonly string[] = []): void {
+    // Which records a cut entry has changed is known, and not worth following.
+    if (decision?.outcome === 'partly_applied') return this.uncertain(entry);
     if (decision !== null && decision.outcome !== 'accepted') return;
     const operation = toOperation(entry);
     switch (operation.type) {
       case 'records': {
         const { kind, conditional } = operation.call;
-        for (const id of conditional ? deletedBy(decision) : operation.call.ids) {
-          const before = this.#shard(operation.shard).get(id)?.present ?? null;
-          this.#record(operation.shard, id, { lsn: entry.lsn, present: presence(kind, before) });
+        for (const id of conditional ? selected : operation.call.ids) {
+          const before = this.#shard(operation.shard).get(mapKey(id))?.present ?? null;
+          this.#record(operation.shard, { id, lsn: entry.lsn, present: presence(kind, before) });
         }
         return;
       }
@@ -76,6 +84,7 @@ export class Expectation {
         return;
       }
       case 'create_tenant':
+      case 'delete_tenant':
         return;
     }
   }
@@ -87,7 +96,7 @@ export class Expectation {
       case 'records': {
         const records = this.shards.get(operation.shard);
         if (operation.call.conditional) records?.clear();
-        else for (const id of operation.call.ids) records?.delete(id);
+        else for (const id of operation.call.ids) records?.delete(mapKey(id));
         return;
       }
       case 'create_collection':
@@ -104,6 +113,7 @@ export class Expectation {
         for (const shard of operation.shards) this.#forgetNameOf(shard);
         return;
       case 'create_tenant':
+      case 'delete_tenant':
         return;
     }
   }
@@ -114,10 +124,11 @@ export class Expectation {
     return records;
   }
 
-  #record(shard: string, id: string, expected: ExpectedRecord): void {
+  #record(shard: string, expected: ExpectedRecord): void {
     const records = this.#shard(shard);
-    if (!records.has(id)) this.records += 1;
-    records.set(id, expected);
+    const key = mapKey(expected.id);
+    if (!records.has(key)) this.records += 1;
+    records.set(key, expected);
   }
 
   #name(expected: ExpectedName): void {
@@ -136,16 +147,12 @@ export class Expectation {
 }
 
 function key({ tenant, database, name }: Pick<ExpectedName, 'tenant' | 'database' | 'name'>): string {
-  return JSON.stringify([tenant, database, name]);
+  return mapKey(JSON.stringify([tenant, database, name]));
 }
 
 function presence(kind: RecordOperation['call']['kind'], before: boolean | null): boolean | null {
   if (kind === 'delete') return false;
   return kind === 'update' ? before : true;
-}
-
-function deletedBy(decision: Decision | null): readonly string[] {
-  return decision === null ? [] : (JSON.parse(decision.body.toString()) as string[]);
 }
 
 /** What an upsert or update says of one record; undefined where it says nothing. */
@@ -159,7 +166,7 @@ interface SentBody {
   embeddings?: (number[] | string | null)[] | null;
 }
 
-/** Content by id, the last mention of an id winning; nothing for an add, which leaves a record that exists as it is. */
+/** Content by the map key of the id, the last mention of an id winning; nothing for an add, which leaves a record that exists as it is. */
 export function contentOf({ call }: RecordOperation): Map<string, SentContent> {
   const content = new Map<string, SentContent>();
   if (call.kind !== 'upsert' && call.kind !== 'update') return content;
@@ -167,7 +174,7 @@ export function contentOf({ call }: RecordOperation): Map<string, SentContent> {
   for (const [index, id] of call.ids.entries()) {
     const vector = embeddings?.[index] ?? undefined;
     const embedding = typeof vector === 'string' ? fromBase64(vector) : vector;
-    content.set(id, { document: documents?.[index] ?? undefined, embedding });
+    content.set(mapKey(id), { document: documents?.[index] ?? undefined, embedding });
   }
   return content;
 }

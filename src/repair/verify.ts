@@ -9,9 +9,11 @@ import type { NodeClient, NodeResponse } from '../chroma/node-client.ts';
 import { databasePath, recordsPath } from '../chroma/paths.ts';
 import type { Doubt } from '../cluster/member.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
-import type { Decision, HeldShard } from '../replication/checkpoints.ts';
+import type { HeldShard } from '../replication/checkpoints.ts';
+import type { Decision, Decisions } from '../replication/decisions.ts';
 import { needsDecision, toOperation } from '../replication/operation.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { mapKey } from '../util/map-key.ts';
 import { contentOf, Expectation, sameVector, type ExpectedRecord, type SentContent } from './expectation.ts';
 
 export interface TailVerifierOptions {
@@ -26,14 +28,15 @@ export interface TailVerifierOptions {
   readonly onDamaged: (damage: LogDamaged) => void;
   /** LSN the log ends at. */
   readonly head: () => Promise<number>;
-  readonly decisions: { find(lsn: number): Promise<Decision | null>; isQuarantined(lsn: number): boolean };
+  readonly decisions: Pick<Decisions, 'find' | 'idPages' | 'exception' | 'isQuarantined'>;
   /** Entries a round holds at most: as many may have been applied beyond the checkpoint. */
   readonly roundEntriesMax: number;
   /** Makes a shard suspect, durably, and known to those who choose nodes for reads (I8). */
   readonly suspect: (shard: string, reason: string) => Promise<void>;
 }
 
-const DEADLINE_MS = 5_000;
+// A busy machine may keep a read waiting; a node that answers none of them is not used meanwhile.
+const DEADLINE_MS = 30_000;
 const PAGE_ENTRIES = 512;
 const PAGE_BYTES = 16 * 1024 * 1024;
 // Far below the 32,766 ids on which servers fail (chroma-facts, section 7), and no long answer even with vectors.
@@ -78,7 +81,8 @@ export class TailVerifier {
     const expectation = new Expectation((shard) => held.get(shard));
     for await (const entry of this.#entries(from, to)) {
       if (this.#options.decisions.isQuarantined(entry.lsn)) continue;
-      expectation.applied(entry, await this.#decision(entry));
+      const decision = await this.#decision(entry);
+      expectation.applied(entry, decision, await this.#selected(entry, decision));
       if (expectation.records > RECORDS_MAX)
         return lost(`its marker, at LSN ${from}, is too old to verify the rest`);
     }
@@ -112,7 +116,19 @@ export class TailVerifier {
   }
 
   async #decision(entry: Entry): Promise<Decision | null> {
-    return needsDecision(toOperation(entry)) ? this.#options.decisions.find(entry.lsn) : null;
+    const { decisions } = this.#options;
+    return needsDecision(toOperation(entry)) ? decisions.find(entry.lsn) : decisions.exception(entry.lsn);
+  }
+
+  /** The ids that a conditional delete selected; at most as many as are verified. */
+  async #selected({ kind }: Entry, decision: Decision | null): Promise<string[]> {
+    const ids: string[] = [];
+    if (kind !== 'delete_where' || decision?.outcome !== 'accepted') return ids;
+    for await (const page of this.#options.decisions.idPages(decision)) {
+      for (const id of page) ids.push(id);
+      if (ids.length > RECORDS_MAX) break;
+    }
+    return ids;
   }
 
   /** A missing or surplus collection is no matter of one shard: names are how nodes are spoken to. */
@@ -158,10 +174,11 @@ export class TailVerifier {
       const content = contentOf(operation);
       const ids = call.conditional ? idsAt(expectation.shards.get(shard), entry.lsn) : call.ids;
       for (const id of ids) {
-        const expected = expectation.shards.get(shard)?.get(id);
+        const key = mapKey(id);
+        const expected = expectation.shards.get(shard)?.get(key);
         if (expected?.lsn !== entry.lsn) continue;
         const records = batch.get(shard) ?? new Map<string, ExpectedRecord & Partial<SentContent>>();
-        batch.set(shard, records.set(id, { ...expected, ...content.get(id) }));
+        batch.set(shard, records.set(key, { ...expected, ...content.get(key) }));
         if (records.size >= IDS_PER_READ) await look(shard);
       }
     }
@@ -173,7 +190,7 @@ export class TailVerifier {
     target: HeldShard,
     records: ReadonlyMap<string, ExpectedRecord & Partial<SentContent>>,
   ): Promise<string | null> {
-    const ids = [...records.keys()];
+    const ids = [...records.values()].map(({ id }) => id);
     const include = ['documents', 'embeddings'] as const;
     const shard = { ...target, physicalId: target.physical };
     const answer = await this.#answered(() =>
@@ -181,9 +198,9 @@ export class TailVerifier {
     );
     if (answer.status !== 200) return `cannot be read after a restart: HTTP ${answer.status}`;
     const read = JSON.parse(answer.body.toString()) as ReadRecords;
-    const at = new Map(read.ids.map((id, index) => [id, index]));
-    for (const [id, { lsn, present, document, embedding }] of records) {
-      const index = at.get(id);
+    const at = new Map(read.ids.map((id, index) => [mapKey(id), index]));
+    for (const [key, { id, lsn, present, document, embedding }] of records) {
+      const index = at.get(key);
       if (present === (index === undefined)) {
         return `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}`;
       }
@@ -250,5 +267,5 @@ function lost(reason: string): Doubt {
 }
 
 function idsAt(records: ReadonlyMap<string, ExpectedRecord> | undefined, lsn: number): string[] {
-  return [...(records ?? [])].filter(([, expected]) => expected.lsn === lsn).map(([id]) => id);
+  return [...(records?.values() ?? [])].filter((expected) => expected.lsn === lsn).map(({ id }) => id);
 }

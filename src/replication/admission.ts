@@ -11,7 +11,7 @@ import {
 } from '../chroma/marker.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Doubt, Member } from '../cluster/member.ts';
-import type { NodeStore } from '../cluster/node-store.ts';
+import type { NodeRow, NodeStore } from '../cluster/node-store.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from './delivery.ts';
 
@@ -53,10 +53,15 @@ export class Admission {
 
   /** The node's durable checkpoint. */
   async checkpoint(): Promise<number> {
+    return (await this.row()).checkpoint;
+  }
+
+  /** What PostgreSQL knows of the node. */
+  async row(): Promise<NodeRow> {
     const { member, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
     if (row === undefined) throw new Error(`${member.id} is not known to PostgreSQL`);
-    return row.checkpoint;
+    return row;
   }
 
   /** Admits the node if it is who it must be, or blank and new; otherwise moves its state and says why. */

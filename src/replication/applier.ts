@@ -1,61 +1,88 @@
-// Brings one node along the log, in rounds. It takes nothing but its checkpoint plus one (I1), and each round is
-// durably checkpointed before the next begins (I4).
+// Applies the log to one node, in rounds. It accepts nothing but its checkpoint plus one (I1), and each round is durably
+// checkpointed before the next begins (I4).
 
 import type { MergeLimits } from '../chroma/merge.ts';
-import { effectFree } from '../chroma/node-api.ts';
-import type { NodeClient, NodeResponse } from '../chroma/node-client.ts';
+import type { NodeClient } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Tail } from '../log/tail.ts';
 import { sleep, type Clock } from '../util/clock.ts';
-import { Notifier } from '../util/notifier.ts';
+import { Notifier, waitForAny } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
+import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
-import { Delivery, type RepeatedCall, orOver, TermOver } from './delivery.ts';
+import { ConditionalDelete } from './conditional-delete.ts';
+import { DecisionWait, type Primary } from './decision-wait.ts';
+import type { Decisions } from './decisions.ts';
+import { Delivery, orOver, TermOver } from './delivery.ts';
+import { NodeReads } from './node-reads.ts';
 import { needsDecision, toOperation } from './operation.ts';
-import { halves, planRound, type ShardCall } from './round.ts';
-import { recordsRequest, SoloEntries, type SoloContext } from './solo.ts';
+import type { Positions } from './positions.ts';
+import { RecordCalls } from './record-calls.ts';
+import { planRound, type Round } from './round.ts';
+import { SerialEntries } from './serial-entry.ts';
+import type { Stagger } from './stagger.ts';
+import { detailOf, type Trials } from './trials.ts';
+import type { Workload } from './workload.ts';
 
-/** What to do with an entry the node refused although it passed every check. */
-export type Verdict =
-  | 'repeat' // the node is at fault for now
-  | 'skip' // quarantined: sound nodes refuse it alike
-  | 'suspect'; // others took it: this node's shard is not what it should be
-
-export interface ApplierOptions extends SoloContext {
+export interface ApplierOptions {
   readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
   readonly tail: Tail;
+  readonly positions: Positions;
   readonly checkpoints: Pick<Checkpoints, 'save'>;
+  readonly decisions: Pick<
+    Decisions,
+    'find' | 'record' | 'recorded' | 'addPage' | 'idPages' | 'isQuarantined' | 'exception'
+  >;
+  readonly workload: Workload;
+  readonly stagger: Pick<Stagger, 'turn'>;
+  readonly trials: Trials;
+  readonly arbiter: Pick<Arbiter, 'judge'>;
+  /** Failed attempts of one entry after which the node has failed it. */
+  readonly attemptsMax: number;
+  /** Why the node's canary fails, or null. */
+  readonly canary: () => Promise<string | null>;
   readonly limits: () => MergeLimits;
   readonly settleMs: number;
-  /** Resolves when the append in hand is over; null when there is none. */
+  /** Whether lists in metadata outlive their collection on these servers. */
+  readonly leavesLists: () => boolean;
+  /** Resolves when the append in flight is over; null when there is none. */
   readonly appendUnderWay: () => Promise<void> | null;
-  readonly isQuarantined: (lsn: number) => boolean;
-  /** Judges a refusal that should not have been; may take as long as other nodes need to show theirs. */
-  readonly arbitrate: (entry: Entry, response: NodeResponse, term: Term) => Promise<Verdict>;
+  /** Who decides at this moment. */
+  readonly primary: () => Primary;
+  readonly primaryChanged: Notifier;
+  /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
+  readonly stepDown: (lsn: number) => boolean;
+  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+  /** A long call is about to be sent; durable before it goes. */
+  readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
+  readonly onLong: (isLong: boolean) => void;
   readonly onTrouble: (error: Error) => void;
-  /** Told now and then of a call that is sent again and again in vain. */
-  readonly onRepeated: (call: RepeatedCall) => void;
-  /** Holds the node's content against the log, no call being under way; what it holds then, null: it could not be told. */
+  readonly onSchemaApplied: () => void;
+  /** Whether the node's shard shows an effect of an entry that is quarantined; null: there is no telling. */
+  readonly showsEffect: (shard: HeldShard, entry: Entry, term: Term) => Promise<boolean | null>;
+  /** Compares the node's content with the log, no call being in flight; what it holds then, null: it could not be compared. */
   readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
 
 // A round takes what one second of a stock server's work is at most; more would only delay its checkpoint. Every node's
-// round holds its bytes, beside the end of the log.
+// round holds its bytes, beside the log buffer.
 export const ROUND_ENTRIES_MAX = 1_024;
 const ROUND_BYTES_MAX = 8 * 1024 * 1024;
-// Callers whose writes one call applied are answered together and come back together, over a few milliseconds. Taken
-// at once, the first of them would make a call alone, and the rest another: a call for 64 records costs a server what
-// seven single ones do (docs/performance.md). So a round that follows one of many entries waits for the appends under
-// way, each as long as a healthy PostgreSQL may need, unless there is more at hand than last time.
-const GATHERED_FROM = 8;
-const GATHERED_MAX = 1.5;
+const ROUND_WORK_MAX = 1;
+// Callers whose writes one call applied get their responses together and come back together, over a few milliseconds.
+// Taken at once, the first of them would make a call by itself, and the rest another: a call for 64 records costs a
+// server what seven single ones do (docs/performance.md). So a round that follows one of many entries waits for the
+// appends in flight, each as long as a healthy PostgreSQL may need, unless more is at hand than last time.
+const BATCHED_FROM = 8;
+const BATCHED_MAX = 1.5;
 const APPENDS_MAX = 3;
 const APPEND_MS_MAX = 10;
 const PAUSE_MS = 200;
-// A call that broke off and is executed after all is executed within moments; by then it has been.
+// A call that broke off and is executed after all is executed within moments, or within its bound.
 const RECHECK_MS = 5_000;
 
 interface Recheck {
@@ -65,8 +92,9 @@ interface Recheck {
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #delivery: Delivery;
-  readonly #solo: SoloEntries;
-  /** Every shard this node holds, the suspect ones included. */
+  readonly #serial: SerialEntries;
+  readonly #records: RecordCalls;
+  /** Every shard this node is assigned, the suspect ones included. */
   #held = new Map<string, HeldShard>();
   #checkpoint = 0;
   /** Read from the log for the last round, which was full before them. */
@@ -78,15 +106,18 @@ export class Applier {
   /** The node is to be read back; null: no call of it has broken off since it was. */
   #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
-  /** Entries whose call went out and has no final answer: a term may end, and their call go on. */
-  readonly #unanswered = new Set<number>();
+  /** An earlier leader may have sent entries up to here. */
+  #offeredTo = 0;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const { client, clock, settleMs, onTrouble, onRepeated } = options;
-    const onTwin = (): void => this.#recheckLater();
-    this.#delivery = new Delivery({ client, clock, settleMs, onTrouble, onTwin, onRepeated });
-    this.#solo = new SoloEntries(options, this.#delivery);
+    const delivery = new Delivery({ ...options, onDuplicate: (boundMs) => this.#recheckLater(boundMs) });
+    const reads = new NodeReads(options);
+    const waits = new DecisionWait(options);
+    const deletes = new ConditionalDelete({ ...options, delivery, reads, waits });
+    this.#delivery = delivery;
+    this.#serial = new SerialEntries({ ...options, delivery, reads, waits, deletes });
+    this.#records = new RecordCalls({ ...options, delivery });
   }
 
   /** The last LSN whose round is durably checkpointed. */
@@ -102,11 +133,87 @@ export class Applier {
     return this.#recheck === null ? this.#mark : null;
   }
 
-  /** I8: a late twin is not prevented, so its traces are looked for once it has had its time. */
-  #recheckLater(): void {
+  /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
+  lag(now: number): { entries: number; ms: number | null } {
+    const { tail, positions, node } = this.#options;
+    const entries = Math.max(0, tail.head - positions.applied(node));
+    if (entries === 0) return { entries, ms: 0 };
+    return { entries, ms: this.#oldestPendingAt === null ? null : Math.max(0, now - this.#oldestPendingAt) };
+  }
+
+  /** The entry that keeps failing on the node; null when there is none. */
+  get failing(): { lsn: number; target: string | null; attempts: number; ms: number; error: string } | null {
+    const { trials, node, tail, clock } = this.#options;
+    const worst = trials.worst(node);
+    if (worst === null) return null;
+    const { lsn, attempts, failure, sinceMs } = worst;
+    const error =
+      failure.kind === 'response' ? `HTTP ${failure.status}: ${detailOf(failure)}` : detailOf(failure);
+    const target = tail.peek(lsn)?.target ?? null;
+    return { lsn, target, attempts, ms: Math.round(clock.monotonic() - sinceMs), error };
+  }
+
+  /** The shard is suspect on this node, and that is durable: it takes nothing more of it, and decides nothing from it. */
+  markSuspect(shard: string, reason: string): void {
+    const held = this.#held.get(shard);
+    if (held?.suspect === null) this.#held.set(shard, { ...held, suspect: reason });
+  }
+
+  get callsInFlight(): number {
+    return this.#delivery.inFlight;
+  }
+
+  /** Nothing listens where the node was: no call whose outcome is unknown is being executed any more. */
+  processGone(): void {
+    this.#delivery.processGone();
+    this.#options.trials.died(this.#options.node);
+  }
+
+  /** The calls in flight have exceeded their bound: each counts as a failed attempt of what it brings. */
+  callsOverdue(): void {
+    const { workload, trials, node } = this.#options;
+    const body = Buffer.from('no response within the bound of the call');
+    for (const { from, to } of workload.inFlight) {
+      const lsns = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+      if (from > 0) trials.failed(node, lsns, { kind: 'hung', status: 0, body });
+    }
+  }
+
+  /** Resolves when the node has responded to everything it was sent, or the connections have ended. */
+  callsEnded(): Promise<void> {
+    return this.#delivery.ended();
+  }
+
+  /**
+   * Follows the log until the term is over. `unknownMs`: an earlier leader may have left a call that is executed for so
+   * long; null when it cannot have. Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
+   */
+  async run(
+    term: Term,
+    start: { checkpoint: number; held: ReadonlyMap<string, HeldShard> },
+    unknownMs: number | null,
+  ): Promise<void> {
+    try {
+      await this.#delivery.idle(term);
+      if (unknownMs !== null) this.#delivery.distrust(unknownMs);
+      this.#checkpoint = start.checkpoint;
+      this.#unused = [];
+      this.#offeredTo = start.checkpoint + ROUND_ENTRIES_MAX;
+      const { unanswered } = this.#records;
+      for (const lsn of unanswered) if (lsn <= start.checkpoint) unanswered.delete(lsn);
+      this.#held = new Map(start.held);
+      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
+      while (!term.signal.aborted) await this.#round(term);
+    } catch (error) {
+      if (!(error instanceof TermOver)) throw error;
+    }
+  }
+
+  /** I8: a delayed duplicate is not prevented, so its traces are looked for once it has had its time. */
+  #recheckLater(boundMs: number): void {
     const due: Recheck = { isDue: false };
     this.#recheck = due;
-    this.#options.clock.after(RECHECK_MS, () => {
+    this.#options.clock.after(Math.max(RECHECK_MS, boundMs), () => {
       due.isDue = true;
       this.#recheckDue.notify();
     });
@@ -116,130 +223,84 @@ export class Applier {
   async #recheckIfDue(): Promise<void> {
     if (this.#recheck?.isDue !== true) return;
     const held = await this.#options.recheck();
-    if (held === null) return this.#recheckLater();
+    if (held === null) return this.#recheckLater(0);
     this.#held = new Map(held);
     this.#recheck = null;
   }
 
-  /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
-  lag(now: number): { entries: number; ms: number | null } {
-    const entries = Math.max(
-      0,
-      this.#options.tail.head - this.#options.positions.applied(this.#options.node),
-    );
-    if (entries === 0) return { entries, ms: 0 };
-    return { entries, ms: this.#oldestPendingAt === null ? null : Math.max(0, now - this.#oldestPendingAt) };
-  }
-
-  /** The call that was sent to the node in vain most often, and still is, for so many ms; null when there is none. */
-  get repeated(): (Omit<RepeatedCall, 'sinceMs'> & { target: string | null; ms: number }) | null {
-    const { repeated } = this.#delivery;
-    if (repeated === null) return null;
-    const { clock, tail } = this.#options;
-    const { sinceMs, ...call } = repeated;
-    const target = tail.peek(call.from)?.target ?? null;
-    return { ...call, target, ms: Math.round(clock.monotonic() - sinceMs) };
-  }
-
-  /** The shard is suspect on this node, and that is durable: it takes nothing more of it, and decides nothing from it. */
-  doubt(shard: string, reason: string): void {
-    const held = this.#held.get(shard);
-    if (held?.suspect === null) this.#held.set(shard, { ...held, suspect: reason });
-  }
-
-  get callsInFlight(): number {
-    return this.#delivery.inFlight;
-  }
-
-  /** Nothing listens where the node was: no call that went unanswered is at work any more. */
-  processGone(): void {
-    this.#delivery.processGone();
-  }
-
-  /** Resolves when the node has answered everything it was sent, or the connections have ended. */
-  callsEnded(): Promise<void> {
-    return this.#delivery.ended();
-  }
-
-  /**
-   * Follows the log until the term is over. `distrust`: whoever led before may have left a call at work in the node.
-   * Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
-   */
-  async run(
-    term: Term,
-    start: { checkpoint: number; held: ReadonlyMap<string, HeldShard> },
-    distrust: boolean,
-  ): Promise<void> {
-    try {
-      await this.#delivery.idle(term);
-      if (distrust) this.#delivery.distrust();
-      this.#checkpoint = start.checkpoint;
-      this.#unused = [];
-      for (const lsn of this.#unanswered) if (lsn <= start.checkpoint) this.#unanswered.delete(lsn);
-      this.#held = new Map(start.held);
-      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
-      while (!term.signal.aborted) await this.#round(term);
-    } catch (error) {
-      if (!(error instanceof TermOver)) throw error;
-    }
-  }
-
-  /** The next entries; none when the term is over or a recheck is due. */
-  async #next(tail: Tail, term: Term): Promise<Entry[]> {
-    if (this.#unused[0]?.lsn === this.#checkpoint + 1) return this.#unused;
-    if (this.#recheck === null) {
-      return tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, term.signal);
-    }
+  /** The next entries that this node may apply; none when the term is over or a recheck is due. */
+  async #next(term: Term): Promise<Entry[]> {
+    const { tail, positions, primaryChanged, decisions } = this.#options;
     const due = new AbortController();
-    const signal = AbortSignal.any([term.signal, due.signal]);
-    void this.#recheckDue.wait(signal).then(() => due.abort());
+    const signal = this.#recheck === null ? term.signal : AbortSignal.any([term.signal, due.signal]);
+    if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => due.abort());
     try {
-      return await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
+      while (!signal.aborted) {
+        const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
+        const entries = isRead
+          ? this.#unused
+          : await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
+        const allowed = this.#allowed(entries);
+        if (allowed.length > 0) return allowed;
+        await waitForAny([positions.moved, primaryChanged, decisions.recorded], signal);
+      }
+      return [];
     } finally {
       due.abort();
     }
   }
 
+  /**
+   * Only the primary is sent what no other node has applied: an entry that breaks servers reaches one of them, and
+   * after it one more (arbiter.ts).
+   */
+  #allowed(entries: Entry[]): Entry[] {
+    const { node, primary, positions, trials, decisions } = this.#options;
+    if (primary().node === node) return entries;
+    const end = entries.findIndex(
+      ({ lsn, target }) =>
+        !positions.isAppliedElsewhere(node, lsn, target ?? '') &&
+        !trials.of(lsn).has(node) &&
+        decisions.exception(lsn) === null,
+    );
+    return end === -1 ? entries : entries.slice(0, end);
+  }
+
   /** Under load, what is becoming durable at this moment joins the round. */
-  async #gather(entries: Entry[], term: Term): Promise<Entry[]> {
+  async #batch(entries: Entry[], term: Term): Promise<Entry[]> {
     const { tail, clock, appendUnderWay } = this.#options;
-    const enough = this.#roundEntries < GATHERED_FROM ? 0 : this.#roundEntries * GATHERED_MAX;
-    let gathered = entries;
-    for (let appends = 0; appends < APPENDS_MAX && gathered.length < enough; appends++) {
+    const enough = this.#roundEntries < BATCHED_FROM ? 0 : this.#roundEntries * BATCHED_MAX;
+    let batched = entries;
+    for (let appends = 0; appends < APPENDS_MAX && batched.length < enough; appends++) {
       const append = appendUnderWay();
       // Nothing joins a round that did not take all there is already.
-      if (append === null || term.signal.aborted || gathered.at(-1)?.lsn !== tail.head) break;
+      if (append === null || term.signal.aborted || batched.at(-1)?.lsn !== tail.head) break;
       await Promise.race([append, sleep(clock, APPEND_MS_MAX, term.signal)]);
-      gathered = await this.#next(tail, term);
+      batched = await this.#next(term);
     }
-    this.#roundEntries = gathered.length;
-    return gathered;
+    this.#roundEntries = batched.length;
+    return batched;
   }
 
   async #round(term: Term): Promise<void> {
-    const { tail, isQuarantined, limits } = this.#options;
+    const { tail, limits, decisions, trials } = this.#options;
     await this.#recheckIfDue();
-    const entries = await this.#gather(await this.#next(tail, term), term);
+    const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
     if (first === undefined) return;
     this.#oldestPendingAt = first.appendedAt;
-    const passes = (entry: Entry): boolean => isQuarantined(entry.lsn) || this.#mayPass(entry);
-    const round = planRound(entries, limits(), passes);
-    await this.#doubtQuarantined(entries, round.upTo, term);
-    let changes: readonly ShardChange[] = [];
-    if (round.type === 'records') {
-      // Both sides of a failed round are awaited: no call may be left running when the next round is planned.
-      const calls = await Promise.allSettled(round.calls.map((call) => this.#records(call, term)));
-      const failed = calls.find((call) => call.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
-    } else {
-      changes = await this.#solo.apply(round.entry, round.operation, this.#held, term);
-    }
+    const round = planRound(entries, {
+      limits: limits(),
+      workMax: ROUND_WORK_MAX,
+      skips: (entry) => decisions.isQuarantined(entry.lsn) || this.#mayPass(entry),
+      isolates: ({ lsn }) => trials.isIsolated(lsn) || decisions.exception(lsn) !== null,
+    });
+    const changes = await this.#apply(round, term);
+    await this.#readBack(entries, round.upTo, term);
     crashPoint('checkpoint_before');
     await this.#saveCheckpoint(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
-    this.#delivery.passed(round.upTo);
     // What is in memory is taken from there again, with all that has come since.
     const isInMemory = tail.peek(round.upTo + 1) !== undefined;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
@@ -248,77 +309,40 @@ export class Applier {
     if (round.type === 'alone') this.#options.onSchemaApplied();
   }
 
-  async #records(call: ShardCall, term: Term): Promise<void> {
-    const held = this.#held.get(call.shard);
-    const lsns = call.members.map(({ entry }) => entry.lsn);
-    // The entry passed the log, so the shard was created before it; a node without it has lost its memory of it.
-    if (held === undefined) return this.#options.suspect(call.shard, 'the node has no such shard', term);
-    // Another part of the same call has made it so.
-    if (held.suspect !== null) return;
-    const { kind } = call.members[0]!.operation.call;
-    const request = recordsRequest(held, kind, call.merger.chunks());
-    for (const lsn of lsns) this.#unanswered.add(lsn);
-    const response = await this.#delivery.call(
-      request,
-      lsns,
-      ({ status, body }) => effectFree(kind, status, body),
-      term,
-    );
-    for (const lsn of lsns) this.#unanswered.delete(lsn);
-    if (response.status >= 200 && response.status < 300) {
-      const { isQuarantined } = this.#options;
-      const refused = lsns.find((lsn) => isQuarantined(lsn));
-      // Others refused it while this node was at it (I8).
-      if (refused !== undefined)
-        return this.#options.suspect(call.shard, `took LSN ${refused}, which is quarantined`, term);
-      return this.#options.positions.shardApplied(this.#options.node, call.shard, lsns);
-    }
-    if (call.members.length > 1) {
-      // Only answers without effect come here, so the halves start from the state the whole did.
-      for (const half of halves(call, this.#options.limits())) await this.#records(half, term);
-      return;
-    }
-    await this.#refusedAlone(call, response, term);
+  async #apply(round: Round, term: Term): Promise<readonly ShardChange[]> {
+    if (round.type === 'alone') return this.#serial.apply(round.entry, round.operation, this.#held, term);
+    // All of a failed round are awaited: no call may be left running when the next round is planned.
+    const calls = round.calls.map((call) => this.#records.apply(call, this.#held, term));
+    const failed = (await Promise.allSettled(calls)).find((call) => call.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return [];
   }
 
-  async #refusedAlone(call: ShardCall, response: NodeResponse, term: Term): Promise<void> {
-    const { entry } = call.members[0]!;
-    const verdict = await this.#options.arbitrate(entry, response, term);
-    if (verdict === 'skip') return;
-    if (verdict === 'suspect') {
-      const reason = `refused LSN ${entry.lsn} with HTTP ${response.status}, which other nodes took`;
-      return this.#options.suspect(call.shard, reason, term);
-    }
-    this.#delivery.sentInVain([entry.lsn], new Error(`refused with HTTP ${response.status}`));
-    await sleep(this.#options.clock, PAUSE_MS, term.signal);
-    await this.#records(call, term);
-  }
-
-  /** I8: what was quarantined while its call was out here may have been taken, with nobody to hear the answer. */
-  async #doubtQuarantined(entries: readonly Entry[], upTo: number, term: Term): Promise<void> {
-    if (this.#unanswered.size === 0) return;
-    for (const { lsn, target } of entries) {
-      if (lsn > upTo || !this.#unanswered.has(lsn) || !this.#options.isQuarantined(lsn)) continue;
-      if (target !== null) {
-        await this.#options.suspect(target, `may have taken LSN ${lsn}, which is quarantined`, term);
-      }
-      this.#unanswered.delete(lsn);
+  /** I8: an entry that was quarantined after this node was offered it may have had an effect here. */
+  async #readBack(entries: readonly Entry[], upTo: number, term: Term): Promise<void> {
+    const { decisions, trials, node, showsEffect, suspect } = this.#options;
+    for (const entry of entries) {
+      const { lsn, target } = entry;
+      if (lsn > upTo || !decisions.isQuarantined(lsn)) continue;
+      const wasOffered =
+        this.#records.unanswered.delete(lsn) || trials.of(lsn).has(node) || lsn <= this.#offeredTo;
+      const shard = target === null ? undefined : this.#held.get(target);
+      if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
+      if ((await showsEffect(shard, entry, term)) === false) continue;
+      await suspect(target, `may have applied LSN ${lsn}, which is quarantined`, term);
     }
   }
 
   /**
    * A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. What only the primary
-   * can decide nobody passes by before it is decided: whoever did might be the primary next, and never decide it.
+   * can decide no node passes before it is decided: it might be the primary next, and never decide it.
    */
   #mayPass(entry: Entry): boolean {
-    return this.#isSuspect(entry.target) && !needsDecision(toOperation(entry));
+    const shard = entry.target === null ? undefined : this.#held.get(entry.target);
+    return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
   }
 
-  #isSuspect(target: string | null): boolean {
-    return target !== null && (this.#held.get(target)?.suspect ?? null) !== null;
-  }
-
-  /** Makes the checkpoint durable; while PostgreSQL does not answer, the node rests. */
+  /** Makes the checkpoint durable; while PostgreSQL does not respond, the node rests. */
   async #saveCheckpoint(lsn: number, changes: readonly ShardChange[], term: Term): Promise<void> {
     const { checkpoints, node, clock, onTrouble } = this.#options;
     for (;;) {

@@ -1,81 +1,174 @@
-// Judges refusals that should not have been: an entry that passed every check is expected to be taken by every sound
-// node. Only when a second sound node refuses it alike is the entry at fault; it is then quarantined, for everybody.
+// Ends entries that no healthy node can apply (I16). When a node has failed an entry, the arbiter weighs what the other
+// nodes made of it, asks one for a second opinion, and either blames the node or has the entry refused or quarantined.
 
-import type { NodeResponse } from '../chroma/node-client.ts';
+import { errorBody } from '../chroma/error-body.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Verdict } from './applier.ts';
-import type { Decisions } from './checkpoints.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Decision, Decisions, Ruling } from './decisions.ts';
+import { TermOver } from './delivery.ts';
+import { needsDecision, type Operation } from './operation.ts';
 import type { Positions } from './positions.ts';
+import { nextStep, type Evidence, type TrialLimits } from './trial-step.ts';
+import type { Attempts, Failure, Trials } from './trials.ts';
+
+/** An entry on trial at one node. */
+export interface Case {
+  readonly node: string;
+  readonly entry: Entry;
+  readonly operation: Operation;
+  /** How many of its records the node has applied already; its other parts have not been sent. */
+  readonly applied: number;
+}
+
+/** What a node that is asked makes of an entry: it can apply it, it fails, or there was no way to try. */
+export type Opinion = 'applies' | 'untried' | Failure;
+
+/**
+ * - `offer`: send it (again);
+ * - `suspect`: this node is at fault, and goes on without it;
+ * - `ended`: a decision about it is on record.
+ */
+export type Verdict = 'offer' | 'suspect' | 'ended';
 
 export interface ArbiterOptions {
-  readonly decisions: Pick<Decisions, 'isQuarantined' | 'record'>;
+  readonly trials: Pick<Trials, 'of' | 'failed'>;
+  readonly decisions: Pick<Decisions, 'exception' | 'find' | 'record'>;
   readonly positions: Positions;
+  readonly clock: Clock;
+  readonly limits: TrialLimits;
   /** All nodes, dead or alive. */
   readonly members: () => readonly string[];
-  /** Nodes that follow the log and answer, this moment. */
-  readonly answering: () => readonly string[];
-  /** Why the node's canary fails, or null. */
-  readonly canary: (node: string) => Promise<string | null>;
-  /** An entry was quarantined; these nodes had taken it, so their shard is not what the others have. */
-  readonly onQuarantine: (
-    entry: Entry,
-    response: NodeResponse,
-    takenBy: readonly string[],
-    term: Term,
-  ) => Promise<void>;
+  /** Whether the node follows the log and responds at this moment. */
+  readonly works: (node: string) => boolean;
+  readonly isSuspect: (node: string, shard: string) => boolean;
+  /** LSN up to which a node that is away may have applied the log. */
+  readonly mayHaveApplied: (node: string) => Promise<number>;
+  /** Has a node try the entry where it changes no content. */
+  readonly ask: (node: string, trial: Case, term: Term) => Promise<Opinion>;
+  readonly onEnded: (entry: Entry, decision: Decision) => void;
 }
+
+const PAUSE_MS = 200;
 
 export class Arbiter {
   readonly #options: ArbiterOptions;
-  readonly #refusals = new Map<number, Map<string, NodeResponse>>();
 
   constructor(options: ArbiterOptions) {
     this.#options = options;
   }
 
-  /** One node's refusal, judged against what the others did so far; `repeat` asks to try again a little later. */
-  async judge(node: string, entry: Entry, response: NodeResponse, term: Term): Promise<Verdict> {
-    const { decisions, positions, answering, canary } = this.#options;
-    if (decisions.isQuarantined(entry.lsn)) return 'skip';
-    if ((await canary(node)) !== null) return 'repeat';
-    const refusals = this.#refusals.get(entry.lsn) ?? new Map<string, NodeResponse>();
-    this.#refusals.set(entry.lsn, refusals.set(node, response));
-
-    const others = answering().filter((other) => other !== node);
-    const taken = (other: string): boolean => positions.appliedTo(other, entry.target ?? '') >= entry.lsn;
-    // A node may have refused first and taken it when asked again.
-    const alike = others.filter((other) => refusals.get(other)?.status === response.status && !taken(other));
-    // A node alone has nobody to compare with: its own working canary must do.
-    if (alike.length > 0 || others.length === 0) return this.#quarantine(node, entry, response, taken, term);
-    if (others.some(taken)) {
-      this.#refusals.delete(entry.lsn);
-      return 'suspect';
+  /** What the node does next with an entry that has failed, here or elsewhere. Throws TermOver. */
+  async judge(trial: Case, term: Term): Promise<Verdict> {
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      if (await this.#isEnded(trial)) return 'ended';
+      const evidence = await this.#evidence(trial);
+      let step = nextStep(evidence, this.#options.limits);
+      if (step === 'ask') {
+        const opinion = await this.#askAnother(trial, term);
+        if (opinion === 'applies') return 'suspect';
+        // Without a second opinion it ends as it does without other nodes.
+        if (opinion === 'untried') step = evidence.sinceMs > this.#options.limits.timeoutMs ? 'end' : 'wait';
+      }
+      if (step === 'offer' || step === 'suspect') return step;
+      if (step === 'end' && (await this.#end(trial, term)) !== null) return 'ended';
+      if (step !== 'ask') await sleep(this.#options.clock, PAUSE_MS, term.signal);
     }
-    return 'repeat';
   }
 
-  async #quarantine(
-    node: string,
-    entry: Entry,
-    response: NodeResponse,
-    taken: (other: string) => boolean,
-    term: Term,
-  ): Promise<Verdict> {
-    const decision = {
-      lsn: entry.lsn,
-      outcome: 'quarantined',
-      status: response.status,
-      body: response.body,
-    } as const;
-    const stands = await this.#options.decisions.record({ epoch: term.epoch, node, generation: 0 }, decision);
-    if (stands === null) return 'repeat';
-    this.#options.positions.cameToNothing(entry.lsn);
-    // Looked at now that it is on record: a node answered from here on sees by itself that it took what is quarantined.
-    // Nodes that do not answer are among them: they come back with what they took.
-    const takenBy = this.#options.members().filter((other) => other !== node && taken(other));
-    await this.#options.onQuarantine(entry, response, takenBy, term);
-    this.#refusals.delete(entry.lsn);
-    return 'skip';
+  /** A decision stands that leaves nothing to send: another node's verdict, or the primary's. */
+  async #isEnded({ entry, operation }: Case): Promise<boolean> {
+    const { decisions } = this.#options;
+    if (decisions.exception(entry.lsn) !== null) return true;
+    return needsDecision(operation) && (await decisions.find(entry.lsn))?.outcome === 'refused';
+  }
+
+  async #evidence({ node, entry, operation }: Case): Promise<Evidence> {
+    const { trials, decisions, members, works, mayHaveApplied, clock } = this.#options;
+    const attempts = trials.of(entry.lsn);
+    const peers = members().filter((other) => other !== node);
+    const isTaken = peers.some((other) => this.#hasTaken(other, entry));
+    // A node that died of it or hangs on it has not responded to it; what it has done there is read back.
+    const away = peers.filter((other) => !works(other) && !isFatal(attempts.get(other)));
+    // What an undecided entry has done to a node that is away, that node takes back when it learns of the refusal.
+    const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
+    const reached =
+      isTaken || isUndecided ? [] : await Promise.all(away.map((other) => mayHaveApplied(other)));
+    const first = Math.min(...[...attempts.values()].map(({ sinceMs }) => sinceMs), clock.monotonic());
+    return {
+      own: attempts.get(node) ?? null,
+      others: [...attempts].filter(([other]) => other !== node).map(([, each]) => each),
+      isTaken,
+      mayBeTaken: reached.some((lsn) => lsn >= entry.lsn),
+      peers: peers.length,
+      askable: peers.filter((other) => this.#canAsk(other, attempts)).length,
+      sinceMs: clock.monotonic() - first,
+    };
+  }
+
+  #hasTaken(node: string, { lsn, target }: Entry): boolean {
+    const { positions, isSuspect } = this.#options;
+    const shard = target ?? '';
+    return positions.hasApplied(node, lsn, shard) && !isSuspect(node, shard);
+  }
+
+  #canAsk(node: string, attempts: ReadonlyMap<string, Attempts>): boolean {
+    return this.#options.works(node) && !attempts.has(node) && !attempts.has(scratchOf(node));
+  }
+
+  /** Asks another node. Its failure is evidence; one that fails in another way shows that the first is at fault. */
+  async #askAnother({ node, entry, ...trial }: Case, term: Term): Promise<Opinion> {
+    const { members, trials, ask } = this.#options;
+    const attempts = trials.of(entry.lsn);
+    const other = members().find((each) => each !== node && this.#canAsk(each, attempts));
+    if (other === undefined) return 'untried';
+    const opinion = await ask(other, { node, entry, ...trial }, term);
+    if (typeof opinion === 'string') return opinion;
+    trials.failed(scratchOf(other), [entry.lsn], opinion);
+    const own = trials.of(entry.lsn).get(node)?.failure;
+    return own === undefined || own.status === opinion.status ? opinion : 'applies';
+  }
+
+  /** Records the outcome; null when it could not be recorded. */
+  async #end({ entry, operation, node, applied }: Case, term: Term): Promise<Decision | null> {
+    const { trials, decisions, positions, onEnded } = this.#options;
+    const attempts = trials.of(entry.lsn);
+    const failure = (attempts.get(node) ?? [...attempts.values()][0])?.failure;
+    if (failure === undefined) return null;
+    const by = { epoch: term.epoch, node: null, generation: 0 };
+    const stands = await decisions.record(by, entry.lsn, rulingOn(operation, failure, applied));
+    if (stands === null) return null;
+    positions.discarded(entry.lsn);
+    onEnded(entry, stands);
+    return stands;
   }
 }
+
+/** The name under which a failure of a node's scratch collection is kept: its own copy was not touched. */
+function scratchOf(node: string): string {
+  return `${node} scratch`;
+}
+
+function isFatal(attempts: Attempts | undefined): boolean {
+  return attempts !== undefined && attempts.alone > 0 && /^(died|hung)$/.test(attempts.failure.kind);
+}
+
+/** How an entry ends that fails like this on every node it was offered to. */
+function rulingOn(operation: Operation, failure: Failure, applied: number): Ruling {
+  const isResponse = failure.kind === 'response';
+  const response = isResponse
+    ? { status: failure.status, body: failure.body }
+    : { status: 500, body: Buffer.from(errorBody('InternalError', NO_RESPONSE)) };
+  if (applied > 0 && operation.type === 'records') {
+    const rest = operation.call.ids.length - applied;
+    const message =
+      `The first ${applied} records of this call were applied. The other ${rest} were not: the servers fail on them` +
+      (isResponse ? ` with HTTP ${failure.status}.` : '.');
+    const body = JSON.stringify({ error: 'InternalError', message, applied });
+    return { outcome: 'partly_applied', status: 500, body: Buffer.from(body) };
+  }
+  return { outcome: needsDecision(operation) ? 'refused' : 'quarantined', ...response };
+}
+
+const NO_RESPONSE = 'The servers end or hang on this request. Nothing was changed.';

@@ -1,7 +1,6 @@
-// Durable checkpoints and decisions: each written in one statement that is conditional on the epoch (I4, I5, I7).
+// Durable checkpoints: each written in one statement that is conditional on the epoch (I4, I7).
 
 import type { Database } from '../postgres/database.ts';
-import { Notifier } from '../util/notifier.ts';
 
 /** A shard as one node holds it: under the id that node gave it, in the database its collection belongs to. */
 export interface HeldShard {
@@ -125,93 +124,5 @@ export class Checkpoints {
       ],
       'checkpoint',
     );
-  }
-}
-
-export interface Decision {
-  readonly lsn: number;
-  readonly outcome: 'accepted' | 'refused' | 'quarantined';
-  /** What the primary answered: HTTP status and body; for a conditional delete the ids as a JSON array. */
-  readonly status: number;
-  readonly body: Buffer;
-}
-
-/** Decisions as recorded, remembered while anybody may still ask. */
-export class Decisions {
-  readonly #database: Database;
-  readonly #recent = new Map<number, Decision>();
-  readonly #quarantined = new Set<number>();
-  /** Notified when one was recorded. */
-  readonly recorded = new Notifier();
-
-  // Decisions are asked for by replicas within moments; older ones are read from PostgreSQL again.
-  static readonly #RECENT_MAX = 1_024;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  /** Learns which entries are quarantined; called at the start of a term. */
-  async load(): Promise<void> {
-    const rows = await this.#database.query<{ lsn: number }>(
-      `select lsn from ${this.#database.schema}.decision where outcome = 'quarantined'`,
-    );
-    this.#quarantined.clear();
-    for (const row of rows) this.#quarantined.add(row.lsn);
-  }
-
-  /** LSNs of entries that no node takes, ascending. */
-  get quarantined(): number[] {
-    return [...this.#quarantined].sort((a, b) => a - b);
-  }
-
-  isQuarantined(lsn: number): boolean {
-    return this.#quarantined.has(lsn);
-  }
-
-  /** The decision for an entry, or null when there is none yet. */
-  async find(lsn: number): Promise<Decision | null> {
-    const known = this.#recent.get(lsn);
-    if (known !== undefined) return known;
-    const [row] = await this.#database.query<Decision & Record<string, unknown>>(
-      `select lsn, outcome, status, body from ${this.#database.schema}.decision where lsn = $1`,
-      [lsn],
-      'find_decision',
-    );
-    if (row !== undefined) this.#remember(row);
-    return row ?? null;
-  }
-
-  /** The decision if it is in memory. */
-  peek(lsn: number): Decision | undefined {
-    return this.#recent.get(lsn);
-  }
-
-  /**
-   * Records a decision and returns the one that stands: the first. Null when the lease or the primary has moved on,
-   * and so somebody else decides.
-   */
-  async record(
-    by: { epoch: number; node: string; generation: number },
-    decision: Decision,
-  ): Promise<Decision | null> {
-    const { lsn, outcome, status, body } = decision;
-    const [row] = await this.#database.query<Decision & Record<string, unknown>>(
-      `select d.lsn, d.outcome, d.status, d.body from ${this.#database.schema}.decide($1, $2, $3, $4, $5, $6, $7) d`,
-      [by.epoch, by.node, by.generation, lsn, outcome, status, body],
-      'decide',
-    );
-    if (row === undefined || row.lsn === null) return null;
-    this.#remember(row);
-    this.recorded.notify();
-    return row;
-  }
-
-  #remember(decision: Decision): void {
-    this.#recent.set(decision.lsn, decision);
-    if (decision.outcome === 'quarantined') this.#quarantined.add(decision.lsn);
-    if (this.#recent.size > Decisions.#RECENT_MAX) {
-      this.#recent.delete(this.#recent.keys().next().value as number);
-    }
   }
 }

@@ -1,57 +1,77 @@
-// One mutating call to one node, made until it is answered. No call is abandoned while its connection lives, no
-// second copy goes out beside a living first, and a different call follows one that went unanswered only after the
-// node has been answering for a settling time: its late twin may still be at work inside the node.
+// One mutating call to one node, made until the node responds or has failed it for good. No call is abandoned while its
+// connection lives, no second copy goes out beside a living first, and a different call follows one whose outcome is
+// unknown only after the node has been responding for a settling time: a delayed duplicate may still be executing.
 
 import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Member } from '../cluster/member.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
+import type { Failure, Trials } from './trials.ts';
+import type { Workload } from './workload.ts';
 
-/** Thrown when the term ends first; a call under way goes on, and the next term waits for it. */
+/** Thrown when the term ends first; a call in flight goes on, and the next term waits for it. */
 export class TermOver extends Error {
   override readonly name = 'TermOver';
 }
 
-/** A call that was sent again and again without being carried out, as far as can be told. */
-export interface RepeatedCall {
-  /** LSNs of the first and the last entry in it. */
-  readonly from: number;
-  readonly to: number;
-  /** Times it was sent in vain. */
-  readonly attempts: number;
-  /** Of the first of them, clock.monotonic() ms. */
-  readonly sinceMs: number;
-  /** What the last one came to. */
-  readonly error: string;
+/** Thrown when a call has failed as often as it may; the node works otherwise. */
+export class CallFailed extends Error {
+  override readonly name = 'CallFailed';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.kind === 'response' ? describe(failure) : 'the connection ended without a response');
+    this.failure = failure;
+  }
 }
 
 export interface DeliveryOptions {
+  readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
-  /** How long a node must have answered before a different call follows an unanswered one, ms. */
+  readonly workload: Workload;
+  readonly trials: Pick<Trials, 'failed' | 'of'>;
+  /** Failed attempts of one entry after which the node has failed it. */
+  readonly attemptsMax: number;
+  /** Why the node's canary fails, or null: whether a failed attempt is the call's fault or the node's. */
+  readonly canary: () => Promise<string | null>;
+  /** How long a node must have responded before a different call follows one whose outcome is unknown, ms. */
   readonly settleMs: number;
-  /** Called with every failure to get an answer, or with an answer that says the node cannot work. */
+  /** Called with every failure to get a response, or with a response that says the node cannot work. */
   readonly onTrouble: (error: Error) => void;
-  /** An unanswered call was made again and answered: its twin may still be at work inside the node. */
-  readonly onTwin: () => void;
-  /** Told of a call each time it was sent in vain ten times more. */
-  readonly onRepeated: (call: RepeatedCall) => void;
+  /** A call whose outcome was unknown was made again: for so many ms a duplicate of it may still be executing. */
+  readonly onDuplicate: (boundMs: number) => void;
+}
+
+export interface Call {
+  readonly request: Omit<MutateRequest, 'beforeLast'>;
+  /** Of the entries it brings, in order. */
+  readonly lsns: readonly number[];
+  /** Estimated work (chroma/split.ts). */
+  readonly work: number;
+  /** Accepts a response that is not 2xx as the end of it. */
+  readonly isFinal: (response: NodeResponse) => boolean;
+  /** Told of a response that came after the term had ended. */
+  readonly onLate?: (response: NodeResponse) => void;
 }
 
 // Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
-const BACKOFF_FIRST_MS = 20;
-const BACKOFF_MAX_MS = 1_000;
-// After so many the pauses are a second long: a node that merely had a bad moment has answered.
-const TOLD_EVERY = 10;
+const RECONNECT_FIRST_MS = 20;
+const RECONNECT_MAX_MS = 1_000;
+// A bad response is likely to be given again: the attempts spread over some seconds, so that a passing shortage passes.
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 2_000;
+// Attempts of a call that brings several entries; then they go in smaller calls.
+const MERGED_ATTEMPTS_MAX = 2;
+
+const isSuccess = ({ status }: NodeResponse): boolean => status >= 200 && status < 300;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #inFlight = new Set<Promise<unknown>>();
-  /** Calls that were sent in vain, those of earlier terms too, by the LSN of their first entry. */
-  readonly #inVain = new Map<number, RepeatedCall>();
-  /** A call ended unanswered while the node's process lived on. */
-  #unsettled = false;
+  /** The bound of calls whose outcome is unknown while the node's process lived on, ms; null when there is none. */
+  #unknownMs: number | null = null;
   /** No different call before this moment, clock.monotonic() ms. */
   #settledAt = 0;
 
@@ -59,19 +79,12 @@ export class Delivery {
     this.#options = options;
   }
 
-  /** Mutating calls the node has not answered yet. */
+  /** Mutating calls the node has not responded to yet. */
   get inFlight(): number {
     return this.#inFlight.size;
   }
 
-  /** The call that was sent in vain most often; null when none was more than once. */
-  get repeated(): RepeatedCall | null {
-    let most: RepeatedCall | null = null;
-    for (const call of this.#inVain.values()) if (call.attempts > (most?.attempts ?? 1)) most = call;
-    return most;
-  }
-
-  /** Resolves when no call of an earlier term is under way any more, or the term is over. */
+  /** Resolves when no call of an earlier term is in flight any more, or the term is over. */
   async idle(term: Term): Promise<void> {
     await orOver(Promise.allSettled(this.#inFlight), term);
   }
@@ -81,113 +94,152 @@ export class Delivery {
     while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }
 
-  /** Treats the node as if a call had gone unanswered: whoever led before may have left one. */
-  distrust(): void {
-    this.#unsettled = true;
+  /** Treats the node as if the outcome of a call were unknown: an earlier leader may have left one, for so many ms. */
+  distrust(boundMs: number): void {
+    this.#unknownMs = Math.max(this.#unknownMs ?? 0, boundMs);
   }
 
-  /** The node's process is gone, and every call with it that has ended here: none of them has a late twin. */
+  /** The node's process is gone, and every call with it that has ended here: none of them has a delayed duplicate. */
   processGone(): void {
-    this.#unsettled = false;
+    this.#unknownMs = null;
   }
 
   /**
-   * The node's answer: 2xx, or one that `isFinal` accepts as the end of it. Everything else is repeated, with growing
-   * pauses, until the term is over (throws TermOver). `lsns`: of the entries it brings, in order.
+   * The node's response: 2xx, or one that `isFinal` accepts. Everything else is repeated, with growing pauses. Throws
+   * TermOver when the term ends first, CallFailed when the attempts are used up and the node's canary works.
    */
-  async call(
-    request: Omit<MutateRequest, 'beforeLast'>,
-    lsns: readonly number[],
-    isFinal: (response: NodeResponse) => boolean,
-    term: Term,
-  ): Promise<NodeResponse> {
-    const { clock, settleMs } = this.#options;
+  async call(call: Call, term: Term): Promise<NodeResponse> {
+    const { clock } = this.#options;
     const settling = this.#settledAt - clock.monotonic();
     if (settling > 0) await sleep(clock, settling, term.signal);
-    for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_MAX_MS)) {
+    let reconnectMs = RECONNECT_FIRST_MS;
+    for (let failures = 0; ;) {
       if (!term.held()) throw new TermOver();
-      const response = await this.#attempt(request, lsns, term);
-      if (response !== null) {
-        if (this.#unsettled) {
-          this.#unsettled = false;
-          this.#settledAt = clock.monotonic() + settleMs;
-          this.#options.onTwin();
-        }
-        const isDone = response.status >= 200 && response.status < 300;
-        if (isDone) this.#inVain.delete(lsns[0] ?? 0);
-        if (isDone || isFinal(response)) return response;
-        const trouble = new NodeAnswered(response);
-        this.#options.onTrouble(trouble);
-        this.sentInVain(lsns, trouble);
+      const result = await this.#attempt(call, term);
+      if (result.type === 'unsent') {
+        await sleep(clock, reconnectMs, term.signal);
+        reconnectMs = Math.min(reconnectMs * 2, RECONNECT_MAX_MS);
+        continue;
       }
-      await sleep(clock, pauseMs, term.signal);
+      if (result.type === 'response') {
+        this.#settle();
+        const { response } = result;
+        if (isSuccess(response) || call.isFinal(response)) return response;
+        const failure: Failure = { kind: 'response', status: response.status, body: response.body };
+        if (await this.#isCallAtFault(failure, call)) failures += 1;
+      } else failures += 1;
+      await sleep(clock, this.#pauseMs(call, result.type), term.signal);
+      const last = this.#failedForGood(call, failures);
+      if (last !== null && (await this.#canaryWorks(term))) throw new CallFailed(last);
     }
   }
 
-  /** A call that brought these entries has not been carried out, as far as can be told, and will be made again. */
-  sentInVain(lsns: readonly number[], error: Error): void {
-    const [from = 0, to = 0] = [lsns[0], lsns.at(-1)];
-    const before = this.#inVain.get(from);
-    const attempts = (before?.attempts ?? 0) + 1;
-    const sinceMs = before?.sinceMs ?? this.#options.clock.monotonic();
-    const call = { from, to, attempts, sinceMs, error: error.message };
-    this.#inVain.set(from, call);
-    if (attempts % TOLD_EVERY === 0) this.#options.onRepeated(call);
+  /** Longer with every attempt, those of earlier calls for the same entry included. */
+  #pauseMs({ lsns }: Call, type: 'response' | 'dropped'): number {
+    const { trials, node } = this.#options;
+    const attempts = trials.of(lsns[0] ?? 0).get(node)?.attempts ?? 1;
+    const firstMs = type === 'response' ? RETRY_FIRST_MS : RECONNECT_FIRST_MS;
+    return Math.min(firstMs * 2 ** (attempts - 1), RETRY_MAX_MS);
   }
 
-  /** The node has gone past the entries up to `lsn`: none of them is sent again. */
-  passed(lsn: number): void {
-    for (const from of this.#inVain.keys()) if (from <= lsn) this.#inVain.delete(from);
+  /** A call of unknown outcome has been made again, and the node has responded. */
+  #settle(): void {
+    if (this.#unknownMs === null) return;
+    const { clock, settleMs } = this.#options;
+    const boundMs = this.#unknownMs;
+    this.#unknownMs = null;
+    this.#settledAt = clock.monotonic() + Math.max(settleMs, boundMs);
+    this.#options.onDuplicate(boundMs);
   }
 
-  async #attempt(
-    request: Omit<MutateRequest, 'beforeLast'>,
-    lsns: readonly number[],
-    term: Term,
-  ): Promise<NodeResponse | null> {
+  /** Counts the failure against the call when the node works otherwise; if not, the node's state will change. */
+  async #isCallAtFault(failure: Failure, { lsns }: Call): Promise<boolean> {
+    const { node, trials, onTrouble, canary } = this.#options;
+    onTrouble(new BadResponse(failure));
+    if ((await canary()) !== null) return false;
+    trials.failed(node, lsns, failure);
+    return true;
+  }
+
+  async #canaryWorks(term: Term): Promise<boolean> {
+    const reason = await orOver(this.#options.canary(), term);
+    return reason === null;
+  }
+
+  /** The last failure when there may be no further attempt; null when there may. */
+  #failedForGood({ lsns }: Call, failures: number): Failure | null {
+    const { trials, node, attemptsMax } = this.#options;
+    const of = trials.of(lsns[0] ?? 0).get(node);
+    if (of === undefined || failures === 0) return null;
+    const isOver = lsns.length > 1 ? failures >= MERGED_ATTEMPTS_MAX : of.alone >= attemptsMax;
+    return isOver ? of.failure : null;
+  }
+
+  async #attempt(call: Call, term: Term): Promise<Attempt> {
+    const { client, workload } = this.#options;
     const beforeLast = (): void => {
       if (!term.held()) throw new TermOver();
     };
-    const call = this.#options.client.mutate({ ...request, beforeLast });
+    const { lsns, work } = call;
+    const end = workload.begin({ from: lsns[0] ?? 0, to: lsns.at(-1) ?? 0, work });
+    const sent = client.mutate({ ...call.request, beforeLast });
     crashPointOnceSent('call_sent');
-    const ended = call.then(
-      (response) => response,
-      (error: unknown) => {
+    const ended = sent.then(
+      (response): Attempt => {
+        end(true);
+        if (term.signal.aborted) call.onLate?.(response);
+        return { type: 'response', response };
+      },
+      (error: unknown): Attempt => {
+        end(false);
         if (!(error instanceof NodeError)) throw error;
-        // A refused connection proves that the process was gone, and its calls with it.
-        if (error.code === 'refused') this.processGone();
-        else if (error.sent) {
-          this.#unsettled = true;
-          this.sentInVain(lsns, error); // here: the death of a node ends the term, and nobody waits any more
-        }
-        this.#options.onTrouble(error);
-        return null;
+        return this.#unanswered(call, error);
       },
     );
     const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));
     this.#inFlight.add(tracked);
-    const response = await orOver(ended, term);
+    const result = await orOver(ended, term);
     crashPoint('call_answered');
-    return response;
+    return result;
+  }
+
+  #unanswered({ lsns, work }: Call, error: NodeError): Attempt {
+    const { workload, trials, node, onTrouble } = this.#options;
+    let type: 'dropped' | 'unsent' = 'unsent';
+    // A refused connection proves that the process was gone, and its calls with it.
+    if (error.code === 'refused') this.processGone();
+    else if (error.sent && error.code !== 'aborted') {
+      this.#unknownMs = Math.max(this.#unknownMs ?? 0, workload.boundMs(work));
+      // Counted here: when the node is gone the term ends, and there is no attempt after this one.
+      trials.failed(node, lsns, { kind: 'dropped', status: 0, body: Buffer.from(error.message) });
+      type = 'dropped';
+    }
+    onTrouble(error);
+    return { type };
   }
 }
 
-/** The node answered, and the answer says it cannot do what the log knows to be right. */
-class NodeAnswered extends Error {
-  override readonly name = 'NodeAnswered';
-  readonly status: number;
+type Attempt =
+  { readonly type: 'response'; readonly response: NodeResponse } | { readonly type: 'dropped' | 'unsent' };
 
-  constructor(response: NodeResponse) {
-    super(`HTTP ${response.status}: ${response.body.subarray(0, 300).toString()}`);
-    this.status = response.status;
+/** The node responded, and the response says it cannot do what the log knows to be right. */
+class BadResponse extends Error {
+  override readonly name = 'BadResponse';
+
+  constructor(failure: Failure) {
+    super(describe(failure));
   }
 }
 
-/** Tells a member what a call to it ran into. */
+function describe({ status, body }: Failure): string {
+  return `HTTP ${status}: ${body.toString('utf8', 0, 300)}`;
+}
+
+/** Reports to a member what a call to it ran into. */
 export function reportTrouble(member: Member, error: Error): void {
   if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
-  else if (error instanceof NodeAnswered) member.answeredBadly(error);
+  else if (error instanceof BadResponse) member.answeredBadly(error);
 }
 
 /** `work`'s result, or TermOver when the term ends first. */

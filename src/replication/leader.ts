@@ -2,13 +2,17 @@
 
 import type { Admission } from './admission.ts';
 import type { Applier } from './applier.ts';
-import type { Checkpoints, Decisions } from './checkpoints.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import type { Primary } from './decision-wait.ts';
+import type { Decisions } from './decisions.ts';
 import { orOver, TermOver } from './delivery.ts';
+import { ForeignContent } from './node-faults.ts';
 import type { Positions } from './positions.ts';
-import { ForeignContent, type Primary } from './solo.ts';
+import type { Stagger } from './stagger.ts';
+import type { Trials } from './trials.ts';
 import type { Term } from '../cluster/lease.ts';
 import type { Member } from '../cluster/member.ts';
-import { choosePrimary, follows } from '../cluster/node-state.ts';
+import { canServe, choosePrimary, follows } from '../cluster/node-state.ts';
 import type { NodeStore } from '../cluster/node-store.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { Head } from '../log/postgres-log.ts';
@@ -32,6 +36,8 @@ export interface LeaderOptions {
   readonly positions: Positions;
   readonly checkpoints: Checkpoints;
   readonly decisions: Decisions;
+  readonly trials: Pick<Trials, 'load' | 'forget'>;
+  readonly stagger: Pick<Stagger, 'reconsider'>;
   readonly nodes: NodeStore;
   readonly refreshCatalog: () => Promise<void>;
   readonly primaryChanged: Notifier;
@@ -92,10 +98,14 @@ export class Leader {
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, logger, clock } = this.#options;
+    const { followers, decisions, trials, logger, clock } = this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
-    await Promise.all([decisions.load(), ...followers.map(({ admission }) => admission.load(head.cluster))]);
+    await Promise.all([
+      decisions.load(),
+      trials.load(),
+      ...followers.map(({ admission }) => admission.load(head.cluster)),
+    ]);
     if (this.#rewound === null) this.#term = term;
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
     await Promise.all([
@@ -115,7 +125,7 @@ export class Leader {
     const limit = new AbortController();
     const cancel = clock.after(limitMs, () => limit.abort());
     const isLevel = (): boolean =>
-      followers.every(({ member, applier }) => member.state !== 'serving' || applier.checkpoint >= tail.head);
+      followers.every(({ member, applier }) => !canServe(member.state) || applier.checkpoint >= tail.head);
     while (this.term !== null && !limit.signal.aborted && !isLevel())
       await positions.moved.wait(limit.signal);
     cancel();
@@ -197,11 +207,11 @@ export class Leader {
     const watching = watch();
     const held = (): boolean => term.held() && !signal.aborted && this.#rewound === null;
     try {
-      const start = {
-        checkpoint: await admission.checkpoint(),
-        held: await this.#options.checkpoints.held(member.id),
-      };
-      await applier.run({ ...term, signal, held }, start, distrust);
+      const { checkpoint, busyLSN, busyMs } = await admission.row();
+      const start = { checkpoint, held: await this.#options.checkpoints.held(member.id) };
+      const isBusy = busyLSN !== null && busyLSN > checkpoint;
+      const unknownMs = distrust ? (isBusy ? busyMs : 0) : null;
+      await applier.run({ ...term, signal, held }, start, unknownMs);
     } finally {
       unfollowing.abort();
       await watching;
@@ -246,6 +256,7 @@ export class Leader {
             chosen,
           );
           primaryChanged.notify();
+          this.#options.stagger.reconsider();
         } catch (error) {
           logger.error({ error: String(error) }, 'the primary could not be recorded');
           await sleep(clock, RETRY_MS, term.signal);
@@ -268,10 +279,11 @@ export class Leader {
   }
 
   async #keepLevel(term: Term): Promise<void> {
-    const { followers, tail, positions, clock } = this.#options;
+    const { followers, tail, positions, trials, clock } = this.#options;
     const heads = [tail.head];
     while (!term.signal.aborted) {
       const before = heads[0] ?? 0;
+      trials.forget(Math.min(...followers.map(({ applier }) => applier.checkpoint)));
       for (const { member, applier } of followers) {
         // Past the damaged entry: it was mended.
         const mended = applier.checkpoint >= (this.#damaged.get(member.id)?.lsn ?? Infinity);

@@ -1,7 +1,7 @@
 // How a node is looked at: its marker, read over a connection that proves its identity and is kept for nothing else;
 // its canary; and, when its process may be a new one, its content.
 
-import type { Doubt, NodeProbe, ProbeResult } from '../cluster/member.ts';
+import type { CanaryReport, Doubt, MemberWork, NodeProbe, ProbeResult } from '../cluster/member.ts';
 import type { Canary } from '../chroma/canary.ts';
 import { readMarker, type StoredMarker } from '../chroma/marker.ts';
 import { NodeError, type NodeClient } from '../chroma/node-client.ts';
@@ -11,45 +11,53 @@ import { sleep, type Clock } from '../util/clock.ts';
 const PATIENCE_MS = 2_000;
 // A question is not taken back before: that would end the connection, whose end means that the process is gone.
 const DEADLINE_MS = 60_000;
+// Nor while a call of ours explains the silence: a legal call may take minutes.
+const DEADLINE_MAX_MS = 3_600_000;
 
 export interface NodeProbeOptions {
   /** One connection, used by the probe alone: that it lives proves that the process does. */
   readonly watcher: NodeClient;
   readonly canary: Canary;
   readonly verify: () => Promise<Doubt | null>;
+  readonly work: Pick<MemberWork, 'explainsSilence'>;
   readonly clock: Clock;
 }
 
-export function createNodeProbe({ watcher, canary, verify, clock }: NodeProbeOptions): NodeProbe {
-  let asked: Promise<ProbeResult> | null = null;
-  const orLate = async (answer: Promise<ProbeResult>): Promise<ProbeResult> => {
+export function createNodeProbe({ watcher, canary, verify, work, clock }: NodeProbeOptions): NodeProbe {
+  let asked: { readonly result: Promise<ProbeResult>; readonly sinceMs: number; giveUp(): void } | null =
+    null;
+  const orLate = async (result: Promise<ProbeResult>): Promise<ProbeResult> => {
     const answered = new AbortController();
     const late = sleep(clock, PATIENCE_MS, answered.signal);
     const silent = { found: 'silent', reason: `no answer within ${PATIENCE_MS} ms` } as const;
-    return Promise.race([answer, late.then(() => silent)]).finally(() => answered.abort());
+    return Promise.race([result, late.then(() => silent)]).finally(() => answered.abort());
   };
   return {
     async probe() {
-      // What an earlier question brings late says that the node answers, not what it holds now.
+      // A late response to an earlier question says that the node answers, not what it holds now.
       if (asked !== null) {
-        const answer = await orLate(asked);
-        if (asked !== null) return answer;
+        if (clock.monotonic() - asked.sinceMs > DEADLINE_MS && !work.explainsSilence) asked.giveUp();
+        const result = await orLate(asked.result);
+        if (asked !== null) return result;
       }
-      const question = ask(watcher).finally(() => (asked = null));
-      asked = question;
-      return orLate(question);
+      const limit = new AbortController();
+      const result = ask(watcher, limit.signal).finally(() => (asked = null));
+      asked = { result, sinceMs: clock.monotonic(), giveUp: () => limit.abort() };
+      return orLate(result);
     },
-    canary: async () => {
+    async canary(): Promise<CanaryReport | null> {
       const result = await canary.run();
-      return result.ok ? null : `${result.failure}: ${result.message}`;
+      if (result.ok) return null;
+      const isSilence = result.failure === 'hanging' || result.code === 'timeout';
+      return { reason: `${result.failure}: ${result.message}`, isSilence };
     },
     verify,
   };
 }
 
-async function ask(watcher: NodeClient): Promise<ProbeResult> {
+async function ask(watcher: NodeClient, signal: AbortSignal): Promise<ProbeResult> {
   try {
-    const stored: StoredMarker | null = await readMarker(watcher, DEADLINE_MS);
+    const stored: StoredMarker | null = await readMarker(watcher, DEADLINE_MAX_MS, signal);
     if (stored === null) return { found: 'unmarked' };
     const { progress } = stored.marker;
     return { found: 'itself', checkpoint: progress?.checkpoint ?? 0, log: progress?.log ?? null };

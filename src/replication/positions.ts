@@ -9,8 +9,10 @@ export type AckLevel = 'log' | 'primary' | 'quorum' | 'all';
 interface NodePosition {
   /** Everything up to here is applied. */
   applied: number;
-  /** Shards that are further than `applied`, within the round under way. */
+  /** Shards that are further than `applied`, within the round in flight. */
   ahead: Map<string, number>;
+  /** Entries above `applied` of calls that were answered after their term. */
+  late: Set<number>;
 }
 
 /** What is waited for. */
@@ -22,7 +24,7 @@ export interface Awaited {
 
 interface Waiter {
   readonly lsn: number;
-  /** Null, too, once the entry has come to nothing. */
+  /** Null, too, once the entry is discarded. */
   shard: string | null;
   readonly level: AckLevel;
   /** Nodes that are past the entry. */
@@ -84,6 +86,25 @@ export class Positions {
     this.moved.notify();
   }
 
+  /** Calls of an earlier term were answered: their entries are applied there, though the round is made again. */
+  lateApplied(node: string, lsns: readonly number[]): void {
+    const position = this.#position(node);
+    for (const lsn of lsns) {
+      if (lsn > position.applied) position.late.add(lsn);
+      this.#confirm(node, lsn);
+    }
+  }
+
+  /** Whether the node has applied the entry, or gone past it. */
+  hasApplied(node: string, lsn: number, shard: string): boolean {
+    return this.appliedTo(node, shard) >= lsn || this.#nodes.get(node)?.late.has(lsn) === true;
+  }
+
+  /** Whether a node other than `node` has applied the entry, or gone past it. */
+  isAppliedElsewhere(node: string, lsn: number, shard: string): boolean {
+    return this.#members.some((other) => other !== node && this.hasApplied(other, lsn, shard));
+  }
+
   /** The node's process may be a new one: what it surely has is what was checkpointed; the rest is applied again. */
   restarted(node: string, checkpoint: number): void {
     const position = this.#position(node);
@@ -97,7 +118,7 @@ export class Positions {
   }
 
   /** The entry was refused or quarantined: there is nothing of it that a node could have, or lack. */
-  cameToNothing(lsn: number): void {
+  discarded(lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
       waiter.shard = null;
       this.#settle(waiter);
@@ -110,6 +131,7 @@ export class Positions {
     const from = position.applied;
     position.applied = Math.max(from, lsn);
     position.ahead.clear();
+    for (const each of position.late) if (each <= position.applied) position.late.delete(each);
     for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#confirm(node, each);
     this.moved.notify();
   }
@@ -166,7 +188,7 @@ export class Positions {
   #position(node: string): NodePosition {
     let position = this.#nodes.get(node);
     if (position === undefined) {
-      position = { applied: 0, ahead: new Map() };
+      position = { applied: 0, ahead: new Map(), late: new Set() };
       this.#nodes.set(node, position);
     }
     return position;

@@ -13,6 +13,7 @@ export const CRASH_POINTS = [
   'checkpoint_after',
   'decision_before', // the primary has made up its mind, which is not on record
   'decision_recorded', // on record, nothing of it carried out
+  'part_halfway', // some parts of a large call are applied, some are not
   'delete_halfway', // some chunks of a conditional delete are gone, some are not
   'marker_before',
   'marker_after', // on the node, not yet in PostgreSQL

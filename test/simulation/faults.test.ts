@@ -22,6 +22,19 @@ const REFUSAL = {
   executed: false,
 } as const;
 
+/** May have had an effect, and is given every time. */
+const FAILURE = {
+  answer: { status: 500, text: '{"error":"InternalError","message":"no"}' },
+  executed: false,
+} as const;
+const scratchOn = (fake: FakeNode): string[] =>
+  (
+    JSON.parse(fake.look('GET', '/api/v2/tenants/polychrome/databases/polychrome/collections').text) as {
+      name: string;
+    }[]
+  ).map(({ name }) => name);
+const executedCalls = (id: string): number => replication.replica(id).fake.executed.filter(isWrite).length;
+
 let replication: MemoryReplication;
 afterEach(() => replication.stop());
 
@@ -116,7 +129,7 @@ describe('an answer that says no', () => {
     expect(replication.replica('a').checkpoint).toBe(lsn - 1);
     await replication.level();
     expect(replication.content('a')).toContain('"ids":["x"]');
-    expect(replication.quarantines).toEqual([]);
+    expect(replication.ended).toEqual([]);
   });
 
   test('from a server whose log reader has ended holds the node back until it is restarted', async () => {
@@ -148,102 +161,174 @@ describe('an answer that says no', () => {
       expect.stringContaining('LSN 2'),
       null,
     ]);
-    expect(replication.quarantines).toEqual([]);
+    expect(replication.ended).toEqual([]);
     expect(executed('b')).toEqual([]);
     expect(replication.content('a')).toBe(replication.content('c'));
   });
 
-  test('from two nodes alike quarantines the entry, for everybody', async () => {
+  test('from the primary, and from another node in a scratch collection, quarantines the entry everywhere', async () => {
     await following('a', 'b', 'c');
-    const { fake: slow } = replication.replica('c');
     for (const id of ['a', 'b']) replication.replica(id).fake.plan(holding('"1"'), REFUSAL, Infinity);
-    slow.kill();
-    await replication.replica('c').leave();
     replication.write('upsert', upsert('x', 1));
     replication.write('upsert', upsert('y', 2));
-    await replication.level('a', 'b');
-    slow.start();
-    replication.replica('c').follow();
     await replication.level();
-    expect(replication.quarantines).toEqual([{ lsn: 2, takenBy: [] }]);
+    expect(replication.ended).toEqual([{ lsn: 2, outcome: 'quarantined' }]);
     expect(executed('c')).toEqual(['2']);
+    expect(new Set(['a', 'b', 'c'].map((id) => replication.content(id))).size).toBe(1);
+    expect(['a', 'b', 'c'].map(suspect)).toEqual([null, null, null]);
+    for (const { fake } of replication.replicas) expect(scratchOn(fake)).toEqual([]);
+  });
+
+  test('from the primary alone makes its shard suspect, and the others apply the entry', async () => {
+    await following('a', 'b', 'c');
+    replication.replica('a').fake.plan(isWrite, REFUSAL, Infinity);
+    const lsn = replication.write('upsert', upsert('x', 1));
+    let isAcknowledged = false;
+    const { signal } = new AbortController();
+    const reached = replication.positions.reached({ lsn, shard: SHARD }, 'primary', signal);
+    void reached.then(() => (isAcknowledged = true));
+    await replication.level();
+    expect(['a', 'b', 'c'].map((id) => suspect(id) === null)).toEqual([false, true, true]);
+    expect([replication.ended, isAcknowledged]).toEqual([[], true]);
+    expect(replication.content('b')).toContain('"ids":["x"]');
+  });
+
+  test('while a node that is away may have applied the entry refuses nothing: the others are suspect', async () => {
+    await following('a', 'b', 'c');
+    replication.replica('a').fake.plan(isWrite, 'drop_after');
+    for (const id of ['b', 'c']) replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.until(() => executed('a').length > 0, 'the primary has applied it');
+    replication.replica('a').fake.kill();
+    replication.replica('a').answers = false;
+    await replication.replica('a').leave();
+    replication.promote('b');
+    await replication.level('b', 'c');
+    expect([replication.ended, suspect('b') !== null, suspect('c') !== null]).toEqual([[], true, true]);
+    replication.replica('a').fake.start();
+    replication.replica('a').answers = true;
+    replication.replica('a').follow();
+    await replication.level();
+    expect(suspect('a')).toBeNull();
+    expect(replication.content('a')).toContain('"ids":["x"]');
+  });
+
+  test('once, from a node that applies the entry when asked again, blames nobody', async () => {
+    await following('a', 'b', 'c');
+    for (const id of ['a', 'b']) replication.replica(id).fake.plan(isWrite, REFUSAL, 1);
+    replication.write('upsert', upsert('x', 1));
+    await replication.level();
+    expect([replication.ended, ...['a', 'b', 'c'].map(suspect)]).toEqual([[], null, null, null]);
+    expect(replication.content('b')).toBe(replication.content('a'));
+  });
+
+  test('five times, from the only node, quarantines the entry, and later writes go on', async () => {
+    await following('a');
+    replication.replica('a').fake.plan(holding('"1"'), FAILURE, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('y', 2));
+    await replication.level();
+    expect(replication.ended).toEqual([{ lsn: 2, outcome: 'quarantined' }]);
+    expect([executed('a'), suspect('a')]).toEqual([['2'], null]);
+  });
+
+  test('500 with an effect, from every node, quarantines the entry and makes the copies that show it suspect', async () => {
+    await following('a', 'b', 'c');
+    for (const id of ['a', 'b'])
+      replication.replica(id).fake.plan(holding('"1"'), { ...FAILURE, executed: true }, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('y', 2));
+    await replication.level();
+    expect(replication.ended).toEqual([{ lsn: 2, outcome: 'quarantined' }]);
+    // Node b was only asked for a second opinion: its copy has not been touched.
+    expect(['a', 'b', 'c'].map((id) => suspect(id) === null)).toEqual([false, true, true]);
+    expect(replication.content('b')).toBe(replication.content('c'));
+  });
+});
+
+describe('an entry that ends servers', () => {
+  /** Every server that gets the call dies of it, and is started again a second later. */
+  function deadly(...nodes: string[]): { died: string[] } {
+    const died: string[] = [];
+    for (const id of nodes) {
+      const { fake } = replication.replica(id);
+      fake.choose = (call) => {
+        if (!call.mutates || !call.body.includes('"1"')) return null;
+        died.push(id);
+        replication.clock.after(0, () => replication.restart(id));
+        return 'hang';
+      };
+    }
+    return { died };
+  }
+
+  test('reaches two nodes of three, and is quarantined', async () => {
+    await following('a', 'b', 'c');
+    const { died } = deadly('a', 'b', 'c');
+    replication.write('upsert', upsert('x', 1));
+    replication.write('upsert', upsert('y', 2));
+    await replication.level();
+    expect(replication.ended).toEqual([{ lsn: 2, outcome: 'quarantined' }]);
+    expect(new Set(died).size).toBe(2);
+    expect(died.length).toBeLessThanOrEqual(5);
     expect(new Set(['a', 'b', 'c'].map((id) => replication.content(id))).size).toBe(1);
   });
 
-  test('alike from two while a third is at it: the third, which took it, is suspect', async () => {
-    await following('a', 'b', 'c');
-    const { fake } = replication.replica('a');
-    fake.plan(isWrite, 'hang');
-    for (const id of ['b', 'c']) replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
+  test('is quarantined by the only node there is', async () => {
+    await following('a');
+    const { died } = deadly('a');
     replication.write('upsert', upsert('x', 1));
-    await replication.level('b', 'c');
-    fake.release();
+    replication.write('upsert', upsert('y', 2));
     await replication.level();
-    expect(executed('a')).toEqual(['1']);
-    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
-      expect.stringContaining('LSN 2'),
-      null,
-      null,
-    ]);
+    expect([replication.ended, died.length]).toEqual([[{ lsn: 2, outcome: 'quarantined' }], 7]);
+    expect(executed('a')).toEqual(['2']);
   });
 
-  test('alike from two while a third, no longer followed, still has the call: the third is suspect', async () => {
+  test('does not take its neighbours in the same call with it', async () => {
     await following('a', 'b', 'c');
-    const { fake } = replication.replica('a');
-    fake.plan(isWrite, 'hang');
-    for (const id of ['b', 'c']) replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
-    replication.write('upsert', upsert('x', 1));
-    await replication.until(() => fake.hanging === 1, 'the call is out');
-    await replication.replica('a').leave();
-    await replication.level('b', 'c');
-    fake.release();
-    replication.replica('a').follow();
+    deadly('a', 'b', 'c');
+    for (const [id, value] of [
+      ['w', 3],
+      ['x', 1],
+      ['y', 2],
+    ] as const)
+      replication.write('upsert', upsert(id, value));
     await replication.level();
-    expect(executed('a')).toEqual(['1']);
-    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
-      expect.stringContaining('LSN 2'),
-      null,
-      null,
-    ]);
+    expect(replication.ended).toEqual([{ lsn: 3, outcome: 'quarantined' }]);
+    for (const id of ['a', 'b', 'c']) expect(replication.content(id)).toContain('"ids":["w","y"]');
+  });
+});
+
+describe('a large call', () => {
+  const records = (count: number): string =>
+    JSON.stringify({
+      ids: Array.from({ length: count }, (_, n) => `r${n}`),
+      embeddings: Array.from({ length: count }, (_, n) => [n]),
+    });
+
+  test('goes in parts, to the primary first', async () => {
+    await following('a', 'b');
+    for (const { fake } of replication.replicas)
+      fake.choose = ({ mutates }) => (mutates ? { slowMs: 900 } : null);
+    replication.write('add', records(2_500));
+    await replication.until(() => executedCalls('a') === 1, 'the first part is applied');
+    expect(executedCalls('b')).toBe(0);
+    await replication.level();
+    expect([executedCalls('a'), executedCalls('b')]).toEqual([3, 3]);
+    expect(replication.content('b')).toBe(replication.content('a'));
   });
 
-  test('alike from two after a third took it and went: the third is suspect', async () => {
+  test('one part of which the servers fail ends partly applied, alike on every node', async () => {
     await following('a', 'b', 'c');
-    for (const id of ['b', 'c']) {
-      replication.replica(id).fake.plan(isWrite, 'hang');
-      replication.replica(id).fake.plan(isWrite, REFUSAL, Infinity);
-    }
-    const lsn = replication.write('upsert', upsert('x', 1));
-    let isTold = false;
-    const { signal } = new AbortController();
-    void replication.positions.reached({ lsn, shard: SHARD }, 'all', signal).then(() => (isTold = true));
-    await replication.level('a');
-    replication.replica('a').fake.kill();
-    replication.replica('a').answers = false;
-    for (const id of ['b', 'c']) replication.replica(id).fake.cut();
+    for (const { fake } of replication.replicas) fake.plan(holding('"r1500"'), FAILURE, Infinity);
+    const lsn = replication.write('add', records(2_500));
     await replication.level();
-    expect(replication.quarantines).toEqual([{ lsn: 2, takenBy: ['a'] }]);
-    expect(suspect('a')).toContain('LSN 2');
-    // The client, of the refusal, though a is in doubt: nobody lacks what came to nothing.
-    expect(isTold).toBe(true);
-  });
-
-  test('from a node that took it when asked again is no second opinion', async () => {
-    await following('a', 'b', 'c');
-    replication.replica('a').fake.plan(isWrite, 'hang');
-    replication.replica('b').fake.plan(isWrite, REFUSAL, 1);
-    replication.replica('c').fake.plan(isWrite, 'hang');
-    replication.replica('c').fake.plan(isWrite, REFUSAL, Infinity);
-    replication.write('upsert', upsert('x', 1));
-    await replication.level('b');
-    for (const id of ['a', 'c']) replication.replica(id).fake.cut();
-    await replication.level();
-    expect(replication.quarantines).toEqual([]);
-    expect([suspect('a'), suspect('b'), suspect('c')]).toEqual([
-      null,
-      null,
-      expect.stringContaining('LSN 2'),
-    ]);
+    expect(replication.ended).toEqual([{ lsn, outcome: 'partly_applied' }]);
+    const { body } = replication.decisions.made.get(lsn)!;
+    expect(JSON.parse(body.toString())).toMatchObject({ error: 'InternalError', applied: 1_024 });
+    const { ids } = JSON.parse(replication.content('a')) as { ids: string[] };
+    expect(ids).toHaveLength(1_024);
+    for (const id of ['b', 'c']) expect(replication.content(id)).toBe(replication.content('a'));
   });
 });
 

@@ -8,11 +8,17 @@ import type { Expected } from '../../src/chroma/marker.ts';
 import type { Term } from '../../src/cluster/lease.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import { Tail } from '../../src/log/tail.ts';
-import { Applier } from '../../src/replication/applier.ts';
+import { Applier, ROUND_ENTRIES_MAX } from '../../src/replication/applier.ts';
 import { Arbiter } from '../../src/replication/arbiter.ts';
-import type { Decision, HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
+import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
+import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { toDraft, type Operation } from '../../src/replication/operation.ts';
 import { Positions } from '../../src/replication/positions.ts';
+import { SecondOpinion } from '../../src/replication/second-opinion.ts';
+import { Stagger } from '../../src/replication/stagger.ts';
+import { Trials } from '../../src/replication/trials.ts';
+import { Workload } from '../../src/replication/workload.ts';
+import { showsEffect } from '../../src/repair/read-back.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { FakeNode } from './fake-chroma/node.ts';
 import { FakeChroma } from './fake-chroma/server.ts';
@@ -26,12 +32,17 @@ const PLACE = { tenant: 'default_tenant', database: 'default_database' };
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 /** How long another primary takes to come. */
 const TAKEOVER_MS = 50;
+const STAGGER_MS = 500;
+const RESTART_MS = 1_000;
+export const ATTEMPTS_MAX = 5;
+const ENTRY_TIMEOUT_MS = 60_000;
 /** Longer than any pause of an applier; time beyond it means that something waits for ever. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 class MemoryDecisions {
   readonly recorded = new Notifier();
   readonly made = new Map<number, Decision>();
+  readonly #pages = new Map<string, string[]>();
 
   async find(lsn: number): Promise<Decision | null> {
     return this.made.get(lsn) ?? null;
@@ -41,11 +52,27 @@ class MemoryDecisions {
     return this.made.get(lsn)?.outcome === 'quarantined';
   }
 
-  async record(_by: object, decision: Decision): Promise<Decision> {
+  exception(lsn: number): Decision | null {
+    const made = this.made.get(lsn);
+    return made?.outcome === 'quarantined' || made?.outcome === 'partly_applied' ? made : null;
+  }
+
+  async *idPages({ lsn, generation, body, pages }: Decision): AsyncGenerator<readonly string[]> {
+    if (pages === 0) yield JSON.parse(body.toString()) as string[];
+    for (let page = 0; page < pages; page++) yield this.#pages.get(`${lsn} ${generation} ${page}`)!;
+  }
+
+  async addPage({ generation }: Decider, lsn: number, page: number, ids: Buffer): Promise<boolean> {
     await Promise.resolve();
-    if (!this.made.has(decision.lsn)) this.made.set(decision.lsn, decision);
+    this.#pages.set(`${lsn} ${generation} ${page}`, JSON.parse(ids.toString()) as string[]);
+    return true;
+  }
+
+  async record({ generation }: Decider, lsn: number, ruling: Ruling): Promise<Decision> {
+    await Promise.resolve();
+    if (!this.made.has(lsn)) this.made.set(lsn, { lsn, generation, pages: 0, ...ruling });
     this.recorded.notify();
-    return this.made.get(decision.lsn)!;
+    return this.made.get(lsn)!;
   }
 }
 
@@ -55,6 +82,7 @@ export interface Replica {
   readonly fake: FakeNode;
   readonly client: NodeClient;
   readonly applier: Applier;
+  readonly workload: Workload;
   readonly troubles: Error[];
   checkpoint: number;
   readonly held: Map<string, HeldShard>;
@@ -63,6 +91,13 @@ export interface Replica {
   follow(): void;
   /** Ends its term; resolves when its applier has stopped. */
   leave(): Promise<void>;
+}
+
+/** What the appliers of all nodes share. */
+interface Shared {
+  readonly arbiter: Arbiter;
+  readonly trials: Trials;
+  readonly stagger: Stagger;
 }
 
 export interface MemoryReplicationOptions {
@@ -76,7 +111,8 @@ export class MemoryReplication {
   readonly clock = new ManualClock();
   readonly decisions = new MemoryDecisions();
   readonly positions = new Positions((node) => this.replica(node).held.get(SHARD)?.suspect !== null);
-  readonly quarantines: { lsn: number; takenBy: readonly string[] }[] = [];
+  /** Entries that were quarantined, refused or cut because no node could apply them. */
+  readonly ended: { lsn: number; outcome: string }[] = [];
   readonly replicas: readonly Replica[];
   readonly #entries: Entry[] = [];
   readonly #tail = new Tail({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
@@ -88,18 +124,39 @@ export class MemoryReplication {
   constructor(options: MemoryReplicationOptions) {
     this.#primary = options.nodes[0]!;
     this.positions.setCluster(options.nodes, this.#primary);
-    const arbiter = new Arbiter({
-      decisions: this.decisions,
-      positions: this.positions,
-      members: () => options.nodes,
-      answering: () => this.replicas.filter(({ answers }) => answers).map(({ id }) => id),
-      canary: async () => null,
-      onQuarantine: async ({ lsn }, _response, takenBy) => {
-        this.quarantines.push({ lsn, takenBy });
-        for (const id of takenBy) this.#suspect(this.replica(id), `took LSN ${lsn}`);
-      },
+    const { clock, positions, decisions } = this;
+    const trials = new Trials({
+      store: { load: async () => [], save: async () => undefined },
+      clock,
+      epoch: () => 1,
+      onRepeated: () => undefined,
+      onStoreError: () => undefined,
     });
-    this.replicas = options.nodes.map((id) => this.#replica(id, options, arbiter));
+    const opinions = new SecondOpinion({
+      node: (id) => {
+        const { client, workload, held } = this.replica(id);
+        const known = (shard: string): HeldShard | null => held.get(shard) ?? null;
+        return { client, workload, held: (shard) => (known(shard)?.suspect === null ? known(shard) : null) };
+      },
+      collectionOf: () => ({ ...PLACE, name: 'pears' }),
+      clock,
+    });
+    const arbiter = new Arbiter({
+      trials,
+      decisions,
+      positions,
+      clock,
+      limits: { attempts: ATTEMPTS_MAX, timeoutMs: ENTRY_TIMEOUT_MS },
+      members: () => options.nodes,
+      works: (id) => this.replica(id).answers,
+      isSuspect: (id) => this.replica(id).held.get(SHARD)?.suspect !== null,
+      mayHaveApplied: async (id) => this.replica(id).checkpoint + ROUND_ENTRIES_MAX,
+      ask: (id, trial, term) => opinions.ask(id, trial, term),
+      onEnded: ({ lsn }, { outcome }) => void this.ended.push({ lsn, outcome }),
+    });
+    const stagger = new Stagger({ serving: () => options.nodes, primary: () => this.#primary });
+    const shared: Shared = { arbiter, trials, stagger };
+    this.replicas = options.nodes.map((id) => this.#replica(id, options, shared));
   }
 
   replica(id: string): Replica {
@@ -164,6 +221,35 @@ export class MemoryReplication {
     await Promise.all(this.replicas.map((replica) => replica.leave()));
   }
 
+  /** As the leader does when the primary does not work. */
+  promote(id: string): void {
+    this.#primary = id;
+    this.positions.setCluster(
+      this.replicas.map((each) => each.id),
+      id,
+    );
+    this.#primaryChanged.notify();
+  }
+
+  /** The node's process ends; a second later it is back, and another node has taken its place as the primary. */
+  restart(id: string): void {
+    const replica = this.replica(id);
+    replica.fake.kill();
+    replica.applier.processGone();
+    replica.answers = false;
+    const left = replica.leave();
+    const next = this.replicas.find(({ answers }) => answers);
+    if (this.#primary === id && next !== undefined) this.promote(next.id);
+    this.clock.after(RESTART_MS, () => {
+      replica.fake.start();
+      void left.then(() => {
+        replica.answers = true;
+        replica.follow();
+        if (!this.replica(this.#primary).answers) this.promote(id);
+      });
+    });
+  }
+
   /** Who decides. */
   get primary(): string {
     return this.#primary;
@@ -177,13 +263,7 @@ export class MemoryReplication {
     if (next === undefined) return false;
     this.#unfit.set(id, lsn);
     this.clock.after(TAKEOVER_MS, () => {
-      if (!isFit(next)) return;
-      this.#primary = next.id;
-      this.positions.setCluster(
-        this.replicas.map((each) => each.id),
-        next.id,
-      );
-      this.#primaryChanged.notify();
+      if (isFit(next)) this.promote(next.id);
     });
     return true;
   }
@@ -191,16 +271,19 @@ export class MemoryReplication {
   #suspect(replica: Replica, reason: string): void {
     const held = replica.held.get(SHARD);
     if (held !== undefined) replica.held.set(SHARD, { ...held, suspect: reason });
-    replica.applier.doubt(SHARD, reason);
+    replica.applier.markSuspect(SHARD, reason);
   }
 
-  #replica(id: string, options: MemoryReplicationOptions, arbiter: Arbiter): Replica {
+  #replica(id: string, options: MemoryReplicationOptions, { arbiter, trials, stagger }: Shared): Replica {
     const { clock, positions, decisions } = this;
     const fake = new FakeNode({ clock, server: new FakeChroma(options.random) });
+    fake.look('POST', '/api/v2/tenants', '{"name":"polychrome"}');
+    fake.look('POST', '/api/v2/tenants/polychrome/databases', '{"name":"polychrome"}');
     const { expect } = options;
     const client = fake.client(expect === undefined ? {} : { expect: () => expect(id) });
     const troubles: Error[] = [];
     const held = new Map<string, HeldShard>();
+    const workload = new Workload(clock, STAGGER_MS);
     let over = new AbortController();
     let running: Promise<void> = Promise.resolve();
     const applier = new Applier({
@@ -225,11 +308,17 @@ export class MemoryReplication {
       primary: () => ({ node: this.#primary, generation: 1 }),
       primaryChanged: this.#primaryChanged,
       stepDown: (lsn) => this.#stepDown(id, lsn),
-      isQuarantined: (lsn) => decisions.isQuarantined(lsn),
-      arbitrate: (entry, response, term) => arbiter.judge(id, entry, response, term),
+      workload,
+      stagger,
+      trials,
+      arbiter,
+      attemptsMax: ATTEMPTS_MAX,
+      canary: async () => (fake.up && !fake.server.isPoisoned ? null : 'writes are refused'),
+      announce: async () => undefined,
+      onLong: () => undefined,
+      showsEffect: (shard, entry) => showsEffect(client, shard, entry),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),
       onTrouble: (error) => void troubles.push(error),
-      onRepeated: () => undefined,
       onSchemaApplied: () => undefined,
     });
     const replica: Replica = {
@@ -237,6 +326,7 @@ export class MemoryReplication {
       fake,
       client,
       applier,
+      workload,
       troubles,
       held,
       checkpoint: 0,
@@ -245,7 +335,7 @@ export class MemoryReplication {
         over = new AbortController();
         const { signal } = over;
         const term: Term = { epoch: 1, clean: true, signal, held: () => !signal.aborted };
-        running = applier.run(term, { checkpoint: replica.checkpoint, held: new Map(held) }, false);
+        running = applier.run(term, { checkpoint: replica.checkpoint, held: new Map(held) }, null);
       },
       async leave() {
         over.abort();

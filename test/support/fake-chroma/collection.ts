@@ -14,7 +14,8 @@ export interface Collection {
   readonly records: Records;
 }
 
-const CONFIGURATION =
+/** The configuration of every collection, as JSON: the default. */
+export const CONFIGURATION =
   '{"hnsw":{"space":"l2","ef_construction":100,"ef_search":100,"max_neighbors":16,"resize_factor":1.2,"sync_threshold":1000},"spann":null,"embedding_function":null}';
 
 export function copyOf(collection: Collection): Collection {

@@ -6,6 +6,7 @@ import {
   canonicalUuid,
   checkDimension,
   checkName,
+  CONFIGURATION,
   copyOf,
   fixDimension,
   listText,
@@ -57,6 +58,11 @@ export class FakeChroma {
   #tenants = new Set(['default_tenant']);
   #databases: Database[] = [{ id: NIL_UUID, name: 'default_database', tenant: 'default_tenant' }];
   #collections = new Map<string, Collection>();
+
+  /** Whether every write is refused until the process ends. */
+  get isPoisoned(): boolean {
+    return this.#readerDead;
+  }
 
   /** The log reader has panicked: no backlog is applied until the process ends. */
   #readerDead = false;
@@ -135,7 +141,10 @@ export class FakeChroma {
     const fields = readObject(body);
     const name = fields['name'];
     if (typeof name !== 'string') throw new NotModelled('a collection without a name');
-    if ((fields['configuration'] ?? null) !== null) throw new NotModelled('a configuration');
+    const configuration = fields['configuration'] ?? null;
+    const { hnsw } = readObject(CONFIGURATION);
+    const isDefault = hnsw !== undefined && writeJson(configuration) === writeJson({ hnsw });
+    if (configuration !== null && !isDefault) throw new NotModelled('a configuration of its own');
     const metadata = metadataOf(fields['metadata'] ?? null, false);
     if (metadata?.size === 0) throw invalid('Validation error: metadata: Metadata cannot be empty');
     checkName(name, 'name');

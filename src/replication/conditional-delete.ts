@@ -1,0 +1,176 @@
+// Deletes whose ids depend on a node's state: the primary selects the ids, page by page, and records them; then every
+// node deletes exactly these.
+
+import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
+import { NodeError } from '../chroma/node-client.ts';
+import { recordsPath } from '../chroma/paths.ts';
+import type { RecordCall } from '../chroma/record-call.ts';
+import { readTopLevel } from '../chroma/rewrite.ts';
+import { isRefusal } from '../chroma/scanner.ts';
+import type { Term } from '../cluster/lease.ts';
+import { crashPoint } from '../util/crash-point.ts';
+import type { HeldShard } from './checkpoints.ts';
+import type { DecisionWait } from './decision-wait.ts';
+import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
+import { TermOver, type Delivery } from './delivery.ts';
+import { LacksShard } from './node-faults.ts';
+import type { NodeReads } from './node-reads.ts';
+import type { RecordOperation } from './operation.ts';
+import { isMissing, isSuccess, recordsRequest } from './schema-requests.ts';
+
+export interface ConditionalDeleteOptions {
+  readonly delivery: Delivery;
+  readonly reads: NodeReads;
+  readonly waits: DecisionWait;
+  readonly decisions: Pick<Decisions, 'addPage' | 'idPages'>;
+  readonly limits: () => MergeLimits;
+}
+
+// Ids of usual length make a page of some 20 kB; those of 50,000 characters one of 25 MB. Pages of short ids grow, for
+// each makes the server evaluate the filter again.
+const PAGE_IDS = 512;
+const PAGE_IDS_MAX = 16_384;
+const PAGE_BYTES = 512 * 1024;
+// A decision larger than this is stored in pages beside it.
+const INLINE_BYTES_MAX = 64 * 1024;
+// A stock server deletes about so many records in a second.
+const DELETED_PER_UNIT = 1_024;
+
+export class ConditionalDelete {
+  readonly #options: ConditionalDeleteOptions;
+
+  constructor(options: ConditionalDeleteOptions) {
+    this.#options = options;
+  }
+
+  /** The decision, carried out on this node when it was accepted. Throws LacksShard, CallFailed, TermOver. */
+  async apply(
+    lsn: number,
+    { shard, call }: RecordOperation,
+    target: HeldShard,
+    term: Term,
+  ): Promise<Decision> {
+    const { waits, decisions, limits } = this.#options;
+    const decision = await waits.decided(lsn, term, (by) => {
+      if (target.suspect !== null) throw lacking(shard, lsn);
+      return this.#select({ lsn, shard, call, target, by, term });
+    });
+    if (decision.outcome !== 'accepted' || target.suspect !== null) return decision;
+    crashPoint('decision_recorded');
+    let isFirst = true;
+    for await (const ids of decisions.idPages(decision)) {
+      for (const body of deleteByIdsBodies(ids, limits().maxIds)) {
+        if (!isFirst) crashPoint('delete_halfway');
+        isFirst = false;
+        await this.#delete({ lsn, shard, target, body, work: ids.length / DELETED_PER_UNIT }, term);
+      }
+    }
+    return decision;
+  }
+
+  async #delete(
+    chunk: { lsn: number; shard: string; target: HeldShard; body: Buffer; work: number },
+    term: Term,
+  ): Promise<void> {
+    const { lsn, shard, target, body, work } = chunk;
+    const request = recordsRequest(target, 'delete', [body]);
+    const response = await this.#options.delivery.call(
+      { request, lsns: [lsn], work, isFinal: isMissing },
+      term,
+    );
+    if (isMissing(response)) throw lacking(shard, lsn);
+  }
+
+  /** Selects the ids on this node, which is the primary: nothing else is applied to it meanwhile. */
+  async #select(selection: Selection): Promise<Ruling> {
+    const { lsn, call, by } = selection;
+    const { decisions } = this.#options;
+    const wanted = limitOf(call) ?? Infinity;
+    let held: string[] = [];
+    let bytes = 0;
+    let pages = 0;
+    let selected = 0;
+    let size = PAGE_IDS;
+    while (selected < wanted) {
+      const page = await this.#page(selection, selected, Math.min(size, wanted - selected));
+      if (!('ids' in page)) return page;
+      size = page.size;
+      selected += page.ids.length;
+      held.push(...page.ids);
+      bytes += page.bytes;
+      if (bytes > INLINE_BYTES_MAX) {
+        const stored = await decisions.addPage(by, lsn, pages, Buffer.from(JSON.stringify(held)));
+        if (!stored) throw new Error('another primary decides');
+        pages += 1;
+        held = [];
+        bytes = 0;
+      }
+      if (page.isLast) break;
+    }
+    if (pages === 0) return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(held)) };
+    if (held.length > 0) await decisions.addPage(by, lsn, pages++, Buffer.from(JSON.stringify(held)));
+    // The pages count only once this row stands: no node has deleted anything before.
+    const body = Buffer.from(JSON.stringify({ deleted: selected }));
+    return { outcome: 'accepted', status: 200, body, pages };
+  }
+
+  /** Ids from `offset` on, at most `size`; fewer where they are long. A refusal of the server is the decision. */
+  async #page(selection: Selection, offset: number, size: number): Promise<Page | Ruling> {
+    const { lsn, shard, call, target, term } = selection;
+    for (let limit = size; ; limit = Math.ceil(limit / 2)) {
+      const path = recordsPath(target, target.physical, 'get');
+      const body = selectionBody(call, offset, limit);
+      try {
+        const found = await this.#options.reads.read({ method: 'POST', path, body }, lsn, term);
+        if (isMissing(found)) throw lacking(shard, lsn);
+        if (!isSuccess(found)) return { outcome: 'refused', status: found.status, body: found.body };
+        const { ids } = JSON.parse(found.body.toString()) as { ids: string[] };
+        const next = found.body.length < PAGE_BYTES ? Math.min(limit * 2, PAGE_IDS_MAX) : limit;
+        return { ids, bytes: found.body.length, isLast: ids.length < limit, size: next };
+      } catch (error) {
+        if (!(error instanceof NodeError) || error.code !== 'too_large' || limit === 1) throw error;
+        if (!term.held()) throw new TermOver();
+      }
+    }
+  }
+}
+
+interface Selection {
+  readonly lsn: number;
+  readonly shard: string;
+  readonly call: RecordCall;
+  readonly target: HeldShard;
+  readonly by: Decider;
+  readonly term: Term;
+}
+
+interface Page {
+  readonly ids: readonly string[];
+  readonly bytes: number;
+  readonly isLast: boolean;
+  /** Of the next page. */
+  readonly size: number;
+}
+
+const lacking = (shard: string, lsn: number): LacksShard =>
+  new LacksShard([shard], `the node has no such collection, at LSN ${lsn}`);
+
+/** The body of the get that selects what a conditional delete means: the same filters, no columns. */
+export function selectionBody(call: RecordCall, offset: number, limit: number): Buffer {
+  const parts: string[] = ['"include":[]', `"offset":${offset}`, `"limit":${limit}`];
+  const fields = readTopLevel(call.body, ['ids', 'where', 'where_document']);
+  if (isRefusal(fields)) throw new Error(`A delete that was checked cannot be read: ${fields.message}`);
+  for (const [name, { type, slice }] of fields) {
+    if (type !== 'null') parts.push(`"${name}":${call.body.subarray(slice.start, slice.end).toString()}`);
+  }
+  return Buffer.from(`{${parts.join(',')}}`);
+}
+
+/** How many records the delete takes at most; null: all. */
+function limitOf(call: RecordCall): number | null {
+  const fields = readTopLevel(call.body, ['limit']);
+  // Servers that do not know `limit` let it stand twice, as null; then there is none.
+  const limit = isRefusal(fields) ? undefined : fields.get('limit');
+  if (limit?.type !== 'number') return null;
+  return Number(call.body.subarray(limit.slice.start, limit.slice.end).toString());
+}

@@ -1,0 +1,83 @@
+// The decision for an entry that only a node can decide: made once by the primary and recorded before it has further
+// effect; every other node waits for the record.
+
+import type { Term } from '../cluster/lease.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
+import type { Notifier } from '../util/notifier.ts';
+import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
+import { CallFailed, TermOver } from './delivery.ts';
+import { ForeignContent, LacksShard } from './node-faults.ts';
+
+export interface Primary {
+  readonly node: string | null;
+  readonly generation: number;
+}
+
+export interface DecisionWaitOptions {
+  readonly node: string;
+  readonly clock: Clock;
+  readonly decisions: Pick<Decisions, 'find' | 'record' | 'recorded'>;
+  /** Who decides at this moment. */
+  readonly primary: () => Primary;
+  readonly primaryChanged: Notifier;
+  readonly onTrouble: (error: Error) => void;
+}
+
+const PAUSE_MS = 200;
+
+export class DecisionWait {
+  readonly #options: DecisionWaitOptions;
+
+  constructor(options: DecisionWaitOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The recorded decision, or `decide`'s once it is recorded, when this node is the primary. When `decide` returns null
+   * another primary is to decide; it is asked again as long as none has. Throws TermOver, and what `decide` throws as
+   * ForeignContent, LacksShard or CallFailed.
+   */
+  async decided(lsn: number, term: Term, decide: (by: Decider) => Promise<Ruling | null>): Promise<Decision> {
+    const { decisions, primaryChanged, clock, onTrouble } = this.#options;
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      const watch = new AbortController();
+      const signal = AbortSignal.any([watch.signal, term.signal]);
+      // Watched before looking, so that nothing recorded in between is missed.
+      const changed = Promise.race([decisions.recorded.wait(signal), primaryChanged.wait(signal)]);
+      try {
+        const decision = await this.#look(lsn, term, decide);
+        if (decision !== null && decision !== 'wait') return decision;
+        if (decision === null) await Promise.race([changed, sleep(clock, PAUSE_MS, signal)]);
+        else await changed;
+      } catch (error) {
+        if (error instanceof TermOver || error instanceof ForeignContent) throw error;
+        if (error instanceof LacksShard || error instanceof CallFailed) throw error;
+        onTrouble(error as Error);
+        await sleep(clock, PAUSE_MS, term.signal);
+      } finally {
+        watch.abort();
+      }
+    }
+  }
+
+  /** The decision; `wait` while another node is to decide; null when it is worth asking again soon. */
+  async #look(
+    lsn: number,
+    term: Term,
+    decide: (by: Decider) => Promise<Ruling | null>,
+  ): Promise<Decision | 'wait' | null> {
+    const { decisions, primary, node } = this.#options;
+    const found = await decisions.find(lsn);
+    if (found !== null) return found;
+    const { node: decider, generation } = primary();
+    if (decider !== node) return 'wait';
+    const by = { epoch: term.epoch, node, generation };
+    const ruled = await decide(by);
+    if (ruled === null) return null;
+    crashPoint('decision_before');
+    // Null: another node decides by now, and this process has not heard of it yet.
+    return decisions.record(by, lsn, ruled);
+  }
+}

@@ -1,0 +1,144 @@
+// Decisions: the outcomes of entries that only a node can determine, recorded once and final (I5, I7).
+
+import type { Database } from '../postgres/database.ts';
+import { Notifier } from '../util/notifier.ts';
+
+export interface Decision {
+  readonly lsn: number;
+  /** `partly_applied`: every node applies the first records of the entry and no others. */
+  readonly outcome: 'accepted' | 'refused' | 'quarantined' | 'partly_applied';
+  /** What the primary responded with: HTTP status and body; for an accepted conditional delete see `idPages`. */
+  readonly status: number;
+  readonly body: Buffer;
+  /** Pages of ids that are stored beside it; 0: they are in `body`. */
+  readonly pages: number;
+  /** Of the primary that made it. */
+  readonly generation: number;
+}
+
+/** A decision about to be recorded. */
+export type Ruling = Pick<Decision, 'outcome' | 'status' | 'body'> & { readonly pages?: number };
+
+/** Who decides: the primary in its generation, or with `node` null the leader, on evidence that no node can. */
+export interface Decider {
+  readonly epoch: number;
+  readonly node: string | null;
+  readonly generation: number;
+}
+
+/** How many records an accepted conditional delete selected. */
+export function selectedCount({ body }: Decision): number {
+  const value = JSON.parse(body.toString()) as string[] | { deleted: number };
+  return Array.isArray(value) ? value.length : value.deleted;
+}
+
+/** How many records of a partly applied entry every node applies: the first ones. */
+export function appliedRecords({ body }: Decision): number {
+  return (JSON.parse(body.toString()) as { applied: number }).applied;
+}
+
+/** Decisions as recorded, remembered while somebody may still ask. */
+export class Decisions {
+  readonly #database: Database;
+  readonly #recent = new Map<number, Decision>();
+  /** Of entries that nodes apply only in part, or not at all. */
+  readonly #exceptions = new Map<number, Decision>();
+  /** Notified when one was recorded. */
+  readonly recorded = new Notifier();
+
+  // Replicas ask for decisions within moments; older ones are read from PostgreSQL again.
+  static readonly #RECENT_MAX = 1_024;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Learns which entries are quarantined or partly applied; called at the start of a term. */
+  async load(): Promise<void> {
+    const rows = await this.#database.query<Decision & Record<string, unknown>>(
+      `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision
+       where outcome in ('quarantined', 'partly_applied')`,
+    );
+    this.#exceptions.clear();
+    for (const row of rows) this.#exceptions.set(row.lsn, row);
+  }
+
+  /** LSNs of entries that no node applies, ascending. */
+  get quarantined(): number[] {
+    return [...this.#exceptions.keys()].filter((lsn) => this.isQuarantined(lsn)).sort((a, b) => a - b);
+  }
+
+  isQuarantined(lsn: number): boolean {
+    return this.#exceptions.get(lsn)?.outcome === 'quarantined';
+  }
+
+  /** The decision that every node applies the entry only in part, or not at all; null for any other entry. */
+  exception(lsn: number): Decision | null {
+    return this.#exceptions.get(lsn) ?? null;
+  }
+
+  /** The decision for an entry, or null when there is none yet. */
+  async find(lsn: number): Promise<Decision | null> {
+    const known = this.#recent.get(lsn);
+    if (known !== undefined) return known;
+    const [row] = await this.#database.query<Decision & Record<string, unknown>>(
+      `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision where lsn = $1`,
+      [lsn],
+      'find_decision',
+    );
+    if (row !== undefined) this.#remember(row);
+    return row ?? null;
+  }
+
+  /** The ids that an accepted conditional delete selected, one page at a time. */
+  async *idPages({ lsn, generation, body, pages }: Decision): AsyncGenerator<readonly string[]> {
+    if (pages === 0) return yield JSON.parse(body.toString()) as string[];
+    for (let page = 0; page < pages; page++) {
+      const [row] = await this.#database.query<{ ids: Buffer }>(
+        `select ids from ${this.#database.schema}.decision_page where lsn = $1 and generation = $2 and page = $3`,
+        [lsn, generation, page],
+      );
+      if (row === undefined) throw new Error(`page ${page} of the decision for LSN ${lsn} is missing`);
+      yield JSON.parse(row.ids.toString()) as string[];
+    }
+  }
+
+  /** Stores one page of ids of a decision in the making. False when the lease or the primary has moved on. */
+  async addPage(by: Decider, lsn: number, page: number, ids: Buffer): Promise<boolean> {
+    const [row] = await this.#database.query<{ added: boolean }>(
+      `select ${this.#database.schema}.add_decision_page($1, $2, $3, $4, $5, $6) as added`,
+      [by.epoch, by.node, by.generation, lsn, page, ids],
+    );
+    return row?.added === true;
+  }
+
+  /**
+   * Records a decision and returns the one that stands: the first. Null when the lease or the primary has moved on,
+   * and so somebody else decides.
+   */
+  async record(
+    by: Decider,
+    lsn: number,
+    { outcome, status, body, pages = 0 }: Ruling,
+  ): Promise<Decision | null> {
+    const [row] = await this.#database.query<Decision & Record<string, unknown>>(
+      `select d.lsn, d.outcome, d.status, d.body, d.pages, d.generation
+       from ${this.#database.schema}.decide($1, $2, $3, $4, $5, $6, $7, $8) d`,
+      [by.epoch, by.node, by.generation, lsn, outcome, status, body, pages],
+      'decide',
+    );
+    if (row === undefined || row.lsn === null) return null;
+    this.#remember(row);
+    this.recorded.notify();
+    return row;
+  }
+
+  #remember(decision: Decision): void {
+    this.#recent.set(decision.lsn, decision);
+    if (decision.outcome === 'quarantined' || decision.outcome === 'partly_applied')
+      this.#exceptions.set(decision.lsn, decision);
+    if (this.#recent.size > Decisions.#RECENT_MAX) {
+      this.#recent.delete(this.#recent.keys().next().value as number);
+    }
+  }
+}

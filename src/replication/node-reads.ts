@@ -1,0 +1,76 @@
+// Reads that an applier needs before it can go on, made until the node responds or has failed the entry for good.
+
+import { NodeError, type NodeClient, type NodeResponse, type ReadRequest } from '../chroma/node-client.ts';
+import type { Term } from '../cluster/lease.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { CallFailed, TermOver } from './delivery.ts';
+import type { Failure, Trials } from './trials.ts';
+
+export interface NodeReadsOptions {
+  readonly node: string;
+  readonly client: Pick<NodeClient, 'read'>;
+  readonly clock: Clock;
+  readonly trials: Pick<Trials, 'failed' | 'of'>;
+  readonly attemptsMax: number;
+  /** Why the node's canary fails, or null. */
+  readonly canary: () => Promise<string | null>;
+  readonly onTrouble: (error: Error) => void;
+}
+
+// A selection over a large collection takes a stock server seconds; beyond this it hangs.
+const DEADLINE_MS = 30_000;
+const PAUSE_MS = 200;
+
+export class NodeReads {
+  readonly #options: NodeReadsOptions;
+
+  constructor(options: NodeReadsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The node's response, of status below 500. Throws CallFailed when the entry at `lsn` has failed as often as it may
+   * while the node's canary works, NodeError `too_large` at once, TermOver.
+   */
+  async read(
+    request: Omit<ReadRequest, 'deadlineMs' | 'signal'>,
+    lsn: number,
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { client, clock, onTrouble } = this.#options;
+    for (;;) {
+      if (!term.held()) throw new TermOver();
+      let failure: Failure | null = null;
+      try {
+        const response = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
+        if (response.status < 500) return response;
+        failure = { kind: 'response', status: response.status, body: response.body };
+        onTrouble(new Error(`HTTP ${response.status} to a read: ${response.body.toString('utf8', 0, 300)}`));
+      } catch (error) {
+        if (term.signal.aborted) throw new TermOver();
+        if (error instanceof NodeError && error.code === 'too_large') throw error;
+        failure = failureOf(error);
+        onTrouble(error as Error);
+      }
+      if (failure !== null) await this.#count(failure, lsn, term);
+      await sleep(clock, PAUSE_MS, term.signal);
+    }
+  }
+
+  async #count(failure: Failure, lsn: number, term: Term): Promise<void> {
+    const { node, trials, attemptsMax, canary } = this.#options;
+    // A dropped connection is counted before the canary: the node may be gone with it.
+    if (failure.kind !== 'response') trials.failed(node, [lsn], failure);
+    if ((await canary()) !== null) return;
+    if (failure.kind === 'response') trials.failed(node, [lsn], failure);
+    if (!term.held()) throw new TermOver();
+    if ((trials.of(lsn).get(node)?.alone ?? 0) >= attemptsMax) throw new CallFailed(failure);
+  }
+}
+
+/** Null when the request did not reach the node. */
+function failureOf(error: unknown): Failure | null {
+  if (!(error instanceof NodeError) || !error.sent || error.code === 'aborted') return null;
+  const kind = error.code === 'timeout' ? 'hung' : 'dropped';
+  return { kind, status: 0, body: Buffer.from(error.message) };
+}

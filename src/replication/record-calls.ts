@@ -1,0 +1,226 @@
+// Sends the record calls of a round to one node: in parts that the node can do in about a second, in turn with other
+// nodes where they are long, in smaller calls where they fail, until each of their entries is applied or ended.
+
+import { mergeRecordCalls, type MergeLimits } from '../chroma/merge.ts';
+import { effectFree } from '../chroma/node-api.ts';
+import type { NodeResponse } from '../chroma/node-client.ts';
+import type { RecordCall } from '../chroma/record-call.ts';
+import { splitCall, workOf } from '../chroma/split.ts';
+import type { Term } from '../cluster/lease.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
+import type { Arbiter } from './arbiter.ts';
+import type { HeldShard } from './checkpoints.ts';
+import { appliedRecords, type Decisions } from './decisions.ts';
+import { CallFailed, type Call, type Delivery } from './delivery.ts';
+import type { Positions } from './positions.ts';
+import { halves, type ShardCall } from './round.ts';
+import { isSuccess, recordsRequest } from './schema-requests.ts';
+import type { Stagger } from './stagger.ts';
+import type { Trials } from './trials.ts';
+import type { Workload } from './workload.ts';
+
+export interface RecordCallsOptions {
+  readonly node: string;
+  readonly clock: Clock;
+  readonly delivery: Delivery;
+  readonly workload: Workload;
+  readonly stagger: Pick<Stagger, 'turn'>;
+  readonly arbiter: Pick<Arbiter, 'judge'>;
+  readonly trials: Pick<Trials, 'isOpen' | 'applied' | 'failed'>;
+  readonly positions: Positions;
+  readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
+  readonly limits: () => MergeLimits;
+  /** Why the node's canary fails, or null. */
+  readonly canary: () => Promise<string | null>;
+  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+  /** A long call is about to be sent that keeps the node busy until about `untilMs` from now; durable before it goes. */
+  readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
+  /** The node begins a long call, or has ended it. */
+  readonly onLong: (isLong: boolean) => void;
+}
+
+const RETRY_MS = 200;
+
+export class RecordCalls {
+  readonly #options: RecordCallsOptions;
+  /** Entries whose call went out and has no final response: a term may end, and their call go on. */
+  readonly unanswered = new Set<number>();
+  /** The entry whose long call is announced. */
+  #announced = 0;
+
+  constructor(options: RecordCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Applies one call of a round. Throws TermOver. */
+  async apply(call: ShardCall, held: ReadonlyMap<string, HeldShard>, term: Term): Promise<void> {
+    const target = held.get(call.shard);
+    // The entry passed the log, so the shard was created before it; a node without it has lost it.
+    if (target === undefined) return this.#options.suspect(call.shard, 'the node has no such shard', term);
+    if (target.suspect !== null) return;
+    const lsns = call.members.map(({ entry }) => entry.lsn);
+    const [only] = call.members;
+    if (call.members.length === 1 && only !== undefined) return this.#alone(call, only, target, term);
+    const merged = mergeRecordCalls(call.members.map(({ operation }) => operation.call));
+    const work = call.members.reduce((sum, { operation }) => sum + workOf(operation.call), 0);
+    const response = await this.#send({ call, target, body: merged, work, term });
+    if (response !== null && isSuccess(response)) return this.#taken(call.shard, lsns, term);
+    // Repeating what a part of the call may have done is harmless, so the halves may go on their own.
+    for (const half of halves(call, this.#options.limits())) {
+      if (this.#isSuspect(held, call.shard)) return;
+      await this.apply(half, held, term);
+    }
+  }
+
+  /** One entry by itself, in parts. */
+  async #alone(
+    call: ShardCall,
+    { entry, operation }: ShardCall['members'][number],
+    target: HeldShard,
+    term: Term,
+  ): Promise<void> {
+    const { arbiter, node, trials, workload, limits, decisions } = this.#options;
+    let applied = 0;
+    for (;;) {
+      if (trials.isOpen(entry.lsn)) {
+        const verdict = await arbiter.judge({ node, entry, operation, applied }, term);
+        if (verdict === 'suspect') {
+          const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
+          return this.#options.suspect(call.shard, reason, term);
+        }
+        const exception = decisions.exception(entry.lsn);
+        if (verdict === 'ended' && exception?.outcome !== 'partly_applied') return;
+      }
+      const exception = decisions.exception(entry.lsn);
+      const records = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
+      const parts = splitCall(operation.call, { ...limits(), work: workload.partWork });
+      const failed = await this.#parts({ call, target, parts, from: applied, to: records, term });
+      if (failed === null) return this.#taken(call.shard, [entry.lsn], term);
+      applied = failed.from;
+      if (failed.response !== null) await this.#refused(entry.lsn, failed.response, term);
+    }
+  }
+
+  /** A refusal of what passed every check: counted when the node works otherwise. */
+  async #refused(lsn: number, { status, body }: NodeResponse, term: Term): Promise<void> {
+    const { canary, trials, node, clock } = this.#options;
+    if ((await canary()) === null) trials.failed(node, [lsn], { kind: 'response', status, body });
+    await sleep(clock, RETRY_MS, term.signal);
+  }
+
+  /** Sends the parts that cover records `from` to `to`, in order; the first that was not taken, or null. */
+  async #parts({ call, target, parts, from, to, term }: Parts): Promise<FailedPart | null> {
+    let isFirst = true;
+    for (const part of parts) {
+      const range = part.part ?? { from: 0, to: part.ids.length };
+      if (range.to <= from || range.from >= to) continue;
+      // Parts may be cut elsewhere than before: what was applied already is repeated, which is harmless.
+      const cut = range.to > to ? firstRecords(part, to - range.from) : part;
+      if (!isFirst) crashPoint('part_halfway');
+      isFirst = false;
+      const body = mergeRecordCalls([cut]);
+      const response = await this.#send({ call, target, body, work: workOf(cut), term });
+      if (response === null || !isSuccess(response))
+        return { from: range.from, response: response === null ? null : response };
+    }
+    return null;
+  }
+
+  /** The node's final response; null when the attempts are used up. */
+  async #send({ call, target, body, work, term }: Sending): Promise<NodeResponse | null> {
+    const { delivery, workload } = this.#options;
+    const { kind } = call.members[0]!.operation.call;
+    const lsns = call.members.map(({ entry }) => entry.lsn);
+    for (const lsn of lsns) this.unanswered.add(lsn);
+    const isFinal = (response: NodeResponse): boolean => effectFree(kind, response.status, response.body);
+    // Merged or whole, its entries are applied: a late response counts for the acknowledgement.
+    const isWhole = call.members.length > 1 || work === workOf(call.members[0]!.operation.call);
+    const onLate = (response: NodeResponse): void => {
+      if (isWhole && isSuccess(response)) this.#late(lsns);
+    };
+    const request = recordsRequest(target, kind, body);
+    const total = call.members.reduce((sum, { operation }) => sum + workOf(operation.call), 0);
+    const end = workload.isLongCall(work) ? await this.#longTurn(lsns, total, term) : () => undefined;
+    try {
+      const response = await delivery.call({ request, lsns, work, isFinal, onLate } satisfies Call, term);
+      for (const lsn of lsns) this.unanswered.delete(lsn);
+      return response;
+    } catch (error) {
+      if (error instanceof CallFailed) return null;
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  /** Takes its turn among the nodes and announces the call. */
+  async #longTurn(lsns: readonly number[], work: number, term: Term): Promise<() => void> {
+    const { stagger, node, announce, workload, onLong } = this.#options;
+    const lsn = lsns.at(-1) ?? 0;
+    const release = await stagger.turn(node, term);
+    try {
+      if (this.#announced !== lsn) await announce(lsn, workload.boundMs(work), term);
+      this.#announced = lsn;
+    } catch (error) {
+      release();
+      throw error;
+    }
+    onLong(true);
+    return () => {
+      onLong(false);
+      release();
+    };
+  }
+
+  async #taken(shard: string, lsns: readonly number[], term: Term): Promise<void> {
+    const { positions, node, decisions, trials, suspect } = this.#options;
+    const refused = lsns.find((lsn) => decisions.isQuarantined(lsn));
+    // Others failed it while this node was at it (I8).
+    if (refused !== undefined) return suspect(shard, `applied LSN ${refused}, which is quarantined`, term);
+    trials.applied(lsns);
+    positions.shardApplied(node, shard, lsns);
+  }
+
+  /** The response came after the term; the round is repeated, but what was applied is applied. */
+  #late(lsns: readonly number[]): void {
+    const { positions, node, decisions, trials } = this.#options;
+    if (lsns.some((lsn) => decisions.isQuarantined(lsn))) return;
+    trials.applied(lsns);
+    positions.lateApplied(node, lsns);
+  }
+
+  #isSuspect(held: ReadonlyMap<string, HeldShard>, shard: string): boolean {
+    return (held.get(shard)?.suspect ?? null) !== null;
+  }
+}
+
+interface Parts {
+  readonly call: ShardCall;
+  readonly target: HeldShard;
+  readonly parts: Iterable<RecordCall>;
+  readonly from: number;
+  readonly to: number;
+  readonly term: Term;
+}
+
+interface FailedPart {
+  /** Its first record. */
+  readonly from: number;
+  /** A refusal without effect; null when the attempts are used up and counted. */
+  readonly response: NodeResponse | null;
+}
+
+interface Sending {
+  readonly call: ShardCall;
+  readonly target: HeldShard;
+  readonly body: Buffer[];
+  readonly work: number;
+  readonly term: Term;
+}
+
+function firstRecords(call: RecordCall, count: number): RecordCall {
+  const [first] = splitCall(call, { work: Infinity, maxIds: count, maxBytes: Infinity });
+  return first ?? call;
+}

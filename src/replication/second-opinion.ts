@@ -1,0 +1,182 @@
+// Has a working node try an entry that another node fails, where it changes no content: records go to a scratch
+// collection of the same configuration in the reserved tenant, selections are only read, collections are created under
+// another name.
+
+import { RESERVED } from '../chroma/marker.ts';
+import { mergeRecordCalls } from '../chroma/merge.ts';
+import { NodeError, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
+import { collectionByNamePath, collectionsPath, recordsPath, type DatabaseName } from '../chroma/paths.ts';
+import type { RecordCall, RecordKind } from '../chroma/record-call.ts';
+import { readTopLevel, withCollectionIdentity, withGetOrCreate } from '../chroma/rewrite.ts';
+import { isRefusal } from '../chroma/scanner.ts';
+import { splitCall, workOf } from '../chroma/split.ts';
+import type { Term } from '../cluster/lease.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Case, Opinion } from './arbiter.ts';
+import type { HeldShard } from './checkpoints.ts';
+import { selectionBody } from './conditional-delete.ts';
+import { orOver } from './delivery.ts';
+import { isSuccess } from './schema-requests.ts';
+import type { Workload } from './workload.ts';
+
+/** A node that can be asked. */
+export interface Consultant {
+  readonly client: NodeClient;
+  readonly workload: Workload;
+  /** The shard as this node holds it; null when it does not, or its copy is suspect. */
+  readonly held: (shard: string) => HeldShard | null;
+}
+
+export interface SecondOpinionOptions {
+  readonly node: (id: string) => Consultant;
+  /** Where clients know the collection that a shard belongs to. */
+  readonly collectionOf: (shard: string) => (DatabaseName & { readonly name: string }) | null;
+  readonly clock: Clock;
+}
+
+const DEADLINE_MS = 30_000;
+const PREFIX = 'scratch-';
+
+export class SecondOpinion {
+  readonly #options: SecondOpinionOptions;
+
+  constructor(options: SecondOpinionOptions) {
+    this.#options = options;
+  }
+
+  /** What the node makes of the entry. Throws TermOver. */
+  async ask(node: string, trial: Case, term: Term): Promise<Opinion> {
+    const consultant = this.#options.node(node);
+    const { operation, entry } = trial;
+    try {
+      if (operation.type === 'records' && operation.call.conditional)
+        return await this.#select(consultant, operation.shard, operation.call, term);
+      if (operation.type === 'records') return await this.#write(consultant, trial, term);
+      if (operation.type === 'create_collection')
+        return await this.#create(consultant, operation.body, entry.lsn, term);
+      // What is left changes names only: when one node fails at it, the node is at fault.
+      return 'applies';
+    } catch (error) {
+      if (!(error instanceof NodeError)) throw error;
+      if (!error.sent) return 'untried';
+      const kind = error.code === 'timeout' ? 'hung' : 'dropped';
+      return { kind, status: 0, body: Buffer.from(error.message) };
+    }
+  }
+
+  async #select({ client, held }: Consultant, shard: string, call: RecordCall, term: Term): Promise<Opinion> {
+    const target = held(shard);
+    if (target === null) return 'untried';
+    const path = recordsPath(target, target.physical, 'get');
+    const body = selectionBody(call, 0, 1);
+    return opinionOf(
+      await client.read({ method: 'POST', path, body, deadlineMs: DEADLINE_MS, signal: term.signal }),
+    );
+  }
+
+  async #create(consultant: Consultant, body: Buffer, lsn: number, term: Term): Promise<Opinion> {
+    const name = await this.#newName(consultant, lsn, term);
+    const request = withCollectionIdentity(withGetOrCreate(body, false), { name });
+    const created = await this.#mutate(
+      consultant,
+      { path: collectionsPath(RESERVED), body: [request], work: 0.01 },
+      term,
+    );
+    await this.#remove(consultant, name);
+    return opinionOf(created);
+  }
+
+  /** Writes the part that failed, or all of the entry. */
+  async #write(consultant: Consultant, { operation, entry, applied }: Case, term: Term): Promise<Opinion> {
+    if (operation.type !== 'records') return 'untried';
+    const { shard, call } = operation;
+    const name = await this.#newName(consultant, entry.lsn, term);
+    const configuration = await this.#configuration(consultant, shard, term);
+    const body = Buffer.from(JSON.stringify({ name, configuration }));
+    const created = await this.#mutate(
+      consultant,
+      { path: collectionsPath(RESERVED), body: [body], work: 0.01 },
+      term,
+    );
+    const id = isSuccess(created) ? (JSON.parse(created.body.toString()) as { id: string }).id : null;
+    if (id === null) return 'untried';
+    try {
+      // The part that failed; what comes after it has not been tried anywhere.
+      const parts = splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity });
+      const part = [...parts].find((each) => (each.part?.from ?? 0) >= applied);
+      if (part === undefined) return 'untried';
+      const path = recordsPath(RESERVED, id, kindOf(call));
+      const request = { path, body: mergeRecordCalls([part]), work: workOf(part) };
+      return opinionOf(await this.#mutate(consultant, request, term));
+    } finally {
+      await this.#remove(consultant, name);
+    }
+  }
+
+  /** The index configuration of the shard's collection, as the node shows it. */
+  async #configuration({ client, held }: Consultant, shard: string, term: Term): Promise<object | null> {
+    const at = this.#options.collectionOf(shard);
+    const target = held(shard);
+    if (at === null || target === null) return null;
+    const path = collectionByNamePath(at, at.name);
+    const found = await client.read({ method: 'GET', path, deadlineMs: DEADLINE_MS, signal: term.signal });
+    if (!isSuccess(found)) return null;
+    const fields = readTopLevel(found.body, ['configuration_json']);
+    const slice = isRefusal(fields) ? undefined : fields.get('configuration_json')?.slice;
+    if (slice === undefined) return null;
+    const text = found.body.subarray(slice.start, slice.end).toString();
+    const { hnsw } = JSON.parse(text) as { hnsw?: object | null };
+    return hnsw === undefined || hnsw === null ? null : { hnsw };
+  }
+
+  /** A name of its own, once what an interrupted trial left behind is gone. */
+  async #newName(consultant: Consultant, lsn: number, term: Term): Promise<string> {
+    const path = collectionsPath(RESERVED);
+    const request = { method: 'GET', path, deadlineMs: DEADLINE_MS, signal: term.signal } as const;
+    const list = await consultant.client.read(request);
+    const names = isSuccess(list) ? (JSON.parse(list.body.toString()) as { name: string }[]) : [];
+    for (const { name } of names) if (name.startsWith(PREFIX)) await this.#remove(consultant, name);
+    return `${PREFIX}${lsn}`;
+  }
+
+  async #remove({ client }: Consultant, name: string): Promise<void> {
+    // What fails here is removed before the next trial.
+    await client
+      .mutate({ method: 'DELETE', path: collectionByNamePath(RESERVED, name) })
+      .catch(() => undefined);
+  }
+
+  /** A mutating call, awaited for its bound: a node that takes longer hangs. */
+  async #mutate(
+    { client, workload }: Consultant,
+    call: { readonly path: string; readonly body: readonly Buffer[]; readonly work: number },
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { path, body, work } = call;
+    const end = workload.begin({ from: 0, to: 0, work });
+    const sent = client.mutate({ method: 'POST', path, body });
+    sent.then(
+      () => end(true),
+      () => end(false),
+    );
+    const over = new AbortController();
+    const late = sleep(this.#options.clock, DEADLINE_MS + workload.boundMs(work), over.signal).then(() => {
+      throw new NodeError('timeout', 'no response within the bound of the call', { sent: true });
+    });
+    late.catch(() => undefined);
+    try {
+      return await orOver(Promise.race([sent, late]), term);
+    } finally {
+      over.abort();
+    }
+  }
+}
+
+/** An update of records that are not there would try nothing. */
+function kindOf({ kind, columns }: RecordCall): RecordKind {
+  return kind === 'update' && columns.embeddings !== undefined ? 'upsert' : kind;
+}
+
+function opinionOf({ status, body }: NodeResponse): Opinion {
+  return status >= 200 && status < 300 ? 'applies' : { kind: 'response', status, body };
+}

@@ -1,0 +1,321 @@
+// Entries that make a round of their own: schema changes, and deletes whose ids depend on a node's state.
+
+import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
+import { effectFree } from '../chroma/node-api.ts';
+import type { NodeResponse } from '../chroma/node-client.ts';
+import { errorBody } from '../chroma/error-body.ts';
+import { collectionByNamePath, recordsPath } from '../chroma/paths.ts';
+import { isRefusal } from '../chroma/scanner.ts';
+import { readTopLevel, withCollectionId } from '../chroma/rewrite.ts';
+import type { Term } from '../cluster/lease.ts';
+import type { Entry } from '../log/entry.ts';
+import type { Arbiter } from './arbiter.ts';
+import type { HeldShard, ShardChange } from './checkpoints.ts';
+import type { ConditionalDelete } from './conditional-delete.ts';
+import type { DecisionWait } from './decision-wait.ts';
+import type { Ruling } from './decisions.ts';
+import { CallFailed, type Delivery } from './delivery.ts';
+import { ForeignContent, LacksShard } from './node-faults.ts';
+import type { NodeReads } from './node-reads.ts';
+import {
+  needsDecision,
+  type NodeSchemaOperation,
+  type Operation,
+  type SchemaOperation,
+} from './operation.ts';
+import type { Positions } from './positions.ts';
+import { isMissing, isSuccess, schemaRequest, recordsRequest } from './schema-requests.ts';
+import type { Trials } from './trials.ts';
+
+export interface SerialEntriesOptions {
+  readonly node: string;
+  readonly delivery: Delivery;
+  readonly reads: NodeReads;
+  readonly waits: DecisionWait;
+  readonly deletes: Pick<ConditionalDelete, 'apply'>;
+  readonly arbiter: Pick<Arbiter, 'judge'>;
+  readonly trials: Pick<Trials, 'of' | 'isOpen' | 'applied'>;
+  readonly positions: Positions;
+  readonly limits: () => MergeLimits;
+  /** Whether lists in metadata outlive their collection on these servers. */
+  readonly leavesLists: () => boolean;
+  /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
+  readonly stepDown: (lsn: number) => boolean;
+  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+}
+
+type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
+type Held = Map<string, HeldShard>;
+
+/** What a stock server responds with to a schema call that has nothing to report. */
+const DONE = Buffer.from('{}');
+// Deleting a collection's records, and creating one, takes a stock server milliseconds.
+const SCHEMA_WORK = 0.01;
+
+/** What the client gets when the only working node cannot use the collection: nothing was changed, anywhere. */
+const NO_OTHER_NODE: Ruling = {
+  outcome: 'refused',
+  status: 503,
+  body: Buffer.from(
+    errorBody(
+      'ChromaError',
+      'Nothing was changed: the only working node has lost this collection, or its copy is suspect. Try again when another node is back.',
+    ),
+  ),
+};
+
+export class SerialEntries {
+  readonly #options: SerialEntriesOptions;
+
+  constructor(options: SerialEntriesOptions) {
+    this.#options = options;
+  }
+
+  /** Applies one entry, keeps `held` true and returns what has changed of it. Throws TermOver, ForeignContent. */
+  async apply(entry: Entry, operation: Operation, held: Held, term: Term): Promise<ShardChange[]> {
+    const { trials } = this.#options;
+    for (;;) {
+      try {
+        if (trials.isOpen(entry.lsn)) {
+          const next = await this.#judged(entry, operation, held, term);
+          if (next === 'past') return [];
+        }
+        const changes = await this.#apply(entry, operation, held, term);
+        trials.applied([entry.lsn]);
+        return changes;
+      } catch (error) {
+        if (error instanceof LacksShard) {
+          await this.#lacks(error, entry, held, term);
+          return [];
+        }
+        // The failed attempts are on record: the next turn of the loop has them judged.
+        if (!(error instanceof CallFailed)) throw error;
+      }
+    }
+  }
+
+  /** What is done about an entry that has failed: `send` it, here or because a decision says so, or go `past` it. */
+  async #judged(entry: Entry, operation: Operation, held: Held, term: Term): Promise<'send' | 'past'> {
+    const { arbiter, node } = this.#options;
+    const verdict = await arbiter.judge({ node, entry, operation, applied: 0 }, term);
+    if (verdict === 'suspect') throw this.#blamed(operation, entry);
+    if (verdict === 'offer') return 'send';
+    await this.#undo(entry, operation, held, term);
+    this.#options.positions.discarded(entry.lsn);
+    return 'past';
+  }
+
+  /** This node fails what others can do. */
+  #blamed(operation: Operation, { lsn }: Entry): Error {
+    const reason = `the node fails LSN ${lsn}, and others do not`;
+    if (operation.type === 'records') return new LacksShard([operation.shard], reason);
+    if (operation.type === 'modify_collection') return new LacksShard(operation.shards, reason);
+    if (operation.type === 'delete_collection') return new ForeignContent(reason);
+    // A collection that it cannot create leaves it nothing to mark; another node decides, if this one was to.
+    return this.#options.stepDown(lsn) ? new LacksShard([], reason) : new ForeignContent(reason);
+  }
+
+  async #apply(entry: Entry, operation: Operation, held: Held, term: Term): Promise<ShardChange[]> {
+    if (operation.type === 'records') {
+      const target = held.get(operation.shard);
+      if (target === undefined)
+        throw new Error(`LSN ${entry.lsn}: this node has no shard ${operation.shard}`);
+      const decision = await this.#options.deletes.apply(entry.lsn, operation, target, term);
+      if (decision.outcome !== 'accepted') this.#options.positions.discarded(entry.lsn);
+      return [];
+    }
+    if (operation.type === 'delete_tenant') return [];
+    if (operation.type === 'create_collection') return this.#create(entry, operation, held, term);
+    if (operation.type === 'delete_collection') return this.#drop(entry, operation, held, term);
+    if (!needsDecision(operation)) {
+      await this.#send(entry, operation, held, term);
+      return [];
+    }
+    let applied = false;
+    const decision = await this.#options.waits.decided(entry.lsn, term, async () => {
+      const response = await this.#send(entry, operation, held, term);
+      mustHave(operation, response, entry);
+      applied = true;
+      return ruling(response, response.body);
+    });
+    if (decision.outcome !== 'accepted') await this.#undo(entry, operation, held, term);
+    else if (!applied) mustHave(operation, await this.#send(entry, operation, held, term), entry);
+    return [];
+  }
+
+  /**
+   * I8: the log says that this node has a shard, and the node cannot use it. Nothing is decided from that, and nothing
+   * more is answered from the shard; if this node was to decide, another does. Where there is no other, the entry is
+   * refused: left undecided behind a checkpoint it would never be decided, and later nodes would wait for it for ever.
+   */
+  async #lacks({ shards, message }: LacksShard, entry: Entry, held: Held, term: Term): Promise<void> {
+    const { suspect, stepDown, positions, node, waits } = this.#options;
+    for (const shard of shards) {
+      const known = held.get(shard);
+      if (known === undefined || known.suspect !== null) continue;
+      await suspect(shard, message, term);
+    }
+    const decide = async (): Promise<Ruling | null> => (stepDown(entry.lsn) ? null : NO_OTHER_NODE);
+    const decision = await waits.decided(entry.lsn, term, decide);
+    if (decision.outcome !== 'accepted') return positions.discarded(entry.lsn);
+    if (shards.length === 0) throw new ForeignContent(message);
+    positions.nodePassed(node, entry.lsn);
+  }
+
+  async #create(entry: Entry, operation: CreateCollection, held: Held, term: Term): Promise<ShardChange[]> {
+    let response: NodeResponse | undefined;
+    const decision = await this.#options.waits.decided(entry.lsn, term, async () => {
+      response = await this.#createAnew(entry, operation, held, term);
+      const { body } = response;
+      return ruling(response, isSuccess(response) ? withCollectionId(body, operation.collection) : body);
+    });
+    if (decision.outcome !== 'accepted') {
+      await this.#undo(entry, operation, held, term);
+      return [];
+    }
+    // Another node decided, or this one before a crash: it follows.
+    if (response === undefined || !isSuccess(response))
+      response = await this.#createAnew(entry, operation, held, term);
+    const id = idIn(response.body);
+    if (id === null) throw new ForeignContent(`collection "${operation.name}" was created without an id`);
+    const { tenant, database } = operation;
+    held.set(operation.shard, { physical: id, tenant, database, suspect: null });
+    return [{ shard: operation.shard, physical: id, lsn: entry.lsn }];
+  }
+
+  /**
+   * Creates the collection, and nothing older under its name is taken for it: a collection that stands there already is
+   * this entry's own, from before a crash, or one that was refused. Both are empty, and go first.
+   */
+  async #createAnew(
+    entry: Entry,
+    operation: CreateCollection,
+    held: Held,
+    term: Term,
+  ): Promise<NodeResponse> {
+    const response = await this.#send(entry, operation, held, term);
+    if (response.status !== 409) return response;
+    if (!(await this.#removeLeftover(entry, operation, held, term))) {
+      throw new ForeignContent(`another collection has the name "${operation.name}"`);
+    }
+    return this.#send(entry, operation, held, term);
+  }
+
+  /** Removes an empty collection the log knows nothing of. False when the name belongs to a shard of the log. */
+  async #removeLeftover(
+    entry: Entry,
+    operation: CreateCollection,
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<boolean> {
+    const { reads, delivery } = this.#options;
+    const path = collectionByNamePath(operation, operation.name);
+    const found = await reads.read({ method: 'GET', path }, entry.lsn, term);
+    if (!isSuccess(found)) return true;
+    const id = idIn(found.body);
+    if ([...held.values()].some(({ physical }) => physical === id)) return false;
+    const counted = recordsPath(operation, id ?? '', 'count');
+    const count = (await reads.read({ method: 'GET', path: counted }, entry.lsn, term)).body.toString();
+    if (count !== '0')
+      throw new ForeignContent(`collection "${operation.name}" already holds ${count} records`);
+    const request = { method: 'DELETE', path } as const;
+    await delivery.call({ request, lsns: [entry.lsn], work: SCHEMA_WORK, isFinal: isMissing }, term);
+    return true;
+  }
+
+  /** Takes back what a refused entry may have done to this node, and reads it back. */
+  async #undo(entry: Entry, operation: Operation, held: Held, term: Term): Promise<void> {
+    if (operation.type === 'create_collection') {
+      await this.#removeLeftover(entry, operation, held, term);
+      return;
+    }
+    if (operation.type !== 'modify_collection') return;
+    // Offered, and not refused in a way known to be free of effect: the collection may have changed.
+    if (!this.#options.trials.of(entry.lsn).has(this.#options.node)) return;
+    for (const shard of operation.shards) {
+      await this.#options.suspect(shard, `LSN ${entry.lsn} was refused, and may have been applied`, term);
+    }
+  }
+
+  /** Drops a collection, found by the id the node knows it by: a 404 for a name proves nothing. */
+  async #drop(
+    entry: Entry,
+    operation: Extract<SchemaOperation, { type: 'delete_collection' }>,
+    held: Held,
+    term: Term,
+  ): Promise<ShardChange[]> {
+    const { shards, name } = operation;
+    await this.#empty(entry, shards, held, term);
+    await this.#send(entry, operation, held, term);
+    for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
+      const path = recordsPath(target, target.physical, 'count');
+      const count = await this.#options.reads.read({ method: 'GET', path }, entry.lsn, term);
+      if (!isMissing(count)) throw new ForeignContent(`collection "${name}" has another name on the node`);
+    }
+    for (const shard of shards) held.delete(shard);
+    return shards.map((shard) => ({ shard, physical: null, lsn: entry.lsn }));
+  }
+
+  /**
+   * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
+   * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).
+   */
+  async #empty(
+    { lsn }: Entry,
+    shards: readonly string[],
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<void> {
+    const { limits, leavesLists, reads, delivery } = this.#options;
+    if (!leavesLists()) return;
+    const limit = limits().maxIds;
+    const body = Buffer.from(JSON.stringify({ limit, include: [] }));
+    const isFinal = ({ status, body: said }: NodeResponse): boolean => effectFree('delete', status, said);
+    for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
+      for (;;) {
+        const path = recordsPath(target, target.physical, 'get');
+        const page = await reads.read({ method: 'POST', path, body }, lsn, term);
+        // Gone already: the round is made again.
+        const ids = isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
+        const [deletion] = deleteByIdsBodies(ids, limit);
+        if (ids.length === 0 || deletion === undefined) break;
+        const request = recordsRequest(target, 'delete', [deletion]);
+        const deleted = await delivery.call({ request, lsns: [lsn], work: 1, isFinal }, term);
+        if (!isSuccess(deleted)) break;
+      }
+    }
+  }
+
+  /** Sends a schema operation; responses that mean "already so" on a repetition count as done. */
+  async #send(
+    { lsn }: Entry,
+    operation: NodeSchemaOperation,
+    held: ReadonlyMap<string, HeldShard>,
+    term: Term,
+  ): Promise<NodeResponse> {
+    const { request, effect, alreadyDone } = schemaRequest(operation, held);
+    const isFinal = ({ status, body }: NodeResponse): boolean =>
+      status === alreadyDone || effectFree(effect, status, body);
+    const call = { request, lsns: [lsn], work: SCHEMA_WORK, isFinal };
+    const response = await this.#options.delivery.call(call, term);
+    // The log has made sure that the first time could not be refused so: what is there already is this entry's own.
+    return response.status === alreadyDone ? { ...response, status: 200, body: DONE } : response;
+  }
+}
+
+/** Throws LacksShard when the node does not know the collection it was to change. */
+function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
+  if (operation.type === 'modify_collection' && isMissing(response))
+    throw new LacksShard(operation.shards, `the node has no such collection, at LSN ${lsn}`);
+}
+
+function ruling(response: NodeResponse, body: Buffer): Ruling {
+  return { outcome: isSuccess(response) ? 'accepted' : 'refused', status: response.status, body };
+}
+
+function idIn(body: Buffer): string | null {
+  const fields = readTopLevel(body, ['id']);
+  const id = isRefusal(fields) ? undefined : fields.get('id');
+  return id?.type === 'string' ? id.value : null;
+}

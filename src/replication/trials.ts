@@ -1,0 +1,208 @@
+// Failed attempts to apply an entry, by node: the evidence on which an entry is refused or quarantined (arbiter.ts).
+// Kept in PostgreSQL too, so that the next leader does not offer it to a node that it was kept from.
+
+import type { Database } from '../postgres/database.ts';
+import type { Clock } from '../util/clock.ts';
+
+/** How an attempt failed. `died`: the node's process ended with the call in flight. */
+export type FailureKind = 'response' | 'dropped' | 'died' | 'hung';
+
+export interface Failure {
+  readonly kind: FailureKind;
+  /** HTTP status; 0 when there was no response. */
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+/** What a node has made of an entry so far. */
+export interface Attempts {
+  readonly attempts: number;
+  /** Of these, calls that brought nothing but this entry. */
+  readonly alone: number;
+  /** The last one. */
+  readonly failure: Failure;
+  /** Of the first, clock.monotonic() ms. */
+  readonly sinceMs: number;
+}
+
+export interface TrialStore {
+  load(): Promise<
+    readonly { lsn: number; node: string; attempts: number; alone: number; failure: Failure }[]
+  >;
+  save(epoch: number, node: string, attempts: ReadonlyMap<number, Attempts>): Promise<void>;
+}
+
+export interface TrialsOptions {
+  readonly store: TrialStore;
+  readonly clock: Clock;
+  readonly epoch: () => number;
+  /** An entry has failed more than once on a node. */
+  readonly onRepeated: (node: string, lsn: number, attempts: Attempts) => void;
+  readonly onStoreError: (error: Error) => void;
+}
+
+/** An entry that a node keeps failing, for status. */
+export interface Trial extends Attempts {
+  readonly node: string;
+  readonly lsn: number;
+}
+
+// A connection that ended so recently ended with its process, when the process is found to be gone.
+const DIED_WITHIN_MS = 2_000;
+// Entries that fail one after the other are ended one after the other; more than a round's are never open at once.
+const ENTRIES_MAX = 4_096;
+
+export class Trials {
+  readonly #options: TrialsOptions;
+  readonly #byEntry = new Map<number, Map<string, Attempts>>();
+  readonly #lastMs = new Map<string, number>();
+  readonly #diedMs = new Map<string, number>();
+
+  constructor(options: TrialsOptions) {
+    this.#options = options;
+  }
+
+  /** Learns what earlier leaders found; called at the start of a term. */
+  async load(): Promise<void> {
+    for (const { lsn, node, ...attempts } of await this.#options.store.load()) {
+      if (this.of(lsn).has(node)) continue;
+      this.#put(lsn, node, { ...attempts, sinceMs: this.#options.clock.monotonic() });
+    }
+  }
+
+  /** What each node has made of the entry; nodes that never failed it are missing. */
+  of(lsn: number): ReadonlyMap<string, Attempts> {
+    return this.#byEntry.get(lsn) ?? new Map();
+  }
+
+  /** The entry has failed and no node has applied it since: it goes alone, and not everywhere. */
+  isOpen(lsn: number): boolean {
+    return this.#byEntry.has(lsn);
+  }
+
+  /** Whether the entry makes a call of its own: two attempts, anywhere, have failed with others in the call. */
+  isIsolated(lsn: number): boolean {
+    let attempts = 0;
+    for (const each of this.of(lsn).values()) attempts += each.attempts;
+    return attempts >= 2;
+  }
+
+  /** The call that brought these entries, in LSN order, failed on the node. */
+  failed(node: string, lsns: readonly number[], failure: Failure): void {
+    const { clock, onRepeated, store, epoch, onStoreError } = this.#options;
+    const changed = new Map<number, Attempts>();
+    const hasDied = clock.monotonic() - (this.#diedMs.get(node) ?? -Infinity) < DIED_WITHIN_MS;
+    const kind = failure.kind === 'dropped' && hasDied ? 'died' : failure.kind;
+    for (const lsn of lsns) {
+      const before = this.of(lsn).get(node);
+      const attempts = {
+        attempts: (before?.attempts ?? 0) + 1,
+        alone: (before?.alone ?? 0) + (lsns.length === 1 ? 1 : 0),
+        failure: { ...failure, kind },
+        sinceMs: before?.sinceMs ?? clock.monotonic(),
+      };
+      this.#put(lsn, node, attempts);
+      changed.set(lsn, attempts);
+    }
+    this.#lastMs.set(node, clock.monotonic());
+    const [first] = lsns;
+    const last = first === undefined ? undefined : changed.get(first);
+    if (first !== undefined && last !== undefined && last.attempts >= 2) onRepeated(node, first, last);
+    store.save(epoch(), node, changed).catch(onStoreError);
+  }
+
+  /** The node's process is gone: calls whose connection ended just now ended with it, noticed before or after. */
+  died(node: string): void {
+    this.#diedMs.set(node, this.#options.clock.monotonic());
+    if (this.#options.clock.monotonic() - (this.#lastMs.get(node) ?? -Infinity) > DIED_WITHIN_MS) return;
+    for (const nodes of this.#byEntry.values()) {
+      const each = nodes.get(node);
+      if (each?.failure.kind === 'dropped')
+        nodes.set(node, { ...each, failure: { ...each.failure, kind: 'died' } });
+    }
+  }
+
+  /** A node has applied these entries: nothing is wrong with them. */
+  applied(lsns: readonly number[]): void {
+    if (this.#byEntry.size === 0) return;
+    for (const lsn of lsns) this.#byEntry.delete(lsn);
+  }
+
+  /** Every node that follows the log has gone past `lsn`. */
+  forget(lsn: number): void {
+    for (const each of this.#byEntry.keys()) if (each <= lsn) this.#byEntry.delete(each);
+  }
+
+  /** The entry that the node fails most often; null when none failed more than once. */
+  worst(node: string): Trial | null {
+    let worst: Trial | null = null;
+    for (const [lsn, nodes] of this.#byEntry) {
+      const each = nodes.get(node);
+      if (each !== undefined && each.attempts > (worst?.attempts ?? 1)) worst = { node, lsn, ...each };
+    }
+    return worst;
+  }
+
+  #put(lsn: number, node: string, attempts: Attempts): void {
+    const nodes = this.#byEntry.get(lsn) ?? new Map<string, Attempts>();
+    this.#byEntry.set(lsn, nodes.set(node, attempts));
+    if (this.#byEntry.size > ENTRIES_MAX) this.#byEntry.delete(this.#byEntry.keys().next().value as number);
+  }
+}
+
+/** Keeps attempts in PostgreSQL, conditional on the lease. */
+export class PostgresTrialStore implements TrialStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async load(): Promise<{ lsn: number; node: string; attempts: number; alone: number; failure: Failure }[]> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query<{
+      lsn: number;
+      node: string;
+      attempts: number;
+      alone: number;
+      kind: FailureKind;
+      status: number;
+      detail: string;
+    }>(
+      `select lsn, node, attempts, alone, kind, status, detail from ${s}.entry_attempt
+       where lsn > (select coalesce(min(checkpoint), 0) from ${s}.node where not removed) order by lsn`,
+    );
+    return rows.map(({ kind, status, detail, ...row }) => ({
+      ...row,
+      failure: { kind, status, body: Buffer.from(detail) },
+    }));
+  }
+
+  async save(epoch: number, node: string, attempts: ReadonlyMap<number, Attempts>): Promise<void> {
+    const s = this.#database.schema;
+    const rows = [...attempts];
+    await this.#database.query(
+      `insert into ${s}.entry_attempt (lsn, node, attempts, alone, kind, status, detail)
+       select x.lsn, $2, x.attempts, x.alone, $6, $7, $8
+       from unnest($3::bigint[], $4::int[], $5::int[]) as x(lsn, attempts, alone)
+       where exists (select from ${s}.lease where epoch = $1 for share)
+       on conflict (lsn, node) do update set attempts = excluded.attempts, alone = excluded.alone,
+         kind = excluded.kind, status = excluded.status, detail = excluded.detail, last_at = clock_timestamp()`,
+      [
+        epoch,
+        node,
+        rows.map(([lsn]) => lsn),
+        rows.map(([, each]) => each.attempts),
+        rows.map(([, each]) => each.alone),
+        rows[0]?.[1].failure.kind ?? 'dropped',
+        rows[0]?.[1].failure.status ?? 0,
+        detailOf(rows[0]?.[1].failure),
+      ],
+    );
+  }
+}
+
+/** For people; NUL cannot be stored as text. */
+export function detailOf(failure: Failure | undefined): string {
+  return (failure?.body.toString('utf8', 0, 300) ?? '').replaceAll('\0', '');
+}

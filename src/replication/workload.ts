@@ -1,0 +1,134 @@
+// What a node is working on, how long that should take, and whether it has exceeded its bound. A node that is silent
+// within the bound is busy; beyond it, it has failed.
+
+import type { Clock } from '../util/clock.ts';
+
+/** A mutating call as it goes to a node. */
+export interface Load {
+  /** LSNs of the first and the last entry in it. */
+  readonly from: number;
+  readonly to: number;
+  /** In units of which a stock server does about one a second (chroma/split.ts). */
+  readonly work: number;
+}
+
+/** What a node is doing, for status. */
+export interface Work extends Load {
+  /** For so long, ms. */
+  readonly ms: number;
+  /** Estimated remaining time, ms; 0 once the estimate has passed. */
+  readonly remainingMs: number;
+}
+
+// 0.5 MB/s of documents until the node's own rate is known; a stock server on a quiet machine does about 2 MB/s.
+const UNIT_MS_ASSUMED = 2_000;
+// A node gets this many times its estimate: its neighbours on the machine may need the processor as well.
+const PATIENCE = 5;
+// A small call is answered within milliseconds. A node that has been silent for this long beyond its estimate hangs:
+// it is the time within which a fail-over from a hanging node begins.
+const SILENCE_MS = 5_000;
+// Smaller calls say more about fixed costs than about the rate.
+const MEASURED_FROM = 0.1;
+const WEIGHT = 0.3;
+// Calls are made smaller when they take longer than this, and larger again when they take less.
+const SLOW_MS = 2_000;
+const FAST_MS = 700;
+const PART_MIN = 1 / 16;
+
+interface InFlight extends Load {
+  readonly sinceMs: number;
+}
+
+export class Workload {
+  readonly #clock: Clock;
+  readonly #longMs: number;
+  readonly #calls = new Set<InFlight>();
+  #unitMs: number | null = null;
+  #partWork = 1;
+  #work = 0;
+  /** When the node last responded to a call, or got one while it had none; clock.monotonic() ms. */
+  #progressMs = 0;
+
+  /** `longMs`: estimated duration from which a call is long: it is staggered, and the node counts as busy. */
+  constructor(clock: Clock, longMs: number) {
+    this.#clock = clock;
+    this.#longMs = longMs;
+  }
+
+  /** The work that one call should have at most: halved after slow responses, doubled after fast ones. */
+  get partWork(): number {
+    return this.#partWork;
+  }
+
+  /** Estimated duration of a call, ms. */
+  expectedMs(work: number): number {
+    return work * (this.#unitMs ?? UNIT_MS_ASSUMED);
+  }
+
+  /** Whether a call will keep the node from responding to others for a while. */
+  isLongCall(work: number): boolean {
+    return this.expectedMs(work) > this.#longMs;
+  }
+
+  /** A long call is in flight. */
+  get isLong(): boolean {
+    return this.isLongCall(this.#work);
+  }
+
+  /** The bound of a call, ms: how long it may take, or a duplicate of it may still be executing. */
+  boundMs(work: number): number {
+    return PATIENCE * Math.max(this.expectedMs(work), work * UNIT_MS_ASSUMED);
+  }
+
+  /** A call goes out; the returned function is called when it has ended, with whether the node responded. */
+  begin(load: Load): (responded: boolean) => void {
+    const now = this.#clock.monotonic();
+    if (this.#calls.size === 0) this.#progressMs = now;
+    const call = { ...load, sinceMs: now };
+    this.#calls.add(call);
+    this.#work += load.work;
+    return (responded) => {
+      if (!this.#calls.delete(call)) return;
+      this.#work = this.#calls.size === 0 ? 0 : this.#work - load.work;
+      if (responded) this.#measure(load.work, this.#clock.monotonic() - Math.max(now, this.#progressMs));
+      this.#progressMs = this.#clock.monotonic();
+    };
+  }
+
+  /** The oldest call the node has not responded to; null when there is none. */
+  get current(): Work | null {
+    const [oldest] = this.#calls;
+    if (oldest === undefined) return null;
+    const { from, to, work, sinceMs } = oldest;
+    const ms = this.#clock.monotonic() - sinceMs;
+    return { from, to, work, ms, remainingMs: Math.max(0, this.expectedMs(work) - ms) };
+  }
+
+  /** LSNs of the first and last entry of each call the node has not responded to. */
+  get inFlight(): readonly Load[] {
+    return [...this.#calls];
+  }
+
+  /** A call is in flight and within its bound: silence does not mean that the node has failed. */
+  get explainsSilence(): boolean {
+    return this.#calls.size > 0 && this.#overdueMs() <= 0;
+  }
+
+  /** A call is in flight and its bound was passed more than `ms` ago without any response. */
+  isOverdueBy(ms: number): boolean {
+    return this.#calls.size > 0 && this.#overdueMs() > ms;
+  }
+
+  #overdueMs(): number {
+    return this.#clock.monotonic() - this.#progressMs - SILENCE_MS - this.boundMs(this.#work);
+  }
+
+  #measure(work: number, ms: number): void {
+    if (work < MEASURED_FROM) return;
+    const unitMs = ms / work;
+    this.#unitMs = this.#unitMs === null ? unitMs : this.#unitMs + WEIGHT * (unitMs - this.#unitMs);
+    if (work < this.#partWork / 2) return;
+    if (ms > SLOW_MS) this.#partWork = Math.max(PART_MIN, this.#partWork / 2);
+    else if (ms < FAST_MS) this.#partWork = Math.min(1, this.#partWork * 2);
+  }
+}
