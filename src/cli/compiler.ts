@@ -1,12 +1,12 @@
-// How soon V8 optimizes what the gateway runs.
+// Sets how early V8 optimizes the gateway's functions.
 
 import { setFlagsFromString } from 'node:v8';
 
-// By default a function must have been called 3,000 times: a gateway asked ten times a second would run
-// slower code for five minutes. What is optimized earlier on less experience is compiled again where that was misleading.
+// V8 optimizes a function after 3,000 calls by default, so a gateway with ten requests per second would run slower code
+// for five minutes. V8 compiles a function again when the earlier profile was wrong.
 const CALLS_BEFORE_OPTIMIZING = 500;
 
-/** To be called before anything is worth optimizing. Where V8 knows no such flag it says so on stderr, no more. */
+/** Call it at process start. V8 only prints a message on stderr when it does not know the flag. */
 export function optimizeEarly(): void {
   setFlagsFromString(`--invocation-count-for-turbofan=${CALLS_BEFORE_OPTIMIZING}`);
 }

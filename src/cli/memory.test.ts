@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { boundAllocators, type Self } from './memory.ts';
 
-interface Begun {
+interface Execution {
   readonly path: string;
   readonly words: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** A process that is told to begin again, and does not. */
+/** A process that records execve instead of executing it. */
 class FakeProcess implements Self {
   readonly env: NodeJS.ProcessEnv;
   readonly execArgv = ['--enable-source-maps'];
@@ -15,7 +15,7 @@ class FakeProcess implements Self {
   readonly argv = [process.execPath, 'main.js', 'serve'];
   platform: NodeJS.Platform = 'linux';
   readonly warnings: unknown[] = [];
-  readonly begun: Begun[] = [];
+  readonly executions: Execution[] = [];
   fails = false;
 
   constructor(env: NodeJS.ProcessEnv) {
@@ -27,34 +27,34 @@ class FakeProcess implements Self {
   execve = (path: string, words: readonly string[] = [], env: NodeJS.ProcessEnv = {}): never => {
     this.emitWarning('process.execve is an experimental feature');
     if (this.fails) throw new Error('Access to this API has been restricted.');
-    this.begun.push({ path, words, env });
+    this.executions.push({ path, words, env });
     return undefined as never;
   };
 }
 
 describe('a process whose allocators have no bounds', () => {
-  test('begins again once, in place, with the same words', () => {
+  test('executes itself once with the same arguments', () => {
     const first = new FakeProcess({ HOME: '/root' });
     boundAllocators(first);
-    expect(first.begun).toHaveLength(1);
-    const { path, words, env } = first.begun[0]!;
+    expect(first.executions).toHaveLength(1);
+    const { path, words, env } = first.executions[0]!;
     expect(path).toBe(process.execPath);
     expect(words.slice(2)).toEqual(['--enable-source-maps', 'main.js', 'serve']);
     expect(env).toMatchObject({ HOME: '/root', MALLOC_ARENA_MAX: '2', POLYCHROME_ALLOCATORS_BOUND: '1' });
 
     const second = new FakeProcess({ ...env });
     boundAllocators(second);
-    expect(second.begun).toEqual([]);
+    expect(second.executions).toEqual([]);
     expect(second.env).toEqual({ HOME: '/root' }); // for the servers it starts
   });
 
-  test('does not begin a third time where the allocators of the second were not told', () => {
+  test('does not execute itself again when glibc has removed the allocator variables', () => {
     const second = new FakeProcess({ POLYCHROME_ALLOCATORS_BOUND: '1' });
     boundAllocators(second);
-    expect([second.begun, second.env]).toEqual([[], {}]);
+    expect([second.executions, second.env]).toEqual([[], {}]);
   });
 
-  test('goes on as it is, without a warning, where it cannot begin again', () => {
+  test('continues without a warning when it cannot execute itself', () => {
     const restricted = new FakeProcess({});
     restricted.fails = true;
     const { emitWarning } = restricted;
@@ -67,13 +67,13 @@ describe('a process whose allocators have no bounds', () => {
     const windows = new FakeProcess({});
     windows.platform = 'win32';
     for (const self of [removed, windows]) boundAllocators(self);
-    expect([removed.begun, windows.begun]).toEqual([[], []]);
+    expect([removed.executions, windows.executions]).toEqual([[], []]);
   });
 
-  test('leaves bounds that somebody else has set, and the servers inherit them', () => {
+  test('keeps allocator variables that the operator has set, and its servers inherit them', () => {
     const env = { MALLOC_MMAP_THRESHOLD_: '1048576' };
     const self = new FakeProcess({ ...env });
     boundAllocators(self);
-    expect([self.begun, self.env]).toEqual([[], env]);
+    expect([self.executions, self.env]).toEqual([[], env]);
   });
 });

@@ -1,56 +1,56 @@
-// How the gateway's process gets and gives back memory. What its allocators do with it is fixed when a process begins,
-// so it begins again, in place: same process id, same streams, same arguments.
+// Bounds the memory that the gateway's allocators retain. They read their settings at process start, so the process
+// executes itself again with the same process id, streams and arguments.
 
 import { accessSync, constants } from 'node:fs';
 
-/** glibc's, as its environment knows them (mallopt(3)); nothing to other C libraries. */
+/** Settings of glibc (mallopt(3)); other C libraries ignore them. */
 const ALLOCATOR = {
-  // A body of megabytes is a mapping of its own, gone when it is freed. By default glibc raises this to 32 MiB with the
-  // first that is freed, and from then on keeps what bodies leave: 300 MiB in a minute of bulk loads.
+  // Larger allocations get a mapping of their own, which is unmapped when freed. By default glibc raises this threshold
+  // up to 32 MiB when it frees such a mapping, and then retains freed bodies: 300 MiB in a minute of bulk loads.
   MALLOC_MMAP_THRESHOLD_: String(1024 * 1024),
-  // What is free at the end of the heap goes back to the system from here on: some hundred small bodies.
+  // Free memory at the end of the heap above this size returns to the system; it holds about a hundred small bodies.
   MALLOC_TRIM_THRESHOLD_: String(4 * 1024 * 1024),
-  // Each arena keeps what it freed. The event loop works in one, its helpers (files, TLS, the scanner) share another.
+  // Each arena retains freed memory. The event loop uses one; its helpers (files, TLS, the scanner) share another.
   MALLOC_ARENA_MAX: '2',
 } as const;
-// Where V8 puts what is new: three times this is held for ever once a burst has needed it. By default 16 MiB; what is
-// under way at one moment is far less (docs/performance.md).
+// V8 retains three times the size of its semi-space after a burst. The default is 16 MiB; objects in flight need far
+// less (docs/performance.md).
 const SEMI_SPACE = '--max-semi-space-size';
 const SEMI_SPACE_MIB = 8;
 
-// Said to the process that begins again. Its allocators' variables alone do not tell: glibc takes those out of the
-// environment of an executable with capabilities (ld.so(8), secure-execution mode), which would begin again for ever.
+// Marks the executed process. The allocator variables cannot mark it: glibc removes them from the environment of an
+// executable with capabilities (ld.so(8), secure-execution mode), which would execute itself for ever.
 const BOUND = 'POLYCHROME_ALLOCATORS_BOUND';
 
-/** What of a process this needs. */
+/** The part of `process` that boundAllocators uses. */
 export type Self = Pick<NodeJS.Process, 'env' | 'execArgv' | 'execPath' | 'argv' | 'platform'> &
   Partial<Pick<NodeJS.Process, 'execve'>> & { emitWarning: NodeJS.Process['emitWarning'] };
 
 /**
- * Begins this process again with bounds on what its allocators keep, unless it has them, or others, already, or cannot.
- * To be called before anything else is done; returns in the process that has them.
+ * Executes this process again with bounded allocators, unless it has bounds already or cannot execute itself. Call it
+ * before all other work; it returns only in the process that continues.
  */
 export function boundAllocators(self: Self = process): void {
   const { env, execArgv, execPath, argv } = self;
-  if (env[BOUND] !== undefined) return forgetOurs(env);
+  if (env[BOUND] !== undefined) return removeVariables(env);
   if (env['MALLOC_MMAP_THRESHOLD_'] !== undefined) return;
-  // Windows has neither.
+  // Windows supports neither execve nor glibc.
   if (self.execve === undefined || self.platform === 'win32' || !canExecute(execPath)) return;
   const flags = (env['NODE_OPTIONS'] ?? '').includes(SEMI_SPACE) ? [] : [`${SEMI_SPACE}=${SEMI_SPACE_MIB}`];
   const { emitWarning } = self;
-  // That it is experimental in Node 24 is nothing to those who run this.
+  // Hides the warning that execve is experimental in Node 24, which users cannot act on.
   self.emitWarning = () => undefined;
   try {
     const words = [execPath, ...flags, ...execArgv, ...argv.slice(1)];
     self.execve(execPath, words, { ...env, ...ALLOCATOR, [BOUND]: '1' });
   } catch {
-    // Not allowed here (Node's permission model): more memory is kept, all else is the same.
+    // Node's permission model forbids execve: the process retains more memory and works otherwise.
   } finally {
     self.emitWarning = emitWarning;
   }
 }
 
-// Where the system refuses, Node does not throw but aborts: one that was replaced or removed since it was started.
+// Node aborts instead of throwing when the executable was replaced or removed since its start.
 function canExecute(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -60,8 +60,8 @@ function canExecute(path: string): boolean {
   }
 }
 
-/** They are for this process, not for the servers it starts. */
-function forgetOurs(env: NodeJS.ProcessEnv): void {
+/** Removes the variables, so that the servers started by this process do not inherit them. */
+function removeVariables(env: NodeJS.ProcessEnv): void {
   delete env[BOUND];
   for (const [name, value] of Object.entries(ALLOCATOR)) if (env[name] === value) delete env[name];
 }

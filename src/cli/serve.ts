@@ -1,4 +1,4 @@
-// `polychrome serve`: the gateway in production, configured by its environment, until SIGTERM.
+// `polychrome serve`: runs a gateway, configured by its environment, until SIGTERM.
 
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
@@ -14,13 +14,11 @@ Examples:
 
   DATABASE_URL=postgres://… PRIMARY_URL=http://chroma-1:8000 REPLICA_URL=http://chroma-2:8000 polychrome serve
 
-Every setting is an environment variable; README.md lists them. An invalid one stops the start.`;
+Every setting is an environment variable; README.md lists them. The gateway does not start with an invalid setting.`;
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description(
-      'Runs a gateway in front of Chroma servers that are there already. Settings: the environment.',
-    )
+    .description('Runs a gateway in front of existing Chroma servers, configured by environment variables.')
     .addHelpText('after', EXAMPLES)
     .action(serve);
 }
@@ -30,7 +28,7 @@ async function serve(): Promise<void> {
   const stopRequest = new StopRequest(process, systemClock);
   try {
     const gateway = await startGateway(config, {
-      onFailure: (error) => stopRequest.fail(`The gateway cannot go on: ${String(error)}`),
+      onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
     });
     console.log(`Polychrome listens on ${gateway.url} in front of ${config.nodes.length} nodes.`);
     await stopRequest.requested;

@@ -12,7 +12,7 @@ function setUp() {
   return { process, request, exits, advance: (ms: number) => (time += ms) };
 }
 
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('%s asks for an orderly stop', async (signal) => {
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('requests an orderly stop on %s', async (signal) => {
   const { process, request, exits } = setUp();
   process.emit(signal);
   await request.requested;
@@ -21,7 +21,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('%s asks for an orderly stop', async 
   expect(exits).toEqual([]);
 });
 
-test('the same wish passed on by npm is not a second one', () => {
+test('ignores a second signal that npm forwards immediately', () => {
   const { process, exits, advance } = setUp();
   process.emit('SIGINT');
   advance(50);
@@ -29,7 +29,7 @@ test('the same wish passed on by npm is not a second one', () => {
   expect(exits).toEqual([]);
 });
 
-test('a second Ctrl-C ends the process at once', () => {
+test('exits the process on a second Ctrl-C', () => {
   const { process, exits, advance } = setUp();
   process.emit('SIGINT');
   advance(1_500);
@@ -37,7 +37,7 @@ test('a second Ctrl-C ends the process at once', () => {
   expect(exits).toEqual([130]);
 });
 
-test('a failure asks for a stop and keeps its first reason', async () => {
+test('requests a stop on a failure and keeps the first reason', async () => {
   const { request } = setUp();
   request.fail('first');
   request.fail('second');
@@ -45,7 +45,7 @@ test('a failure asks for a stop and keeps its first reason', async () => {
   expect(request.failure).toBe('first');
 });
 
-test('once closed, signals are for others', () => {
+test('removes its signal handlers when closed', () => {
   const { process, request } = setUp();
   request.close();
   expect(

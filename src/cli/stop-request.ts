@@ -1,23 +1,23 @@
-// When a command that runs in the foreground is to end: at SIGINT, SIGTERM or SIGHUP, or by its own decision.
+// Requests the stop of a foreground command: by SIGINT, SIGTERM or SIGHUP, or because the command failed.
 
 import type { Clock } from '../util/clock.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * `npm start` passes a Ctrl-C on to a process that the terminal has signalled already: two signals within this
- * time are one wish.
+ * `npm start` forwards a Ctrl-C to a process that the terminal has already signalled, so two signals within this time
+ * count as one.
  */
-const SAME_WISH_MS = 1_000;
+const DUPLICATE_SIGNAL_MS = 1_000;
 
-/** What is needed of `process`. */
+/** The part of `process` that StopRequest uses. */
 export interface SignalledProcess {
   on(signal: NodeJS.Signals, listener: () => void): unknown;
   off(signal: NodeJS.Signals, listener: () => void): unknown;
   exit(code: number): void;
 }
 
-/** The first signal asks for an orderly stop; a later second one ends the process at once, with code 130. */
+/** The first signal requests an orderly stop; a second one exits the process immediately with code 130. */
 export class StopRequest {
   readonly #process: SignalledProcess;
   readonly #clock: Clock;
@@ -44,12 +44,12 @@ export class StopRequest {
     });
   }
 
-  /** Why the command ends by itself; undefined when it was asked to. */
+  /** Why the command failed; undefined when a signal requested the stop. */
   get failure(): string | undefined {
     return this.#failure;
   }
 
-  /** Asks for an orderly stop because of `reason`. */
+  /** Requests an orderly stop because of a failure. */
   fail(reason: string): void {
     this.#failure ??= reason;
     this.#abort.abort();
@@ -64,8 +64,8 @@ export class StopRequest {
     if (this.#requestedAt === undefined) {
       this.#requestedAt = now;
       this.#abort.abort();
-    } else if (now - this.#requestedAt > SAME_WISH_MS) {
-      this.#process.exit(130); // as shells count a process ended by SIGINT; the children are killed on exit
+    } else if (now - this.#requestedAt > DUPLICATE_SIGNAL_MS) {
+      this.#process.exit(130); // the shell's code for SIGINT; the exit kills the children
     }
   };
 }

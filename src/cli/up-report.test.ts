@@ -17,7 +17,7 @@ function shown(isTTY: boolean): string {
   return text;
 }
 
-test('away from a terminal, progress is plain lines', () => {
+test('prints progress as lines when the output is not a terminal', () => {
   expect(shown(false)).toBe(
     [
       'Starting PostgreSQL and the nodes (Chroma 1.0.5) …',
@@ -28,7 +28,7 @@ test('away from a terminal, progress is plain lines', () => {
   );
 });
 
-test('at a terminal, the last line says what is awaited, and is gone in the end', () => {
+test('shows the starting processes on a terminal, and removes them at the end', () => {
   const lines = shown(true).split('\r\u001B[K');
   expect(lines).toContain('  … PostgreSQL, node-1');
   expect(lines).toContain('  node-1      ready  http://127.0.0.1:20001\n  … PostgreSQL');
@@ -45,7 +45,7 @@ test.each([
   ['http://0.0.0.0:9000', 'http://127.0.0.1:9000', 'host="127.0.0.1", port=9000'],
   ['http://[::]:9000', 'http://[::1]:9000', 'host="::1", port=9000'],
   ['http://db.example', 'http://db.example:80', 'host="db.example", port=80'],
-])('a gateway at %s is shown as clients reach it', (endpoint, shownEndpoint, python) => {
+])('shows the client address of a gateway that listens on %s', (endpoint, shownEndpoint, python) => {
   const text = readyText(endpoint, cluster, '/data');
   expect(text).toContain(`endpoint    ${shownEndpoint}\n`);
   expect(text).toContain('node-1      http://127.0.0.1:20001\n');

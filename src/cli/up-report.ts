@@ -1,4 +1,4 @@
-// What `polychrome up` shows: progress, what happens to its children, and how to use it.
+// Formats the output of `polychrome up`: progress, messages about its children, and how to connect.
 
 import { resolve } from 'node:path';
 import type { LocalCluster, LocalProgress } from '../local/cluster.ts';
@@ -11,27 +11,25 @@ interface Output {
 
 const CLEAR_LINE = '\r\u001B[K';
 
-/** Prints progress: plain lines, and at a terminal also one changing line that says what is awaited. */
+/** Prints progress as lines; a terminal also shows the processes that are starting. */
 export function progressPrinter(output: Output): (progress: LocalProgress) => void {
-  const awaited = new Set<string>();
+  const starting = new Set<string>();
   const show = (text: string): void => {
-    const waiting = output.isTTY && awaited.size > 0 ? `  … ${[...awaited].join(', ')}` : '';
+    const waiting = output.isTTY && starting.size > 0 ? `  … ${[...starting].join(', ')}` : '';
     if (output.isTTY || text !== '') output.write(`${output.isTTY ? CLEAR_LINE : ''}${text}${waiting}`);
   };
   const line = (text: string): void => show(`${text}\n`);
   return (progress) => {
     switch (progress.step) {
       case 'reclaimed':
-        return line(
-          `Ended ${displayName(progress.child)} (process ${progress.pid}), left by an earlier start.`,
-        );
+        return line(`Stopped ${displayName(progress.child)} (process ${progress.pid}) of an earlier start.`);
       case 'chroma':
         return line(`Starting PostgreSQL and the nodes (${progress.release}) …`);
       case 'starting':
-        awaited.add(displayName(progress.child));
+        starting.add(displayName(progress.child));
         return show('');
       case 'ready':
-        awaited.delete(displayName(progress.child));
+        starting.delete(displayName(progress.child));
         return line(`  ${displayName(progress.child).padEnd(10)}  ready  ${progress.address}`);
       default:
         return progress satisfies never;
@@ -43,13 +41,13 @@ function displayName(child: string): string {
   return child === 'postgres' ? 'PostgreSQL' : child;
 }
 
-/** A logger for a person at a terminal: the sentences alone. */
+/** Creates a logger that prints messages without fields. */
 export function lineLogger(output: Output): SupervisorLogger {
   const print = (_fields: object, message: string): void => void output.write(`polychrome: ${message}\n`);
   return { info: print, warn: print, error: print };
 }
 
-/** The text that closes a start: where everything is, and a first program in each language. */
+/** Returns the addresses of a started cluster and an example program in each language. */
 export function readyText(
   endpoint: string,
   cluster: Pick<LocalCluster, 'nodes' | 'release'>,
@@ -79,11 +77,11 @@ JavaScript (npm install chromadb)
   await notes.upsert({ ids: ["a"], embeddings: [[0.1, 0.2, 0.3]], documents: ["hello"] });
   console.log(await notes.query({ queryEmbeddings: [[0.1, 0.2, 0.3]], nResults: 1 }));
 
-Ctrl-C stops everything; the data stays.
+Ctrl-C stops everything and keeps the data.
 `;
 }
 
-/** Where a client on this machine connects: an address that means "all" is not one to connect to. */
+/** Returns the address for clients on this machine; a wildcard address becomes the loopback address. */
 function clientAddress(endpoint: string): { host: string; port: number } {
   const url = new URL(endpoint);
   const host = url.hostname.replace(/^\[|\]$/g, '');

@@ -1,4 +1,4 @@
-// `polychrome up`: a whole cluster on this machine, in the foreground, until Ctrl-C.
+// `polychrome up`: runs a local cluster in the foreground until Ctrl-C.
 
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -30,35 +30,35 @@ Examples:
 
 Settings of "polychrome serve" that are not about addresses can be given in the environment (see README.md).`;
 
-/** Requests in flight get this long to finish at a stop. */
+/** How long a stop waits for requests in flight. */
 const GATEWAY_STOP_WAIT_MS = 15_000;
 
 export function upCommand(): Command {
   return new Command('up')
     .description(
-      'Runs PostgreSQL, Chroma servers and the gateway on this machine until Ctrl-C. The data stays.',
+      'Runs PostgreSQL, Chroma servers and the gateway on this machine until Ctrl-C, and keeps the data.',
     )
     .option(
       '--nodes <N>',
-      'how many Chroma servers (default: as at the last start, at first 3)',
+      'number of Chroma servers (default: the number at the last start, or 3)',
       wholeNumber(1, 32),
     )
     .option('--port <P>', 'port of the gateway', wholeNumber(1, 65_535), 8000)
     .option('--host <H>', 'address of the gateway', '127.0.0.1')
-    .option('--data <DIR>', 'where everything is kept', './.polychrome')
+    .option('--data <DIR>', 'data directory', './.polychrome')
     .option('--chroma <CMD>', 'command that starts a Chroma server (also: CHROMA_COMMAND)')
     .addHelpText('after', EXAMPLES)
     .action((options: UpOptions) => up(options));
 }
 
 async function up(options: UpOptions): Promise<void> {
-  // A reader that went away (`polychrome up | head`) is no reason to stop the cluster.
+  // The cluster keeps running when the reader of its output exits (`polychrome up | head`).
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const stopRequest = new StopRequest(process, systemClock);
   try {
     await runUntilStopped(options, stopRequest);
   } catch (error) {
-    if (!stopRequest.signal.aborted) throw error; // else it is the start that was given up
+    if (!stopRequest.signal.aborted) throw error; // otherwise the request has cancelled the start
   } finally {
     stopRequest.close();
   }
@@ -66,7 +66,7 @@ async function up(options: UpOptions): Promise<void> {
 }
 
 async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Promise<void> {
-  // Whatever can be refused is refused before anything is started.
+  // Validates everything before it starts a process.
   gatewayConfig(options, 'postgresql://127.0.0.1/postgres', [{ id: 'node-1', url: 'http://127.0.0.1:1' }]);
   refuseHeldDirectory(resolve(options.data));
   await refuseBusyPort(options);
@@ -79,7 +79,7 @@ async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Pr
     onProgress: progressPrinter(process.stdout),
     onGivenUp: (child) => {
       if (child === 'postgres')
-        stopRequest.fail('PostgreSQL does not stay up; see postgres/postgres.log in the data directory.');
+        stopRequest.fail('PostgreSQL keeps exiting: see postgres/postgres.log in the data directory.');
     },
   });
   try {
@@ -99,7 +99,7 @@ async function serveUntilStopped(
   const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
   const gateway = await startGateway(config, {
     nodePid: (nodeId) => nodes.get(nodeId)?.pid(),
-    onFailure: (error) => stopRequest.fail(`The gateway cannot go on: ${String(error)}`),
+    onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
   });
   try {
     await Promise.race([gateway.ready(), stopRequest.requested]);
@@ -112,14 +112,14 @@ async function serveUntilStopped(
   }
 }
 
-/** A gateway that does not stop must not keep the rest, or this process, running. */
+/** Stops the gateway; when it does not stop in time, the other processes and this one stop anyway. */
 async function stopGateway(gateway: Gateway, stopRequest: StopRequest): Promise<void> {
   const stopped = gateway
     .stop()
-    .catch((error: unknown) => console.error('The gateway stopped badly:', error));
+    .catch((error: unknown) => console.error('The gateway failed while stopping:', error));
   if (await settledWithin(stopped, GATEWAY_STOP_WAIT_MS, systemClock)) return;
   stopRequest.fail(
-    `The gateway did not stop within ${GATEWAY_STOP_WAIT_MS / 1000} s; everything was stopped without it.`,
+    `The gateway did not stop within ${GATEWAY_STOP_WAIT_MS / 1000} s; all other processes were stopped.`,
   );
 }
 
@@ -128,7 +128,7 @@ interface NodeAddress {
   readonly url: string;
 }
 
-/** The user's settings, with the addresses replaced by those of the local cluster. */
+/** Loads the user's settings, with the addresses of the local cluster. */
 function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly NodeAddress[]): Config {
   const {
     PRIMARY_URL: _primary,
@@ -137,7 +137,7 @@ function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly 
     ...environment
   } = process.env;
   return loadConfig({
-    // At a terminal, what goes well is not worth a line.
+    // The terminal shows warnings and errors only.
     LOG_LEVEL: 'warn',
     ...environment,
     DATABASE_URL: databaseUrl,
@@ -158,7 +158,7 @@ async function refuseBusyPort({ host, port }: UpOptions): Promise<void> {
   });
   if (!free) {
     throw new StartupError(
-      `Port ${port} on ${host} is in use by another program: stop that one, or choose another with --port.`,
+      `Port ${port} on ${host} is in use by another program: stop it, or choose another port with --port.`,
     );
   }
 }
@@ -167,6 +167,6 @@ function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is expected.`);
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
   };
 }
