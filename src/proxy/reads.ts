@@ -89,6 +89,21 @@ const SMALL_BYTES = 64 * 1024;
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;
 
+// A server answers so while a collection's first write is in flight (observed on 1.0.5). With these pauses a read waits
+// 8 s at most.
+const UNWRITTEN_TEXT = 'Nothing found on disk';
+const UNWRITTEN_PAUSE_MS = 25;
+const UNWRITTEN_PAUSE_MAX_MS = 500;
+const UNWRITTEN_ATTEMPTS_MAX = 20;
+const UNWRITTEN = new PolychromeError(
+  'no_node',
+  'The nodes asked cannot read this collection yet: its first write is in progress. Try again.',
+);
+
+function isUnwritten({ status, body }: NodeAnswer): boolean {
+  return status === 500 && body.length < SMALL_BYTES && body.includes(UNWRITTEN_TEXT);
+}
+
 // Until a probe has found out why a node cannot be reached, it may be chosen again.
 const UNSENT_PAUSE_MS = 20;
 const NOBODY: ReadonlySet<string> = new Set();
@@ -105,6 +120,7 @@ export class Reader {
     const { choice, clock, timeoutMs } = this.#options;
     const until = clock.monotonic() + timeoutMs;
     const except = new Set<string>();
+    let unwritten = 0;
     for (let sent = 0; ;) {
       // Elsewhere if anybody else can; otherwise whoever can first, be it the one that failed.
       const chosen =
@@ -114,6 +130,16 @@ export class Reader {
         const answer = await this.#ask(chosen, wanted, read, until - clock.monotonic(), client);
         if (typeof answer === 'function') return answer;
         except.add(chosen.node.member.id);
+        if (isUnwritten(answer)) {
+          if (++unwritten >= UNWRITTEN_ATTEMPTS_MAX) throw UNWRITTEN;
+          if (choice.now({ ...wanted, except }) !== null) continue;
+          const pauseMs = Math.min(UNWRITTEN_PAUSE_MAX_MS, UNWRITTEN_PAUSE_MS * 2 ** unwritten);
+          if (clock.monotonic() + pauseMs >= until) throw UNWRITTEN;
+          await sleep(clock, pauseMs, client);
+          if (client.aborted) throw new PolychromeError('stopping', 'The client went away.');
+          except.clear();
+          continue;
+        }
         const sound = answer.status < 500 && answer.status !== 404;
         if (sound || ++sent >= ATTEMPTS_MAX || choice.now({ ...wanted, except }) === null)
           return this.#give(answer);

@@ -149,7 +149,9 @@ export class RecordReads {
     const { outline, body, isLarge } = await this.#scanner.outline(action, request.body);
     const refusal = filterRefusal(outline.filter, this.#limits);
     if (refusal !== null) return refusalAnswer(refusal);
-    if (this.#judging >= JUDGING_MAX || (!isLarge && isPlain(scanned(action, body), outline))) return null;
+    const { zeroResults } = outline;
+    const asked = zeroResults === null ? body : withOneResult(body, zeroResults);
+    if (this.#judging >= JUDGING_MAX || (!isLarge && isPlain(scanned(action, asked), outline))) return null;
     this.#judging += 1;
     try {
       return await this.#options.judge.refusalOf(action, body);
