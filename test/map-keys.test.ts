@@ -1,0 +1,36 @@
+// Maps and sets keyed by strings of clients use mapKey: V8 hashes long strings by their length alone, and 400 ids of
+// 50,000 characters then hold the event loop for seconds.
+
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+
+const ROOT = new URL('../', import.meta.url);
+
+/** File → expressions by which its maps of client strings are keyed. */
+const KEYED: readonly (readonly [file: string, keys: readonly string[]])[] = [
+  ['src/catalog/catalog.ts', ['mapKey(JSON.stringify(parts))']],
+  ['src/chroma/collection-metadata.ts', ['values.set(mapKey(key)']],
+  ['src/chroma/get-call.ts', ['seen.add(mapKey(key))', 'rowOf.set(mapKey(', 'rowOf.get(mapKey(id))']],
+  ['src/chroma/merge.ts', ['#touched.add(mapKey(id))']],
+  ['src/chroma/metadata-column.ts', ['verdicts.set(mapKey(key)']],
+  ['src/chroma/query-call.ts', ['seen.add(mapKey(key))']],
+  ['src/proxy/coalescer.ts', ['mapKey(`${target.shard} ${kind.keyOf(call)}`)']],
+  ['src/proxy/queries.ts', ['[mapKey(id), id]', '#includes.set(mapKey(lean.include)']],
+  ['src/proxy/record-cache.ts', ['mapKey(`${shard} ${id}`)']],
+  ['src/proxy/schema.ts', ['mapKey(JSON.stringify([tenant, database]))']],
+  ['src/repair/expectation.ts', ['mapKey(expected.id)', 'content.set(mapKey(id)']],
+  ['src/repair/verify.ts', ['[mapKey(id), index]']],
+];
+
+test.each(KEYED)('%s keys its maps of client strings with mapKey', (file, keys) => {
+  const text = readFileSync(new URL(file, ROOT), 'utf8');
+  expect(keys.filter((key) => !text.includes(key))).toEqual([]);
+});
+
+// Two objects with the same long key would share a bucket of V8's table of strings in the same way.
+test.each(['src/chroma/collection-metadata.ts', 'src/proxy/record-reads.ts'])(
+  '%s parses no objects of clients',
+  (file) => {
+    expect(readFileSync(new URL(file, ROOT), 'utf8')).not.toContain('JSON.parse');
+  },
+);
