@@ -44,7 +44,6 @@ export async function measureMemory(target: Target, run: BenchmarkRun): Promise<
     await server.settle();
   }
   results.addMore('memory', target.name, { 'peak RSS, MiB': peakRSS(pid), 'RSS before, MiB': before });
-  bodies.releaseSupplies();
 }
 
 /** Resets the kernel's peak RSS counter; returns the current RSS in MiB. */

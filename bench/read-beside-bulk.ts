@@ -58,7 +58,6 @@ export async function measureReadsBesideBulk(
     readAll(),
   ]);
   await server.settle();
-  bodies.releaseSupplies();
   results.addBesideBulk(load, target.name, {
     partMs,
     recordsPerSecond: (bulk.operations * 1_000) / bulk.elapsedMs,

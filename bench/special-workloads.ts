@@ -111,4 +111,5 @@ export async function runSpecialWorkload(
         .catch((error: unknown) => run.results.addFailure(special.name, target.name, String(error)));
     }
   }
+  run.bodies.releaseSupplies();
 }
