@@ -38,6 +38,8 @@ Examples:
 --newest finds or fetches the newest server in a form that runs here (scripts/newest-chroma.ts).`;
 
 const PROGRESS_EVERY = 50;
+/** Hostile cases that take longer are shown. */
+const SLOW_MS = 5_000;
 
 const options = parseOptions(process.argv.slice(2));
 try {
@@ -147,7 +149,10 @@ async function runHostile(given: Options): Promise<boolean> {
   const counts = new Map<string, number>();
   const onResult = (result: HostileResult): void => {
     if (result.fault !== null) console.log(`FAULT in ${titleOf(result)}\n${result.fault}\n`);
-    else if (only !== undefined) console.log(`${titleOf(result)}: ${result.outcomes.join(', ')}`);
+    else if (only !== undefined || result.tookMs > SLOW_MS)
+      console.log(
+        `${titleOf(result)}: ${result.outcomes.join(', ')} in ${(result.tookMs / 1_000).toFixed(1)} s`,
+      );
     for (const outcome of result.outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   };
   const results = await checkHostile({ seed, runs, only, chroma: await commandFor(given), onResult });

@@ -33,6 +33,8 @@ export interface DrillOptions {
   readonly seed: number;
   /** How many times slower than usual the machine or a node is. */
   readonly slowness?: number;
+  /** For the other nodes to apply what the primary has, at usual speed. */
+  readonly settleMsMax?: number;
   /** Limits other than the usual ones. */
   readonly limits?: Partial<Limits>;
   /** Disturbs the cluster from before the load until every node has applied it; its result ends that. */
@@ -129,7 +131,7 @@ export class Drill {
 export async function runDrill(
   cluster: TestCluster,
   scenario: Scenario,
-  { seed, slowness = 1, limits: given = {}, disturb }: DrillOptions,
+  { seed, slowness = 1, settleMsMax = SETTLE_MS_MAX, limits: given = {}, disturb }: DrillOptions,
 ): Promise<DrillResult> {
   const drill = new Drill(cluster, scenario.name, seed);
   const reader = new Reader(await oldCollection(drill), seededRandom(seed + 1));
@@ -148,7 +150,7 @@ export async function runDrill(
   try {
     await scenario.run(drill);
     flowMs = await untilWritesFlow(writer, slowness * LIMITS.flowMsMax);
-    await applied(cluster, slowness * SETTLE_MS_MAX);
+    await applied(cluster, slowness * settleMsMax);
   } finally {
     calm?.();
     writing.abort();

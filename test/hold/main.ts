@@ -92,10 +92,19 @@ function chooseScenarios(
   return found;
 }
 
+/** The processes of a cluster outlive this one unless they are stopped. */
+function stopOnSignals(cluster: TestCluster): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.removeAllListeners(signal);
+    process.once(signal, () => void cluster.stop().finally(() => process.exit(1)));
+  }
+}
+
 /** On a cluster of its own: what one drill leaves behind must not be another's finding. */
 async function drillAlone(scenario: Scenario): Promise<DrillResult> {
   const isSlow = options.slowNode !== undefined || options.oneCpu === true;
   const cluster = await startDrillCluster(isSlow ? SLOW_SETTINGS : {});
+  stopOnSignals(cluster);
   try {
     return await runDrill(cluster, scenario, await drillOptions(cluster));
   } finally {

@@ -17,6 +17,7 @@ export interface HostileOptions {
 export interface HostileResult extends CaseResult {
   readonly index: number;
   readonly hostile: HostileCase;
+  readonly tookMs: number;
 }
 
 /** Every case in turn; the results of all, faults included. */
@@ -28,7 +29,9 @@ export async function checkHostile(options: HostileOptions): Promise<readonly Ho
     for (const [index, hostile] of hostileCases(seed, Math.max(runs, (only ?? 0) + 1)).entries()) {
       if (only !== undefined && index !== only) continue;
       subjects ??= await startSubjects(chroma);
-      const result = { index, hostile, ...(await runCase(subjects, hostile)) };
+      const started = performance.now();
+      const outcome = await runCase(subjects, hostile);
+      const result = { index, hostile, ...outcome, tookMs: performance.now() - started };
       results.push(result);
       onResult?.(result);
       if (result.isLive) continue;

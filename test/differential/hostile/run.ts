@@ -8,7 +8,7 @@ import { IdSymbols, normalise } from '../normalise.ts';
 import { type Operation, toRequest } from '../operation.ts';
 import { DATABASES, MAIN } from '../schema.ts';
 import { type HostileCase, PEARS, post, seeding } from './hostile-case.ts';
-import { hasFailed, judge, refusedAlone, type Verdict } from './judge.ts';
+import { judge, refusedAlone, type Verdict } from './judge.ts';
 import type { Subjects } from './subjects.ts';
 
 /** What became of one case. */
@@ -21,12 +21,8 @@ export interface CaseResult {
   readonly outcomes: readonly string[];
 }
 
-const LIVE: Operation = {
-  action: 'create',
-  method: 'POST',
-  path: '/api/v2/tenants/default_tenant/databases/default_database/collections',
-  body: '{"name":"liveness","get_or_create":true}',
-};
+/** Another collection in the same database, which must go on taking writes. */
+const OTHER = 'liveness';
 
 class Fault extends Error {
   readonly isLive: boolean;
@@ -86,6 +82,7 @@ class CaseRun {
       await this.#same(
         make('create database', '/api/v2/tenants/{tenant}/databases', JSON.stringify({ name })),
       );
+    await this.#same(make('create collection', `${MAIN}/collections`, `{"name":"${OTHER}"}`));
     await this.#same(make('create collection', `${MAIN}/collections`, `{"name":"pears"${created}}`));
     await this.#same(seeding);
     this.#stateA = await this.#state('a');
@@ -112,7 +109,7 @@ class CaseRun {
 
   /** Both sides forget the case: indexes of large vectors stay in a server's memory as long as they exist. */
   async clear(): Promise<void> {
-    for (const name of ['pears', 'apples']) {
+    for (const name of ['pears', 'apples', OTHER]) {
       const operation: Operation = { action: 'drop', method: 'DELETE', path: `${MAIN}/collections/${name}` };
       await this.#ask('a', operation);
       await this.#ask('b', operation);
@@ -174,10 +171,8 @@ class CaseRun {
 
   /** Another collection takes a write, and every node is the process it was. */
   async #live(operation: Operation): Promise<void> {
-    const created = await this.#ask('a', LIVE);
-    const { id = '' } = hasFailed(created) ? {} : (JSON.parse(created.body.toString()) as { id?: string });
     const record = randomBytes(8).toString('hex');
-    const path = `${LIVE.path}/${id}/add`;
+    const path = `${MAIN}/collections/{id:${OTHER}}/add`;
     const body = `{"ids":["${record}"],"embeddings":[[1,2]]}`;
     const written = await this.#ask('a', { action: 'add', method: 'POST', path, body });
     if (written.status !== 201)
