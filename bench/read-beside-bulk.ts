@@ -58,6 +58,9 @@ export async function measureReadsBesideBulk(
     readAll(),
   ]);
   await server.settle();
+  for (const [reason, count] of bulk.failures) {
+    results.note(`read_beside_bulk, ${target.name}: ${count} calls of ${load} failed: ${reason}`);
+  }
   results.addBesideBulk(load, target.name, {
     partMs,
     recordsPerSecond: (bulk.operations * 1_000) / bulk.elapsedMs,
