@@ -80,7 +80,7 @@ export function filterRefusal(
 ): Refusal | null {
   if (depth > depthMax) {
     return invalid(
-      `The filter nests $and and $or ${depth} deep; at most ${depthMax} levels are allowed (FILTER_DEPTH_MAX).`,
+      `The filter nests $and and $or ${depth} deep; at most a depth of ${depthMax} is allowed (FILTER_DEPTH_MAX).`,
     );
   }
   if (conditions > conditionsMax) {
