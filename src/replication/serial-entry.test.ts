@@ -1,42 +1,75 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeResponse } from '../chroma/node-client.ts';
 import type { Term } from '../cluster/lease.ts';
 import { Notifier } from '../util/notifier.ts';
-import type { Decision } from './checkpoints.ts';
-import type { Delivery } from './delivery.ts';
+import { DecisionWait, type DecisionWaitOptions } from './decision-wait.ts';
+import type { Decision, Ruling } from './decisions.ts';
+import type { Call } from './delivery.ts';
 import type { SchemaOperation } from './operation.ts';
-import { SoloEntries, type SoloContext } from './solo.ts';
+import { Positions } from './positions.ts';
+import { SerialEntries, type SerialEntriesOptions } from './serial-entry.ts';
 
+const LSN = 3;
 const term: Term = { epoch: 1, clean: true, signal: new AbortController().signal, held: () => true };
 
-/** What a primary decides about an operation that its node answers so. */
-async function decided(operation: SchemaOperation, status: number, body: object): Promise<Partial<Decision>> {
-  const recorded: Decision[] = [];
-  const answer: NodeResponse = { status, headers: {}, body: Buffer.from(JSON.stringify(body)) };
+interface Applied {
+  readonly decision: Partial<Decision> | undefined;
+  /** Shards made suspect on this node. */
+  readonly suspects: readonly string[];
+  /** Entries taken off the record of failed attempts. */
+  readonly cleared: readonly number[];
+}
+
+/** What comes of an operation that the node responds to so; `verdict`: the arbiter's, when it has failed before. */
+async function applied(
+  operation: SchemaOperation,
+  { status, body }: { status: number; body: object },
+  verdict: 'offer' | 'ended' | 'suspect' | null = null,
+): Promise<Applied> {
+  const recorded: Ruling[] = [];
+  const [suspects, cleared]: [string[], number[]] = [[], []];
+  const response: NodeResponse = { status, headers: {}, body: Buffer.from(JSON.stringify(body)) };
   const delivery = {
-    call: async (_request: unknown, _lsns: unknown, isFinal: (response: NodeResponse) => boolean) => {
-      if (!isFinal(answer)) throw new Error('it would be repeated for ever');
-      return answer;
+    call: async ({ isFinal }: Call) => {
+      if (status >= 300 && !isFinal(response)) throw new Error('it would be repeated');
+      return response;
     },
   };
-  const context = {
+  const waits = new DecisionWait({
     node: 'a',
     clock: new ManualClock(),
     decisions: {
       recorded: new Notifier(),
       find: async () => null,
-      record: async (_by: unknown, decision: Decision) => (recorded.push(decision), decision),
+      record: async (_by: unknown, lsn: number, ruling: Ruling) => (
+        recorded.push(ruling),
+        { lsn, ...ruling }
+      ),
     },
     primary: () => ({ node: 'a', generation: 1 }),
     primaryChanged: new Notifier(),
     onTrouble: (error: Error) => {
       throw error;
     },
-  };
-  const solo = new SoloEntries(context as unknown as SoloContext, delivery as unknown as Delivery);
+  } as unknown as DecisionWaitOptions);
+  const attempts = new Map(verdict === null ? [] : [['a', {}]]);
+  const serial = new SerialEntries({
+    node: 'a',
+    delivery,
+    waits,
+    arbiter: { judge: async () => verdict },
+    trials: {
+      of: () => attempts,
+      isOpen: () => verdict !== null,
+      applied: (lsns: readonly number[]) => void cleared.push(...lsns),
+    },
+    positions: new Positions(() => false),
+    stepDown: () => false,
+    suspect: async (shard: string) => void suspects.push(shard),
+  } as unknown as SerialEntriesOptions);
   const entry = {
-    lsn: 3,
+    lsn: LSN,
     kind: operation.type,
     target: null,
     header: '{}',
@@ -44,9 +77,9 @@ async function decided(operation: SchemaOperation, status: number, body: object)
     batch: 't',
     appendedAt: 0,
   };
-  await solo.apply(entry, operation, new Map(), term);
-  const { outcome, status: told } = recorded[0]!;
-  return { outcome, status: told };
+  const held = new Map([['s', { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  await serial.apply(entry, operation, held, term);
+  return { decision: recorded[0], suspects, cleared };
 }
 
 const operations: readonly SchemaOperation[] = [
@@ -54,15 +87,47 @@ const operations: readonly SchemaOperation[] = [
   { type: 'create_database', id: 'd', tenant: 'default_tenant', database: 'pears' },
 ];
 
+const EXISTS = { status: 409, body: { error: 'ChromaError', message: 'it already exists' } };
+const INVALID = { status: 400, body: { error: 'InvalidArgumentError', message: 'no' } };
+
 test.each(operations)(
-  'a $type repeated after a crash is accepted: what is there is its own',
+  'accepts a $type that is repeated after a crash: what exists is its own',
   async (operation) => {
-    const exists = { error: 'ChromaError', message: 'it already exists' };
-    expect(await decided(operation, 409, exists)).toEqual({ outcome: 'accepted', status: 200 });
+    const { decision } = await applied(operation, EXISTS);
+    expect(decision).toMatchObject({ outcome: 'accepted', status: 200 });
   },
 );
 
-test.each(operations)('a $type the primary refuses is refused', async (operation) => {
-  const invalid = { error: 'InvalidArgumentError', message: 'no' };
-  expect(await decided(operation, 400, invalid)).toEqual({ outcome: 'refused', status: 400 });
+test.each(operations)('refuses a $type when the primary refuses it', async (operation) => {
+  const { decision, suspects } = await applied(operation, INVALID);
+  expect(decision).toMatchObject({ outcome: 'refused', status: 400 });
+  expect(suspects).toEqual([]);
+});
+
+describe('an entry that has failed before', () => {
+  const RENAME: SchemaOperation = {
+    type: 'modify_collection',
+    collection: 'c',
+    shards: ['s'],
+    newName: 'plums',
+    body: Buffer.from('{"new_name":"plums"}'),
+  };
+  const DONE = { status: 200, body: {} };
+
+  test('is sent again and cleared when the arbiter offers it', async () => {
+    const { decision, cleared } = await applied(operations[0]!, DONE, 'offer');
+    expect(decision).toMatchObject({ outcome: 'accepted' });
+    expect(cleared).toEqual([LSN]);
+  });
+
+  test('is not sent when it has ended, and a collection that it may have changed is suspect', async () => {
+    const { decision, suspects } = await applied(RENAME, DONE, 'ended');
+    expect(decision).toBeUndefined();
+    expect(suspects).toEqual(['s']);
+  });
+
+  test('makes the shard suspect when this node fails what others can apply', async () => {
+    const { suspects } = await applied(RENAME, DONE, 'suspect');
+    expect(suspects).toEqual(['s']);
+  });
 });

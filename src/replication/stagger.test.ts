@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../test/support/seeded-random.ts';
 import type { Term } from '../cluster/lease.ts';
 import { TermOver } from './delivery.ts';
 import { Stagger } from './stagger.ts';
@@ -48,9 +49,8 @@ describe('with three serving nodes', () => {
   });
 
   test('one of them is free whatever they ask for and in whichever order they end', async () => {
-    // A fixed sequence of a linear congruential generator: every order of asks and ends comes up.
-    let seed = 7;
-    const draw = (count: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % count;
+    const random = seededRandom(7);
+    const draw = (count: number): number => Math.floor(random() * count);
     const long = new Set<string>();
     const waiting = new Set<string>();
     const { term } = termOf();

@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { postgresLeaseStore } from '../cluster/lease.ts';
+import { NodeStore } from '../cluster/node-store.ts';
+import type { Database } from '../postgres/database.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { PostgresTrialStore, type Attempts, type FailureKind } from './trials.ts';
+
+const EPOCH = 1;
+
+let postgres: TestPostgres;
+let database: Database;
+let store: PostgresTrialStore;
+
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+
+beforeEach(async () => {
+  database = await postgres.database();
+  store = new PostgresTrialStore(database);
+  const lease = postgresLeaseStore(database);
+  await lease.acquire('gateway', await lease.read());
+  const nodes = new NodeStore(database);
+  for (const id of ['a', 'b']) await nodes.add(EPOCH, { id, url: `http://${id}`, incarnation: randomUUID() });
+});
+
+function attempts(count: number, kind: FailureKind = 'response', detail = 'no'): Attempts {
+  const status = kind === 'response' ? 500 : 0;
+  return {
+    attempts: count,
+    alone: count - 1,
+    failure: { kind, status, body: Buffer.from(detail) },
+    sinceMs: 0,
+  };
+}
+
+test('attempts are read back as they were saved', async () => {
+  await store.save(
+    EPOCH,
+    'a',
+    new Map([
+      [7, attempts(2)],
+      [8, attempts(3)],
+    ]),
+  );
+  await store.save(EPOCH, 'b', new Map([[7, attempts(1, 'hung')]]));
+  const loaded = await store.load();
+  expect(loaded.map(({ lsn, node, attempts: count, alone }) => [lsn, node, count, alone]).sort()).toEqual([
+    [7, 'a', 2, 1],
+    [7, 'b', 1, 0],
+    [8, 'a', 3, 2],
+  ]);
+  expect(loaded.find(({ node }) => node === 'b')?.failure).toEqual({
+    kind: 'hung',
+    status: 0,
+    body: Buffer.from('no'),
+  });
+});
+
+test('a later attempt replaces the earlier one of the same node and entry', async () => {
+  await store.save(EPOCH, 'a', new Map([[7, attempts(1)]]));
+  await store.save(EPOCH, 'a', new Map([[7, attempts(2, 'died')]]));
+  const [row, ...others] = await store.load();
+  expect(others).toEqual([]);
+  expect(row).toMatchObject({ attempts: 2, failure: { kind: 'died' } });
+});
+
+test('nothing is saved when the lease has moved on', async () => {
+  await store.save(EPOCH + 1, 'a', new Map([[7, attempts(1)]]));
+  expect(await store.load()).toEqual([]);
+});
+
+test('entries that every node has gone past are not loaded', async () => {
+  await store.save(
+    EPOCH,
+    'a',
+    new Map([
+      [7, attempts(1)],
+      [8, attempts(1)],
+    ]),
+  );
+  const checkpoints = new Checkpoints(database);
+  await checkpoints.save(EPOCH, 'a', 9, []);
+  expect((await store.load()).map(({ lsn }) => lsn)).toEqual([7, 8]);
+  await checkpoints.save(EPOCH, 'b', 7, []);
+  expect((await store.load()).map(({ lsn }) => lsn)).toEqual([8]);
+});
+
+test('a response that PostgreSQL cannot store as text is kept without what it cannot, and cut', async () => {
+  await store.save(EPOCH, 'a', new Map([[7, attempts(1, 'response', `\0bad${'x'.repeat(1_000)}`)]]));
+  const [row] = await store.load();
+  expect(row?.failure.body.toString()).toMatch(/^badx{200,300}$/);
+});
