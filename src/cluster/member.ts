@@ -223,7 +223,8 @@ export class Member {
         break;
       case 'silent':
         this.#lastError = result.reason;
-        this.#misses += 1;
+        // What was missed while a call of ours explained it says nothing once that call has ended.
+        this.#misses = this.#options.work.explainsSilence ? 0 : this.#misses + 1;
         // A node that works on a call of ours is silent, not dead.
         if (this.#options.work.explainsSilence)
           this.on('occupied', 'it works on a call and answers no probe meanwhile');
