@@ -76,7 +76,8 @@ export function nextStep(evidence: Evidence, limits: TrialLimits): Step {
     if (others.some((other) => other.alone > 0 && isAlike(own, other))) return 'offer';
     // Alone it dies of it until the attempts are used up: there is nobody to compare with.
     if (peers === 0) return own.alone >= limits.attempts ? 'end' : 'offer';
-    if (askable > 0) return 'ask';
+    // A node that failed it otherwise makes it two: no third is asked.
+    if (askable > 0 && others.length === 0) return 'ask';
     return sinceMs > limits.timeoutMs ? 'end' : 'wait';
   }
   if (isTaken || own !== null || others.length < 2) return 'offer';
