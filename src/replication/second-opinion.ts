@@ -139,11 +139,14 @@ export class SecondOpinion {
     return `${PREFIX}${lsn}`;
   }
 
+  /** Removes a collection; what fails, or takes too long, is removed before the next trial. */
   async #remove({ client }: Consultant, name: string): Promise<void> {
-    // What fails here is removed before the next trial.
-    await client
+    const over = new AbortController();
+    const removed = client
       .mutate({ method: 'DELETE', path: collectionByNamePath(RESERVED, name) })
-      .catch(() => undefined);
+      .catch(() => undefined)
+      .finally(() => over.abort());
+    await Promise.race([removed, sleep(this.#options.clock, DEADLINE_MS, over.signal)]);
   }
 
   /** A mutating call, awaited for its bound: a node that takes longer hangs. */
