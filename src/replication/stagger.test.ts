@@ -26,13 +26,13 @@ function termOf(): { term: Term; end: () => void } {
 const settled = (): Promise<void> => new Promise(setImmediate);
 
 function ask(node: string): void {
-  void stagger.turn(node, termOf().term).then((end) => {
+  void stagger.turn(node, termOf().term).then((release) => {
     begun.push(node);
-    ends.set(node, end);
+    ends.set(node, release);
   });
 }
 
-async function end(node: string): Promise<void> {
+async function finish(node: string): Promise<void> {
   ends.get(node)!();
   await settled();
 }
@@ -42,9 +42,9 @@ describe('with three serving nodes', () => {
     for (const node of ['b', 'a', 'c']) ask(node);
     await settled();
     expect(begun).toEqual(['b', 'a']);
-    await end('a');
+    await finish('a');
     expect(begun).toEqual(['b', 'a']);
-    await end('b');
+    await finish('b');
     expect(begun).toEqual(['b', 'a', 'c']);
   });
 
@@ -58,7 +58,7 @@ describe('with three serving nodes', () => {
       const node = serving[draw(3)]!;
       if (long.has(node)) {
         long.delete(node);
-        await end(node);
+        await finish(node);
       } else if (!waiting.has(node)) {
         waiting.add(node);
         const turn = stagger.turn(node, term);
@@ -84,12 +84,12 @@ describe('with two serving nodes', () => {
     ask('b');
     await settled();
     expect(begun).toEqual(['a']);
-    await end('a');
+    await finish('a');
     expect(begun).toEqual(['a', 'b']);
     ask('a');
     await settled();
     expect(begun).toEqual(['a', 'b']);
-    await end('b');
+    await finish('b');
     expect(begun).toEqual(['a', 'b', 'a']);
   });
 
@@ -104,7 +104,7 @@ describe('with two serving nodes', () => {
     first();
     await settled();
     expect(begun).toEqual(['a', 'a']);
-    await end('a');
+    await finish('a');
     expect(begun).toEqual(['a', 'a', 'b']);
   });
 });
@@ -114,8 +114,8 @@ test('turns begin in the order in which they were asked for', async () => {
   for (const node of ['b', 'd', 'c']) ask(node);
   await settled();
   expect(begun).toEqual(['b']);
-  await end('b');
-  await end('d');
+  await finish('b');
+  await finish('d');
   expect(begun).toEqual(['b', 'd', 'c']);
 });
 
@@ -155,11 +155,11 @@ describe('when the term ends', () => {
     serving = ['a', 'b'];
     ask('a');
     await settled();
-    const { term, end: over } = termOf();
+    const { term, end } = termOf();
     const waiting = stagger.turn('b', term);
-    over();
+    end();
     await expect(waiting).rejects.toBeInstanceOf(TermOver);
-    await end('a');
+    await finish('a');
     ask('a');
     await settled();
     expect(begun).toEqual(['a', 'a']);
@@ -169,8 +169,8 @@ describe('when the term ends', () => {
     serving = ['a', 'b'];
     ask('a');
     await settled();
-    const { term, end: over } = termOf();
-    over();
+    const { term, end } = termOf();
+    end();
     await expect(stagger.turn('b', term)).rejects.toBeInstanceOf(TermOver);
   });
 });

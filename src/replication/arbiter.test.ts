@@ -1,0 +1,311 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { RecordCall } from '../chroma/record-call.ts';
+import { scanRecordCall } from '../chroma/scanner.ts';
+import type { Term } from '../cluster/lease.ts';
+import type { Entry } from '../log/entry.ts';
+import { Arbiter, type Opinion, type Verdict } from './arbiter.ts';
+import type { Decider, Decision, Ruling } from './decisions.ts';
+import { TermOver } from './delivery.ts';
+import { toDraft, type Operation } from './operation.ts';
+import { Positions } from './positions.ts';
+import { Trials, type Failure, type FailureKind } from './trials.ts';
+
+const LSN = 7;
+const SHARD = 's';
+const LIMITS = { attempts: 5, timeoutMs: 60_000 };
+
+const call = (kind: 'upsert' | 'delete', body: object): RecordCall =>
+  scanRecordCall(kind, Buffer.from(JSON.stringify(body)), CHROMA_1_0_5) as RecordCall;
+const UPSERT: Operation = {
+  type: 'records',
+  shard: SHARD,
+  call: call('upsert', { ids: ['a', 'b', 'c'], embeddings: [[1], [2], [3]] }),
+};
+const DELETE_WHERE: Operation = { type: 'records', shard: SHARD, call: call('delete', { where: { n: 1 } }) };
+
+let clock: ManualClock;
+let members: string[];
+/** Nodes that respond. */
+let working: Set<string>;
+let suspects: Set<string>;
+/** LSN up to which nodes that are away may have applied the log. */
+let reach: number;
+let opinion: Opinion;
+let asked: string[];
+let ended: string[];
+let recorded: { by: Decider; ruling: Ruling }[];
+let decision: Decision | null;
+let canRecord: boolean;
+let positions: Positions;
+let trials: Trials;
+let arbiter: Arbiter;
+let over: AbortController;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  [members, working, suspects] = [['a', 'b', 'c'], new Set(['a', 'b', 'c']), new Set()];
+  [reach, opinion, decision, canRecord] = [0, 'untried', null, true];
+  [asked, ended, recorded] = [[], [], []];
+  over = new AbortController();
+  positions = new Positions(() => false);
+  positions.setCluster(members, 'a');
+  trials = new Trials({
+    store: { load: async () => [], save: async () => undefined },
+    clock,
+    epoch: () => 1,
+    onRepeated: () => undefined,
+    onStoreError: () => undefined,
+  });
+  const exception = (): Decision | null =>
+    decision?.outcome === 'quarantined' || decision?.outcome === 'partly_applied' ? decision : null;
+  arbiter = new Arbiter({
+    trials,
+    decisions: {
+      exception,
+      find: async () => decision,
+      record: async (by, lsn, ruling) => {
+        if (!canRecord) return null;
+        recorded.push({ by, ruling });
+        return (decision = { lsn, pages: 0, generation: by.generation, ...ruling });
+      },
+    },
+    positions,
+    clock,
+    limits: LIMITS,
+    members: () => members,
+    works: (node) => working.has(node),
+    isSuspect: (node) => suspects.has(node),
+    mayHaveApplied: async () => reach,
+    ask: async (node) => (asked.push(node), opinion),
+    onEnded: ({ lsn }, { outcome }) => void ended.push(`${lsn} ${outcome}`),
+  });
+});
+
+const response = (status: number, body = '{"error":"InternalError","message":"no"}'): Failure => ({
+  kind: 'response',
+  status,
+  body: Buffer.from(body),
+});
+const silent = (kind: FailureKind): Failure => ({ kind, status: 0, body: Buffer.from('no response') });
+
+function fails(node: string, failure: Failure, times = 1): void {
+  for (let n = 0; n < times; n++) trials.failed(node, [LSN], failure);
+}
+
+/** Judges the entry at a node; the verdict once time has passed, null while it waits. */
+async function judge(
+  node: string,
+  {
+    operation = UPSERT,
+    applied = 0,
+    withinMs = 1_000,
+  }: { operation?: Operation; applied?: number; withinMs?: number } = {},
+): Promise<Verdict | 'TermOver' | null> {
+  const entry: Entry = { lsn: LSN, ...toDraft(operation), batch: 't', appendedAt: 0 };
+  const { signal } = over;
+  const term: Term = { epoch: 3, clean: true, signal, held: () => !signal.aborted };
+  let verdict: Verdict | 'TermOver' | null = null;
+  arbiter.judge({ node, entry, operation, applied }, term).then(
+    (found) => (verdict = found),
+    (error: unknown) => {
+      if (!(error instanceof TermOver)) throw error;
+      verdict = 'TermOver';
+    },
+  );
+  for (let passed = 0; passed <= withinMs; passed += 500) {
+    await clock.pass(500, 250);
+    if (verdict !== null) break;
+  }
+  return verdict;
+}
+
+describe('an entry that two nodes fail alike', () => {
+  test('is quarantined with the response of the server when it is a write of records', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+    expect(await judge('a')).toBe('ended');
+    expect(asked).toEqual(['b']);
+    expect(recorded).toHaveLength(1);
+    const [{ by, ruling }] = recorded as [(typeof recorded)[number]];
+    expect(by).toEqual({ epoch: 3, node: null, generation: 0 });
+    expect([ruling.outcome, ruling.status, String(ruling.body)]).toEqual([
+      'quarantined',
+      500,
+      '{"error":"InternalError","message":"no"}',
+    ]);
+    expect(ended).toEqual([`${LSN} quarantined`]);
+  });
+
+  test('is refused when it was not decided yet', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+    expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+    expect(recorded[0]?.ruling).toMatchObject({ outcome: 'refused', status: 500 });
+  });
+
+  test('counts for no level any more, so that its writer is answered', async () => {
+    let isReached = false;
+    void positions
+      .reached({ lsn: LSN, shard: SHARD }, 'primary', new AbortController().signal)
+      .then(() => (isReached = true));
+    positions.nodeApplied('a', LSN);
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+    await judge('a');
+    expect(isReached).toBe(true);
+  });
+
+  test('ends with 500 in the shape of Chroma when the servers hang on it', async () => {
+    fails('a', silent('hung'));
+    opinion = silent('hung');
+    expect(await judge('a')).toBe('ended');
+    const { status, body } = recorded[0]!.ruling;
+    expect([status, JSON.parse(String(body))]).toEqual([
+      500,
+      { error: 'InternalError', message: expect.stringContaining('Nothing was changed') },
+    ]);
+  });
+
+  test('is partly applied when the node has applied its first records', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+    expect(await judge('a', { applied: 2 })).toBe('ended');
+    const { outcome, status, body } = recorded[0]!.ruling;
+    expect([outcome, status]).toEqual(['partly_applied', 500]);
+    expect(JSON.parse(String(body))).toMatchObject({
+      applied: 2,
+      message: expect.stringMatching(/first 2 records .* other 1 .* HTTP 500/),
+    });
+  });
+
+  test('is ended again later when the decision could not be recorded', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    [opinion, canRecord] = [response(500), false];
+    expect(await judge('a')).toBeNull();
+    canRecord = true;
+    await clock.pass(500);
+    expect(ended).toEqual([`${LSN} quarantined`]);
+  });
+});
+
+describe('a node is suspect', () => {
+  test('when it fails what another node can apply to a scratch collection', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = 'applies';
+    expect(await judge('a')).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+
+  test('when the other node fails in another way', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(400);
+    expect(await judge('a')).toBe('suspect');
+  });
+
+  test('when it fails what another node has applied, and no other node is asked', async () => {
+    positions.nodeApplied('b', LSN);
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+    expect(await judge('a')).toBe('suspect');
+    expect([asked, recorded]).toEqual([[], []]);
+  });
+
+  test('when it fails what a node that is away may have applied', async () => {
+    working.delete('b');
+    [reach, opinion] = [LSN, response(500)];
+    fails('a', response(500), LIMITS.attempts);
+    expect(await judge('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+});
+
+test('an entry that another node has applied only to a suspect shard counts as applied by none', async () => {
+  positions.nodeApplied('b', LSN);
+  suspects.add('b');
+  fails('a', response(500), LIMITS.attempts);
+  opinion = response(500);
+  expect(await judge('a')).toBe('ended');
+});
+
+test('an undecided entry ends although a node is away: that node takes back what it did', async () => {
+  working.delete('b');
+  [reach, opinion] = [LSN, response(500)];
+  fails('a', response(500), LIMITS.attempts);
+  expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+});
+
+describe('without a second opinion', () => {
+  test('an entry waits, and ends after the timeout, when no other node could try it', async () => {
+    fails('a', response(500), LIMITS.attempts);
+    expect(await judge('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
+    await clock.pass(10_000, 250);
+    expect(ended).toEqual([`${LSN} quarantined`]);
+  });
+
+  test('an entry waits for other nodes, and ends after the timeout, when all are away', async () => {
+    working = new Set(['a']);
+    fails('a', silent('hung'));
+    expect(await judge('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
+    await clock.pass(10_000, 250);
+    expect(ended).toEqual([`${LSN} quarantined`]);
+  });
+
+  test('an entry ends after five attempts when there is one node', async () => {
+    members = ['a'];
+    fails('a', response(500), LIMITS.attempts - 1);
+    expect(await judge('a')).toBe('offer');
+    fails('a', response(500));
+    expect(await judge('a')).toBe('ended');
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('an entry is offered', () => {
+  test('while the node has failed it less often than it may', async () => {
+    fails('a', response(500), LIMITS.attempts - 1);
+    expect(await judge('a')).toBe('offer');
+    expect(asked).toEqual([]);
+  });
+
+  test('once more when two processes have ended during it', async () => {
+    fails('a', silent('died'));
+    opinion = silent('died');
+    expect(await judge('a')).toBe('offer');
+    expect(asked).toEqual(['b']);
+    fails('a', silent('died'));
+    expect(await judge('a')).toBe('ended');
+    expect(asked).toEqual(['b']);
+  });
+});
+
+describe('a decision that stands', () => {
+  test('ends the entry at every node when it is an exception', async () => {
+    decision = {
+      lsn: LSN,
+      outcome: 'quarantined',
+      status: 500,
+      body: Buffer.alloc(0),
+      pages: 0,
+      generation: 0,
+    };
+    expect(await judge('c')).toBe('ended');
+    expect(recorded).toEqual([]);
+  });
+
+  test('ends an entry that needs one when it is refused, and not when it is accepted', async () => {
+    decision = { lsn: LSN, outcome: 'refused', status: 400, body: Buffer.alloc(0), pages: 0, generation: 1 };
+    expect(await judge('c', { operation: DELETE_WHERE })).toBe('ended');
+    decision = { ...decision, outcome: 'accepted', status: 200 };
+    expect(await judge('c', { operation: DELETE_WHERE })).toBe('offer');
+  });
+});
+
+test('a third node waits while two have failed, and does not outlive the term', async () => {
+  fails('a', response(500));
+  fails('b', silent('died'));
+  expect(await judge('c')).toBeNull();
+  over.abort();
+  expect(await judge('c')).toBe('TermOver');
+});
