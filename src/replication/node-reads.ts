@@ -64,7 +64,9 @@ export class NodeReads {
     if ((await canary()) !== null) return;
     if (failure.kind === 'response') trials.failed(node, [lsn], failure);
     if (!term.held()) throw new TermOver();
-    if ((trials.of(lsn).get(node)?.alone ?? 0) >= attemptsMax) throw new CallFailed(failure);
+    // A read that hangs is made on one more node, not here again.
+    const isOver = failure.kind === 'hung' || (trials.of(lsn).get(node)?.alone ?? 0) >= attemptsMax;
+    if (isOver) throw new CallFailed(failure);
   }
 }
 
