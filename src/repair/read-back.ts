@@ -24,8 +24,9 @@ export async function showsEffect(
   entry: Entry,
 ): Promise<boolean | null> {
   const operation = toOperation(entry);
-  if (operation.type !== 'records') return null;
-  const ids = [...new Set(operation.call.ids)];
+  // A conditional delete does not name its records: which of them are gone here cannot be read back.
+  if (operation.type !== 'records' || operation.call.conditional) return null;
+  const ids = [...new Map(operation.call.ids.map((id) => [mapKey(id), id])).values()];
   for (let from = 0; from < ids.length; from += IDS_PER_READ) {
     const shown = await showsPage(client, shard, operation, ids.slice(from, from + IDS_PER_READ));
     if (shown !== false) return shown;

@@ -1,0 +1,94 @@
+import { describe, expect, test } from 'vitest';
+import type { NodeClient, ReadRequest } from '../chroma/node-client.ts';
+import type { Entry } from '../log/entry.ts';
+import { showsEffect } from './read-back.ts';
+
+const SHARD = { physical: 'p', tenant: 't', database: 'd', suspect: null };
+
+interface Stored {
+  readonly document: string | null;
+  readonly embedding: readonly number[];
+}
+
+/** Reads that the node has been asked for, as the ids of each. */
+let asked: string[][];
+
+function clientOf(stored: Readonly<Record<string, Stored>>, status = 200): NodeClient {
+  asked = [];
+  const read = async ({ body }: ReadRequest) => {
+    const { ids } = JSON.parse(String(body)) as { ids: string[] };
+    asked.push(ids);
+    const found = ids.filter((id) => id in stored);
+    const documents = found.map((id) => stored[id]!.document);
+    const embeddings = found.map((id) => stored[id]!.embedding);
+    return { status, headers: {}, body: Buffer.from(JSON.stringify({ ids: found, documents, embeddings })) };
+  };
+  return { read } as unknown as NodeClient;
+}
+
+const entry = (kind: string, body: object): Entry => ({
+  lsn: 7,
+  kind,
+  target: 's',
+  header: '{}',
+  body: Buffer.from(JSON.stringify(body)),
+  batch: 't',
+  appendedAt: 0,
+});
+
+const UPSERT = entry('upsert', { ids: ['a', 'b'], embeddings: [[1], [2]], documents: ['one', 'two'] });
+const OLD: Stored = { document: 'old', embedding: [9] };
+
+describe('a write of records shows an effect', () => {
+  test.each([
+    [
+      'when a record has its document and embedding',
+      { a: OLD, b: { document: 'two', embedding: [2] } },
+      true,
+    ],
+    ['not when all records have other content', { a: OLD, b: OLD }, false],
+    ['not when only the document is the same', { a: { document: 'one', embedding: [9] } }, false],
+    ['not when no record is there', {}, false],
+  ])('%s', async (_when, stored, shown) => {
+    expect(await showsEffect(clientOf(stored), SHARD, UPSERT)).toBe(shown);
+  });
+
+  test('not known when it brings neither documents nor embeddings', async () => {
+    const update = entry('update', { ids: ['a'], metadatas: [{ n: 1 }] });
+    expect(await showsEffect(clientOf({ a: OLD }), SHARD, update)).toBeNull();
+  });
+
+  test('not known when the node cannot read the records', async () => {
+    expect(await showsEffect(clientOf({}, 500), SHARD, UPSERT)).toBeNull();
+  });
+
+  test('found on a later page, each id being asked for once', async () => {
+    const ids = [...Array.from({ length: 700 }, (_, n) => `i${n}`), 'i0'];
+    const large = entry('upsert', { ids, embeddings: ids.map((_, n) => [n]) });
+    const client = clientOf({ i699: { document: null, embedding: [699] } });
+    expect(await showsEffect(client, SHARD, large)).toBe(true);
+    expect(asked.map((page) => page.length)).toEqual([500, 200]);
+  });
+});
+
+describe('a delete shows an effect', () => {
+  const DELETE = entry('delete', { ids: ['a', 'b'] });
+
+  test('not when all its records are still there', async () => {
+    expect(await showsEffect(clientOf({ a: OLD, b: OLD }), SHARD, DELETE)).toBe(false);
+  });
+
+  test('not known when some are missing: they may have been missing before', async () => {
+    expect(await showsEffect(clientOf({ a: OLD }), SHARD, DELETE)).toBeNull();
+  });
+
+  test('not known when it is conditional: it does not name its records', async () => {
+    const conditional = entry('delete_where', { where: { n: 1 } });
+    expect(await showsEffect(clientOf({}), SHARD, conditional)).toBeNull();
+  });
+});
+
+test('the effect of a schema change is not known', async () => {
+  const header = JSON.stringify({ tenant: 'orchard' });
+  expect(await showsEffect(clientOf({}), SHARD, { ...entry('create_tenant', {}), header })).toBeNull();
+});
