@@ -67,6 +67,8 @@ beforeEach(() => {
       find: async () => decision,
       record: async (by, lsn, ruling) => {
         if (!canRecord) return null;
+        // The first decision stands; only that no node can carry out an accepted delete is another matter.
+        if (decision !== null && ruling.outcome !== 'quarantined') return decision;
         recorded.push({ by, ruling });
         return (decision = { lsn, pages: 0, generation: by.generation, ...ruling });
       },
@@ -234,6 +236,22 @@ test('an undecided entry ends although a node is away: that node takes back what
   [reach, opinion] = [LSN, response(500)];
   fails('a', response(500), LIMITS.attempts);
   expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+});
+
+test('an accepted conditional delete is quarantined when no node can carry it out', async () => {
+  decision = {
+    lsn: LSN,
+    outcome: 'accepted',
+    status: 200,
+    body: Buffer.from('["x"]'),
+    pages: 0,
+    generation: 1,
+  };
+  fails('a', response(500), LIMITS.attempts);
+  opinion = response(500);
+  expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+  expect(recorded.map(({ ruling }) => ruling.outcome)).toEqual(['quarantined']);
+  expect(ended).toEqual([`${LSN} quarantined`]);
 });
 
 describe('without a second opinion', () => {

@@ -137,7 +137,10 @@ export class Arbiter {
     const failure = (attempts.get(node) ?? [...attempts.values()][0])?.failure;
     if (failure === undefined) return null;
     const by = { epoch: term.epoch, node: null, generation: 0 };
-    const stands = await decisions.record(by, entry.lsn, rulingOn(operation, failure, applied));
+    // An accepted delete that no node can carry out is quarantined: it cannot be refused any more.
+    const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
+    const ruling = rulingOn({ operation, applied }, failure, isUndecided);
+    const stands = await decisions.record(by, entry.lsn, ruling);
     if (stands === null) return null;
     positions.discarded(entry.lsn);
     onEnded(entry, stands);
@@ -155,7 +158,11 @@ function isFatal(attempts: Attempts | undefined): boolean {
 }
 
 /** How an entry ends that fails like this on every node it was offered to. */
-function rulingOn(operation: Operation, failure: Failure, applied: number): Ruling {
+function rulingOn(
+  { operation, applied }: Pick<Case, 'operation' | 'applied'>,
+  failure: Failure,
+  isUndecided: boolean,
+): Ruling {
   const isResponse = failure.kind === 'response';
   const response = isResponse
     ? { status: failure.status, body: failure.body }
@@ -168,7 +175,7 @@ function rulingOn(operation: Operation, failure: Failure, applied: number): Ruli
     const body = JSON.stringify({ error: 'InternalError', message, applied });
     return { outcome: 'partly_applied', status: 500, body: Buffer.from(body) };
   }
-  return { outcome: needsDecision(operation) ? 'refused' : 'quarantined', ...response };
+  return { outcome: isUndecided ? 'refused' : 'quarantined', ...response };
 }
 
 const NO_RESPONSE = 'The servers end or hang on this request. Nothing was changed.';
