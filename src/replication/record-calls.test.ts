@@ -225,6 +225,19 @@ describe('a large entry', () => {
   });
 });
 
+test.fails(
+  'the arbiter knows in the next term which parts of an entry were applied in an earlier one',
+  async () => {
+    node = ({ ids }) => (ids[0] === '7-0' ? 200 : Promise.reject(new TermOver()));
+    await expect(apply(upsert(7, 2_500))).rejects.toBeInstanceOf(TermOver);
+    // The node died of the second part.
+    open.add(7);
+    verdicts = ['ended'];
+    await apply(upsert(7, 2_500));
+    expect(judged.map(({ applied }) => applied)).toEqual([PART]);
+  },
+);
+
 describe('an entry that was partly applied elsewhere', () => {
   test('is applied up to the same record on this node', async () => {
     exceptions.set(7, exception(7, 'partly_applied', '{"applied":1500}'));
