@@ -314,6 +314,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
 
   // The data plane.
   const scanner = new LargeScanner();
+  const filterLimits = {
+    conditionsMax: config.FILTER_CONDITIONS_MAX,
+    operandsMax: config.FILTER_OPERANDS_MAX,
+    depthMax: config.FILTER_DEPTH_MAX,
+  };
   const floors = new SessionFloors(head.lsn);
   const wording = (): { modern: boolean } => ({ modern: capabilities.current.deleteLimit });
   const names = new Names(catalog, wording);
@@ -355,6 +360,8 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     return chosen?.node.client ?? null;
   });
   const recordReads = new RecordReads({
+    scanner,
+    filterLimits,
     reader,
     names,
     judge,
@@ -404,7 +411,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     capabilities: () => capabilities.current,
     handlers: {
       ...localRoutes({ capabilities: () => capabilities.current, clock }),
-      ...recordWrites({ ...shared, scanner, choice, ackLevel: config.ACK_LEVEL }),
+      ...recordWrites({ ...shared, scanner, filterLimits, choice, ackLevel: config.ACK_LEVEL }),
       ...recordReads.handlers,
       ...schemaRoutes(
         new SchemaRoutes({ ...shared, objects, judge, catalog, newId, allowReset: config.ALLOW_RESET }),
