@@ -2,7 +2,7 @@
 
 import { afterAll, expect, test } from 'vitest';
 import type { TestCluster } from '../support/cluster.ts';
-import { runDrill, type Scenario, startDrillCluster } from './drill.ts';
+import { runDrill, type Scenario, startDrillCluster, stopDrillCluster } from './drill.ts';
 import { drillReport, isGood } from './report.ts';
 
 /** Fixed, so that the suite says the same twice; other seeds are for `npm run hold`. */
@@ -14,8 +14,9 @@ const SETTLE_MS_MAX = 60_000;
 export function drillTests(scenarios: readonly Scenario[]): void {
   let cluster: TestCluster | null = null;
   const stop = async (): Promise<void> => {
-    await cluster?.stop();
+    const stopping = cluster;
     cluster = null;
+    if (stopping !== null) expect(await stopDrillCluster(stopping)).toBeNull();
   };
   afterAll(stop);
   test.each(scenarios)(

@@ -60,6 +60,23 @@ export async function startDrillCluster(
   return cluster;
 }
 
+/** Longer than the gateway lets requests and nodes finish. */
+const STOP_MS_MAX = 30_000;
+
+/** Stops everything; what is wrong with how the gateway ended, null when nothing is. */
+export async function stopDrillCluster(cluster: TestCluster): Promise<string | null> {
+  const gateway = cluster.process;
+  const hasEnded = async (): Promise<boolean> => gateway.exitCode !== null || gateway.signalCode !== null;
+  gateway.kill('SIGTERM');
+  const fault = await until(hasEnded, 'the gateway has ended', STOP_MS_MAX).then(
+    () => null,
+    () => `the gateway did not end within ${STOP_MS_MAX / 1_000} s of SIGTERM`,
+  );
+  if (fault !== null) await cluster.stopGateway('SIGKILL');
+  await cluster.stop();
+  return fault;
+}
+
 let drills = 0;
 
 /** What a scenario sends goes through here, and is on record. */

@@ -3,7 +3,14 @@
 import { spawnSync } from 'node:child_process';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { TestCluster } from '../support/cluster.ts';
-import { type DrillOptions, type DrillResult, runDrill, type Scenario, startDrillCluster } from './drill.ts';
+import {
+  type DrillOptions,
+  type DrillResult,
+  runDrill,
+  type Scenario,
+  startDrillCluster,
+  stopDrillCluster,
+} from './drill.ts';
 import { membersFrom } from './members.ts';
 import { drillReport, isGood, summary } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
@@ -105,11 +112,17 @@ async function drillAlone(scenario: Scenario): Promise<DrillResult> {
   const isSlow = options.slowNode !== undefined || options.oneCpu === true;
   const cluster = await startDrillCluster(isSlow ? SLOW_SETTINGS : {});
   stopOnSignals(cluster);
+  let result: DrillResult;
   try {
-    return await runDrill(cluster, scenario, await drillOptions(cluster));
-  } finally {
-    await cluster.stop();
+    result = await runDrill(cluster, scenario, await drillOptions(cluster));
+  } catch (error) {
+    await stopDrillCluster(cluster);
+    throw error;
   }
+  const fault = await stopDrillCluster(cluster);
+  return fault === null
+    ? result
+    : { ...result, findings: [...result.findings, { check: 'the gateway ends', faults: [fault] }] };
 }
 
 async function drillOptions(cluster: TestCluster): Promise<DrillOptions> {

@@ -2,6 +2,9 @@
 // written all along, and each call is executed once. `npm run hold` drills larger loads.
 
 import { drillTests, named } from '../hold/drill-tests.ts';
-import { SCENARIOS } from '../hold/scenarios.ts';
+import { documentsCall, SCENARIOS } from '../hold/scenarios.ts';
 
-drillTests(named(SCENARIOS, ['A', 'E']));
+drillTests([
+  { name: 'A-8', about: 'an upsert of 8 MiB of documents', run: documentsCall(8) },
+  ...named(SCENARIOS, ['E']),
+]);
