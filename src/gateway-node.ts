@@ -71,6 +71,8 @@ export interface NodeParts {
   readonly leader: () => Leader;
   readonly limits: () => MergeLimits;
   readonly suspect: (node: string, shard: string, reason: string, term: Term) => Promise<void>;
+  /** Whether no other node has a healthy copy of the shard. */
+  readonly isLastCopy: (node: string, shard: string) => boolean;
   readonly refreshCatalog: () => Promise<void>;
   /** Forgets every kept answer and record. */
   readonly forget: () => void;
@@ -182,6 +184,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
       else if (!workload.isLong) member.on('free', 'it has responded to the long call');
     },
     showsEffect: (shard, entry) => showsEffect(client, shard, entry),
+    isLastCopy: (shard) => parts.isLastCopy(address.id, shard),
     suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
     recheck: async () => {

@@ -271,6 +271,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
       leader: () => leader,
       limits,
       suspect,
+      isLastCopy: (node, shard) =>
+        !built.some(({ member: { id } }) => {
+          const physical = id === node ? undefined : catalog.physical(id, shard);
+          return physical !== undefined && physical.suspect === null;
+        }),
       refreshCatalog,
       forget,
     }),

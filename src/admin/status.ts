@@ -54,9 +54,9 @@ export interface NodeSource {
 }
 
 interface Work {
-  /** LSNs of the first and the last entry in the call. */
-  readonly from: number;
-  readonly to: number;
+  /** LSNs of the first and the last entry in the call; null for a call that is no entry's. */
+  readonly from: number | null;
+  readonly to: number | null;
   /** Estimated size: about so many seconds of a stock server. */
   readonly work: number;
   /** For so long. */

@@ -64,6 +64,8 @@ export interface ApplierOptions {
   readonly onSchemaApplied: () => void;
   /** Whether the node's shard shows an effect of an entry that is quarantined; null: there is no telling. */
   readonly showsEffect: (shard: HeldShard, entry: Entry, term: Term) => Promise<boolean | null>;
+  /** Whether no other node has a healthy copy of the shard. */
+  readonly isLastCopy: (shard: string) => boolean;
   /** Compares the node's content with the log, no call being in flight; what it holds then, null: it could not be compared. */
   readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
 }
@@ -173,10 +175,7 @@ export class Applier {
   callsOverdue(): void {
     const { workload, trials, node } = this.#options;
     const body = Buffer.from('no response within the bound of the call');
-    for (const { from, to } of workload.inFlight) {
-      const lsns = Array.from({ length: to - from + 1 }, (_, index) => from + index);
-      if (from > 0) trials.failed(node, lsns, { kind: 'hung', status: 0, body });
-    }
+    for (const { lsns } of workload.inFlight) trials.failed(node, lsns, { kind: 'hung', status: 0, body });
   }
 
   /** Resolves when the node has responded to everything it was sent, or the connections have ended. */
@@ -320,7 +319,7 @@ export class Applier {
 
   /** I8: an entry that was quarantined after this node was offered it may have had an effect here. */
   async #readBack(entries: readonly Entry[], upTo: number, term: Term): Promise<void> {
-    const { decisions, trials, node, showsEffect, suspect } = this.#options;
+    const { decisions, trials, node, showsEffect, isLastCopy, suspect } = this.#options;
     for (const entry of entries) {
       const { lsn, target } = entry;
       if (lsn > upTo || !decisions.isQuarantined(lsn)) continue;
@@ -328,7 +327,9 @@ export class Applier {
         this.#records.unanswered.delete(lsn) || trials.of(lsn).has(node) || lsn <= this.#offeredTo;
       const shard = target === null ? undefined : this.#held.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
-      if ((await showsEffect(shard, entry, term)) === false) continue;
+      const isShown = await showsEffect(shard, entry, term);
+      // Where there is no telling, the last healthy copy stays in use: there is nothing better to serve.
+      if (isShown === false || (isShown === null && isLastCopy(target))) continue;
       await suspect(target, `may have applied LSN ${lsn}, which is quarantined`, term);
     }
   }

@@ -181,7 +181,7 @@ export class Delivery {
       if (!term.held()) throw new TermOver();
     };
     const { lsns, work } = call;
-    const end = workload.begin({ from: lsns[0] ?? 0, to: lsns.at(-1) ?? 0, work });
+    const end = workload.begin({ lsns, work });
     const sent = client.mutate({ ...call.request, beforeLast });
     crashPointOnceSent('call_sent');
     const ended = sent.then(

@@ -119,7 +119,7 @@ describe('under an epoch that is over', () => {
 test('a failed attempt that is saved under an epoch that is over changes nothing', async () => {
   const before = await everything();
   const failure = { kind: 'dropped', status: 0, body: Buffer.alloc(0) } as const;
-  const attempts = new Map([[LSN, { attempts: 1, alone: 1, failure, sinceMs: 0 }]]);
+  const attempts = new Map([[LSN, { attempts: 1, alone: 1, failure, sinceMs: 0, lastMs: 0 }]]);
   await new PostgresTrialStore(database).save(OLD, 'node', attempts);
   expect(await everything()).toBe(before);
   await new PostgresTrialStore(database).save(NEW, 'node', attempts);

@@ -42,11 +42,15 @@ export interface RecordCallsOptions {
 }
 
 const RETRY_MS = 200;
+// Entries that an interrupted round can have begun: a round's, and one before it.
+const NOTED_MAX = 2_048;
 
 export class RecordCalls {
   readonly #options: RecordCallsOptions;
   /** Entries whose call went out and has no final response: a term may end, and their call go on. */
   readonly unanswered = new Set<number>();
+  /** How many records of an entry this node has applied, where its other parts have not been taken yet. */
+  readonly #applied = new Map<number, number>();
   /** The entry whose long call is announced. */
   #announced = 0;
 
@@ -82,9 +86,10 @@ export class RecordCalls {
     term: Term,
   ): Promise<void> {
     const { arbiter, node, trials, workload, limits, decisions } = this.#options;
-    let applied = 0;
+    let from = 0;
     for (;;) {
       if (trials.isOpen(entry.lsn)) {
+        const applied = Math.max(from, this.#applied.get(entry.lsn) ?? 0);
         const verdict = await arbiter.judge({ node, entry, operation, applied }, term);
         if (verdict === 'suspect') {
           const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
@@ -96,9 +101,9 @@ export class RecordCalls {
       const exception = decisions.exception(entry.lsn);
       const records = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
       const parts = splitCall(operation.call, { ...limits(), work: workload.partWork });
-      const failed = await this.#parts({ call, target, parts, from: applied, to: records, term });
+      const failed = await this.#parts({ call, target, parts, from, to: records, term });
       if (failed === null) return this.#taken(call.shard, [entry.lsn], term);
-      applied = failed.from;
+      from = failed.from;
       if (failed.response !== null) await this.#refused(entry.lsn, failed.response, term);
     }
   }
@@ -122,10 +127,16 @@ export class RecordCalls {
       isFirst = false;
       const body = mergeRecordCalls([cut]);
       const response = await this.#send({ call, target, body, work: workOf(cut), term });
-      if (response === null || !isSuccess(response))
-        return { from: range.from, response: response === null ? null : response };
+      if (response === null || !isSuccess(response)) return { from: range.from, response };
+      if (call.members.length === 1) this.#note(call.members[0]!.entry.lsn, range.from + cut.ids.length);
     }
     return null;
+  }
+
+  /** Remembered beyond the term: a node may die of a later part. */
+  #note(lsn: number, records: number): void {
+    for (const each of this.#applied.keys()) if (each < lsn - NOTED_MAX) this.#applied.delete(each);
+    this.#applied.set(lsn, Math.max(this.#applied.get(lsn) ?? 0, records));
   }
 
   /** The node's final response; null when the attempts are used up. */
@@ -179,6 +190,7 @@ export class RecordCalls {
     const refused = lsns.find((lsn) => decisions.isQuarantined(lsn));
     // Others failed it while this node was at it (I8).
     if (refused !== undefined) return suspect(shard, `applied LSN ${refused}, which is quarantined`, term);
+    for (const lsn of lsns) this.#applied.delete(lsn);
     trials.applied(lsns);
     positions.shardApplied(node, shard, lsns);
   }

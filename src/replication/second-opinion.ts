@@ -156,7 +156,7 @@ export class SecondOpinion {
     term: Term,
   ): Promise<NodeResponse> {
     const { path, body, work } = call;
-    const end = workload.begin({ from: 0, to: 0, work });
+    const end = workload.begin({ lsns: [], work });
     const sent = client.mutate({ method: 'POST', path, body });
     sent.then(
       () => end(true),

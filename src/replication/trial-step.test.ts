@@ -9,7 +9,7 @@ const LATE_MS = LIMITS.timeoutMs + 1;
 /** Attempts that ended like this, the last `alone` of them with no other entry in the call. */
 function failed(kind: FailureKind, alone: number, status = kind === 'response' ? 500 : 0): Attempts {
   const attempts = Math.max(alone, 1);
-  return { attempts, alone, failure: { kind, status, body: Buffer.alloc(0) }, sinceMs: 0 };
+  return { attempts, alone, failure: { kind, status, body: Buffer.alloc(0) }, sinceMs: 0, lastMs: 0 };
 }
 
 /** Three nodes, of which the two others work and know nothing of the entry. */
@@ -212,6 +212,7 @@ function reached(moves: readonly Move[]): Set<number> {
       alone: (before?.alone ?? 0) + (isMerged ? 0 : 1),
       failure: { kind, status: kind === 'response' ? status : 0, body: Buffer.alloc(0) },
       sinceMs: 0,
+      lastMs: 0,
     };
     attempts.set(name, after);
     return after;

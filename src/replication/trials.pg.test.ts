@@ -34,6 +34,7 @@ function attempts(count: number, kind: FailureKind = 'response', detail = 'no'):
     alone: count - 1,
     failure: { kind, status, body: Buffer.from(detail) },
     sinceMs: 0,
+    lastMs: 0,
   };
 }
 

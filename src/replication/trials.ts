@@ -23,6 +23,8 @@ export interface Attempts {
   readonly failure: Failure;
   /** Of the first, clock.monotonic() ms. */
   readonly sinceMs: number;
+  /** Of the last. */
+  readonly lastMs: number;
 }
 
 export interface TrialStore {
@@ -55,7 +57,6 @@ const ENTRIES_MAX = 4_096;
 export class Trials {
   readonly #options: TrialsOptions;
   readonly #byEntry = new Map<number, Map<string, Attempts>>();
-  readonly #lastMs = new Map<string, number>();
   readonly #diedMs = new Map<string, number>();
 
   constructor(options: TrialsOptions) {
@@ -66,7 +67,8 @@ export class Trials {
   async load(): Promise<void> {
     for (const { lsn, node, ...attempts } of await this.#options.store.load()) {
       if (this.of(lsn).has(node)) continue;
-      this.#put(lsn, node, { ...attempts, sinceMs: this.#options.clock.monotonic() });
+      const now = this.#options.clock.monotonic();
+      this.#put(lsn, node, { ...attempts, sinceMs: now, lastMs: now });
     }
   }
 
@@ -100,11 +102,11 @@ export class Trials {
         alone: (before?.alone ?? 0) + (lsns.length === 1 ? 1 : 0),
         failure: { ...failure, kind },
         sinceMs: before?.sinceMs ?? clock.monotonic(),
+        lastMs: clock.monotonic(),
       };
       this.#put(lsn, node, attempts);
       changed.set(lsn, attempts);
     }
-    this.#lastMs.set(node, clock.monotonic());
     const [first] = lsns;
     const last = first === undefined ? undefined : changed.get(first);
     if (first !== undefined && last !== undefined && last.attempts >= 2) onRepeated(node, first, last);
@@ -113,11 +115,11 @@ export class Trials {
 
   /** The node's process is gone: calls whose connection ended just now ended with it, noticed before or after. */
   died(node: string): void {
-    this.#diedMs.set(node, this.#options.clock.monotonic());
-    if (this.#options.clock.monotonic() - (this.#lastMs.get(node) ?? -Infinity) > DIED_WITHIN_MS) return;
+    const now = this.#options.clock.monotonic();
+    this.#diedMs.set(node, now);
     for (const nodes of this.#byEntry.values()) {
       const each = nodes.get(node);
-      if (each?.failure.kind === 'dropped')
+      if (each?.failure.kind === 'dropped' && now - each.lastMs <= DIED_WITHIN_MS)
         nodes.set(node, { ...each, failure: { ...each.failure, kind: 'died' } });
     }
   }
@@ -169,8 +171,9 @@ export class PostgresTrialStore implements TrialStore {
       status: number;
       detail: string;
     }>(
-      `select lsn, node, attempts, alone, kind, status, detail from ${s}.entry_attempt
-       where lsn > (select coalesce(min(checkpoint), 0) from ${s}.node where not removed) order by lsn`,
+      `select a.lsn, a.node, a.attempts, a.alone, a.kind, a.status, a.detail
+       from ${s}.entry_attempt a join ${s}.node n on n.id = split_part(a.node, ' ', 1)
+       where a.lsn > n.checkpoint order by a.lsn`,
     );
     return rows.map(({ kind, status, detail, ...row }) => ({
       ...row,
@@ -186,7 +189,9 @@ export class PostgresTrialStore implements TrialStore {
        select x.lsn, $2, x.attempts, x.alone, $6, $7, $8
        from unnest($3::bigint[], $4::int[], $5::int[]) as x(lsn, attempts, alone)
        where exists (select from ${s}.lease where epoch = $1 for share)
-       on conflict (lsn, node) do update set attempts = excluded.attempts, alone = excluded.alone,
+       on conflict (lsn, node) do update set
+         attempts = greatest(entry_attempt.attempts, excluded.attempts),
+         alone = greatest(entry_attempt.alone, excluded.alone),
          kind = excluded.kind, status = excluded.status, detail = excluded.detail, last_at = clock_timestamp()`,
       [
         epoch,

@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 
 const begin = (work: number, from = 1, to = from): ((responded: boolean) => void) =>
-  workload.begin({ from, to, work });
+  workload.begin({ lsns: Array.from({ length: to - from + 1 }, (_, n) => from + n), work });
 
 /** The node responds to a call of so much work after `ms`. */
 function respond(work: number, ms: number): void {
@@ -155,7 +155,7 @@ describe('what the node is working on', () => {
     begin(0.1, 10);
     clock.advance(500);
     expect(workload.current).toEqual({ from: 5, to: 9, work: 1, ms: 1_000, remainingMs: 1_000 });
-    expect(workload.inFlight.map(({ from, to }) => [from, to])).toEqual([
+    expect(workload.inFlight.map(({ lsns }) => [lsns[0], lsns.at(-1)])).toEqual([
       [5, 9],
       [10, 10],
     ]);

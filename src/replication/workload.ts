@@ -5,15 +5,18 @@ import type { Clock } from '../util/clock.ts';
 
 /** A mutating call as it goes to a node. */
 export interface Load {
-  /** LSNs of the first and the last entry in it. */
-  readonly from: number;
-  readonly to: number;
+  /** Of the entries in it, in order; none for a call that is no entry's. */
+  readonly lsns: readonly number[];
   /** In units of which a stock server does about one a second (chroma/split.ts). */
   readonly work: number;
 }
 
 /** What a node is doing, for status. */
-export interface Work extends Load {
+export interface Work {
+  /** LSNs of the first and the last entry in the call; null for a call that is no entry's. */
+  readonly from: number | null;
+  readonly to: number | null;
+  readonly work: number;
   /** For so long, ms. */
   readonly ms: number;
   /** Estimated remaining time, ms; 0 once the estimate has passed. */
@@ -99,12 +102,13 @@ export class Workload {
   get current(): Work | null {
     const [oldest] = this.#calls;
     if (oldest === undefined) return null;
-    const { from, to, work, sinceMs } = oldest;
-    const ms = this.#clock.monotonic() - sinceMs;
-    return { from, to, work, ms, remainingMs: Math.max(0, this.expectedMs(work) - ms) };
+    const { lsns, work, sinceMs } = oldest;
+    const ms = Math.round(this.#clock.monotonic() - sinceMs);
+    const remainingMs = Math.round(Math.max(0, this.expectedMs(work) - ms));
+    return { from: lsns[0] ?? null, to: lsns.at(-1) ?? null, work, ms, remainingMs };
   }
 
-  /** LSNs of the first and last entry of each call the node has not responded to. */
+  /** The calls the node has not responded to. */
   get inFlight(): readonly Load[] {
     return [...this.#calls];
   }

@@ -317,6 +317,8 @@ export class MemoryReplication {
       announce: async () => undefined,
       onLong: () => undefined,
       showsEffect: (shard, entry) => showsEffect(client, shard, entry),
+      isLastCopy: (shard) =>
+        !this.replicas.some((each) => each.id !== id && each.held.get(shard)?.suspect === null),
       suspect: async (_shard, reason) => this.#suspect(replica, reason),
       onTrouble: (error) => void troubles.push(error),
       onSchemaApplied: () => undefined,
