@@ -173,7 +173,7 @@ export class PostgresTrialStore implements TrialStore {
     }>(
       `select a.lsn, a.node, a.attempts, a.alone, a.kind, a.status, a.detail
        from ${s}.entry_attempt a join ${s}.node n on n.id = split_part(a.node, ' ', 1)
-       where a.lsn > n.checkpoint order by a.lsn`,
+       where a.lsn > n.checkpoint order by a.lsn, a.node`,
     );
     return rows.map(({ kind, status, detail, ...row }) => ({
       ...row,
