@@ -1,8 +1,8 @@
 // Micro-benchmark of the byte scanner against JSON.parse on typical request bodies.
 // Run: node bench/micro-scanner.ts
 
-import { isRefusal, scanRecordCall } from '../src/chroma/scanner.ts';
-import type { Capabilities } from '../src/chroma/record-call.ts';
+import { isRefusal, scanRecordCall } from '../src/chroma/parse/scanner.ts';
+import type { Capabilities } from '../src/chroma/parse/record-call.ts';
 import { Corpus } from './corpus.ts';
 import { median } from './statistics.ts';
 import { adds, Numbering } from './supply.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isRefusal, scanRecordCall } from '../src/chroma/scanner.ts';
+import { isRefusal, scanRecordCall } from '../src/chroma/parse/scanner.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { Bodies } from './bodies.ts';
 import { Corpus } from './corpus.ts';

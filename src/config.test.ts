@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS } from './chroma/filter-limits.ts';
+import { DEFAULT_LIMITS } from './chroma/parse/filter-limits.ts';
 import { loadConfig, SETTINGS, type Config } from './config.ts';
 
 type Environment = Readonly<Record<string, string>>;

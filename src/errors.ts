@@ -1,5 +1,5 @@
 // Every error Polychrome itself answers with, in Chroma's shape: {"error": NAME, "message": TEXT}.
-// Errors are raised where they are known and turned into an HTTP answer in one place (proxy/server.ts).
+// Errors are raised where they are known and turned into an HTTP answer in one place (http/server.ts).
 
 /** The names Chroma's servers put into `error` (rust/error/src/lib.rs); official clients map them to classes. */
 export type ChromaErrorName =

@@ -62,7 +62,7 @@ describe('the checker sees', () => {
   });
 
   test('files and commands that are not there', () => {
-    expect(missing('`src/gateway.ts` and `src/nonesuch.ts`')).toEqual(['src/nonesuch.ts']);
+    expect(missing('`src/app/gateway.ts` and `src/nonesuch.ts`')).toEqual(['src/nonesuch.ts']);
     expect(unknownCommands('npm run check; npm run -s nonesuch')).toEqual(['nonesuch']);
   });
 });

@@ -30,31 +30,31 @@ describe('the checker sees', () => {
   const of = (path: string, text: string): string[] => breaches(new Map([[path, text]]));
 
   test.each([
-    ['proxy importing admin', 'src/proxy/x.ts', "import { a } from '../admin/a.ts';"],
-    ['admin importing a type of proxy', 'src/admin/x.ts', "import type { A } from '../proxy/a.ts';"],
-    ['one peer importing another', 'src/cluster/x.ts', "import { a } from '../chroma/a.ts';"],
+    ['a data-plane handler importing the admin API', 'src/api/v2/x.ts', "import { a } from '../admin/a.ts';"],
+    ['reads importing a type of the API', 'src/read/x.ts', "import type { A } from '../api/v2/a.ts';"],
+    ['one peer importing another', 'src/coordination/x.ts', "import { a } from '../chroma/parse/a.ts';"],
     ['an import over several lines', 'src/log/x.ts', "import {\n  a,\n  b,\n} from '../catalog/a.ts';"],
-    ['an import upwards', 'src/replication/x.ts', "import { a } from '../proxy/a.ts';"],
+    ['an import upwards', 'src/replication/x.ts', "import { a } from '../read/a.ts';"],
     ['a re-export', 'src/util/x.ts', "export { a } from '../errors.ts';"],
     ['an import while running', 'src/catalog/x.ts', "const a = await import('../log/a.ts');"],
-    ['a worker elsewhere', 'src/chroma/x.ts', "new Worker(new URL('../proxy/a.ts', import.meta.url));"],
-    ['anybody but the gateway reading the configuration', 'src/proxy/x.ts', "import '../config.ts';"],
+    ['a worker elsewhere', 'src/chroma/parse/x.ts', "new Worker(new URL('../../read/a.ts', import.meta.url));"],
+    ['a file below the composition reading the configuration', 'src/read/x.ts', "import '../config.ts';"],
     ['a folder nobody knows', 'src/helpers/x.ts', ''],
     ['a file of 501 lines', 'test/x.ts', '\n'.repeat(501)],
-    ['the time', 'src/proxy/x.ts', 'const at = Date.now();'],
-    ['a timer', 'src/proxy/x.ts', 'setTimeout(go, 5);'],
-    ['chance', 'src/cluster/x.ts', 'const pick = Math.random();'],
-    ['the real clock', 'src/cluster/x.ts', "import { systemClock } from '../util/clock.ts';"],
+    ['the time', 'src/read/x.ts', 'const at = Date.now();'],
+    ['a timer', 'src/read/x.ts', 'setTimeout(go, 5);'],
+    ['chance', 'src/nodes/x.ts', 'const pick = Math.random();'],
+    ['the real clock', 'src/nodes/x.ts', "import { systemClock } from '../util/clock.ts';"],
   ])('%s', (_what, path, text) => {
     expect(of(path, text)).toHaveLength(1);
   });
 
   test('nothing in what is allowed', () => {
     const text =
-      "// Math.random would do\nimport { a } from '../chroma/a.ts';\nimport pg from 'pg';\n/* setTimeout */";
+      "// Math.random would do\nimport { a } from '../chroma/parse/a.ts';\nimport pg from 'pg';\n/* setTimeout */";
     expect(of('src/replication/x.ts', text)).toEqual([]);
-    expect(of('src/proxy/x.test.ts', "import '../admin/a.ts'; Date.now();")).toEqual([]);
-    expect(of('src/gateway.ts', "import { a } from './config.ts'; Math.random();")).toEqual([]);
+    expect(of('src/read/x.test.ts', "import '../api/admin/a.ts'; Date.now();")).toEqual([]);
+    expect(of('src/app/gateway.ts', "import { a } from '../config.ts'; Math.random();")).toEqual([]);
   });
 
   test('every import of a file', () => {

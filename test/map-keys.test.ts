@@ -9,17 +9,17 @@ const ROOT = new URL('../', import.meta.url);
 /** File → expressions by which its maps of client strings are keyed. */
 const KEYED: readonly (readonly [file: string, keys: readonly string[]])[] = [
   ['src/catalog/catalog.ts', ['mapKey(JSON.stringify(parts))']],
-  ['src/chroma/collection-metadata.ts', ['values.set(mapKey(key)']],
-  ['src/chroma/get-call.ts', ['seen.add(mapKey(key))', 'rowOf.set(mapKey(', 'rowOf.get(mapKey(id))']],
-  ['src/chroma/merge.ts', ['#touched.add(mapKey(id))']],
-  ['src/chroma/metadata-column.ts', ['verdicts.set(mapKey(key)']],
-  ['src/chroma/query-call.ts', ['seen.add(mapKey(key))']],
-  ['src/proxy/coalescer.ts', ['mapKey(`${target.shard} ${kind.keyOf(call)}`)']],
-  ['src/proxy/queries.ts', ['[mapKey(id), id]', '#includes.set(mapKey(lean.include)']],
-  ['src/proxy/record-cache.ts', ['mapKey(`${shard} ${id}`)']],
-  ['src/proxy/schema.ts', ['mapKey(JSON.stringify([tenant, database]))']],
+  ['src/chroma/parse/collection-metadata.ts', ['values.set(mapKey(key)']],
+  ['src/chroma/batch/get-call.ts', ['seen.add(mapKey(key))', 'rowOf.set(mapKey(', 'rowOf.get(mapKey(id))']],
+  ['src/chroma/batch/merge.ts', ['#touched.add(mapKey(id))']],
+  ['src/chroma/parse/metadata-column.ts', ['verdicts.set(mapKey(key)']],
+  ['src/chroma/batch/query-call.ts', ['seen.add(mapKey(key))']],
+  ['src/read/coalescer.ts', ['mapKey(`${target.shard} ${kind.keyOf(call)}`)']],
+  ['src/read/queries.ts', ['[mapKey(id), id]', '#includes.set(mapKey(lean.include)']],
+  ['src/read/record-cache.ts', ['mapKey(`${shard} ${id}`)']],
+  ['src/api/v2/collections.ts', ['mapKey(JSON.stringify([tenant, database]))']],
   ['src/repair/expectation.ts', ['mapKey(expected.id)', 'content.set(mapKey(id)']],
-  ['src/repair/verify.ts', ['[mapKey(id), index]']],
+  ['src/repair/log-verifier.ts', ['[mapKey(id), index]']],
 ];
 
 test.each(KEYED)('%s keys its maps of client strings with mapKey', (file, keys) => {
@@ -28,7 +28,7 @@ test.each(KEYED)('%s keys its maps of client strings with mapKey', (file, keys) 
 });
 
 // Two objects with the same long key would share a bucket of V8's table of strings in the same way.
-test.each(['src/chroma/collection-metadata.ts', 'src/proxy/record-reads.ts'])(
+test.each(['src/chroma/parse/collection-metadata.ts', 'src/api/v2/record-reads.ts'])(
   '%s parses no objects of clients',
   (file) => {
     expect(readFileSync(new URL(file, ROOT), 'utf8')).not.toContain('JSON.parse');

@@ -3,7 +3,7 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { StartupError } from '../errors.ts';
-import { startGateway } from '../gateway.ts';
+import { startGateway } from '../app/gateway.ts';
 import { systemClock } from '../util/clock.ts';
 import { StopRequest } from './stop-request.ts';
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { type Config, loadConfig } from '../config.ts';
 import { StartupError } from '../errors.ts';
-import { type Gateway, startGateway } from '../gateway.ts';
+import { type Gateway, startGateway } from '../app/gateway.ts';
 import { settledWithin } from '../local/child.ts';
 import { type LocalCluster, startLocalCluster } from '../local/cluster.ts';
 import { isPortFree } from '../local/port.ts';

@@ -6,7 +6,7 @@ import { systemClock } from '../util/clock.ts';
 import { Appender } from './appender.ts';
 import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
 import { PostgresAppendStore, PostgresLog } from './postgres-log.ts';
-import { Tail } from './tail.ts';
+import { Tail } from './log-buffer.ts';
 
 let postgres: TestPostgres;
 beforeAll(async () => {

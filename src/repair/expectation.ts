@@ -1,12 +1,13 @@
 // What a stretch of the log says a node must hold: for each id the last entry that touched it, for each name whether
 // it is taken. Pure; fed with entries in LSN order.
 
-import type { DatabaseName } from '../chroma/paths.ts';
-import { readTopLevel } from '../chroma/rewrite.ts';
-import { isRefusal } from '../chroma/scanner.ts';
+import type { DatabaseName } from '../chroma/protocol/paths.ts';
+import { readTopLevel } from '../chroma/parse/rewrite.ts';
+import { isRefusal } from '../chroma/parse/scanner.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
-import { toOperation, type RecordOperation } from '../replication/operation.ts';
+import { toOperation } from '../replication/entry-operation.ts';
+import { type RecordOperation } from '../chroma/protocol/operation.ts';
 import { mapKey } from '../util/map-key.ts';
 
 export interface ExpectedRecord {

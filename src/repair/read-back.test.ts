@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { NodeClient, ReadRequest } from '../chroma/node-client.ts';
+import type { NodeClient, ReadRequest } from '../chroma/client/node-client.ts';
 import type { Entry } from '../log/entry.ts';
 import { showsEffect } from './read-back.ts';
 

@@ -1,12 +1,13 @@
 // Whether a node shows an effect of an entry that it failed and that was quarantined.
 
-import { getRecords } from '../chroma/node-api.ts';
-import type { NodeClient } from '../chroma/node-client.ts';
+import { getRecords } from '../chroma/client/node-api.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { Entry } from '../log/entry.ts';
 import { mapKey } from '../util/map-key.ts';
 import { contentOf, sameVector } from './expectation.ts';
 import type { HeldShard } from '../replication/checkpoints.ts';
-import { toOperation, type RecordOperation } from '../replication/operation.ts';
+import { toOperation } from '../replication/entry-operation.ts';
+import { type RecordOperation } from '../chroma/protocol/operation.ts';
 
 const DEADLINE_MS = 30_000;
 const IDS_PER_READ = 500;

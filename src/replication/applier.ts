@@ -1,11 +1,11 @@
 // Applies the log to one node, in rounds. It accepts nothing but its checkpoint plus one (I1), and each round is durably
 // checkpointed before the next begins (I4).
 
-import type { MergeLimits } from '../chroma/merge.ts';
-import type { NodeClient } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
+import type { MergeLimits } from '../chroma/batch/merge.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Tail } from '../log/tail.ts';
+import type { Tail } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
@@ -14,9 +14,11 @@ import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
 import { ConditionalDelete } from './conditional-delete.ts';
 import { DecisionWait, type Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
-import { Delivery, orOver, TermOver } from './delivery.ts';
+import { Delivery } from './delivery.ts';
+import { orOver, TermOver } from '../coordination/term.ts';
 import { NodeReads } from './node-reads.ts';
-import { needsDecision, toOperation } from './operation.ts';
+import { toOperation } from './entry-operation.ts';
+import { needsDecision } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { RecordCalls } from './record-calls.ts';
 import { planRound, type Round } from './round.ts';

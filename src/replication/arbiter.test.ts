@@ -1,14 +1,15 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { RecordCall } from '../chroma/record-call.ts';
-import { scanRecordCall } from '../chroma/scanner.ts';
-import type { Term } from '../cluster/lease.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import { Arbiter, type Opinion, type Verdict } from './arbiter.ts';
 import type { Decider, Decision, Ruling } from './decisions.ts';
-import { TermOver } from './delivery.ts';
-import { toDraft, type Operation } from './operation.ts';
+import { TermOver } from '../coordination/term.ts';
+import { toDraft } from './entry-operation.ts';
+import { type Operation } from '../chroma/protocol/operation.ts';
 import { Positions } from './positions.ts';
 import { Trials, type Failure, type FailureKind } from './trials.ts';
 

@@ -1,13 +1,13 @@
 // Ends entries that no healthy node can apply (I16). When a node has failed an entry, the arbiter weighs what the other
 // nodes made of it, asks one for a second opinion, and either blames the node or has the entry refused or quarantined.
 
-import { errorBody } from '../chroma/error-body.ts';
-import type { Term } from '../cluster/lease.ts';
+import { errorBody } from '../chroma/protocol/error-body.ts';
+import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Decision, Decisions, Ruling } from './decisions.ts';
-import { TermOver } from './delivery.ts';
-import { needsDecision, type Operation } from './operation.ts';
+import { TermOver } from '../coordination/term.ts';
+import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { nextStep, type Evidence, type TrialLimits } from './trial-step.ts';
 import type { Attempts, Failure, Trials } from './trials.ts';

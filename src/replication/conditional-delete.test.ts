@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { NodeError, type NodeResponse } from '../chroma/node-client.ts';
-import type { RecordCall } from '../chroma/record-call.ts';
-import { scanRecordCall } from '../chroma/scanner.ts';
-import type { Term } from '../cluster/lease.ts';
+import { NodeError, type NodeResponse } from '../chroma/client/node-client.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
 import { ConditionalDelete, selectionBody, type ConditionalDeleteOptions } from './conditional-delete.ts';
 import { DecisionWait } from './decision-wait.ts';

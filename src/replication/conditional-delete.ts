@@ -1,21 +1,22 @@
 // Deletes whose ids depend on a node's state: the primary selects the ids, page by page, and records them; then every
 // node deletes exactly these.
 
-import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
-import { NodeError } from '../chroma/node-client.ts';
-import { recordsPath } from '../chroma/paths.ts';
-import type { RecordCall } from '../chroma/record-call.ts';
-import { readTopLevel } from '../chroma/rewrite.ts';
-import { isRefusal } from '../chroma/scanner.ts';
-import type { Term } from '../cluster/lease.ts';
+import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
+import { NodeError } from '../chroma/client/node-client.ts';
+import { recordsPath } from '../chroma/protocol/paths.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { readTopLevel } from '../chroma/parse/rewrite.ts';
+import { isRefusal } from '../chroma/parse/scanner.ts';
+import type { Term } from '../coordination/term.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { HeldShard } from './checkpoints.ts';
 import type { DecisionWait } from './decision-wait.ts';
 import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
-import { TermOver, type Delivery } from './delivery.ts';
+import { type Delivery } from './delivery.ts';
+import { TermOver } from '../coordination/term.ts';
 import { LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
-import type { RecordOperation } from './operation.ts';
+import type { RecordOperation } from '../chroma/protocol/operation.ts';
 import { isMissing, isSuccess, recordsRequest } from './schema-requests.ts';
 
 export interface ConditionalDeleteOptions {

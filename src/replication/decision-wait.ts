@@ -1,12 +1,13 @@
 // The decision for an entry that only a node can decide: made once by the primary and recorded before it has further
 // effect; every other node waits for the record.
 
-import type { Term } from '../cluster/lease.ts';
+import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Notifier } from '../util/notifier.ts';
 import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
-import { CallFailed, TermOver } from './delivery.ts';
+import { CallFailed } from './delivery.ts';
+import { TermOver } from '../coordination/term.ts';
 import { ForeignContent, LacksShard } from './node-faults.ts';
 
 export interface Primary {

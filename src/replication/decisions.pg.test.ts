@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../cluster/lease.ts';
-import { NodeStore } from '../cluster/node-store.ts';
+import { postgresLeaseStore } from '../coordination/lease.ts';
+import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore, PostgresLog } from '../log/postgres-log.ts';
 import type { Database } from '../postgres/database.ts';

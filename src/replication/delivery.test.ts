@@ -1,8 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
-import { Delivery, TermOver, type Call } from './delivery.ts';
+import {
+  NodeError,
+  type MutateRequest,
+  type NodeClient,
+  type NodeResponse,
+} from '../chroma/client/node-client.ts';
+import type { Term } from '../coordination/term.ts';
+import { Delivery, type Call } from './delivery.ts';
+import { TermOver } from '../coordination/term.ts';
 import { Trials } from './trials.ts';
 import { Workload } from './workload.ts';
 

@@ -2,18 +2,18 @@
 // connection lives, no second copy goes out beside a living first, and a different call follows one whose outcome is
 // unknown only after the node has been responding for a settling time: a delayed duplicate may still be executing.
 
-import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
-import type { Member } from '../cluster/member.ts';
+import {
+  NodeError,
+  type MutateRequest,
+  type NodeClient,
+  type NodeResponse,
+} from '../chroma/client/node-client.ts';
+import { orOver, TermOver, type Term } from '../coordination/term.ts';
+import type { Member } from '../nodes/node.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import type { Failure, Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
-
-/** Thrown when the term ends first; a call in flight goes on, and the next term waits for it. */
-export class TermOver extends Error {
-  override readonly name = 'TermOver';
-}
 
 /** Thrown when a call has failed as often as it may; the node works otherwise. */
 export class CallFailed extends Error {
@@ -48,7 +48,7 @@ export interface Call {
   readonly request: Omit<MutateRequest, 'beforeLast'>;
   /** Of the entries it brings, in order. */
   readonly lsns: readonly number[];
-  /** Estimated work (chroma/split.ts). */
+  /** Estimated work (chroma/batch/split.ts). */
   readonly work: number;
   /** Accepts a response that is not 2xx as the end of it. */
   readonly isFinal: (response: NodeResponse) => boolean;
@@ -240,17 +240,4 @@ export function reportTrouble(member: Member, error: Error): void {
   if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
   else if (error instanceof BadResponse) member.answeredBadly(error);
-}
-
-/** `work`'s result, or TermOver when the term ends first. */
-export function orOver<T>(work: Promise<T>, term: Term): Promise<T> {
-  if (term.signal.aborted) {
-    work.catch(() => undefined);
-    return Promise.reject(new TermOver());
-  }
-  return new Promise((resolve, reject) => {
-    const over = (): void => reject(new TermOver());
-    term.signal.addEventListener('abort', over, { once: true });
-    work.then(resolve, reject).finally(() => term.signal.removeEventListener('abort', over));
-  });
 }

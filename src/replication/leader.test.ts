@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { Term } from '../cluster/lease.ts';
+import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
 import { Leader, type Follower, type LeaderOptions } from './leader.ts';
 

@@ -1,22 +1,22 @@
 // What the leader does with its term: admits nodes, runs an applier for each, chooses the primary, keeps markers.
 
-import type { Admission } from './admission.ts';
+import type { Admission } from '../nodes/admission.ts';
 import type { Applier } from './applier.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
-import { orOver, TermOver } from './delivery.ts';
+import { orOver, TermOver } from '../coordination/term.ts';
 import { ForeignContent } from './node-faults.ts';
 import type { Positions } from './positions.ts';
 import type { Stagger } from './stagger.ts';
 import type { Trials } from './trials.ts';
-import type { Term } from '../cluster/lease.ts';
-import type { Member } from '../cluster/member.ts';
-import { canServe, choosePrimary, follows } from '../cluster/node-state.ts';
-import type { NodeStore } from '../cluster/node-store.ts';
+import type { Term } from '../coordination/term.ts';
+import type { Member } from '../nodes/node.ts';
+import { canServe, choosePrimary, follows } from '../nodes/node-state.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { Head } from '../log/postgres-log.ts';
-import type { Tail } from '../log/tail.ts';
+import type { Tail } from '../log/log-buffer.ts';
 import type { Logger } from '../util/logger.ts';
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { NodeError, type NodeResponse, type ReadRequest } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
+import { NodeError, type NodeResponse, type ReadRequest } from '../chroma/client/node-client.ts';
+import type { Term } from '../coordination/term.ts';
 import { NodeReads } from './node-reads.ts';
 import { Trials } from './trials.ts';
 

@@ -1,9 +1,15 @@
 // Reads that an applier needs before it can go on, made until the node responds or has failed the entry for good.
 
-import { NodeError, type NodeClient, type NodeResponse, type ReadRequest } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
+import {
+  NodeError,
+  type NodeClient,
+  type NodeResponse,
+  type ReadRequest,
+} from '../chroma/client/node-client.ts';
+import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
-import { CallFailed, TermOver } from './delivery.ts';
+import { CallFailed } from './delivery.ts';
+import { TermOver } from '../coordination/term.ts';
 import type { Failure, Trials } from './trials.ts';
 
 export interface NodeReadsOptions {

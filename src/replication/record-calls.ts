@@ -1,12 +1,12 @@
 // Sends the record calls of a round to one node: in parts that the node can do in about a second, in turn with other
 // nodes where they are long, in smaller calls where they fail, until each of their entries is applied or ended.
 
-import { mergeRecordCalls, type MergeLimits } from '../chroma/merge.ts';
-import { effectFree } from '../chroma/node-api.ts';
-import type { NodeResponse } from '../chroma/node-client.ts';
-import type { RecordCall } from '../chroma/record-call.ts';
-import { splitCall, workOf } from '../chroma/split.ts';
-import type { Term } from '../cluster/lease.ts';
+import { mergeRecordCalls, type MergeLimits } from '../chroma/batch/merge.ts';
+import { effectFree } from '../chroma/client/node-api.ts';
+import type { NodeResponse } from '../chroma/client/node-client.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { splitCall, workOf } from '../chroma/batch/split.ts';
+import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';

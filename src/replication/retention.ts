@@ -2,9 +2,9 @@
 // older than the retention or beyond the bytes kept; so a node that is away has that long to come back, and is rebuilt
 // when it needs more. The log goes in whole partitions.
 
-import type { Term } from '../cluster/lease.ts';
-import type { Member } from '../cluster/member.ts';
-import { follows } from '../cluster/node-state.ts';
+import type { Term } from '../coordination/term.ts';
+import type { Member } from '../nodes/node.ts';
+import { follows } from '../nodes/node-state.ts';
 import type { Partition } from '../log/postgres-log.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';

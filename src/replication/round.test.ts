@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
-import type { Capabilities, RecordCall, RecordKind } from '../chroma/record-call.ts';
-import { scanRecordCall } from '../chroma/scanner.ts';
+import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Entry } from '../log/entry.ts';
-import { toDraft } from './operation.ts';
+import { toDraft } from './entry-operation.ts';
 import { halves, planRound, type RoundOptions } from './round.ts';
 
 const CAPABILITIES: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 100 };

@@ -4,10 +4,11 @@
 // round is cut: all entries of one shard in it are of one kind and touch disjoint ids. A call too large for a node to do
 // in about a second is sent in parts, in order.
 
-import { CallMerger, type MergeLimits } from '../chroma/merge.ts';
-import { workOf } from '../chroma/split.ts';
+import { CallMerger, type MergeLimits } from '../chroma/batch/merge.ts';
+import { workOf } from '../chroma/batch/split.ts';
 import type { Entry } from '../log/entry.ts';
-import { toOperation, type Operation, type RecordOperation } from './operation.ts';
+import { toOperation } from './entry-operation.ts';
+import { type Operation, type RecordOperation } from '../chroma/protocol/operation.ts';
 
 export interface ShardCall {
   readonly shard: string;
@@ -22,7 +23,7 @@ export type Round =
 
 export interface RoundOptions {
   readonly limits: MergeLimits;
-  /** Work of a round (chroma/split.ts): a write waits for the round before its own. */
+  /** Work of a round (chroma/batch/split.ts): a write waits for the round before its own. */
   readonly workMax: number;
   /** The node goes past the entry without a call. */
   readonly skips: (entry: Entry) => boolean;

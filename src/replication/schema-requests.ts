@@ -1,7 +1,7 @@
 // The calls that carry schema changes to a node, and the responses by which each is known to be done.
 
-import { effectFree, type NodeOperation } from '../chroma/node-api.ts';
-import type { MutateRequest, NodeResponse } from '../chroma/node-client.ts';
+import { effectFree, type NodeOperation } from '../chroma/client/node-api.ts';
+import type { MutateRequest, NodeResponse } from '../chroma/client/node-client.ts';
 import {
   collectionByIdPath,
   collectionByNamePath,
@@ -10,11 +10,11 @@ import {
   databasesPath,
   recordsPath,
   tenantsPath,
-} from '../chroma/paths.ts';
-import type { RecordKind } from '../chroma/record-call.ts';
-import { withGetOrCreate } from '../chroma/rewrite.ts';
+} from '../chroma/protocol/paths.ts';
+import type { RecordKind } from '../chroma/parse/record-call.ts';
+import { withGetOrCreate } from '../chroma/parse/rewrite.ts';
 import type { HeldShard } from './checkpoints.ts';
-import type { NodeSchemaOperation } from './operation.ts';
+import type { NodeSchemaOperation } from '../chroma/protocol/operation.ts';
 
 export interface SchemaRequest {
   readonly request: Omit<MutateRequest, 'beforeLast'>;

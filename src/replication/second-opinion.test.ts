@@ -1,15 +1,21 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { RESERVED } from '../chroma/marker.ts';
-import { NodeError, type MutateRequest, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
-import { collectionByNamePath, collectionsPath } from '../chroma/paths.ts';
-import type { RecordCall, RecordKind } from '../chroma/record-call.ts';
-import { scanRecordCall } from '../chroma/scanner.ts';
-import type { Term } from '../cluster/lease.ts';
+import { RESERVED } from '../chroma/client/identity.ts';
+import {
+  NodeError,
+  type MutateRequest,
+  type NodeClient,
+  type NodeResponse,
+} from '../chroma/client/node-client.ts';
+import { collectionByNamePath, collectionsPath } from '../chroma/protocol/paths.ts';
+import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import type { Term } from '../coordination/term.ts';
 import type { Opinion } from './arbiter.ts';
-import { TermOver } from './delivery.ts';
-import { toDraft, type Operation } from './operation.ts';
+import { TermOver } from '../coordination/term.ts';
+import { toDraft } from './entry-operation.ts';
+import { type Operation } from '../chroma/protocol/operation.ts';
 import { SecondOpinion } from './second-opinion.ts';
 import { Workload } from './workload.ts';
 

@@ -2,20 +2,25 @@
 // collection of the same configuration in the reserved tenant, selections are only read, collections are created under
 // another name.
 
-import { RESERVED } from '../chroma/marker.ts';
-import { mergeRecordCalls } from '../chroma/merge.ts';
-import { NodeError, type NodeClient, type NodeResponse } from '../chroma/node-client.ts';
-import { collectionByNamePath, collectionsPath, recordsPath, type DatabaseName } from '../chroma/paths.ts';
-import type { RecordCall, RecordKind } from '../chroma/record-call.ts';
-import { readTopLevel, withCollectionIdentity, withGetOrCreate } from '../chroma/rewrite.ts';
-import { isRefusal } from '../chroma/scanner.ts';
-import { splitCall, workOf } from '../chroma/split.ts';
-import type { Term } from '../cluster/lease.ts';
+import { RESERVED } from '../chroma/client/identity.ts';
+import { mergeRecordCalls } from '../chroma/batch/merge.ts';
+import { NodeError, type NodeClient, type NodeResponse } from '../chroma/client/node-client.ts';
+import {
+  collectionByNamePath,
+  collectionsPath,
+  recordsPath,
+  type DatabaseName,
+} from '../chroma/protocol/paths.ts';
+import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import { readTopLevel, withCollectionIdentity, withGetOrCreate } from '../chroma/parse/rewrite.ts';
+import { isRefusal } from '../chroma/parse/scanner.ts';
+import { splitCall, workOf } from '../chroma/batch/split.ts';
+import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Case, Opinion } from './arbiter.ts';
 import type { HeldShard } from './checkpoints.ts';
 import { selectionBody } from './conditional-delete.ts';
-import { orOver } from './delivery.ts';
+import { orOver } from '../coordination/term.ts';
 import { isSuccess } from './schema-requests.ts';
 import type { Workload } from './workload.ts';
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { NodeResponse } from '../chroma/node-client.ts';
-import type { Term } from '../cluster/lease.ts';
+import type { NodeResponse } from '../chroma/client/node-client.ts';
+import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
 import { DecisionWait, type DecisionWaitOptions } from './decision-wait.ts';
 import type { Decision, Ruling } from './decisions.ts';
 import type { Call } from './delivery.ts';
-import type { SchemaOperation } from './operation.ts';
+import type { SchemaOperation } from '../chroma/protocol/operation.ts';
 import { Positions } from './positions.ts';
 import { SerialEntries, type SerialEntriesOptions } from './serial-entry.ts';
 

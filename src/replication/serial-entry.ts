@@ -1,13 +1,13 @@
 // Entries that make a round of their own: schema changes, and deletes whose ids depend on a node's state.
 
-import { deleteByIdsBodies, type MergeLimits } from '../chroma/merge.ts';
-import { effectFree } from '../chroma/node-api.ts';
-import type { NodeResponse } from '../chroma/node-client.ts';
-import { errorBody } from '../chroma/error-body.ts';
-import { collectionByNamePath, recordsPath } from '../chroma/paths.ts';
-import { isRefusal } from '../chroma/scanner.ts';
-import { readTopLevel, withCollectionId } from '../chroma/rewrite.ts';
-import type { Term } from '../cluster/lease.ts';
+import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
+import { effectFree } from '../chroma/client/node-api.ts';
+import type { NodeResponse } from '../chroma/client/node-client.ts';
+import { errorBody } from '../chroma/protocol/error-body.ts';
+import { collectionByNamePath, recordsPath } from '../chroma/protocol/paths.ts';
+import { isRefusal } from '../chroma/parse/scanner.ts';
+import { readTopLevel, withCollectionId } from '../chroma/parse/rewrite.ts';
+import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { HeldShard, ShardChange } from './checkpoints.ts';
@@ -22,7 +22,7 @@ import {
   type NodeSchemaOperation,
   type Operation,
   type SchemaOperation,
-} from './operation.ts';
+} from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { isMissing, isSuccess, schemaRequest, recordsRequest } from './schema-requests.ts';
 import type { Trials } from './trials.ts';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { seededRandom } from '../../test/support/seeded-random.ts';
-import type { Term } from '../cluster/lease.ts';
-import { TermOver } from './delivery.ts';
+import type { Term } from '../coordination/term.ts';
+import { TermOver } from '../coordination/term.ts';
 import { Stagger } from './stagger.ts';
 
 let serving: string[];

@@ -2,8 +2,8 @@
 // free to answer reads. One replica at a time makes a long call; the primary makes its own beside it while a third
 // node is free.
 
-import type { Term } from '../cluster/lease.ts';
-import { TermOver } from './delivery.ts';
+import type { Term } from '../coordination/term.ts';
+import { TermOver } from '../coordination/term.ts';
 
 export interface StaggerOptions {
   /** Nodes that reads may be sent to. */

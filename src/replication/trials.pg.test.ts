@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../cluster/lease.ts';
-import { NodeStore } from '../cluster/node-store.ts';
+import { postgresLeaseStore } from '../coordination/lease.ts';
+import { NodeStore } from '../nodes/node-store.ts';
 import type { Database } from '../postgres/database.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { PostgresTrialStore, type Attempts, type FailureKind } from './trials.ts';

@@ -7,7 +7,7 @@ import type { Clock } from '../util/clock.ts';
 export interface Load {
   /** Of the entries in it, in order; none for a call that is no entry's. */
   readonly lsns: readonly number[];
-  /** In units of which a stock server does about one a second (chroma/split.ts). */
+  /** In units of which a stock server does about one a second (chroma/batch/split.ts). */
   readonly work: number;
 }
 

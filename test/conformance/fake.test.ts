@@ -1,9 +1,9 @@
 // The fake Chroma of fast tests behaves as the suite says that real servers do, and shows their hazards.
 
 import { describe, expect, test } from 'vitest';
-import { probeCapabilities } from '../../src/chroma/capabilities.ts';
-import type { NodeClient } from '../../src/chroma/node-client.ts';
-import { NodeError } from '../../src/chroma/verified-connector.ts';
+import { probeCapabilities } from '../../src/chroma/protocol/capabilities.ts';
+import type { NodeClient } from '../../src/chroma/client/node-client.ts';
+import { NodeError } from '../../src/chroma/client/verified-connector.ts';
 import { FakeNode } from '../support/fake-chroma/node.ts';
 import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
 import { COLLECTIONS, HAZARDS, type HazardSubject } from '../support/hazards.ts';

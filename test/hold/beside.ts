@@ -1,6 +1,6 @@
 // What runs beside the load of a drill: reads of an old collection, small writes to another one, and looks at /status.
 
-import type { Status } from '../../src/admin/status.ts';
+import type { Status } from '../../src/api/admin/status.ts';
 import { fingerprint, outcomeOf, type SentRead, type SentWrite, type StatusSample } from './history.ts';
 import { judged, paced, type Response, send, shown } from './requests.ts';
 

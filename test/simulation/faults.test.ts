@@ -1,8 +1,9 @@
 // Replication through faults that no real server can be made to show on demand.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Expected, installMarker, type Marker, writeMarker } from '../../src/chroma/marker.ts';
-import { NodeError } from '../../src/chroma/verified-connector.ts';
+import { installMarker, writeMarker } from '../../src/nodes/marker.ts';
+import { type Expected, type Marker } from '../../src/chroma/client/identity.ts';
+import { NodeError } from '../../src/chroma/client/verified-connector.ts';
 import { type FakeCall, FakeNode } from '../support/fake-chroma/node.ts';
 import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
 import { COLLECTION, MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';

@@ -1,7 +1,7 @@
 // What a node goes past, because it has lost the shard or holds it in doubt, counts for no level of acknowledgement (I3).
 
 import { afterEach, expect, test } from 'vitest';
-import type { RecordKind } from '../../src/chroma/record-call.ts';
+import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
 import type { AckLevel } from '../../src/replication/positions.ts';
 import { MemoryReplication, SHARD } from '../support/memory-replication.ts';
 import { seededRandom } from '../support/seeded-random.ts';

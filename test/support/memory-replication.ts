@@ -1,18 +1,19 @@
 // The real appliers, delivery, arbiter and positions on fake nodes, with a log, decisions and checkpoints in memory and
 // time that passes when a test says so: replication without sockets, PostgreSQL or chance.
 
-import { scanRecordCall, isRefusal } from '../../src/chroma/scanner.ts';
-import type { RecordKind } from '../../src/chroma/record-call.ts';
-import type { NodeClient } from '../../src/chroma/node-client.ts';
-import type { Expected } from '../../src/chroma/marker.ts';
-import type { Term } from '../../src/cluster/lease.ts';
+import { scanRecordCall, isRefusal } from '../../src/chroma/parse/scanner.ts';
+import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
+import type { NodeClient } from '../../src/chroma/client/node-client.ts';
+import type { Expected } from '../../src/chroma/client/identity.ts';
+import type { Term } from '../../src/coordination/term.ts';
 import type { Entry } from '../../src/log/entry.ts';
-import { Tail } from '../../src/log/tail.ts';
+import { Tail } from '../../src/log/log-buffer.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../../src/replication/applier.ts';
 import { Arbiter } from '../../src/replication/arbiter.ts';
 import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
-import { toDraft, type Operation } from '../../src/replication/operation.ts';
+import { toDraft } from '../../src/replication/entry-operation.ts';
+import { type Operation } from '../../src/chroma/protocol/operation.ts';
 import { Positions } from '../../src/replication/positions.ts';
 import { SecondOpinion } from '../../src/replication/second-opinion.ts';
 import { Stagger } from '../../src/replication/stagger.ts';

@@ -9,13 +9,13 @@ import {
 } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import { afterEach } from 'vitest';
-import { MARKER_PATH, type Identity } from '../../src/chroma/marker.ts';
+import { MARKER_PATH, type Identity } from '../../src/chroma/client/identity.ts';
 import {
   createNodeClient,
   NodeError,
   type NodeClient,
   type NodeClientOptions,
-} from '../../src/chroma/node-client.ts';
+} from '../../src/chroma/client/node-client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 
 export const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };

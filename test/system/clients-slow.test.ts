@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 const BUDGET_BYTES = 64 * MIB;
-// Beside the bodies: the log's end in memory, 32 MiB (log/tail.ts), what a merged call copies of them, and
+// Beside the bodies: the log's end in memory, 32 MiB (log/log-buffer.ts), what a merged call copies of them, and
 // what the collector has not taken yet.
 const ALLOWANCE_BYTES = 512 * MIB;
 
@@ -142,7 +142,7 @@ test('readers that take a large answer slowly, or not at all, hold up nobody', a
     for (let n = 0; n < 20; n++) expect(await put(`slow-${n}`)).toBe(201);
   });
 
-  // What is held for all of them (proxy/answer-bytes.ts), as much again that the collector has not taken yet, and what
+  // What is held for all of them (http/response-budget.ts), as much again that the collector has not taken yet, and what
   // their connections hold.
   expect(memory('VmRSS') - before).toBeLessThan(256 * MIB);
   // One of them wakes up and still gets all of it.
@@ -175,7 +175,7 @@ test('400 readers that take nothing of an answer of 6 MiB leave memory to the ot
     const prompt = await cluster.api.records(many, 'get', { include: ['metadatas'] });
     expect([prompt.status, prompt.text.length > 6 * MIB]).toEqual([200, true]);
   });
-  // proxy/answer-bytes.ts: 64 MiB of answers; as much again that the collector has not taken, and what is passed on.
+  // http/response-budget.ts: 64 MiB of answers; as much again that the collector has not taken, and what is passed on.
   expect(memory('VmHWM') - before).toBeLessThan(256 * MIB);
   for (const socket of readers) socket.destroy();
   await nodesAgree();

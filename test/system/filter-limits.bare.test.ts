@@ -1,8 +1,8 @@
 // The limits of filters, on a bare server: it answers at each of them, alone and combined, and fails above.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS, filterRefusal } from '../../src/chroma/filter-limits.ts';
-import { outlineOf } from '../../src/chroma/request-outline.ts';
+import { DEFAULT_LIMITS, filterRefusal } from '../../src/chroma/parse/filter-limits.ts';
+import { outlineOf } from '../../src/chroma/parse/request-outline.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { startBareServer, type BareServer } from '../support/chroma-server.ts';
 

@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';
-import { AnswerBytes } from '../../src/proxy/answer-bytes.ts';
-import { startServer, type FrontDoor } from '../../src/proxy/server.ts';
+import { AnswerBytes } from '../../src/http/response-budget.ts';
+import { startServer, type FrontDoor } from '../../src/http/server.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { rawRequest, type RawAnswer } from '../support/raw-http.ts';
 

@@ -3,7 +3,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../support/capability-levels.ts';
-import { isRefusal, scanRecordCall } from '../../src/chroma/scanner.ts';
+import { isRefusal, scanRecordCall } from '../../src/chroma/parse/scanner.ts';
 import { type BareServer, capabilitiesOf, startBareServer } from '../support/chroma-server.ts';
 import {
   COLLECTIONS,

@@ -4,7 +4,7 @@
 import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { MARKER_PATH } from '../../src/chroma/marker.ts';
+import { MARKER_PATH } from '../../src/chroma/client/identity.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';

@@ -2,10 +2,10 @@
 // crash between two of them.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mergeRecordCalls } from '../../src/chroma/merge.ts';
-import type { Capabilities, RecordCall, RecordKind } from '../../src/chroma/record-call.ts';
-import { isRefusal, scanRecordCall } from '../../src/chroma/scanner.ts';
-import { splitCall } from '../../src/chroma/split.ts';
+import { mergeRecordCalls } from '../../src/chroma/batch/merge.ts';
+import type { Capabilities, RecordCall, RecordKind } from '../../src/chroma/parse/record-call.ts';
+import { isRefusal, scanRecordCall } from '../../src/chroma/parse/scanner.ts';
+import { splitCall } from '../../src/chroma/batch/split.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { type BareServer, capabilitiesOf, startBareServer } from '../support/chroma-server.ts';
 import { seededRandom } from '../support/seeded-random.ts';

@@ -1,20 +1,25 @@
 // The real client's promises, without sockets: identity is checked before a connection is used (I12), a mutation has
 // no deadline, and a call fails with the code and the `sent` that the real one would give.
 
-import { MARKER_PATH, sameIdentity, type Expected, type Identity } from '../../../src/chroma/marker.ts';
+import {
+  MARKER_PATH,
+  sameIdentity,
+  type Expected,
+  type Identity,
+} from '../../../src/chroma/client/identity.ts';
 import type {
   AnswerSink,
   MutateRequest,
   NodeClient,
   NodeResponse,
   ReadRequest,
-} from '../../../src/chroma/node-client.ts';
+} from '../../../src/chroma/client/node-client.ts';
 import {
   ConnectionAttempts,
   type ConnectionFacts,
   judgeMarker,
   NodeError,
-} from '../../../src/chroma/verified-connector.ts';
+} from '../../../src/chroma/client/verified-connector.ts';
 import type { FakeCall, FakeNode } from './node.ts';
 import type { Answer } from './payload.ts';
 import { serve } from './routes.ts';

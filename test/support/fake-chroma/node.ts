@@ -2,8 +2,8 @@
 // says, in the errors of the real client. Nothing here moves by itself: what takes time takes the injected clock's,
 // and what is left to chance a seed can choose (`choose`).
 
-import type { NodeClient } from '../../../src/chroma/node-client.ts';
-import { NodeError } from '../../../src/chroma/verified-connector.ts';
+import type { NodeClient } from '../../../src/chroma/client/node-client.ts';
+import { NodeError } from '../../../src/chroma/client/verified-connector.ts';
 import type { Clock } from '../../../src/util/clock.ts';
 import { FakeNodeClient, type FakeClientOptions, type Flight } from './client.ts';
 import type { Answer } from './payload.ts';

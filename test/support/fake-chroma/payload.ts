@@ -1,5 +1,5 @@
 // The bodies of record calls, read and refused as a 1.0.5 server does. Its 400s and 422s name the place in full; here
-// they begin as its do, which is what anybody may rely on (chroma/node-api.ts, effectFree).
+// they begin as its do, which is what anybody may rely on (chroma/client/node-api.ts, effectFree).
 
 import { isObject, JsonNumber, parseJson, type Json, type JsonObject, type Scalar } from './json.ts';
 

@@ -15,7 +15,7 @@ interface Route {
   readonly methods: Readonly<Record<string, Handler>>;
 }
 
-/** The parts of a 1.0.5 server's description that chroma/capabilities.ts reads. */
+/** The parts of a 1.0.5 server's description that chroma/protocol/capabilities.ts reads. */
 const OPENAPI =
   '{"components":{"schemas":{"CreateCollectionPayload":{"properties":{"configuration":{},"get_or_create":{},"metadata":{},"name":{}}},"DeleteCollectionRecordsPayload":{"allOf":[{"$ref":"#/components/schemas/RawWhereFields"},{"properties":{"ids":{}}}]},"HashMap":{"additionalProperties":{"oneOf":[{"type":"boolean"},{"type":"integer"},{"type":"number"},{"type":"string"}]}}}}}';
 

@@ -1,0 +1,188 @@
+// GET /health, /status and /wal/status: what an operator, a load balancer and a test need to know.
+
+import type { Member } from '../../nodes/node.ts';
+import { canServe } from '../../nodes/node-state.ts';
+import type { Term } from '../../coordination/term.ts';
+import { maskCredentials } from '../../util/mask-credentials.ts';
+
+export interface StatusSource {
+  readonly gatewayId: string;
+  readonly term: () => Term | null;
+  readonly halted: () => string | null;
+  readonly primary: () => string | null;
+  /** LSN of the last durable entry this gateway knows of. */
+  readonly head: () => number;
+  readonly trimmed: () => number;
+  /** Writes that wait to be appended, and writes that wait for their level. */
+  readonly waiting: () => { append: number; acknowledgement: number };
+  readonly reads: () => ReadCounts;
+  readonly nodes: () => readonly NodeSource[];
+  /** LSNs of entries that no node takes. */
+  readonly quarantined: () => readonly number[];
+  readonly now: () => number;
+}
+
+/** What coalescing and the result cache gain, counted since the start. */
+export interface ReadCounts {
+  readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number };
+  /**
+   * Rows of queries whose documents and metadatas were known, or not; `lean`: queries that were completed with them;
+   * `ahead`: times that a collection was read ahead.
+   */
+  readonly records: {
+    readonly hits: number;
+    readonly misses: number;
+    readonly lean: number;
+    readonly ahead: number;
+    readonly bytes: number;
+  };
+  /** Reads that may share a call, and the calls they went in. */
+  readonly coalesced: { readonly reads: number; readonly calls: number };
+}
+
+export interface NodeSource {
+  readonly member: Member;
+  readonly checkpoint: number;
+  readonly lag: (now: number) => { entries: number; ms: number | null };
+  /** The call it is working on. */
+  readonly work: () => Work | null;
+  /** The entry that keeps failing on it. */
+  readonly failing: () => FailingEntry | null;
+  /** At most so many. */
+  readonly suspects: (max: number) => readonly SuspectCollection[];
+  readonly pid: number | undefined;
+}
+
+interface Work {
+  /** LSNs of the first and the last entry in the call; null for a call that is no entry's. */
+  readonly from: number | null;
+  readonly to: number | null;
+  /** Estimated size: about so many seconds of a stock server. */
+  readonly work: number;
+  /** For so long. */
+  readonly ms: number;
+  /** Estimated remaining time. */
+  readonly remainingMs: number;
+}
+
+interface FailingEntry {
+  readonly lsn: number;
+  /** What it changes: the id of a collection's shard; null when not in memory. */
+  readonly target: string | null;
+  readonly attempts: number;
+  /** Since the first attempt. */
+  readonly ms: number;
+  /** The result of the last attempt. */
+  readonly error: string;
+}
+
+interface SuspectCollection {
+  readonly id: string;
+  readonly tenant: string;
+  readonly database: string;
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface Status {
+  readonly leader: string | null;
+  readonly epoch: number | null;
+  readonly head: number;
+  /** Entries that at least one node has still to apply. */
+  readonly pending: number;
+  readonly halted: string | null;
+  /** LSNs of entries that were refused by sound nodes alike, and that no node takes: the last of them. */
+  readonly quarantined: readonly number[];
+  readonly reads: ReadCounts;
+  readonly nodes: readonly NodeStatus[];
+}
+
+interface NodeStatus {
+  readonly id: string;
+  readonly url: string;
+  readonly role: 'primary' | 'replica';
+  readonly state: string;
+  /** Why it is in this state; null while it works. */
+  readonly reason: string | null;
+  /** Since when it is in this state, ISO 8601. */
+  readonly since: string;
+  readonly checkpoint: number;
+  readonly lag: { readonly entries: number; readonly ms: number | null };
+  readonly lastError: string | null;
+  /** The call it is working on; null when there is none. */
+  readonly work: Work | null;
+  /** The entry that keeps failing on it, from the second attempt on; null when there is none. */
+  readonly failing: FailingEntry | null;
+  /** Collections in doubt on it, which are not used there: the first of them. */
+  readonly suspects: readonly SuspectCollection[];
+  readonly pid?: number;
+}
+
+// What is wrong with more than so many is seen by these.
+const LISTED_MAX = 100;
+
+const masked = (text: string | null): string | null => (text === null ? null : maskCredentials(text));
+
+export function statusOf(source: StatusSource): Status {
+  const now = source.now();
+  const term = source.term();
+  const primary = source.primary();
+  const nodes = source.nodes().map((node): NodeStatus => {
+    const { member, checkpoint, pid } = node;
+    const status: NodeStatus = {
+      id: member.id,
+      url: maskCredentials(member.url),
+      role: member.id === primary ? 'primary' : 'replica',
+      state: member.state,
+      reason: masked(member.reason),
+      since: new Date(member.since).toISOString(),
+      checkpoint,
+      lag: node.lag(now),
+      lastError: masked(member.lastError),
+      work: node.work(),
+      failing: node.failing(),
+      suspects: node.suspects(LISTED_MAX),
+    };
+    return pid === undefined ? status : { ...status, pid };
+  });
+  return {
+    leader: term === null ? null : source.gatewayId,
+    epoch: term?.epoch ?? null,
+    head: source.head(),
+    pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
+    halted: source.halted(),
+    quarantined: source.quarantined().slice(-LISTED_MAX),
+    reads: source.reads(),
+    nodes,
+  };
+}
+
+export interface WalStatus {
+  readonly head: number;
+  /** Entries up to here are no longer in PostgreSQL. */
+  readonly trimmed: number;
+  readonly waiting: { readonly append: number; readonly acknowledgement: number };
+  readonly checkpoints: Readonly<Record<string, number>>;
+}
+
+export function walStatusOf(source: StatusSource): WalStatus {
+  const checkpoints = source.nodes().map(({ member, checkpoint }) => [member.id, checkpoint] as const);
+  return {
+    head: source.head(),
+    trimmed: source.trimmed(),
+    waiting: source.waiting(),
+    checkpoints: Object.fromEntries(checkpoints),
+  };
+}
+
+/** Whether this gateway should get traffic: it leads, and a node answers reads. */
+export function healthOf(source: StatusSource): { healthy: boolean; reason: string | null } {
+  if (source.halted() !== null) return { healthy: false, reason: source.halted() };
+  if (source.term() === null) return { healthy: false, reason: 'this gateway does not lead' };
+  if (!source.nodes().some(({ member }) => canServe(member.state))) {
+    return { healthy: false, reason: 'no node serves' };
+  }
+  const primary = source.nodes().find(({ member }) => member.id === source.primary());
+  if (primary === undefined) return { healthy: false, reason: 'no primary is chosen yet' };
+  return { healthy: true, reason: null };
+}

@@ -1,0 +1,353 @@
+// The handlers of tenants, databases and collections.
+
+import type { Catalog, Collection } from '../../catalog/catalog.ts';
+import { canonicalUuid } from '../../chroma/protocol/collection-id.ts';
+import * as say from '../../chroma/protocol/messages.ts';
+import type { DatabaseName } from '../../chroma/protocol/paths.ts';
+import type { Capabilities } from '../../chroma/parse/record-call.ts';
+import { readTopLevel } from '../../chroma/parse/rewrite.ts';
+import type { RouteName } from './routes.ts';
+import { invalid, isRefusal } from '../../chroma/parse/refusal.ts';
+import { PolychromeError } from '../../errors.ts';
+import type { SchemaOperation } from '../../chroma/protocol/operation.ts';
+import { jsonAnswer, refusalAnswer, type Answer } from '../../http/response.ts';
+import type { BodyJudge } from './body-probe.ts';
+import type { CollectionObjects } from './collection-objects.ts';
+import { refuseReserved, type Names, type Params } from './resolve.ts';
+import { mapKey } from '../../util/map-key.ts';
+import { pageOf, type Page } from './paging.ts';
+import {
+  databaseNameFault,
+  isOnlyUnstorable,
+  modificationFault,
+  refuseHazards,
+  stringField,
+  tenantNameFault,
+} from './collection-bodies.ts';
+import type { Handler } from '../../http/server.ts';
+import type { NotTaken, Writer, Written } from '../../write/writer.ts';
+
+export interface SchemaRoutesOptions {
+  readonly catalog: Catalog;
+  readonly writer: Writer;
+  readonly objects: CollectionObjects;
+  readonly names: Names;
+  readonly judge: BodyJudge;
+  readonly capabilities: () => Capabilities;
+  readonly newId: () => string;
+  readonly allowReset: boolean;
+}
+
+const OK = jsonAnswer({});
+const CREATION = {
+  name: 'struct CreateCollectionPayload',
+  keys: ['get_or_create', 'metadata', 'configuration', 'schema'],
+  types: { get_or_create: 'a boolean' },
+} as const;
+const MODIFICATION = {
+  name: 'struct UpdateCollectionPayload',
+  keys: ['new_name', 'new_metadata', 'new_configuration'],
+} as const;
+const NOT_A_UUID = 'Validation error: collection_id: Invalid collection ID format, expected UUID';
+
+/** A server has it from its start, and again after a reset. */
+const DEFAULT_DATABASE = {
+  id: '00000000-0000-0000-0000-000000000000',
+  tenant: 'default_tenant',
+  database: 'default_database',
+};
+
+const place = ({ tenant = '', database = '' }: Params): DatabaseName => {
+  refuseReserved(tenant);
+  return { tenant, database };
+};
+
+export class SchemaRoutes {
+  readonly #options: SchemaRoutesOptions;
+  /** Databases being deleted. */
+  readonly #dropping = new Map<string, Promise<void>>();
+
+  constructor(options: SchemaRoutesOptions) {
+    this.#options = options;
+  }
+
+  readonly createTenant: Handler = async ({ body }) => {
+    const name = stringField(body, 'CreateTenantPayload', 'name');
+    if (typeof name !== 'string') return refusalAnswer(name);
+    refuseReserved(name);
+    refuseNul(name);
+    const fault = tenantNameFault(name);
+    if (fault !== null) return refusalAnswer(fault);
+    const result = await this.#write({ type: 'create_tenant', tenant: name });
+    if ('s' in result) throw say.tenantExists(name);
+    return this.#decided(result, OK);
+  };
+
+  readonly getTenant: Handler = async ({ params }) => {
+    const { tenant } = place(params);
+    if (!this.#options.catalog.hasTenant(tenant)) throw say.tenantMissing(tenant);
+    return jsonAnswer({ name: tenant, resource_name: null });
+  };
+
+  /** A single server takes a resource name and does nothing with it, not even look for the tenant. */
+  readonly updateTenant: Handler = async ({ params, body }) => {
+    place(params);
+    const name = stringField(body, 'UpdateTenantPayload', 'resource_name');
+    return typeof name === 'string' ? OK : refusalAnswer(name);
+  };
+
+  readonly createDatabase: Handler = async ({ params, body }) => {
+    const { tenant } = place(params);
+    const database = stringField(body, 'CreateDatabasePayload', 'name');
+    if (typeof database !== 'string') return refusalAnswer(database);
+    refuseNul(tenant + database);
+    const fault = databaseNameFault(database, this.#wording);
+    if (fault !== null) return refusalAnswer(fault);
+    const result = await this.#write({
+      type: 'create_database',
+      id: this.#options.newId(),
+      tenant,
+      database,
+    });
+    if ('s' in result) throw say.databaseExists(database);
+    return this.#decided(result, OK);
+  };
+
+  readonly getDatabase: Handler = async ({ params }) => {
+    const { tenant, database } = this.#options.names.place(params);
+    const found = this.#options.catalog.database(tenant, database);
+    if (found === undefined) throw say.databaseNotFound(database);
+    return jsonAnswer({ id: found.id, name: found.name, tenant: found.tenant });
+  };
+
+  readonly listDatabases: Handler = async ({ params, query }) => {
+    const { tenant } = place(params);
+    const found = this.#options.catalog.databases(tenant);
+    return jsonAnswer(paged(found, pageOf(query)).map(({ id, name }) => ({ id, name, tenant })));
+  };
+
+  /** Its collections go first, one by one: what the log holds are single steps. */
+  readonly deleteDatabase: Handler = async ({ params }) => {
+    const { tenant, database } = place(params);
+    await this.#dropDatabase(tenant, database);
+    return OK;
+  };
+
+  readonly createCollection: Handler = async ({ params, body }) => {
+    const at = this.#options.names.place(params);
+    const refusal = await this.#options.judge.refusalOfCreate(body);
+    if (refusal !== null) return refusal;
+    const fields = readTopLevel(body, CREATION.keys, CREATION);
+    const name = stringField(body, 'CreateCollectionPayload', 'name');
+    if (isRefusal(fields)) return refusalAnswer(fields);
+    if (typeof name !== 'string') return refusalAnswer(name);
+    refuseHazards(body, fields, this.#wording);
+    // A database that is being deleted would otherwise never be empty under a stream of creates.
+    await this.#dropping.get(keyOf(at))?.catch(() => undefined);
+    const getOrCreate = fields.get('get_or_create');
+    const id = this.#options.newId();
+    const shard = this.#options.newId();
+    const result = await this.#write({ type: 'create_collection', collection: id, shard, ...at, name, body });
+    if (!('s' in result)) return this.#decided(result, null);
+    if (result.s === 'no_database') throw say.databaseMissingForCreate(at.database);
+    if (getOrCreate?.type !== 'boolean' || !getOrCreate.value) throw say.collectionExists(name);
+    // The log knows of the collection; this copy of the catalog may not yet.
+    if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.state !== 'ready') {
+      await this.#options.catalog.refresh();
+    }
+    return this.#collectionObject(at, name);
+  };
+
+  readonly getCollection: Handler = async ({ params, signal }) => {
+    const name = params['collection'] as string;
+    return this.#collectionObject(this.#options.names.place(params), name, signal);
+  };
+
+  readonly getCollectionById: Handler = async ({ params, signal }) => {
+    const { tenant, database } = this.#options.names.place(params);
+    const id = canonicalUuid(params['collection'] as string);
+    if (id === null) return refusalAnswer(invalid(NOT_A_UUID));
+    const found = this.#options.catalog.collection(id);
+    const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
+    const object = visible ? await this.#options.objects.one(found, signal) : null;
+    if (object === null) throw say.collectionIdMissing(id);
+    return { status: 200, body: object };
+  };
+
+  readonly countCollections: Handler = async ({ params }) => {
+    const { tenant, database } = this.#options.names.place(params);
+    return jsonAnswer(this.#options.catalog.collections(tenant, database).length);
+  };
+
+  readonly listCollections: Handler = async ({ params, query, signal }) => {
+    const at = this.#options.names.place(params);
+    const page = paged(this.#options.catalog.collections(at.tenant, at.database), pageOf(query));
+    if (page.length === 0) return jsonAnswer([]);
+    const parts = await this.#options.objects.many(page, signal);
+    return { status: 200, body: Buffer.concat([BRACKET_OPEN, ...joined(parts), BRACKET_CLOSE]) };
+  };
+
+  readonly modifyCollection: Handler = async ({ params, body }) => {
+    if (!isOnlyUnstorable(body, this.#wording)) {
+      const refusal = await this.#options.judge.refusalOf('modify', body);
+      if (refusal !== null) return refusal;
+    }
+    const fields = readTopLevel(body, MODIFICATION.keys, MODIFICATION);
+    if (isRefusal(fields)) return refusalAnswer(fields);
+    const collection = await this.#options.names.byId(params);
+    const given = fields.get('new_name');
+    const newName = given?.type === 'string' ? given.value : null;
+    const fault = modificationFault(body, fields, this.#wording);
+    if (fault !== null) return refusalAnswer(fault);
+    refuseHazards(body, fields, this.#wording);
+    const shards = collection.shards.map((shard) => shard.id);
+    const result = await this.#write({
+      type: 'modify_collection',
+      collection: collection.id,
+      shards,
+      newName,
+      body,
+    });
+    if (!('s' in result)) return this.#decided(result, OK);
+    if (result.s === 'exists') throw say.collectionExists(newName ?? '');
+    throw this.#options.names.missing(collection.id);
+  };
+
+  readonly deleteCollection: Handler = async ({ params }) => {
+    const at = this.#options.names.place(params);
+    const name = params['collection'] as string;
+    for (;;) {
+      const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
+      if (found === undefined || found.state === 'creating')
+        throw say.collectionNameMissing(this.#wording, name);
+      const result = await this.#write(deletionOf(found));
+      if (!('s' in result)) return OK;
+      // The name has gone to another collection, or away, since the catalog was last read.
+      await this.#options.catalog.refresh();
+      if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.id === found.id) {
+        throw say.collectionNameMissing(this.#wording, name);
+      }
+    }
+  };
+
+  readonly reset: Handler = async () => {
+    const { allowReset, catalog } = this.#options;
+    if (!allowReset) throw new PolychromeError('reset_disabled', 'Reset is disabled by config');
+    await catalog.refresh();
+    const { tenant: defaultTenant, database: defaultName } = DEFAULT_DATABASE;
+    for (const { id, tenant, name } of catalog.everyDatabase()) {
+      if (tenant === defaultTenant && name === defaultName && id === DEFAULT_DATABASE.id)
+        await this.#dropCollections(tenant, name);
+      else await this.#dropDatabase(tenant, name);
+    }
+    if (catalog.database(defaultTenant, defaultName)?.id !== DEFAULT_DATABASE.id)
+      await this.#write({ type: 'create_database', ...DEFAULT_DATABASE });
+    for (const tenant of catalog.tenants()) if (tenant !== defaultTenant) await this.#dropTenant(tenant);
+    return jsonAnswer(true);
+  };
+
+  get #wording(): say.Wording {
+    return { modern: this.#options.capabilities().deleteLimit };
+  }
+
+  #write(operation: SchemaOperation): Promise<Written | NotTaken> {
+    return this.#options.writer.write(operation, 'primary');
+  }
+
+  /** The answer to a decided write: `answer`, or what the primary said (null: always that). */
+  #decided({ lsn, decision }: Written, answer: Answer | null): Answer {
+    const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
+    if (decision !== null && (decision.outcome !== 'accepted' || answer === null)) {
+      return { status: decision.status, body: decision.body, headers };
+    }
+    return typeof answer === 'object' && answer !== null ? { ...answer, headers } : OK;
+  }
+
+  async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<Answer> {
+    const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
+    const object = found?.state === 'ready' ? await this.#options.objects.one(found, signal) : null;
+    if (object === null) throw say.collectionNameMissing(this.#wording, name);
+    return { status: 200, body: object };
+  }
+
+  #dropDatabase(tenant: string, database: string): Promise<void> {
+    const key = keyOf({ tenant, database });
+    const dropped = this.#emptyAndDrop(tenant, database).finally(() => {
+      if (this.#dropping.get(key) === dropped) this.#dropping.delete(key);
+    });
+    this.#dropping.set(key, dropped);
+    return dropped;
+  }
+
+  async #emptyAndDrop(tenant: string, database: string): Promise<void> {
+    for (;;) {
+      await this.#dropCollections(tenant, database);
+      const result = await this.#write({ type: 'delete_database', tenant, database });
+      if (!('s' in result)) return;
+      // Somebody may have made a collection in between: then once more.
+      if (result.s !== 'not_empty') throw say.databaseMissing(database);
+      await this.#options.catalog.refresh();
+    }
+  }
+
+  /** A database that a client creates meanwhile keeps its tenant. */
+  async #dropTenant(tenant: string): Promise<void> {
+    const result = await this.#write({ type: 'delete_tenant', tenant });
+    if ('s' in result) await this.#options.catalog.refresh();
+  }
+
+  async #dropCollections(tenant: string, database: string): Promise<void> {
+    const { catalog } = this.#options;
+    await Promise.all(
+      catalog.liveCollections(tenant, database).map((collection) => this.#write(deletionOf(collection))),
+    );
+  }
+}
+
+const keyOf = ({ tenant, database }: DatabaseName): string => mapKey(JSON.stringify([tenant, database]));
+
+const BRACKET_OPEN = Buffer.from('[');
+const BRACKET_CLOSE = Buffer.from(']');
+const COMMA = Buffer.from(',');
+
+function joined(parts: readonly Buffer[]): Buffer[] {
+  return parts.flatMap((part, index) => (index === 0 ? [part] : [COMMA, part]));
+}
+
+function deletionOf(collection: Collection): SchemaOperation {
+  const { id, tenant, database, name } = collection;
+  const shards = collection.shards.map((shard) => shard.id);
+  return { type: 'delete_collection', collection: id, shards, tenant, database, name };
+}
+
+function paged<T>(all: readonly T[], { limit, offset }: Page): readonly T[] {
+  return all.slice(offset, limit === null ? undefined : offset + limit);
+}
+
+/** PostgreSQL's text has no place for the character NUL, and no name needs it. */
+function refuseNul(name: string): void {
+  if (name.includes('\u0000')) {
+    throw new PolychromeError('invalid_argument', 'A name must not contain the character NUL.');
+  }
+}
+
+/** The handlers under the names of their routes. */
+export function schemaRoutes(routes: SchemaRoutes): Partial<Record<RouteName, Handler>> {
+  return {
+    create_tenant: routes.createTenant,
+    get_tenant: routes.getTenant,
+    update_tenant: routes.updateTenant,
+    create_database: routes.createDatabase,
+    get_database: routes.getDatabase,
+    list_databases: routes.listDatabases,
+    delete_database: routes.deleteDatabase,
+    create_collection: routes.createCollection,
+    get_collection: routes.getCollection,
+    get_collection_by_id: routes.getCollectionById,
+    list_collections: routes.listCollections,
+    count_collections: routes.countCollections,
+    modify_collection: routes.modifyCollection,
+    delete_collection: routes.deleteCollection,
+    reset: routes.reset,
+  };
+}

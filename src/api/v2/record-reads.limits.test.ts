@@ -1,0 +1,140 @@
+// What is decided about a read before any node is asked: the limits of its filters, and a query for zero rows.
+
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../../test/support/manual-clock.ts';
+import { PolychromeError } from '../../errors.ts';
+import type { WholeAnswer } from '../../http/response.ts';
+import type { BodyJudge } from './body-probe.ts';
+import { SessionFloors } from '../../read/session-floors.ts';
+import type { Names } from './resolve.ts';
+import { RecordReads } from './record-reads.ts';
+import type { NodeRead, Reader } from '../../read/reader.ts';
+import { RecordCache } from '../../read/record-cache.ts';
+import { ResultCache } from '../../read/result-cache.ts';
+import type { ClientRequest } from '../../http/server.ts';
+import { ShardLSNs } from '../../read/shard-lsns.ts';
+
+const MEBIBYTE = 1024 * 1024;
+
+let asked: string[];
+let shown: number;
+let isMissing: boolean;
+let answer: WholeAnswer;
+
+beforeEach(() => {
+  asked = [];
+  shown = 0;
+  isMissing = false;
+  answer = { status: 200, body: Buffer.from('{"ids":[["a"]],"documents":[["text"]]}') };
+});
+
+const missing = new PolychromeError('not_found', 'missing');
+
+async function read(action: 'get' | 'query', body: unknown): Promise<{ status: number; body: string }> {
+  const heads = new ShardLSNs(0);
+  const shards = [{ id: 'shard', dimension: 2, lastLSN: 0 }];
+  const collection = { tenant: 't', database: 'd', id: 'c', shards };
+  const reader = {
+    read: async (_wanted: unknown, { body: sent }: NodeRead) => {
+      asked.push(Buffer.concat([sent ?? []].flat()).toString());
+      return answer;
+    },
+  };
+  const { handlers } = new RecordReads({
+    reader: reader as unknown as Reader,
+    names: {
+      byId: async () => (isMissing ? Promise.reject(missing) : collection),
+    } as unknown as Names,
+    judge: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyJudge,
+    floors: new SessionFloors(7),
+    heads,
+    cache: new ResultCache(0),
+    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
+    consistency: 'session',
+    head: () => 7,
+    serving: () => 1,
+    clock: new ManualClock(),
+    stopped: new AbortController().signal,
+  });
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  // Not a slice of Buffer's pool, as a body from a socket.
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  const query = new URLSearchParams();
+  const request = { headers: {}, query, params: {}, body: bytes, signal: new AbortController().signal };
+  const given = (await handlers[action](request as unknown as ClientRequest)) as WholeAnswer;
+  return { status: given.status, body: String(given.body) };
+}
+
+const or = (count: number, padding = ''): object => ({
+  $or: Array.from({ length: count }, (_, index) => ({ $contains: `${index}${padding}` })),
+});
+
+describe('a filter above a limit', () => {
+  test.each<['get' | 'query', object]>([
+    ['get', { where_document: or(12_000) }],
+    ['query', { query_embeddings: [[1, 2]], where_document: or(900) }],
+    ['get', { where_document: or(901, 'x'.repeat((3 * MEBIBYTE) / 901)) }],
+  ])('is refused and no node is asked: %s', async (action, body) => {
+    for (isMissing of [false, true]) {
+      const { status, body: said } = await read(action, body);
+      expect([status, said]).toEqual([400, expect.stringContaining('FILTER_CONDITIONS_MAX')]);
+    }
+    expect([asked, shown]).toEqual([[], 0]);
+  });
+
+  test('is none at the limit, however large the body', async () => {
+    const body = { where_document: or(899, 'x'.repeat((3 * MEBIBYTE) / 899)) };
+    expect((await read('get', body)).status).toBe(200);
+    expect(asked).toEqual([JSON.stringify(body)]);
+  });
+});
+
+describe('a query for zero rows', () => {
+  const QUERY = { query_embeddings: [[1, 2]], n_results: 0 };
+
+  test.each([
+    [
+      QUERY,
+      '{"ids":[[]],"embeddings":null,"documents":[[]],"uris":null,"metadatas":[[]],"distances":[[]],"include":["documents","metadatas","distances"]}',
+    ],
+    [
+      {
+        ...QUERY,
+        query_embeddings: [
+          [1, 2],
+          [3, 4],
+        ],
+        include: ['uris', 'embeddings'],
+      },
+      '{"ids":[[],[]],"embeddings":[[],[]],"documents":null,"uris":[[],[]],"metadatas":null,"distances":null,"include":["uris","embeddings"]}',
+    ],
+  ])('reaches no node: %j', async (body, expected) => {
+    expect(await read('query', body)).toEqual({ status: 200, body: expected });
+    expect(asked).toEqual([]);
+  });
+
+  test('with vectors of another dimension is refused as a server does', async () => {
+    await expect(read('query', { ...QUERY, query_embeddings: [[1]] })).rejects.toThrow(
+      'Collection expecting embedding with dimension of 2, got 1',
+    );
+    expect(asked).toEqual([]);
+  });
+
+  test('with a filter is validated by a node, as a query for one row', async () => {
+    const body = { where: { k: 1 }, ...QUERY, include: ['documents'] };
+    expect((await read('query', body)).body).toContain('"documents":[[]]');
+    expect(asked).toEqual([JSON.stringify({ ...body, n_results: 1 })]);
+  });
+
+  test('with a filter that a node refuses is refused', async () => {
+    answer = { status: 400, body: '{"error":"InvalidArgumentError"}' };
+    expect((await read('query', { ...QUERY, where: {} })).status).toBe(400);
+  });
+
+  test('of a missing collection says so', async () => {
+    isMissing = true;
+    await expect(read('query', QUERY)).rejects.toBe(missing);
+    expect([asked, shown]).toEqual([[], 0]);
+  });
+});

@@ -1,0 +1,85 @@
+// A conditional delete is held against the limits of filters before anything is logged.
+
+import { expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
+import { LargeScanner } from '../../chroma/parse/large-scanner.ts';
+import type { FilterLimits } from '../../chroma/parse/filter-limits.ts';
+import type { Operation } from '../../chroma/protocol/operation.ts';
+import type { WholeAnswer } from '../../http/response.ts';
+import type { Names } from './resolve.ts';
+import { recordWrites } from './record-writes.ts';
+import type { ClientRequest } from '../../http/server.ts';
+import type { Writer } from '../../write/writer.ts';
+
+const MEBIBYTE = 1024 * 1024;
+
+/** What comes of a delete: its response, and the bodies that were logged. */
+async function deletion(
+  body: object,
+  filterLimits?: FilterLimits,
+): Promise<{ status: number; said: string; logged: string[] }> {
+  const logged: string[] = [];
+  const writer = {
+    write: async (operation: Operation) => {
+      if (operation.type === 'records') logged.push(operation.call.body.toString());
+      return { lsn: 1, decision: null };
+    },
+  };
+  const collection = { shards: [{ id: 'shard', dimension: null, lastLSN: 0 }] };
+  const handlers = recordWrites({
+    writer: writer as unknown as Writer,
+    scanner: new LargeScanner(),
+    names: { byId: async () => collection } as unknown as Names,
+    choice: { isOutOfUse: () => false },
+    capabilities: () => CHROMA_1_0_5,
+    ackLevel: 'primary',
+    ...(filterLimits === undefined ? {} : { filterLimits }),
+  });
+  const text = JSON.stringify(body);
+  // Not a slice of Buffer's pool, as a body from a socket.
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  const request = { headers: {}, params: {}, body: bytes } as unknown as ClientRequest;
+  const { status, body: said } = (await handlers.delete(request)) as WholeAnswer;
+  return { status, said: String(said), logged };
+}
+
+const or = (count: number, padding = ''): object => ({
+  $or: Array.from({ length: count }, (_, index) => ({ k: `${index}${padding}` })),
+});
+
+test.each([
+  ['conditions', { where: or(989) }, 'FILTER_CONDITIONS_MAX'],
+  [
+    'conditions in a large body',
+    { where: or(989, 'x'.repeat((3 * MEBIBYTE) / 989)) },
+    'FILTER_CONDITIONS_MAX',
+  ],
+  [
+    'values',
+    { where: { k: { $in: Array.from({ length: 16_381 }, (_, value) => value) } } },
+    'FILTER_OPERANDS_MAX',
+  ],
+])('a delete with too many %s is refused and not logged', async (_what, body, setting) => {
+  const { status, said, logged } = await deletion(body);
+  expect([status, said, logged]).toEqual([400, expect.stringContaining(setting), []]);
+});
+
+test('a delete at the limit is logged as it came, however large', async () => {
+  const body = { where: or(899, 'x'.repeat((3 * MEBIBYTE) / 899)) };
+  const { status, logged } = await deletion(body);
+  expect(status).toBe(200);
+  expect(logged).toEqual([JSON.stringify(body)]);
+});
+
+test('a delete of 30,000 ids without a filter is logged', async () => {
+  const body = { ids: Array.from({ length: 30_000 }, (_, index) => `id-${index}`) };
+  expect((await deletion(body)).logged).toEqual([JSON.stringify(body)]);
+});
+
+test('the limits are those that are set', async () => {
+  const limits = { conditionsMax: 2, operandsMax: 100, depthMax: 1 };
+  expect((await deletion({ where: or(1) }, limits)).status).toBe(200);
+  expect((await deletion({ where: or(2) }, limits)).said).toContain('at most 2 are allowed');
+  expect((await deletion({ where: { $or: [or(1)] } }, limits)).said).toContain('at most a depth of 1');
+});

@@ -1,0 +1,117 @@
+// The handlers of add, upsert, update and delete.
+
+import type { Collection, Shard } from '../../catalog/catalog.ts';
+import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
+import { wrongDimension } from '../../chroma/protocol/messages.ts';
+import type { Capabilities, RecordCall, RecordKind, Refusal } from '../../chroma/parse/record-call.ts';
+import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
+import { isRefusal } from '../../chroma/parse/scanner.ts';
+import { PolychromeError } from '../../errors.ts';
+import type { AckLevel } from '../../replication/positions.ts';
+import { refusalAnswer, type Answer } from '../../http/response.ts';
+import type { Names } from './resolve.ts';
+import type { NodeChoice } from '../../read/node-selection.ts';
+import type { ClientRequest, Handler } from '../../http/server.ts';
+import type { NotTaken, Writer, Written } from '../../write/writer.ts';
+
+export interface RecordWritesOptions {
+  readonly writer: Writer;
+  readonly scanner: LargeScanner;
+  readonly names: Names;
+  readonly choice: Pick<NodeChoice, 'isOutOfUse'>;
+  readonly capabilities: () => Capabilities;
+  readonly ackLevel: AckLevel;
+  readonly filterLimits?: FilterLimits;
+}
+
+const OUT_OF_USE =
+  "Nothing was changed: the content of this collection is in doubt on every node, for reasons the gateway's log gives. That does not pass by itself; other collections are not affected.";
+
+/** The handlers under the names of their routes. */
+export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
+  return {
+    add: (request) => write(options, 'add', request),
+    upsert: (request) => write(options, 'upsert', request),
+    update: (request) => write(options, 'update', request),
+    delete: (request) => write(options, 'delete', request),
+  };
+}
+
+/** Today a collection is one shard; a call that had to be split among several would be split here. */
+export function shardOf(collection: Collection): Shard {
+  return collection.shards[0] as Shard;
+}
+
+async function write(
+  options: RecordWritesOptions,
+  kind: RecordKind,
+  request: ClientRequest,
+): Promise<Answer> {
+  const { writer, scanner, names, choice, capabilities } = options;
+  const scanned = await scanner.scan(kind, request.body, capabilities());
+  if (isRefusal(scanned) && scanned.after === undefined) return refusalAnswer(scanned);
+  const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
+  if (isRefusal(call) && call.after === undefined) return refusalAnswer(call);
+  const collection = await names.byId(request.params);
+  const shard = shardOf(collection);
+  if (isRefusal(call)) return refused(call, shard);
+  // It would be on record, and on no node.
+  if (choice.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
+  const result = await writer.write(
+    { type: 'records', shard: shard.id, call },
+    levelAsked(request, options.ackLevel),
+  );
+  if ('s' in result) throw notTaken(result, call.dimension, names, request);
+  shard.dimension ??= call.dimension;
+  return recordsWritten(kind, call.ids.length, result, capabilities());
+}
+
+/** The call, or the refusal of a conditional delete whose selection would break a server. */
+async function withinLimits(
+  { scanner, filterLimits = DEFAULT_LIMITS }: RecordWritesOptions,
+  call: RecordCall,
+): Promise<RecordCall | Refusal> {
+  if (!call.conditional) return call;
+  const { outline, body } = await scanner.outline('delete', call.body);
+  return filterRefusal(outline.filter, filterLimits) ?? { ...call, body };
+}
+
+/** The answer to a call refused for what it holds: a server compares dimensions before it looks at some of that. */
+function refused(refusal: Refusal, { dimension }: Shard): Answer {
+  const given = refusal.after?.dimension ?? dimension;
+  if (given !== null && dimension !== null && given !== dimension) throw wrongDimension(dimension, given);
+  return refusalAnswer(refusal);
+}
+
+function recordsWritten(
+  kind: RecordKind,
+  ids: number,
+  { lsn, decision }: Written,
+  { deleteLimit }: Capabilities,
+): Answer {
+  const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
+  if (decision !== null && decision.outcome !== 'accepted') {
+    return { status: decision.status, body: decision.body, headers };
+  }
+  if (kind !== 'delete' || !deleteLimit) return { status: kind === 'add' ? 201 : 200, body: '{}', headers };
+  // Releases that know a limit also say how many: those asked for by id, or those the filter had found.
+  const deleted = decision === null ? ids : (JSON.parse(decision.body.toString()) as string[]).length;
+  return { status: 200, body: JSON.stringify({ deleted }), headers };
+}
+
+function notTaken(
+  result: NotTaken,
+  dimension: number | null,
+  names: Names,
+  request: ClientRequest,
+): PolychromeError {
+  if (result.s === 'dimension') return wrongDimension(result.expected, dimension ?? 0);
+  return names.missing(request.params['collection'] as string);
+}
+
+function levelAsked(request: ClientRequest, fallback: AckLevel): AckLevel {
+  const asked = request.headers['x-polychrome-ack'];
+  if (asked === undefined) return fallback;
+  if (asked === 'log' || asked === 'primary' || asked === 'quorum' || asked === 'all') return asked;
+  throw new PolychromeError('invalid_argument', 'x-polychrome-ack must be log, primary, quorum or all.');
+}

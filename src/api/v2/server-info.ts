@@ -1,0 +1,36 @@
+// Answers that need no node: what a Chroma server says about itself.
+
+import type { Capabilities } from '../../chroma/parse/record-call.ts';
+import type { Clock } from '../../util/clock.ts';
+import { jsonAnswer } from '../../http/response.ts';
+import type { Handler } from '../../http/server.ts';
+
+export interface LocalRoutesOptions {
+  readonly capabilities: () => Capabilities;
+  readonly clock: Clock;
+}
+
+export function localRoutes({ capabilities, clock }: LocalRoutesOptions): {
+  heartbeat: Handler;
+  healthcheck: Handler;
+  version: Handler;
+  preflight: Handler;
+  identity: Handler;
+} {
+  return {
+    // A number of 19 digits: built as text, for it is beyond what a JavaScript number holds exactly.
+    heartbeat: async () => ({
+      status: 200,
+      body: `{"nanosecond heartbeat":${BigInt(clock.now()) * 1_000_000n}}`,
+    }),
+    healthcheck: async () => jsonAnswer({ is_executor_ready: true, is_log_client_ready: true }),
+    // Every release answers this (chroma-facts, section 1).
+    version: async () => jsonAnswer('1.0.0'),
+    preflight: async () => {
+      const { maxBatchSize, base64Embeddings } = capabilities();
+      return jsonAnswer({ max_batch_size: maxBatchSize, supports_base64_encoding: base64Embeddings });
+    },
+    identity: async () =>
+      jsonAnswer({ user_id: '', tenant: 'default_tenant', databases: ['default_database'] }),
+  };
+}

@@ -1,0 +1,130 @@
+// Gets by id, put together and their answer cut apart again. A server answers a get in the order in which records
+// were inserted, drops ids it does not have and ignores the order asked (chroma-facts, section 7); so the rows of the
+// merged answer that carry a caller's ids, in their order, are what the caller would have got alone.
+
+import { columnsOf, elementStart, stringAt, type AnswerColumn } from './response-slices.ts';
+import { ARRAY_CLOSE, ARRAY_OPEN, JsonCursor, JsonSyntaxError, OBJECT_OPEN, QUOTE } from '../parse/json.ts';
+import type { Slice } from '../parse/record-call.ts';
+import { mapKey } from '../../util/map-key.ts';
+
+export interface GetCall {
+  readonly body: Buffer;
+  readonly ids: readonly string[];
+  /** What stands between the brackets of `ids`. */
+  readonly idSlice: Slice;
+  readonly withEmbeddings: boolean;
+  /** The body without its ids: gets of one key can go in one call. */
+  readonly key: string;
+}
+
+/** The get in `body`, or null when it is anything but a plain one by ids: then it goes to a node alone. */
+export function scanGetCall(body: Buffer): GetCall | null {
+  try {
+    return scan(new JsonCursor(body));
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return null;
+    throw error;
+  }
+}
+
+function scan(cursor: JsonCursor): GetCall | null {
+  const body = cursor.bytes;
+  const seen = new Set<string>();
+  let ids: string[] | null = null;
+  let idSlice: Slice = { start: 0, end: 0 };
+  let withEmbeddings = false;
+  if (cursor.peek() !== OBJECT_OPEN) return null;
+  cursor.pos++;
+  do {
+    const key = cursor.decoded(cursor.name(true));
+    if (seen.has(mapKey(key))) return null;
+    seen.add(mapKey(key));
+    cursor.colon();
+    const first = cursor.peek();
+    const start = cursor.pos;
+    if (key === 'ids') {
+      if (first !== ARRAY_OPEN) return null;
+      ids = readIds(cursor);
+      if (ids === null) return null;
+      idSlice = { start: start + 1, end: cursor.pos - 1 };
+      continue;
+    }
+    cursor.value(true, 1);
+    const text = body.toString('latin1', start, cursor.pos);
+    // A page is a part of all rows: merged, it would be a part of everybody's.
+    if ((key === 'limit' || key === 'offset') && text !== 'null') return null;
+    if (key === 'include') withEmbeddings = text.includes('"embeddings"');
+  } while (cursor.nextMember());
+  cursor.end();
+  if (ids === null || ids.length === 0) return null;
+  const key = `${body.toString('latin1', 0, idSlice.start)}\u0000${body.toString('latin1', idSlice.end)}`;
+  return { body, ids, idSlice, withEmbeddings, key };
+}
+
+/** The ids of the array at the cursor; null when one is no string. Consumes the array. */
+function readIds(cursor: JsonCursor): string[] | null {
+  const ids: string[] = [];
+  cursor.pos++;
+  if (cursor.peek() === ARRAY_CLOSE) return null;
+  do {
+    if (cursor.peek() !== QUOTE) return null;
+    const start = cursor.pos;
+    cursor.string(true);
+    ids.push(cursor.decoded(start));
+  } while (cursor.nextElement());
+  return ids;
+}
+
+const COMMA_BYTES = Buffer.from(',');
+
+/** The body of one call that asks for what all of `calls`, of one key, ask. */
+export function mergeGetCalls(calls: readonly GetCall[]): Buffer[] {
+  const first = calls[0] as GetCall;
+  const chunks = [first.body.subarray(0, first.idSlice.start)];
+  for (const { body, idSlice } of calls) {
+    if (chunks.length > 1) chunks.push(COMMA_BYTES);
+    chunks.push(body.subarray(idSlice.start, idSlice.end));
+  }
+  chunks.push(first.body.subarray(first.idSlice.end));
+  return chunks;
+}
+
+/** Each caller's part of the answer to the merged call; null when the answer is of another shape. */
+export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[] | null {
+  const columns = columnsOf(answer);
+  const ids = columns?.find(({ name }) => name === 'ids');
+  if (columns === null || ids?.ends == null) return null;
+  const rowOf = new Map<string, number>();
+  for (const [row, end] of ids.ends.entries()) {
+    rowOf.set(mapKey(stringAt(answer, elementStart(ids.start, ids.ends, row), end)), row);
+  }
+  if (columns.some(({ ends }) => ends !== null && ends.length !== ids.ends?.length)) return null;
+  return calls.map((call) => {
+    const rows = new Set<number>();
+    for (const id of call.ids) {
+      const row = rowOf.get(mapKey(id));
+      if (row !== undefined) rows.add(row);
+    }
+    return rowsOf(
+      answer,
+      columns,
+      [...rows].sort((a, b) => a - b),
+    );
+  });
+}
+
+function rowsOf(answer: Buffer, columns: readonly AnswerColumn[], rows: readonly number[]): Buffer {
+  const chunks: Buffer[] = [];
+  let from = 0;
+  for (const { start, end, ends } of columns) {
+    if (ends === null) continue;
+    chunks.push(answer.subarray(from, start + 1));
+    for (const [index, row] of rows.entries()) {
+      if (index > 0) chunks.push(COMMA_BYTES);
+      chunks.push(answer.subarray(elementStart(start, ends, row), ends[row]));
+    }
+    from = end - 1;
+  }
+  chunks.push(answer.subarray(from));
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,118 @@
+// Answers that are handed on piece by piece, at the pace of whoever takes them. Real sockets throughout.
+
+import { describe, expect, it } from 'vitest';
+import {
+  LARGE,
+  listening,
+  nodeServer,
+  clientTo,
+  failure,
+  settled,
+  gate,
+} from '../../../test/support/node-server.ts';
+import { type AnswerFlow } from './node-client.ts';
+
+describe('streamed answers', () => {
+  it('stop at the source while they are paused', async () => {
+    let written = 0;
+    const server = nodeServer((_request, response) => {
+      response.writeHead(200, { 'content-length': 64 * LARGE.length });
+      const more = (): void => {
+        while (written < 64)
+          if ((written += 1) && !response.write(LARGE)) return void response.once('drain', more);
+        response.end();
+      };
+      more();
+    });
+    const client = clientTo(await listening(server));
+    let flow: AnswerFlow | null = null;
+    let received = 0;
+    const firstPiece = gate();
+    const done = client.stream(
+      { method: 'GET', path: '/big', deadlineMs: 10_000 },
+      {
+        head: (status, _headers, given) => {
+          expect(status).toBe(200);
+          flow = given;
+        },
+        data: (chunk) => {
+          if (received === 0) {
+            flow?.pause();
+            firstPiece.open();
+          }
+          received += chunk.length;
+        },
+      },
+    );
+    await firstPiece.opened;
+    await settled();
+    expect(received).toBeLessThan(1024 * 1024);
+    expect(written).toBeLessThan(64);
+    (flow as AnswerFlow | null)?.resume();
+    await done;
+    expect(received).toBe(64 * LARGE.length);
+  });
+
+  it('arrive whole though every piece is followed by a pause of no time', async () => {
+    const server = nodeServer((_request, response) => void response.end(Buffer.alloc(16 * LARGE.length)));
+    const client = clientTo(await listening(server));
+    let flow: AnswerFlow | null = null;
+    let received = 0;
+    await client.stream(
+      { method: 'GET', path: '/big', deadlineMs: 10_000 },
+      {
+        head: (_status, _headers, given) => (flow = given),
+        data: (chunk) => {
+          received += chunk.length;
+          flow?.pause();
+          queueMicrotask(() => flow?.resume());
+        },
+      },
+    );
+    expect(received).toBe(16 * LARGE.length);
+  });
+
+  it('that are taken slowly hold up no other call; of too many the slowest ends', async () => {
+    const server = nodeServer((request, response) => {
+      response.end(request.url === '/big' ? Buffer.alloc(64 * LARGE.length) : '{}');
+    });
+    const client = clientTo(await listening(server), { readConnections: 1 });
+    const slow: Promise<unknown>[] = [];
+    // One more than may hold connections beside the others (PAUSED_MAX).
+    for (let n = 0; n < 33; n++) {
+      const stopped = gate();
+      let flow: AnswerFlow | null = null;
+      const data = (): void => {
+        flow?.pause();
+        stopped.open();
+      };
+      const call = client.stream(
+        { method: 'GET', path: '/big', deadlineMs: 60_000 },
+        { head: (_status, _headers, given) => (flow = given), data },
+      );
+      slow.push(call.catch((error: unknown) => error));
+      await stopped.opened;
+    }
+    const other = await client.read({ method: 'GET', path: '/small', deadlineMs: 10_000 });
+    expect(other.body.toString()).toBe('{}');
+    expect(await slow[0]).toMatchObject({
+      code: 'aborted',
+      message: 'its reader is too slow, and others wait',
+    });
+    await client.destroy();
+    await Promise.all(slow);
+  });
+
+  it('report an end before the end, after the head', async () => {
+    const server = nodeServer((_request, response) => {
+      response.writeHead(200, { 'content-length': 100 });
+      response.write('half', () => response.socket?.destroy());
+    });
+    const client = clientTo(await listening(server));
+    let status = 0;
+    const sink = { head: (given: number): void => void (status = given), data: (): void => {} };
+    const call = client.stream({ method: 'GET', path: '/x', deadlineMs: 10_000 }, sink);
+    expect(await failure(call)).toMatchObject({ code: 'unanswered', sent: true });
+    expect(status).toBe(200);
+  });
+});

@@ -1,0 +1,60 @@
+// A write of records as Chroma's clients send it, taken apart into byte slices without building numbers (I11).
+
+export type RecordKind = 'add' | 'upsert' | 'update' | 'delete';
+
+/** The columns that run parallel to `ids` in add, upsert and update. */
+export const COLUMNS = ['embeddings', 'documents', 'metadatas', 'uris'] as const;
+export type Column = (typeof COLUMNS)[number];
+
+/** Half-open range of byte offsets into the body it was scanned from. */
+export interface Slice {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Half-open range of indexes of records. */
+export interface RecordRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A body that passed every check, or a part of one: a node of the cluster's capability level accepts it. */
+export interface RecordCall {
+  readonly kind: RecordKind;
+  /** The body as the client sent it; for a part, the body of the whole call. */
+  readonly body: Buffer;
+  /** Only for a part: which records of the whole call it holds. All other fields then describe the part alone. */
+  readonly part?: RecordRange;
+  /** The ids, JSON escapes resolved, in the order sent; may repeat. */
+  readonly ids: readonly string[];
+  /** What stands between the brackets of `ids`, without the brackets. */
+  readonly idSlice: Slice;
+  /** What stands between the brackets of each column that is present and not null. */
+  readonly columns: Readonly<Partial<Record<Column, Slice>>>;
+  /** Length of every embedding in the call, or for a part in the whole call; null when there is none. */
+  readonly dimension: number | null;
+  readonly encoding: 'floats' | 'base64' | null;
+  /** For deletes: the call names more than ids (`where`, `where_document`, `limit`), so the primary must decide. */
+  readonly conditional: boolean;
+}
+
+/** What Chroma answers to a body it does not take. */
+export interface Refusal {
+  readonly status: number;
+  readonly error: string;
+  readonly message: string;
+  /**
+   * Of a write that could be read: what a server looks at first. That is whether the collection exists, and then, when
+   * `dimension` is not null, whether the embeddings are of its dimension.
+   */
+  readonly after?: { readonly dimension: number | null };
+}
+
+/** What the weakest node of the cluster can do; found by asking its server (chroma/protocol/capabilities.ts). */
+export interface Capabilities {
+  readonly maxBatchSize: number;
+  readonly base64Embeddings: boolean;
+  readonly metadataArrays: boolean;
+  readonly deleteLimit: boolean;
+  readonly schema: boolean;
+}

@@ -1,0 +1,67 @@
+// Chroma's mutations, typed: what an entry of the log asks nodes to do.
+
+import type { RecordCall } from '../parse/record-call.ts';
+
+export interface RecordOperation {
+  readonly type: 'records';
+  readonly shard: string;
+  readonly call: RecordCall;
+}
+
+export type SchemaOperation =
+  | {
+      readonly type: 'create_collection';
+      readonly collection: string;
+      readonly shard: string;
+      readonly tenant: string;
+      readonly database: string;
+      readonly name: string;
+      readonly body: Buffer;
+    }
+  | {
+      readonly type: 'modify_collection';
+      readonly collection: string;
+      readonly shards: readonly string[];
+      readonly newName: string | null;
+      readonly body: Buffer;
+    }
+  | {
+      readonly type: 'delete_collection';
+      readonly collection: string;
+      readonly shards: readonly string[];
+      readonly tenant: string;
+      readonly database: string;
+      readonly name: string;
+    }
+  | { readonly type: 'create_tenant'; readonly tenant: string }
+  /** In the catalog alone: servers have no call for it. */
+  | { readonly type: 'delete_tenant'; readonly tenant: string }
+  | {
+      readonly type: 'create_database';
+      readonly id: string;
+      readonly tenant: string;
+      readonly database: string;
+    }
+  | { readonly type: 'delete_database'; readonly tenant: string; readonly database: string };
+
+/** A schema operation that is a call on a node. */
+export type NodeSchemaOperation = Exclude<SchemaOperation, { type: 'delete_tenant' }>;
+
+export type Operation = RecordOperation | SchemaOperation;
+
+/** Whether the primary must decide before anybody else may apply the operation (I5). */
+export function needsDecision(operation: Operation): boolean {
+  switch (operation.type) {
+    case 'records':
+      return operation.call.conditional;
+    case 'create_collection':
+    case 'modify_collection':
+    case 'create_tenant':
+    case 'create_database':
+      return true;
+    case 'delete_collection':
+    case 'delete_tenant':
+    case 'delete_database':
+      return false;
+  }
+}

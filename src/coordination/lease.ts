@@ -1,0 +1,193 @@
+// The lease decides which gateway leads. The holder counts its time from sending a renewal and stops with margin; a
+// challenger takes over only after seeing the same (epoch, renewal) for a whole lease on its own clock. So clocks need
+// not agree, and no moment has two leaders that both think they may act.
+
+import type { Clock } from '../util/clock.ts';
+import { sleep } from '../util/clock.ts';
+import type { Term } from './term.ts';
+import type { Database } from '../postgres/database.ts';
+
+export interface LeaseRow {
+  readonly epoch: number;
+  readonly holder: string | null;
+  readonly renewal: number;
+}
+
+export interface LeaseStore {
+  read(): Promise<LeaseRow>;
+  /** The new epoch, or null when somebody else was faster. */
+  acquire(holder: string, seen: LeaseRow): Promise<number | null>;
+  /** False when the epoch has moved on. */
+  renew(epoch: number): Promise<boolean>;
+  release(epoch: number): Promise<void>;
+}
+
+export interface LeaseOptions {
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  /** Name of this gateway. */
+  readonly holder: string;
+  /** ms; the same on every gateway. */
+  readonly durationMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Acquired {
+  readonly epoch: number;
+  /** clock.monotonic() ms when the acquiring statement was sent. */
+  readonly sentAt: number;
+  readonly clean: boolean;
+}
+
+// The holder stops acting when this part of the lease is left: what it has begun to send still lands in its own term.
+const MARGIN = 0.25;
+
+export class Lease {
+  readonly #options: LeaseOptions;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+  }
+
+  /** Leads whenever it can until `stop` aborts: calls `lead` once a term, and awaits it before it challenges again. */
+  async run(lead: (term: Term) => Promise<void>, stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const acquired = await this.#challenge(stop);
+      if (acquired === null) continue;
+      await this.#serve(acquired, lead, stop);
+    }
+  }
+
+  /** Watches until the lease can be taken, or returns null to try again. */
+  async #challenge(stop: AbortSignal): Promise<Acquired | null> {
+    const { store, clock, holder, durationMs } = this.#options;
+    try {
+      const seen = await store.read();
+      let clean = seen.holder === null;
+      if (seen.holder !== null) {
+        const pollMs = durationMs / 10;
+        for (let watched = 0; watched < durationMs; watched += pollMs) {
+          const before = clock.monotonic();
+          await sleep(clock, pollMs, stop);
+          if (stop.aborted) return null;
+          const now = await store.read();
+          // A clock that jumped over the watch (suspended machine) proves nothing about the holder.
+          const jumped = clock.monotonic() - before > durationMs;
+          if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
+          clean = now.holder === null;
+          if (clean) break;
+        }
+      }
+      const sentAt = clock.monotonic();
+      const epoch = await store.acquire(holder, seen);
+      return epoch === null ? null : { epoch, sentAt, clean };
+    } catch (error) {
+      this.#options.onError(error);
+      await sleep(clock, durationMs / 10, stop);
+      return null;
+    }
+  }
+
+  async #serve(
+    { epoch, sentAt, clean }: Acquired,
+    lead: (term: Term) => Promise<void>,
+    stop: AbortSignal,
+  ): Promise<void> {
+    const { clock, durationMs } = this.#options;
+    const over = new AbortController();
+    const until = (from: number): number => from + durationMs * (1 - MARGIN);
+    const state = { deadline: until(sentAt), lost: false };
+    const term: Term = {
+      epoch,
+      clean,
+      signal: over.signal,
+      // A renewal answered after the end moves the deadline, and the lease may have been given back since.
+      held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
+    };
+    const onStop = (): void => over.abort();
+    stop.addEventListener('abort', onStop, { once: true });
+    const leading = lead(term).finally(() => over.abort());
+    // Its failure is looked at below, maybe only when a renewal under way has come back.
+    leading.catch(() => undefined);
+    try {
+      await this.#renew(epoch, state, until, over);
+    } finally {
+      stop.removeEventListener('abort', onStop);
+      over.abort();
+      const complete = await leading.then(
+        () => true,
+        (error: unknown) => {
+          this.#options.onError(error);
+          return false;
+        },
+      );
+      // Given back only after the last step of the term: the next leader need not wait the lease out. A term that
+      // failed may have left a step behind.
+      if (complete && !state.lost)
+        await this.#options.store.release(epoch).catch((error: unknown) => this.#options.onError(error));
+    }
+  }
+
+  async #renew(
+    epoch: number,
+    state: { deadline: number; lost: boolean },
+    until: (from: number) => number,
+    over: AbortController,
+  ): Promise<void> {
+    const { store, clock, durationMs, onError } = this.#options;
+    const cancelDeadline = { cancel: (): void => undefined };
+    const watch = (): void => {
+      cancelDeadline.cancel();
+      cancelDeadline.cancel = clock.after(Math.max(0, state.deadline - clock.monotonic()), () =>
+        over.abort(),
+      );
+    };
+    watch();
+    while (!over.signal.aborted) {
+      await sleep(clock, durationMs / 5, over.signal);
+      if (over.signal.aborted) break;
+      const sentAt = clock.monotonic();
+      try {
+        if (!(await store.renew(epoch))) {
+          state.lost = true;
+          break;
+        }
+        state.deadline = until(sentAt);
+        watch();
+      } catch (error) {
+        onError(error);
+      }
+    }
+    cancelDeadline.cancel();
+  }
+}
+
+/** The lease in PostgreSQL, on a connection of its own. */
+export function postgresLeaseStore(database: Database): LeaseStore {
+  const s = database.schema;
+  return {
+    async read() {
+      const [row] = await database.query<LeaseRow & Record<string, unknown>>(
+        `select epoch, holder, renewal from ${s}.lease`,
+      );
+      return row as LeaseRow;
+    },
+    async acquire(holder, seen) {
+      const [row] = await database.query<{ epoch: number | null }>(
+        `select ${s}.acquire_lease($1, $2, $3) as epoch`,
+        [holder, seen.epoch, seen.renewal],
+      );
+      return row?.epoch ?? null;
+    },
+    async renew(epoch) {
+      const rows = await database.query(
+        `update ${s}.lease set renewal = renewal + 1 where epoch = $1 and holder is not null returning epoch`,
+        [epoch],
+      );
+      return rows.length === 1;
+    },
+    async release(epoch) {
+      await database.query(`update ${s}.lease set holder = null where epoch = $1`, [epoch]);
+    },
+  };
+}

@@ -1,0 +1,268 @@
+// Connections and whose turn it is on each: one request of a connection is served at a time, in the order sent. Here
+// too are the answers that end a connection, and how it is ended so that the client still gets to read them.
+
+import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../util/clock.ts';
+import { errorAnswer, headList, sendWhole, type WholeAnswer } from './response.ts';
+import { declaredLength } from './request-body.ts';
+import { SMALL_BODY_BYTES } from './byte-budget.ts';
+
+// No client in use pipelines; this many short requests fit into a few packets.
+const PIPELINED_MAX = 256;
+// How long, and how much of what a client still sends, is read and thrown away after an answer that ends the
+// connection. Closing with bytes unread makes the kernel reset the connection, and the answer would be lost.
+const LINGER_MS = 10_000;
+const LINGER_BYTES = 128 * 1024 * 1024;
+
+// What Chroma's server answers when chunks turn out malformed.
+const BROKEN_BODY = errorAnswer(
+  400,
+  'InvalidArgumentError',
+  'Failed to buffer the request body: error reading a body from connection',
+);
+
+interface Connection {
+  readonly socket: Socket;
+  current: Turn | null;
+  readonly waiting: Turn[];
+  /** What the parser could not go on from, answered when everything before it is. */
+  broken: number | null;
+  /** Answered for the last time; what still comes is thrown away. */
+  ending: boolean;
+}
+
+export interface ConnectionsOptions {
+  readonly clock: Clock;
+  readonly serve: (turn: Turn) => void;
+}
+
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #connections = new Map<Duplex, Connection>();
+  #busy = 0;
+  #refused = 0;
+  #closing = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** Connections now open. */
+  get open(): number {
+    return this.#connections.size;
+  }
+
+  /** Requests now being served. */
+  get busy(): number {
+    return this.#busy;
+  }
+
+  /** Connections refused since the start because there were too many. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** From now on every answer is the last on its connection. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** Resolves when no request is being served. */
+  untilIdle(): Promise<void> {
+    if (this.#busy === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  attachTo(server: Server): void {
+    server.on('connection', (socket: Socket) => this.#opened(socket));
+    server.on('request', (request, response) => this.#arrived(new Turn(request, response, false)));
+    server.on('checkContinue', (request, response) => this.#arrived(new Turn(request, response, true)));
+    // Chroma ignores expectations it does not know.
+    server.on('checkExpectation', (request, response) => this.#arrived(new Turn(request, response, false)));
+    server.on('clientError', (error, socket) => this.#broke(error, socket));
+    server.on('connect', (_request, socket) => this.#unroutable(socket));
+    server.on('drop', () => (this.#refused += 1));
+    server.on('timeout', (socket) => this.#stalled(socket));
+  }
+
+  #opened(socket: Socket): void {
+    const connection: Connection = { socket, current: null, waiting: [], broken: null, ending: false };
+    this.#connections.set(socket, connection);
+    socket.once('close', () => {
+      connection.waiting.length = 0;
+      this.#connections.delete(socket);
+    });
+  }
+
+  #arrived(turn: Turn): void {
+    const connection = this.#connections.get(turn.request.socket);
+    if (connection === undefined || connection.ending) return;
+    if (connection.current === null) return this.#begin(connection, turn);
+    connection.waiting.push(turn);
+    if (connection.waiting.length > PIPELINED_MAX) connection.socket.destroy();
+  }
+
+  #begin(connection: Connection, turn: Turn): void {
+    connection.current = turn;
+    this.#busy += 1;
+    turn.end = (answer) => this.#end(connection, answer, turn);
+    turn.isLast = () => this.#closing;
+    turn.response.once('close', () => this.#done(connection, turn));
+    this.#options.serve(turn);
+  }
+
+  #done(connection: Connection, turn: Turn): void {
+    if (connection.current !== turn) return;
+    connection.current = null;
+    this.#busy -= 1;
+    // Node closes after such an answer; what was sent behind it gets none.
+    if (!turn.response.shouldKeepAlive) connection.ending = true;
+    const next = connection.ending ? undefined : connection.waiting.shift();
+    if (next !== undefined && !connection.socket.destroyed) this.#begin(connection, next);
+    else if (connection.broken !== null) this.#end(connection, { status: connection.broken }, null);
+    if (this.#busy > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Answers for the last time on this connection, past Node's own bookkeeping, which would close at once. */
+  #end(connection: Connection, answer: WholeAnswer, turn: Turn | null): void {
+    const { socket } = connection;
+    if (connection.ending) return;
+    connection.ending = true;
+    if (socket.writable) {
+      socket.write(lastAnswer(answer, turn, this.#options.clock.now()));
+      socket.end();
+    }
+    let discarded = 0;
+    const request = turn?.request;
+    request?.on('data', (chunk: Buffer) => {
+      discarded += chunk.length;
+      if (discarded > LINGER_BYTES) socket.destroy();
+    });
+    request?.resume();
+    const cancel = this.#options.clock.after(LINGER_MS, () => socket.destroy());
+    socket.once('close', cancel);
+    if (turn !== null) this.#done(connection, turn);
+  }
+
+  #broke(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || connection.broken !== null || connection.ending) return;
+    // A connection on which nothing was sent was opened in advance: it may end without a word.
+    const silent = connection.socket.bytesRead === 0;
+    if (error.code === 'ECONNRESET' || silent || !socket.writable) return void socket.destroy();
+    connection.broken = statusOf(error);
+    const { current } = connection;
+    if (current === null) this.#end(connection, { status: connection.broken }, null);
+    else if (current.readingBody && !current.request.complete) this.#end(connection, BROKEN_BODY, current);
+  }
+
+  // CONNECT takes the socket out of HTTP. Chroma answers it as any unknown path.
+  #unroutable(socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || connection.current !== null) return void socket.destroy();
+    this.#end(connection, { status: 404 }, null);
+  }
+
+  // Nothing has moved for long. A request in hand may take its time; a client that does not read its answer may not.
+  #stalled(socket: Socket): void {
+    const current = this.#connections.get(socket)?.current;
+    if (current === undefined || current === null || current.response.headersSent) socket.destroy();
+  }
+}
+
+/** One request and the answer it is owed. */
+export class Turn {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Headers of the server's own for the answer, flat. */
+  headers: readonly string[] = [];
+  readingBody = false;
+  /** Refused as hardly HTTP. */
+  hopeless = false;
+  /** Set when the turn has come. */
+  end: (answer: WholeAnswer) => void = () => undefined;
+  isLast: () => boolean = () => true;
+  #awaitsContinue: boolean;
+  #abort: AbortController | null = null;
+
+  constructor(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) {
+    this.request = request;
+    this.response = response;
+    this.#awaitsContinue = awaitsContinue;
+  }
+
+  /** Aborts when the connection ends before the answer is out. */
+  get signal(): AbortSignal {
+    if (this.#abort !== null) return this.#abort.signal;
+    const abort = new AbortController();
+    const { response } = this;
+    const onClose = (): void => {
+      if (!response.writableFinished) abort.abort();
+    };
+    if (response.destroyed) onClose();
+    else response.once('close', onClose);
+    this.#abort = abort;
+    return abort.signal;
+  }
+
+  /** Lets the client send its body. */
+  expectBody(): void {
+    if (this.#awaitsContinue) this.response.writeContinue();
+    this.#awaitsContinue = false;
+  }
+
+  answer(answer: WholeAnswer): void {
+    if (this.#leavesBody()) this.end(answer);
+    else sendWhole(this.response, answer, this.beginAnswer());
+  }
+
+  /** Refuses with nothing but a status, and ends the connection: for what is hardly HTTP. */
+  abandon(status: number): void {
+    this.hopeless = true;
+    this.end({ status });
+  }
+
+  /** The server's own headers, the one about the connection among them; to be called once, when the answer begins. */
+  beginAnswer(): readonly string[] {
+    const { request, response } = this;
+    if (this.isLast() || this.#leavesBody()) response.shouldKeepAlive = false;
+    // Node says "keep-alive" always; Chroma's server only where it is not the rule.
+    const old = request.httpVersion === '1.0';
+    if (response.shouldKeepAlive === old) {
+      return [...this.headers, 'connection', old ? 'keep-alive' : 'close'];
+    }
+    response.removeHeader('connection');
+    return this.headers;
+  }
+
+  // A large body nobody read would have to be read before the next request.
+  #leavesBody(): boolean {
+    if (this.request.complete) return false;
+    const length = declaredLength(this.request);
+    return length === null || length > SMALL_BODY_BYTES || (this.#awaitsContinue && length > 0);
+  }
+}
+
+function statusOf(error: NodeJS.ErrnoException): number {
+  if (error.code === 'HPE_HEADER_OVERFLOW') return 431;
+  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+}
+
+function lastAnswer(answer: WholeAnswer, turn: Turn | null, nowMs: number): Buffer {
+  const body = Buffer.from(answer.body ?? '');
+  // What is hardly HTTP gets no trace id from Chroma either: its router never saw it.
+  const headers =
+    turn === null || turn.hopeless
+      ? []
+      : [...headList(answer.status, answer.headers, body.length > 0), ...turn.headers];
+  headers.push('connection', 'close', 'content-length', String(body.length));
+  headers.push('date', new Date(nowMs).toUTCString());
+  let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`;
+  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+  const hasBody = turn?.request.method !== 'HEAD';
+  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), hasBody ? body : Buffer.alloc(0)]);
+}

@@ -1,0 +1,189 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { RawConnection } from '../../test/support/raw-http.ts';
+import { until } from '../../test/support/until.ts';
+import { AnswerBytes } from './response-budget.ts';
+import { startServer, type FrontDoor } from './server.ts';
+
+const MIB = 1024 * 1024;
+// More than the sockets between the two take by themselves.
+const LARGE = 16 * MIB;
+const GET = 'GET /api/v2/version HTTP/1.1\r\nHost: x\r\n\r\n';
+
+const clock = new ManualClock();
+let answerBytes: AnswerBytes;
+let door: FrontDoor;
+let body: () => Buffer | string;
+const connections: RawConnection[] = [];
+
+beforeEach(async () => {
+  answerBytes = new AnswerBytes({ clock, bytesMax: 2.5 * LARGE });
+  body = () => Buffer.alloc(LARGE, 'x');
+  door = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    handlers: { version: () => Promise.resolve({ status: 200, body: body() }) },
+    clock,
+    logger: { error: () => undefined },
+    maxBodyBytes: MIB,
+    bodyBudgetBytes: MIB,
+    answerBytes,
+    corsAllowOrigins: [],
+    capabilities: () => ({ schema: false }),
+  });
+});
+afterEach(async () => {
+  for (const connection of connections.splice(0)) connection.destroy();
+  const stopped = door.stop(0);
+  clock.advance(0);
+  await stopped;
+});
+
+/** A client that asks and does not read on. */
+async function slowReader(): Promise<RawConnection> {
+  const connection = await RawConnection.open(door.port);
+  connections.push(connection);
+  connection.socket.pause();
+  const { requests } = door.load();
+  connection.send(GET);
+  await until(async () => door.load().requests > requests || answerBytes.cut > 0, 'it is answered');
+  return connection;
+}
+
+async function promptReader(): Promise<number | undefined> {
+  const connection = await RawConnection.open(door.port);
+  connections.push(connection);
+  return (await connection.send(GET).answer())?.body.length;
+}
+
+/** A response whose connection has not taken so many bytes of it. */
+function stubReader(unsent: number) {
+  const queue = { writeQueueSize: unsent };
+  let cut = false;
+  const response = Object.assign(new EventEmitter(), {
+    socket: { destroyed: false, writableLength: unsent, _handle: queue },
+    destroy: () => (cut = true),
+  });
+  return { queue, response: response as unknown as ServerResponse, cut: () => cut };
+}
+
+const free = (): Promise<void> => until(async () => answerBytes.bytes === 0, 'nothing is held any more');
+
+describe('answers that wait for their readers', () => {
+  test('are cut off to make room once their readers have taken nothing for long; who reads gets all of it', async () => {
+    const readers = [await slowReader(), await slowReader(), await slowReader()];
+    // There is no room for the third, but each of them may be about to read.
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([3 * LARGE, 0]);
+    expect(await promptReader()).toBe(LARGE);
+    await until(async () => answerBytes.bytes === 3 * LARGE, 'the prompt one has made way');
+
+    await until(async () => {
+      clock.advance(5_000); // what the system still took of an answer counts as its reader's progress
+      expect(answerBytes.tryHold(0)).toBe(answerBytes.cut > 0);
+      return answerBytes.cut > 0;
+    }, 'one had to go');
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 1]);
+    const received: (number | undefined)[] = [];
+    for (const reader of readers) {
+      reader.socket.resume();
+      received.push((await reader.answer())?.body.length);
+    }
+    expect(received.filter((length) => length === LARGE)).toHaveLength(2);
+    await free();
+  });
+
+  test('stay while their readers take some of them', async () => {
+    body = () => Buffer.alloc(2 * LARGE, 'x');
+    const reader = await slowReader();
+    let taken = 0;
+    // More than the sockets between the two took by themselves when it was answered.
+    reader.socket.on(
+      'data',
+      ({ length }: Buffer) => (taken += length) > 0.75 * LARGE && reader.socket.pause(),
+    );
+    reader.socket.resume();
+    await until(async () => taken > 0.75 * LARGE, 'it has read some');
+    clock.advance(5_000);
+    expect([answerBytes.tryHold(LARGE), answerBytes.cut, answerBytes.bytes]).toEqual([false, 0, 2 * LARGE]);
+    reader.destroy();
+    await free();
+  });
+
+  test('of one reader on the move and one that stands still, the latter is cut off', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const steady = stubReader(60);
+    const still = stubReader(60);
+    bytes.sent(steady.response, 'x');
+    bytes.sent(still.response, 'x');
+    expect([bytes.bytes, bytes.cut]).toEqual([120, 0]);
+    for (const ms of [4_999, 1]) {
+      expect([bytes.tryHold(1), still.cut()]).toEqual([false, false]);
+      clock.advance(ms);
+      steady.queue.writeQueueSize -= 1;
+    }
+    bytes.sent(stubReader(1).response, 'x');
+    expect(still.cut()).toBe(true);
+    expect([steady.cut(), bytes.cut, bytes.tryHold(30)]).toEqual([false, 1, true]);
+  });
+
+  test('never come to more than twice the bound, however new they are', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const readers = Array.from({ length: 5 }, () => stubReader(60));
+    for (const { response } of readers) bytes.sent(response, 'x');
+    expect(readers.map(({ cut }) => cut())).toEqual([true, true, false, false, false]);
+    expect(bytes.bytes).toBe(180);
+  });
+
+  test('count once where they are slices of one answer', async () => {
+    const merged = Buffer.alloc(2 * LARGE, 'x');
+    let next = 0;
+    body = () => merged.subarray(next++ * LARGE, next * LARGE);
+    const readers = [await slowReader(), await slowReader()];
+    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 0]);
+    readers[0]!.destroy();
+    await until(async () => door.load().requests === 1, 'one is gone');
+    expect(answerBytes.bytes).toBe(2 * LARGE);
+    readers[1]!.destroy();
+    await free();
+  });
+
+  test('give their bytes back when the reader goes away, and count as text too', async () => {
+    body = () => 'x'.repeat(LARGE);
+    const reader = await slowReader();
+    expect(answerBytes.bytes).toBeGreaterThan(LARGE / 2);
+    reader.destroy();
+    await free();
+  });
+
+  test('count nothing when they are taken at once', async () => {
+    body = () => 'small';
+    expect(await promptReader()).toBe(5);
+    expect(door.load()).toMatchObject({ answerBytes: 0, readersCut: 0 });
+  });
+});
+
+describe('answers on their way in', () => {
+  test('are held while there is room, for which readers that stand still are cut off', () => {
+    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const cut: string[] = [];
+    expect(bytes.tryHold(60)).toBe(true);
+    const first = bytes.waits(60, () => cut.push('first'));
+    expect(bytes.tryHold(40)).toBe(true);
+    bytes.waits(40, () => cut.push('second'));
+
+    clock.advance(3_000);
+    first.taken(10);
+    expect([bytes.tryHold(20), bytes.bytes]).toEqual([false, 90]);
+    clock.advance(3_000);
+    // The second has taken nothing for 6 s, the first something 3 s ago.
+    expect([bytes.tryHold(20), cut, bytes.bytes]).toEqual([true, ['second'], 70]);
+    first.over();
+    first.over();
+    first.taken(10);
+    expect(bytes.bytes).toBe(20);
+    bytes.giveBack(20);
+    expect([bytes.bytes, bytes.cut]).toEqual([0, 1]);
+  });
+});

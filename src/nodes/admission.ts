@@ -1,0 +1,147 @@
+// How a server becomes a node, and how a node proves, each time it is met again, that it still is the one it was.
+
+import { NodeError, type NodeClient } from '../chroma/client/node-client.ts';
+import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
+import { type Identity, type Progress } from '../chroma/client/identity.ts';
+import type { Term } from '../coordination/term.ts';
+import type { Doubt, Member } from './node.ts';
+import type { NodeRow, NodeStore } from './node-store.ts';
+import type { Head } from '../log/postgres-log.ts';
+import { TermOver } from '../coordination/term.ts';
+
+export interface AdmissionOptions {
+  readonly member: Member;
+  /** Whom the verified client expects; set here once known. */
+  readonly identity: { expected: Identity | null };
+  readonly client: NodeClient;
+  /** Checks nobody's identity: used only until the node has one. */
+  readonly unverified: NodeClient;
+  readonly nodes: NodeStore;
+  readonly newId: () => string;
+  /** The node's server was asked what it can do; called before it is admitted. */
+  readonly onAdmitting: () => Promise<void>;
+  readonly onRewound: (reason: string) => void;
+  /** Holds what the log has after the node's marker against its content; what keeps it from being used, or null. */
+  readonly verify: () => Promise<Doubt | null>;
+}
+
+const DEADLINE_MS = 5_000;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  #known = false;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Learns from PostgreSQL whether this node is known and who it must be. */
+  async load(cluster: string): Promise<void> {
+    const { member, identity, nodes } = this.#options;
+    const row = (await nodes.all()).find(({ id }) => id === member.id);
+    if (row === undefined) return;
+    this.#known = true;
+    identity.expected = { cluster, node: row.id, incarnation: row.incarnation };
+    member.markerLSN = Math.max(member.markerLSN, row.markerLSN);
+  }
+
+  /** The node's durable checkpoint. */
+  async checkpoint(): Promise<number> {
+    return (await this.row()).checkpoint;
+  }
+
+  /** What PostgreSQL knows of the node. */
+  async row(): Promise<NodeRow> {
+    const { member, nodes } = this.#options;
+    const row = (await nodes.all()).find(({ id }) => id === member.id);
+    if (row === undefined) throw new Error(`${member.id} is not known to PostgreSQL`);
+    return row;
+  }
+
+  /** Admits the node if it is who it must be, or blank and new; otherwise moves its state and says why. */
+  async admit(term: Term, head: Head): Promise<void> {
+    const { member, client, onAdmitting, onRewound, verify } = this.#options;
+    try {
+      if (!this.#known) await this.#introduce(term, head);
+      if (!this.#known) return;
+      const stored = await readMarker(client, DEADLINE_MS);
+      const progress = stored?.marker.progress ?? null;
+      if (progress !== null && progress.log !== head.logId) {
+        return member.refuse(`the node follows another log (${progress.log})`);
+      }
+      if (progress !== null && progress.checkpoint > head.lsn) {
+        return onRewound(`${member.id} has applied LSN ${progress.checkpoint}; the log ends at ${head.lsn}`);
+      }
+      if ((progress?.checkpoint ?? 0) < member.markerLSN) {
+        const was = `its marker says LSN ${progress?.checkpoint ?? 0}, and had said ${member.markerLSN}`;
+        return member.on('lost_content', `the node came back with older content: ${was}`);
+      }
+      await onAdmitting();
+      const doubt = await verify();
+      if (doubt?.lost === true) return member.on('lost_content', doubt.reason);
+      if (doubt !== null) return member.callFailed(new Error(doubt.reason), false);
+      member.on('admitted', 'its identity is proved');
+    } catch (error) {
+      await this.#explain(error, term, head);
+    }
+  }
+
+  /** Gives a blank server its identity: recorded in PostgreSQL first, then written on the node. */
+  async #introduce(term: Term, head: Head): Promise<void> {
+    const { member, identity, unverified, nodes, newId } = this.#options;
+    const contents = await inspectNode(unverified, DEADLINE_MS);
+    if (contents.marker !== null) {
+      const { cluster, node } = contents.marker;
+      return member.on(
+        'wrong_identity',
+        `the server is node "${node}" of cluster ${cluster}, unknown to this log`,
+      );
+    }
+    if (!contents.blank) {
+      const holds = `${contents.collections} collections in ${contents.databases.length} databases`;
+      return member.refuse(
+        `the server already holds data (${holds}); a new node must be empty. Start it with a new data directory.`,
+      );
+    }
+    if (head.trimmed > 0) {
+      return member.on(
+        'lost_content',
+        `the log begins at LSN ${head.trimmed + 1}: a new node must be rebuilt`,
+      );
+    }
+    const incarnation = newId();
+    await nodes.add(term.epoch, { id: member.id, url: member.url, incarnation });
+    this.#known = true;
+    identity.expected = { cluster: head.cluster, node: member.id, incarnation };
+    await installMarker(unverified, { ...identity.expected, progress: null });
+  }
+
+  async #explain(error: unknown, term: Term, head: Head): Promise<void> {
+    const { member, identity, unverified } = this.#options;
+    if (!(error instanceof NodeError)) throw error;
+    if (error.code === 'wrong_identity') return member.on('wrong_identity', error.message);
+    if (error.code === 'older_content') return member.on('lost_content', error.message);
+    if (error.code !== 'marker_missing') return member.callFailed(error, false);
+    // A crash between the row and the marker leaves a known node without one; it holds nothing then.
+    const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
+    if (
+      contents?.blank === true &&
+      (await this.checkpoint()) === 0 &&
+      identity.expected !== null &&
+      term.held()
+    ) {
+      await installMarker(unverified, { ...identity.expected, cluster: head.cluster, progress: null });
+      return;
+    }
+    if (contents !== null) member.on('lost_content', 'the node came back blank: its marker is gone');
+  }
+
+  /** Writes how far the node is onto the node itself. */
+  async writeMarker(progress: Progress, term: Term): Promise<void> {
+    const { client, identity } = this.#options;
+    const stored = await readMarker(client, DEADLINE_MS);
+    if (stored === null || identity.expected === null) throw new Error('the node has no marker');
+    if (!term.held()) throw new TermOver();
+    await writeMarker(client, stored.physicalId, { ...identity.expected, progress });
+  }
+}

@@ -1,0 +1,199 @@
+// The canary: a write and two reads that prove a node works. A server whose log reader has died answers its health
+// check with 200 for ever and refuses every write (and most reads); only doing shows it.
+
+import { z } from 'zod';
+import type { Clock } from '../util/clock.ts';
+import { RESERVED } from '../chroma/client/identity.ts';
+import {
+  NodeError,
+  type NodeClient,
+  type NodeErrorCode,
+  type NodeResponse,
+} from '../chroma/client/node-client.ts';
+import {
+  createCollection,
+  createDatabase,
+  createTenant,
+  getRecords,
+  writeRecords,
+} from '../chroma/client/node-api.ts';
+import { recordsPath } from '../chroma/protocol/paths.ts';
+
+const CANARY_COLLECTION = 'canary';
+
+/**
+ * How a run ended.
+ * - `unreachable`: no answer, for the reason in `code`.
+ * - `hanging`: the write had no answer at the deadline; it is still under way, and no other is begun until it ends.
+ * - `refused`: an answer that is not a success (`status`).
+ * - `not_found`, `not_queryable`: written and acknowledged, but not read back by id, or by its own vector.
+ */
+export type CanaryFailureKind = 'unreachable' | 'hanging' | 'refused' | 'not_found' | 'not_queryable';
+
+export interface CanaryFailure {
+  readonly failure: CanaryFailureKind;
+  /** With `unreachable`. */
+  readonly code: NodeErrorCode | null;
+  /** With `refused`; null when the answer could not be read. */
+  readonly status: number | null;
+  /** For operators; may hold what the node said. */
+  readonly message: string;
+}
+
+export type CanaryResult =
+  { readonly ok: true; readonly ms: number } | ({ readonly ok: false; readonly ms: number } & CanaryFailure);
+
+export interface CanaryOptions {
+  /** Names this gateway's record: two gateways that shared one would read each other's values. */
+  readonly recordId: string;
+  /** Length of the vector; 8 is enough to tell one from another. The same on every gateway of a cluster. */
+  readonly dimension?: number;
+  /** For the write, and again for each of the reads; ms. */
+  readonly deadlineMs: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  readonly clock: Clock;
+}
+
+export interface Canary {
+  /** One run, shared by those who ask meanwhile; while an earlier write hangs, `hanging` at once. */
+  run(): Promise<CanaryResult>;
+}
+
+class CanaryFailed extends Error {
+  override readonly name = 'CanaryFailed';
+  readonly details: CanaryFailure;
+
+  constructor(failure: CanaryFailureKind, message: string, status: number | null = null) {
+    super(message);
+    this.details = { failure, code: null, status, message };
+  }
+}
+
+const foundShape = z.object({ documents: z.array(z.unknown()) });
+const queriedShape = z.object({ ids: z.array(z.array(z.unknown())) });
+
+/** A canary for one node; keep it as long as the client. */
+export function createCanary(client: NodeClient, options: CanaryOptions): Canary {
+  return new NodeCanary(client, options);
+}
+
+class NodeCanary implements Canary {
+  readonly #client: NodeClient;
+  readonly #options: Required<CanaryOptions>;
+  #physicalId: string | null = null;
+  /** A write without an answer; there is never a second beside it. */
+  #hanging = false;
+  #running: Promise<CanaryResult> | null = null;
+
+  constructor(client: NodeClient, options: CanaryOptions) {
+    this.#client = client;
+    this.#options = { dimension: 8, ...options };
+  }
+
+  run(): Promise<CanaryResult> {
+    this.#running ??= this.#runOnce().finally(() => (this.#running = null));
+    return this.#running;
+  }
+
+  async #runOnce(): Promise<CanaryResult> {
+    const { clock } = this.#options;
+    const startedMs = clock.monotonic();
+    const ms = (): number => clock.monotonic() - startedMs;
+    try {
+      await this.#writeAndReadBack();
+      return { ok: true, ms: ms() };
+    } catch (error) {
+      if (error instanceof CanaryFailed) return { ok: false, ms: ms(), ...error.details };
+      const message = error instanceof Error ? error.message : String(error);
+      if (error instanceof NodeError) {
+        return { ok: false, ms: ms(), failure: 'unreachable', code: error.code, status: null, message };
+      }
+      // An answer that is not what Chroma gives.
+      return { ok: false, ms: ms(), failure: 'refused', code: null, status: null, message };
+    }
+  }
+
+  async #writeAndReadBack(): Promise<void> {
+    const { recordId, dimension, random } = this.#options;
+    if (this.#hanging) throw hanging('an earlier write has still not been answered');
+    const vector = Array.from({ length: dimension }, () => Math.fround(random()));
+    const value = vector.join(' ');
+    const body = { ids: [recordId], embeddings: [vector], documents: [value] };
+
+    const physicalId = await this.#withinDeadline(this.#write(Buffer.from(JSON.stringify(body))));
+    await this.#expectById(physicalId, value);
+    await this.#expectByVector(physicalId, vector);
+  }
+
+  /** Upserts the record, in a collection made when it is missing; returns the collection's id. */
+  async #write(body: Buffer): Promise<string> {
+    const known = this.#physicalId;
+    if (known !== null) {
+      const answer = await writeRecords(this.#client, { ...RESERVED, physicalId: known }, 'upsert', body);
+      if (answer.status !== 404) return successful(answer, known);
+      this.#physicalId = null; // the node was emptied, or the collection dropped
+    }
+    const physicalId = await this.#makeCollection();
+    const answer = await writeRecords(this.#client, { ...RESERVED, physicalId }, 'upsert', body);
+    this.#physicalId = physicalId;
+    return successful(answer, physicalId);
+  }
+
+  async #makeCollection(): Promise<string> {
+    const tenant = await createTenant(this.#client, RESERVED.tenant);
+    if (tenant.status !== 409) successful(tenant, null);
+    const database = await createDatabase(this.#client, RESERVED);
+    if (database.status !== 409) successful(database, null);
+    const body = Buffer.from(JSON.stringify({ name: CANARY_COLLECTION, get_or_create: true }));
+    const collection = await createCollection(this.#client, RESERVED, body);
+    if (collection.physicalId === null) throw refused(collection);
+    return collection.physicalId;
+  }
+
+  /** A mutation cannot be taken back: at the deadline it is left under way, and remembered. */
+  #withinDeadline<T>(write: Promise<T>): Promise<T> {
+    const { clock, deadlineMs } = this.#options;
+    this.#hanging = true;
+    const ended = write.finally(() => (this.#hanging = false));
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(hanging(`a write had no answer after ${deadlineMs} ms`));
+      const cancel = clock.after(deadlineMs, late);
+      ended.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  async #expectById(physicalId: string, value: string): Promise<void> {
+    const selection = { ids: [this.#options.recordId], include: ['documents'] as const };
+    const shard = { ...RESERVED, physicalId };
+    const answer = await getRecords(this.#client, shard, selection, this.#options.deadlineMs);
+    const { documents } = foundShape.parse(JSON.parse(successful(answer, answer.body.toString())));
+    if (documents[0] === value) return;
+    throw new CanaryFailed('not_found', 'a write was acknowledged, but not read back');
+  }
+
+  async #expectByVector(physicalId: string, vector: readonly number[]): Promise<void> {
+    const answer = await this.#client.read({
+      method: 'POST',
+      path: recordsPath(RESERVED, physicalId, 'query'),
+      body: Buffer.from(JSON.stringify({ query_embeddings: [vector], n_results: 1, include: [] })),
+      deadlineMs: this.#options.deadlineMs,
+    });
+    const { ids } = queriedShape.parse(JSON.parse(successful(answer, answer.body.toString())));
+    if (ids[0]?.[0] === this.#options.recordId) return;
+    throw new CanaryFailed('not_queryable', 'a record written is not found by its own vector');
+  }
+}
+
+function successful<T>(answer: Pick<NodeResponse, 'status' | 'body'>, value: T): T {
+  if (answer.status < 200 || answer.status > 299) throw refused(answer);
+  return value;
+}
+
+function refused({ status, body }: Pick<NodeResponse, 'status' | 'body'>): CanaryFailed {
+  return new CanaryFailed('refused', body.toString('utf8', 0, 300), status);
+}
+
+function hanging(message: string): CanaryFailed {
+  return new CanaryFailed('hanging', message);
+}

@@ -1,0 +1,79 @@
+// What every node of the cluster can do. Content and log may already use it, so it is stored and never lowered: a
+// server that can do less would silently read them differently (chroma-facts, hazard 8).
+
+import { minimumCapabilities } from '../chroma/protocol/capabilities.ts';
+import type { Capabilities } from '../chroma/parse/record-call.ts';
+import type { Database } from '../postgres/database.ts';
+
+// What any server can do: in force until the first node is known.
+const LEAST: Capabilities = {
+  maxBatchSize: 100,
+  base64Embeddings: false,
+  metadataArrays: false,
+  deleteLimit: false,
+  schema: false,
+};
+
+const ABILITIES = ['base64Embeddings', 'metadataArrays', 'deleteLimit', 'schema'] as const;
+
+export class CapabilityLevel {
+  readonly #database: Database;
+  #stored: Capabilities | null = null;
+  readonly #ofNode = new Map<string, Capabilities>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  get current(): Capabilities {
+    return this.#stored ?? LEAST;
+  }
+
+  async load(): Promise<void> {
+    const [row] = await this.#database.query<{ capabilities: Capabilities | null }>(
+      `select capabilities from ${this.#database.schema}.head`,
+    );
+    this.#stored = row?.capabilities ?? null;
+  }
+
+  /**
+   * Takes a node in, or says what it lacks. While the log is empty the level is the least of all nodes; afterwards it
+   * only rises, when all `members` are known to be able to do more. Throws when the lease has moved on.
+   */
+  async join(
+    node: string,
+    capabilities: Capabilities,
+    members: number,
+    epoch: number,
+  ): Promise<string | null> {
+    await this.load();
+    const offered = minimumCapabilities([capabilities, ...this.#ofNode.values()]) as Capabilities;
+    const stored = this.#stored;
+    const lacks = stored === null ? [] : lackOf(capabilities, stored);
+    if (stored === null || lacks.length > 0) {
+      if (!(await this.#store(offered, epoch, true))) return `the server lacks ${lacks.join(', ')}`;
+    } else if (this.#ofNode.size + 1 >= members && lackOf(stored, offered).length > 0) {
+      await this.#store(offered, epoch, false);
+    }
+    this.#ofNode.set(node, capabilities);
+    return null;
+  }
+
+  /** Stores the level; with `onlyEmpty`, only while nothing was logged. Returns whether it was stored. */
+  async #store(level: Capabilities, epoch: number, onlyEmpty: boolean): Promise<boolean> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query(
+      `update ${s}.head set capabilities = $1 where (not $2 or lsn = 0 or capabilities is null)
+         and exists (select from ${s}.lease where epoch = $3 for share) returning lsn`,
+      [JSON.stringify(level), onlyEmpty, epoch],
+    );
+    if (rows.length > 0) this.#stored = level;
+    return rows.length > 0;
+  }
+}
+
+/** What `wanted` can do and `has` cannot. */
+function lackOf(has: Capabilities, wanted: Capabilities): string[] {
+  const lacks: string[] = ABILITIES.filter((ability) => wanted[ability] && !has[ability]);
+  return has.maxBatchSize < wanted.maxBatchSize ? [...lacks, `maxBatchSize ${wanted.maxBatchSize}`] : lacks;
+}

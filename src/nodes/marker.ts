@@ -1,0 +1,119 @@
+// The marker: what a node stores to prove who it is and how far it came. It is the metadata of one collection in a
+// tenant that clients never see. Chroma keeps metadata in the same sqlite file as the records, committed in order,
+// so a marker that survived a power cut vouches for everything applied before it was written.
+
+import { z } from 'zod';
+import {
+  MARKER_COLLECTION,
+  MARKER_PATH,
+  RESERVED,
+  sameIdentity,
+  storedMarkerIn,
+  type Marker,
+  type StoredMarker,
+} from '../chroma/client/identity.ts';
+import {
+  createCollection,
+  createDatabase,
+  createTenant,
+  modifyCollection,
+  type NodeAnswer,
+} from '../chroma/client/node-api.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import { collectionsCountPath, databasesPath } from '../chroma/protocol/paths.ts';
+
+/** A node answered something the marker's protocol does not provide for. */
+export class MarkerError extends Error {
+  override readonly name = 'MarkerError';
+}
+
+/** Reads the marker; null when the node has none. Throws NodeError, MarkerError. */
+export async function readMarker(
+  client: NodeClient,
+  deadlineMs: number,
+  signal?: AbortSignal,
+): Promise<StoredMarker | null> {
+  const limit = signal === undefined ? {} : { signal };
+  const answer = await client.read({ method: 'GET', path: MARKER_PATH, deadlineMs, ...limit });
+  if (answer.status === 404) return null;
+  return storedMarkerIn(expectStatus(answer, [200], 'reading the marker').body);
+}
+
+/** Replaces the whole marker in one call. Throws NodeError, MarkerError. */
+export async function writeMarker(client: NodeClient, physicalId: string, marker: Marker): Promise<void> {
+  const body = Buffer.from(JSON.stringify({ new_metadata: metadataOf(marker) }));
+  const answer = await modifyCollection(client, { ...RESERVED, physicalId }, body);
+  expectStatus(answer, [200], 'writing the marker');
+}
+
+/**
+ * Gives a node its marker and returns the id its collection has there. May be repeated. A marker of another identity
+ * is not overwritten but reported. Throws NodeError, MarkerError.
+ */
+export async function installMarker(client: NodeClient, marker: Marker): Promise<string> {
+  const tenant = await createTenant(client, RESERVED.tenant);
+  expectStatus(tenant, [200, 409], 'creating the reserved tenant');
+  const database = await createDatabase(client, RESERVED);
+  expectStatus(database, [200, 409], 'creating the reserved database');
+  const collection = { name: MARKER_COLLECTION, metadata: metadataOf(marker), get_or_create: true };
+  const created = await createCollection(client, RESERVED, Buffer.from(JSON.stringify(collection)));
+
+  // get_or_create answers with what was there before, if anything was.
+  const stored = storedMarkerIn(expectStatus(created, [200], 'creating the marker').body);
+  if (stored === null) throw new MarkerError('the marker collection exists but names no node');
+  if (!sameIdentity(stored.marker, marker)) {
+    const { cluster, node, incarnation } = stored.marker;
+    throw new MarkerError(`the node is marked already: ${cluster}/${node}/${incarnation}`);
+  }
+  return stored.physicalId;
+}
+
+/** What a server holds that has not joined yet. */
+export interface NodeContents {
+  readonly marker: Marker | null;
+  /** Databases of the default tenant. Other tenants cannot be listed (Chroma has no route for it). */
+  readonly databases: readonly string[];
+  /** Collections in these databases. */
+  readonly collections: number;
+  /** No marker, no collection, no database but the default one: safe to take over. */
+  readonly blank: boolean;
+}
+
+/** Looks whether a server can become a node without burying anybody's data. Throws NodeError, MarkerError. */
+export async function inspectNode(client: NodeClient, deadlineMs: number): Promise<NodeContents> {
+  const tenant = 'default_tenant';
+  const marker = (await readMarker(client, deadlineMs))?.marker ?? null;
+  const listed = await client.read({ method: 'GET', path: databasesPath(tenant), deadlineMs });
+  const body = expectStatus(listed, [200], 'listing databases').body.toString();
+  const databases = z
+    .array(z.object({ name: z.string() }))
+    .parse(JSON.parse(body))
+    .map((database) => database.name);
+
+  let collections = 0;
+  for (const database of databases) {
+    const path = collectionsCountPath({ tenant, database });
+    const count = await client.read({ method: 'GET', path, deadlineMs });
+    collections += Number(expectStatus(count, [200], 'counting collections').body.toString());
+  }
+  const onlyDefault = databases.every((database) => database === 'default_database');
+  return { marker, databases, collections, blank: marker === null && collections === 0 && onlyDefault };
+}
+
+function metadataOf(marker: Marker): Record<string, string | number> {
+  const { cluster, node, incarnation, progress } = marker;
+  if (progress !== null && !Number.isSafeInteger(progress.checkpoint)) {
+    throw new RangeError('a checkpoint is a whole number');
+  }
+  return { cluster, node, incarnation, ...progress };
+}
+
+function expectStatus<Answer extends NodeAnswer>(
+  answer: Answer,
+  statuses: readonly number[],
+  doing: string,
+): Answer {
+  if (statuses.includes(answer.status)) return answer;
+  const told = answer.body.toString('utf8', 0, 300);
+  throw new MarkerError(`${doing} was answered with status ${answer.status}: ${told}`);
+}

@@ -1,0 +1,74 @@
+// How a node is looked at: its marker, read over a connection that proves its identity and is kept for nothing else;
+// its canary; and, when its process may be a new one, its content.
+
+import type { CanaryReport, Doubt, MemberWork, NodeProbe, ProbeResult } from './node.ts';
+import type { Canary } from './canary.ts';
+import { readMarker } from './marker.ts';
+import { type StoredMarker } from '../chroma/client/identity.ts';
+import { NodeError, type NodeClient } from '../chroma/client/node-client.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+
+// Longer than a busy server keeps a read of one sqlite row waiting; two misses in a row mean that it hangs.
+const PATIENCE_MS = 2_000;
+// A question is not taken back before: that would end the connection, whose end means that the process is gone.
+const DEADLINE_MS = 60_000;
+// Nor while a call of ours explains the silence: a legal call may take minutes.
+const DEADLINE_MAX_MS = 3_600_000;
+
+export interface NodeProbeOptions {
+  /** One connection, used by the probe alone: that it lives proves that the process does. */
+  readonly watcher: NodeClient;
+  readonly canary: Canary;
+  readonly verify: () => Promise<Doubt | null>;
+  readonly work: Pick<MemberWork, 'explainsSilence'>;
+  readonly clock: Clock;
+}
+
+export function createNodeProbe({ watcher, canary, verify, work, clock }: NodeProbeOptions): NodeProbe {
+  let asked: { readonly result: Promise<ProbeResult>; readonly sinceMs: number; giveUp(): void } | null =
+    null;
+  const orLate = async (result: Promise<ProbeResult>): Promise<ProbeResult> => {
+    const answered = new AbortController();
+    const late = sleep(clock, PATIENCE_MS, answered.signal);
+    const silent = { found: 'silent', reason: `no answer within ${PATIENCE_MS} ms` } as const;
+    return Promise.race([result, late.then(() => silent)]).finally(() => answered.abort());
+  };
+  return {
+    async probe() {
+      // A late response to an earlier question says that the node answers, not what it holds now.
+      if (asked !== null) {
+        if (clock.monotonic() - asked.sinceMs > DEADLINE_MS && !work.explainsSilence) asked.giveUp();
+        const result = await orLate(asked.result);
+        if (asked !== null) return result;
+      }
+      const limit = new AbortController();
+      const result = ask(watcher, limit.signal).finally(() => (asked = null));
+      asked = { result, sinceMs: clock.monotonic(), giveUp: () => limit.abort() };
+      return orLate(result);
+    },
+    async canary(): Promise<CanaryReport | null> {
+      const result = await canary.run();
+      if (result.ok) return null;
+      const isSilence = result.failure === 'hanging' || result.code === 'timeout';
+      return { reason: `${result.failure}: ${result.message}`, isSilence };
+    },
+    verify,
+  };
+}
+
+async function ask(watcher: NodeClient, signal: AbortSignal): Promise<ProbeResult> {
+  try {
+    const stored: StoredMarker | null = await readMarker(watcher, DEADLINE_MAX_MS, signal);
+    if (stored === null) return { found: 'unmarked' };
+    const { progress } = stored.marker;
+    return { found: 'itself', checkpoint: progress?.checkpoint ?? 0, log: progress?.log ?? null };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof NodeError)) return { found: 'silent', reason };
+    if (error.code === 'wrong_identity') return { found: 'another', reason };
+    if (error.code === 'older_content') return { found: 'older', reason };
+    if (error.code === 'marker_missing') return { found: 'unmarked' };
+    if (error.code === 'refused') return { found: 'refused', reason };
+    return { found: 'silent', reason };
+  }
+}

@@ -1,0 +1,223 @@
+// A node that says anything: what the look at the end of its log makes of it.
+
+import { expect, test } from 'vitest';
+import type { NodeClient, NodeResponse } from '../chroma/client/node-client.ts';
+import type { Entry } from '../log/entry.ts';
+import type { Decision } from '../replication/decisions.ts';
+import { systemClock } from '../util/clock.ts';
+import { TailVerifier, type TailVerifierOptions } from './log-verifier.ts';
+
+const SHARD = '00000000-0000-4000-8000-000000000001';
+const HELD = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
+
+interface Held {
+  readonly id: string;
+  readonly document?: string;
+  readonly embedding?: readonly number[];
+}
+
+const entry = (lsn: number, kind: string, body: object, header = '{}'): Entry => ({
+  lsn,
+  kind,
+  target: SHARD,
+  header,
+  body: Buffer.from(JSON.stringify(body)),
+  batch: 'b',
+  appendedAt: 0,
+});
+const put = (lsn: number, id: string, document: string, kind = 'upsert'): Entry =>
+  entry(lsn, kind, { ids: [id], embeddings: [[3, 4]], documents: [document] });
+
+interface Node {
+  /** LSN its marker says. */
+  readonly marker: number;
+  readonly records: readonly Held[];
+  /** The distance of the nearest record found by a query. */
+  readonly nearest?: number;
+  readonly getStatus?: number;
+  /** Names of collections it answers for, with their physical ids. */
+  readonly names?: Readonly<Record<string, string>>;
+}
+
+function clientOf({ marker, records, nearest = 0, getStatus = 200, names = {} }: Node): NodeClient {
+  const answer = (status: number, body: unknown): NodeResponse => ({
+    status,
+    headers: {},
+    body: Buffer.from(JSON.stringify(body)),
+  });
+  const identity = { cluster: 'c', node: 'n', incarnation: 'i', log: 'l', token: 't', checkpoint: marker };
+  const read = async ({ path, body }: { path: string; body?: unknown }): Promise<NodeResponse> => {
+    if (path.endsWith('/marker')) return answer(200, { id: 'm', metadata: identity });
+    if (path.endsWith('/count')) return answer(200, records.length);
+    if (path.endsWith('/query')) return answer(200, { ids: [['x']], distances: [[nearest]] });
+    if (path.endsWith('/get')) {
+      const { ids, limit } = JSON.parse(String(body)) as { ids?: string[]; limit?: number };
+      const found = records.filter(({ id }) => ids?.includes(id) ?? true).slice(0, limit);
+      return answer(getStatus, {
+        ids: found.map(({ id }) => id),
+        documents: found.map(({ document }) => document ?? null),
+        embeddings: found.map(({ embedding }) => embedding ?? [3, 4]),
+      });
+    }
+    const id = names[path.split('/').at(-1)!];
+    return id === undefined ? answer(404, { error: 'NotFoundError', message: '' }) : answer(200, { id });
+  };
+  return { read } as unknown as NodeClient;
+}
+
+interface Told {
+  readonly doubt: { lost: boolean; reason: string } | null;
+  readonly suspects: readonly string[];
+}
+
+function decisionsOf(decided: readonly Decision[]): TailVerifierOptions['decisions'] {
+  const find = (lsn: number): Decision | null => decided.find((each) => each.lsn === lsn) ?? null;
+  return {
+    find: async (lsn) => find(lsn),
+    exception: find,
+    isQuarantined: (lsn) => find(lsn)?.outcome === 'quarantined',
+    // One id a page.
+    async *idPages({ body }) {
+      for (const id of JSON.parse(body.toString()) as string[]) yield [id];
+    },
+  };
+}
+
+const decision = (lsn: number, outcome: Decision['outcome'], body: unknown): Decision => ({
+  lsn,
+  outcome,
+  status: 200,
+  body: Buffer.from(JSON.stringify(body)),
+  pages: 0,
+  generation: 1,
+});
+
+/** What is made of `node`, whose checkpoint is `checkpoint`, by a log of these entries. */
+async function told(
+  node: Node,
+  checkpoint: number,
+  log: readonly Entry[],
+  decided: readonly Decision[] = [],
+): Promise<Told> {
+  const suspects: string[] = [];
+  const verifier = new TailVerifier({
+    client: clientOf(node),
+    clock: systemClock,
+    checkpoint: async () => checkpoint,
+    held: async () => new Map([[SHARD, HELD]]),
+    log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
+    head: async () => log.at(-1)?.lsn ?? 0,
+    onDamaged: () => undefined,
+    decisions: decisionsOf(decided),
+    roundEntriesMax: 100,
+    suspect: async (_shard, reason) => void suspects.push(reason),
+  });
+  return { doubt: await verifier.verify(), suspects };
+}
+
+const LOG = [
+  put(1, 'a', 'one'),
+  put(2, 'b', 'two'),
+  put(3, 'a', 'three'),
+  entry(4, 'delete', { ids: ['b'] }),
+];
+
+test('a node that holds what the log says is sound', async () => {
+  expect(await told({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG)).toEqual({
+    doubt: null,
+    suspects: [],
+  });
+});
+
+test.each([
+  ['lacks a record', [], 'record "a" is missing'],
+  ['still has a deleted record', [{ id: 'a', document: 'three' }, { id: 'b' }], 'record "b" is still there'],
+  ['has an older document', [{ id: 'a', document: 'one' }], 'record "a" has older content'],
+  [
+    'has an older vector',
+    [{ id: 'a', document: 'three', embedding: [4, 3] }],
+    'record "a" has older content',
+  ],
+])('a node that %s has a suspect shard', async (_what, records, reason) => {
+  const { doubt, suspects } = await told({ marker: 1, records }, 4, LOG);
+  expect(doubt).toBeNull();
+  expect(suspects).toEqual([expect.stringContaining(reason)]);
+});
+
+test('a vector that the server keeps normalised is the same vector', async () => {
+  const records = [{ id: 'a', document: 'three', embedding: [0.6, 0.8] }];
+  expect((await told({ marker: 1, records }, 4, LOG)).suspects).toEqual([]);
+});
+
+test('what the marker vouches for is not asked for', async () => {
+  expect((await told({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
+});
+
+test('what lies beyond the checkpoint may be there or not', async () => {
+  const beyond = [...LOG, put(5, 'a', 'five'), entry(6, 'delete', { ids: ['c'] })];
+  for (const document of ['three', 'five']) {
+    expect((await told({ marker: 1, records: [{ id: 'a', document }] }, 4, beyond)).suspects).toEqual([]);
+  }
+});
+
+test('an add says only that the record is there: it leaves one that was there before as it was', async () => {
+  const log = [put(1, 'a', 'new', 'add')];
+  expect((await told({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);
+});
+
+test('an index that finds no record by its own vector is suspect, one with inner products is not', async () => {
+  const records = [{ id: 'a', document: 'three' }];
+  expect((await told({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
+    expect.stringContaining('no record is found by its own vector'),
+  ]);
+  // 1 - |v|² of the record itself, or less.
+  expect((await told({ marker: 1, records, nearest: -24 }, 4, LOG)).suspects).toEqual([]);
+});
+
+test('a collection that cannot be read is suspect', async () => {
+  const { suspects } = await told({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
+  expect(suspects).toEqual(['cannot be read after a restart: HTTP 500']);
+});
+
+test('a node without a collection the log made, or with one it deleted, is lost', async () => {
+  const header = JSON.stringify({ shard: SHARD, shards: [SHARD], tenant: 't', database: 'd', name: 'made' });
+  const created = [entry(1, 'create_collection', {}, header)];
+  const sound = { marker: 0, records: [], names: { made: 'p1' } };
+  expect((await told(sound, 1, created)).doubt).toBeNull();
+  expect((await told({ marker: 0, records: [] }, 1, created)).doubt).toMatchObject({ lost: true });
+  const deleted = [...created, entry(2, 'delete_collection', {}, header)];
+  expect((await told(sound, 2, deleted)).doubt).toMatchObject({ lost: true });
+  expect((await told({ marker: 0, records: [] }, 2, deleted)).doubt).toBeNull();
+});
+
+test('a node that cannot be asked is not verified, and not lost either', async () => {
+  const { doubt } = await told({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
+  expect(doubt).toMatchObject({ lost: false, reason: expect.stringContaining('nonsense') });
+});
+
+test('a shard is suspect when a record is still there that a conditional delete selected on a later page', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'b', 'two'), entry(3, 'delete_where', { where: { n: 1 } })];
+  const selected = [decision(3, 'accepted', ['b', 'a'])];
+  expect((await told({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
+  const left = await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
+  expect(left.suspects).toEqual([expect.stringContaining('record "a" is still there')]);
+});
+
+test('records of a partly applied entry are not compared', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'a', 'two')];
+  const cut = [decision(2, 'partly_applied', { applied: 0 })];
+  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects).toEqual(
+    [],
+  );
+  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects).toHaveLength(
+    1,
+  );
+});
+
+test('a quarantined entry is expected on no node', async () => {
+  const log = [put(1, 'a', 'one'), put(2, 'b', 'two')];
+  const ended = [decision(2, 'quarantined', {})];
+  expect(
+    (await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
+  ).toEqual([]);
+});

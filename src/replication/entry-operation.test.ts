@@ -1,0 +1,81 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
+import type { Entry } from '../log/entry.ts';
+import { toDraft, toOperation } from './entry-operation.ts';
+
+/** The call as a node finds it that reads its entry from the log. */
+function readBack(call: RecordCall): unknown {
+  const { kind, target, header, body } = toDraft({ type: 'records', shard: 's', call });
+  const entry: Entry = { lsn: 1, kind, target, header, body, batch: 'b', appendedAt: 0 };
+  return toOperation(entry);
+}
+
+const LEVELS: fc.Arbitrary<Capabilities> = fc.record({
+  maxBatchSize: fc.constant(100),
+  base64Embeddings: fc.boolean(),
+  metadataArrays: fc.boolean(),
+  deleteLimit: fc.boolean(),
+  schema: fc.boolean(),
+});
+
+const DELETE_FIELDS = [
+  '"ids":["a"]',
+  '"ids":null',
+  '"limit":null',
+  '"limit":null',
+  '"limit":2',
+  '"where":{"k":1}',
+  '"where":null',
+  '"where_document":{"$contains":"x"}',
+  '"li\\u006dit":null',
+  '"other":[1]',
+];
+const RECORD_FIELDS = [
+  '"ids":["a"]',
+  '"ids":["a"]',
+  '"embeddings":[[1,2]]',
+  '"embeddings":[[1,2]]',
+  '"embeddings":["AACAPw=="]',
+  '"embeddings":[null]',
+  '"metadatas":[{"#k":1}]',
+  '"metadatas":[{"":null}]',
+  '"metadatas":[{"k":[1]}]',
+  '"metadatas":[{"k":1}]',
+  '"documents":["x"]',
+  '"uris":null',
+  '"limit":null',
+  '"limit":2',
+];
+const BODIES = fc.constantFrom<RecordKind>('add', 'upsert', 'update', 'delete', 'delete').chain((kind) => {
+  const fields = fc.array(fc.constantFrom(...(kind === 'delete' ? DELETE_FIELDS : RECORD_FIELDS)), {
+    maxLength: 4,
+  });
+  const after = fc.constantFrom('', '', '\n', 'x');
+  return fc.tuple(fields, after).map(([list, rest]) => ({ kind, text: `{${list.join(',')}}${rest}` }));
+});
+
+test('what any level took is read back from the log as the same call', () => {
+  let taken = 0;
+  fc.assert(
+    fc.property(BODIES, LEVELS, ({ kind, text }, level) => {
+      const call = scanRecordCall(kind, Buffer.from(text), level);
+      if (isRefusal(call)) return;
+      taken++;
+      expect(readBack(call)).toEqual({ type: 'records', shard: 's', call });
+    }),
+    { numRuns: 4000 },
+  );
+  expect(taken).toBeGreaterThan(300);
+});
+
+test('a limit of null given twice, which only servers that know no limit take', () => {
+  const level = { maxBatchSize: 1, base64Embeddings: true, metadataArrays: false };
+  const body = Buffer.from('{"ids":["a"],"limit":null,"limit":null}');
+  const call = scanRecordCall('delete', body, { ...level, deleteLimit: false, schema: false });
+  expect(isRefusal(call)).toBe(false);
+  expect(readBack(call as RecordCall)).toMatchObject({
+    call: { kind: 'delete', ids: ['a'], conditional: false },
+  });
+});

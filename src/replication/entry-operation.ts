@@ -1,0 +1,132 @@
+// How Chroma's mutations are written into the log and read back: here the log, which knows only bytes, meets Chroma,
+// which knows only calls.
+
+import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { Operation } from '../chroma/protocol/operation.ts';
+import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
+import type { Draft, Entry } from '../log/entry.ts';
+
+const EMPTY: Buffer = Buffer.alloc(0);
+
+/** The form in which an operation is appended. */
+export function toDraft(operation: Operation): Draft {
+  const draft = (target: string | null, header: object, body = EMPTY): Draft => ({
+    kind: operation.type,
+    target,
+    header: JSON.stringify(header),
+    dimension: null,
+    body,
+    parsed: operation,
+  });
+  switch (operation.type) {
+    case 'records': {
+      const { shard, call } = operation;
+      const kind = call.conditional ? 'delete_where' : call.kind;
+      return {
+        kind,
+        target: shard,
+        header: '{}',
+        dimension: call.dimension,
+        body: call.body,
+        parsed: operation,
+      };
+    }
+    case 'create_collection': {
+      const { collection, shard, tenant, database, name, body } = operation;
+      return draft(collection, { shard, tenant, database, name }, body);
+    }
+    case 'modify_collection': {
+      const { collection, shards, newName, body } = operation;
+      return draft(collection, { shards, new_name: newName }, body);
+    }
+    case 'delete_collection': {
+      const { collection, shards, tenant, database, name } = operation;
+      return draft(collection, { shards, tenant, database, name });
+    }
+    case 'create_tenant':
+    case 'delete_tenant':
+      return draft(null, { tenant: operation.tenant });
+    case 'create_database':
+      return draft(operation.id, { tenant: operation.tenant, database: operation.database });
+    case 'delete_database':
+      return draft(null, { tenant: operation.tenant, database: operation.database });
+  }
+}
+
+interface Header {
+  shard: string;
+  shards: string[];
+  tenant: string;
+  database: string;
+  name: string;
+  new_name: string | null;
+}
+
+/** What an entry means; scans its body again only when it did not come through memory. Throws on an unknown kind. */
+export function toOperation(entry: Entry): Operation {
+  if (entry.parsed !== undefined) return entry.parsed as Operation;
+  const target = entry.target as string;
+  const { body } = entry;
+  switch (entry.kind) {
+    case 'add':
+    case 'upsert':
+    case 'update':
+    case 'delete':
+    case 'delete_where':
+      return { type: 'records', shard: target, call: scanned(entry) };
+  }
+  const { shard, shards, tenant, database, name, new_name: newName } = JSON.parse(entry.header) as Header;
+  switch (entry.kind) {
+    case 'create_collection':
+      return { type: 'create_collection', collection: target, shard, tenant, database, name, body };
+    case 'modify_collection':
+      return { type: 'modify_collection', collection: target, shards, newName, body };
+    case 'delete_collection':
+      return { type: 'delete_collection', collection: target, shards, tenant, database, name };
+    case 'create_tenant':
+    case 'delete_tenant':
+      return { type: entry.kind, tenant };
+    case 'create_database':
+      return { type: 'create_database', id: target, tenant, database };
+    case 'delete_database':
+      return { type: 'delete_database', tenant, database };
+    default:
+      throw new Error(
+        `The entry at LSN ${entry.lsn} is of kind "${entry.kind}", which this release does not know.`,
+      );
+  }
+}
+
+// Entries were checked against the capability level of their day, which may since have been raised: newer levels
+// take more, but refuse metadata keys that older ones took, and know a field that older ones ignored. What more than
+// one of these takes means the same at each, and what any level takes, one of these takes.
+const NEWEST: Capabilities = {
+  maxBatchSize: Number.MAX_SAFE_INTEGER,
+  base64Embeddings: true,
+  metadataArrays: true,
+  deleteLimit: true,
+  schema: true,
+};
+const LEVELS: readonly Capabilities[] = [
+  NEWEST,
+  { ...NEWEST, metadataArrays: false },
+  // Takes `limit` given twice, when it is null.
+  { ...NEWEST, deleteLimit: false },
+];
+
+function scanned(entry: Entry): RecordCall {
+  const kind: RecordKind = entry.kind === 'delete_where' ? 'delete' : (entry.kind as RecordKind);
+  let told = '';
+  for (const level of LEVELS) {
+    const call = scanRecordCall(kind, entry.body, level);
+    if (!isRefusal(call)) return call;
+    told = call.message;
+  }
+  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${told}`);
+}
+
+/** The records an entry changes; null when it does not say which (a conditional delete; what is not about records). */
+export function idsChanged(parsed: unknown): readonly string[] | null {
+  const operation = parsed as Operation | undefined;
+  return operation?.type === 'records' && !operation.call.conditional ? operation.call.ids : null;
+}
