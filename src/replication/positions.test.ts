@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Positions, type AckLevel } from './positions.ts';
+import { Positions } from './positions.ts';
+import { type AckLevel } from '../coordination/cluster-view.ts';
 
 async function isReached(
   positions: Positions,

@@ -1,10 +1,8 @@
 // How far each node is, as known in memory the moment an answer arrives: what reads may be sent where, and which
 // writes may be acknowledged. The durable number per node is its checkpoint (checkpoints.ts); this runs ahead of it.
 
+import type { AckLevel, EntryRef } from '../coordination/cluster-view.ts';
 import { Notifier } from '../util/notifier.ts';
-
-/** What a write waits for beyond being durable. */
-export type AckLevel = 'log' | 'primary' | 'quorum' | 'all';
 
 interface NodePosition {
   /** Everything up to here is applied. */
@@ -13,13 +11,6 @@ interface NodePosition {
   ahead: Map<string, number>;
   /** Entries above `applied` of calls that were answered after their term. */
   late: Set<number>;
-}
-
-/** What is waited for. */
-export interface Awaited {
-  readonly lsn: number;
-  /** The shard whose records it changes; null when it is no change of records. */
-  readonly shard: string | null;
 }
 
 interface Waiter {
@@ -139,7 +130,7 @@ export class Positions {
   /**
    * Resolves once the level is reached for the entry, or `signal` aborts. Call it before anybody can apply the entry.
    */
-  reached({ lsn, shard }: Awaited, level: AckLevel, signal: AbortSignal): Promise<void> {
+  reached({ lsn, shard }: EntryRef, level: AckLevel, signal: AbortSignal): Promise<void> {
     if (level === 'log' || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const waiters = this.#waiters.get(lsn) ?? new Set();

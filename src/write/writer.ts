@@ -7,7 +7,8 @@ import type { Verdict } from '../log/entry.ts';
 import type { Decision, Decisions } from '../replication/decisions.ts';
 import { toDraft } from '../replication/entry-operation.ts';
 import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
-import type { AckLevel, Positions } from '../replication/positions.ts';
+import type { Positions } from '../replication/positions.ts';
+import type { AckLevel } from '../coordination/cluster-view.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { SessionFloors } from '../read/session-floors.ts';
 

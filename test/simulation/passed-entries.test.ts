@@ -2,7 +2,7 @@
 
 import { afterEach, expect, test } from 'vitest';
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
-import type { AckLevel } from '../../src/replication/positions.ts';
+import type { AckLevel } from '../../src/coordination/cluster-view.ts';
 import { MemoryReplication, SHARD } from '../support/memory-replication.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 

@@ -7,7 +7,7 @@ import type { Capabilities, RecordCall, RecordKind, Refusal } from '../../chroma
 import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import { isRefusal } from '../../chroma/parse/scanner.ts';
 import { PolychromeError } from '../../errors.ts';
-import type { AckLevel } from '../../replication/positions.ts';
+import type { AckLevel } from '../../coordination/cluster-view.ts';
 import { refusalAnswer, type Answer } from '../../http/response.ts';
 import type { Names } from './resolve.ts';
 import type { NodeChoice } from '../../read/node-selection.ts';

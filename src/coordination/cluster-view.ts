@@ -1,0 +1,30 @@
+// What reads, writes and health ask about the cluster. The leader answers from memory (replication/leader-view.ts); a
+// gateway that follows will answer from PostgreSQL.
+
+import type { PolychromeError } from '../errors.ts';
+import type { Notifier } from '../util/notifier.ts';
+
+/** What a write waits for beyond being durable. */
+export type AckLevel = 'log' | 'primary' | 'quorum' | 'all';
+
+/** An entry that a write waits for. */
+export interface EntryRef {
+  readonly lsn: number;
+  /** The shard whose records it changes; null when it changes no records. */
+  readonly shard: string | null;
+}
+
+export interface ClusterView {
+  /** Why no write can be taken at this moment; null when it can. */
+  writable(): PolychromeError | null;
+  /** The node that decides; null before one is chosen. */
+  primary(): string | null;
+  /** LSN up to which the node has applied everything, or everything of the shard. */
+  applied(node: string, shard?: string): number;
+  /** Whether the node's copy of the shard is suspect: nothing is answered from it. */
+  isSuspect(node: string, shard: string): boolean;
+  /** Resolves once the level is reached for the entry, or `signal` aborts. Call it before any node can apply the entry. */
+  reached(entry: EntryRef, level: AckLevel, signal: AbortSignal): Promise<void>;
+  /** Notified when a node has applied more, or a node or the primary has changed. */
+  readonly changed: Notifier;
+}
