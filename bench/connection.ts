@@ -2,7 +2,7 @@
 // a call costs as little as possible: prepared bytes, one callback, no promise.
 
 import { connect, type Socket } from 'node:net';
-import { MalformedResponseError, ResponseParser } from './response-parser.ts';
+import { HttpResponseError, HttpResponseParser } from '../src/util/http-response.ts';
 
 export interface Address {
   readonly host: string;
@@ -25,7 +25,7 @@ const RECONNECT_PAUSE_MS = 10;
 
 export class Connection {
   readonly #address: Address;
-  readonly #parser = new ResponseParser();
+  readonly #parser = new HttpResponseParser();
   readonly #received = Buffer.allocUnsafe(RECEIVE_BYTES);
   #socket: Socket | null = null;
   #callback: StatusCallback | null = null;
@@ -47,19 +47,20 @@ export class Connection {
 
   /** `x-polychrome-lsn` of the last response. */
   get lsn(): number | null {
-    return this.#parser.lsn;
+    const lsn = this.#parser.headers.get('x-polychrome-lsn');
+    return lsn === undefined ? null : Number(lsn);
   }
 
-  /** Body of the last response; empty unless `collectBody` was set. */
+  /** Body of the last response; empty unless `keepsBody` was set. */
   get body(): Buffer {
     return this.#parser.body;
   }
 
   /** Sends a call. `callback` runs exactly once, after this method returns. One call at a time. */
-  exchange(call: Call, callback: StatusCallback, collectBody = false): void {
+  exchange(call: Call, callback: StatusCallback, keepsBody = false): void {
     if (this.#callback !== null) throw new Error('A call is already in flight on this connection.');
     this.#callback = callback;
-    this.#parser.begin(collectBody);
+    this.#parser.begin({ keepsBody });
     this.#socket ??= this.#open();
     this.#sentAt = performance.now();
     this.#socket.cork();
@@ -106,7 +107,7 @@ export class Connection {
     try {
       if (!this.#parser.push(this.#received.subarray(0, length))) return;
     } catch (error) {
-      if (!(error instanceof MalformedResponseError)) throw error;
+      if (!(error instanceof HttpResponseError)) throw error;
       return this.abandon(error.message);
     }
     if (!this.#parser.keepAlive) this.#drop();

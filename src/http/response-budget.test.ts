@@ -55,7 +55,7 @@ async function slowReader(): Promise<RawConnection> {
 async function promptReader(): Promise<number | undefined> {
   const connection = await RawConnection.open(door.port);
   connections.push(connection);
-  return (await connection.send(GET).answer())?.body.length;
+  return (await connection.send(GET).response())?.body.length;
 }
 
 /** A response whose connection has not taken so many bytes of it. */
@@ -88,7 +88,7 @@ describe('answers that wait for their readers', () => {
     const received: (number | undefined)[] = [];
     for (const reader of readers) {
       reader.socket.resume();
-      received.push((await reader.answer())?.body.length);
+      received.push((await reader.response())?.body.length);
     }
     expect(received.filter((length) => length === LARGE)).toHaveLength(2);
     await free();

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { RawConnection, rawRequest, type RawAnswer } from '../../test/support/raw-http.ts';
+import { RawConnection, rawRequest, type RawResponse } from '../../test/support/raw-http.ts';
 import { until } from '../../test/support/until.ts';
 import { PolychromeError } from '../errors.ts';
 import type { RouteName } from '../api/v2/routes.ts';
@@ -145,7 +145,7 @@ describe('answers', () => {
     }, 'writing stops');
     expect(written).toBeLessThan(chunks);
     connection.socket.resume();
-    expect((await connection.answer())?.body.length).toBe(chunks * chunk.length);
+    expect((await connection.response())?.body.length).toBe(chunks * chunk.length);
   });
 
   test('a stream that fails, or falls short of its length, is torn off', async () => {
@@ -187,13 +187,13 @@ describe('connections', () => {
     connection.send(`${GET}\r\n${POST}Content-Length: 2\r\n\r\n{}GET /no HTTP/1.1\r\n${HOST}\r\n${GET}\r\n`);
     await until(() => Promise.resolve(requests.length === 1), 'the first request is there');
     answer({ status: 200, body: 'first' });
-    expect((await connection.answer())?.body).toBe('first');
-    expect((await connection.answer())?.body).toBe('2');
-    expect((await connection.answer())?.status).toBe('404 Not Found');
+    expect((await connection.response())?.body).toBe('first');
+    expect((await connection.response())?.body).toBe('2');
+    expect((await connection.response())?.status).toBe('404 Not Found');
     await until(() => Promise.resolve(requests.length === 2), 'the last request is there');
     expect(door.load()).toMatchObject({ connections: 1, requests: 1 });
     answer({ status: 200, body: 'last' });
-    expect((await connection.answer())?.body).toBe('last');
+    expect((await connection.response())?.body).toBe('last');
     await until(() => Promise.resolve(door.load().requests === 0), 'nothing is being served');
   });
 
@@ -204,8 +204,8 @@ describe('connections', () => {
     connection.send(`${GET}\r\nnonsense\r\n\r\n`);
     await until(() => Promise.resolve(requests.length === 1), 'the request is there');
     answer({ status: 200, body: 'first' });
-    expect((await connection.answer())?.body).toBe('first');
-    expect((await connection.answer())?.status).toBe('400 Bad Request');
+    expect((await connection.response())?.body).toBe('first');
+    expect((await connection.response())?.status).toBe('400 Bad Request');
     await connection.ended;
   });
 
@@ -221,8 +221,8 @@ describe('connections', () => {
     const { door } = await serve({ version: say('1') });
     const connection = await open(door);
     connection.send(`${GET}Connection: close\r\n\r\n${GET}\r\n`);
-    expect((await connection.answer())?.headers.get('connection')).toBe('close');
-    expect(await connection.answer()).toBeNull();
+    expect((await connection.response())?.headers.get('connection')).toBe('close');
+    expect(await connection.response()).toBeNull();
     await until(() => Promise.resolve(door.load().connections === 0), 'the connection is gone');
     expect(door.load().requests).toBe(0);
   });
@@ -231,26 +231,26 @@ describe('connections', () => {
     const { door } = await serve({ version: say('1') });
     const connection = await open(door);
     connection.send(`GET /api/v2/version HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`);
-    expect((await connection.answer())?.headers.get('connection')).toBe('keep-alive');
+    expect((await connection.response())?.headers.get('connection')).toBe('keep-alive');
     connection.send(`GET /api/v2/version HTTP/1.0\r\n\r\n`);
-    expect((await connection.answer())?.body).toBe('1');
+    expect((await connection.response())?.body).toBe('1');
     await connection.ended;
   });
 
   test('no more connections than allowed', async () => {
     const { door } = await serve({ version: say('1') }, { limits: { connectionsMax: 1 } });
     const first = await open(door);
-    await first.send(`${GET}\r\n`).answer();
+    await first.send(`${GET}\r\n`).response();
     const second = await open(door);
     await second.ended;
     expect(door.load().connectionsRefused).toBe(1);
-    expect((await first.send(`${GET}\r\n`).answer())?.body).toBe('1');
+    expect((await first.send(`${GET}\r\n`).response())?.body).toBe('1');
   });
 
   test('a head that does not come to its end is given up', async () => {
     const { door } = await serve({}, { limits: { headersTimeoutMs: 50 } });
     const connection = await open(door);
-    expect((await connection.send('GET / HTTP/1.1\r\nX: ').answer())?.status).toBe('408 Request Timeout');
+    expect((await connection.send('GET / HTTP/1.1\r\nX: ').response())?.status).toBe('408 Request Timeout');
     await connection.ended;
   });
 });
@@ -259,7 +259,7 @@ describe('bodies', () => {
   test('arrive whole however they are sent', async () => {
     const { door } = await serve({ create_database: length });
     const connection = await open(door);
-    const ask = async (...pieces: string[]): Promise<RawAnswer | null> => connection.send(...pieces).answer();
+    const ask = async (...pieces: string[]): Promise<RawResponse | null> => connection.send(...pieces).response();
     expect((await ask(`${POST}Content-Length: 2\r\n\r\n{}`))?.body).toBe('2');
     expect((await ask(`${POST}Content-Length: 0\r\n\r\n`))?.body).toBe('0');
     expect((await ask(`${POST}\r\n`))?.body).toBe('0');
@@ -284,7 +284,7 @@ describe('bodies', () => {
     await until(() => Promise.resolve(requests.length === 1), 'the request is there');
     expect(door.load().bodyBytes).toBe(1000);
     answer({ status: 200 });
-    await connection.answer();
+    await connection.response();
     await until(() => Promise.resolve(door.load().bodyBytes === 0), 'the budget is free');
   });
 
@@ -299,15 +299,15 @@ describe('bodies', () => {
     await until(() => Promise.resolve(door.load().bodiesWaiting === 1), 'the second waits');
     expect(second.socket.bytesRead).toBe(0);
     answer({ status: 200 });
-    expect((await second.answer())?.status).toBe('100 Continue');
+    expect((await second.response())?.status).toBe('100 Continue');
     second.send('x'.repeat(MAX_BODY));
     await until(() => Promise.resolve(requests.length === 2), 'the second is there');
     answer({ status: 201 });
-    expect((await second.answer())?.status).toBe('201 Created');
+    expect((await second.response())?.status).toBe('201 Created');
 
     const third = await open(door);
     third.send(`${POST}Expect: 100-continue\r\nContent-Length: ${MAX_BODY + 1}\r\n\r\n`);
-    expect((await third.answer())?.status).toBe('413 Payload Too Large');
+    expect((await third.response())?.status).toBe('413 Payload Too Large');
     await third.ended;
   });
 
@@ -321,7 +321,7 @@ describe('bodies', () => {
     second.send(`${POST}Content-Length: ${MAX_BODY}\r\n\r\n`, 'x'.repeat(1000));
     await until(() => Promise.resolve(door.load().bodiesWaiting === 1), 'the second waits');
     clock.advance(5_000);
-    const refused = await second.answer();
+    const refused = await second.response();
     expect(refused?.status).toBe('503 Service Unavailable');
     expect(refused?.headers.get('retry-after')).toBe('1');
   });
@@ -345,7 +345,7 @@ describe('bodies', () => {
     stuck.send(`${POST}Content-Length: 1000\r\n\r\n`, 'x');
     await until(() => Promise.resolve(door.load().bodyBytes === 1000), 'the first body is under way');
     clock.advance(11_000);
-    expect((await stuck.answer())?.status).toBe('408 Request Timeout');
+    expect((await stuck.response())?.status).toBe('408 Request Timeout');
     expect(door.load().bodyBytes).toBe(0);
 
     const slow = await open(door);
@@ -360,14 +360,14 @@ describe('bodies', () => {
     slow.send('x'.repeat(12 * KIB));
     await roundTrip(door);
     clock.advance(11_000);
-    expect((await slow.answer())?.status).toBe('408 Request Timeout');
+    expect((await slow.response())?.status).toBe('408 Request Timeout');
   });
 
   test('too large are refused in a way the client can read, though it is still sending', async () => {
     const { door } = await serve({ create_database: length });
     const connection = await open(door);
     connection.send(`${POST}Content-Length: ${64 * MAX_BODY}\r\n\r\n`, Buffer.alloc(64 * MAX_BODY));
-    expect((await connection.answer())?.status).toBe('413 Payload Too Large');
+    expect((await connection.response())?.status).toBe('413 Payload Too Large');
     await connection.ended;
   });
 });
@@ -377,7 +377,7 @@ async function roundTrip(door: FrontDoor): Promise<void> {
   for (let times = 0; times < 3; times++) await rawRequest(door.port, [`GET /no HTTP/1.1\r\n${HOST}\r\n`]);
 }
 
-function fromOrigin(door: FrontDoor, line: string, origin: string): Promise<RawAnswer | null> {
+function fromOrigin(door: FrontDoor, line: string, origin: string): Promise<RawResponse | null> {
   return rawRequest(door.port, [`${line} HTTP/1.1\r\n${HOST}Origin: ${origin}\r\n\r\n`]);
 }
 
@@ -419,17 +419,17 @@ describe('starting and stopping', () => {
     const { door } = await serve({ version: handler, healthcheck: say('1') });
     const busy = await open(door);
     const idle = await open(door);
-    await idle.send(`GET /api/v2/healthcheck HTTP/1.1\r\n${HOST}\r\n`).answer();
+    await idle.send(`GET /api/v2/healthcheck HTTP/1.1\r\n${HOST}\r\n`).response();
     busy.send(`${GET}\r\n`);
     await until(() => Promise.resolve(requests.length === 1), 'the request is there');
     const stopped = door.stop(60_000);
     await expect(RawConnection.open(door.port)).rejects.toThrow('ECONNREFUSED');
-    const refused = await idle.send(`${GET}\r\n`).answer();
+    const refused = await idle.send(`${GET}\r\n`).response();
     expect(refused?.status).toBe('503 Service Unavailable');
     expect(refused?.headers.get('connection')).toBe('close');
     await idle.ended;
     answer({ status: 200, body: 'done' });
-    const last = await busy.answer();
+    const last = await busy.response();
     expect(last?.body).toBe('done');
     expect(last?.headers.get('connection')).toBe('close');
     await stopped;
@@ -447,6 +447,6 @@ describe('starting and stopping', () => {
     clock.advance(1_000);
     await stopped;
     expect(signal?.aborted).toBe(true);
-    expect(await connection.answer()).toBeNull();
+    expect(await connection.response()).toBeNull();
   });
 });

@@ -1,19 +1,21 @@
-// HTTP as bytes on a socket, for what no HTTP client would send.
+// HTTP as bytes on a socket, for requests that no HTTP client would send.
 
 import { connect, type Socket } from 'node:net';
+import { HttpResponseParser } from '../../src/util/http-response.ts';
 
-export interface RawAnswer {
-  /** Without the version, which is no part of what is said: "404 Not Found". */
+export interface RawResponse {
+  /** Code and reason, as in "404 Not Found". */
   readonly status: string;
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }
 
-/** One connection; answers are taken from it in order. */
+/** One connection; its responses are taken in order. */
 export class RawConnection {
   readonly socket: Socket;
   /** Resolves when the other side has ended the connection. */
   readonly ended: Promise<void>;
+  readonly #parser = new HttpResponseParser({ reportsInterim: true });
   #received: Buffer = Buffer.alloc(0);
   #ended = false;
   #wake: () => void = () => undefined;
@@ -48,13 +50,16 @@ export class RawConnection {
     return this;
   }
 
-  /** The next answer; null when the connection ended without one. A HEAD's answer has no body whatever it says. */
-  async answer(method = 'GET'): Promise<RawAnswer | null> {
+  /** The next response, interim ones included, to a request by `method`; null when the connection ended without one. */
+  async response(method = 'GET'): Promise<RawResponse | null> {
+    const parser = this.#parser;
+    parser.begin({ method });
     for (;;) {
-      const taken = takeAnswer(this.#received, method, this.#ended);
-      if (taken !== null) {
-        this.#received = this.#received.subarray(taken.length);
-        return taken.answer;
+      const isComplete = parser.push(this.#received);
+      this.#received = this.#received.subarray(this.#received.length - parser.surplusBytes);
+      if (isComplete || (this.#ended && parser.end())) {
+        const status = `${parser.status} ${parser.reason}`;
+        return { status, headers: parser.headers, body: parser.body.toString() };
       }
       if (this.#ended) return null;
       await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -71,54 +76,11 @@ export async function rawRequest(
   port: number,
   pieces: readonly (string | Buffer)[],
   method = 'GET',
-): Promise<RawAnswer | null> {
+): Promise<RawResponse | null> {
   const connection = await RawConnection.open(port);
   try {
-    return await connection.send(...pieces).answer(method);
+    return await connection.send(...pieces).response(method);
   } finally {
     connection.destroy();
-  }
-}
-
-function takeAnswer(
-  bytes: Buffer,
-  method: string,
-  ended: boolean,
-): { answer: RawAnswer; length: number } | null {
-  const headEnd = bytes.indexOf('\r\n\r\n');
-  if (headEnd < 0) return null;
-  const [statusLine = '', ...lines] = bytes.toString('latin1', 0, headEnd).split('\r\n');
-  const headers = new Map<string, string>();
-  for (const line of lines) {
-    const colon = line.indexOf(':');
-    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
-  }
-  const status = statusLine.slice(statusLine.indexOf(' ') + 1);
-  const start = headEnd + 4;
-  const give = (end: number, body: string): { answer: RawAnswer; length: number } => ({
-    answer: { status, headers, body },
-    length: end,
-  });
-  if (method === 'HEAD' || status.startsWith('1')) return give(start, '');
-  const length = headers.get('content-length');
-  if (length !== undefined) {
-    const end = start + Number(length);
-    return bytes.length < end ? null : give(end, bytes.toString('utf8', start, end));
-  }
-  if (headers.get('transfer-encoding') === 'chunked') return takeChunks(bytes, start, give);
-  return ended ? give(bytes.length, bytes.toString('utf8', start)) : null;
-}
-
-function takeChunks<T>(bytes: Buffer, start: number, give: (end: number, body: string) => T): T | null {
-  const parts: Buffer[] = [];
-  for (let at = start; ;) {
-    const lineEnd = bytes.indexOf('\r\n', at);
-    if (lineEnd < 0) return null;
-    const size = Number.parseInt(bytes.toString('latin1', at, lineEnd), 16);
-    const end = lineEnd + 2 + size;
-    if (bytes.length < end + 2) return null;
-    if (size === 0) return give(end + 2, Buffer.concat(parts).toString());
-    parts.push(bytes.subarray(lineEnd + 2, end));
-    at = end + 2;
   }
 }

@@ -12,7 +12,7 @@ import { findFreePort } from '../../src/local/port.ts';
 import { AnswerBytes } from '../../src/http/response-budget.ts';
 import { startServer, type FrontDoor } from '../../src/http/server.ts';
 import { systemClock } from '../../src/util/clock.ts';
-import { rawRequest, type RawAnswer } from '../support/raw-http.ts';
+import { rawRequest, type RawResponse } from '../support/raw-http.ts';
 
 const MIB = 1024 * 1024;
 const MAX_BODY = 40 * MIB;
@@ -226,7 +226,7 @@ afterAll(async () => {
 });
 
 /** What must be equal: header names and dates aside, all that a client could notice. */
-function essence(answer: RawAnswer | null): object | null {
+function essence(answer: RawResponse | null): object | null {
   if (answer === null) return null;
   const { status, headers, body } = answer;
   const header = (name: string): string | null => headers.get(name) ?? null;
