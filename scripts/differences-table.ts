@@ -10,7 +10,7 @@ import {
 const DOCUMENT = new URL('../docs/compatibility.md', import.meta.url);
 const [BEGIN, END] = ['<!-- differences: written by npm run docs -->', '<!-- end of differences -->'];
 
-/** The document with the table between its marks brought up to date. Throws when a mark is missing. */
+/** Returns `text` with the table between its marks updated. Throws when a mark is missing. */
 export function withDifferences(text: string): string {
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`docs/compatibility.md lacks "${BEGIN}" or "${END}".`);
@@ -21,7 +21,7 @@ function table(): string {
   const rows = [...SPARED_DIFFERENCES, ...ANSWER_DIFFERENCES, DIMENSION_DIFFERENCE].map(
     ({ name, reason }) => `| ${name} | ${reason.replaceAll('|', '\\|')} |`,
   );
-  // The formatter would widen every row to the longest.
+  // The formatter would pad every row to the longest.
   return ['<!-- prettier-ignore -->', '| difference | reason |', '|---|---|', ...rows].join('\n');
 }
 

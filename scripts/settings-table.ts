@@ -1,17 +1,16 @@
-// Writes the table of settings into README.md, from src/config.ts. Run: npm run docs
+// Writes the table of settings into docs/configuration.md, from the configuration schema. Run: npm run docs
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { SETTINGS } from '../src/config.ts';
 
-const README = new URL('../README.md', import.meta.url);
+const DOCUMENT = new URL('../docs/configuration.md', import.meta.url);
 const [BEGIN, END] = ['<!-- settings: written by npm run docs -->', '<!-- end of settings -->'];
 
-/** `readme` with the table between its marks brought up to date. Throws when a mark is missing. */
-export function withSettings(readme: string): string {
-  const begin = readme.indexOf(BEGIN);
-  const end = readme.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`README.md lacks "${BEGIN}" or "${END}".`);
-  return `${readme.slice(0, begin)}${BEGIN}\n\n${table()}\n\n${readme.slice(end)}`;
+/** Returns `text` with the table between its marks updated. Throws when a mark is missing. */
+export function withSettings(text: string): string {
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`docs/configuration.md lacks "${BEGIN}" or "${END}".`);
+  return `${text.slice(0, begin)}${BEGIN}\n\n${table()}\n\n${text.slice(end)}`;
 }
 
 function table(): string {
@@ -19,10 +18,8 @@ function table(): string {
     const value = fallback === null ? '' : fallback === '' ? 'none' : `\`${fallback}\``;
     return `| \`${name}\` | ${value} | ${about.replaceAll('|', '\\|')} |`;
   });
-  // The formatter would widen every row to the longest.
-  return ['<!-- prettier-ignore -->', '| setting | default | what it does |', '|---|---|---|', ...rows].join(
-    '\n',
-  );
+  // The formatter would pad every row to the longest.
+  return ['<!-- prettier-ignore -->', '| setting | default | effect |', '|---|---|---|', ...rows].join('\n');
 }
 
-if (import.meta.main) writeFileSync(README, withSettings(readFileSync(README, 'utf8')));
+if (import.meta.main) writeFileSync(DOCUMENT, withSettings(readFileSync(DOCUMENT, 'utf8')));
