@@ -1,8 +1,10 @@
-// Time as the rest of the code sees it. Nothing outside this file calls Date.now or setTimeout, so that a
-// simulator can drive a whole cluster from a seed.
+// The clock and timers. Only this file calls Date.now and setTimeout, so that a simulator can drive a whole cluster
+// from a seed.
+
+import { onAbort } from './race.ts';
 
 export interface Clock {
-  /** Wall-clock time in ms since the epoch: for people and records, never for deciding an order. */
+  /** Wall-clock time in ms since the epoch: for display and records, never for ordering. */
   now(): number;
   /** Monotonic time in ms: for deadlines, leases and durations. */
   monotonic(): number;
@@ -21,14 +23,14 @@ export const systemClock: Clock = {
 
 /** Resolves after `delayMs`, or at once when `signal` aborts; never rejects. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
     const finish = (): void => {
       cancel();
-      signal?.removeEventListener('abort', finish);
+      unsubscribe();
       resolve();
     };
     const cancel = clock.after(delayMs, finish);
-    signal?.addEventListener('abort', finish, { once: true });
+    const unsubscribe = onAbort(signal, finish);
   });
 }

@@ -1,17 +1,17 @@
-/** Resolves at the next notify() of any of them, or when `signal` aborts. */
+// A condition variable: wakes everything that waits for a change, which then looks up what has changed.
+
+import { linkedAbort, onAbort } from './race.ts';
+
+/** Resolves at the next notify() of any of the notifiers, or when `signal` aborts. */
 export function waitForAny(notifiers: readonly Notifier[], signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
-  // Not AbortSignal.any: until the next full collection it keeps alive what either signal holds (docs/performance.md).
-  const done = new AbortController();
-  const end = (): void => done.abort();
-  signal.addEventListener('abort', end, { once: true });
-  return Promise.race(notifiers.map((each) => each.wait(done.signal))).finally(() => {
-    signal.removeEventListener('abort', end);
-    done.abort();
+  const { controller, unlink } = linkedAbort(signal);
+  return Promise.race(notifiers.map((each) => each.wait(controller.signal))).finally(() => {
+    unlink();
+    controller.abort(); // the other notifiers forget this waiter
   });
 }
 
-/** Wakes those who wait for something to have changed; what changed, the woken look up themselves. */
 export class Notifier {
   #waiters = new Set<() => void>();
 
@@ -26,12 +26,12 @@ export class Notifier {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (): void => {
-        signal.removeEventListener('abort', wake);
+        unsubscribe();
         this.#waiters.delete(wake);
         resolve();
       };
       this.#waiters.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
+      const unsubscribe = onAbort(signal, wake);
     });
   }
 }
