@@ -72,7 +72,7 @@ interface Lane<Call> {
   rowBytes: number;
 }
 
-// A server fails above 32,766 rows in a call (chroma-facts, section 7).
+// A server fails above 32,766 rows in a call (docs/chroma-behaviour.md#order-and-scanning).
 const ROWS_MAX = 32_000;
 // Larger answers are not worth holding whole.
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;

@@ -32,7 +32,7 @@ const MISSING_MAX = 0.5;
 const MISSING_ROWS_MAX_ALONE = 0.3;
 // One statement of sqlite with as many variables; more are not worth a call of their own.
 const FETCHED_MAX = 1_000;
-// A server fails above as many rows when asked for their documents or metadatas (chroma-facts, section 7).
+// A server fails above as many rows when asked for their documents or metadatas (docs/chroma-behaviour.md#order-and-scanning).
 const ROWS_MAX = 32_766;
 // Different texts of `include` whose echo is remembered.
 const INCLUDES_MAX = 64;

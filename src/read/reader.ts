@@ -85,7 +85,7 @@ export interface ReaderOptions {
 export const HELD_BYTES_MAX = 8 * 1024 * 1024;
 // Held in any case: what a connection to a node brings at once, and there are few of those.
 const SMALL_BYTES = 64 * 1024;
-// A read that fails on two nodes is more likely to be the cause than the victim (chroma-facts, hazard 4: some
+// A read that fails on two nodes is more likely to be the cause than the victim (docs/chroma-behaviour.md#requests-without-a-response: some
 // requests make a server drop the connection), so it is not carried round.
 const ATTEMPTS_MAX = 2;
 

@@ -40,7 +40,7 @@ export interface TailVerifierOptions {
 const DEADLINE_MS = 30_000;
 const PAGE_ENTRIES = 512;
 const PAGE_BYTES = 16 * 1024 * 1024;
-// Far below the 32,766 ids on which servers fail (chroma-facts, section 7), and no long answer even with vectors.
+// Far below the 32,766 ids on which servers fail (docs/chroma-behaviour.md#order-and-scanning), and no long answer even with vectors.
 const IDS_PER_READ = 500;
 // A marker is written every second; a node writes some thousand records in one. Beyond this, about 100 MB of ids, the
 // marker is so old that making the node anew is the quicker way.

@@ -60,7 +60,7 @@ const refused: fc.Arbitrary<Operation> = fc.constantFrom<Operation[]>(
     action: call,
     method: 'POST',
     path: `${MAIN}/collections/{id:pears}/${call}`,
-    // Always a string: any other value ends the log reader of a bare server for good (facts, hazard 2).
+    // Always a string: any other value ends the log reader of a bare server for good (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server).
     body: '{"ids":["a"],"embeddings":[[1,2,3]],"metadatas":[{"chroma:document":"a red pear"}]}',
   })),
 );

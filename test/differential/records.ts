@@ -125,7 +125,7 @@ const reading = joinedFields(
   optional('include', include, 6),
 );
 
-// Below 40,000: a server builds what it is asked for, and above 32,766 rows some fail (facts, section 7).
+// Below 40,000: a server builds what it is asked for, and above 32,766 rows some fail (docs/chroma-behaviour.md#order-and-scanning).
 const resultCount: JsonText = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom('1', '2', '3', '10') },
   { weight: 1, arbitrary: fc.constantFrom('0', '30000', '-1', '1.5', '"1"', '18446744073709551616') },

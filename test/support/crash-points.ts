@@ -30,7 +30,7 @@ export const DECIDING_POINTS = {
 /** At which of the times it is reached once the load is under way. */
 type Times = Partial<Record<CrashPoint, number>>;
 
-// The largest batch of a stock server is 5,461 records (chroma-facts: pre-flight-checks).
+// The largest batch of a stock server is 5,461 records (docs/chroma-behaviour.md#calls-above-max_batch_size).
 const BULK = 6_000;
 
 /** Defines a test for each point; returns how to get at their cluster, with a gateway that does not die. */

@@ -96,7 +96,7 @@ describe.each(['primary', 'replica'] as const)('the %s', (role) => {
     const node = await target(role);
     const bare = cluster.node(node);
     const reckoning = await underLoad(cluster, `${role}-poisoned`, async ({ more }) => {
-      // Past Polychrome, which would refuse it: chroma-facts, hazard 2.
+      // Past Polychrome, which would refuse it: docs/chroma-behaviour.md#metadata-keys-that-stop-a-server.
       const id = await bare.create('poison');
       const record = { ids: ['p'], embeddings: [[1]], metadatas: [{ 'chroma:document': 5 }] };
       expect((await bare.records(id, 'upsert', record)).status).toBeGreaterThanOrEqual(500);

@@ -24,7 +24,7 @@ export function localRoutes({ capabilities, clock }: LocalRoutesOptions): {
       body: `{"nanosecond heartbeat":${BigInt(clock.now()) * 1_000_000n}}`,
     }),
     healthcheck: async () => jsonAnswer({ is_executor_ready: true, is_log_client_ready: true }),
-    // Every release answers this (chroma-facts, section 1).
+    // Every release answers this (docs/chroma-behaviour.md#routes).
     version: async () => jsonAnswer('1.0.0'),
     preflight: async () => {
       const { maxBatchSize, base64Embeddings } = capabilities();

@@ -2,6 +2,7 @@
 // the collection; so do we, in its words (observed on 1.0.5 and 1.3.4). What would change something never reaches a
 // node; a search does, so that it works from the day that servers can do it.
 
+import { onlyShard } from '../../catalog/only-shard.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../../chroma/protocol/collection-id.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
 import type { Capabilities, Refusal } from '../../chroma/parse/record-call.ts';
@@ -13,7 +14,6 @@ import { errorAnswer, refusalAnswer, type WholeAnswer } from '../../http/respons
 import type { SessionFloors } from '../../read/session-floors.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
 import type { Reader } from '../../read/reader.ts';
-import { shardOf } from './record-writes.ts';
 import { stringField, stringFields } from './collection-bodies.ts';
 import type { ClientRequest, Handler } from '../../http/server.ts';
 
@@ -75,7 +75,7 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
       if (fault !== null) return refusalAnswer(fault);
       return functionFault(names, params, 'Tonic error') ?? DETACH;
     },
-    // A server that is asked for a well-formed one drops the connection (chroma-facts, hazard 4).
+    // A server that is asked for a well-formed one drops the connection (docs/chroma-behaviour.md#requests-without-a-response).
     get_collection_by_crn: async ({ params }) => {
       const parts = (params['crn'] ?? '').split(':');
       if (parts.length !== 3 || parts.includes('')) return NOT_A_CRN;
@@ -98,7 +98,7 @@ async function search(
     return refusalAnswer(misshapen(body, body.length, 'missing field `searches`'));
   }
   const collection = await names.byId(params);
-  const { id: shard } = shardOf(collection);
+  const { id: shard } = onlyShard(collection);
   const path = (physical: string): string => recordsPath(collection, physical, 'search');
   return reader.read(
     { shard, floor: floors.shard(shard), sticky: false },

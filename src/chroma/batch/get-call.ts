@@ -1,5 +1,5 @@
 // Gets by id, put together and their answer cut apart again. A server answers a get in the order in which records
-// were inserted, drops ids it does not have and ignores the order asked (chroma-facts, section 7); so the rows of the
+// were inserted, drops ids it does not have and ignores the order asked (docs/chroma-behaviour.md#order-and-scanning); so the rows of the
 // merged answer that carry a caller's ids, in their order, are what the caller would have got alone.
 
 import { columnsOf, elementStart, stringAt, type AnswerColumn } from './response-slices.ts';

@@ -36,7 +36,7 @@ function merged(calls: readonly RecordCall[], limits = LIMITS): CallMerger | nul
   return calls.every((next) => merger.tryAdd(next)) ? merger : null;
 }
 
-// A Chroma collection as chroma-facts section 2 has it: add keeps what is there, upsert and update merge metadata,
+// A Chroma collection as docs/chroma-behaviour.md#writing-records has it: add keeps what is there, upsert and update merge metadata,
 // null changes nothing, a null metadata value removes the key.
 interface Stored {
   embedding: unknown;

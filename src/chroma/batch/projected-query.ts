@@ -26,7 +26,7 @@ export interface FoundRecord extends RecordTexts {
   readonly id: string;
 }
 
-// What a server takes for granted when `include` is absent (chroma-facts, section 7).
+// What a server takes for granted when `include` is absent (docs/chroma-behaviour.md#order-and-scanning).
 const INCLUDE_DEFAULT = '["metadatas","documents","distances"]';
 const KNOWN = new Set(['documents', 'metadatas', 'distances']);
 

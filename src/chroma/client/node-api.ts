@@ -136,7 +136,7 @@ export async function countRecords(
 
 /** Which records to read, and what of them. */
 export interface RecordSelection {
-  /** At most 5,000: a server fails on more than 32,766 (chroma-facts, section 7). */
+  /** At most 5,000: a server fails on more than 32,766 (docs/chroma-behaviour.md#order-and-scanning). */
   readonly ids?: readonly string[];
   readonly limit?: number;
   readonly offset?: number;

@@ -90,7 +90,7 @@ export interface NodeClientOptions {
   readonly clock: Clock;
   /** Opening a connection, marker check included. 5 s: the check is one read of a tiny sqlite row. */
   readonly connectTimeoutMs?: number;
-  /** 16: a stock server answers no more queries a second with more of them (chroma-facts, section 11). */
+  /** 16: a stock server answers no more queries a second with more of them (docs/chroma-behaviour.md#throughput). */
   readonly readConnections?: number;
   /** 8: a server applies writes one after another anyhow; more only helps shards' uploads to overlap. */
   readonly mutateConnections?: number;

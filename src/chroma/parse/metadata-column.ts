@@ -9,7 +9,7 @@ import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 
 // Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no
-// string ends the server's log reader: from then on every write fails, until restart and after (hazard 2). Others
+// string ends the server's log reader: from then on every write fails, until restart and after (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server). Others
 // are stored and hidden, or become the document. Nobody needs them, so all are refused.
 const RESERVED_PREFIX = 'chroma:';
 // A number of so few digits is within 64 bits.

@@ -65,7 +65,7 @@ export function checkDimension(
   return length ?? null;
 }
 
-/** The first vectors give the collection its dimension, before the rest of the call is checked (chroma-facts, hazard 1). */
+/** The first vectors give the collection its dimension, before the rest of the call is checked (docs/chroma-behaviour.md#rejected-writes-that-change-something). */
 export function fixDimension(collection: Collection, { embeddings }: WritePayload): void {
   const length = checkDimension(collection, embeddings ?? []);
   collection.dimension ??= length;

@@ -1,5 +1,5 @@
 // JSON as the fake keeps it: numbers as the text a Chroma server would write them in, so that 1.0 stays 1.0 and
-// 64-bit integers stay exact (chroma-facts, section 0, hazard 5).
+// 64-bit integers stay exact (docs/chroma-behaviour.md#numbers).
 
 /** A number as a server writes it. */
 export class JsonNumber {

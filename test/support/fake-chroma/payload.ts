@@ -77,7 +77,7 @@ export function readWrite(kind: WriteKind, body: string): WritePayload {
     uris: column(fields['uris'], 'uris', textOf),
     metadatas,
   };
-  // An update is let through, and wedges its collection (chroma-facts, section 0, hazard 3).
+  // An update is let through, and wedges its collection (docs/chroma-behaviour.md#error-responses-after-a-commit).
   if (kind !== 'update' && payload.embeddings?.some((embedding) => embedding?.length === 0)) {
     throw invalid('Validation error: embeddings: Each embedding must have at least 1 dimension');
   }

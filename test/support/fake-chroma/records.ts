@@ -48,7 +48,7 @@ export class Records {
   /** Applies what is durable, in order. */
   catchUp(): BacklogFailure | null {
     const items = this.#backlog.flatMap((write) => (write.kind === 'delete' ? [] : write.items));
-    // A document is read as text, whatever was stored as one (chroma-facts, section 0, hazard 2).
+    // A document is read as text, whatever was stored as one (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server).
     const poisonous = ({ metadata }: Item): boolean =>
       metadata?.has(DOCUMENT) === true && typeof metadata.get(DOCUMENT) !== 'string';
     if (items.some(poisonous)) return 'panic';

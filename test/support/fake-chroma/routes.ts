@@ -1,4 +1,4 @@
-// Which step of the fake server a request reaches (chroma-facts, section 1).
+// Which step of the fake server a request reaches (docs/chroma-behaviour.md#routes).
 
 import { type Answer, Refused } from './payload.ts';
 import type { FakeChroma } from './server.ts';
