@@ -1,6 +1,7 @@
 // What a stretch of the log says a node must hold: for each id the last entry that touched it, for each name whether
 // it is taken. Pure; fed with entries in LSN order.
 
+import { onlyShard } from '../catalog/only-shard.ts';
 import type { DatabaseName } from '../chroma/protocol/paths.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/scanner.ts';
@@ -77,7 +78,7 @@ export class Expectation {
         return this.#name({ ...operation, name: null, shard: null });
       case 'modify_collection': {
         if (operation.newName === null) return;
-        const shard = operation.shards[0] as string;
+        const shard = onlyShard(operation);
         this.#forgetNameOf(shard);
         const place = this.#place(shard);
         // The entry does not say which name it leaves, so only the new one is looked at.
@@ -196,7 +197,7 @@ function fromBase64(text: string): number[] {
 }
 
 // Components are 32-bit floats, sent and read back in decimal; in cosine space a server keeps the vector normalised,
-// which costs another rounding (chroma-facts, hazard 6).
+// which costs another rounding (docs/chroma-behaviour.md#numbers).
 const TOLERANCE = 1e-4;
 
 /** Whether a node that was sent `sent` may answer with `read`. */

@@ -1,5 +1,6 @@
 // The calls that carry schema changes to a node, and the responses by which each is known to be done.
 
+import { onlyShard } from '../catalog/only-shard.ts';
 import { effectFree, type NodeOperation } from '../chroma/client/node-api.ts';
 import type { MutateRequest, NodeResponse } from '../chroma/client/node-client.ts';
 import {
@@ -38,7 +39,7 @@ export function schemaRequest(
       return { request, effect: 'create_collection', alreadyDone: null };
     }
     case 'modify_collection': {
-      const target = held.get(operation.shards[0] as string);
+      const target = held.get(onlyShard(operation));
       if (target === undefined)
         throw new Error(`This node has no shard of collection ${operation.collection}`);
       const request = {

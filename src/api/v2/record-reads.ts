@@ -3,6 +3,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { Collection } from '../../catalog/catalog.ts';
+import { onlyShard } from '../../catalog/only-shard.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
 import { scanGetCall, type GetCall } from '../../chroma/batch/get-call.ts';
 import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
@@ -11,8 +12,8 @@ import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import { scanQueryCall, type QueryCall } from '../../chroma/batch/query-call.ts';
 import { outlineOf, withOneResult, type RequestOutline } from '../../chroma/parse/request-outline.ts';
 import { PolychromeError } from '../../errors.ts';
-import { refusalAnswer, type Answer } from '../../http/response.ts';
-import type { BodyJudge } from './body-probe.ts';
+import { refusalResponse, type HttpResponse } from '../../http/response.ts';
+import type { BodyProbe } from './body-probe.ts';
 import { Coalescer } from '../../read/coalescer.ts';
 import { emptyQueryAnswer, withoutRows } from './empty-query.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
@@ -22,7 +23,6 @@ import { Queries } from '../../read/queries.ts';
 import { ReadAhead } from '../../read/read-ahead.ts';
 import { wholeBody, type Reader } from '../../read/reader.ts';
 import type { RecordCache } from '../../read/record-cache.ts';
-import { shardOf } from './record-writes.ts';
 import { ResultCache } from '../../read/result-cache.ts';
 import type { ClientRequest, Handler } from '../../http/server.ts';
 import type { ShardLSNs } from '../../read/shard-lsns.ts';
@@ -37,7 +37,7 @@ type Action = RecordRead | 'count';
 export interface RecordReadsOptions {
   readonly reader: Reader;
   readonly names: Names;
-  readonly judge: BodyJudge;
+  readonly judge: BodyProbe;
   /** Reads bodies that are too large for the event loop. */
   readonly scanner?: LargeScanner;
   readonly filterLimits?: FilterLimits;
@@ -113,7 +113,7 @@ export class RecordReads {
     count: (request) => this.#read('count', request),
   };
 
-  async #read(action: Action, request: ClientRequest): Promise<Answer> {
+  async #read(action: Action, request: ClientRequest): Promise<HttpResponse> {
     const { names, floors, heads, cache } = this.#options;
     let collection: Collection;
     try {
@@ -124,7 +124,7 @@ export class RecordReads {
       if (refusal !== null) return refusal;
       throw error;
     }
-    const shard = shardOf(collection);
+    const shard = onlyShard(collection);
     const session = consistencyAsked(request, this.#options.consistency) === 'session';
     const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));
     if (!cache.enabled || request.body.length > CACHED_BODY_MAX)
@@ -145,10 +145,10 @@ export class RecordReads {
    * A server reads the body before it looks for the collection. Clients that go on asking for a missing collection must
    * not be work for the nodes: a plainly valid body is not shown to a node, and of the others a few at a time.
    */
-  async #judged(action: RecordRead, request: ClientRequest): Promise<Answer | null> {
+  async #judged(action: RecordRead, request: ClientRequest): Promise<HttpResponse | null> {
     const { outline, body, isLarge } = await this.#scanner.outline(action, request.body);
     const refusal = filterRefusal(outline.filter, this.#limits);
-    if (refusal !== null) return refusalAnswer(refusal);
+    if (refusal !== null) return refusalResponse(refusal);
     const { zeroResults } = outline;
     const asked = zeroResults === null ? body : withOneResult(body, zeroResults);
     if (this.#judging >= JUDGING_MAX || (!isLarge && isPlain(scanned(action, asked), outline))) return null;
@@ -173,14 +173,14 @@ export class RecordReads {
   }
 
   /** The response of a node, asked for once the body is known to keep the limits. */
-  async #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<Answer> {
-    const shard = shardOf(collection);
+  async #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<HttpResponse> {
+    const shard = onlyShard(collection);
     if (action === 'count') return this.#send(action, collection, { floor, isPaged: false }, request, null);
     const query = action === 'query' ? scanSmallQuery(request.body) : null;
     const { outline, body, isLarge } =
       query === null ? await this.#scanner.outline(action, request.body) : outlinedQuery(query);
     const refusal = filterRefusal(outline.filter, this.#limits);
-    if (refusal !== null) return refusalAnswer(refusal);
+    if (refusal !== null) return refusalResponse(refusal);
     if (action === 'query' && outline.zeroResults !== null)
       return this.#noRows(collection, floor, request, { outline, body, isLarge });
     if (request.query.size === 0 && !isLarge && outline.filter.operands <= COALESCED_OPERANDS_MAX) {
@@ -201,10 +201,10 @@ export class RecordReads {
     { floor, isPaged }: { readonly floor: number; readonly isPaged: boolean },
     request: ClientRequest,
     body: Buffer | null,
-  ): Promise<Answer> {
+  ): Promise<HttpResponse> {
     return this.#options.reader.read(
       // The order of records may differ between nodes after a rebuild, so the pages of one scan come from one node.
-      { shard: shardOf(collection).id, floor, sticky: isPaged },
+      { shard: onlyShard(collection).id, floor, sticky: isPaged },
       {
         method: body === null ? 'GET' : 'POST',
         path: (physical) => recordsPath(collection, physical, action) + searchOf(request),
@@ -220,14 +220,14 @@ export class RecordReads {
     floor: number,
     request: ClientRequest,
     { outline, body, isLarge }: Outlined,
-  ): Promise<Answer> {
+  ): Promise<HttpResponse> {
     const asked = outline.zeroResults === null ? body : withOneResult(body, outline.zeroResults);
     const call = isLarge ? null : scanQueryCall(asked);
     if (call === null || !isPlain(call, outline)) {
       const answer = await this.#send('query', collection, { floor, isPaged: false }, request, asked);
       return withoutRows(answer, outline);
     }
-    const { dimension } = shardOf(collection);
+    const { dimension } = onlyShard(collection);
     if (dimension !== null && dimension !== call.dimension) throw wrongDimension(dimension, call.dimension);
     return { status: 200, body: emptyQueryAnswer(outline), headers: lsnHeader(floor) };
   }

@@ -1,6 +1,7 @@
 // The handlers of add, upsert, update and delete.
 
-import type { Collection, Shard } from '../../catalog/catalog.ts';
+import type { Shard } from '../../catalog/catalog.ts';
+import { onlyShard } from '../../catalog/only-shard.ts';
 import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import type { Capabilities, RecordCall, RecordKind, Refusal } from '../../chroma/parse/record-call.ts';
@@ -8,7 +9,7 @@ import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import { isRefusal } from '../../chroma/parse/scanner.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { AckLevel } from '../../coordination/cluster-view.ts';
-import { refusalAnswer, type Answer } from '../../http/response.ts';
+import { refusalResponse, type HttpResponse } from '../../http/response.ts';
 import type { Names } from './resolve.ts';
 import type { NodeChoice } from '../../read/node-selection.ts';
 import type { ClientRequest, Handler } from '../../http/server.ts';
@@ -37,23 +38,18 @@ export function recordWrites(options: RecordWritesOptions): Record<RecordKind, H
   };
 }
 
-/** Today a collection is one shard; a call that had to be split among several would be split here. */
-export function shardOf(collection: Collection): Shard {
-  return collection.shards[0] as Shard;
-}
-
 async function write(
   options: RecordWritesOptions,
   kind: RecordKind,
   request: ClientRequest,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const { writer, scanner, names, choice, capabilities } = options;
   const scanned = await scanner.scan(kind, request.body, capabilities());
-  if (isRefusal(scanned) && scanned.after === undefined) return refusalAnswer(scanned);
+  if (isRefusal(scanned) && scanned.after === undefined) return refusalResponse(scanned);
   const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
-  if (isRefusal(call) && call.after === undefined) return refusalAnswer(call);
+  if (isRefusal(call) && call.after === undefined) return refusalResponse(call);
   const collection = await names.byId(request.params);
-  const shard = shardOf(collection);
+  const shard = onlyShard(collection);
   if (isRefusal(call)) return refused(call, shard);
   // It would be on record, and on no node.
   if (choice.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
@@ -77,10 +73,10 @@ async function withinLimits(
 }
 
 /** The answer to a call refused for what it holds: a server compares dimensions before it looks at some of that. */
-function refused(refusal: Refusal, { dimension }: Shard): Answer {
+function refused(refusal: Refusal, { dimension }: Shard): HttpResponse {
   const given = refusal.after?.dimension ?? dimension;
   if (given !== null && dimension !== null && given !== dimension) throw wrongDimension(dimension, given);
-  return refusalAnswer(refusal);
+  return refusalResponse(refusal);
 }
 
 function recordsWritten(
@@ -88,7 +84,7 @@ function recordsWritten(
   ids: number,
   { lsn, decision }: Written,
   { deleteLimit }: Capabilities,
-): Answer {
+): HttpResponse {
   const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
   if (decision !== null && decision.outcome !== 'accepted') {
     return { status: decision.status, body: decision.body, headers };

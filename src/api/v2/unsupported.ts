@@ -10,7 +10,7 @@ import { invalid, isRefusal, misshapen } from '../../chroma/parse/refusal.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
 import { PolychromeError } from '../../errors.ts';
-import { errorAnswer, refusalAnswer, type WholeAnswer } from '../../http/response.ts';
+import { errorResponse, refusalResponse, type WholeResponse } from '../../http/response.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
 import type { Reader } from '../../read/reader.ts';
@@ -26,7 +26,7 @@ export interface UnsupportedRoutesOptions {
 
 const FORK = unsupported('Collection forking is unsupported for local chroma');
 const FORK_COUNT = unsupported('Count forks is unsupported for local chroma');
-const INDEXING_STATUS = errorAnswer(500, 'InternalError', 'Method scout_logs is not implemented');
+const INDEXING_STATUS = errorResponse(500, 'InternalError', 'Method scout_logs is not implemented');
 const ATTACH = unsupported(
   tonic(
     'Operation is not implemented or not supported',
@@ -34,9 +34,9 @@ const ATTACH = unsupported(
   ),
 );
 const DETACH = unsupported(tonic('Operation is not implemented or not supported', 'Not implemented'));
-const NO_FUNCTION = errorAnswer(404, 'NotFoundError', 'Attached function not found');
-const MULTI_REGION = refusalAnswer(invalid('multi-region databases do not support attached functions'));
-const NOT_A_CRN = refusalAnswer(
+const NO_FUNCTION = errorResponse(404, 'NotFoundError', 'Attached function not found');
+const MULTI_REGION = refusalResponse(invalid('multi-region databases do not support attached functions'));
+const NOT_A_CRN = refusalResponse(
   invalid(
     'Validation error: crn: CRN must be in the format <tenant_resource_name>:<database_name>:<collection_name> with non-empty parts',
   ),
@@ -48,7 +48,7 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
   return {
     fork: async ({ params, body }) => {
       const name = stringField(body, 'ForkCollectionPayload', 'new_name');
-      if (typeof name !== 'string') return refusalAnswer(name);
+      if (typeof name !== 'string') return refusalResponse(name);
       // 1.0.5 refuses before it looks for the collection.
       if (capabilities().schema) await names.byId(params);
       else idOf(params);
@@ -64,7 +64,7 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
     },
     attach_function: async ({ params, body }) => {
       const read = stringFields(body, 'AttachFunctionRequest', ['name', 'function_id', 'output_collection']);
-      if (isRefusal(read)) return refusalAnswer(read);
+      if (isRefusal(read)) return refusalResponse(read);
       return functionFault(names, params, 'Tonic error') ?? ATTACH;
     },
     get_function: async ({ params }) => {
@@ -72,7 +72,7 @@ export function unsupportedRoutes(options: UnsupportedRoutesOptions): Partial<Re
     },
     detach_function: async ({ params, body }) => {
       const fault = detachFault(body);
-      if (fault !== null) return refusalAnswer(fault);
+      if (fault !== null) return refusalResponse(fault);
       return functionFault(names, params, 'Tonic error') ?? DETACH;
     },
     // A server that is asked for a well-formed one drops the connection (docs/chroma-behaviour.md#requests-without-a-response).
@@ -93,9 +93,9 @@ async function search(
   { params, body, signal }: ClientRequest,
 ) {
   const fields = readTopLevel(body, ['searches'], { name: 'struct SearchRequestPayload' });
-  if (isRefusal(fields)) return refusalAnswer(fields);
+  if (isRefusal(fields)) return refusalResponse(fields);
   if (!fields.has('searches')) {
-    return refusalAnswer(misshapen(body, body.length, 'missing field `searches`'));
+    return refusalResponse(misshapen(body, body.length, 'missing field `searches`'));
   }
   const collection = await names.byId(params);
   const { id: shard } = onlyShard(collection);
@@ -123,7 +123,7 @@ function idOf({ tenant = '', collection = '' }: Params): string {
 }
 
 /** What the functions' routes say to names they do not take; they do not ask whether the collection exists. */
-function functionFault(names: Names, params: Params, prefix: string): WholeAnswer | null {
+function functionFault(names: Names, params: Params, prefix: string): WholeResponse | null {
   const { database } = names.place(params);
   if (database.includes('+')) return MULTI_REGION;
   const { collection = '' } = params;
@@ -134,7 +134,7 @@ function functionFault(names: Names, params: Params, prefix: string): WholeAnswe
       ? `invalid length: expected length 32 for simple format, found ${collection.length}`
       : `invalid character: expected an optional prefix of \`urn:uuid:\` followed by [0-9a-fA-F-], found \`${collection[at]}\` at ${at + 1}`;
   const message = `Client validation error: Invalid collection_id UUID format: ${fault}`;
-  return refusalAnswer(invalid(tonic('Client specified an invalid argument', message, prefix)));
+  return refusalResponse(invalid(tonic('Client specified an invalid argument', message, prefix)));
 }
 
 /** How the servers quote an error of their own gRPC layer. */
@@ -142,6 +142,6 @@ function tonic(code: string, message: string, prefix = 'Tonic error'): string {
   return `${prefix}: code: '${code}', message: ${JSON.stringify(message)}`;
 }
 
-function unsupported(message: string): WholeAnswer {
-  return errorAnswer(501, 'ChromaError', message);
+function unsupported(message: string): WholeResponse {
+  return errorResponse(501, 'ChromaError', message);
 }
