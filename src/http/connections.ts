@@ -5,7 +5,7 @@ import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../util/clock.ts';
-import { errorAnswer, headList, sendWhole, type WholeAnswer } from './response.ts';
+import { errorResponse, headList, sendWhole, type WholeResponse } from './response.ts';
 import { declaredLength } from './request-body.ts';
 import { SMALL_BODY_BYTES } from './byte-budget.ts';
 
@@ -17,7 +17,7 @@ const LINGER_MS = 10_000;
 const LINGER_BYTES = 128 * 1024 * 1024;
 
 // What Chroma's server answers when chunks turn out malformed.
-const BROKEN_BODY = errorAnswer(
+const BROKEN_BODY = errorResponse(
   400,
   'InvalidArgumentError',
   'Failed to buffer the request body: error reading a body from connection',
@@ -128,7 +128,7 @@ export class Connections {
   }
 
   /** Answers for the last time on this connection, past Node's own bookkeeping, which would close at once. */
-  #end(connection: Connection, answer: WholeAnswer, turn: Turn | null): void {
+  #end(connection: Connection, answer: WholeResponse, turn: Turn | null): void {
     const { socket } = connection;
     if (connection.ending) return;
     connection.ending = true;
@@ -184,7 +184,7 @@ export class Turn {
   /** Refused as hardly HTTP. */
   hopeless = false;
   /** Set when the turn has come. */
-  end: (answer: WholeAnswer) => void = () => undefined;
+  end: (answer: WholeResponse) => void = () => undefined;
   isLast: () => boolean = () => true;
   #awaitsContinue: boolean;
   #abort: AbortController | null = null;
@@ -215,7 +215,7 @@ export class Turn {
     this.#awaitsContinue = false;
   }
 
-  answer(answer: WholeAnswer): void {
+  answer(answer: WholeResponse): void {
     if (this.#leavesBody()) this.end(answer);
     else sendWhole(this.response, answer, this.beginAnswer());
   }
@@ -252,7 +252,7 @@ function statusOf(error: NodeJS.ErrnoException): number {
   return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
 }
 
-function lastAnswer(answer: WholeAnswer, turn: Turn | null, nowMs: number): Buffer {
+function lastAnswer(answer: WholeResponse, turn: Turn | null, nowMs: number): Buffer {
   const body = Buffer.from(answer.body ?? '');
   // What is hardly HTTP gets no trace id from Chroma either: its router never saw it.
   const headers =

@@ -2,7 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Route, RouteMatch, RouteParams } from '../api/v2/routes.ts';
-import type { Answer } from './response.ts';
+import type { HttpResponse } from './response.ts';
 import type { Turn } from './connections.ts';
 
 export interface ClientRequest {
@@ -17,7 +17,7 @@ export interface ClientRequest {
 }
 
 /** Answers a request; PolychromeErrors it throws become answers, anything else a neutral 500. */
-export type Handler = (request: ClientRequest) => Promise<Answer>;
+export type Handler = (request: ClientRequest) => Promise<HttpResponse>;
 
 /** Makes what a handler may not ask for only when it does. */
 export class AdmittedRequest implements ClientRequest {

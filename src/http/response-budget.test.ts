@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { RawConnection } from '../../test/support/raw-http.ts';
 import { until } from '../../test/support/until.ts';
-import { AnswerBytes } from './response-budget.ts';
-import { startServer, type FrontDoor } from './server.ts';
+import { ResponseBudget } from './response-budget.ts';
+import { startServer, type RunningServer } from './server.ts';
 
 const MIB = 1024 * 1024;
 // More than the sockets between the two take by themselves.
@@ -13,13 +13,13 @@ const LARGE = 16 * MIB;
 const GET = 'GET /api/v2/version HTTP/1.1\r\nHost: x\r\n\r\n';
 
 const clock = new ManualClock();
-let answerBytes: AnswerBytes;
-let door: FrontDoor;
+let responseBudget: ResponseBudget;
+let door: RunningServer;
 let body: () => Buffer | string;
 const connections: RawConnection[] = [];
 
 beforeEach(async () => {
-  answerBytes = new AnswerBytes({ clock, bytesMax: 2.5 * LARGE });
+  responseBudget = new ResponseBudget({ clock, bytesMax: 2.5 * LARGE });
   body = () => Buffer.alloc(LARGE, 'x');
   door = await startServer({
     host: '127.0.0.1',
@@ -29,7 +29,7 @@ beforeEach(async () => {
     logger: { error: () => undefined },
     maxBodyBytes: MIB,
     bodyBudgetBytes: MIB,
-    answerBytes,
+    responseBudget,
     corsAllowOrigins: [],
     capabilities: () => ({ schema: false }),
   });
@@ -48,7 +48,7 @@ async function slowReader(): Promise<RawConnection> {
   connection.socket.pause();
   const { requests } = door.load();
   connection.send(GET);
-  await until(async () => door.load().requests > requests || answerBytes.cut > 0, 'it is answered');
+  await until(async () => door.load().requests > requests || responseBudget.cut > 0, 'it is answered');
   return connection;
 }
 
@@ -69,22 +69,22 @@ function stubReader(unsent: number) {
   return { queue, response: response as unknown as ServerResponse, cut: () => cut };
 }
 
-const free = (): Promise<void> => until(async () => answerBytes.bytes === 0, 'nothing is held any more');
+const free = (): Promise<void> => until(async () => responseBudget.bytes === 0, 'nothing is held any more');
 
 describe('answers that wait for their readers', () => {
   test('are cut off to make room once their readers have taken nothing for long; who reads gets all of it', async () => {
     const readers = [await slowReader(), await slowReader(), await slowReader()];
     // There is no room for the third, but each of them may be about to read.
-    expect([answerBytes.bytes, answerBytes.cut]).toEqual([3 * LARGE, 0]);
+    expect([responseBudget.bytes, responseBudget.cut]).toEqual([3 * LARGE, 0]);
     expect(await promptReader()).toBe(LARGE);
-    await until(async () => answerBytes.bytes === 3 * LARGE, 'the prompt one has made way');
+    await until(async () => responseBudget.bytes === 3 * LARGE, 'the prompt one has made way');
 
     await until(async () => {
       clock.advance(5_000); // what the system still took of an answer counts as its reader's progress
-      expect(answerBytes.tryHold(0)).toBe(answerBytes.cut > 0);
-      return answerBytes.cut > 0;
+      expect(responseBudget.tryHold(0)).toBe(responseBudget.cut > 0);
+      return responseBudget.cut > 0;
     }, 'one had to go');
-    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 1]);
+    expect([responseBudget.bytes, responseBudget.cut]).toEqual([2 * LARGE, 1]);
     const received: (number | undefined)[] = [];
     for (const reader of readers) {
       reader.socket.resume();
@@ -106,13 +106,17 @@ describe('answers that wait for their readers', () => {
     reader.socket.resume();
     await until(async () => taken > 0.75 * LARGE, 'it has read some');
     clock.advance(5_000);
-    expect([answerBytes.tryHold(LARGE), answerBytes.cut, answerBytes.bytes]).toEqual([false, 0, 2 * LARGE]);
+    expect([responseBudget.tryHold(LARGE), responseBudget.cut, responseBudget.bytes]).toEqual([
+      false,
+      0,
+      2 * LARGE,
+    ]);
     reader.destroy();
     await free();
   });
 
   test('of one reader on the move and one that stands still, the latter is cut off', () => {
-    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const steady = stubReader(60);
     const still = stubReader(60);
     bytes.sent(steady.response, 'x');
@@ -129,7 +133,7 @@ describe('answers that wait for their readers', () => {
   });
 
   test('never come to more than twice the bound, however new they are', () => {
-    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const readers = Array.from({ length: 5 }, () => stubReader(60));
     for (const { response } of readers) bytes.sent(response, 'x');
     expect(readers.map(({ cut }) => cut())).toEqual([true, true, false, false, false]);
@@ -141,10 +145,10 @@ describe('answers that wait for their readers', () => {
     let next = 0;
     body = () => merged.subarray(next++ * LARGE, next * LARGE);
     const readers = [await slowReader(), await slowReader()];
-    expect([answerBytes.bytes, answerBytes.cut]).toEqual([2 * LARGE, 0]);
+    expect([responseBudget.bytes, responseBudget.cut]).toEqual([2 * LARGE, 0]);
     readers[0]!.destroy();
     await until(async () => door.load().requests === 1, 'one is gone');
-    expect(answerBytes.bytes).toBe(2 * LARGE);
+    expect(responseBudget.bytes).toBe(2 * LARGE);
     readers[1]!.destroy();
     await free();
   });
@@ -152,7 +156,7 @@ describe('answers that wait for their readers', () => {
   test('give their bytes back when the reader goes away, and count as text too', async () => {
     body = () => 'x'.repeat(LARGE);
     const reader = await slowReader();
-    expect(answerBytes.bytes).toBeGreaterThan(LARGE / 2);
+    expect(responseBudget.bytes).toBeGreaterThan(LARGE / 2);
     reader.destroy();
     await free();
   });
@@ -160,13 +164,13 @@ describe('answers that wait for their readers', () => {
   test('count nothing when they are taken at once', async () => {
     body = () => 'small';
     expect(await promptReader()).toBe(5);
-    expect(door.load()).toMatchObject({ answerBytes: 0, readersCut: 0 });
+    expect(door.load()).toMatchObject({ responseBudget: 0, readersCut: 0 });
   });
 });
 
 describe('answers on their way in', () => {
   test('are held while there is room, for which readers that stand still are cut off', () => {
-    const bytes = new AnswerBytes({ clock, bytesMax: 100 });
+    const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const cut: string[] = [];
     expect(bytes.tryHold(60)).toBe(true);
     const first = bytes.waits(60, () => cut.push('first'));

@@ -6,7 +6,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../util/clock.ts';
 
-export interface AnswerBytesOptions {
+export interface ResponseBudgetOptions {
   readonly clock: Clock;
   /** For all answers together. */
   readonly bytesMax?: number;
@@ -23,7 +23,7 @@ const PATIENCE_MS = 5_000;
 const OVERSHOOT_MAX = 2;
 
 /** An answer whose reader keeps it waiting. */
-export interface WaitingAnswer {
+export interface UnreadResponse {
   /** Its reader has taken so many bytes. */
   taken(bytes: number): void;
   /** Nothing of it waits any more; safe to call again. */
@@ -42,7 +42,7 @@ interface Waiting {
   readonly release: () => void;
 }
 
-export class AnswerBytes {
+export class ResponseBudget {
   readonly #clock: Clock;
   readonly #bytesMax: number;
   #bytes = 0;
@@ -53,7 +53,7 @@ export class AnswerBytes {
   /** Readers cut off since the start. */
   cut = 0;
 
-  constructor({ clock, bytesMax }: AnswerBytesOptions) {
+  constructor({ clock, bytesMax }: ResponseBudgetOptions) {
     this.#clock = clock;
     this.#bytesMax = bytesMax ?? BYTES_MAX;
   }
@@ -81,7 +81,7 @@ export class AnswerBytes {
   }
 
   /** Bytes held already now wait for a reader; `cut` ends it. */
-  waits(bytes: number, cut: () => void): WaitingAnswer {
+  waits(bytes: number, cut: () => void): UnreadResponse {
     let left = bytes;
     const waiting = this.#wait(null, cut, () => this.giveBack(left));
     return {

@@ -5,24 +5,24 @@ import { errorBody, NO_TRACE, TRACE_HEADER } from '../chroma/protocol/error-body
 import type { Refusal } from '../chroma/parse/record-call.ts';
 import { PolychromeError } from '../errors.ts';
 
-export type AnswerHeaders = Readonly<Record<string, string>>;
+export type ResponseHeaders = Readonly<Record<string, string>>;
 
 /** An answer that is whole. A body without a content-type header is JSON. */
-export interface WholeAnswer {
+export interface WholeResponse {
   readonly status: number;
   readonly body?: Buffer | string;
-  readonly headers?: AnswerHeaders;
+  readonly headers?: ResponseHeaders;
 }
 
 /** An answer that goes out piece by piece; it ends when the promise resolves, and is torn off when it rejects. */
-export type StreamedAnswer = (response: AnswerStream) => Promise<void>;
+export type StreamedResponse = (response: ResponseWriter) => Promise<void>;
 
-export type Answer = WholeAnswer | StreamedAnswer;
+export type HttpResponse = WholeResponse | StreamedResponse;
 
 /** Where a streamed answer is written: head first, once. */
-export interface AnswerStream {
+export interface ResponseWriter {
   /** With a content-length header the bytes written must add up to it; otherwise the answer goes out in chunks. */
-  head(status: number, headers?: AnswerHeaders): void;
+  head(status: number, headers?: ResponseHeaders): void;
   /** Resolves when more may be written; also when the client is gone (see `closed`). Never rejects. */
   write(chunk: Buffer | string): Promise<void>;
   /** True once nothing written reaches the client any more. */
@@ -34,30 +34,30 @@ const JSON_TYPE = 'application/json';
 const RETRY_AFTER_SECONDS = '1';
 
 /** An error answer in Chroma's shape. */
-export function errorAnswer(
+export function errorResponse(
   status: number,
   error: string,
   message: string,
-  headers?: AnswerHeaders,
-): WholeAnswer {
+  headers?: ResponseHeaders,
+): WholeResponse {
   return { status, body: errorBody(error, message), ...(headers === undefined ? {} : { headers }) };
 }
 
 /** The answer to a body that Chroma does not take. */
-export function refusalAnswer(refusal: Refusal): WholeAnswer {
-  return errorAnswer(refusal.status, refusal.error, refusal.message);
+export function refusalResponse(refusal: Refusal): WholeResponse {
+  return errorResponse(refusal.status, refusal.error, refusal.message);
 }
 
 /** A JSON answer from a value; not for anything that came from a client (numbers would not survive, I11). */
-export function jsonAnswer(value: unknown, status = 200): WholeAnswer {
+export function jsonResponse(value: unknown, status = 200): WholeResponse {
   return { status, body: JSON.stringify(value) };
 }
 
 /** The one place where errors become answers; null for an error that is no client's business. */
-export function answerFor(error: unknown): WholeAnswer | null {
+export function responseForError(error: unknown): WholeResponse | null {
   if (!(error instanceof PolychromeError)) return null;
   const { status, name, retryable } = error.kind;
-  return errorAnswer(
+  return errorResponse(
     status,
     name,
     error.message,
@@ -66,7 +66,7 @@ export function answerFor(error: unknown): WholeAnswer | null {
 }
 
 /** Sends a whole answer; `extra` are headers of the server's own. */
-export function sendWhole(response: ServerResponse, answer: WholeAnswer, extra: readonly string[]): void {
+export function sendWhole(response: ServerResponse, answer: WholeResponse, extra: readonly string[]): void {
   const body = answer.body ?? '';
   const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
   const headers = headList(answer.status, answer.headers, length > 0);
@@ -80,7 +80,7 @@ export function sendWhole(response: ServerResponse, answer: WholeAnswer, extra: 
 /** Sends a streamed answer to its end; rejects when its source does, the answer then being torn off if begun. */
 export async function sendStreamed(
   response: ServerResponse,
-  answer: StreamedAnswer,
+  answer: StreamedResponse,
   extra: readonly string[],
 ): Promise<void> {
   const stream = new ResponseStream(response, extra);
@@ -94,7 +94,7 @@ export async function sendStreamed(
   }
 }
 
-class ResponseStream implements AnswerStream {
+class ResponseStream implements ResponseWriter {
   readonly #response: ServerResponse;
   readonly #extra: readonly string[];
   #remaining: number | null = null;
@@ -108,7 +108,7 @@ class ResponseStream implements AnswerStream {
     return this.#response.destroyed;
   }
 
-  head(status: number, headers?: AnswerHeaders): void {
+  head(status: number, headers?: ResponseHeaders): void {
     const length = headers?.['content-length'];
     if (length !== undefined) this.#remaining = Number(length);
     this.#response.writeHead(status, [...headList(status, headers, true), ...this.#extra]);
@@ -139,7 +139,7 @@ class ResponseStream implements AnswerStream {
 }
 
 /** The headers of an answer as a flat list, as writeHead takes them fastest. */
-export function headList(status: number, headers: AnswerHeaders | undefined, hasBody: boolean): string[] {
+export function headList(status: number, headers: ResponseHeaders | undefined, hasBody: boolean): string[] {
   const list: string[] = [];
   let typed = !hasBody;
   for (const name in headers) {

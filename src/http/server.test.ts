@@ -4,8 +4,15 @@ import { RawConnection, rawRequest, type RawResponse } from '../../test/support/
 import { until } from '../../test/support/until.ts';
 import { PolychromeError } from '../errors.ts';
 import type { RouteName } from '../api/v2/routes.ts';
-import { AnswerBytes } from './response-budget.ts';
-import type { Answer, AnswerStream, ClientRequest, FrontDoor, Handler, ServerOptions } from './server.ts';
+import { ResponseBudget } from './response-budget.ts';
+import type {
+  HttpResponse,
+  ResponseWriter,
+  ClientRequest,
+  RunningServer,
+  Handler,
+  ServerOptions,
+} from './server.ts';
 import { startServer } from './server.ts';
 
 const KIB = 1024;
@@ -20,7 +27,7 @@ afterEach(async () => {
 });
 
 interface Subject {
-  readonly door: FrontDoor;
+  readonly door: RunningServer;
   readonly clock: ManualClock;
   readonly logged: object[];
 }
@@ -39,7 +46,7 @@ async function serve(
     logger: { error: (fields) => logged.push(fields) },
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
-    answerBytes: new AnswerBytes({ clock }),
+    responseBudget: new ResponseBudget({ clock }),
     corsAllowOrigins: [],
     capabilities: () => ({ schema: false }),
     ...options,
@@ -52,7 +59,7 @@ async function serve(
   return { door, clock, logged };
 }
 
-async function open(door: FrontDoor): Promise<RawConnection> {
+async function open(door: RunningServer): Promise<RawConnection> {
   const connection = await RawConnection.open(door.port);
   cleanups.push(() => connection.destroy());
   return connection;
@@ -65,8 +72,8 @@ const say =
 const length: Handler = ({ body }) => Promise.resolve({ status: 200, body: String(body.length) });
 
 /** A handler that answers when told to. */
-function held(): { handler: Handler; requests: ClientRequest[]; answer: (answer: Answer) => void } {
-  const waiting: ((answer: Answer) => void)[] = [];
+function held(): { handler: Handler; requests: ClientRequest[]; answer: (answer: HttpResponse) => void } {
+  const waiting: ((answer: HttpResponse) => void)[] = [];
   const requests: ClientRequest[] = [];
   return {
     requests,
@@ -127,7 +134,7 @@ describe('answers', () => {
     const chunk = Buffer.alloc(256 * KIB, 'x');
     const chunks = 80; // 20 MiB: more than the sockets of both sides hold
     let written = 0;
-    const stream = async (response: AnswerStream): Promise<void> => {
+    const stream = async (response: ResponseWriter): Promise<void> => {
       response.head(200, { 'content-type': 'text/plain', 'content-length': String(chunks * chunk.length) });
       for (; written < chunks; written++) {
         await response.write(chunk);
@@ -151,12 +158,12 @@ describe('answers', () => {
   test('a stream that fails, or falls short of its length, is torn off', async () => {
     const { door, logged } = await serve({
       version: () =>
-        Promise.resolve(async (response: AnswerStream) => {
+        Promise.resolve(async (response: ResponseWriter) => {
           await response.write('half');
           throw new Error('the node is gone');
         }),
       healthcheck: () =>
-        Promise.resolve((response: AnswerStream) => {
+        Promise.resolve((response: ResponseWriter) => {
           response.head(200, { 'content-length': '10' });
           return response.write('half');
         }),
@@ -259,7 +266,8 @@ describe('bodies', () => {
   test('arrive whole however they are sent', async () => {
     const { door } = await serve({ create_database: length });
     const connection = await open(door);
-    const ask = async (...pieces: string[]): Promise<RawResponse | null> => connection.send(...pieces).response();
+    const ask = async (...pieces: string[]): Promise<RawResponse | null> =>
+      connection.send(...pieces).response();
     expect((await ask(`${POST}Content-Length: 2\r\n\r\n{}`))?.body).toBe('2');
     expect((await ask(`${POST}Content-Length: 0\r\n\r\n`))?.body).toBe('0');
     expect((await ask(`${POST}\r\n`))?.body).toBe('0');
@@ -373,11 +381,11 @@ describe('bodies', () => {
 });
 
 // What was sent on one connection before a request on another is answered has been read.
-async function roundTrip(door: FrontDoor): Promise<void> {
+async function roundTrip(door: RunningServer): Promise<void> {
   for (let times = 0; times < 3; times++) await rawRequest(door.port, [`GET /no HTTP/1.1\r\n${HOST}\r\n`]);
 }
 
-function fromOrigin(door: FrontDoor, line: string, origin: string): Promise<RawResponse | null> {
+function fromOrigin(door: RunningServer, line: string, origin: string): Promise<RawResponse | null> {
   return rawRequest(door.port, [`${line} HTTP/1.1\r\n${HOST}Origin: ${origin}\r\n\r\n`]);
 }
 

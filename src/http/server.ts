@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { StartupError } from '../errors.ts';
 import { Door, type DoorOptions, type ServerLoad } from '../api/v2/front-end.ts';
 
-export type { Answer, AnswerStream } from './response.ts';
+export type { HttpResponse, ResponseWriter } from './response.ts';
 export type { ClientRequest, Handler } from './request.ts';
 
 export interface ServerOptions extends Omit<DoorOptions, 'bodyTimeoutMs'> {
@@ -42,7 +42,7 @@ const DEFAULT_LIMITS: ServerLimits = {
 const HEAD_BYTES_MAX = 128 * 1024;
 const HEADERS_CHECK_MS = 1_000;
 
-export interface FrontDoor {
+export interface RunningServer {
   readonly url: string;
   readonly port: number;
   load(): ServerLoad;
@@ -51,7 +51,7 @@ export interface FrontDoor {
 }
 
 /** Listens; rejects with StartupError when the port is taken. */
-export async function startServer(options: ServerOptions): Promise<FrontDoor> {
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const server = createServer({
     maxHeaderSize: HEAD_BYTES_MAX,

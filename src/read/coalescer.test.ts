@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Collection } from '../catalog/catalog.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/batch/query-call.ts';
-import type { Answer, WholeAnswer } from '../http/response.ts';
+import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { Coalescer } from './coalescer.ts';
 import { Queries } from './queries.ts';
 import type { Reader } from './reader.ts';
@@ -22,14 +22,14 @@ class Node {
     body: string;
     floor: number;
     signal: AbortSignal;
-    answer: (answer?: Answer) => void;
+    answer: (answer?: HttpResponse) => void;
   }[] = [];
   readonly clock = new ManualClock();
   readonly coalescer: Coalescer<QueryCall>;
 
   constructor() {
     const read: Reader['read'] = ({ floor }, { body }, signal) =>
-      new Promise<Answer>((resolve) => {
+      new Promise<HttpResponse>((resolve) => {
         const text = Buffer.concat(body as readonly Buffer[]).toString();
         const vectors = (JSON.parse(text) as { query_embeddings: number[][] }).query_embeddings;
         const found = Buffer.from(
@@ -50,7 +50,7 @@ class Node {
 
   ask(call: QueryCall, floor = 0): Promise<string> {
     const answer = this.coalescer.read(target, call, floor, never);
-    return answer.then((whole) => String((whole as WholeAnswer).body));
+    return answer.then((whole) => String((whole as WholeResponse).body));
   }
 }
 

@@ -6,7 +6,7 @@
 import type { Collection } from '../catalog/catalog.ts';
 import type { Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
-import type { Answer, AnswerHeaders } from '../http/response.ts';
+import type { HttpResponse, ResponseHeaders } from '../http/response.ts';
 
 /** What is read. */
 export interface ReadTarget {
@@ -27,7 +27,7 @@ export interface Asking<Call> {
   /** Units in one call at most. */
   readonly unitsMax: number;
   /** The answer of a node that has applied `floor`. */
-  alone(target: ReadTarget, floor: number, call: Call, signal: AbortSignal): Promise<Answer>;
+  alone(target: ReadTarget, floor: number, call: Call, signal: AbortSignal): Promise<HttpResponse>;
   /**
    * The answers to calls of one key; null, or an error, when they have to go one by one. `answered` is called as soon
    * as the node is free for the next.
@@ -42,7 +42,7 @@ export interface Asking<Call> {
 
 /** What came of one call for several reads. */
 export interface Together {
-  readonly headers: AnswerHeaders;
+  readonly headers: ResponseHeaders;
   /** Each read's answer, in order. */
   readonly bodies: readonly Buffer[];
 }
@@ -58,7 +58,7 @@ interface Member<Call> {
   readonly call: Call;
   readonly floor: number;
   readonly signal: AbortSignal;
-  readonly resolve: (answer: Answer | Promise<Answer>) => void;
+  readonly resolve: (answer: HttpResponse | Promise<HttpResponse>) => void;
 }
 
 /** Reads that may go in one call. */
@@ -91,7 +91,7 @@ export class Coalescer<Call> {
   }
 
   /** The answer to one read, as if it had been sent alone. */
-  read(target: ReadTarget, call: Call, floor: number, signal: AbortSignal): Promise<Answer> {
+  read(target: ReadTarget, call: Call, floor: number, signal: AbortSignal): Promise<HttpResponse> {
     const { kind } = this.#options;
     const key = mapKey(`${target.shard} ${kind.keyOf(call)}`);
     this.counts.reads += 1;
@@ -173,7 +173,7 @@ export class Coalescer<Call> {
     }
   }
 
-  #alone(target: ReadTarget, { call, floor, signal }: Omit<Member<Call>, 'resolve'>): Promise<Answer> {
+  #alone(target: ReadTarget, { call, floor, signal }: Omit<Member<Call>, 'resolve'>): Promise<HttpResponse> {
     return this.#options.kind.alone(target, floor, call, signal);
   }
 

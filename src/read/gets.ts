@@ -1,7 +1,7 @@
 // Gets by id, as they are put together.
 
 import { cutGetAnswer, mergeGetCalls, type GetCall } from '../chroma/batch/get-call.ts';
-import type { Answer } from '../http/response.ts';
+import type { HttpResponse } from '../http/response.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
 import { readWhole, recordsRead, type Reader } from './reader.ts';
 
@@ -29,7 +29,7 @@ export class Gets implements Asking<GetCall> {
     floor: number,
     { body }: GetCall,
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<HttpResponse> {
     return this.#reader.read({ shard, floor, sticky: false }, recordsRead(collection, 'get', [body]), signal);
   }
 

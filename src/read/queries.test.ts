@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Collection } from '../catalog/catalog.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/batch/query-call.ts';
-import type { Answer, WholeAnswer } from '../http/response.ts';
+import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { Queries } from './queries.ts';
 import type { Reader } from './reader.ts';
 import { RecordCache } from './record-cache.ts';
@@ -25,7 +25,7 @@ class Nodes {
   readonly documents = new Map<string, string | null>();
   readonly asked: Asked[] = [];
   /** Called before each answer; what it returns is answered instead. */
-  before: (asked: Asked) => Answer | undefined = () => undefined;
+  before: (asked: Asked) => HttpResponse | undefined = () => undefined;
 
   readonly read: Reader['read'] = async ({ floor }, { path, body }, signal) => {
     const action = path('physical').endsWith('/get') ? 'get' : 'query';
@@ -116,7 +116,7 @@ async function truth(vector: readonly number[], rest: object = {}): Promise<stri
     { method: 'POST', path: () => '/query', body: [query(vector, rest).body] },
     never,
   );
-  return String((answer as WholeAnswer).body);
+  return String((answer as WholeResponse).body);
 }
 
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
@@ -197,12 +197,12 @@ describe('a query', () => {
 });
 
 describe('it is asked again in full when', () => {
-  const odd = (spoil: (asked: Asked) => Answer | undefined | void): void => {
+  const odd = (spoil: (asked: Asked) => HttpResponse | undefined | void): void => {
     nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : (spoil(asked) ?? undefined));
   };
-  const whole = (body: string, status = 200): Answer => ({ status, body: Buffer.from(body) });
+  const whole = (body: string, status = 200): HttpResponse => ({ status, body: Buffer.from(body) });
 
-  test.each<[string, (asked: Asked) => Answer | undefined | void, string[]]>([
+  test.each<[string, (asked: Asked) => HttpResponse | undefined | void, string[]]>([
     ['the lean answer is an error', () => whole('{"error":"x"}', 400), ['lean', 'query']],
     ['it is of another shape', () => whole('[]'), ['lean', 'query']],
     ['it has rows for another number of vectors', () => whole('{"ids":[],"include":[]}'), ['lean', 'query']],

@@ -16,7 +16,7 @@ import {
 } from '../chroma/batch/projected-query.ts';
 import { cutQueryAnswer } from '../chroma/batch/query-response.ts';
 import { mergeQueryCalls, type QueryCall } from '../chroma/batch/query-call.ts';
-import type { Answer } from '../http/response.ts';
+import type { HttpResponse } from '../http/response.ts';
 import type { Asking, ReadTarget, Together } from './coalescer.ts';
 import type { ReadAhead } from './read-ahead.ts';
 import { HELD_BYTES_MAX, readWhole, recordsRead, wholeBody, type Reader, type WholeBody } from './reader.ts';
@@ -57,7 +57,7 @@ export class Queries implements Asking<QueryCall> {
     this.#ahead = ahead;
   }
 
-  async alone(target: ReadTarget, floor: number, call: QueryCall, signal: AbortSignal): Promise<Answer> {
+  async alone(target: ReadTarget, floor: number, call: QueryCall, signal: AbortSignal): Promise<HttpResponse> {
     const calls = [call];
     const lean = this.#leanForm(target, calls);
     if (lean !== null) {

@@ -8,8 +8,8 @@ import {
 } from '../chroma/client/node-client.ts';
 import { Member } from '../nodes/node.ts';
 import { Positions } from '../replication/positions.ts';
-import { AnswerBytes } from '../http/response-budget.ts';
-import type { Answer, WholeAnswer } from '../http/response.ts';
+import { ResponseBudget } from '../http/response-budget.ts';
+import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeChoice, type ReadNode } from './node-selection.ts';
 import { Reader } from './reader.ts';
 
@@ -26,7 +26,7 @@ let does: Record<string, Behaviour>;
 let asked: string[];
 let nodes: ReadNode[];
 let reader: Reader;
-let answerBytes: AnswerBytes;
+let responseBudget: ResponseBudget;
 let client: AbortController;
 
 beforeEach(() => {
@@ -44,8 +44,8 @@ beforeEach(() => {
   });
   const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   const applied = (node: string): number => positions.applied(node);
-  answerBytes = new AnswerBytes({ clock, bytesMax: 12 * MIB });
-  reader = new Reader({ choice, applied, clock, logger, timeoutMs: TIMEOUT_MS, answerBytes });
+  responseBudget = new ResponseBudget({ clock, bytesMax: 12 * MIB });
+  reader = new Reader({ choice, applied, clock, logger, timeoutMs: TIMEOUT_MS, responseBudget });
 });
 
 function serving(id: string, positions: Positions): ReadNode {
@@ -85,13 +85,13 @@ const fails =
   };
 
 /** A read whose pages stay on one node: a first, then b, then c. */
-const read = (): Promise<Answer> =>
+const read = (): Promise<HttpResponse> =>
   reader.read(
     { shard: 'shard', floor: 0, sticky: true },
     { method: 'POST', path: (physical) => `/${physical}/get`, body: Buffer.from('{}') },
     client.signal,
   );
-const whole = async (): Promise<WholeAnswer> => (await read()) as WholeAnswer;
+const whole = async (): Promise<WholeResponse> => (await read()) as WholeResponse;
 
 describe('a read', () => {
   test('is answered as the node answered, with the position it reflects', async () => {
@@ -281,7 +281,7 @@ describe('a large answer', () => {
     };
   const chunksOf = (count: number): Buffer[] => Array.from({ length: count }, (_, n) => Buffer.alloc(MIB, n));
 
-  async function passedOn(answer: Answer): Promise<Buffer> {
+  async function passedOn(answer: HttpResponse): Promise<Buffer> {
     if (typeof answer !== 'function') throw new Error('the answer was held');
     const received: Buffer[] = [];
     const write = async (chunk: Buffer | string): Promise<void> => void received.push(Buffer.from(chunk));
@@ -293,21 +293,21 @@ describe('a large answer', () => {
     const chunks = chunksOf(10);
     does['a'] = sends(chunks);
     expect((await passedOn(await read())).equals(Buffer.concat(chunks))).toBe(true);
-    expect(answerBytes.bytes).toBe(0);
+    expect(responseBudget.bytes).toBe(0);
   });
 
   test('is held where it can be, but not beyond what all may hold together', async () => {
     does['a'] = sends(chunksOf(6));
     // Ten of the twelve MiB are somebody else's; the third that comes is there, but no more are asked for.
-    answerBytes.hold(10 * MIB);
+    responseBudget.hold(10 * MIB);
     const answer = await read();
-    expect(answerBytes.bytes).toBe(13 * MIB);
+    expect(responseBudget.bytes).toBe(13 * MIB);
     expect(await passedOn(answer)).toHaveLength(6 * MIB);
-    answerBytes.giveBack(10 * MIB);
-    expect(answerBytes.bytes).toBe(0);
+    responseBudget.giveBack(10 * MIB);
+    expect(responseBudget.bytes).toBe(0);
 
     expect((await whole()).body).toHaveLength(6 * MIB);
-    expect(answerBytes.bytes).toBe(0);
+    expect(responseBudget.bytes).toBe(0);
   });
 
   test('that nobody will pass on is given up', async () => {

@@ -1,7 +1,7 @@
 // Reads: choose a node, pass the request on with the physical id in its path, hand the answer back as it came.
 
-import type { Answer, AnswerHeaders, AnswerStream, StreamedAnswer, WholeAnswer } from '../http/response.ts';
-import type { AnswerBytes, WaitingAnswer } from '../http/response-budget.ts';
+import type { HttpResponse, ResponseHeaders, ResponseWriter, StreamedResponse, WholeResponse } from '../http/response.ts';
+import type { ResponseBudget, UnreadResponse } from '../http/response-budget.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Collection } from '../catalog/catalog.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
@@ -20,13 +20,13 @@ export interface NodeRead {
 /** An answer of 200 that is held whole, and what it says of itself. */
 export interface WholeBody {
   readonly body: Buffer;
-  readonly headers: AnswerHeaders;
+  readonly headers: ResponseHeaders;
   /** LSN its node had certainly applied. */
   readonly applied: number;
 }
 
 /** The same as WholeBody; null for anything else. */
-export function wholeBody(answer: Answer): WholeBody | null {
+export function wholeBody(answer: HttpResponse): WholeBody | null {
   if (typeof answer === 'function' || answer.status !== 200 || !Buffer.isBuffer(answer.body)) return null;
   const { body, headers = {} } = answer;
   return { body, headers, applied: Number(headers['x-polychrome-lsn'] ?? 0) };
@@ -77,7 +77,7 @@ export interface ReaderOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly timeoutMs: number;
-  readonly answerBytes: AnswerBytes;
+  readonly responseBudget: ResponseBudget;
 }
 
 // Answers up to here are held until whole, so that a node that dies half-way goes unnoticed: the read is made again
@@ -116,7 +116,7 @@ export class Reader {
   }
 
   /** The answer of an eligible node; asked once more, elsewhere if it can be, after a failure. */
-  async read(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<Answer> {
+  async read(wanted: Omit<Wanted, 'except'>, read: NodeRead, client: AbortSignal): Promise<HttpResponse> {
     const { choice, clock, timeoutMs } = this.#options;
     const until = clock.monotonic() + timeoutMs;
     const except = new Set<string>();
@@ -188,7 +188,7 @@ export class Reader {
     });
   }
 
-  #give(answer: NodeAnswer): WholeAnswer {
+  #give(answer: NodeAnswer): WholeResponse {
     // A node does not have what the catalog has: never passed on as if the collection did not exist.
     if (answer.status === 404 && answer.body.length > 0) {
       throw new PolychromeError(
@@ -211,9 +211,9 @@ export class Reader {
     read: NodeRead,
     deadlineMs: number,
     client: AbortSignal,
-  ): Promise<NodeAnswer | StreamedAnswer> {
+  ): Promise<NodeAnswer | StreamedResponse> {
     const lsn = this.#options.applied(node.member.id, wanted.shard);
-    const sink = new HeldAnswer(this.#options.answerBytes);
+    const sink = new HeldAnswer(this.#options.responseBudget);
     const asked = new AbortController();
     const giveUp = (): void => asked.abort();
     client.addEventListener('abort', giveUp, { once: true });
@@ -259,18 +259,18 @@ class HeldAnswer {
   headers: NodeHeaders = {};
   large = false;
   readonly overflowed: Promise<void>;
-  readonly #answerBytes: AnswerBytes;
+  readonly #responseBudget: ResponseBudget;
   #chunks: Buffer[] = [];
   #bytes = 0;
   /** Of them, what this one has to give back. */
   #counted = 0;
-  #waiting: WaitingAnswer | null = null;
+  #waiting: UnreadResponse | null = null;
   #flow: AnswerFlow | null = null;
-  #response: AnswerStream | null = null;
+  #response: ResponseWriter | null = null;
   #onOverflow: () => void = () => undefined;
 
-  constructor(answerBytes: AnswerBytes) {
-    this.#answerBytes = answerBytes;
+  constructor(responseBudget: ResponseBudget) {
+    this.#responseBudget = responseBudget;
     this.overflowed = new Promise((resolve) => (this.#onOverflow = resolve));
   }
 
@@ -295,9 +295,9 @@ class HeldAnswer {
   }
 
   /** Hands on what is held and everything that follows, at the client's pace; `giveUp` ends the call. */
-  async passTo(response: AnswerStream, giveUp: () => void): Promise<void> {
+  async passTo(response: ResponseWriter, giveUp: () => void): Promise<void> {
     this.#response = response;
-    const waiting = this.#answerBytes.waits(this.#counted, giveUp);
+    const waiting = this.#responseBudget.waits(this.#counted, giveUp);
     this.#waiting = waiting;
     this.#counted = 0;
     for (let chunk = this.#chunks.shift(); chunk !== undefined; chunk = this.#chunks.shift()) {
@@ -311,20 +311,20 @@ class HeldAnswer {
 
   /** The node's part is over: what is held is somebody else's from now on, or nobody's. */
   release(): void {
-    this.#answerBytes.giveBack(this.#counted);
+    this.#responseBudget.giveBack(this.#counted);
     this.#counted = 0;
     this.#waiting?.over();
   }
 
   #mayHold(bytes: number): boolean {
     this.#counted += bytes;
-    if (this.#bytes <= HELD_BYTES_MAX && this.#answerBytes.tryHold(bytes)) return true;
-    this.#answerBytes.hold(bytes); // it is here
+    if (this.#bytes <= HELD_BYTES_MAX && this.#responseBudget.tryHold(bytes)) return true;
+    this.#responseBudget.hold(bytes); // it is here
     return this.#bytes <= SMALL_BYTES;
   }
 
   #pass(chunk: Buffer): void {
     this.#flow?.pause();
-    void (this.#response as AnswerStream).write(chunk).then(() => this.#flow?.resume());
+    void (this.#response as ResponseWriter).write(chunk).then(() => this.#flow?.resume());
   }
 }

@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';
-import { AnswerBytes } from '../../src/http/response-budget.ts';
-import { startServer, type FrontDoor } from '../../src/http/server.ts';
+import { ResponseBudget } from '../../src/http/response-budget.ts';
+import { startServer, type RunningServer } from '../../src/http/server.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { rawRequest, type RawResponse } from '../support/raw-http.ts';
 
@@ -190,7 +190,7 @@ const DIFFERENT: Readonly<Record<string, Difference>> = {
   },
 };
 
-let door: FrontDoor;
+let door: RunningServer;
 let chroma: { port: number; stop: () => Promise<void> };
 
 beforeAll(async () => {
@@ -214,7 +214,7 @@ beforeAll(async () => {
     logger: { error: () => undefined },
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
-    answerBytes: new AnswerBytes({ clock: systemClock }),
+    responseBudget: new ResponseBudget({ clock: systemClock }),
     corsAllowOrigins: [],
     capabilities: () => ({ schema: release.name !== 'Chroma 1.0.5' }),
   });

@@ -5,7 +5,7 @@
 import { RESERVED } from '../../chroma/client/identity.ts';
 import type { NodeClient } from '../../chroma/client/node-client.ts';
 import { collectionByIdPath, collectionsPath, recordsPath } from '../../chroma/protocol/paths.ts';
-import type { WholeAnswer } from '../../http/response.ts';
+import type { WholeResponse } from '../../http/response.ts';
 
 const NOWHERE = { tenant: RESERVED.tenant, database: 'nowhere' };
 // A server draws the ids of collections at random, and never this one.
@@ -13,7 +13,7 @@ const NO_COLLECTION = '00000000-0000-0000-0000-000000000000';
 // Who does not answer by then does not judge: whoever the call goes to in the end will.
 const DEADLINE_MS = 1_000;
 
-export class BodyJudge {
+export class BodyProbe {
   readonly #node: () => NodeClient | null;
 
   /** `node`: one that answers at the moment, or null. */
@@ -22,18 +22,18 @@ export class BodyJudge {
   }
 
   /** The refusal of a create's body; null when it is sound, or nobody could be asked. Never throws. */
-  async refusalOfCreate(body: Buffer): Promise<WholeAnswer | null> {
+  async refusalOfCreate(body: Buffer): Promise<WholeResponse | null> {
     const refusal = await this.#ask('POST', collectionsPath(NOWHERE), body);
     return refusal?.body?.includes(`Database [${NOWHERE.database}]`) ? null : refusal;
   }
 
   /** As refusalOfCreate, for a body that cannot be read; what it asks for is not judged. */
-  refusalOf(action: 'modify' | 'get' | 'query', body: Buffer): Promise<WholeAnswer | null> {
+  refusalOf(action: 'modify' | 'get' | 'query', body: Buffer): Promise<WholeResponse | null> {
     if (action === 'modify') return this.#ask('PUT', collectionByIdPath(NOWHERE, NO_COLLECTION), body);
     return this.#ask('POST', recordsPath(NOWHERE, NO_COLLECTION, action), body);
   }
 
-  async #ask(method: 'POST' | 'PUT', path: string, body: Buffer): Promise<WholeAnswer | null> {
+  async #ask(method: 'POST' | 'PUT', path: string, body: Buffer): Promise<WholeResponse | null> {
     const answer = await this.#node()
       ?.read({ method, path, body, deadlineMs: DEADLINE_MS })
       .catch(() => null);

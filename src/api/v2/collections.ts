@@ -10,8 +10,8 @@ import type { RouteName } from './routes.ts';
 import { invalid, isRefusal } from '../../chroma/parse/refusal.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { SchemaOperation } from '../../chroma/protocol/operation.ts';
-import { jsonAnswer, refusalAnswer, type Answer } from '../../http/response.ts';
-import type { BodyJudge } from './body-probe.ts';
+import { jsonResponse, refusalResponse, type HttpResponse } from '../../http/response.ts';
+import type { BodyProbe } from './body-probe.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
 import { mapKey } from '../../util/map-key.ts';
@@ -32,13 +32,13 @@ export interface SchemaRoutesOptions {
   readonly writer: Writer;
   readonly objects: CollectionObjects;
   readonly names: Names;
-  readonly judge: BodyJudge;
+  readonly judge: BodyProbe;
   readonly capabilities: () => Capabilities;
   readonly newId: () => string;
   readonly allowReset: boolean;
 }
 
-const OK = jsonAnswer({});
+const OK = jsonResponse({});
 const CREATION = {
   name: 'struct CreateCollectionPayload',
   keys: ['get_or_create', 'metadata', 'configuration', 'schema'],
@@ -73,11 +73,11 @@ export class SchemaRoutes {
 
   readonly createTenant: Handler = async ({ body }) => {
     const name = stringField(body, 'CreateTenantPayload', 'name');
-    if (typeof name !== 'string') return refusalAnswer(name);
+    if (typeof name !== 'string') return refusalResponse(name);
     refuseReserved(name);
     refuseNul(name);
     const fault = tenantNameFault(name);
-    if (fault !== null) return refusalAnswer(fault);
+    if (fault !== null) return refusalResponse(fault);
     const result = await this.#write({ type: 'create_tenant', tenant: name });
     if ('s' in result) throw say.tenantExists(name);
     return this.#decided(result, OK);
@@ -86,23 +86,23 @@ export class SchemaRoutes {
   readonly getTenant: Handler = async ({ params }) => {
     const { tenant } = place(params);
     if (!this.#options.catalog.hasTenant(tenant)) throw say.tenantMissing(tenant);
-    return jsonAnswer({ name: tenant, resource_name: null });
+    return jsonResponse({ name: tenant, resource_name: null });
   };
 
   /** A single server takes a resource name and does nothing with it, not even look for the tenant. */
   readonly updateTenant: Handler = async ({ params, body }) => {
     place(params);
     const name = stringField(body, 'UpdateTenantPayload', 'resource_name');
-    return typeof name === 'string' ? OK : refusalAnswer(name);
+    return typeof name === 'string' ? OK : refusalResponse(name);
   };
 
   readonly createDatabase: Handler = async ({ params, body }) => {
     const { tenant } = place(params);
     const database = stringField(body, 'CreateDatabasePayload', 'name');
-    if (typeof database !== 'string') return refusalAnswer(database);
+    if (typeof database !== 'string') return refusalResponse(database);
     refuseNul(tenant + database);
     const fault = databaseNameFault(database, this.#wording);
-    if (fault !== null) return refusalAnswer(fault);
+    if (fault !== null) return refusalResponse(fault);
     const result = await this.#write({
       type: 'create_database',
       id: this.#options.newId(),
@@ -117,13 +117,13 @@ export class SchemaRoutes {
     const { tenant, database } = this.#options.names.place(params);
     const found = this.#options.catalog.database(tenant, database);
     if (found === undefined) throw say.databaseNotFound(database);
-    return jsonAnswer({ id: found.id, name: found.name, tenant: found.tenant });
+    return jsonResponse({ id: found.id, name: found.name, tenant: found.tenant });
   };
 
   readonly listDatabases: Handler = async ({ params, query }) => {
     const { tenant } = place(params);
     const found = this.#options.catalog.databases(tenant);
-    return jsonAnswer(paged(found, pageOf(query)).map(({ id, name }) => ({ id, name, tenant })));
+    return jsonResponse(paged(found, pageOf(query)).map(({ id, name }) => ({ id, name, tenant })));
   };
 
   /** Its collections go first, one by one: what the log holds are single steps. */
@@ -139,8 +139,8 @@ export class SchemaRoutes {
     if (refusal !== null) return refusal;
     const fields = readTopLevel(body, CREATION.keys, CREATION);
     const name = stringField(body, 'CreateCollectionPayload', 'name');
-    if (isRefusal(fields)) return refusalAnswer(fields);
-    if (typeof name !== 'string') return refusalAnswer(name);
+    if (isRefusal(fields)) return refusalResponse(fields);
+    if (typeof name !== 'string') return refusalResponse(name);
     refuseHazards(body, fields, this.#wording);
     // A database that is being deleted would otherwise never be empty under a stream of creates.
     await this.#dropping.get(keyOf(at))?.catch(() => undefined);
@@ -166,7 +166,7 @@ export class SchemaRoutes {
   readonly getCollectionById: Handler = async ({ params, signal }) => {
     const { tenant, database } = this.#options.names.place(params);
     const id = canonicalUuid(params['collection'] as string);
-    if (id === null) return refusalAnswer(invalid(NOT_A_UUID));
+    if (id === null) return refusalResponse(invalid(NOT_A_UUID));
     const found = this.#options.catalog.collection(id);
     const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
     const object = visible ? await this.#options.objects.one(found, signal) : null;
@@ -176,13 +176,13 @@ export class SchemaRoutes {
 
   readonly countCollections: Handler = async ({ params }) => {
     const { tenant, database } = this.#options.names.place(params);
-    return jsonAnswer(this.#options.catalog.collections(tenant, database).length);
+    return jsonResponse(this.#options.catalog.collections(tenant, database).length);
   };
 
   readonly listCollections: Handler = async ({ params, query, signal }) => {
     const at = this.#options.names.place(params);
     const page = paged(this.#options.catalog.collections(at.tenant, at.database), pageOf(query));
-    if (page.length === 0) return jsonAnswer([]);
+    if (page.length === 0) return jsonResponse([]);
     const parts = await this.#options.objects.many(page, signal);
     return { status: 200, body: Buffer.concat([BRACKET_OPEN, ...joined(parts), BRACKET_CLOSE]) };
   };
@@ -193,12 +193,12 @@ export class SchemaRoutes {
       if (refusal !== null) return refusal;
     }
     const fields = readTopLevel(body, MODIFICATION.keys, MODIFICATION);
-    if (isRefusal(fields)) return refusalAnswer(fields);
+    if (isRefusal(fields)) return refusalResponse(fields);
     const collection = await this.#options.names.byId(params);
     const given = fields.get('new_name');
     const newName = given?.type === 'string' ? given.value : null;
     const fault = modificationFault(body, fields, this.#wording);
-    if (fault !== null) return refusalAnswer(fault);
+    if (fault !== null) return refusalResponse(fault);
     refuseHazards(body, fields, this.#wording);
     const shards = collection.shards.map((shard) => shard.id);
     const result = await this.#write({
@@ -243,7 +243,7 @@ export class SchemaRoutes {
     if (catalog.database(defaultTenant, defaultName)?.id !== DEFAULT_DATABASE.id)
       await this.#write({ type: 'create_database', ...DEFAULT_DATABASE });
     for (const tenant of catalog.tenants()) if (tenant !== defaultTenant) await this.#dropTenant(tenant);
-    return jsonAnswer(true);
+    return jsonResponse(true);
   };
 
   get #wording(): say.Wording {
@@ -255,7 +255,7 @@ export class SchemaRoutes {
   }
 
   /** The answer to a decided write: `answer`, or what the primary said (null: always that). */
-  #decided({ lsn, decision }: Written, answer: Answer | null): Answer {
+  #decided({ lsn, decision }: Written, answer: HttpResponse | null): HttpResponse {
     const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
     if (decision !== null && (decision.outcome !== 'accepted' || answer === null)) {
       return { status: decision.status, body: decision.body, headers };
@@ -263,7 +263,7 @@ export class SchemaRoutes {
     return typeof answer === 'object' && answer !== null ? { ...answer, headers } : OK;
   }
 
-  async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<Answer> {
+  async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<HttpResponse> {
     const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
     const object = found?.state === 'ready' ? await this.#options.objects.one(found, signal) : null;
     if (object === null) throw say.collectionNameMissing(this.#wording, name);

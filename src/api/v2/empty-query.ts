@@ -2,7 +2,7 @@
 // the connection (observed on 1.0.5 and 1.5.9). The gateway responds as a server does whose index holds none.
 
 import type { RequestOutline } from '../../chroma/parse/request-outline.ts';
-import type { Answer, AnswerStream } from '../../http/response.ts';
+import type { HttpResponse, ResponseWriter } from '../../http/response.ts';
 
 const COLUMNS = ['ids', 'embeddings', 'documents', 'uris', 'metadatas', 'distances'] as const;
 const INCLUDE_DEFAULT: readonly string[] = ['documents', 'metadatas', 'distances'];
@@ -18,14 +18,14 @@ export function emptyQueryAnswer({ vectors, include }: RequestOutline): string {
   return JSON.stringify({ ...Object.fromEntries(columns), include: included });
 }
 
-const DISCARD: AnswerStream = {
+const DISCARD: ResponseWriter = {
   head: () => undefined,
   write: async () => undefined,
   closed: false,
 };
 
 /** A node's answer to the same query for one row, without that row; an answer of another status stays as it is. */
-export async function withoutRows(answer: Answer, outline: RequestOutline): Promise<Answer> {
+export async function withoutRows(answer: HttpResponse, outline: RequestOutline): Promise<HttpResponse> {
   if (typeof answer === 'function') await answer(DISCARD);
   else if (answer.status !== 200) return answer;
   const headers = typeof answer === 'function' ? {} : answer.headers;

@@ -2,11 +2,11 @@
 
 import { PolychromeError } from '../../errors.ts';
 import type { RouteName } from './routes.ts';
-import { answerFor, errorAnswer, type WholeAnswer } from '../../http/response.ts';
+import { responseForError, errorResponse, type WholeResponse } from '../../http/response.ts';
 import { BodyError } from '../../http/request-body.ts';
 import type { Handler } from '../../http/request.ts';
 
-export const UNSUPPORTED_TYPE = errorAnswer(
+export const UNSUPPORTED_TYPE = errorResponse(
   415,
   'ChromaError',
   'Expected request with `Content-Type: application/json`',
@@ -17,13 +17,17 @@ export const STOPPING = new PolychromeError(
   'This server is stopping. Try another, or again later.',
 );
 
-const TOO_LARGE = errorAnswer(413, 'ChromaError', 'Failed to buffer the request body: length limit exceeded');
-const INTERNAL = errorAnswer(
+const TOO_LARGE = errorResponse(
+  413,
+  'ChromaError',
+  'Failed to buffer the request body: length limit exceeded',
+);
+const INTERNAL = errorResponse(
   500,
   'InternalError',
   'An internal error occurred. The log of this server says more.',
 );
-const V1_GONE = errorAnswer(410, 'Unimplemented', 'The v1 API is deprecated. Please use /v2 apis');
+const V1_GONE = errorResponse(410, 'Unimplemented', 'The v1 API is deprecated. Please use /v2 apis');
 
 const HANDLERS: Readonly<Partial<Record<RouteName, Handler>>> = {
   v1: () => Promise.resolve(V1_GONE),
@@ -34,13 +38,13 @@ export function fallbackHandler(name: RouteName): Handler {
   return HANDLERS[name] ?? notSupported;
 }
 
-function notSupported(): Promise<WholeAnswer> {
+function notSupported(): Promise<WholeResponse> {
   return Promise.reject(new PolychromeError('unsupported', 'This operation is not supported here.'));
 }
 
 /** What became of a request that failed: its answer, whether the connection ends, and whether we are at fault. */
 export interface Failure {
-  readonly answer: WholeAnswer | 'none' | 'timeout';
+  readonly answer: WholeResponse | 'none' | 'timeout';
   readonly ours: boolean;
 }
 
@@ -50,6 +54,6 @@ export function failureOf(error: unknown): Failure {
     const answers = { too_large: TOO_LARGE, too_slow: 'timeout', client_gone: 'none' } as const;
     return { answer: answers[error.failure], ours: false };
   }
-  const answer = answerFor(error);
+  const answer = responseForError(error);
   return answer === null ? { answer: INTERNAL, ours: true } : { answer, ours: false };
 }

@@ -15,7 +15,7 @@ import { withoutRest } from '../../chroma/parse/rewrite.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { sendStreamed } from '../../http/response.ts';
-import type { AnswerBytes } from '../../http/response-budget.ts';
+import type { ResponseBudget } from '../../http/response-budget.ts';
 import { BodyReader, type ReceivedBody } from '../../http/request-body.ts';
 import { ByteBudget } from '../../http/byte-budget.ts';
 import { AdmittedRequest, type Handler } from '../../http/request.ts';
@@ -33,7 +33,7 @@ export interface DoorOptions {
   /** For all request bodies in hand together. */
   readonly bodyBudgetBytes: number;
   readonly bodyTimeoutMs: number;
-  readonly answerBytes: AnswerBytes;
+  readonly responseBudget: ResponseBudget;
   /** Empty: no cross-origin headers at all, as Chroma's default. */
   readonly corsAllowOrigins: readonly string[];
   /** What the cluster can do now: decides which routes there are. */
@@ -49,7 +49,7 @@ export interface ServerLoad {
   readonly bodyBytes: number;
   readonly bodiesWaiting: number;
   /** Of answers not whole yet, or not taken by their readers. */
-  readonly answerBytes: number;
+  readonly responseBudget: number;
   /** Readers cut off since the start because their answers left no room for others. */
   readonly readersCut: number;
 }
@@ -86,8 +86,8 @@ export class Door {
       requests: this.#connections.busy,
       bodyBytes: this.#budget.usedBytes,
       bodiesWaiting: this.#budget.waiting,
-      answerBytes: this.#options.answerBytes.bytes,
-      readersCut: this.#options.answerBytes.cut,
+      responseBudget: this.#options.responseBudget.bytes,
+      readersCut: this.#options.responseBudget.cut,
     };
   }
 
@@ -180,7 +180,7 @@ export class Door {
       if (response.destroyed) return;
       if (typeof answer === 'function') return await sendStreamed(response, answer, turn.beginAnswer());
       turn.answer(answer);
-      this.#options.answerBytes.sent(response, answer.body ?? EMPTY);
+      this.#options.responseBudget.sent(response, answer.body ?? EMPTY);
     } catch (error) {
       if (response.headersSent)
         this.#options.logger.error({ err: error, route: name }, 'an answer was torn off');

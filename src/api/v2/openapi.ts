@@ -2,13 +2,13 @@
 
 import { openApiPath, segment } from '../../chroma/protocol/paths.ts';
 import type { RouteName } from './routes.ts';
-import type { Answer } from '../../http/response.ts';
+import type { HttpResponse } from '../../http/response.ts';
 import type { Reader } from '../../read/reader.ts';
 import type { ClientRequest, Handler } from '../../http/server.ts';
 
 /** The handlers under the names of their routes. */
 export function descriptionRoutes(reader: Reader): Partial<Record<RouteName, Handler>> {
-  const pass = async (path: string, { signal }: ClientRequest): Promise<Answer> => {
+  const pass = async (path: string, { signal }: ClientRequest): Promise<HttpResponse> => {
     // Any node that serves will do: all of a cluster can do the same.
     const wanted = { shard: null, floor: 0, sticky: false };
     const answer = await reader.read(wanted, { method: 'GET', path: () => path }, signal);

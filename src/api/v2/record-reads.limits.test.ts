@@ -3,8 +3,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../test/support/manual-clock.ts';
 import { PolychromeError } from '../../errors.ts';
-import type { WholeAnswer } from '../../http/response.ts';
-import type { BodyJudge } from './body-probe.ts';
+import type { WholeResponse } from '../../http/response.ts';
+import type { BodyProbe } from './body-probe.ts';
 import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
 import { RecordReads } from './record-reads.ts';
@@ -19,7 +19,7 @@ const MEBIBYTE = 1024 * 1024;
 let asked: string[];
 let shown: number;
 let isMissing: boolean;
-let answer: WholeAnswer;
+let answer: WholeResponse;
 
 beforeEach(() => {
   asked = [];
@@ -45,7 +45,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
     names: {
       byId: async () => (isMissing ? Promise.reject(missing) : collection),
     } as unknown as Names,
-    judge: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyJudge,
+    judge: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyProbe,
     floors: new SessionFloors(7),
     heads,
     cache: new ResultCache(0),
@@ -62,7 +62,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
   bytes.write(text);
   const query = new URLSearchParams();
   const request = { headers: {}, query, params: {}, body: bytes, signal: new AbortController().signal };
-  const given = (await handlers[action](request as unknown as ClientRequest)) as WholeAnswer;
+  const given = (await handlers[action](request as unknown as ClientRequest)) as WholeResponse;
   return { status: given.status, body: String(given.body) };
 }
 

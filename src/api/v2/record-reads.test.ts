@@ -9,7 +9,7 @@ import { PolychromeError } from '../../errors.ts';
 import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
 import type { Wanted } from '../../read/node-selection.ts';
-import { BodyJudge } from './body-probe.ts';
+import { BodyProbe } from './body-probe.ts';
 import { RecordReads, type Consistency, type RecordReadsOptions } from './record-reads.ts';
 import type { Reader } from '../../read/reader.ts';
 import { RecordCache } from '../../read/record-cache.ts';
@@ -32,7 +32,7 @@ function optionsOf(consistency: Consistency): RecordReadsOptions {
   return {
     reader: {} as Reader,
     names: {} as Names,
-    judge: new BodyJudge(() => null),
+    judge: new BodyProbe(() => null),
     floors,
     heads,
     cache: new ResultCache(0),
@@ -101,7 +101,7 @@ describe('a read of a collection that is missing', () => {
     const { handlers } = new RecordReads({
       ...optionsOf('session'),
       names: names as unknown as Names,
-      judge: judge as unknown as BodyJudge,
+      judge: judge as unknown as BodyProbe,
     });
     return (action, body) => handlers[action](requestOf({}, Buffer.from(body as string)));
   }

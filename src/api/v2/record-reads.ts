@@ -173,7 +173,12 @@ export class RecordReads {
   }
 
   /** The response of a node, asked for once the body is known to keep the limits. */
-  async #ask(action: Action, collection: Collection, floor: number, request: ClientRequest): Promise<HttpResponse> {
+  async #ask(
+    action: Action,
+    collection: Collection,
+    floor: number,
+    request: ClientRequest,
+  ): Promise<HttpResponse> {
     const shard = onlyShard(collection);
     if (action === 'count') return this.#send(action, collection, { floor, isPaged: false }, request, null);
     const query = action === 'query' ? scanSmallQuery(request.body) : null;

@@ -5,7 +5,7 @@ import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
 import { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import type { FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import type { Operation } from '../../chroma/protocol/operation.ts';
-import type { WholeAnswer } from '../../http/response.ts';
+import type { WholeResponse } from '../../http/response.ts';
 import type { Names } from './resolve.ts';
 import { recordWrites } from './record-writes.ts';
 import type { ClientRequest } from '../../http/server.ts';
@@ -40,7 +40,7 @@ async function deletion(
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   bytes.write(text);
   const request = { headers: {}, params: {}, body: bytes } as unknown as ClientRequest;
-  const { status, body: said } = (await handlers.delete(request)) as WholeAnswer;
+  const { status, body: said } = (await handlers.delete(request)) as WholeResponse;
   return { status, said: String(said), logged };
 }
 

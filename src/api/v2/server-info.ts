@@ -2,7 +2,7 @@
 
 import type { Capabilities } from '../../chroma/parse/record-call.ts';
 import type { Clock } from '../../util/clock.ts';
-import { jsonAnswer } from '../../http/response.ts';
+import { jsonResponse } from '../../http/response.ts';
 import type { Handler } from '../../http/server.ts';
 
 export interface LocalRoutesOptions {
@@ -23,14 +23,14 @@ export function localRoutes({ capabilities, clock }: LocalRoutesOptions): {
       status: 200,
       body: `{"nanosecond heartbeat":${BigInt(clock.now()) * 1_000_000n}}`,
     }),
-    healthcheck: async () => jsonAnswer({ is_executor_ready: true, is_log_client_ready: true }),
+    healthcheck: async () => jsonResponse({ is_executor_ready: true, is_log_client_ready: true }),
     // Every release answers this (docs/chroma-behaviour.md#routes).
-    version: async () => jsonAnswer('1.0.0'),
+    version: async () => jsonResponse('1.0.0'),
     preflight: async () => {
       const { maxBatchSize, base64Embeddings } = capabilities();
-      return jsonAnswer({ max_batch_size: maxBatchSize, supports_base64_encoding: base64Embeddings });
+      return jsonResponse({ max_batch_size: maxBatchSize, supports_base64_encoding: base64Embeddings });
     },
     identity: async () =>
-      jsonAnswer({ user_id: '', tenant: 'default_tenant', databases: ['default_database'] }),
+      jsonResponse({ user_id: '', tenant: 'default_tenant', databases: ['default_database'] }),
   };
 }

@@ -1,0 +1,164 @@
+// What answers clients: reads, writes and the catalog's routes, as handlers by route.
+
+import { BodyProbe } from '../api/v2/body-probe.ts';
+import { CollectionObjects } from '../api/v2/collection-objects.ts';
+import { SchemaRoutes, schemaRoutes } from '../api/v2/collections.ts';
+import { descriptionRoutes } from '../api/v2/openapi.ts';
+import { RecordReads } from '../api/v2/record-reads.ts';
+import { recordWrites } from '../api/v2/record-writes.ts';
+import { Names } from '../api/v2/resolve.ts';
+import { localRoutes } from '../api/v2/server-info.ts';
+import { unsupportedRoutes } from '../api/v2/unsupported.ts';
+import { LargeScanner } from '../chroma/parse/large-scanner.ts';
+import type { Config } from '../config.ts';
+import { ResponseBudget } from '../http/response-budget.ts';
+import { canServe } from '../nodes/node-state.ts';
+import { NodeChoice } from '../read/node-selection.ts';
+import { Reader } from '../read/reader.ts';
+import { slowDownMs } from '../write/backpressure.ts';
+import { Writer } from '../write/writer.ts';
+import type { Caches } from './caches.ts';
+import type { Deps } from './deps.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { Replication } from './replication.ts';
+import type { Storage } from './storage.ts';
+
+export interface DataPlane {
+  readonly handlers: ReturnType<typeof buildHandlers>;
+  readonly recordReads: RecordReads;
+  readonly writer: Writer;
+  readonly responseBudget: ResponseBudget;
+}
+
+interface Parts {
+  readonly deps: Deps;
+  readonly storage: Storage;
+  readonly caches: Caches;
+  readonly replication: Replication;
+}
+
+export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): DataPlane {
+  const { deps, storage, replication } = parts;
+  const { clock, logger } = deps;
+  const { catalog, capabilities } = storage;
+  const { nodes, positions, view } = replication;
+  const scanner = new LargeScanner();
+  life.add({ name: 'scanner', stop: () => scanner.close() });
+  const names = new Names(catalog, () => ({ modern: capabilities.current.deleteLimit }));
+  const choice = new NodeChoice({
+    nodes,
+    positions,
+    physical: (node, shard) => catalog.physical(node, shard),
+    primary: () => view.primary(),
+  });
+  const responseBudget = new ResponseBudget({ clock });
+  const timeoutMs = config.READ_TIMEOUT_MS;
+  const applied = (node: string, shard: string | null): number => view.applied(node, shard ?? undefined);
+  const reader = new Reader({ choice, applied, clock, logger, timeoutMs, responseBudget });
+  const writer = buildWriter(config, parts);
+  const judge = new BodyProbe(() => {
+    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
+    return chosen?.node.client ?? null;
+  });
+  const recordReads = buildRecordReads(config, parts, { scanner, reader, names, judge }, life);
+  const handlers = buildHandlers(config, parts, {
+    scanner,
+    reader,
+    names,
+    judge,
+    choice,
+    writer,
+    recordReads,
+  });
+  return { handlers, recordReads, writer, responseBudget };
+}
+
+function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
+  const { nodes, positions, view, appender } = replication;
+  const { clock } = deps;
+  const serving = () =>
+    nodes
+      .filter(({ member }) => canServe(member.state))
+      .map(({ member, applier }) => ({
+        applied: positions.applied(member.id),
+        lagMs: applier.lag(clock.now()).ms ?? 0,
+      }));
+  return new Writer({
+    appender,
+    positions,
+    decisions: storage.decisions,
+    floors: caches.floors,
+    clock,
+    refusal: () => view.writable(),
+    refreshCatalog: () => storage.catalog.refresh(),
+    slowDownMs: () => slowDownMs(serving()),
+    timeoutMs: config.WRITE_TIMEOUT_MS,
+  });
+}
+
+interface Readers {
+  readonly scanner: LargeScanner;
+  readonly reader: Reader;
+  readonly names: Names;
+  readonly judge: BodyProbe;
+}
+
+function buildRecordReads(
+  config: Config,
+  { deps, caches, replication }: Parts,
+  readers: Readers,
+  life: Lifecycle,
+): RecordReads {
+  const stopping = new AbortController();
+  life.add({ name: 'background reads', stop: async () => stopping.abort() });
+  return new RecordReads({
+    ...readers,
+    filterLimits: filterLimits(config),
+    floors: caches.floors,
+    heads: caches.heads,
+    cache: caches.responses,
+    records: caches.records,
+    consistency: config.CONSISTENCY,
+    head: () => replication.tail.head,
+    serving: () => replication.nodes.filter(({ member }) => canServe(member.state)).length,
+    clock: deps.clock,
+    stopped: stopping.signal,
+  });
+}
+
+function buildHandlers(
+  config: Config,
+  { deps, storage, caches }: Parts,
+  built: Readers & { choice: NodeChoice; writer: Writer; recordReads: RecordReads },
+) {
+  const { scanner, reader, names, judge, choice, writer, recordReads } = built;
+  const { floors } = caches;
+  const { catalog } = storage;
+  const capabilities = () => storage.capabilities.current;
+  const shared = { writer, reader, names, floors, capabilities };
+  const objects = new CollectionObjects({ catalog, reader, floors });
+  const { newId, clock } = deps;
+  const allowReset = config.ALLOW_RESET;
+  return {
+    ...localRoutes({ capabilities, clock }),
+    ...recordWrites({
+      ...shared,
+      scanner,
+      filterLimits: filterLimits(config),
+      choice,
+      ackLevel: config.ACK_LEVEL,
+    }),
+    ...recordReads.handlers,
+    ...schemaRoutes(new SchemaRoutes({ ...shared, objects, judge, catalog, newId, allowReset })),
+    ...unsupportedRoutes(shared),
+    ...descriptionRoutes(reader),
+  };
+}
+
+function filterLimits(config: Config): { conditionsMax: number; operandsMax: number; depthMax: number } {
+  return {
+    conditionsMax: config.FILTER_CONDITIONS_MAX,
+    operandsMax: config.FILTER_OPERANDS_MAX,
+    depthMax: config.FILTER_DEPTH_MAX,
+  };
+}

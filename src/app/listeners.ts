@@ -1,0 +1,81 @@
+// The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
+
+import { adminRoutes } from '../api/admin/routes.ts';
+import type { StatusSource } from '../api/admin/status.ts';
+import type { Config } from '../config.ts';
+import { startServer, type RunningServer } from '../http/server.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { Deps } from './deps.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { Replication } from './replication.ts';
+import type { Storage } from './storage.ts';
+
+export interface Listeners {
+  /** Where clients reach it; known once it has started. */
+  url(): string;
+}
+
+// Chroma's servers refuse larger bodies.
+const BODY_BYTES_MAX = 40 * 1024 * 1024;
+const STOP_DEADLINE_MS = 10_000;
+
+export function buildListeners(
+  config: Config,
+  parts: { deps: Deps; storage: Storage; dataPlane: DataPlane; status: StatusSource },
+  life: Lifecycle,
+): Listeners {
+  const { deps, storage, dataPlane, status } = parts;
+  let server: RunningServer | null = null;
+  life.add({
+    name: 'listener',
+    start: async () => {
+      server = await startServer({
+        host: config.HOST,
+        port: config.PORT,
+        clock: deps.clock,
+        logger: deps.logger,
+        maxBodyBytes: BODY_BYTES_MAX,
+        bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+        responseBudget: dataPlane.responseBudget,
+        corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
+        capabilities: () => storage.capabilities.current,
+        handlers: { ...dataPlane.handlers, ...adminRoutes(status) },
+      });
+    },
+    stop: async () => server?.stop(STOP_DEADLINE_MS),
+  });
+  return {
+    url: () => {
+      if (server === null) throw new Error('The gateway has not started.');
+      return server.url;
+    },
+  };
+}
+
+/** What /health, /status and /wal/status are made from. */
+export function statusSource(deps: Deps, storage: Storage, parts: Replication & DataPlane): StatusSource {
+  const { leader, tail, retention, appender, positions, nodes, recordReads } = parts;
+  const { catalog, decisions } = storage;
+  return {
+    gatewayId: deps.gatewayId,
+    term: () => leader.term,
+    halted: () => leader.halted,
+    primary: () => leader.primary.node,
+    head: () => tail.head,
+    trimmed: () => retention.trimmed,
+    waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
+    reads: () => recordReads.counts,
+    nodes: () =>
+      nodes.map(({ member, applier, workload }) => ({
+        member,
+        checkpoint: Math.max(applier.checkpoint, positions.applied(member.id)),
+        lag: (now) => applier.lag(now),
+        work: () => workload.current,
+        failing: () => applier.failing,
+        suspects: (max) => catalog.suspects(member.id, max),
+        pid: deps.nodePid(member.id),
+      })),
+    quarantined: () => decisions.quarantined.filter((lsn) => lsn > retention.trimmed),
+    now: () => deps.clock.now(),
+  };
+}
