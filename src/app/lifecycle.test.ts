@@ -15,7 +15,9 @@ beforeEach(() => {
   errors = [];
 });
 
-function lifecycle(change: (component: Required<Component>) => Component = (component) => component): Lifecycle {
+function lifecycle(
+  change: (component: Required<Component>) => Component = (component) => component,
+): Lifecycle {
   const logger = { error: (fields: object) => void errors.push(fields) };
   const life = new Lifecycle({ clock, logger, stopDeadlineMs: DEADLINE_MS });
   for (const name of NAMES) {

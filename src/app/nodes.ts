@@ -1,235 +1,285 @@
-// One node with everything that looks at it and moves it, for the composition root.
+// One node with everything that looks at it and moves it.
 
-import { createCanary } from '../nodes/canary.ts';
-import { probeCapabilities } from '../chroma/protocol/capabilities.ts';
-import type { MergeLimits } from '../chroma/batch/merge.ts';
+import type { Config, NodeAddress } from '../config.ts';
 import type { Expected, Identity } from '../chroma/client/identity.ts';
 import {
   createNodeClient,
   createUnverifiedNodeClient,
   type NodeClient,
 } from '../chroma/client/node-client.ts';
-import type { Term } from '../coordination/term.ts';
-import { Member } from '../nodes/node.ts';
-import { canServe } from '../nodes/node-state.ts';
-import type { NodeStore } from '../nodes/node-store.ts';
-import type { NodeAddress } from '../config.ts';
+import { probeCapabilities } from '../chroma/protocol/capabilities.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Appender } from '../log/appender.ts';
-import type { PostgresLog } from '../log/postgres-log.ts';
 import type { Tail } from '../log/log-buffer.ts';
-import type { ReadNode } from '../read/node-selection.ts';
 import { Admission } from '../nodes/admission.ts';
+import { createCanary } from '../nodes/canary.ts';
+import { Member, type NodeProbe } from '../nodes/node.ts';
+import { canServe } from '../nodes/node-state.ts';
+import { createNodeProbe } from '../nodes/probe.ts';
+import type { ReadNode } from '../read/node-selection.ts';
+import { TailVerifier } from '../repair/log-verifier.ts';
+import { showsEffect } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import type { Arbiter } from '../replication/arbiter.ts';
-import type { CapabilityLevel } from '../nodes/capability-level.ts';
-import type { Checkpoints } from '../replication/checkpoints.ts';
-import type { Decisions } from '../replication/decisions.ts';
 import { reportTrouble } from '../replication/delivery.ts';
 import type { Follower, Leader } from '../replication/leader.ts';
-import { createNodeProbe } from '../nodes/probe.ts';
 import type { Positions } from '../replication/positions.ts';
 import type { Stagger } from '../replication/stagger.ts';
+import type { SuspectShards } from '../replication/suspect-shards.ts';
 import type { Trials } from '../replication/trials.ts';
 import { Workload } from '../replication/workload.ts';
-import { showsEffect } from '../repair/read-back.ts';
-import { TailVerifier } from '../repair/log-verifier.ts';
-import type { Clock } from '../util/clock.ts';
-import type { Logger } from '../util/logger.ts';
 import type { Notifier } from '../util/notifier.ts';
+import type { Deps } from './deps.ts';
+import type { Storage } from './storage.ts';
 
 export interface BuiltNode extends Follower, ReadNode {
-  readonly watcher: NodeClient;
-  readonly unverified: NodeClient;
   readonly workload: Workload;
   readonly canary: () => Promise<string | null>;
+  /** Ends every connection to the node. */
+  readonly disconnect: () => Promise<void>;
 }
 
 /** What all nodes of a gateway share. */
 export interface NodeParts {
-  readonly gatewayId: string;
-  readonly nodesCount: number;
-  readonly settleMs: number;
-  readonly staggerMs: number;
-  readonly attemptsMax: number;
-  /** How long beyond its bound a call may go without progress, ms. */
-  readonly overdueMaxMs: number;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly newId: () => string;
-  readonly logger: Logger;
-  readonly log: PostgresLog;
+  readonly config: Config;
+  readonly deps: Deps;
+  readonly storage: Storage;
+  readonly current: CurrentTerm;
   readonly tail: Tail;
   readonly appender: Appender;
   readonly positions: Positions;
-  readonly checkpoints: Checkpoints;
-  readonly decisions: Decisions;
-  readonly capabilities: CapabilityLevel;
-  readonly nodes: NodeStore;
   readonly arbiter: Arbiter;
   readonly stagger: Stagger;
   readonly trials: Trials;
+  readonly suspects: SuspectShards;
+  readonly leader: Leader;
+  readonly primaryChanged: Notifier;
+  readonly refreshCatalog: () => Promise<void>;
+  /** Forgets every cached response and record. */
+  readonly forget: () => void;
   /** A node hangs on a call: it should be restarted. */
   readonly onHung: (node: string, url: string) => void;
-  readonly primaryChanged: Notifier;
-  /** Built after the nodes it leads. */
-  readonly leader: () => Leader;
-  readonly limits: () => MergeLimits;
-  readonly suspect: (node: string, shard: string, reason: string, term: Term) => Promise<void>;
-  /** Whether no other node has a healthy copy of the shard. */
-  readonly isLastCopy: (node: string, shard: string) => boolean;
-  readonly refreshCatalog: () => Promise<void>;
-  /** Forgets every kept answer and record. */
-  readonly forget: () => void;
+}
+
+// A merged call must stay below the 40 MiB that Chroma's servers take, with its frame.
+const MERGED_BYTES_MAX = 39 * 1024 * 1024;
+const CANARY_DEADLINE_MS = 5_000;
+
+/** What the parts of one node know of each other. */
+interface Wiring {
+  readonly workload: Workload;
+  readonly identity: { expected: Identity | null };
+  /** Reads of this gateway that the node has not responded to. */
+  readonly asked: Set<AbortController>;
+  readonly clients: Clients;
+}
+
+interface Clients {
+  /** Connections are used once the node has proved whose it is, and its process was verified. */
+  readonly client: NodeClient;
+  /** One connection that watches the process. */
+  readonly watcher: NodeClient;
+  /** For a server that has no identity yet. */
+  readonly unverified: NodeClient;
 }
 
 export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
-  const { gatewayId, nodesCount, settleMs, clock, random, newId, logger, log, tail, appender } = parts;
-  const { positions, checkpoints, decisions, capabilities, nodes, arbiter, primaryChanged } = parts;
-  const { leader, limits, suspect, refreshCatalog, forget, stagger, trials, onHung } = parts;
-  const workload = new Workload(clock, parts.staggerMs);
-  const asked = new Set<AbortController>();
+  const { config, deps } = parts;
   const identity: { expected: Identity | null } = { expected: null };
-  const expect = (): Expected | null =>
-    identity.expected === null ? null : { ...identity.expected, markerLSN: member.markerLSN };
-  // While the process behind the address may be a new one, only what looks at it is let through.
-  const client = createNodeClient({
-    url: address.url,
-    clock,
-    expect: () => (member.verified ? expect() : null),
-  });
-  const watcher = createNodeClient({
-    url: address.url,
-    clock,
-    expect,
-    readConnections: 1,
-    onDisconnected: () => {
+  const watched: Watched = {
+    markerLSN: () => member.markerLSN,
+    isVerified: () => member.verified,
+    connectionLost: () => {
       member.connectionLost();
-      trials.died(address.id);
-      positions.restarted(address.id, applier.checkpoint);
+      parts.trials.died(address.id);
+      parts.positions.restarted(address.id, applier.checkpoint);
     },
-  });
-  const unverified = createUnverifiedNodeClient({
-    url: address.url,
-    clock,
-    readConnections: 1,
-    mutateConnections: 1,
-  });
-  const verifier = new TailVerifier({
-    client: watcher,
-    clock,
+  };
+  const wiring: Wiring = {
+    workload: new Workload(deps.clock, config.STAGGER_MS),
+    identity,
+    asked: new Set(),
+    clients: buildClients(address, identity, watched, deps),
+  };
+  const { client, watcher, unverified } = wiring.clients;
+  const verifier = buildVerifier(address.id, watcher, parts, () => admission.checkpoint());
+  const recordId = deps.gatewayId;
+  const { clock, random } = deps;
+  const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
+  const { workload } = wiring;
+  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), work: workload, clock });
+  const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
+  const member = buildMember(address, probe, wiring, parts, () => applier);
+  const applier = buildApplier(member, wiring, verifier, canaryReason, parts);
+  const admission = buildAdmission(member, wiring, verifier, parts);
+  const disconnect = async (): Promise<void> => {
+    await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
+  };
+  const { asked } = wiring;
+  return { member, client, applier, admission, asked, workload, canary: canaryReason, disconnect };
+}
+
+/** What the clients of a node ask of the one who watches it. */
+interface Watched {
+  readonly markerLSN: () => number;
+  readonly isVerified: () => boolean;
+  readonly connectionLost: () => void;
+}
+
+function buildClients(
+  { url }: NodeAddress,
+  identity: { readonly expected: Identity | null },
+  { markerLSN, isVerified, connectionLost }: Watched,
+  { clock }: Deps,
+): Clients {
+  const expect = (): Expected | null =>
+    identity.expected === null ? null : { ...identity.expected, markerLSN: markerLSN() };
+  return {
+    // While the process behind the address may be a new one, only what looks at it is let through.
+    client: createNodeClient({ url, clock, expect: () => (isVerified() ? expect() : null) }),
+    watcher: createNodeClient({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
+    unverified: createUnverifiedNodeClient({ url, clock, readConnections: 1, mutateConnections: 1 }),
+  };
+}
+
+function buildVerifier(
+  node: string,
+  client: NodeClient,
+  { storage, deps, current, leader, suspects }: NodeParts,
+  checkpoint: () => Promise<number>,
+): TailVerifier {
+  const { log, checkpoints, decisions } = storage;
+  return new TailVerifier({
+    client,
+    clock: deps.clock,
     log,
     decisions,
     roundEntriesMax: ROUND_ENTRIES_MAX,
     checkpoint: async () => {
       await checkpoints.settled();
-      return admission.checkpoint();
+      return checkpoint();
     },
-    held: () => checkpoints.held(address.id),
+    held: () => checkpoints.held(node),
     head: async () => (await log.head()).lsn,
-    onDamaged: (damage) => leader().damaged(address.id, damage),
+    onDamaged: (damage) => leader.damaged(node, damage),
     suspect: (shard, reason) => {
-      const { term } = leader();
+      const { term } = current;
       if (term === null) throw new Error('this gateway does not lead');
-      return suspect(address.id, shard, reason, term);
+      return suspects.add(node, shard, reason, term);
     },
   });
-  const canary = createCanary(client, { recordId: gatewayId, deadlineMs: 5_000, random, clock });
-  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), work: workload, clock });
-  const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
-  const member = new Member({
+}
+
+function buildMember(
+  address: NodeAddress,
+  probe: NodeProbe,
+  { workload, asked }: Wiring,
+  { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
+  applier: () => Applier,
+): Member {
+  const { clock, logger } = deps;
+  return new Member({
     ...address,
     probe,
     work: workload,
-    overdueMaxMs: parts.overdueMaxMs,
+    overdueMaxMs: config.ENTRY_TIMEOUT_MS,
     clock,
-    onProcessGone: () => applier.processGone(),
+    onProcessGone: () => applier().processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
       if (!canServe(node.state)) for (const read of asked) read.abort();
       if (node.state === 'down' && workload.isOverdueBy(0)) {
-        applier.callsOverdue();
+        applier().callsOverdue();
         onHung(node.id, node.url);
       }
       stagger.reconsider();
       if (event === 'lost_content') forget();
-      const term = leader().term;
+      const { term } = current;
       if (term === null) return;
-      nodes
+      storage.nodes
         .update(term.epoch, node.id, node.url, node.state, node.reason)
         .catch((error: unknown) =>
-          logger.warn({ node: node.id, error: String(error) }, 'state not recorded'),
+          logger.warn({ node: node.id, error: String(error) }, 'node state not recorded'),
         );
     },
   });
-  const applier = new Applier({
-    node: address.id,
+}
+
+function buildApplier(
+  member: Member,
+  { workload, clients: { client } }: Wiring,
+  verifier: TailVerifier,
+  canary: () => Promise<string | null>,
+  parts: NodeParts,
+): Applier {
+  const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
+  const { catalog, capabilities, checkpoints, decisions, nodes } = storage;
+  const { tail, positions, arbiter, stagger, trials, primaryChanged } = parts;
+  const { id } = member;
+  return new Applier({
+    node: id,
     client,
-    clock,
+    clock: deps.clock,
     tail,
     positions,
     checkpoints,
     decisions,
-    limits,
+    limits: () => ({ maxIds: capabilities.current.maxBatchSize, maxBytes: MERGED_BYTES_MAX }),
     leavesLists: () => capabilities.current.metadataArrays,
     primaryChanged,
-    primary: () => leader().primary,
-    stepDown: (lsn) => leader().stepDown(address.id, lsn),
-    settleMs: settleMs,
+    primary: () => leader.primary,
+    stepDown: (lsn) => leader.stepDown(id, lsn),
+    settleMs: config.SETTLE_MS,
     appendUnderWay: () => appender.underWay,
     workload,
     stagger,
     trials,
     arbiter,
-    attemptsMax: parts.attemptsMax,
-    canary: canaryReason,
-    announce: (lsn, forMs, term) => nodes.announce(term.epoch, address.id, lsn, forMs),
+    attemptsMax: config.ENTRY_ATTEMPTS,
+    canary,
+    announce: (lsn, forMs, term) => nodes.announce(term.epoch, id, lsn, forMs),
     onLong: (isLong) => {
       if (isLong) member.on('occupied', 'it works on a long call');
       else if (!workload.isLong) member.on('free', 'it has responded to the long call');
     },
     showsEffect: (shard, entry) => showsEffect(client, shard, entry),
-    isLastCopy: (shard) => parts.isLastCopy(address.id, shard),
-    suspect: (shard, reason, term) => suspect(address.id, shard, reason, term),
+    isLastCopy: (shard) =>
+      !config.nodes.some((other) => other.id !== id && catalog.isHealthy(other.id, shard)),
+    suspect: (shard, reason, term) => suspects.add(id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
     recheck: async () => {
-      const doubt = await verifier.verify();
-      if (doubt?.lost === true) member.on('lost_content', doubt.reason);
-      return doubt === null ? checkpoints.held(address.id) : null;
+      const finding = await verifier.verify();
+      if (finding?.lost === true) member.on('lost_content', finding.reason);
+      return finding === null ? checkpoints.held(id) : null;
     },
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>
-        logger.warn({ error: String(error) }, 'catalog not refreshed'),
+        deps.logger.warn({ error: String(error) }, 'catalog not refreshed'),
       );
     },
   });
-  const admission = new Admission({
+}
+
+function buildAdmission(
+  member: Member,
+  { identity, clients: { client, unverified } }: Wiring,
+  verifier: TailVerifier,
+  { config, deps, storage, current, leader }: NodeParts,
+): Admission {
+  return new Admission({
     member,
     identity,
     client,
     unverified,
-    nodes,
-    newId,
+    nodes: storage.nodes,
+    newId: deps.newId,
     onAdmitting: async () => {
-      const lacks = await capabilities.join(
-        address.id,
-        await probeCapabilities(client),
-        nodesCount,
-        leader().term?.epoch ?? 0,
-      );
+      const offered = await probeCapabilities(client);
+      const epoch = current.term?.epoch ?? 0;
+      const lacks = await storage.capabilities.join(member.id, offered, config.nodes.length, epoch);
       if (lacks !== null) member.refuse(lacks);
     },
-    onRewound: (reason) => leader().rewound(reason),
+    onRewound: (reason) => leader.rewound(reason),
     verify: () => verifier.verify(),
   });
-  return {
-    member,
-    client,
-    watcher,
-    unverified,
-    applier,
-    admission,
-    asked,
-    workload,
-    canary: canaryReason,
-  };
 }

@@ -121,6 +121,12 @@ export class Catalog {
     return this.#byId.get(this.#collectionOf.get(shard) ?? '');
   }
 
+  /** Whether the node has a copy of the shard that may be served. */
+  isHealthy(node: string, shard: string): boolean {
+    const physical = this.physical(node, shard);
+    return physical !== undefined && physical.suspect === null;
+  }
+
   physical(node: string, shard: string): PhysicalShard | undefined {
     return this.#physical.get(node)?.get(shard);
   }

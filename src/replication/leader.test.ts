@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { CurrentTerm } from '../coordination/current-term.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
@@ -39,6 +40,7 @@ function hangingNode() {
 function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   let generation = 1;
   const options = {
+    current: new CurrentTerm(),
     followers,
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     tail: { head: 7, advance: () => undefined },

@@ -5,6 +5,7 @@ import type { Applier } from './applier.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
 import { orOver, TermOver } from '../coordination/term.ts';
 import { ForeignContent } from './node-faults.ts';
 import type { Positions } from './positions.ts';
@@ -30,6 +31,8 @@ export interface Follower {
 }
 
 export interface LeaderOptions {
+  /** Where others learn of the term. */
+  readonly current: CurrentTerm;
   readonly followers: readonly Follower[];
   readonly head: () => Promise<Head>;
   readonly tail: Tail;
@@ -59,7 +62,6 @@ const FIRST_CHOICE_MS = 5_000;
 
 export class Leader {
   readonly #options: LeaderOptions;
-  #term: Term | null = null;
   #primary: Primary = { node: null, generation: 0 };
   #rewound: string | null = null;
   /** By node: the entry it could not decide in this term. Once past it, it is as good as any other. */
@@ -76,7 +78,7 @@ export class Leader {
 
   /** The term this gateway leads in; null while it does not. */
   get term(): Term | null {
-    return this.#term?.held() ? this.#term : null;
+    return this.#options.current.term;
   }
 
   /** Who decides; kept after the term as the last known. */
@@ -103,10 +105,10 @@ export class Leader {
     if (head === null) return;
     await Promise.all([
       decisions.load(),
-      trials.load(),
+      trials.load(term.epoch),
       ...followers.map(({ admission }) => admission.load(head.cluster)),
     ]);
-    if (this.#rewound === null) this.#term = term;
+    if (this.#rewound === null) this.#options.current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
     await Promise.all([
       ...followers.map((follower) => this.#drive(follower, term, head)),
@@ -114,7 +116,7 @@ export class Leader {
       this.#keepLevel(term),
       ...followers.map((follower) => this.#keepMarker(follower, term, head)),
     ]);
-    this.#term = null;
+    this.#options.current.end();
     await this.#handOver();
     logger.info({ epoch: term.epoch, at: clock.now() }, 'this gateway no longer leads');
   }
@@ -361,7 +363,7 @@ export class Leader {
   /** Called when a node's marker is further than the log: the log has lost its tail. */
   rewound(reason: string): void {
     this.#rewound = reason;
-    this.#term = null;
+    this.#options.current.end();
     this.#options.logger.error({ reason }, 'the log has lost its tail: no writes until an operator decides');
   }
 }

@@ -25,7 +25,6 @@ beforeEach(() => {
   trials = new Trials({
     store: { load: async () => [], save: async () => undefined },
     clock,
-    epoch: () => 1,
     onRepeated: () => undefined,
     onStoreError: () => undefined,
   });

@@ -56,6 +56,11 @@ export class Positions {
     }
   }
 
+  /** The node that decides; null before one is chosen. */
+  get primary(): string | null {
+    return this.#primary;
+  }
+
   /** LSN up to which the node has applied everything. */
   applied(node: string): number {
     return this.#nodes.get(node)?.applied ?? 0;

@@ -25,7 +25,6 @@ beforeEach(() => {
       },
     },
     clock,
-    epoch: () => 3,
     onRepeated: (node, lsn, { attempts }) => void repeated.push([node, lsn, attempts]),
     onStoreError: (error) => void storeErrors.push(error.message),
   });
@@ -48,7 +47,8 @@ describe('a failed call', () => {
     expect(trials.of(5).get('a')?.sinceMs).toBe(firstMs);
   });
 
-  test('is stored under the epoch with all entries it brought', () => {
+  test('is stored under the epoch with all entries it brought', async () => {
+    await trials.load(3);
     trials.failed('a', [5, 6], REFUSED);
     expect(saves).toHaveLength(1);
     const [epoch, node, attempts] = saves[0]!;
@@ -146,7 +146,7 @@ describe('a dropped connection', () => {
 describe('at the start of a term', () => {
   test('what earlier leaders found is known', async () => {
     stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED }];
-    await trials.load();
+    await trials.load(3);
     expect(trials.of(5).get('a')).toMatchObject({ attempts: 4, alone: 2, failure: REFUSED });
     expect(trials.isIsolated(5)).toBe(true);
   });
@@ -154,7 +154,7 @@ describe('at the start of a term', () => {
   test('what this process found itself stands', async () => {
     trials.failed('a', [5], DROPPED);
     stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED }];
-    await trials.load();
+    await trials.load(3);
     expect(trials.of(5).get('a')).toMatchObject({ attempts: 1, failure: DROPPED });
   });
 });

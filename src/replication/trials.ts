@@ -37,7 +37,6 @@ export interface TrialStore {
 export interface TrialsOptions {
   readonly store: TrialStore;
   readonly clock: Clock;
-  readonly epoch: () => number;
   /** An entry has failed more than once on a node. */
   readonly onRepeated: (node: string, lsn: number, attempts: Attempts) => void;
   readonly onStoreError: (error: Error) => void;
@@ -58,13 +57,15 @@ export class Trials {
   readonly #options: TrialsOptions;
   readonly #byEntry = new Map<number, Map<string, Attempts>>();
   readonly #diedMs = new Map<string, number>();
+  #epoch = 0;
 
   constructor(options: TrialsOptions) {
     this.#options = options;
   }
 
-  /** Learns what earlier leaders found; called at the start of a term. */
-  async load(): Promise<void> {
+  /** Learns what earlier leaders found; called at the start of a term, whose epoch is that of what follows. */
+  async load(epoch: number): Promise<void> {
+    this.#epoch = epoch;
     for (const { lsn, node, ...attempts } of await this.#options.store.load()) {
       if (this.of(lsn).has(node)) continue;
       const now = this.#options.clock.monotonic();
@@ -91,7 +92,7 @@ export class Trials {
 
   /** The call that brought these entries, in LSN order, failed on the node. */
   failed(node: string, lsns: readonly number[], failure: Failure): void {
-    const { clock, onRepeated, store, epoch, onStoreError } = this.#options;
+    const { clock, onRepeated, store, onStoreError } = this.#options;
     const changed = new Map<number, Attempts>();
     const hasDied = clock.monotonic() - (this.#diedMs.get(node) ?? -Infinity) < DIED_WITHIN_MS;
     const kind = failure.kind === 'dropped' && hasDied ? 'died' : failure.kind;
@@ -110,7 +111,7 @@ export class Trials {
     const [first] = lsns;
     const last = first === undefined ? undefined : changed.get(first);
     if (first !== undefined && last !== undefined && last.attempts >= 2) onRepeated(node, first, last);
-    store.save(epoch(), node, changed).catch(onStoreError);
+    store.save(this.#epoch, node, changed).catch(onStoreError);
   }
 
   /** The node's process is gone: calls whose connection ended just now ended with it, noticed before or after. */

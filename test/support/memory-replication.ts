@@ -129,7 +129,6 @@ export class MemoryReplication {
     const trials = new Trials({
       store: { load: async () => [], save: async () => undefined },
       clock,
-      epoch: () => 1,
       onRepeated: () => undefined,
       onStoreError: () => undefined,
     });

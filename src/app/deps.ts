@@ -1,0 +1,47 @@
+// What a gateway takes from its surroundings: time, chance, ids, and what the process that holds it wants to know.
+
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Config } from '../config.ts';
+import { systemClock, type Clock } from '../util/clock.ts';
+import { createLogger, type Logger } from '../util/logger.ts';
+
+export interface GatewayParts {
+  /** Process of a node that runs on this machine, for /status. */
+  readonly nodePid?: (nodeId: string) => number | undefined;
+  /** Notified of a node that hangs on a call, and should be restarted. */
+  readonly onNodeHung?: (nodeId: string) => void;
+  /** Notified when a part that must run for ever has ended: the process should end too, for nothing restarts it. */
+  readonly onFailure?: (error: unknown) => void;
+  readonly clock?: Clock;
+  /** Numbers in [0, 1). */
+  readonly random?: () => number;
+  readonly newId?: () => string;
+  readonly logger?: Logger;
+}
+
+export interface Deps {
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly logger: Logger;
+  readonly nodePid: (nodeId: string) => number | undefined;
+  readonly onNodeHung: (nodeId: string) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** The real ones wherever `parts` has none. */
+export function depsOf(config: Config, parts: GatewayParts): Deps {
+  const newId = parts.newId ?? randomUUID;
+  return {
+    gatewayId: `${hostname()}-${newId().slice(0, 8)}`,
+    clock: parts.clock ?? systemClock,
+    random: parts.random ?? Math.random,
+    newId,
+    logger: parts.logger ?? createLogger(config.LOG_LEVEL),
+    nodePid: parts.nodePid ?? (() => undefined),
+    onNodeHung: parts.onNodeHung ?? (() => undefined),
+    onFailure: parts.onFailure ?? (() => undefined),
+  };
+}

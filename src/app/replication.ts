@@ -1,0 +1,266 @@
+// What moves the log to the nodes: the leader and its lease, the appliers, and what ends entries that nodes fail.
+
+import type { Config } from '../config.ts';
+import type { ClusterView } from '../coordination/cluster-view.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
+import { Lease } from '../coordination/lease.ts';
+import { Appender } from '../log/appender.ts';
+import type { Entry } from '../log/entry.ts';
+import { EntryPublisher } from '../log/entry-publisher.ts';
+import { Tail } from '../log/log-buffer.ts';
+import { canServe, follows } from '../nodes/node-state.ts';
+import { RestartCommand } from '../nodes/restart-command.ts';
+import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
+import { Arbiter } from '../replication/arbiter.ts';
+import type { HeldShard } from '../replication/checkpoints.ts';
+import { Leader } from '../replication/leader.ts';
+import { LeaderView } from '../replication/leader-view.ts';
+import { Positions } from '../replication/positions.ts';
+import { Retention } from '../replication/retention.ts';
+import { SecondOpinion } from '../replication/second-opinion.ts';
+import { Stagger } from '../replication/stagger.ts';
+import { SuspectShards } from '../replication/suspect-shards.ts';
+import { detailOf, Trials } from '../replication/trials.ts';
+import { Notifier } from '../util/notifier.ts';
+import type { Caches } from './caches.ts';
+import type { Deps } from './deps.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { buildNode, type BuiltNode } from './nodes.ts';
+import type { Storage } from './storage.ts';
+
+export interface Replication {
+  readonly nodes: readonly BuiltNode[];
+  readonly leader: Leader;
+  readonly view: ClusterView;
+  readonly positions: Positions;
+  readonly appender: Appender;
+  readonly tail: Tail;
+  readonly retention: Retention;
+}
+
+/** What its builders share. `nodes` is filled at the end; what needs them asks for them at work. */
+interface Shared {
+  readonly config: Config;
+  readonly deps: Deps;
+  readonly storage: Storage;
+  readonly caches: Caches;
+  readonly nodes: readonly BuiltNode[];
+  readonly positions: Positions;
+  readonly refreshCatalog: () => Promise<void>;
+}
+
+// What replicas may take to finish what they have begun; a node that needs longer goes on under the next leader.
+const CATCH_UP_DEADLINE_MS = 5_000;
+
+export function buildReplication(
+  config: Config,
+  { deps, storage, caches, current }: { deps: Deps; storage: Storage; caches: Caches; current: CurrentTerm },
+  life: Lifecycle,
+): Replication {
+  const { catalog, checkpoints, decisions, log, head } = storage;
+  const nodes: BuiltNode[] = [];
+  const refreshCatalog = (): Promise<void> => catalog.refresh();
+  const positions = new Positions((node, shard) => catalog.isInDoubt(node, shard));
+  const shared: Shared = { config, deps, storage, caches, nodes, positions, refreshCatalog };
+  const tail = new Tail(log, head.lsn, {
+    onUnseen: (lsn) => caches.invalidation.unseen(lsn),
+    appliedByAll: () => Math.min(...nodes.map(({ applier }) => applier.checkpoint)),
+  });
+  // The log buffer last: appliers take entries from there (I6).
+  const logBuffer = { committed: (entries: readonly Entry[]) => tail.publish(entries) };
+  const appender = buildAppender(shared, new EntryPublisher([caches.invalidation, logBuffer]));
+  const trials = buildTrials(shared);
+  const stagger = new Stagger({
+    serving: () => nodes.filter(({ member }) => canServe(member.state)).map(({ member }) => member.id),
+    primary: () => positions.primary,
+  });
+  const primaryChanged = new Notifier();
+  const leader = new Leader({
+    current,
+    followers: nodes,
+    head: () => log.head(),
+    tail,
+    positions,
+    checkpoints,
+    decisions,
+    trials,
+    stagger,
+    nodes: storage.nodes,
+    refreshCatalog,
+    primaryChanged,
+    clock: deps.clock,
+    logger: deps.logger,
+  });
+  const suspects = buildSuspects(shared);
+  const arbiter = buildArbiter(shared, trials);
+  const forget = (): void => caches.invalidation.forget();
+  const onHung = hungNodeHandler(config, deps);
+  const parts = { ...shared, current, tail, appender, arbiter, stagger, trials, suspects, leader };
+  for (const address of config.nodes)
+    nodes.push(buildNode(address, { ...parts, primaryChanged, forget, onHung }));
+  const retention = buildRetention(shared, leader);
+  const view = new LeaderView({
+    leader,
+    positions,
+    isSuspect: (node, shard) => catalog.isInDoubt(node, shard),
+  });
+  addToLife(life, { shared, leader, retention, appender });
+  return { nodes, leader, view, positions, appender, tail, retention };
+}
+
+function buildAppender({ config, deps, storage }: Shared, publisher: EntryPublisher): Appender {
+  return new Appender({
+    store: storage.appendStore,
+    clock: deps.clock,
+    newToken: deps.newId,
+    timeoutMs: config.LOG_TIMEOUT_MS,
+    onCommitted: (entries) => publisher.publish(entries),
+    onError: (error) => deps.logger.warn({ error: String(error) }, 'append failed'),
+  });
+}
+
+function buildTrials({ deps, storage }: Shared): Trials {
+  const { clock, logger } = deps;
+  return new Trials({
+    store: storage.trials,
+    clock,
+    onRepeated: (node, lsn, { attempts, failure }) => {
+      const { kind, status } = failure;
+      logger.warn({ node, lsn, attempts, kind, status, detail: detailOf(failure) }, 'entry failed on a node');
+    },
+    onStoreError: (error) => logger.warn({ error: String(error) }, 'failed attempt not recorded'),
+  });
+}
+
+function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared): SuspectShards {
+  const { catalog, checkpoints } = storage;
+  return new SuspectShards({
+    forget: () => caches.invalidation.forget(),
+    exclude: (node, shard, reason) => catalog.doubt(node, shard, reason),
+    record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
+    notifyApplier: (node, shard, reason) => nodeOf(nodes, node).applier.markSuspect(shard, reason),
+    refreshCatalog,
+    logger: deps.logger,
+  });
+}
+
+function buildArbiter(
+  { config, deps, storage, nodes, positions, refreshCatalog }: Shared,
+  trials: Trials,
+): Arbiter {
+  const { catalog, decisions } = storage;
+  const { clock, logger } = deps;
+  const opinions = new SecondOpinion({
+    node: (id) => {
+      const { client, workload } = nodeOf(nodes, id);
+      return { client, workload, held: (shard) => healthyShard(storage, id, shard) };
+    },
+    collectionOf: (shard) => catalog.collectionOfShard(shard) ?? null,
+    clock,
+  });
+  return new Arbiter({
+    trials,
+    decisions,
+    positions,
+    clock,
+    limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
+    members: () => nodes.map(({ member }) => member.id),
+    works: (id) => follows(nodeOf(nodes, id).member.state),
+    isSuspect: (node, shard) => catalog.isInDoubt(node, shard),
+    // A call that was in flight when the node went may have brought a round beyond the checkpoint.
+    mayHaveApplied: async (id) => {
+      const row = (await storage.nodes.all()).find((each) => each.id === id);
+      return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
+    },
+    ask: (node, trial, term) => opinions.ask(node, trial, term),
+    onEnded: ({ lsn, kind }, { outcome, status }) => {
+      logger.error({ lsn, kind, outcome, status }, 'entry ended: no healthy node can apply it');
+      void refreshCatalog().catch(() => undefined);
+    },
+  });
+}
+
+function buildRetention({ config, deps, storage, nodes }: Shared, leader: Leader): Retention {
+  const { log, catalog, head } = storage;
+  return new Retention({
+    log,
+    nodes: storage.nodes,
+    members: nodes.map(({ member }) => member),
+    forgetDeleted: () => catalog.forgetDeleted(),
+    halted: () => leader.halted,
+    retentionMs: config.WAL_RETENTION,
+    bytesMax: config.WAL_RETENTION_BYTES,
+    trimmed: head.trimmed,
+    clock: deps.clock,
+    logger: deps.logger,
+  });
+}
+
+/** What stops last is added first: connections, then what uses them, then what hands in work. */
+function addToLife(
+  life: Lifecycle,
+  parts: { shared: Shared; leader: Leader; retention: Retention; appender: Appender },
+): void {
+  const { shared, leader, retention, appender } = parts;
+  const { config, deps, storage, nodes } = shared;
+  const stopping = new AbortController();
+  let background: Promise<unknown> = Promise.resolve();
+  life.add({
+    name: 'node connections',
+    stop: async () => void (await Promise.all(nodes.map(({ disconnect }) => disconnect()))),
+  });
+  life.add({
+    name: 'replication',
+    start: async () => {
+      const lease = new Lease({
+        store: storage.leaseStore,
+        clock: deps.clock,
+        holder: deps.gatewayId,
+        durationMs: config.LEASE_MS,
+        onError: (error) => deps.logger.warn({ error: String(error) }, 'lease could not be read or renewed'),
+      });
+      background = Promise.all([
+        lease.run(async (term) => {
+          await Promise.all([leader.lead(term), retention.run(term)]);
+        }, stopping.signal),
+        ...nodes.map(({ member }) => member.watch(stopping.signal)),
+      ]);
+      background.catch((error: unknown) => {
+        deps.logger.error({ error: String(error) }, 'background task ended: this gateway cannot go on');
+        deps.onFailure(error);
+      });
+    },
+    stop: async () => {
+      stopping.abort();
+      await background.catch(() => undefined);
+    },
+  });
+  life.add({ name: 'catch-up', stop: () => leader.level(CATCH_UP_DEADLINE_MS) });
+  life.add({ name: 'appender', stop: () => appender.stop() });
+}
+
+function hungNodeHandler(
+  config: Config,
+  { clock, logger, onNodeHung }: Deps,
+): (node: string, url: string) => void {
+  const command = config.NODE_RESTART_COMMAND;
+  const restart = command === undefined ? null : new RestartCommand({ command, clock, logger });
+  return (node, url) => {
+    logger.error({ node }, 'node hangs on a call');
+    restart?.run(node, url);
+    onNodeHung(node);
+  };
+}
+
+function healthyShard({ catalog }: Storage, node: string, shard: string): HeldShard | null {
+  const at = catalog.collectionOfShard(shard);
+  const physical = catalog.physical(node, shard);
+  if (at === undefined || physical === undefined || physical.suspect !== null) return null;
+  return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
+}
+
+function nodeOf(nodes: readonly BuiltNode[], id: string): BuiltNode {
+  const found = nodes.find(({ member }) => member.id === id);
+  if (found === undefined) throw new Error(`There is no node "${id}".`);
+  return found;
+}

@@ -1,0 +1,80 @@
+// PostgreSQL and what is kept there: one bounded pool for each purpose, so that no purpose waits for another's work.
+
+import { Catalog } from '../catalog/catalog.ts';
+import type { Config } from '../config.ts';
+import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
+import { PostgresAppendStore, PostgresLog, type Head } from '../log/postgres-log.ts';
+import { CapabilityLevel } from '../nodes/capability-level.ts';
+import { NodeStore } from '../nodes/node-store.ts';
+import { Database } from '../postgres/database.ts';
+import { migrate } from '../postgres/migrate.ts';
+import { connectOrExplain } from '../postgres/reach.ts';
+import { Checkpoints } from '../replication/checkpoints.ts';
+import { Decisions } from '../replication/decisions.ts';
+import { PostgresTrialStore } from '../replication/trials.ts';
+import type { Deps } from './deps.ts';
+import type { Lifecycle } from './lifecycle.ts';
+
+export interface Storage {
+  readonly log: PostgresLog;
+  /** As it was when this gateway started. */
+  readonly head: Head;
+  readonly appendStore: PostgresAppendStore;
+  readonly leaseStore: LeaseStore;
+  readonly catalog: Catalog;
+  readonly capabilities: CapabilityLevel;
+  readonly checkpoints: Checkpoints;
+  readonly decisions: Decisions;
+  readonly nodes: NodeStore;
+  readonly trials: PostgresTrialStore;
+}
+
+const STATEMENT_TIMEOUT_MS = 10_000;
+
+/** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
+export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
+  let warning: string | null = null;
+  const takeWarning = (): string | null => {
+    const text = warning;
+    warning = null;
+    return text;
+  };
+  const pool = (connectionsMax: number, purpose: string, onWarning?: (text: string) => void): Database => {
+    const database = new Database({
+      url: config.DATABASE_URL,
+      schema: config.DATABASE_SCHEMA,
+      connectionsMax,
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      applicationName: `polychrome ${purpose}`,
+      onError: ({ message }) => deps.logger.warn({ error: message, purpose }, 'PostgreSQL connection lost'),
+      ...(onWarning === undefined ? {} : { onWarning }),
+    });
+    life.add({ name: `PostgreSQL pool ${purpose}`, stop: () => database.close() });
+    return database;
+  };
+  const queries = pool(4, 'queries');
+  const appends = pool(1, 'append', (text) => (warning = text));
+  const steps = pool(2, 'steps');
+  const leases = pool(1, 'lease');
+  await connectOrExplain(queries, config.DATABASE_URL);
+  await migrate(queries);
+
+  const log = new PostgresLog(queries);
+  const head = await log.head();
+  const catalog = new Catalog(queries);
+  await catalog.refresh();
+  const capabilities = new CapabilityLevel(queries);
+  await capabilities.load();
+  return {
+    log,
+    head,
+    appendStore: new PostgresAppendStore(appends, () => head.logId, takeWarning),
+    leaseStore: postgresLeaseStore(leases),
+    catalog,
+    capabilities,
+    checkpoints: new Checkpoints(steps),
+    decisions: new Decisions(steps),
+    nodes: new NodeStore(steps),
+    trials: new PostgresTrialStore(steps),
+  };
+}
