@@ -1,13 +1,32 @@
 import { defineConfig } from 'vitest/config';
 
+// Test files by what they start: the suffix or the folder decides, and test/projects.test.ts checks it.
+const PG = ['src/**/*.pg.test.ts'];
+const SYSTEM = ['test/{system,clients}/**/*.test.ts', '{src,test}/**/*.chroma.test.ts'];
+const DIFFERENTIAL = ['test/differential/**/*.test.ts'];
+
 // Two test files at a time: the machines these tests are meant for have two cores, and a system test runs
 // PostgreSQL and several Chroma servers of its own.
 export default defineConfig({
   test: {
-    include: ['{src,test,demo,bench}/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['{src,test,demo,bench,scripts}/**/*.test.ts'],
+          exclude: [...PG, ...SYSTEM, ...DIFFERENTIAL],
+          // Files share their modules: half the time.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'pg', include: PG } },
+      { extends: true, test: { name: 'system', include: SYSTEM } },
+      { extends: true, test: { name: 'differential', include: DIFFERENTIAL } },
+    ],
   },
 });

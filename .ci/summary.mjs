@@ -1,22 +1,22 @@
-// The closing lines of .ci/run, from the report vitest wrote and the exit codes of both commands. Exits 0 only when
-// everything passed. Runs on whatever Node the system has.
+// Prints the closing lines of .ci/run from the report of vitest and the exit codes of both commands. Exits 0 only when
+// everything passed. Runs on any version of Node.
 
 import { readFileSync } from 'node:fs';
 
 const [file, checkCode, testCode] = process.argv.slice(2);
 
-/** Passed, failed and skipped tests; what fails outside of a test counts as one failed test. */
+/** Passed, failed and skipped tests; a failure outside of a test counts as one failed test. */
 function counts() {
   let report;
   try {
     report = JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    console.log('The tests left no report: they were cut off, or did not begin.');
+    console.log('The tests left no report: they exceeded their time, or did not start.');
     return { passed: 0, failed: 1, skipped: [] };
   }
   const cases = report.testResults.flatMap((suite) => suite.assertionResults);
   const named = (status) => cases.filter((one) => status.includes(one.status)).map((one) => one.fullName);
-  // A file that could not be loaded, or whose hooks failed, has failed without a failed test.
+  // A file that could not be loaded, or one with a failed hook, has no failed test.
   const broken = report.testResults.filter(
     (suite) => suite.status === 'failed' && !suite.assertionResults.some((one) => one.status === 'failed'),
   );

@@ -1,6 +1,5 @@
-// How a stock Chroma server behaves, as far as the fake promises to behave alike. Observed on 1.0.5 and 1.3.4; every
-// behaviour is asserted of the release under test by real.test.ts, and of the fake by fake.test.ts. What differs by
-// release is told apart by what a server says it can do.
+// The behaviour of a stock Chroma server that the fake reproduces, observed on 1.0.5 and 1.3.4. real.chroma.test.ts
+// asserts it of the release under test, fake.test.ts of the fake. The capabilities of a server tell releases apart.
 
 import { FAILURES } from './failures.ts';
 import { READS } from './reads.ts';
