@@ -128,7 +128,7 @@ export class StatusWatch {
     await paced(STATUS_PERIOD_MS, stop, async () => {
       // A gateway that gives no status gives no reads either, and those are on record.
       const status = await this.#status().catch(() => null);
-      if (status === null) return;
+      if (!Array.isArray(status?.nodes)) return;
       this.samples.push({
         primary: status.nodes.find(({ role }) => role === 'primary')?.id ?? null,
         epoch: status.epoch,
