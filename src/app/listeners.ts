@@ -2,7 +2,7 @@
 
 import { adminRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { startServer, type RunningServer } from '../http/server.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
@@ -68,7 +68,12 @@ export function statusSource(deps: Deps, storage: Storage, parts: Replication & 
     nodes: () =>
       nodes.map(({ member, applier, workload }) => ({
         member,
-        checkpoint: Math.max(applier.checkpoint, positions.applied(member.id)),
+        // A node that is not followed has the checkpoint that PostgreSQL knows.
+        checkpoint: Math.max(
+          applier.checkpoint,
+          positions.applied(member.id),
+          storage.nodes.lastCheckpoint(member.id),
+        ),
         lag: (now) => applier.lag(now),
         work: () => workload.current,
         failing: () => applier.failing,

@@ -1,7 +1,7 @@
 // PostgreSQL and what is kept there: one bounded pool for each purpose, so that no purpose waits for another's work.
 
 import { Catalog } from '../catalog/catalog.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
 import { PostgresAppendStore, PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
@@ -63,6 +63,8 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const head = await log.head();
   const catalog = new Catalog(queries);
   await catalog.refresh();
+  const nodes = new NodeStore(steps);
+  await nodes.all();
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
   return {
@@ -74,7 +76,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     capabilities,
     checkpoints: new Checkpoints(steps),
     decisions: new Decisions(steps),
-    nodes: new NodeStore(steps),
+    nodes,
     trials: new PostgresTrialStore(steps),
   };
 }

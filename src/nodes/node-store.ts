@@ -17,17 +17,25 @@ export interface NodeRow {
 
 export class NodeStore {
   readonly #database: Database;
+  readonly #lastCheckpoints = new Map<string, number>();
 
   constructor(database: Database) {
     this.#database = database;
   }
 
+  /** The node's checkpoint when it was last read; 0 when it is not known. */
+  lastCheckpoint(id: string): number {
+    return this.#lastCheckpoints.get(id) ?? 0;
+  }
+
   async all(): Promise<NodeRow[]> {
-    return (await this.#database.query(
+    const rows = (await this.#database.query(
       `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN", busy_lsn as "busyLSN",
               greatest(0, coalesce(extract(epoch from busy_until - clock_timestamp()) * 1000, 0))::float8 as "busyMs"
        from ${this.#database.schema}.node where not removed order by id`,
     )) as unknown as NodeRow[];
+    for (const { id, checkpoint } of rows) this.#lastCheckpoints.set(id, checkpoint);
+    return rows;
   }
 
   /** Makes a node known before anything is written to it. Throws when the lease has moved on. */

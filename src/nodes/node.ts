@@ -222,7 +222,8 @@ export class Member {
         this.on('failed', result.reason);
         break;
       case 'silent':
-        this.#lastError = result.reason;
+        // Silence that a call of ours explains is no error, and hides none.
+        if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
         // What was missed while a call of ours explained it says nothing once that call has ended.
         this.#misses = this.#options.work.explainsSilence ? 0 : this.#misses + 1;
         // A node that works on a call of ours is silent, not dead.

@@ -171,7 +171,18 @@ function connectFailure(error: Error): NodeError {
     (cause) => cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED',
   );
   if (refused) return new NodeError('refused', 'the connection was refused', { cause: error });
-  return new NodeError('unanswered', 'no connection could be made', { cause: error });
+  const reasons = causes.map(connectReason).join('; ');
+  return new NodeError('unanswered', `no connection could be made (${reasons})`, { cause: error });
+}
+
+// What Node's TLS calls certificates and handshakes that fail.
+const TLS_CODES = /CERT|SELF_SIGNED|^ERR_(?:TLS|SSL)|^EPROTO$|^UNABLE_TO_/;
+
+/** Why a connection could not be made, for operators. */
+function connectReason(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  return TLS_CODES.test(code) ? `TLS: ${cause.message}` : cause.message;
 }
 
 function hostHeader(target: buildConnector.Options): string {
