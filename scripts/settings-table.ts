@@ -1,7 +1,7 @@
 // Writes the table of settings into docs/configuration.md, from the configuration schema. Run: npm run docs
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { SETTINGS } from '../src/config.ts';
+import { SETTINGS } from '../src/config/config.ts';
 
 const DOCUMENT = new URL('../docs/configuration.md', import.meta.url);
 const [BEGIN, END] = ['<!-- settings: written by npm run docs -->', '<!-- end of settings -->'];

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { withDifferences } from '../scripts/differences-table.ts';
 import { withSettings } from '../scripts/settings-table.ts';
-import { SETTINGS } from '../src/config.ts';
+import { SETTINGS } from '../src/config/config.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8');

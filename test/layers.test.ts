@@ -38,7 +38,7 @@ describe('the checker sees', () => {
     ['a re-export', 'src/util/x.ts', "export { a } from '../errors.ts';"],
     ['an import while running', 'src/catalog/x.ts', "const a = await import('../log/a.ts');"],
     ['a worker elsewhere', 'src/chroma/parse/x.ts', "new Worker(new URL('../../read/a.ts', import.meta.url));"],
-    ['a file below the composition reading the configuration', 'src/read/x.ts', "import '../config.ts';"],
+    ['a file below the composition reading the configuration', 'src/read/x.ts', "import '../config/config.ts';"],
     ['a folder nobody knows', 'src/helpers/x.ts', ''],
     ['a file of 501 lines', 'test/x.ts', '\n'.repeat(501)],
     ['the time', 'src/read/x.ts', 'const at = Date.now();'],
@@ -54,7 +54,7 @@ describe('the checker sees', () => {
       "// Math.random would do\nimport { a } from '../chroma/parse/a.ts';\nimport pg from 'pg';\n/* setTimeout */";
     expect(of('src/replication/x.ts', text)).toEqual([]);
     expect(of('src/read/x.test.ts', "import '../api/admin/a.ts'; Date.now();")).toEqual([]);
-    expect(of('src/app/gateway.ts', "import { a } from '../config.ts'; Math.random();")).toEqual([]);
+    expect(of('src/app/gateway.ts', "import { a } from '../config/config.ts'; Math.random();")).toEqual([]);
   });
 
   test('every import of a file', () => {

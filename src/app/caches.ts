@@ -1,6 +1,6 @@
 // What this gateway knows of shards beside the log: their heads, cached responses and records, session floors.
 
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import { Invalidation } from '../read/invalidation.ts';
 import { RecordCache } from '../read/record-cache.ts';

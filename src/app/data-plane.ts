@@ -10,7 +10,7 @@ import { Names } from '../api/v2/resolve.ts';
 import { localRoutes } from '../api/v2/server-info.ts';
 import { unsupportedRoutes } from '../api/v2/unsupported.ts';
 import { LargeScanner } from '../chroma/parse/large-scanner.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { NodeChoice } from '../read/node-selection.ts';

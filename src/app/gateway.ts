@@ -1,7 +1,7 @@
 // The composition root: reading it is reading the architecture.
 
 import { healthOf } from '../api/admin/status.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { CurrentTerm } from '../coordination/current-term.ts';
 import { sleep } from '../util/clock.ts';
 import { buildCaches } from './caches.ts';

@@ -1,6 +1,7 @@
 // One node with everything that looks at it and moves it.
 
-import type { Config, NodeAddress } from '../config.ts';
+import type { Config } from '../config/config.ts';
+import type { NodeAddress } from '../config/nodes.ts';
 import type { Expected, Identity } from '../chroma/client/identity.ts';
 import {
   createNodeClient,

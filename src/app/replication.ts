@@ -1,6 +1,6 @@
 // What moves the log to the nodes: the leader and its lease, the appliers, and what ends entries that nodes fail.
 
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { ClusterView } from '../coordination/cluster-view.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import { Lease } from '../coordination/lease.ts';

@@ -1,7 +1,7 @@
 // `polychrome serve`: runs a gateway, configured by its environment, until SIGTERM.
 
 import { Command } from 'commander';
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
 import { StartupError } from '../errors.ts';
 import { startGateway } from '../app/gateway.ts';
 import { systemClock } from '../util/clock.ts';

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { type Config, loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config/config.ts';
 import { StartupError } from '../errors.ts';
 import { type Gateway, startGateway } from '../app/gateway.ts';
 import { settledWithin } from '../local/child.ts';

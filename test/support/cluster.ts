@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import type { Status } from '../../src/api/admin/status.ts';
 import { startGateway, type Gateway } from '../../src/app/gateway.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';

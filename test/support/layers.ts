@@ -16,7 +16,7 @@ const DATA_PLANE = [...BELOW_ALL, ...STORES, ...CHROMA, 'nodes', 'replication', 
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   util: [],
-  'config.ts': ['errors.ts'],
+  config: ['errors.ts'],
   postgres: BELOW_ALL,
   log: [...BELOW_ALL, 'postgres'],
   catalog: [...BELOW_ALL, 'postgres'],
@@ -34,8 +34,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'api/v2': [...DATA_PLANE, 'read', 'write'],
   'api/admin': [...DATA_PLANE, 'read', 'write', 'repair'],
   local: BELOW_ALL,
-  app: [...DATA_PLANE, 'postgres', 'repair', 'read', 'write', 'api/v2', 'api/admin', 'config.ts'],
-  cli: [...BELOW_ALL, 'config.ts', 'app', 'local'],
+  app: [...DATA_PLANE, 'postgres', 'repair', 'read', 'write', 'api/v2', 'api/admin', 'config'],
+  cli: [...BELOW_ALL, 'config', 'app', 'local'],
   'main.ts': [...BELOW_ALL, 'cli'],
 };
 

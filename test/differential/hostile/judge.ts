@@ -1,6 +1,6 @@
 // What two responses to one hostile request say about Polychrome. Pure: proved in judge.test.ts.
 
-import { SETTINGS } from '../../../src/config.ts';
+import { SETTINGS } from '../../../src/config/config.ts';
 import { ANSWER_DIFFERENCES, type Exchange, SPARED_DIFFERENCES } from '../differences.ts';
 import type { Answer } from '../endpoint.ts';
 import { placeOf } from '../operation.ts';

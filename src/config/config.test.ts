@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS } from './chroma/parse/filter-limits.ts';
+import { DEFAULT_LIMITS } from '../chroma/parse/filter-limits.ts';
 import { loadConfig, SETTINGS, type Config } from './config.ts';
 
 type Environment = Readonly<Record<string, string>>;
@@ -8,7 +8,7 @@ const LEAST = { DATABASE_URL: 'postgres://db/one', PRIMARY_URL: 'http://a:8000' 
 
 const load = (env: Environment): Config => loadConfig({ ...LEAST, ...env });
 
-/** What is said to a start with these settings. */
+/** The error of a start with these settings. */
 function refusal(env: Environment): string {
   try {
     load(env);
@@ -19,7 +19,7 @@ function refusal(env: Environment): string {
 }
 
 describe('every setting', () => {
-  // One value that is not the default, and what it turns; a setting without a line here does not compile.
+  // One value other than the default, and what it changes; a setting without a line here does not compile.
   const TURNED: Readonly<
     Record<keyof typeof SETTINGS, readonly [Environment, (config: Config) => unknown, unknown]>
   > = {
@@ -62,13 +62,13 @@ describe('every setting', () => {
     LOG_LEVEL: [{ LOG_LEVEL: 'silent' }, (c) => c.LOG_LEVEL, 'silent'],
   };
 
-  test.each(Object.entries(TURNED))('%s turns something', (_name, [env, look, expected]) => {
-    expect(look(load(env))).toEqual(expected);
-    expect(look(load({}))).not.toEqual(expected);
+  test.each(Object.entries(TURNED))('%s changes the configuration', (_name, [env, read, expected]) => {
+    expect(read(load(env))).toEqual(expected);
+    expect(read(load({}))).not.toEqual(expected);
   });
 
   test.each(Object.entries(SETTINGS))(
-    '%s left empty is as if it were not set',
+    '%s has its default when it is empty',
     (name, { default: fallback }) => {
       if (fallback === null) return;
       expect(load({ [name]: '' })).toEqual(load({}));
@@ -76,12 +76,12 @@ describe('every setting', () => {
     },
   );
 
-  test('is fixed once read', () => {
+  test('the configuration is frozen', () => {
     expect(Object.isFrozen(load({}))).toBe(true);
   });
 });
 
-describe('a value that cannot be is refused, and its variable named', () => {
+describe('an invalid value is refused with the name of its variable', () => {
   test.each([
     ['DATABASE_URL', 'mysql://db', 'must be a URL that begins with postgres:// or postgresql://'],
     ['DATABASE_URL', 'db', 'must be a URL'],
@@ -110,17 +110,17 @@ describe('a value that cannot be is refused, and its variable named', () => {
     ['ALLOW_RESET', 'yes', 'must be true or false'],
     ['LOG_LEVEL', 'loud', 'must be one of'],
   ])('%s=%s', (name, value, sentence) => {
-    const said = refusal({ [name]: value });
-    expect(said).toContain(`${name} ${sentence}`);
-    expect(said).toMatch(/\.$/);
+    const message = refusal({ [name]: value });
+    expect(message).toContain(`${name} ${sentence}`);
+    expect(message).toMatch(/\.$/);
   });
 
-  test('without telling what a URL holds', () => {
+  test('without the content of a URL', () => {
     expect(refusal({ DATABASE_URL: 'mysql://user:secret@db' })).not.toContain('secret');
   });
 });
 
-test('the limits of filters default to what servers answer', () => {
+test('the limits of filters default to those of the servers', () => {
   const { FILTER_CONDITIONS_MAX, FILTER_OPERANDS_MAX, FILTER_DEPTH_MAX } = load({});
   expect(DEFAULT_LIMITS).toEqual({
     conditionsMax: FILTER_CONDITIONS_MAX,
@@ -129,10 +129,10 @@ test('the limits of filters default to what servers answer', () => {
   });
 });
 
-describe('nodes', () => {
+describe('node addresses', () => {
   const nodes = (text: string): string => refusal({ PRIMARY_URL: '', NODES: text });
 
-  test('are named in order, with spaces and with paths that hold "="', () => {
+  test('keep their order and may contain spaces around them and "=" in their paths', () => {
     const text = 'node-1=http://a:8000, b=https://b/chroma?x=1';
     expect(load({ PRIMARY_URL: '', NODES: text }).nodes).toEqual([
       { id: 'node-1', url: 'http://a:8000' },
@@ -153,44 +153,44 @@ describe('nodes', () => {
     expect(nodes(text)).toContain('NODES must be id=url pairs');
   });
 
-  test('are named once', () => {
+  test('must have distinct ids and URLs', () => {
     expect(nodes('a=http://a,a=http://b')).toBe('NODES names the id a twice.');
     expect(nodes('a=http://a,b=http://a')).toBe('NODES names the url http://a twice.');
   });
 
-  test('are not quoted with their credentials', () => {
-    const said = [nodes('A=http://user:secret@a'), nodes('a=http://u:secret@a,b=http://u:secret@a')];
-    expect(said.join()).not.toContain('secret');
-    expect(said.join()).toContain('***@a');
+  test('are quoted without their credentials', () => {
+    const message = [nodes('A=http://user:secret@a'), nodes('a=http://u:secret@a,b=http://u:secret@a')];
+    expect(message.join()).not.toContain('secret');
+    expect(message.join()).toContain('***@a');
     expect(nodes('a=user:secret@a')).not.toContain('secret');
   });
 
-  test('are named in one way, and at all', () => {
+  test('must be given in exactly one way', () => {
     expect(refusal({ NODES: 'a=http://a' })).toContain('NODES and PRIMARY_URL or REPLICA_URL are both set');
     expect(refusal({ PRIMARY_URL: '' })).toContain('set NODES=id=url,id=url or PRIMARY_URL');
     expect(refusal({ PRIMARY_URL: '', REPLICA_URL: 'http://b' })).toContain('PRIMARY_URL');
   });
 
-  test('need a log', () => {
+  test('require DATABASE_URL', () => {
     expect(refusal({ DATABASE_URL: '' })).toContain('DATABASE_URL is not set');
   });
 });
 
-describe('a name that is not one of ours', () => {
+describe('an unknown name', () => {
   test.each([
     ['POLYCHROME_PORT', 'settings have no prefix'],
     ['LOGLEVEL', 'did you mean LOG_LEVEL?'],
     ['log_level', 'did you mean LOG_LEVEL?'],
-    ['WRITE_TIMEOUT_M', 'did you mean WRITE_TIMEOUT_MS?'], // one left out
-    ['WRITE_TIMEOUTS_MS', 'did you mean WRITE_TIMEOUT_MS?'], // one too many
-    ['READ_TIMEOUT_NS', 'did you mean READ_TIMEOUT_MS?'], // another one
-    ['CONSISTECNY', 'did you mean CONSISTENCY?'], // two swapped
+    ['WRITE_TIMEOUT_M', 'did you mean WRITE_TIMEOUT_MS?'], // a letter left out
+    ['WRITE_TIMEOUTS_MS', 'did you mean WRITE_TIMEOUT_MS?'], // a letter added
+    ['READ_TIMEOUT_NS', 'did you mean READ_TIMEOUT_MS?'], // a letter replaced
+    ['CONSISTECNY', 'did you mean CONSISTENCY?'], // two letters swapped
     ['ALOW_RESET', 'did you mean ALLOW_RESET?'],
     ['REPLICA_URLS', 'did you mean REPLICA_URL?'],
-  ])('%s is refused as a slip', (name, sentence) => {
-    const said = refusal({ [name]: 'x' });
-    expect(said).toContain(`${name} is not a setting`);
-    expect(said).toContain(sentence);
+  ])('%s is refused as a misspelling', (name, sentence) => {
+    const message = refusal({ [name]: 'x' });
+    expect(message).toContain(`${name} is not a setting`);
+    expect(message).toContain(sentence);
   });
 
   test.each([
@@ -203,11 +203,11 @@ describe('a name that is not one of ours', () => {
     'CORS_ORIGINS',
     'PGPORT',
     'npm_config_loglevel',
-  ])('%s is somebody else’s', (name) => {
+  ])('%s belongs to another program and is ignored', (name) => {
     expect(refusal({ [name]: 'x' })).toBe('nothing');
   });
 
-  test('and near to one that is set is somebody else’s too', () => {
+  test('similar to a setting that is set is ignored', () => {
     expect(refusal({ DATABASE_URI: 'x' })).toBe('nothing');
     expect(refusal({ LOGLEVEL: 'x', LOG_LEVEL: 'info' })).toBe('nothing');
   });

@@ -1,0 +1,110 @@
+// Settings of the Chroma servers, of applying the log to them, and the parsing of their addresses.
+
+import { z } from 'zod';
+import { StartupError } from '../errors.ts';
+import { setting, text, url, wholeNumber } from './setting.ts';
+
+const nodeUrl = url('http:', 'https:');
+
+export const NODE_SETTINGS = {
+  NODES: setting(
+    z.string(),
+    null,
+    'The Chroma servers: `id=url,id=url,…`. An id belongs to the data of a node; the URL may change. The first node is the preferred primary at the very first start. Set this, or PRIMARY_URL.',
+  ),
+  PRIMARY_URL: setting(
+    nodeUrl,
+    null,
+    'A Chroma server, as node `primary`: the short form for one or two servers.',
+  ),
+  REPLICA_URL: setting(
+    nodeUrl,
+    null,
+    'Another Chroma server, as node `replica`; only together with PRIMARY_URL.',
+  ),
+  SETTLE_MS: setting(
+    wholeNumber(0, 60_000),
+    '500',
+    'How long a node must have responded again after a broken connection before a different call follows the interrupted one.',
+  ),
+  STAGGER_MS: setting(
+    wholeNumber(50, 60_000),
+    '500',
+    'Calls expected to keep a node busy for longer than this are made on one node at a time, so that another node can serve reads.',
+  ),
+  ENTRY_ATTEMPTS: setting(
+    wholeNumber(1, 100),
+    '5',
+    'How often a failing entry is sent to a node that otherwise works, before another node is asked and the entry is refused or quarantined.',
+  ),
+  ENTRY_TIMEOUT_MS: setting(
+    wholeNumber(1_000, 3_600_000),
+    '60000',
+    'How long beyond its own bound a call may make no progress, and how long a failing entry waits for nodes that are away.',
+  ),
+  NODE_RESTART_COMMAND: setting(
+    text,
+    null,
+    'Shell command that restarts a node whose call hangs; NODE_ID and NODE_URL are in its environment. Runs at most once a minute for each node.',
+  ),
+} as const;
+
+export interface NodeAddress {
+  readonly id: string;
+  readonly url: string;
+}
+
+interface NodeNames {
+  readonly NODES?: string | undefined;
+  readonly PRIMARY_URL?: string | undefined;
+  readonly REPLICA_URL?: string | undefined;
+}
+
+/** The nodes in the order given: at least one. Throws StartupError when they are given in no way, or in two. */
+export function nodeAddresses({
+  NODES: nodes,
+  PRIMARY_URL: primary,
+  REPLICA_URL: replica,
+}: NodeNames): readonly NodeAddress[] {
+  if (nodes === undefined) return primaryAndReplica(primary, replica);
+  if (primary !== undefined || replica !== undefined) {
+    throw new StartupError(
+      'NODES and PRIMARY_URL or REPLICA_URL are both set: use one way to name the servers.',
+    );
+  }
+  const addresses = nodes.split(',').map(nodeAddress);
+  for (const key of ['id', 'url'] as const) {
+    const duplicate = addresses.find(
+      (one, index) => addresses.findIndex((other) => other[key] === one[key]) < index,
+    );
+    if (duplicate !== undefined)
+      throw new StartupError(`NODES names the ${key} ${masked(duplicate[key])} twice.`);
+  }
+  return addresses;
+}
+
+function primaryAndReplica(primary?: string, replica?: string): readonly NodeAddress[] {
+  if (primary === undefined) {
+    throw new StartupError(
+      'No Chroma server is named: set NODES=id=url,id=url or PRIMARY_URL (and REPLICA_URL).',
+    );
+  }
+  const addresses = [{ id: 'primary', url: primary }];
+  return replica === undefined ? addresses : [...addresses, { id: 'replica', url: replica }];
+}
+
+function nodeAddress(part: string): NodeAddress {
+  const [id = '', ...rest] = part.trim().split('=');
+  const address = { id, url: rest.join('=') };
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(id) || !nodeUrl.safeParse(address.url).success) {
+    throw new StartupError(
+      `NODES must be id=url pairs separated by commas, ids of lower-case letters, digits and dashes; "${masked(part)}" is not one.`,
+    );
+  }
+  return address;
+}
+
+/** Without credentials: where they begin in text that cannot be parsed is unknown, so all before the last @ is cut. */
+function masked(address: string): string {
+  return address.replace(/^.*@/s, '***@');
+}

@@ -1,0 +1,17 @@
+// Settings of writes.
+
+import { flag, oneOf, setting, wholeNumber } from './setting.ts';
+
+export const WRITE_SETTINGS = {
+  ACK_LEVEL: setting(
+    oneOf('log', 'primary', 'quorum', 'all'),
+    'primary',
+    'What a write waits for after it is durable in the log; `x-polychrome-ack` sets it for one request.',
+  ),
+  WRITE_TIMEOUT_MS: setting(
+    wholeNumber(100, 600_000),
+    '30000',
+    'How long a write waits for its level before the response is 503 "durable at LSN n". The default is longer than a failover takes.',
+  ),
+  ALLOW_RESET: setting(flag, 'false', 'Whether POST /api/v2/reset may delete everything.'),
+} as const;
