@@ -10,42 +10,42 @@ interface BannedWord {
   readonly pattern: RegExp;
 }
 
-const banned = (not: string, but: string, pattern: string): BannedWord => ({
+const ban = (not: string, but: string, pattern: string): BannedWord => ({
   not,
   but,
   pattern: new RegExp(`\\b(?:${pattern})\\b`, 'g'),
 });
 
 export const BANNED_WORDS: readonly BannedWord[] = [
-  banned('door', 'HTTP front end', 'doors?'),
-  banned('solo', 'serial', 'solos?'),
-  banned('lean', 'projected', 'lean'),
-  banned('twin', 'delayed duplicate', 'twins?'),
-  banned('in vain', 'failed attempts', 'vain'),
-  banned('under way', 'in flight, in progress', 'under way|underway'),
-  banned('doubt', 'suspect', '(?:un)?doubt(?:s|ed|ful)?'),
-  banned('sound', 'healthy, valid', '(?:un)?sound(?:s|ly|ness)?'),
-  banned('lone', 'single', 'lone'),
-  banned('whoever', 'a concrete noun', 'whoever|whomever'),
-  banned('level (of a node)', 'caught up', '(?:is|are|be|becomes?|became|was|were|being) level|levels? with'),
-  banned('brought along', 'replicates to, applies the log to', '(?:brings?|bringing|brought) along'),
-  banned('tail (of the log)', 'log buffer, end', 'tails?'),
-  banned('lane', 'queue', 'lanes?'),
-  banned('held (shards)', 'assigned', 'held shards?|shards? held'),
-  banned('told, tells', 'notified, reports', 'told|tells'),
-  banned('unsettled', 'outcome unknown', 'unsettled'),
-  banned('mended', 'repaired, fixed', 'mend(?:s|ed|ing)?'),
-  banned('came to nothing', 'discarded', '(?:came|comes?) to nothing'),
-  banned('who has a write', 'nodes that applied a write', 'who has'),
-  banned('the end of the log', 'head', 'end of the log|log s end'),
-  banned('gathered', 'batched, collected', 'gather(?:s|ed|ing)?'),
-  banned('reads through', 'preloads', 'reads through'),
-  banned('kept answers, kept records', 'cached responses, cached records', 'kept (?:answers?|records?)'),
-  banned('judge, verdict', 'validate, validation result', 'judge(?:s|d|ments?)?|judging|verdicts?'),
-  banned('of the first rank', 'top priority', 'first rank'),
-  banned('gives account', 'verifies and reports', '(?:gives?|gave|given|giving|keeps?) account'),
-  banned('behind our back', 'out of band', 'behind (?:our|its|their|the)(?: \\w+ s)? back'),
-  banned('answer (of HTTP)', 'response', 'http answers?|(?:an?|the|its|each|every|no|late|whose) answers?'),
+  ban('door', 'HTTP front end', 'doors?'),
+  ban('solo', 'serial', 'solos?'),
+  ban('lean', 'projected', 'lean'),
+  ban('twin', 'delayed duplicate', 'twins?'),
+  ban('in vain', 'failed attempts', 'vain'),
+  ban('under way', 'in flight, in progress', 'under way|underway'),
+  ban('doubt', 'suspect', '(?:un)?doubt(?:s|ed|ful)?'),
+  ban('sound', 'healthy, valid', '(?:un)?sound(?:s|ly|ness)?'),
+  ban('lone', 'single', 'lone'),
+  ban('whoever', 'a concrete noun', 'whoever|whomever'),
+  ban('level (of a node)', 'caught up', '(?:is|are|be|becomes?|became|was|were|being) level|levels? with'),
+  ban('brought along', 'replicates to, applies the log to', '(?:brings?|bringing|brought) along'),
+  ban('tail (of the log)', 'log buffer, end', 'tails?'),
+  ban('lane', 'queue', 'lanes?'),
+  ban('held (shards)', 'assigned', 'held shards?|shards? held'),
+  ban('told, tells', 'notified, reports', 'told|tells'),
+  ban('unsettled', 'outcome unknown', 'unsettled'),
+  ban('mended', 'repaired, fixed', 'mend(?:s|ed|ing)?'),
+  ban('came to nothing', 'discarded', '(?:came|comes?) to nothing'),
+  ban('who has a write', 'nodes that applied a write', 'who has'),
+  ban('the end of the log', 'head', 'end of the log|log s end'),
+  ban('gathered', 'batched, collected', 'gather(?:s|ed|ing)?'),
+  ban('reads through', 'preloads', 'reads through'),
+  ban('kept answers, kept records', 'cached responses, cached records', 'kept (?:answers?|records?)'),
+  ban('judge, verdict', 'validate, validation result', 'judge(?:s|d|ments?)?|judging|verdicts?'),
+  ban('of the first rank', 'top priority', 'first rank'),
+  ban('gives account', 'verifies and reports', '(?:gives?|gave|given|giving|keeps?) account'),
+  ban('behind our back', 'out of band', 'behind (?:our|its|their|the)(?: \\w+ s)? back'),
+  ban('answer (of HTTP)', 'response', 'http answers?|(?:an?|the|its|each|every|no|late|whose) answers?'),
 ];
 
 interface Exception {
@@ -57,7 +57,7 @@ interface Exception {
 
 export const EXCEPTIONS: readonly Exception[] = [];
 
-const SELF = ['scripts/banned-words.ts', 'scripts/banned-words.test.ts'];
+const SELF = new Set(['scripts/banned-words.ts', 'scripts/banned-words.test.ts']);
 const FILES = ['*.{md,ts,json}', '.ci/*', '{src,test,bench,demo,scripts}/**/*.{ts,mjs,py}', 'docs/**/*.md'];
 
 export interface Finding {
@@ -115,7 +115,7 @@ export function bannedWordsIn(
 /** All findings in the repository at `root`. */
 export function bannedWordsOf(root: string, exceptions: readonly Exception[] = EXCEPTIONS): Finding[] {
   return globSync(FILES, { cwd: root })
-    .filter((path) => !SELF.includes(path) && path !== 'package-lock.json')
+    .filter((path) => !SELF.has(path) && path !== 'package-lock.json')
     .sort()
     .flatMap((path) => bannedWordsIn(path, readFileSync(`${root}/${path}`, 'utf8'), exceptions));
 }
