@@ -1,10 +1,11 @@
 // How a server becomes a node, and how a node proves, each time it is met again, that it still is the one it was.
 
-import { NodeError, type NodeClient } from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
 import { type Identity, type Progress } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
-import type { Doubt, Member } from './node.ts';
+import type { VerificationFailure, Member } from './node.ts';
 import type { NodeRow, NodeStore } from './node-store.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -22,7 +23,7 @@ export interface AdmissionOptions {
   readonly onAdmitting: () => Promise<void>;
   readonly onRewound: (reason: string) => void;
   /** Holds what the log has after the node's marker against its content; what keeps it from being used, or null. */
-  readonly verify: () => Promise<Doubt | null>;
+  readonly verify: () => Promise<VerificationFailure | null>;
 }
 
 const DEADLINE_MS = 5_000;
@@ -77,9 +78,9 @@ export class Admission {
         return member.on('lost_content', `the node came back with older content: ${was}`);
       }
       await onAdmitting();
-      const doubt = await verify();
-      if (doubt?.lost === true) return member.on('lost_content', doubt.reason);
-      if (doubt !== null) return member.callFailed(new Error(doubt.reason), false);
+      const failure = await verify();
+      if (failure?.contentLost === true) return member.on('lost_content', failure.reason);
+      if (failure !== null) return member.callFailed(new Error(failure.reason), false);
       member.on('admitted', 'its identity is proved');
     } catch (error) {
       await this.#explain(error, term, head);

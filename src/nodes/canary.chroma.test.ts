@@ -152,7 +152,6 @@ describe('a write that hangs', () => {
         }
         return working.mutate(request);
       },
-      connectionFacts: () => working.connectionFacts(),
       close: () => working.close(),
       destroy: () => working.destroy(),
     };

@@ -4,12 +4,9 @@
 import { z } from 'zod';
 import type { Clock } from '../util/clock.ts';
 import { RESERVED } from '../chroma/client/identity.ts';
-import {
-  NodeError,
-  type NodeClient,
-  type NodeErrorCode,
-  type NodeResponse,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError, type NodeErrorCode } from '../chroma/client/node-error.ts';
 import {
   createCollection,
   createDatabase,

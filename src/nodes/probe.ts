@@ -1,11 +1,12 @@
 // How a node is looked at: its marker, read over a connection that proves its identity and is kept for nothing else;
 // its canary; and, when its process may be a new one, its content.
 
-import type { CanaryReport, Doubt, MemberWork, NodeProbe, ProbeResult } from './node.ts';
+import type { CanaryReport, VerificationFailure, MemberWork, NodeProbe, ProbeResult } from './node.ts';
 import type { Canary } from './canary.ts';
 import { readMarker } from './marker.ts';
 import { type StoredMarker } from '../chroma/client/identity.ts';
-import { NodeError, type NodeClient } from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 
 // Longer than a busy server keeps a read of one sqlite row waiting; two misses in a row mean that it hangs.
@@ -19,7 +20,7 @@ export interface NodeProbeOptions {
   /** One connection, used by the probe alone: that it lives proves that the process does. */
   readonly watcher: NodeClient;
   readonly canary: Canary;
-  readonly verify: () => Promise<Doubt | null>;
+  readonly verify: () => Promise<VerificationFailure | null>;
   readonly work: Pick<MemberWork, 'explainsSilence'>;
   readonly clock: Clock;
 }

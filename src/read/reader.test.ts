@@ -1,11 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import {
-  NodeError,
-  type AnswerSink,
-  type NodeClient,
-  type ReadRequest,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { ResponseSink, ReadRequest } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { Member } from '../nodes/node.ts';
 import { Positions } from '../replication/positions.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
@@ -13,7 +10,7 @@ import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeChoice, type ReadNode } from './node-selection.ts';
 import { Reader } from './reader.ts';
 
-type Behaviour = (request: ReadRequest, sink: AnswerSink) => Promise<void>;
+type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
 
 const TIMEOUT_MS = 1_000;
 const MIB = 1024 * 1024;
@@ -64,7 +61,7 @@ function serving(id: string, positions: Positions): ReadNode {
   member.on('admitted', '');
   member.on('level', '');
   positions.nodeApplied(id, 10);
-  const stream = (request: ReadRequest, sink: AnswerSink): Promise<void> => {
+  const stream = (request: ReadRequest, sink: ResponseSink): Promise<void> => {
     asked.push(id);
     return does[id]!(request, sink);
   };

@@ -1,11 +1,12 @@
 // A node that says anything: what the look at the end of its log makes of it.
 
 import { expect, test } from 'vitest';
-import type { NodeClient, NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
 import { systemClock } from '../util/clock.ts';
-import { TailVerifier, type TailVerifierOptions } from './log-verifier.ts';
+import { LogVerifier, type LogVerifierOptions } from './log-verifier.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
 const HELD = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
@@ -66,11 +67,11 @@ function clientOf({ marker, records, nearest = 0, getStatus = 200, names = {} }:
 }
 
 interface Told {
-  readonly doubt: { lost: boolean; reason: string } | null;
+  readonly failure: { contentLost: boolean; reason: string } | null;
   readonly suspects: readonly string[];
 }
 
-function decisionsOf(decided: readonly Decision[]): TailVerifierOptions['decisions'] {
+function decisionsOf(decided: readonly Decision[]): LogVerifierOptions['decisions'] {
   const find = (lsn: number): Decision | null => decided.find((each) => each.lsn === lsn) ?? null;
   return {
     find: async (lsn) => find(lsn),
@@ -100,7 +101,7 @@ async function told(
   decided: readonly Decision[] = [],
 ): Promise<Told> {
   const suspects: string[] = [];
-  const verifier = new TailVerifier({
+  const verifier = new LogVerifier({
     client: clientOf(node),
     clock: systemClock,
     checkpoint: async () => checkpoint,
@@ -112,7 +113,7 @@ async function told(
     roundEntriesMax: 100,
     suspect: async (_shard, reason) => void suspects.push(reason),
   });
-  return { doubt: await verifier.verify(), suspects };
+  return { failure: await verifier.verify(), suspects };
 }
 
 const LOG = [
@@ -124,7 +125,7 @@ const LOG = [
 
 test('a node that holds what the log says is sound', async () => {
   expect(await told({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG)).toEqual({
-    doubt: null,
+    failure: null,
     suspects: [],
   });
 });
@@ -139,8 +140,8 @@ test.each([
     'record "a" has older content',
   ],
 ])('a node that %s has a suspect shard', async (_what, records, reason) => {
-  const { doubt, suspects } = await told({ marker: 1, records }, 4, LOG);
-  expect(doubt).toBeNull();
+  const { failure, suspects } = await told({ marker: 1, records }, 4, LOG);
+  expect(failure).toBeNull();
   expect(suspects).toEqual([expect.stringContaining(reason)]);
 });
 
@@ -183,16 +184,16 @@ test('a node without a collection the log made, or with one it deleted, is lost'
   const header = JSON.stringify({ shard: SHARD, shards: [SHARD], tenant: 't', database: 'd', name: 'made' });
   const created = [entry(1, 'create_collection', {}, header)];
   const sound = { marker: 0, records: [], names: { made: 'p1' } };
-  expect((await told(sound, 1, created)).doubt).toBeNull();
-  expect((await told({ marker: 0, records: [] }, 1, created)).doubt).toMatchObject({ lost: true });
+  expect((await told(sound, 1, created)).failure).toBeNull();
+  expect((await told({ marker: 0, records: [] }, 1, created)).failure).toMatchObject({ contentLost: true });
   const deleted = [...created, entry(2, 'delete_collection', {}, header)];
-  expect((await told(sound, 2, deleted)).doubt).toMatchObject({ lost: true });
-  expect((await told({ marker: 0, records: [] }, 2, deleted)).doubt).toBeNull();
+  expect((await told(sound, 2, deleted)).failure).toMatchObject({ contentLost: true });
+  expect((await told({ marker: 0, records: [] }, 2, deleted)).failure).toBeNull();
 });
 
 test('a node that cannot be asked is not verified, and not lost either', async () => {
-  const { doubt } = await told({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
-  expect(doubt).toMatchObject({ lost: false, reason: expect.stringContaining('nonsense') });
+  const { failure } = await told({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
+  expect(failure).toMatchObject({ contentLost: false, reason: expect.stringContaining('nonsense') });
 });
 
 test('a shard is suspect when a record is still there that a conditional delete selected on a later page', async () => {

@@ -5,9 +5,10 @@
 
 import { countRecords, getCollectionByName, getRecords } from '../chroma/client/node-api.ts';
 import { readMarker } from '../nodes/marker.ts';
-import type { NodeClient, NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { databasePath, recordsPath } from '../chroma/protocol/paths.ts';
-import type { Doubt } from '../nodes/node.ts';
+import type { VerificationFailure } from '../nodes/node.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import type { HeldShard } from '../replication/checkpoints.ts';
 import type { Decision, Decisions } from '../replication/decisions.ts';
@@ -17,7 +18,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
 import { contentOf, Expectation, sameVector, type ExpectedRecord, type SentContent } from './expectation.ts';
 
-export interface TailVerifierOptions {
+export interface LogVerifierOptions {
   /** Only read from. */
   readonly client: NodeClient;
   readonly clock: Clock;
@@ -52,28 +53,28 @@ const SAMPLES = 5;
 const NEAR = 1e-3;
 const PAUSE_MS = 200;
 
-export class TailVerifier {
-  readonly #options: TailVerifierOptions;
+export class LogVerifier {
+  readonly #options: LogVerifierOptions;
 
-  constructor(options: TailVerifierOptions) {
+  constructor(options: LogVerifierOptions) {
     this.#options = options;
   }
 
   /** Null when the node may be used, its unsound shards made suspect; otherwise why not. Never throws. */
-  async verify(): Promise<Doubt | null> {
+  async verify(): Promise<VerificationFailure | null> {
     try {
       return await this.#verify();
     } catch (error) {
       if (error instanceof LogDamaged) this.#options.onDamaged(error);
       if (error instanceof LogTrimmed) return lost(error.message);
       return {
-        lost: false,
+        contentLost: false,
         reason: `not verified: ${error instanceof Error ? error.message : String(error)}`,
       };
     }
   }
 
-  async #verify(): Promise<Doubt | null> {
+  async #verify(): Promise<VerificationFailure | null> {
     const { client, checkpoint, held: holdings, suspect, roundEntriesMax } = this.#options;
     const from = (await readMarker(client, DEADLINE_MS))?.marker.progress?.checkpoint ?? 0;
     const to = await checkpoint();
@@ -93,8 +94,8 @@ export class TailVerifier {
       expectation.uncertain(entry);
     }
 
-    const doubt = await this.#names(expectation, held);
-    if (doubt !== null) return doubt;
+    const failure = await this.#names(expectation, held);
+    if (failure !== null) return failure;
     const found = await this.#records(expectation, held, from, to);
     for (const shard of touched) {
       const target = held.get(shard);
@@ -133,7 +134,7 @@ export class TailVerifier {
   }
 
   /** A missing or surplus collection is no matter of one shard: names are how nodes are spoken to. */
-  async #names(expectation: Expectation, held: ReadonlyMap<string, HeldShard>): Promise<Doubt | null> {
+  async #names(expectation: Expectation, held: ReadonlyMap<string, HeldShard>): Promise<VerificationFailure | null> {
     const { client } = this.#options;
     for (const { tenant, database, name, shard } of expectation.names) {
       const place = { tenant, database };
@@ -263,8 +264,8 @@ function isNear(vector: readonly number[], nearest: number | undefined): boolean
   return nearest !== undefined && nearest <= Math.max(0, 1 - square) + NEAR * Math.max(1, square);
 }
 
-function lost(reason: string): Doubt {
-  return { lost: true, reason: `the node came back with older content: ${reason}` };
+function lost(reason: string): VerificationFailure {
+  return { contentLost: true, reason: `the node came back with older content: ${reason}` };
 }
 
 function idsAt(records: ReadonlyMap<string, ExpectedRecord> | undefined, lsn: number): string[] {

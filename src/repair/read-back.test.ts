@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { NodeClient, ReadRequest } from '../chroma/client/node-client.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import type { ReadRequest } from '../chroma/client/node-request.ts';
 import type { Entry } from '../log/entry.ts';
 import { showsEffect } from './read-back.ts';
 

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { NodeError, type NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Term } from '../coordination/term.ts';

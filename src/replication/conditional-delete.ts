@@ -2,7 +2,7 @@
 // node deletes exactly these.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
-import { NodeError } from '../chroma/client/node-client.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
@@ -17,7 +17,8 @@ import { TermOver } from '../coordination/term.ts';
 import { LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
 import type { RecordOperation } from '../chroma/protocol/operation.ts';
-import { isMissing, isSuccess, recordsRequest } from './schema-requests.ts';
+import { recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 
 export interface ConditionalDeleteOptions {
   readonly delivery: Delivery;

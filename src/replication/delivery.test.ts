@@ -1,11 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import {
-  NodeError,
-  type MutateRequest,
-  type NodeClient,
-  type NodeResponse,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { Term } from '../coordination/term.ts';
 import { Delivery, type Call } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';

@@ -2,12 +2,9 @@
 // connection lives, no second copy goes out beside a living first, and a different call follows one whose outcome is
 // unknown only after the node has been responding for a settling time: a delayed duplicate may still be executing.
 
-import {
-  NodeError,
-  type MutateRequest,
-  type NodeClient,
-  type NodeResponse,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { orOver, TermOver, type Term } from '../coordination/term.ts';
 import type { Member } from '../nodes/node.ts';
 import { sleep, type Clock } from '../util/clock.ts';

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { NodeError, type NodeResponse, type ReadRequest } from '../chroma/client/node-client.ts';
+import type { NodeResponse, ReadRequest } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { Term } from '../coordination/term.ts';
 import { NodeReads } from './node-reads.ts';
 import { Trials } from './trials.ts';

@@ -1,11 +1,8 @@
 // Reads that an applier needs before it can go on, made until the node responds or has failed the entry for good.
 
-import {
-  NodeError,
-  type NodeClient,
-  type NodeResponse,
-  type ReadRequest,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { NodeResponse, ReadRequest } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { CallFailed } from './delivery.ts';

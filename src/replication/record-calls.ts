@@ -3,7 +3,7 @@
 
 import { mergeRecordCalls, type MergeLimits } from '../chroma/batch/merge.ts';
 import { effectFree } from '../chroma/client/node-api.ts';
-import type { NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
@@ -15,7 +15,8 @@ import { appliedRecords, type Decisions } from './decisions.ts';
 import { CallFailed, type Call, type Delivery } from './delivery.ts';
 import type { Positions } from './positions.ts';
 import { halves, type ShardCall } from './round.ts';
-import { isSuccess, recordsRequest } from './schema-requests.ts';
+import { recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Stagger } from './stagger.ts';
 import type { Trials } from './trials.ts';
 import type { Workload } from './workload.ts';

@@ -1,8 +1,9 @@
 // The calls that carry schema changes to a node, and the responses by which each is known to be done.
 
 import { onlyShard } from '../catalog/only-shard.ts';
-import { effectFree, type NodeOperation } from '../chroma/client/node-api.ts';
-import type { MutateRequest, NodeResponse } from '../chroma/client/node-client.ts';
+import { effectFree } from '../chroma/client/node-api.ts';
+import type { NodeOperation } from '../chroma/protocol/node-requests.ts';
+import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
 import {
   collectionByIdPath,
   collectionByNamePath,

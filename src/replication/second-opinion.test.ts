@@ -2,12 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { RESERVED } from '../chroma/client/identity.ts';
-import {
-  NodeError,
-  type MutateRequest,
-  type NodeClient,
-  type NodeResponse,
-} from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { collectionByNamePath, collectionsPath } from '../chroma/protocol/paths.ts';
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';

@@ -4,7 +4,9 @@
 
 import { RESERVED } from '../chroma/client/identity.ts';
 import { mergeRecordCalls } from '../chroma/batch/merge.ts';
-import { NodeError, type NodeClient, type NodeResponse } from '../chroma/client/node-client.ts';
+import { type NodeClient } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import {
   collectionByNamePath,
   collectionsPath,
@@ -21,7 +23,7 @@ import type { Case, Opinion } from './arbiter.ts';
 import type { HeldShard } from './checkpoints.ts';
 import { selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
-import { isSuccess } from './schema-requests.ts';
+import { isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Workload } from './workload.ts';
 
 /** A node that can be asked. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
 import { DecisionWait, type DecisionWaitOptions } from './decision-wait.ts';

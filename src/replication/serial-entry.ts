@@ -2,7 +2,7 @@
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
 import { effectFree } from '../chroma/client/node-api.ts';
-import type { NodeResponse } from '../chroma/client/node-client.ts';
+import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import { collectionByNamePath, recordsPath } from '../chroma/protocol/paths.ts';
 import { isRefusal } from '../chroma/parse/scanner.ts';
@@ -24,7 +24,9 @@ import {
   type SchemaOperation,
 } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
-import { isMissing, isSuccess, schemaRequest, recordsRequest } from './schema-requests.ts';
+import { schemaRequest } from './schema-requests.ts';
+import { recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Trials } from './trials.ts';
 
 export interface SerialEntriesOptions {

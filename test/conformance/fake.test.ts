@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { probeCapabilities } from '../../src/chroma/protocol/capabilities.ts';
 import type { NodeClient } from '../../src/chroma/client/node-client.ts';
-import { NodeError } from '../../src/chroma/client/verified-connector.ts';
+import { NodeError } from '../../src/chroma/client/node-error.ts';
 import { FakeNode } from '../support/fake-chroma/node.ts';
 import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
 import { COLLECTIONS, HAZARDS, type HazardSubject } from '../support/hazards.ts';

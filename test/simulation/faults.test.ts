@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { installMarker, writeMarker } from '../../src/nodes/marker.ts';
 import { type Expected, type Marker } from '../../src/chroma/client/identity.ts';
-import { NodeError } from '../../src/chroma/client/verified-connector.ts';
+import { NodeError } from '../../src/chroma/client/node-error.ts';
 import { type FakeCall, FakeNode } from '../support/fake-chroma/node.ts';
 import { type Disk, FakeChroma } from '../support/fake-chroma/server.ts';
 import { COLLECTION, MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';

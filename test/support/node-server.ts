@@ -12,10 +12,10 @@ import { afterEach } from 'vitest';
 import { MARKER_PATH, type Identity } from '../../src/chroma/client/identity.ts';
 import {
   createNodeClient,
-  NodeError,
   type NodeClient,
   type NodeClientOptions,
 } from '../../src/chroma/client/node-client.ts';
+import { NodeError } from '../../src/chroma/client/node-error.ts';
 import { systemClock } from '../../src/util/clock.ts';
 
 export const me: Identity = { cluster: 'c', node: 'n1', incarnation: 'i1' };

@@ -238,7 +238,7 @@ test('a node back with an older folder is out of use, though it was away between
     await until(async () => (await stateOf(node)).state === 'needs_rebuild', `${node} needs a rebuild`);
     await write();
   });
-  expect((await stateOf(node)).reason).toMatch(/older content: its marker says LSN \d+, and had said \d+/);
+  expect((await stateOf(node)).reason).toMatch(/older content: its marker was at LSN \d+ and is at LSN \d+ now/);
   await toldInLog(node, 'needs_rebuild');
   expect((await cluster.node(node).everything()).includes(`"text ${records - 1}"`)).toBe(false);
   await everyReadIsRight();

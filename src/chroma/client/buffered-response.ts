@@ -1,11 +1,10 @@
-// What read() and mutate() hand out: an answer held whole, up to a bound.
+// Collects a response in memory, up to a size limit.
 
-import type { AnswerSink, NodeHeaders, NodeResponse } from './node-client.ts';
-import { gather } from './request-body.ts';
-import { NodeError } from './verified-connector.ts';
+import { NodeError } from './node-error.ts';
+import type { NodeHeaders, NodeResponse, ResponseSink } from './node-request.ts';
+import { joinBuffers } from './request-body.ts';
 
-/** Collects an answer in memory. */
-export class BufferedAnswer implements AnswerSink {
+export class BufferedResponse implements ResponseSink {
   readonly #bytesMax: number;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
@@ -24,12 +23,12 @@ export class BufferedAnswer implements AnswerSink {
   data(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (this.#bytes > this.#bytesMax) {
-      throw new NodeError('too_large', `the answer is larger than ${this.#bytesMax} bytes`, { sent: true });
+      throw new NodeError('too_large', `the response is larger than ${this.#bytesMax} bytes`, { sent: true });
     }
     this.#chunks.push(chunk);
   }
 
   response(): NodeResponse {
-    return { status: this.#status, headers: this.#headers, body: gather(this.#chunks) };
+    return { status: this.#status, headers: this.#headers, body: joinBuffers(this.#chunks) };
   }
 }

@@ -16,9 +16,9 @@ import {
   getRecords,
   modifyCollection,
   writeRecords,
-  type NodeOperation,
   type PhysicalShard,
 } from './node-api.ts';
+import type { NodeOperation } from '../protocol/node-requests.ts';
 import type { RecordKind } from '../parse/record-call.ts';
 
 // 1.3.4 takes database names of the same form as collection names only; 1.0.5 takes any.

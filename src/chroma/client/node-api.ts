@@ -1,7 +1,8 @@
 // The calls the applier and the repair make to a node, typed; and what their answers mean for the state of the node.
 // Bodies are passed as bytes and come back as bytes (I11).
 
-import type { MutateRequest, NodeClient, NodeResponse } from './node-client.ts';
+import type { NodeClient } from './node-client.ts';
+import type { MutateRequest, NodeResponse } from './node-request.ts';
 import {
   collectionByIdPath,
   collectionByNamePath,

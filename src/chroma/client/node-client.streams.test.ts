@@ -10,7 +10,7 @@ import {
   settled,
   gate,
 } from '../../../test/support/node-server.ts';
-import { type AnswerFlow } from './node-client.ts';
+import type { ResponseFlow } from './node-request.ts';
 
 describe('streamed answers', () => {
   it('stop at the source while they are paused', async () => {
@@ -25,7 +25,7 @@ describe('streamed answers', () => {
       more();
     });
     const client = clientTo(await listening(server));
-    let flow: AnswerFlow | null = null;
+    let flow: ResponseFlow | null = null;
     let received = 0;
     const firstPiece = gate();
     const done = client.stream(
@@ -48,7 +48,7 @@ describe('streamed answers', () => {
     await settled();
     expect(received).toBeLessThan(1024 * 1024);
     expect(written).toBeLessThan(64);
-    (flow as AnswerFlow | null)?.resume();
+    (flow as ResponseFlow | null)?.resume();
     await done;
     expect(received).toBe(64 * LARGE.length);
   });
@@ -56,7 +56,7 @@ describe('streamed answers', () => {
   it('arrive whole though every piece is followed by a pause of no time', async () => {
     const server = nodeServer((_request, response) => void response.end(Buffer.alloc(16 * LARGE.length)));
     const client = clientTo(await listening(server));
-    let flow: AnswerFlow | null = null;
+    let flow: ResponseFlow | null = null;
     let received = 0;
     await client.stream(
       { method: 'GET', path: '/big', deadlineMs: 10_000 },
@@ -81,7 +81,7 @@ describe('streamed answers', () => {
     // One more than may hold connections beside the others (PAUSED_MAX).
     for (let n = 0; n < 33; n++) {
       const stopped = gate();
-      let flow: AnswerFlow | null = null;
+      let flow: ResponseFlow | null = null;
       const data = (): void => {
         flow?.pause();
         stopped.open();
@@ -97,7 +97,7 @@ describe('streamed answers', () => {
     expect(other.body.toString()).toBe('{}');
     expect(await slow[0]).toMatchObject({
       code: 'aborted',
-      message: 'its reader is too slow, and others wait',
+      message: 'the reader of the response is too slow, and other calls wait',
     });
     await client.destroy();
     await Promise.all(slow);

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBareServer, type BareServer } from '../../../test/support/chroma-server.ts';
 import { systemClock } from '../../util/clock.ts';
 import { CapabilitiesError, minimumCapabilities, probeCapabilities } from './capabilities.ts';
-import { createUnverifiedNodeClient, type NodeClient, type NodeResponse } from '../client/node-client.ts';
+import { createUnverifiedNodeClient, type NodeClient } from '../client/node-client.ts';
+import type { NodeResponse } from '../client/node-request.ts';
 import { countRecords, createCollection, writeRecords, type PhysicalShard } from '../client/node-api.ts';
 import type { Capabilities } from '../parse/record-call.ts';
 

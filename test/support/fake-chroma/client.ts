@@ -7,19 +7,17 @@ import {
   type Expected,
   type Identity,
 } from '../../../src/chroma/client/identity.ts';
+import type { NodeClient } from '../../../src/chroma/client/node-client.ts';
 import type {
-  AnswerSink,
+  ResponseSink,
   MutateRequest,
-  NodeClient,
   NodeResponse,
   ReadRequest,
-} from '../../../src/chroma/client/node-client.ts';
+} from '../../../src/chroma/client/node-request.ts';
 import {
-  ConnectionAttempts,
-  type ConnectionFacts,
-  judgeMarker,
-  NodeError,
+  checkMarker,
 } from '../../../src/chroma/client/verified-connector.ts';
+import { NodeError } from '../../../src/chroma/client/node-error.ts';
 import type { FakeCall, FakeNode } from './node.ts';
 import type { Answer } from './payload.ts';
 import { serve } from './routes.ts';
@@ -42,7 +40,6 @@ export class FakeNodeClient implements NodeClient {
   readonly url = 'http://fake.invalid';
   readonly #node: FakeNode;
   readonly #options: FakeClientOptions;
-  readonly #attempts = new ConnectionAttempts();
   readonly #sent = new Set<Promise<unknown>>();
   /** The generation of connections ours belongs to, and whom it was checked for; null: there is none. */
   #connection: { generation: number; identity: Identity | null } | null = null;
@@ -57,7 +54,7 @@ export class FakeNodeClient implements NodeClient {
     return this.#track(this.#send(request, null, request));
   }
 
-  async stream(request: ReadRequest, sink: AnswerSink): Promise<void> {
+  async stream(request: ReadRequest, sink: ResponseSink): Promise<void> {
     const { status, headers, body } = await this.read(request);
     sink.head(status, headers, { pause: () => undefined, resume: () => undefined });
     sink.data(body);
@@ -65,10 +62,6 @@ export class FakeNodeClient implements NodeClient {
 
   mutate(request: MutateRequest): Promise<NodeResponse> {
     return this.#track(this.#send(request, request.beforeLast ?? null, null));
-  }
-
-  connectionFacts(): ConnectionFacts {
-    return this.#attempts.facts;
   }
 
   async close(): Promise<void> {
@@ -154,7 +147,6 @@ export class FakeNodeClient implements NodeClient {
       this.connectionEnded();
     }
     const outcome = this.#attempt(expected);
-    this.#attempts.note(outcome, this.#node.clock.monotonic());
     if (outcome instanceof NodeError) throw outcome;
     this.#connection = { generation: this.#node.generation, identity: outcome };
   }
@@ -163,7 +155,7 @@ export class FakeNodeClient implements NodeClient {
     if (!this.#node.up) return new NodeError('refused', 'the connection was refused');
     if (this.#options.expect === undefined) return null;
     const { status, text } = serve(this.#node.server, 'GET', MARKER_PATH);
-    return judgeMarker({ status, body: Buffer.from(text) }, expected, expected?.markerLSN ?? 0);
+    return checkMarker({ status, body: Buffer.from(text) }, expected, expected?.markerLSN ?? 0);
   }
 
   /** The node ended it, or this side did. */

@@ -3,7 +3,7 @@
 // and what is left to chance a seed can choose (`choose`).
 
 import type { NodeClient } from '../../../src/chroma/client/node-client.ts';
-import { NodeError } from '../../../src/chroma/client/verified-connector.ts';
+import { NodeError } from '../../../src/chroma/client/node-error.ts';
 import type { Clock } from '../../../src/util/clock.ts';
 import { FakeNodeClient, type FakeClientOptions, type Flight } from './client.ts';
 import type { Answer } from './payload.ts';
