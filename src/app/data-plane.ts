@@ -119,7 +119,7 @@ function buildRecordReads(
     cache: caches.responses,
     records: caches.records,
     consistency: config.CONSISTENCY,
-    head: () => replication.tail.head,
+    head: () => replication.logBuffer.head,
     serving: () => replication.nodes.filter(({ member }) => canServe(member.state)).length,
     clock: deps.clock,
     stopped: stopping.signal,

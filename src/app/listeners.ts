@@ -54,14 +54,14 @@ export function buildListeners(
 
 /** What /health, /status and /wal/status are made from. */
 export function statusSource(deps: Deps, storage: Storage, parts: Replication & DataPlane): StatusSource {
-  const { leader, tail, retention, appender, positions, nodes, recordReads } = parts;
+  const { leader, logBuffer, retention, appender, positions, nodes, recordReads } = parts;
   const { catalog, decisions } = storage;
   return {
     gatewayId: deps.gatewayId,
     term: () => leader.term,
     halted: () => leader.halted,
     primary: () => leader.primary.node,
-    head: () => tail.head,
+    head: () => logBuffer.head,
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
     reads: () => recordReads.counts,

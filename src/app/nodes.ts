@@ -11,14 +11,14 @@ import {
 import { probeCapabilities } from '../chroma/protocol/capabilities.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Appender } from '../log/appender.ts';
-import type { Tail } from '../log/log-buffer.ts';
+import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
 import { Member, type NodeProbe } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import type { ReadNode } from '../read/node-selection.ts';
-import { TailVerifier } from '../repair/log-verifier.ts';
+import { LogVerifier } from '../repair/log-verifier.ts';
 import { showsEffect } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import type { Arbiter } from '../replication/arbiter.ts';
@@ -46,7 +46,7 @@ export interface NodeParts {
   readonly deps: Deps;
   readonly storage: Storage;
   readonly current: CurrentTerm;
-  readonly tail: Tail;
+  readonly logBuffer: LogBuffer;
   readonly appender: Appender;
   readonly positions: Positions;
   readonly arbiter: Arbiter;
@@ -148,9 +148,9 @@ function buildVerifier(
   client: NodeClient,
   { storage, deps, current, leader, suspects }: NodeParts,
   checkpoint: () => Promise<number>,
-): TailVerifier {
+): LogVerifier {
   const { log, checkpoints, decisions } = storage;
-  return new TailVerifier({
+  return new LogVerifier({
     client,
     clock: deps.clock,
     log,
@@ -209,19 +209,19 @@ function buildMember(
 function buildApplier(
   member: Member,
   { workload, clients: { client } }: Wiring,
-  verifier: TailVerifier,
+  verifier: LogVerifier,
   canary: () => Promise<string | null>,
   parts: NodeParts,
 ): Applier {
   const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
   const { catalog, capabilities, checkpoints, decisions, nodes } = storage;
-  const { tail, positions, arbiter, stagger, trials, primaryChanged } = parts;
+  const { logBuffer, positions, arbiter, stagger, trials, primaryChanged } = parts;
   const { id } = member;
   return new Applier({
     node: id,
     client,
     clock: deps.clock,
-    tail,
+    logBuffer,
     positions,
     checkpoints,
     decisions,
@@ -231,7 +231,7 @@ function buildApplier(
     primary: () => leader.primary,
     stepDown: (lsn) => leader.stepDown(id, lsn),
     settleMs: config.SETTLE_MS,
-    appendUnderWay: () => appender.underWay,
+    appendInFlight: () => appender.inFlight,
     workload,
     stagger,
     trials,
@@ -250,7 +250,7 @@ function buildApplier(
     onTrouble: (error) => reportTrouble(member, error),
     recheck: async () => {
       const finding = await verifier.verify();
-      if (finding?.lost === true) member.on('lost_content', finding.reason);
+      if (finding?.contentLost === true) member.on('lost_content', finding.reason);
       return finding === null ? checkpoints.held(id) : null;
     },
     onSchemaApplied: () => {
@@ -264,7 +264,7 @@ function buildApplier(
 function buildAdmission(
   member: Member,
   { identity, clients: { client, unverified } }: Wiring,
-  verifier: TailVerifier,
+  verifier: LogVerifier,
   { config, deps, storage, current, leader }: NodeParts,
 ): Admission {
   return new Admission({

@@ -5,9 +5,8 @@ import type { ClusterView } from '../coordination/cluster-view.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
-import type { Entry } from '../log/entry.ts';
 import { EntryPublisher } from '../log/entry-publisher.ts';
-import { Tail } from '../log/log-buffer.ts';
+import { LogBuffer } from '../log/log-buffer.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
@@ -34,7 +33,7 @@ export interface Replication {
   readonly view: ClusterView;
   readonly positions: Positions;
   readonly appender: Appender;
-  readonly tail: Tail;
+  readonly logBuffer: LogBuffer;
   readonly retention: Retention;
 }
 
@@ -60,14 +59,13 @@ export function buildReplication(
   const { catalog, checkpoints, decisions, log, head } = storage;
   const nodes: BuiltNode[] = [];
   const refreshCatalog = (): Promise<void> => catalog.refresh();
-  const positions = new Positions((node, shard) => catalog.isInDoubt(node, shard));
+  const positions = new Positions((node, shard) => catalog.isSuspect(node, shard));
   const shared: Shared = { config, deps, storage, caches, nodes, positions, refreshCatalog };
-  const tail = new Tail(log, head.lsn, {
+  const logBuffer = new LogBuffer(log, head.lsn, {
     onUnseen: (lsn) => caches.invalidation.unseen(lsn),
     appliedByAll: () => Math.min(...nodes.map(({ applier }) => applier.checkpoint)),
   });
   // The log buffer last: appliers take entries from there (I6).
-  const logBuffer = { committed: (entries: readonly Entry[]) => tail.publish(entries) };
   const appender = buildAppender(shared, new EntryPublisher([caches.invalidation, logBuffer]));
   const trials = buildTrials(shared);
   const stagger = new Stagger({
@@ -79,7 +77,7 @@ export function buildReplication(
     current,
     followers: nodes,
     head: () => log.head(),
-    tail,
+    logBuffer,
     positions,
     checkpoints,
     decisions,
@@ -95,17 +93,17 @@ export function buildReplication(
   const arbiter = buildArbiter(shared, trials);
   const forget = (): void => caches.invalidation.forget();
   const onHung = hungNodeHandler(config, deps);
-  const parts = { ...shared, current, tail, appender, arbiter, stagger, trials, suspects, leader };
+  const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
   for (const address of config.nodes)
     nodes.push(buildNode(address, { ...parts, primaryChanged, forget, onHung }));
   const retention = buildRetention(shared, leader);
   const view = new LeaderView({
     leader,
     positions,
-    isSuspect: (node, shard) => catalog.isInDoubt(node, shard),
+    isSuspect: (node, shard) => catalog.isSuspect(node, shard),
   });
   addToLife(life, { shared, leader, retention, appender });
-  return { nodes, leader, view, positions, appender, tail, retention };
+  return { nodes, leader, view, positions, appender, logBuffer, retention };
 }
 
 function buildAppender({ config, deps, storage }: Shared, publisher: EntryPublisher): Appender {
@@ -136,7 +134,7 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
   const { catalog, checkpoints } = storage;
   return new SuspectShards({
     forget: () => caches.invalidation.forget(),
-    exclude: (node, shard, reason) => catalog.doubt(node, shard, reason),
+    exclude: (node, shard, reason) => catalog.markSuspect(node, shard, reason),
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
     notifyApplier: (node, shard, reason) => nodeOf(nodes, node).applier.markSuspect(shard, reason),
     refreshCatalog,
@@ -166,7 +164,7 @@ function buildArbiter(
     limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
     members: () => nodes.map(({ member }) => member.id),
     works: (id) => follows(nodeOf(nodes, id).member.state),
-    isSuspect: (node, shard) => catalog.isInDoubt(node, shard),
+    isSuspect: (node, shard) => catalog.isSuspect(node, shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
     mayHaveApplied: async (id) => {
       const row = (await storage.nodes.all()).find((each) => each.id === id);

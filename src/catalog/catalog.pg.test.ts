@@ -45,7 +45,7 @@ const isHeld = (): Promise<unknown> =>
   );
 
 test('a doubt stands, also when its row was read without it', async () => {
-  catalog.doubt(NODE, SHARD, REASON);
+  catalog.markSuspect(NODE, SHARD, REASON);
   await isHeld();
   await catalog.refresh();
   expect(catalog.physical(NODE, SHARD)?.suspect).toBe(REASON);
@@ -66,9 +66,9 @@ test('one of the rows is known when they are read', async () => {
 test('it is shown as long as there is the collection, and stands for what nodes still have to apply', async () => {
   await isHeld();
   await catalog.refresh();
-  catalog.doubt(NODE, SHARD, REASON);
+  catalog.markSuspect(NODE, SHARD, REASON);
   await database.query(`update ${s}.collection set state = 'deleted', view = ${s}.next_view()`);
   await catalog.refresh();
   expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([undefined, []]);
-  expect([catalog.isInDoubt(NODE, SHARD), catalog.isInDoubt('another', SHARD)]).toEqual([true, false]);
+  expect([catalog.isSuspect(NODE, SHARD), catalog.isSuspect('another', SHARD)]).toEqual([true, false]);
 });

@@ -23,7 +23,7 @@ export interface Collection {
   readonly shards: readonly Shard[];
 }
 
-export interface PhysicalShard {
+export interface ShardCopy {
   readonly physical: string;
   readonly fromLSN: number;
   /** Why its content is in doubt; null when it is sound. */
@@ -31,7 +31,7 @@ export interface PhysicalShard {
 }
 
 /** A collection that is in doubt on a node, and why. */
-export interface Suspect extends Pick<Collection, 'id' | 'tenant' | 'database' | 'name'> {
+export interface SuspectCollection extends Pick<Collection, 'id' | 'tenant' | 'database' | 'name'> {
   readonly reason: string;
 }
 
@@ -50,7 +50,7 @@ export class Catalog {
   #databases = new Map<string, { id: string; tenant: string; name: string; createdLSN: number }>();
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
-  #physical = new Map<string, Map<string, PhysicalShard>>();
+  #physical = new Map<string, Map<string, ShardCopy>>();
   /** Why a shard is in doubt, by node and shard; of deleted ones, too: nodes come to the deletion later (I3). */
   readonly #suspect = new Map<string, Map<string, string>>();
   /** Collections of shards, by id. */
@@ -127,12 +127,12 @@ export class Catalog {
     return physical !== undefined && physical.suspect === null;
   }
 
-  physical(node: string, shard: string): PhysicalShard | undefined {
+  physical(node: string, shard: string): ShardCopy | undefined {
     return this.#physical.get(node)?.get(shard);
   }
 
   /** From now on the shard is suspect on the node, whatever a refresh under way may still say. */
-  doubt(node: string, shard: string, reason: string): void {
+  markSuspect(node: string, shard: string, reason: string): void {
     const ofNode = this.#suspect.get(node) ?? new Map<string, string>();
     this.#suspect.set(node, ofNode.set(shard, reason));
     const known = this.physical(node, shard);
@@ -140,13 +140,13 @@ export class Catalog {
   }
 
   /** Whether the shard is suspect on the node. */
-  isInDoubt(node: string, shard: string): boolean {
+  isSuspect(node: string, shard: string): boolean {
     return this.#suspect.get(node)?.has(shard) ?? false;
   }
 
   /** Collections whose content is in doubt on a node, where they are not used; `max` at most. */
-  suspects(node: string, max: number): Suspect[] {
-    const found: Suspect[] = [];
+  suspects(node: string, max: number): SuspectCollection[] {
+    const found: SuspectCollection[] = [];
     for (const [shard, reason] of this.#suspect.get(node) ?? []) {
       const collection = this.collectionOfShard(shard);
       if (collection === undefined) continue; // deleted
@@ -200,7 +200,7 @@ export class Catalog {
       tenants: { name: string; deleted: boolean }[];
       databases: { tenant: string; name: string; id: string; createdLSN: number; deleted: boolean }[];
       collections: CollectionRow[];
-      physical: ({ node: string; shard: string } & PhysicalShard)[];
+      physical: ({ node: string; shard: string } & ShardCopy)[];
     }>(
       `select
         (select view from ${s}.head) as view,
@@ -234,12 +234,12 @@ export class Catalog {
     this.#view = row.view;
   }
 
-  #takePhysical(node: string, shard: string, physical: PhysicalShard): void {
+  #takePhysical(node: string, shard: string, physical: ShardCopy): void {
     const doubts = this.#suspect.get(node) ?? new Map<string, string>();
     // A row may have been read before the doubt was recorded; nothing ends one.
     const suspect = physical.suspect ?? doubts.get(shard) ?? null;
     if (suspect !== null) this.#suspect.set(node, doubts.set(shard, suspect));
-    const ofNode = this.#physical.get(node) ?? new Map<string, PhysicalShard>();
+    const ofNode = this.#physical.get(node) ?? new Map<string, ShardCopy>();
     this.#physical.set(node, ofNode.set(shard, { ...physical, suspect }));
   }
 

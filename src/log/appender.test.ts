@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { Appender } from './appender.ts';
-import type { Draft, Entry, Verdict } from './entry.ts';
+import type { Draft, Entry, AppendResult } from './entry.ts';
 
 const draft = (text: string): Draft => ({
   kind: 'add',
@@ -26,7 +26,7 @@ function scripted() {
   const published: Entry[] = [];
   let lsn = 0;
   let tokens = 0;
-  const committed = new Map<string, Verdict[]>();
+  const committed = new Map<string, AppendResult[]>();
   const appender = new Appender({
     clock,
     timeoutMs: 1_000,
@@ -46,7 +46,7 @@ function scripted() {
             }
           };
           const commit = (): void => {
-            const verdicts = committed.get(token) ?? drafts.map((): Verdict => ({ s: 'ok', lsn: ++lsn }));
+            const verdicts = committed.get(token) ?? drafts.map((): AppendResult => ({ s: 'ok', lsn: ++lsn }));
             committed.set(token, verdicts);
             resolve(verdicts);
           };

@@ -4,7 +4,7 @@
 import type { Clock } from '../util/clock.ts';
 import { PolychromeError } from '../errors.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
-import { checksum, type Draft, type Entry, type Verdict } from './entry.ts';
+import { checksum, type Draft, type Entry, type AppendResult } from './entry.ts';
 
 // A batch is bounded so that the head row is never locked for long: 8 MiB are some 100 ms of PostgreSQL's work, beside
 // which what a statement costs in itself is nothing.
@@ -26,7 +26,7 @@ export interface AppendStore {
     drafts: readonly Draft[],
     checksums: readonly number[],
     beforeSend: () => void,
-  ): Promise<Verdict[]>;
+  ): Promise<AppendResult[]>;
   /** True when the error proves that the batch had no effect. */
   hadNoEffect(error: unknown): boolean;
   /** True when it says that something in the batch can never be stored. */
@@ -47,7 +47,7 @@ export interface AppenderOptions {
 interface Waiting {
   readonly draft: Draft;
   readonly onLSN: ((lsn: number) => void) | undefined;
-  readonly resolve: (verdict: Verdict) => void;
+  readonly resolve: (verdict: AppendResult) => void;
   readonly reject: (error: PolychromeError) => void;
   readonly cancelTimeout: () => void;
   /** Its caller was told that it failed, or that its outcome is unknown. */
@@ -77,7 +77,7 @@ export class Appender {
   #queue: Waiting[] = [];
   #attempt: Attempt = { sent: false };
   #draining: Promise<void> | null = null;
-  #underWay: Promise<void> | null = null;
+  #inFlight: Promise<void> | null = null;
   #stopped = false;
 
   constructor(options: AppenderOptions) {
@@ -90,15 +90,15 @@ export class Appender {
   }
 
   /** Resolves when the batch in hand is durable, or has failed; null when there is none. */
-  get underWay(): Promise<void> | null {
-    return this.#underWay;
+  get inFlight(): Promise<void> | null {
+    return this.#inFlight;
   }
 
   /**
    * Makes one entry durable. `onLSN` is called as soon as its LSN is known, before anybody can apply it.
    * Throws log_unavailable when nothing was changed, outcome_unknown when that cannot be told in time.
    */
-  append(draft: Draft, onLSN?: (lsn: number) => void): Promise<Verdict> {
+  append(draft: Draft, onLSN?: (lsn: number) => void): Promise<AppendResult> {
     if (this.#stopped) return Promise.reject(new PolychromeError('stopping', 'This gateway is stopping.'));
     const { clock, timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
@@ -131,10 +131,10 @@ export class Appender {
     while (this.#queue.length > 0) {
       const batch = takeBatch(this.#queue);
       this.#queue = this.#queue.slice(batch.length);
-      this.#underWay = this.#commit(batch);
-      await this.#underWay;
+      this.#inFlight = this.#commit(batch);
+      await this.#inFlight;
     }
-    this.#underWay = null;
+    this.#inFlight = null;
   }
 
   async #commit(taken: readonly Waiting[]): Promise<void> {
@@ -170,7 +170,7 @@ export class Appender {
     batch: readonly Waiting[],
     attempt: Attempt,
     inDoubt: boolean,
-  ): Promise<Verdict[]> {
+  ): Promise<AppendResult[]> {
     const drafts = batch.map((waiting) => waiting.draft);
     crashPoint('append_before');
     const verdicts = await this.#options.store.append(token, drafts, drafts.map(checksum), () => {
@@ -200,11 +200,11 @@ export class Appender {
     }
   }
 
-  #committed(token: string, batch: readonly Waiting[], verdicts: readonly Verdict[]): void {
+  #committed(token: string, batch: readonly Waiting[], verdicts: readonly AppendResult[]): void {
     const entries: Entry[] = [];
     const appendedAt = this.#options.clock.now();
     for (const [index, waiting] of batch.entries()) {
-      const verdict = verdicts[index] as Verdict;
+      const verdict = verdicts[index] as AppendResult;
       waiting.cancelTimeout();
       if (verdict.s !== 'ok') continue;
       const { kind, target, header, body, parsed } = waiting.draft;
@@ -213,7 +213,7 @@ export class Appender {
     }
     if (entries.length > 0) this.#options.onCommitted(entries);
     crashPoint('append_published');
-    for (const [index, waiting] of batch.entries()) waiting.resolve(verdicts[index] as Verdict);
+    for (const [index, waiting] of batch.entries()) waiting.resolve(verdicts[index] as AppendResult);
   }
 }
 

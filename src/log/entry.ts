@@ -31,7 +31,7 @@ export interface Entry {
 }
 
 /** Why the log did not take an entry, or the LSN it gave it. */
-export type Verdict =
+export type AppendResult =
   | { readonly s: 'ok'; readonly lsn: number }
   | { readonly s: 'no_collection' | 'no_database' | 'not_empty' }
   | { readonly s: 'dimension'; readonly expected: number }

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Entry } from './entry.ts';
-import { Tail } from './log-buffer.ts';
+import { LogBuffer } from './log-buffer.ts';
 
 const entry = (lsn: number): Entry => ({
   lsn,
@@ -20,7 +20,7 @@ let inLog: number;
 let reads: number;
 let unseen: number[];
 let appliedByAll: number;
-let tail: Tail;
+let logBuffer: LogBuffer;
 beforeEach(() => {
   inLog = 10;
   reads = 0;
@@ -31,16 +31,16 @@ beforeEach(() => {
     return entries(after + 1, Math.min(inLog, after + max));
   };
   const onUnseen = (lsn: number): void => void unseen.push(lsn);
-  tail = new Tail({ read }, 10, { onUnseen, appliedByAll: () => appliedByAll });
+  logBuffer = new LogBuffer({ read }, 10, { onUnseen, appliedByAll: () => appliedByAll });
 });
 
 const next = async (after: number): Promise<number[]> =>
-  (await tail.next(after, 100, 1e6, never)).map(({ lsn }) => lsn);
+  (await logBuffer.next(after, 100, 1e6, never)).map(({ lsn }) => lsn);
 
 /** Appends, as this gateway does; `publish` may come later than the entries are in the log. */
 function append(from: number, to: number): void {
   inLog = Math.max(inLog, to);
-  tail.publish(entries(from, to));
+  logBuffer.committed(entries(from, to));
 }
 
 describe('who follows the log', () => {
@@ -71,7 +71,7 @@ describe('what every node has applied', () => {
     append(11, 13);
     appliedByAll = 12;
     append(14, 14);
-    expect([tail.peek(12), tail.peek(13)?.lsn]).toEqual([undefined, 13]);
+    expect([logBuffer.peek(12), logBuffer.peek(13)?.lsn]).toEqual([undefined, 13]);
     expect([await next(12), reads]).toEqual([[13, 14], 0]);
     expect([await next(10), reads]).toEqual([[11, 12, 13, 14], 1]);
   });
@@ -80,7 +80,7 @@ describe('what every node has applied', () => {
     append(11, 13);
     appliedByAll = 13;
     append(14, 15);
-    expect([await next(13), tail.head, reads]).toEqual([[14, 15], 15, 0]);
+    expect([await next(13), logBuffer.head, reads]).toEqual([[14, 15], 15, 0]);
     expect(unseen).toEqual([]);
   });
 });
@@ -95,7 +95,7 @@ describe('entries that were never published here', () => {
 
   test('are told of before anybody is given them', async () => {
     inLog = 12;
-    expect(await toldFirst(() => tail.advance(12))).toEqual([[12], [11, 12]]);
+    expect(await toldFirst(() => logBuffer.advance(12))).toEqual([[12], [11, 12]]);
   });
 
   test('are told of when an own entry shows that they are there', async () => {
@@ -105,14 +105,14 @@ describe('entries that were never published here', () => {
 
   test('are not told of twice, nor are those that were published', () => {
     append(11, 13);
-    tail.advance(13);
-    tail.advance(9);
+    logBuffer.advance(13);
+    logBuffer.advance(9);
     expect(unseen).toEqual([]);
     inLog = 15;
-    tail.advance(15);
-    tail.advance(15);
+    logBuffer.advance(15);
+    logBuffer.advance(15);
     // Their answer was late: they had been found in the log meanwhile.
-    tail.publish(entries(14, 15));
-    expect([unseen, tail.head]).toEqual([[15], 15]);
+    logBuffer.committed(entries(14, 15));
+    expect([unseen, logBuffer.head]).toEqual([[15], 15]);
   });
 });

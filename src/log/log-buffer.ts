@@ -19,25 +19,25 @@ export interface LogReader {
   read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]>;
 }
 
-export interface TailOptions {
+export interface LogBufferOptions {
   /** Told, before anybody is given them, that there are entries up to an LSN which were never published here. */
   readonly onUnseen?: (lsn: number) => void;
   /** LSN up to which nobody will ask for entries again, soon. */
   readonly appliedByAll?: () => number;
 }
 
-export class Tail {
+export class LogBuffer {
   readonly #log: LogReader;
   /** Contiguous entries; the first is `#entries[#start]`, and before it is nothing. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
   #bytes = 0;
   #head: number;
-  readonly #options: TailOptions;
+  readonly #options: LogBufferOptions;
   readonly #grown = new Notifier();
 
   /** `head`: the LSN of the last entry there is. */
-  constructor(log: LogReader, head: number, options: TailOptions = {}) {
+  constructor(log: LogReader, head: number, options: LogBufferOptions = {}) {
     this.#log = log;
     this.#head = head;
     this.#options = options;
@@ -49,7 +49,7 @@ export class Tail {
   }
 
   /** Takes entries of one append, in LSN order. Entries of other gateways leave a gap, which is read from the log. */
-  publish(entries: readonly Entry[]): void {
+  committed(entries: readonly Entry[]): void {
     const first = entries[0];
     if (first === undefined) return;
     if (first.lsn !== this.#lastInMemory() + 1) this.#forgetAll();

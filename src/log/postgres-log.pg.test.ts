@@ -4,9 +4,9 @@ import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts'
 import type { Database } from '../postgres/database.ts';
 import { systemClock } from '../util/clock.ts';
 import { Appender } from './appender.ts';
-import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
+import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type AppendResult } from './entry.ts';
 import { PostgresAppendStore, PostgresLog } from './postgres-log.ts';
-import { Tail } from './log-buffer.ts';
+import { LogBuffer } from './log-buffer.ts';
 
 let postgres: TestPostgres;
 beforeAll(async () => {
@@ -42,7 +42,7 @@ async function fixture(): Promise<Fixture> {
 const decide = (database: Database, lsn: number, outcome: string): Promise<unknown> =>
   database.query(`select ${database.schema}.decide(1, 'n', 1, $1, $2, 200, '')`, [lsn, outcome]);
 
-const append = (store: PostgresAppendStore, ...drafts: Draft[]): Promise<Verdict[]> =>
+const append = (store: PostgresAppendStore, ...drafts: Draft[]): Promise<AppendResult[]> =>
   store.append(randomUUID(), drafts, drafts.map(checksum));
 
 function create(name: string, ids: { collection?: string; shard?: string } = {}): Draft {
@@ -134,7 +134,7 @@ describe('the log', () => {
   test('gives a name to one of those who ask for it; the others wait for the decision', async () => {
     const { store, database } = await fixture();
     const asked = await Promise.all(Array.from({ length: 8 }, () => append(store, create('wanted'))));
-    const verdicts = asked.map(([verdict]) => verdict as Verdict);
+    const verdicts = asked.map(([verdict]) => verdict as AppendResult);
     const winner = verdicts.find((verdict) => verdict.s === 'ok') as { lsn: number };
     expect(verdicts.filter((verdict) => verdict.s === 'busy').length).toBe(7);
     await decide(database, winner.lsn, 'accepted');
@@ -218,7 +218,7 @@ describe('group commit', () => {
       },
       onError: () => undefined,
     });
-    const tail = new Tail(log, (await log.head()).lsn);
+    const logBuffer = new LogBuffer(log, (await log.head()).lsn);
     await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
         appender
@@ -229,10 +229,10 @@ describe('group commit', () => {
     expect(batches.flat().map((entry) => entry.lsn)).toEqual(Array.from({ length: 100 }, (_, i) => i + 2));
     expect(batches.length).toBeLessThan(10);
     expect(events.indexOf('told')).toBeGreaterThan(events.indexOf('handed on'));
-    for (const batch of batches) tail.publish(batch);
+    for (const batch of batches) logBuffer.committed(batch);
     const signal = new AbortController().signal;
-    expect((await tail.next(1, 1_000, 1e9, signal)).length).toBe(100);
-    expect((await tail.next(0, 1, 1e9, signal))[0]?.kind).toBe('create_collection');
+    expect((await logBuffer.next(1, 1_000, 1e9, signal)).length).toBe(100);
+    expect((await logBuffer.next(0, 1, 1e9, signal))[0]?.kind).toBe('create_collection');
   });
 
   test('refuses one entry that cannot be stored, and takes the others of its batch', async () => {

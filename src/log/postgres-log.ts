@@ -3,7 +3,7 @@
 import { isServerRefusal, NotConnected, type Database } from '../postgres/database.ts';
 import { LongValue } from '../postgres/long-value.ts';
 import type { AppendStore } from './appender.ts';
-import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type Verdict } from './entry.ts';
+import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type AppendResult } from './entry.ts';
 
 export interface Head {
   /** Identity of this log: a marker or memory of another log means nothing here. */
@@ -64,9 +64,9 @@ export class PostgresAppendStore implements AppendStore {
     drafts: readonly Draft[],
     checksums: readonly number[],
     beforeSend?: () => void,
-  ): Promise<Verdict[]> {
+  ): Promise<AppendResult[]> {
     this.#takeWarning();
-    const [row] = await this.#database.query<{ results: Verdict[] }>(
+    const [row] = await this.#database.query<{ results: AppendResult[] }>(
       `select ${this.#database.schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9) as results`,
       [
         token,
@@ -85,7 +85,7 @@ export class PostgresAppendStore implements AppendStore {
     const warning = this.#takeWarning();
     // A cancelled wait for a synchronous standby is only a WARNING: the commit may exist on this server alone.
     if (warning !== null) throw new Error(`The append was committed with a warning: ${warning}`);
-    return (row as { results: Verdict[] }).results;
+    return (row as { results: AppendResult[] }).results;
   }
 
   hadNoEffect(error: unknown): boolean {

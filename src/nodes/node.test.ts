@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { Member, type CanaryReport, type Doubt, type ProbeResult } from './node.ts';
+import { Member, type CanaryReport, type VerificationFailure, type ProbeResult } from './node.ts';
 
 const OVERDUE_MAX_MS = 60_000;
 
@@ -17,7 +17,7 @@ let shown: ProbeResult | Promise<ProbeResult>;
 let canaryFailure: CanaryReport | null;
 /** What the node is working on. */
 let work: { explainsSilence: boolean; isLong: boolean; overdueMs: number };
-let doubt: Doubt | null | Promise<Doubt | null>;
+let failure: VerificationFailure | null | Promise<VerificationFailure | null>;
 let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
 /** Times that nothing listened. */
@@ -26,7 +26,7 @@ let gone: number;
 beforeEach(async () => {
   clock = new ManualClock();
   stop = new AbortController();
-  [shown, canaryFailure, doubt] = [SOUND, null, null];
+  [shown, canaryFailure, failure] = [SOUND, null, null];
   work = { explainsSilence: false, isLong: false, overdueMs: -Infinity };
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
@@ -38,7 +38,7 @@ beforeEach(async () => {
     probe: {
       probe: async () => ((counts.probes += 1), shown),
       canary: async () => ((counts.canaries += 1), canaryFailure),
-      verify: async () => ((counts.verifications += 1), doubt),
+      verify: async () => ((counts.verifications += 1), failure),
     },
     work: {
       get explainsSilence() {
@@ -359,21 +359,21 @@ describe('a node whose connection ended', () => {
   beforeEach(serve);
 
   test('is used again only when what it serves was held against the log', async () => {
-    doubt = { lost: false, reason: 'the log cannot be read' };
+    failure = { contentLost: false, reason: 'the log cannot be read' };
     member.connectionLost();
     expect(member.state).toBe('down');
     expect(member.verified).toBe(false);
     await clock.pass(3_000);
     expect(member.state).toBe('down');
     expect(member.lastError).toBe('the log cannot be read');
-    doubt = null;
+    failure = null;
     await clock.pass(600);
     expect(member.state).toBe('catching_up');
     expect(member.verified).toBe(true);
   });
 
   test('needs a rebuild when it lacks what it had applied', async () => {
-    doubt = { lost: true, reason: 'LSN 7 is missing' };
+    failure = { contentLost: true, reason: 'LSN 7 is missing' };
     member.connectionLost();
     await clock.pass(600);
     expect(member.state).toBe('needs_rebuild');
@@ -381,11 +381,11 @@ describe('a node whose connection ended', () => {
   });
 
   test('is not trusted for a verification that was begun before the connection ended once more', async () => {
-    let finish: (found: Doubt | null) => void = () => undefined;
-    doubt = new Promise((resolve) => (finish = resolve));
+    let finish: (found: VerificationFailure | null) => void = () => undefined;
+    failure = new Promise((resolve) => (finish = resolve));
     member.connectionLost();
     await clock.pass(600);
-    doubt = { lost: false, reason: 'not yet' };
+    failure = { contentLost: false, reason: 'not yet' };
     member.connectionLost();
     finish(null);
     await clock.pass(600);

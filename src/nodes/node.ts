@@ -23,7 +23,7 @@ export interface NodeProbe {
   /** A write and reads that prove it works; resolves with why not, or null. */
   canary(): Promise<CanaryReport | null>;
   /** Holds what a new process serves against the log; resolves with what keeps the node from being used, or null. */
-  verify(): Promise<Doubt | null>;
+  verify(): Promise<VerificationFailure | null>;
 }
 
 /** Why a canary failed. */
@@ -43,9 +43,9 @@ export interface MemberWork {
   isOverdueBy(ms: number): boolean;
 }
 
-export interface Doubt {
+export interface VerificationFailure {
   /** For good: the node lacks what it had applied. Otherwise only until it could be looked at. */
-  readonly lost: boolean;
+  readonly contentLost: boolean;
   readonly reason: string;
 }
 
@@ -285,10 +285,10 @@ export class Member {
 
   async #verify(): Promise<boolean> {
     const interruptions = this.#interruptions;
-    const doubt = await this.#options.probe.verify();
-    if (doubt === null) this.#verified = interruptions;
-    else if (doubt.lost) this.on('lost_content', doubt.reason);
-    else this.#lastError = doubt.reason;
+    const failure = await this.#options.probe.verify();
+    if (failure === null) this.#verified = interruptions;
+    else if (failure.contentLost) this.on('lost_content', failure.reason);
+    else this.#lastError = failure.reason;
     return this.verified;
   }
 }

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { PhysicalShard } from '../catalog/catalog.ts';
+import type { ShardCopy } from '../catalog/catalog.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { Member } from '../nodes/node.ts';
 import { Positions } from '../replication/positions.ts';
@@ -10,7 +10,7 @@ const SHARD = 'shard';
 
 let nodes: ReadNode[];
 let positions: Positions;
-let physical: Map<string, PhysicalShard>;
+let physical: Map<string, ShardCopy>;
 let primary: string | null;
 let choice: NodeChoice;
 

@@ -5,7 +5,7 @@ import type { MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Tail } from '../log/log-buffer.ts';
+import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
@@ -31,7 +31,7 @@ export interface ApplierOptions {
   readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
-  readonly tail: Tail;
+  readonly logBuffer: LogBuffer;
   readonly positions: Positions;
   readonly checkpoints: Pick<Checkpoints, 'save'>;
   readonly decisions: Pick<
@@ -51,7 +51,7 @@ export interface ApplierOptions {
   /** Whether lists in metadata outlive their collection on these servers. */
   readonly leavesLists: () => boolean;
   /** Resolves when the append in flight is over; null when there is none. */
-  readonly appendUnderWay: () => Promise<void> | null;
+  readonly appendInFlight: () => Promise<void> | null;
   /** Who decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
@@ -139,21 +139,21 @@ export class Applier {
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
   lag(now: number): { entries: number; ms: number | null } {
-    const { tail, positions, node } = this.#options;
-    const entries = Math.max(0, tail.head - positions.applied(node));
+    const { logBuffer, positions, node } = this.#options;
+    const entries = Math.max(0, logBuffer.head - positions.applied(node));
     if (entries === 0) return { entries, ms: 0 };
     return { entries, ms: this.#oldestPendingAt === null ? null : Math.max(0, now - this.#oldestPendingAt) };
   }
 
   /** The entry that keeps failing on the node; null when there is none. */
   get failing(): { lsn: number; target: string | null; attempts: number; ms: number; error: string } | null {
-    const { trials, node, tail, clock } = this.#options;
+    const { trials, node, logBuffer, clock } = this.#options;
     const worst = trials.worst(node);
     if (worst === null) return null;
     const { lsn, attempts, failure, sinceMs } = worst;
     const error =
       failure.kind === 'response' ? `HTTP ${failure.status}: ${detailOf(failure)}` : detailOf(failure);
-    const target = tail.peek(lsn)?.target ?? null;
+    const target = logBuffer.peek(lsn)?.target ?? null;
     return { lsn, target, attempts, ms: Math.round(clock.monotonic() - sinceMs), error };
   }
 
@@ -231,7 +231,7 @@ export class Applier {
 
   /** The next entries that this node may apply; none when the term is over or a recheck is due. */
   async #next(term: Term): Promise<Entry[]> {
-    const { tail, positions, primaryChanged, decisions } = this.#options;
+    const { logBuffer, positions, primaryChanged, decisions } = this.#options;
     const due = new AbortController();
     const signal = this.#recheck === null ? term.signal : AbortSignal.any([term.signal, due.signal]);
     if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => due.abort());
@@ -240,7 +240,7 @@ export class Applier {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
         const entries = isRead
           ? this.#unused
-          : await tail.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
+          : await logBuffer.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
         const allowed = this.#allowed(entries);
         if (allowed.length > 0) return allowed;
         await waitForAny([positions.moved, primaryChanged, decisions.recorded], signal);
@@ -269,13 +269,13 @@ export class Applier {
 
   /** Under load, what is becoming durable at this moment joins the round. */
   async #batch(entries: Entry[], term: Term): Promise<Entry[]> {
-    const { tail, clock, appendUnderWay } = this.#options;
+    const { logBuffer, clock, appendInFlight } = this.#options;
     const enough = this.#roundEntries < BATCHED_FROM ? 0 : this.#roundEntries * BATCHED_MAX;
     let batched = entries;
     for (let appends = 0; appends < APPENDS_MAX && batched.length < enough; appends++) {
-      const append = appendUnderWay();
+      const append = appendInFlight();
       // Nothing joins a round that did not take all there is already.
-      if (append === null || term.signal.aborted || batched.at(-1)?.lsn !== tail.head) break;
+      if (append === null || term.signal.aborted || batched.at(-1)?.lsn !== logBuffer.head) break;
       await Promise.race([append, sleep(clock, APPEND_MS_MAX, term.signal)]);
       batched = await this.#next(term);
     }
@@ -284,7 +284,7 @@ export class Applier {
   }
 
   async #round(term: Term): Promise<void> {
-    const { tail, limits, decisions, trials } = this.#options;
+    const { logBuffer, limits, decisions, trials } = this.#options;
     await this.#recheckIfDue();
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
@@ -303,7 +303,7 @@ export class Applier {
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
     // What is in memory is taken from there again, with all that has come since.
-    const isInMemory = tail.peek(round.upTo + 1) !== undefined;
+    const isInMemory = logBuffer.peek(round.upTo + 1) !== undefined;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);

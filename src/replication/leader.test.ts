@@ -43,7 +43,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     current: new CurrentTerm(),
     followers,
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
-    tail: { head: 7, advance: () => undefined },
+    logBuffer: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
     checkpoints: { held: () => Promise.resolve(new Map()) },
     decisions: { load: nothing },

@@ -17,7 +17,7 @@ import { canServe, choosePrimary, follows } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { Head } from '../log/postgres-log.ts';
-import type { Tail } from '../log/log-buffer.ts';
+import type { LogBuffer } from '../log/log-buffer.ts';
 import type { Logger } from '../util/logger.ts';
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -35,7 +35,7 @@ export interface LeaderOptions {
   readonly current: CurrentTerm;
   readonly followers: readonly Follower[];
   readonly head: () => Promise<Head>;
-  readonly tail: Tail;
+  readonly logBuffer: LogBuffer;
   readonly positions: Positions;
   readonly checkpoints: Checkpoints;
   readonly decisions: Decisions;
@@ -123,11 +123,11 @@ export class Leader {
 
   /** Resolves when every serving node has its checkpoint at the end of the log, or after `limitMs`. */
   async level(limitMs: number): Promise<void> {
-    const { followers, tail, positions, clock } = this.#options;
+    const { followers, logBuffer, positions, clock } = this.#options;
     const limit = new AbortController();
     const cancel = clock.after(limitMs, () => limit.abort());
     const isLevel = (): boolean =>
-      followers.every(({ member, applier }) => !canServe(member.state) || applier.checkpoint >= tail.head);
+      followers.every(({ member, applier }) => !canServe(member.state) || applier.checkpoint >= logBuffer.head);
     while (this.term !== null && !limit.signal.aborted && !isLevel())
       await positions.moved.wait(limit.signal);
     cancel();
@@ -148,7 +148,7 @@ export class Leader {
   }
 
   async #begin(term: Term): Promise<Head | null> {
-    const { head, tail, positions, refreshCatalog, followers, clock, logger } = this.#options;
+    const { head, logBuffer, positions, refreshCatalog, followers, clock, logger } = this.#options;
     while (!term.signal.aborted) {
       try {
         const now = await head();
@@ -156,10 +156,10 @@ export class Leader {
         await refreshCatalog();
         // A log that ends before what this gateway has seen of it has lost acknowledged writes.
         this.#rewound =
-          now.lsn < tail.head
-            ? `the log ends at LSN ${now.lsn}, and had reached ${tail.head}`
+          now.lsn < logBuffer.head
+            ? `the log ends at LSN ${now.lsn}, and had reached ${logBuffer.head}`
             : this.#rewound;
-        tail.advance(now.lsn);
+        logBuffer.advance(now.lsn);
         this.#unfit.clear();
         this.#primary = { node: now.primary, generation: now.primaryGeneration };
         positions.setCluster(
@@ -180,7 +180,7 @@ export class Leader {
     const { logger, clock } = this.#options;
     const { member, admission } = follower;
     let distrust = !term.clean;
-    // A log that has lost its tail is followed by nobody: what nodes hold beyond it may be all that is left.
+    // A log that has lost its newest entries is followed by nobody: what nodes hold beyond it may be all that is left.
     while (!term.signal.aborted && this.#rewound === null) {
       try {
         if (member.state === 'joining')
@@ -281,8 +281,8 @@ export class Leader {
   }
 
   async #keepLevel(term: Term): Promise<void> {
-    const { followers, tail, positions, trials, clock } = this.#options;
-    const heads = [tail.head];
+    const { followers, logBuffer, positions, trials, clock } = this.#options;
+    const heads = [logBuffer.head];
     while (!term.signal.aborted) {
       const before = heads[0] ?? 0;
       trials.forget(Math.min(...followers.map(({ applier }) => applier.checkpoint)));
@@ -293,7 +293,7 @@ export class Leader {
         const level = positions.applied(member.id) >= before && member.canaryWorks;
         if (member.state === 'catching_up' && level) member.on('level', 'has applied the whole log');
       }
-      if (heads.push(tail.head) > LEVEL_LAG_MS / LEVEL_MS) heads.shift();
+      if (heads.push(logBuffer.head) > LEVEL_LAG_MS / LEVEL_MS) heads.shift();
       await sleep(clock, LEVEL_MS, term.signal);
     }
   }
@@ -360,10 +360,10 @@ export class Leader {
     this.#damaged.set(node, damage);
   }
 
-  /** Called when a node's marker is further than the log: the log has lost its tail. */
+  /** Called when a node's marker is further than the log: the log has lost its newest entries. */
   rewound(reason: string): void {
     this.#rewound = reason;
     this.#options.current.end();
-    this.#options.logger.error({ reason }, 'the log has lost its tail: no writes until an operator decides');
+    this.#options.logger.error({ reason }, 'the log has lost its newest entries: no writes until an operator decides');
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { Verdict } from '../log/entry.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
+import type { AppendResult } from '../log/entry.ts';
 import { Writer, type WriterOptions } from './writer.ts';
 
 const RENAME: Operation = {
@@ -11,39 +11,62 @@ const RENAME: Operation = {
   newName: 'plums',
   body: Buffer.from('{"new_name":"plums"}'),
 };
+const ACCEPTED = { outcome: 'accepted', status: 200, body: Buffer.from('{}'), pages: 0, generation: 1 } as const;
 
-/** A writer whose log answers so, one verdict to an append, while the primary is past everything. */
-function writerOf(verdicts: Verdict[]): Writer {
-  const options = {
+/** A writer whose appends have these results, one after the other, and whose primary has applied everything. */
+function writerOf(results: AppendResult[], options: Partial<WriterOptions> = {}): Writer {
+  return new Writer({
     appender: {
-      append: async (_draft: unknown, taken: (lsn: number) => void) => {
-        const verdict = verdicts.shift();
-        if (verdict === undefined) throw new Error('it was asked once more');
-        if (verdict.s === 'ok') taken(verdict.lsn);
-        return verdict;
+      append: async (_draft, onLSN) => {
+        const result = results.shift();
+        if (result === undefined) throw new Error('more appends than expected');
+        if (result.s === 'ok') onLSN?.(result.lsn);
+        return result;
       },
     },
-    positions: { reached: async () => undefined },
-    decisions: { find: async (lsn: number) => ({ lsn }), isQuarantined: () => false },
+    view: { writable: () => null, reached: async () => undefined },
+    decisions: { find: async (lsn) => ({ lsn, ...ACCEPTED }), exception: () => null },
     floors: { acknowledged: () => undefined },
     clock: new ManualClock(),
-    refusal: () => null,
     refreshCatalog: async () => undefined,
-    slowDownMs: () => 0,
+    delayMs: () => 0,
     timeoutMs: 1_000,
-  };
-  return new Writer(options as unknown as WriterOptions);
+    ...options,
+  });
 }
 
-const busy = (lsn: number): Verdict => ({ s: 'busy', lsn });
+const busy = (lsn: number): AppendResult => ({ s: 'busy', lsn });
 
-test('a write waits for the undecided entries in its way, one after the other', async () => {
+test('a write waits for one undecided entry after the other', async () => {
   const written = await writerOf([busy(5), busy(6), { s: 'ok', lsn: 8 }]).write(RENAME, 'primary');
   expect(written).toMatchObject({ lsn: 8 });
 });
 
-test('a write does not ask again and again past an entry that stays undecided', async () => {
+test('a write is not appended again while the same entry stays undecided', async () => {
   await expect(writerOf([busy(5), busy(5)]).write(RENAME, 'primary')).rejects.toMatchObject({
     code: 'overloaded',
   });
+});
+
+test('a write is durable but unconfirmed when its level is not reached in time', async () => {
+  const clock = new ManualClock();
+  const reached: WriterOptions['view']['reached'] = (_entry, _level, signal) =>
+    new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+  const writer = writerOf([{ s: 'ok', lsn: 8 }], { clock, view: { writable: () => null, reached } });
+  const written = expect(writer.write(RENAME, 'all')).rejects.toMatchObject({
+    code: 'unconfirmed',
+    message: expect.stringContaining('durable at LSN 8'),
+  });
+  await clock.pass(1_000);
+  await written;
+});
+
+test('a write waits for the decision of the primary although level "log" was requested', async () => {
+  const levels: string[] = [];
+  const view: WriterOptions['view'] = {
+    writable: () => null,
+    reached: async (_entry, level) => void levels.push(level),
+  };
+  await writerOf([{ s: 'ok', lsn: 8 }], { view }).write(RENAME, 'log');
+  expect(levels).toEqual(['primary']);
 });

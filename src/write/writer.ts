@@ -1,40 +1,52 @@
-// The way of every mutation: into the log, then to the asked level (I3). Handlers bring a typed operation and turn
-// what comes back into Chroma's answer.
+// Carries out every mutation: appends it to the log, then waits until the nodes have applied it as far as the requested
+// acknowledgement level asks (I3).
 
+import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
+import type { AckLevel, ClusterView } from '../coordination/cluster-view.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Appender } from '../log/appender.ts';
-import type { Verdict } from '../log/entry.ts';
-import type { Decision, Decisions } from '../replication/decisions.ts';
-import { toDraft } from '../replication/entry-operation.ts';
-import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
-import type { Positions } from '../replication/positions.ts';
-import type { AckLevel } from '../coordination/cluster-view.ts';
-import { sleep, type Clock } from '../util/clock.ts';
+import type { AppendResult } from '../log/entry.ts';
 import type { SessionFloors } from '../read/session-floors.ts';
+import type { Decision } from '../replication/decisions.ts';
+import { toDraft } from '../replication/entry-operation.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { orAborted } from '../util/race.ts';
+
+/** Where the outcomes of entries are recorded. */
+export interface DecisionSource {
+  /** The decision for an entry; null when there is none yet. */
+  find(lsn: number): Promise<Decision | null>;
+  /** The decision that nodes apply an entry in part or not at all; null for any other entry. */
+  exception(lsn: number): Decision | null;
+}
 
 export interface WriterOptions {
-  readonly appender: Appender;
-  readonly positions: Positions;
-  readonly decisions: Decisions;
-  readonly floors: SessionFloors;
+  readonly appender: Pick<Appender, 'append'>;
+  readonly view: Pick<ClusterView, 'writable' | 'reached'>;
+  readonly decisions: DecisionSource;
+  readonly floors: Pick<SessionFloors, 'acknowledged'>;
   readonly clock: Clock;
-  /** Why no write can be taken at this moment; null when it can. */
-  readonly refusal: () => PolychromeError | null;
   readonly refreshCatalog: () => Promise<void>;
-  /** How long a write is held back at this moment, ms (slow-down.ts). */
-  readonly slowDownMs: () => number;
+  /** How long to delay a write at this moment, ms (backpressure.ts). */
+  readonly delayMs: () => number;
   readonly timeoutMs: number;
 }
 
-/** What became of a write the log took. */
-export interface Written {
+/** A write that is durable and has reached its level. */
+export interface CompletedWrite {
   readonly lsn: number;
-  /** For operations that only a node could decide, and for entries that were quarantined. */
+  /** Of operations that only a node could decide, and of entries that nodes do not apply as they are. */
   readonly decision: Decision | null;
 }
 
-/** Why the log did not take a write. */
-export type NotTaken = Exclude<Verdict, { s: 'ok' } | { s: 'busy' }>;
+/** Why the log rejected a write. */
+export type RejectedWrite = Exclude<AppendResult, { s: 'ok' } | { s: 'busy' }>;
+
+/** What one append came to: an LSN and its level being reached, an undecided entry to wait for, or a rejection. */
+type Attempt =
+  | { readonly s: 'ok'; readonly lsn: number; readonly reached: Promise<void> }
+  | { readonly s: 'busy'; readonly lsn: number }
+  | RejectedWrite;
 
 export class Writer {
   readonly #options: WriterOptions;
@@ -44,55 +56,71 @@ export class Writer {
   }
 
   /**
-   * Appends and waits for the level. Throws unconfirmed when the level is not reached in time, log_unavailable when
-   * nothing was changed, and what the nodes refused a quarantined entry with.
+   * Appends and waits for the level. Throws unconfirmed when the level is not reached in time, and log_unavailable,
+   * not_leader or overloaded when nothing was changed.
    */
-  async write(operation: Operation, level: AckLevel): Promise<Written | NotTaken> {
-    const { appender, positions, clock, timeoutMs, refusal } = this.#options;
+  async write(operation: Operation, level: AckLevel): Promise<CompletedWrite | RejectedWrite> {
+    const { clock, timeoutMs } = this.#options;
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => deadline.abort());
+    // Only the primary's decision says what the response is.
+    const required = needsDecision(operation) && level === 'log' ? 'primary' : level;
     try {
-      const heldBackMs = this.#options.slowDownMs();
-      if (heldBackMs > 0) await sleep(clock, heldBackMs, deadline.signal);
-      let waitedFor = 0;
-      for (;;) {
-        const refused = refusal();
-        if (refused !== null) throw refused;
-        // A level below the primary's cannot tell what the primary decides.
-        const asked = needsDecision(operation) && level === 'log' ? 'primary' : level;
-        const shard = operation.type === 'records' ? operation.shard : null;
-        let reached: Promise<void> = Promise.resolve();
-        const verdict = await appender.append(toDraft(operation), (lsn) => {
-          reached = positions.reached({ lsn, shard }, asked, deadline.signal);
-        });
-        if (verdict.s === 'ok') {
-          await reached;
-          return await this.#confirm(operation, verdict.lsn, asked, deadline.signal);
-        }
-        if (verdict.s !== 'busy') return verdict;
-        // An undecided entry stands in the way: the answer depends on what becomes of it.
-        const before = { lsn: verdict.lsn, shard: null };
-        if (verdict.lsn !== waitedFor) await positions.reached(before, 'primary', deadline.signal);
-        // The same one again, although the primary is past it: to go on asking would only hold the head row (I9).
-        if (deadline.signal.aborted || verdict.lsn === waitedFor) {
-          throw new PolychromeError(
-            'overloaded',
-            'An earlier change of this name is not decided yet. Try again.',
-          );
-        }
-        waitedFor = verdict.lsn;
-      }
+      await this.#delay(deadline.signal);
+      const attempt = await this.#append(operation, required, deadline.signal);
+      if (attempt.s !== 'ok') return attempt;
+      await attempt.reached;
+      return await this.#confirm({ operation, lsn: attempt.lsn, level: required }, deadline.signal);
     } finally {
       cancel();
     }
   }
 
-  async #confirm(
+  async #delay(deadline: AbortSignal): Promise<void> {
+    const delayMs = this.#options.delayMs();
+    if (delayMs > 0) await sleep(this.#options.clock, delayMs, deadline);
+  }
+
+  /** Appends once no earlier undecided entry is in the way. */
+  async #append(
     operation: Operation,
-    lsn: number,
     level: AckLevel,
     deadline: AbortSignal,
-  ): Promise<Written> {
+  ): Promise<Exclude<Attempt, { s: 'busy' }>> {
+    const { view } = this.#options;
+    for (let waitedFor = 0; ;) {
+      const attempt = await this.#tryAppend(operation, level, deadline);
+      if (attempt.s !== 'busy') return attempt;
+      // The result depends on what becomes of the undecided entry.
+      const undecided = { lsn: attempt.lsn, shard: null };
+      if (attempt.lsn !== waitedFor) await view.reached(undecided, 'primary', deadline);
+      // I9: the same entry again, although the primary is past it. Further attempts would only hold the head row.
+      if (deadline.aborted || attempt.lsn === waitedFor) {
+        throw new PolychromeError(
+          'overloaded',
+          'An earlier change of this name is not decided yet; nothing was changed. Try again.',
+        );
+      }
+      waitedFor = attempt.lsn;
+    }
+  }
+
+  async #tryAppend(operation: Operation, level: AckLevel, deadline: AbortSignal): Promise<Attempt> {
+    const { appender, view } = this.#options;
+    const refusal = view.writable();
+    if (refusal !== null) throw refusal;
+    const shard = operation.type === 'records' ? operation.shard : null;
+    let reached = Promise.resolve();
+    const result = await appender.append(toDraft(operation), (lsn) => {
+      reached = view.reached({ lsn, shard }, level, deadline);
+    });
+    return result.s === 'ok' ? { ...result, reached } : result;
+  }
+
+  async #confirm(
+    { operation, lsn, level }: { readonly operation: Operation; readonly lsn: number; readonly level: AckLevel },
+    deadline: AbortSignal,
+  ): Promise<CompletedWrite> {
     const unconfirmed = (what: string, cause?: unknown): PolychromeError =>
       new PolychromeError(
         'unconfirmed',
@@ -105,7 +133,7 @@ export class Writer {
       this.#options.floors.acknowledged(operation, lsn);
       return { lsn, decision };
     } catch (error) {
-      // I3: PostgreSQL failed after it took the entry; that makes the write no failure.
+      // I3: the entry is durable, so failing to read its outcome does not make the write a failure.
       throw unconfirmed('its outcome could not be read', error);
     }
   }
@@ -114,17 +142,9 @@ export class Writer {
     const { decisions, refreshCatalog } = this.#options;
     const isDecided = needsDecision(operation);
     const decision = isDecided ? await decisions.find(lsn) : decisions.exception(lsn);
-    if (isDecided && decision === null) throw new Error('it is not decided yet');
+    if (isDecided && decision === null) throw new Error('the entry is not decided yet');
     // I6: a read that follows finds the collection under its new name, or not at all.
     if (operation.type !== 'records') await refreshCatalog();
     return decision;
   }
-}
-
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = (): void => reject(new Error('not in time'));
-    signal.addEventListener('abort', late, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', late));
-  });
 }

@@ -7,7 +7,7 @@ import type { NodeClient } from '../../src/chroma/client/node-client.ts';
 import type { Expected } from '../../src/chroma/client/identity.ts';
 import type { Term } from '../../src/coordination/term.ts';
 import type { Entry } from '../../src/log/entry.ts';
-import { Tail } from '../../src/log/log-buffer.ts';
+import { LogBuffer } from '../../src/log/log-buffer.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../../src/replication/applier.ts';
 import { Arbiter } from '../../src/replication/arbiter.ts';
 import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
@@ -116,7 +116,7 @@ export class MemoryReplication {
   readonly ended: { lsn: number; outcome: string }[] = [];
   readonly replicas: readonly Replica[];
   readonly #entries: Entry[] = [];
-  readonly #tail = new Tail({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
+  readonly #logBuffer = new LogBuffer({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
   #primary: string;
   readonly #primaryChanged = new Notifier();
   /** By node: the entry it could not decide. */
@@ -168,7 +168,7 @@ export class MemoryReplication {
     const lsn = this.#entries.length + 1;
     const entry: Entry = { lsn, ...toDraft(operation), batch: `batch-${lsn}`, appendedAt: this.clock.now() };
     this.#entries.push(entry);
-    this.#tail.publish([entry]);
+    this.#logBuffer.committed([entry]);
     return lsn;
   }
 
@@ -290,7 +290,7 @@ export class MemoryReplication {
       node: id,
       client,
       clock,
-      tail: this.#tail,
+      logBuffer: this.#logBuffer,
       positions,
       decisions,
       checkpoints: {
@@ -304,7 +304,7 @@ export class MemoryReplication {
       leavesLists: () => false,
       recheck: () => Promise.resolve(null),
       settleMs: SETTLE_MS,
-      appendUnderWay: () => null,
+      appendInFlight: () => null,
       primary: () => ({ node: this.#primary, generation: 1 }),
       primaryChanged: this.#primaryChanged,
       stepDown: (lsn) => this.#stepDown(id, lsn),
