@@ -32,7 +32,8 @@ export interface ConditionalDeleteOptions {
 // each makes the server evaluate the filter again.
 const PAGE_IDS = 512;
 const PAGE_IDS_MAX = 16_384;
-const PAGE_BYTES = 512 * 1024;
+// Every node holds a page while it deletes what it names, and PostgreSQL sends it as hexadecimal text.
+const PAGE_BYTES = 2 * 1024 * 1024;
 // A decision larger than this is stored in pages beside it.
 const INLINE_BYTES_MAX = 64 * 1024;
 // A stock server deletes about so many records in a second.
@@ -127,8 +128,8 @@ export class ConditionalDelete {
         if (isMissing(found)) throw lacking(shard, lsn);
         if (!isSuccess(found)) return { outcome: 'refused', status: found.status, body: found.body };
         const { ids } = JSON.parse(found.body.toString()) as { ids: string[] };
-        const next = found.body.length < PAGE_BYTES ? Math.min(limit * 2, PAGE_IDS_MAX) : limit;
-        return { ids, bytes: found.body.length, isLast: ids.length < limit, size: next };
+        const bytes = found.body.length;
+        return { ids, bytes, isLast: ids.length < limit, size: nextPageSize(limit, bytes) };
       } catch (error) {
         if (!(error instanceof NodeError) || error.code !== 'too_large' || limit === 1) throw error;
         if (!term.held()) throw new TermOver();
@@ -156,6 +157,12 @@ interface Page {
 
 const lacking = (shard: string, lsn: number): LacksShard =>
   new LacksShard([shard], `the node has no such collection, at LSN ${lsn}`);
+
+/** How many ids the next page has, when one of `limit` took so many bytes. */
+function nextPageSize(limit: number, bytes: number): number {
+  if (bytes > PAGE_BYTES) return Math.max(1, Math.floor((limit * PAGE_BYTES) / bytes));
+  return bytes < PAGE_BYTES / 2 ? Math.min(limit * 2, PAGE_IDS_MAX) : limit;
+}
 
 /** The body of the get that selects what a conditional delete means: the same filters, no columns. */
 export function selectionBody(call: RecordCall, offset: number, limit: number): Buffer {

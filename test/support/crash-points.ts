@@ -20,6 +20,7 @@ export const WAY_POINTS = {
 } as const satisfies Times;
 /** Where only the primary can decide, and where a node is marked. */
 export const DECIDING_POINTS = {
+  part_halfway: 1,
   decision_before: 4,
   decision_recorded: 3,
   delete_halfway: 1,
@@ -69,6 +70,7 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
         await until(async () => workload.acknowledged > 20, 'the load is under way');
         process.kill('SIGUSR2');
         if (point === 'delete_halfway') await workload.deleteBulk();
+        if (point === 'part_halfway') await workload.addLarge(BULK);
         expect(await died).toBe('SIGKILL');
         stop.abort();
         await load;

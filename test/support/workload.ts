@@ -81,6 +81,18 @@ export class Workload {
     this.#possible.set(`${this.#name}-bulk`, new Set([valueOf(ids, 'bulk')]));
   }
 
+  /** One call that goes to nodes in parts. */
+  async addLarge(count: number): Promise<void> {
+    const unit = `${this.#name}-large`;
+    const ids = Array.from({ length: count }, (_, n) => `${unit}/${n}`);
+    const body = { ...records(ids, 'large'), metadatas: ids.map(() => ({ unit })) };
+    await this.#step({
+      unit,
+      apply: () => valueOf(ids, 'large'),
+      send: () => this.#api().records(this.#collection, 'add', body),
+    });
+  }
+
   async deleteBulk(): Promise<void> {
     await this.#step(deleteWhere(this.#target, `${this.#name}-bulk`));
   }
