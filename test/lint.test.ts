@@ -1,9 +1,9 @@
-// What the linter is relied upon for, shown on code that is wrong.
+// Proves that the linter reports the faults that this repository relies on it to find.
 
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -33,10 +33,11 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** The rules broken by `text`, in alphabetical order. */
-async function broken(text: string): Promise<string[]> {
-  await writeFile(join(folder, 'subject.ts'), text);
+async function broken(text: string, path = 'subject.ts'): Promise<string[]> {
+  await mkdir(dirname(join(folder, path)), { recursive: true });
+  await writeFile(join(folder, path), text);
   const output = await new Promise<string>((resolve) => {
-    const arguments_ = ['--format', 'json', 'subject.ts'];
+    const arguments_ = ['--format', 'json', path];
     execFile(join(ROOT, 'node_modules/.bin/oxlint'), arguments_, { cwd: folder }, (_error, out) =>
       resolve(out),
     );
@@ -45,7 +46,7 @@ async function broken(text: string): Promise<string[]> {
   return diagnostics.map(({ code }) => code).sort();
 }
 
-test('promises nobody awaits, any, and forgotten cases are seen', async () => {
+test('reports unawaited promises, any, and missing cases', async () => {
   expect(await broken(WRONG)).toEqual([
     'typescript(no-explicit-any)',
     'typescript(no-floating-promises)',
@@ -54,6 +55,12 @@ test('promises nobody awaits, any, and forgotten cases are seen', async () => {
   ]);
 });
 
-test('sound code passes', async () => {
+test('reports nothing in correct code', async () => {
   expect(await broken('export const one = 1;\n')).toEqual([]);
+});
+
+test('reports functions of more than 70 lines in every folder of src but the migrations', async () => {
+  const long = `export function long(): void {\n${'  console.log();\n'.repeat(70)}}\n`;
+  expect(await broken(long, 'src/app/subject.ts')).toEqual(['eslint(max-lines-per-function)']);
+  expect(await broken(long, 'src/postgres/migrations/subject.ts')).toEqual([]);
 });
