@@ -3,7 +3,8 @@
 import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
-import { PostgresAppendStore, PostgresLog, type Head } from '../log/postgres-log.ts';
+import { PostgresAppendStore } from '../log/postgres-append-store.ts';
+import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { Database } from '../postgres/database.ts';

@@ -13,7 +13,7 @@ const draft = (text: string): Draft => ({
 
 class NoEffect extends Error {}
 
-/** PostgreSQL as a script: each attempt waits until the test says how it ends. */
+/** An append store whose attempts each wait until the test ends them. */
 function scripted() {
   const clock = new ManualClock();
   const attempts: {
@@ -46,9 +46,9 @@ function scripted() {
             }
           };
           const commit = (): void => {
-            const verdicts = committed.get(token) ?? drafts.map((): AppendResult => ({ s: 'ok', lsn: ++lsn }));
-            committed.set(token, verdicts);
-            resolve(verdicts);
+            const results = committed.get(token) ?? drafts.map((): AppendResult => ({ s: 'ok', lsn: ++lsn }));
+            committed.set(token, results);
+            resolve(results);
           };
           attempts.push({
             token,
@@ -62,8 +62,8 @@ function scripted() {
   });
   const append = async (text: string): Promise<string> => {
     try {
-      const verdict = await appender.append(draft(text));
-      return verdict.s === 'ok' ? `LSN ${verdict.lsn}` : verdict.s;
+      const result = await appender.append(draft(text));
+      return result.s === 'ok' ? `LSN ${result.lsn}` : result.s;
     } catch (error) {
       return (error as { code: string }).code;
     }
@@ -71,7 +71,7 @@ function scripted() {
   return { clock, attempts, published, appender, append };
 }
 
-test('a write that waits for a connection is refused in time, and is not sent when there is one at last', async () => {
+test('refuses a write in time when no connection is free, and does not send it later', async () => {
   const { clock, attempts, append } = scripted();
   const [early, late] = [append('early'), clock.pass(600).then(() => append('late'))];
   await clock.pass(1_100);
@@ -84,7 +84,7 @@ test('a write that waits for a connection is refused in time, and is not sent wh
   expect(await late).toBe('LSN 1');
 });
 
-test('a write that was sent and not answered is said to be unknown in time; those behind it are refused', async () => {
+test('reports an unknown outcome in time when a sent write gets no response, and refuses the writes behind it', async () => {
   const { clock, attempts, published, append } = scripted();
   const sent = append('sent');
   await clock.pass(50);
@@ -102,7 +102,7 @@ test('a write that was sent and not answered is said to be unknown in time; thos
   expect(published.map(({ lsn }) => lsn)).toEqual([1]);
 });
 
-test('a batch in doubt is asked for under its own token, whole, whoever of it was refused meanwhile', async () => {
+test('repeats a batch of unknown outcome whole under its own token when its writes were rejected meanwhile', async () => {
   const { clock, attempts, append } = scripted();
   const both = [append('a'), append('b')];
   await clock.pass(50);
@@ -117,7 +117,7 @@ test('a batch in doubt is asked for under its own token, whole, whoever of it wa
   );
 });
 
-test('a batch is not asked for when it may be forgotten', async () => {
+test('does not repeat a batch whose result PostgreSQL may have deleted', async () => {
   const { clock, attempts, append } = scripted();
   const lost = append('lost');
   await clock.pass(50);
@@ -129,7 +129,7 @@ test('a batch is not asked for when it may be forgotten', async () => {
   expect(attempts.length).toBe(1);
 });
 
-test('a gateway that stops leaves nobody waiting', async () => {
+test('rejects every waiting write when it stops', async () => {
   const { clock, attempts, append, appender } = scripted();
   const [sent, waits] = [append('sent'), clock.pass(50).then(() => append('waits'))];
   await clock.pass(100);

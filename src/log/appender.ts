@@ -1,25 +1,25 @@
-// Group commit: one append is in flight at a time; it takes everything that waited (natural batching). Each batch
-// bears a token, so that one whose COMMIT went unanswered is asked for again, never sent twice.
+// Group commit: one append is in flight at a time and takes everything that waited. Each batch has a token, under which
+// an append of unknown outcome is looked up before it is sent again.
 
 import type { Clock } from '../util/clock.ts';
 import { PolychromeError } from '../errors.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
-import { checksum, type Draft, type Entry, type AppendResult } from './entry.ts';
+import { checksum, type AppendResult, type Draft, type Entry } from './entry.ts';
 
-// A batch is bounded so that the head row is never locked for long: 8 MiB are some 100 ms of PostgreSQL's work, beside
-// which what a statement costs in itself is nothing.
+// Bounds the time that the head row is locked: 8 MiB take PostgreSQL some 100 ms, against which the fixed cost of a
+// statement is negligible.
 const BATCH_ENTRIES_MAX = 1_024;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
-/** Pause before the outcome of an unanswered batch is asked for again, ms. */
+/** Pause before a failed append is repeated, ms. */
 const RETRY_MS = 100;
-// What batches answered is kept for an hour (replication/retention.ts): nobody may ask for, and so possibly append, a
-// batch so old that it may be forgotten. By either clock, since one stands still while a machine is suspended.
-const ASK_AGAIN_MS_MAX = 15 * 60_000;
+// PostgreSQL keeps the results of batches for an hour (replication/retention.ts). An older batch must not be sent again:
+// it could be appended twice. Measured on both clocks, because one stands still while a machine is suspended.
+const RETRY_MS_MAX = 15 * 60_000;
 
 export interface AppendStore {
   /**
-   * Appends the batch, or returns what an earlier call with this token returned. `beforeSend` is the last look before
-   * anything leaves this process; what it throws is thrown on.
+   * Appends the batch, or returns the results of an earlier call with this token. `beforeSend` is called before
+   * anything leaves this process; an error it throws is rethrown.
    */
   append(
     token: string,
@@ -29,7 +29,7 @@ export interface AppendStore {
   ): Promise<AppendResult[]>;
   /** True when the error proves that the batch had no effect. */
   hadNoEffect(error: unknown): boolean;
-  /** True when it says that something in the batch can never be stored. */
+  /** True when the error says that the content of the batch cannot be stored, ever. */
   isAboutContent(error: unknown): boolean;
 }
 
@@ -39,43 +39,48 @@ export interface AppenderOptions {
   readonly newToken: () => string;
   /** How long a write may wait for the log before it is refused, ms. */
   readonly timeoutMs: number;
-  /** Entries of one batch, in LSN order, called once each batch is durable and before any append() resolves. */
+  /** Entries of one batch, in LSN order; called once each batch is durable and before any append() resolves. */
   readonly onCommitted: (entries: readonly Entry[]) => void;
   readonly onError: (error: unknown) => void;
 }
 
-interface Waiting {
+interface PendingAppend {
   readonly draft: Draft;
   readonly onLSN: ((lsn: number) => void) | undefined;
-  readonly resolve: (verdict: AppendResult) => void;
+  readonly resolve: (result: AppendResult) => void;
   readonly reject: (error: PolychromeError) => void;
   readonly cancelTimeout: () => void;
-  /** Its caller was told that it failed, or that its outcome is unknown. */
-  refused: boolean;
+  /** Its caller has received an error already. */
+  rejected: boolean;
 }
 
-/** The batch in hand. */
-interface Attempt {
-  /** Somebody in it may have been made durable already. */
+/** The batch in flight. */
+interface InFlightBatch {
+  /** Its entries may be durable already. */
   sent: boolean;
 }
 
-const unavailable = (cause?: unknown): PolychromeError =>
+const logUnavailable = (cause?: unknown): PolychromeError =>
   new PolychromeError(
     'log_unavailable',
     'The log cannot be written at the moment; nothing was changed. Try again.',
-    {
-      cause,
-    },
+    { cause },
   );
 
-/** Thrown at the last look: somebody in the batch was refused while it waited for a connection. */
-class Withdrawn extends Error {}
+const outcomeUnknown = (cause?: unknown): PolychromeError =>
+  new PolychromeError(
+    'outcome_unknown',
+    'The log did not confirm in time: this write may or may not have been made durable. Read back before repeating it.',
+    { cause },
+  );
+
+/** Thrown before sending when an entry of the batch was rejected while the batch waited for a connection. */
+class BatchChanged extends Error {}
 
 export class Appender {
   readonly #options: AppenderOptions;
-  #queue: Waiting[] = [];
-  #attempt: Attempt = { sent: false };
+  #queue: PendingAppend[] = [];
+  #batch: InFlightBatch = { sent: false };
   #draining: Promise<void> | null = null;
   #inFlight: Promise<void> | null = null;
   #stopped = false;
@@ -84,82 +89,82 @@ export class Appender {
     this.#options = options;
   }
 
-  /** Entries that wait for an append to begin. */
+  /** Entries that wait for the next append. */
   get waiting(): number {
     return this.#queue.length;
   }
 
-  /** Resolves when the batch in hand is durable, or has failed; null when there is none. */
+  /** Resolves when the batch in flight is durable, or has failed; null when there is none. */
   get inFlight(): Promise<void> | null {
     return this.#inFlight;
   }
 
   /**
-   * Makes one entry durable. `onLSN` is called as soon as its LSN is known, before anybody can apply it.
-   * Throws log_unavailable when nothing was changed, outcome_unknown when that cannot be told in time.
+   * Makes one entry durable. `onLSN` is called as soon as its LSN is known, before any node can apply the entry.
+   * Throws log_unavailable when nothing was changed, outcome_unknown when the outcome is not known in time.
    */
   append(draft: Draft, onLSN?: (lsn: number) => void): Promise<AppendResult> {
     if (this.#stopped) return Promise.reject(new PolychromeError('stopping', 'This gateway is stopping.'));
     const { clock, timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
-      const cancelTimeout = clock.after(timeoutMs, () => this.#expire(waiting));
-      const waiting: Waiting = { draft, onLSN, resolve, reject, cancelTimeout, refused: false };
-      this.#queue.push(waiting);
+      const cancelTimeout = clock.after(timeoutMs, () => this.#expire(pending));
+      const pending: PendingAppend = { draft, onLSN, resolve, reject, cancelTimeout, rejected: false };
+      this.#queue.push(pending);
       this.#draining ??= this.#drain().finally(() => {
         this.#draining = null;
       });
     });
   }
 
-  /** Refuses new entries and resolves when nothing is in flight any more. */
+  /** Refuses new entries and resolves when no append is in flight. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#draining;
   }
 
-  /** Nobody waits longer than the timeout, whatever PostgreSQL does meanwhile. */
-  #expire(waiting: Waiting): void {
-    const queued = this.#queue.includes(waiting);
-    if (queued) this.#queue = this.#queue.filter((other) => other !== waiting);
-    this.#refuse([waiting], queued || !this.#attempt.sent ? unavailable() : outcomeUnknown());
+  /** Bounds the wait of a caller, whatever PostgreSQL does meanwhile. */
+  #expire(pending: PendingAppend): void {
+    const isQueued = this.#queue.includes(pending);
+    if (isQueued) this.#queue = this.#queue.filter((other) => other !== pending);
+    this.#reject([pending], isQueued || !this.#batch.sent ? logUnavailable() : outcomeUnknown());
   }
 
   async #drain(): Promise<void> {
-    // Entries that arrive in the same turn of the event loop share the first batch: callers answered together ask again
-    // together.
+    // Entries of one turn of the event loop share the first batch: clients whose responses came together send their
+    // next requests together.
     await new Promise((resolve) => void setImmediate(resolve));
     while (this.#queue.length > 0) {
-      const batch = takeBatch(this.#queue);
-      this.#queue = this.#queue.slice(batch.length);
-      this.#inFlight = this.#commit(batch);
+      const taken = takeBatch(this.#queue);
+      this.#queue = this.#queue.slice(taken.length);
+      this.#inFlight = this.#commit(taken);
       await this.#inFlight;
     }
     this.#inFlight = null;
   }
 
-  async #commit(taken: readonly Waiting[]): Promise<void> {
+  async #commit(taken: readonly PendingAppend[]): Promise<void> {
     const { store, newToken, clock, onError } = this.#options;
     const token = newToken();
-    const attempt: Attempt = { sent: false };
-    this.#attempt = attempt;
+    const batch: InFlightBatch = { sent: false };
+    this.#batch = batch;
     const [since, sinceWall] = [clock.monotonic(), clock.now()];
-    // Whether an attempt may have had an effect that is not known yet: then its token must be asked for again.
-    let inDoubt = false;
-    for (let batch = taken; ;) {
-      if (!inDoubt) batch = batch.filter((waiting) => !waiting.refused);
-      if (batch.length === 0) return;
+    // An attempt may have had an effect: the same batch must be sent again, whole, under its token.
+    let outcomeIsUnknown = false;
+    for (let pending = taken; ;) {
+      if (!outcomeIsUnknown) pending = pending.filter(({ rejected }) => !rejected);
+      if (pending.length === 0) return;
       try {
-        const verdicts = await this.#send(token, batch, attempt, inDoubt);
-        return this.#committed(token, batch, verdicts);
+        const results = await this.#send(token, pending, batch, outcomeIsUnknown);
+        return this.#resolve(token, pending, results);
       } catch (error) {
-        if (error instanceof Withdrawn) continue;
+        if (error instanceof BatchChanged) continue;
         onError(error);
-        inDoubt ||= !store.hadNoEffect(error);
-        attempt.sent = inDoubt;
-        if (!inDoubt && store.isAboutContent(error)) return this.#isolate(batch, error);
-        const waitedMs = Math.max(clock.monotonic() - since, clock.now() - sinceWall);
-        if (this.#stopped || waitedMs > ASK_AGAIN_MS_MAX)
-          return this.#refuse(batch, inDoubt ? outcomeUnknown(error) : unavailable(error));
+        outcomeIsUnknown ||= !store.hadNoEffect(error);
+        batch.sent = outcomeIsUnknown;
+        if (!outcomeIsUnknown && store.isAboutContent(error)) return this.#isolate(pending, error);
+        const elapsedMs = Math.max(clock.monotonic() - since, clock.now() - sinceWall);
+        if (this.#stopped || elapsedMs > RETRY_MS_MAX)
+          return this.#reject(pending, outcomeIsUnknown ? outcomeUnknown(error) : logUnavailable(error));
         await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
       }
     }
@@ -167,70 +172,62 @@ export class Appender {
 
   async #send(
     token: string,
-    batch: readonly Waiting[],
-    attempt: Attempt,
-    inDoubt: boolean,
+    pending: readonly PendingAppend[],
+    batch: InFlightBatch,
+    isRepetition: boolean,
   ): Promise<AppendResult[]> {
-    const drafts = batch.map((waiting) => waiting.draft);
+    const drafts = pending.map(({ draft }) => draft);
     crashPoint('append_before');
-    const verdicts = await this.#options.store.append(token, drafts, drafts.map(checksum), () => {
-      if (!inDoubt && batch.some((waiting) => waiting.refused)) throw new Withdrawn();
-      attempt.sent = true;
+    const results = await this.#options.store.append(token, drafts, drafts.map(checksum), () => {
+      if (!isRepetition && pending.some(({ rejected }) => rejected)) throw new BatchChanged();
+      batch.sent = true;
       crashPointOnceSent('append_sent');
     });
     crashPoint('append_committed');
-    return verdicts;
+    return results;
   }
 
-  /** One entry that cannot be stored must not take the others of its batch with it. */
-  async #isolate(batch: readonly Waiting[], error: unknown): Promise<void> {
+  /** Halves the batch until the entry that cannot be stored fails by itself. */
+  async #isolate(pending: readonly PendingAppend[], error: unknown): Promise<void> {
     const text = 'The log cannot hold this request: it contains a character that cannot be stored.';
-    if (batch.length === 1)
-      return this.#refuse(batch, new PolychromeError('invalid_argument', text, { cause: error }));
-    const middle = Math.ceil(batch.length / 2);
-    await this.#commit(batch.slice(0, middle));
-    await this.#commit(batch.slice(middle));
+    if (pending.length === 1)
+      return this.#reject(pending, new PolychromeError('invalid_argument', text, { cause: error }));
+    const middle = Math.ceil(pending.length / 2);
+    await this.#commit(pending.slice(0, middle));
+    await this.#commit(pending.slice(middle));
   }
 
-  #refuse(batch: readonly Waiting[], error: PolychromeError): void {
-    for (const waiting of batch) {
-      waiting.cancelTimeout();
-      waiting.refused = true;
-      waiting.reject(error);
+  #reject(pending: readonly PendingAppend[], error: PolychromeError): void {
+    for (const each of pending) {
+      each.cancelTimeout();
+      each.rejected = true;
+      each.reject(error);
     }
   }
 
-  #committed(token: string, batch: readonly Waiting[], verdicts: readonly AppendResult[]): void {
+  #resolve(token: string, pending: readonly PendingAppend[], results: readonly AppendResult[]): void {
     const entries: Entry[] = [];
     const appendedAt = this.#options.clock.now();
-    for (const [index, waiting] of batch.entries()) {
-      const verdict = verdicts[index] as AppendResult;
-      waiting.cancelTimeout();
-      if (verdict.s !== 'ok') continue;
-      const { kind, target, header, body, parsed } = waiting.draft;
-      if (!waiting.refused) waiting.onLSN?.(verdict.lsn);
-      entries.push({ lsn: verdict.lsn, kind, target, header, body, batch: token, appendedAt, parsed });
+    for (const [index, each] of pending.entries()) {
+      const result = results[index] as AppendResult;
+      each.cancelTimeout();
+      if (result.s !== 'ok') continue;
+      const { kind, target, header, body, parsed } = each.draft;
+      if (!each.rejected) each.onLSN?.(result.lsn);
+      entries.push({ lsn: result.lsn, kind, target, header, body, batch: token, appendedAt, parsed });
     }
     if (entries.length > 0) this.#options.onCommitted(entries);
     crashPoint('append_published');
-    for (const [index, waiting] of batch.entries()) waiting.resolve(verdicts[index] as AppendResult);
+    for (const [index, each] of pending.entries()) each.resolve(results[index] as AppendResult);
   }
 }
 
-function outcomeUnknown(cause?: unknown): PolychromeError {
-  return new PolychromeError(
-    'outcome_unknown',
-    'The log did not confirm in time: this write may or may not have been made durable. Read back before repeating it.',
-    { cause },
-  );
-}
-
-/** As many of the waiting as fit one batch; always at least one. */
-function takeBatch(queue: readonly Waiting[]): Waiting[] {
+/** As many of the pending as fit one batch; always at least one. */
+function takeBatch(queue: readonly PendingAppend[]): PendingAppend[] {
   let bytes = 0;
   let count = 0;
-  for (const waiting of queue) {
-    bytes += waiting.draft.body.length;
+  for (const { draft } of queue) {
+    bytes += draft.body.length;
     if (count > 0 && (bytes > BATCH_BYTES_MAX || count === BATCH_ENTRIES_MAX)) break;
     count += 1;
   }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Entry } from './entry.ts';
 import { EntryPublisher } from './entry-publisher.ts';
 
-test('hands entries to its listeners in their order, the log buffer last', () => {
+test('passes entries to its listeners in the given order', () => {
   const seen: string[] = [];
   const names = ['heads', 'records', 'log buffer'];
   const publisher = new EntryPublisher(

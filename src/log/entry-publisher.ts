@@ -1,5 +1,5 @@
-// Hands what was appended to everything in this process that follows the log, in a fixed order: those that must know of
-// an entry before any node can apply it come first, the log buffer, from which appliers take it, last (I6).
+// Passes appended entries to their listeners in this process in a fixed order: first those that must see an entry before
+// any node can apply it, last the log buffer, from which the appliers take it (I6).
 
 import type { Entry } from './entry.ts';
 

@@ -1,16 +1,16 @@
-// The end of the log in memory: appliers take entries from here as they are appended, and from PostgreSQL only what
-// is no longer, or was never, here. What every node has applied is let go with the next append.
+// The newest entries of the log in memory: appliers take them from here, and read from PostgreSQL only what is missing.
 
 import { Notifier } from '../util/notifier.ts';
+import type { EntryListener } from './entry-publisher.ts';
 import type { Entry } from './entry.ts';
 
-// Enough to hold the rounds of replicas that are a second behind, or a node away for a while; beyond it they read from
-// PostgreSQL.
+// Enough for the rounds of replicas a second behind, and for a node that is away for a moment; nodes further behind read
+// from PostgreSQL.
 const BYTES_MAX = 32 * 1024 * 1024;
-// What is read from PostgreSQL is held by one reader alone, and every node may be one: some tenths of a second of a
+// Entries read from PostgreSQL are not shared, and every node may be reading: this much is some tenths of a second of a
 // stock server's work.
 const READ_BYTES_MAX = 8 * 1024 * 1024;
-/** What an entry costs beside its body, bytes, about: 880 in V8's heap, with what was parsed of it, the rest its buffer's. */
+/** Memory of an entry beside its body, bytes: about 880 in V8's heap including the parsed form; the rest is its Buffer. */
 const ENTRY_BYTES = 1_280;
 
 const cost = (entry: Entry): number => entry.body.length + ENTRY_BYTES;
@@ -20,15 +20,15 @@ export interface LogReader {
 }
 
 export interface LogBufferOptions {
-  /** Told, before anybody is given them, that there are entries up to an LSN which were never published here. */
+  /** Called with an LSN when entries up to it were never committed here, before next() returns any of them. */
   readonly onUnseen?: (lsn: number) => void;
-  /** LSN up to which nobody will ask for entries again, soon. */
+  /** LSN up to which every node has applied the log: the next append removes these entries from memory. */
   readonly appliedByAll?: () => number;
 }
 
-export class LogBuffer {
+export class LogBuffer implements EntryListener {
   readonly #log: LogReader;
-  /** Contiguous entries; the first is `#entries[#start]`, and before it is nothing. */
+  /** Contiguous entries; the first is `#entries[#start]`, and the slots before it are empty. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
   #bytes = 0;
@@ -36,7 +36,7 @@ export class LogBuffer {
   readonly #options: LogBufferOptions;
   readonly #grown = new Notifier();
 
-  /** `head`: the LSN of the last entry there is. */
+  /** `head`: LSN of the last entry of the log. */
   constructor(log: LogReader, head: number, options: LogBufferOptions = {}) {
     this.#log = log;
     this.#head = head;
@@ -48,54 +48,55 @@ export class LogBuffer {
     return this.#head;
   }
 
-  /** Takes entries of one append, in LSN order. Entries of other gateways leave a gap, which is read from the log. */
+  /** Takes the entries of one append. Entries of other gateways leave a gap, which is read from the log. */
   committed(entries: readonly Entry[]): void {
     const first = entries[0];
     if (first === undefined) return;
-    if (first.lsn !== this.#lastInMemory() + 1) this.#forgetAll();
+    if (first.lsn !== this.#lastInMemory() + 1) this.#clear();
     const applied = this.#options.appliedByAll?.() ?? 0;
-    while ((this.#entries[this.#start]?.lsn ?? NaN) <= applied) this.#forgetOldest();
+    while ((this.#entries[this.#start]?.lsn ?? NaN) <= applied) this.#removeOldest();
     if (first.lsn > this.#head + 1) this.#options.onUnseen?.(first.lsn - 1);
     for (const entry of entries) {
       this.#entries.push(entry);
       this.#bytes += cost(entry);
     }
-    while (this.#bytes > BYTES_MAX && this.#entries.length - this.#start > 1) this.#forgetOldest();
-    this.#grow((entries.at(-1) as Entry).lsn);
+    while (this.#bytes > BYTES_MAX && this.#entries.length - this.#start > 1) this.#removeOldest();
+    this.#raiseHead((entries.at(-1) as Entry).lsn);
   }
 
-  /** Learns that the log reaches up to `head`, without having the entries. */
+  /** Records that the log reaches up to `head`, without the entries themselves. */
   advance(head: number): void {
     if (head <= this.#head) return;
     this.#options.onUnseen?.(head);
-    this.#grow(head);
+    this.#raiseHead(head);
   }
 
-  #grow(head: number): void {
+  #raiseHead(head: number): void {
     if (head <= this.#head) return;
     this.#head = head;
     this.#grown.notify();
   }
 
-  /** Entries after `after`, contiguous and at least one unless `signal` aborts (then none); waits for the first. */
+  /** Entries after `after`, contiguous, at least one; waits for the first. None when `signal` aborts. */
   async next(after: number, entriesMax: number, bytesMax: number, signal: AbortSignal): Promise<Entry[]> {
     while (this.#head <= after && !signal.aborted) await this.#grown.wait(signal);
     if (signal.aborted) return [];
-    const kept = this.#fromMemory(after, entriesMax, bytesMax);
-    if (kept !== null) return kept;
+    const buffered = this.#fromMemory(after, entriesMax, bytesMax);
+    if (buffered !== null) return buffered;
     const read = await this.#log.read(after, entriesMax, Math.min(bytesMax, READ_BYTES_MAX));
-    // What was appended meanwhile is made known first.
+    // I6: entries appended meanwhile reach the other listeners first.
     return read.filter(({ lsn }) => lsn <= this.#head);
   }
 
-  /** The entry at `lsn` if it is in memory. */
-  peek(lsn: number): Entry | undefined {
+  /** The entry at `lsn` if it is in memory, else null. */
+  peek(lsn: number): Entry | null {
     const first = this.#entries[this.#start];
-    return first === undefined || lsn < first.lsn ? undefined : this.#entries[this.#start + lsn - first.lsn];
+    if (first === undefined || lsn < first.lsn) return null;
+    return this.#entries[this.#start + lsn - first.lsn] ?? null;
   }
 
   #fromMemory(after: number, entriesMax: number, bytesMax: number): Entry[] | null {
-    if (this.peek(after + 1) === undefined) return null;
+    if (this.peek(after + 1) === null) return null;
     const from = this.#start + after + 1 - (this.#entries[this.#start] as Entry).lsn;
     const taken: Entry[] = [];
     let bytes = 0;
@@ -115,18 +116,18 @@ export class LogBuffer {
     return this.#entries.length > this.#start ? (this.#entries.at(-1) as Entry).lsn : this.#head;
   }
 
-  #forgetOldest(): void {
+  #removeOldest(): void {
     this.#bytes -= cost(this.#entries[this.#start] as Entry);
     this.#entries[this.#start] = undefined;
     this.#start += 1;
-    // The array is cut only when half of it is dead, so that forgetting stays cheap.
+    // Cut only when half of the array is empty, so that removal costs constant time on average.
     if (this.#start * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#start);
       this.#start = 0;
     }
   }
 
-  #forgetAll(): void {
+  #clear(): void {
     this.#entries = [];
     this.#start = 0;
     this.#bytes = 0;

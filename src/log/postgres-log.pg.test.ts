@@ -5,7 +5,8 @@ import type { Database } from '../postgres/database.ts';
 import { systemClock } from '../util/clock.ts';
 import { Appender } from './appender.ts';
 import { checksum, LogDamaged, LogTrimmed, type Draft, type Entry, type AppendResult } from './entry.ts';
-import { PostgresAppendStore, PostgresLog } from './postgres-log.ts';
+import { PostgresAppendStore } from './postgres-append-store.ts';
+import { PostgresLog } from './postgres-log.ts';
 import { LogBuffer } from './log-buffer.ts';
 
 let postgres: TestPostgres;
@@ -40,7 +41,7 @@ async function fixture(): Promise<Fixture> {
 }
 
 const decide = (database: Database, lsn: number, outcome: string): Promise<unknown> =>
-  database.query(`select ${database.schema}.decide(1, 'n', 1, $1, $2, 200, '')`, [lsn, outcome]);
+  database.query(`select ${database.schema}.decide(1, 'n', 1, $1, $2, 200, '', 0)`, [lsn, outcome]);
 
 const append = (store: PostgresAppendStore, ...drafts: Draft[]): Promise<AppendResult[]> =>
   store.append(randomUUID(), drafts, drafts.map(checksum));
@@ -67,14 +68,14 @@ const add = (shard: string, text: string, dimension: number | null = null): Draf
 });
 
 describe('the log', () => {
-  test('gives LSNs without gaps, in the order of commits, whoever appends', async () => {
+  test('numbers concurrent appends without gaps, in commit order', async () => {
     const { store, log, shard } = await fixture();
     const appended = await Promise.all(
       Array.from({ length: 40 }, (_, i) =>
         append(store, add(shard, `a${i}`), add(randomUUID(), 'lost'), add(shard, 'b')),
       ),
     );
-    const lsns = appended.flat().flatMap((verdict) => (verdict.s === 'ok' ? [verdict.lsn] : []));
+    const lsns = appended.flat().flatMap((result) => (result.s === 'ok' ? [result.lsn] : []));
     expect(lsns.length).toBe(80);
     expect([...lsns].sort((a, b) => a - b)).toEqual(Array.from({ length: 80 }, (_, i) => i + 2));
     expect((await log.read(0, 1_000, 1e9)).map((entry) => entry.lsn)).toEqual(
@@ -82,7 +83,7 @@ describe('the log', () => {
     );
   });
 
-  test('answers a repeated token with what it answered the first time, and appends nothing', async () => {
+  test('returns the first results for a repeated token and appends nothing', async () => {
     const { store, log, shard } = await fixture();
     const token = randomUUID();
     const drafts = [add(shard, 'once'), add(randomUUID(), 'nowhere')];
@@ -92,7 +93,7 @@ describe('the log', () => {
     expect((await log.head()).lsn).toBe(2);
   });
 
-  test('keeps the bytes as they came, across the partition boundary too', async () => {
+  test('stores bodies verbatim, also across a partition boundary', async () => {
     const { store, log, shard, database } = await fixture();
     await database.query(`update ${database.schema}.head set lsn = 16382`);
     const bodies = [Buffer.from([0, 255, 10, 92, 39]), Buffer.alloc(100_000, 7), Buffer.alloc(0)];
@@ -100,7 +101,7 @@ describe('the log', () => {
     expect((await log.read(16_382, 10, 1e9)).map((entry) => entry.body)).toEqual(bodies);
   });
 
-  test('keeps long bodies, which are neither sent nor read as one value, and sees a change in any part', async () => {
+  test('stores long bodies and detects a change in any part of them', async () => {
     const { store, log, shard, database } = await fixture();
     const body = Buffer.from(Array.from({ length: 3_500_001 }, (_, n) => (n * 7) % 251));
     const drafts = [add(shard, 'short'), { ...add(shard, ''), body }, add(shard, 'behind')];
@@ -118,37 +119,37 @@ describe('the log', () => {
     expect(await log.read(1, 10, 1e9)).toHaveLength(1);
   });
 
-  test('fixes the dimension with the first write that brings one, in the same batch already', async () => {
+  test('fixes the dimension with the first embedding, also for later entries of the same batch', async () => {
     const { store, shard } = await fixture();
-    const verdicts = await append(
+    const results = await append(
       store,
       add(shard, 'x'),
       add(shard, 'y', 3),
       add(shard, 'z', 4),
       add(shard, 'w', 3),
     );
-    expect(verdicts.map((verdict) => verdict.s)).toEqual(['ok', 'ok', 'dimension', 'ok']);
-    expect(verdicts[2]).toEqual({ s: 'dimension', expected: 3 });
+    expect(results.map(({ s }) => s)).toEqual(['ok', 'ok', 'dimension', 'ok']);
+    expect(results[2]).toEqual({ s: 'dimension', expected: 3 });
   });
 
-  test('gives a name to one of those who ask for it; the others wait for the decision', async () => {
+  test('reserves a name for one of several concurrent creations and reports the others as busy', async () => {
     const { store, database } = await fixture();
-    const asked = await Promise.all(Array.from({ length: 8 }, () => append(store, create('wanted'))));
-    const verdicts = asked.map(([verdict]) => verdict as AppendResult);
-    const winner = verdicts.find((verdict) => verdict.s === 'ok') as { lsn: number };
-    expect(verdicts.filter((verdict) => verdict.s === 'busy').length).toBe(7);
+    const responses = await Promise.all(Array.from({ length: 8 }, () => append(store, create('wanted'))));
+    const results = responses.map(([result]) => result as AppendResult);
+    const winner = results.find(({ s }) => s === 'ok') as { lsn: number };
+    expect(results.filter(({ s }) => s === 'busy').length).toBe(7);
     await decide(database, winner.lsn, 'accepted');
     expect((await append(store, create('wanted')))[0]?.s).toBe('exists');
   });
 
-  test('frees the name of a creation that was refused', async () => {
+  test('frees the name when its creation is refused', async () => {
     const { store, database } = await fixture();
     const [taken] = await append(store, create('refused'));
     await decide(database, (taken as { lsn: number }).lsn, 'refused');
     expect((await append(store, create('refused')))[0]?.s).toBe('ok');
   });
 
-  test('takes no records for a collection that is not decided yet, or is deleted', async () => {
+  test('refuses records for a collection that is not decided yet', async () => {
     const { store, shard } = await fixture();
     const undecided = randomUUID();
     await append(store, create('later', { shard: undecided }));
@@ -156,7 +157,7 @@ describe('the log', () => {
     expect((await append(store, add(shard, 'x')))[0]?.s).toBe('ok');
   });
 
-  test('decides once: a second decision is answered with the first', async () => {
+  test('keeps the first of two decisions on an entry', async () => {
     const { store, database } = await fixture();
     const [taken] = await append(store, create('once'));
     const { lsn } = taken as { lsn: number };
@@ -168,7 +169,7 @@ describe('the log', () => {
     expect(rows).toEqual([{ outcome: 'accepted' }]);
   });
 
-  test('refuses to be read beyond a damaged or a missing entry', async () => {
+  test('ends reads before a damaged or missing entry', async () => {
     const { store, log, shard, database } = await fixture();
     await append(store, add(shard, 'one'), add(shard, 'two'), add(shard, 'three'));
     const s = database.schema;
@@ -184,18 +185,18 @@ describe('the log', () => {
     expect(await log.read(4, 10, 1e9)).toEqual([]);
   });
 
-  test('stops reading at a bound of bytes, with one entry at least', async () => {
+  test('ends reads at the byte bound, after at least one entry', async () => {
     const { store, log, shard } = await fixture();
     await append(store, add(shard, 'x'.repeat(1_000)), add(shard, 'y'.repeat(1_000)), add(shard, 'z'));
     expect((await log.read(1, 10, 1)).length).toBe(1);
     expect((await log.read(1, 10, 1_500)).length).toBe(2);
   });
 
-  test('trims whole partitions and says from where on it is gone', async () => {
+  test('trims whole partitions and reports the trimmed LSN', async () => {
     const { store, log, shard, database } = await fixture();
     await database.query(`update ${database.schema}.head set lsn = 40000`);
     await append(store, add(shard, 'x'));
-    await expect(log.trim(40_000, 2)).rejects.toThrow('the lease has moved on');
+    await expect(log.trim(40_000, 2)).rejects.toThrow('another gateway holds the lease');
     expect(await log.trim(40_000, 1)).toBe(32_767);
     expect((await log.read(40_000, 10, 1e9)).length).toBe(1);
     await expect(log.read(5, 10, 1e9)).rejects.toThrow(LogTrimmed);
@@ -203,7 +204,7 @@ describe('the log', () => {
 });
 
 describe('group commit', () => {
-  test('takes what waits as one batch and hands entries on in order before anybody is told', async () => {
+  test('appends waiting entries as one batch and publishes them in order before any append resolves', async () => {
     const { store, log, shard } = await fixture();
     const events: string[] = [];
     const batches: Entry[][] = [];
@@ -214,7 +215,7 @@ describe('group commit', () => {
       timeoutMs: 5_000,
       onCommitted: (entries) => {
         batches.push([...entries]);
-        events.push('handed on');
+        events.push('published');
       },
       onError: () => undefined,
     });
@@ -223,19 +224,19 @@ describe('group commit', () => {
       Array.from({ length: 100 }, (_, i) =>
         appender
           .append(add(shard, `n${i}`), (lsn) => events.push(`lsn ${lsn}`))
-          .then(() => events.push('told')),
+          .then(() => events.push('resolved')),
       ),
     );
     expect(batches.flat().map((entry) => entry.lsn)).toEqual(Array.from({ length: 100 }, (_, i) => i + 2));
     expect(batches.length).toBeLessThan(10);
-    expect(events.indexOf('told')).toBeGreaterThan(events.indexOf('handed on'));
+    expect(events.indexOf('resolved')).toBeGreaterThan(events.indexOf('published'));
     for (const batch of batches) logBuffer.committed(batch);
     const signal = new AbortController().signal;
     expect((await logBuffer.next(1, 1_000, 1e9, signal)).length).toBe(100);
     expect((await logBuffer.next(0, 1, 1e9, signal))[0]?.kind).toBe('create_collection');
   });
 
-  test('refuses one entry that cannot be stored, and takes the others of its batch', async () => {
+  test('refuses only the entry of a batch that cannot be stored', async () => {
     const { store, log, shard } = await fixture();
     const appender = new Appender({
       store,

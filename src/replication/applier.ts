@@ -303,7 +303,7 @@ export class Applier {
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
     // What is in memory is taken from there again, with all that has come since.
-    const isInMemory = logBuffer.peek(round.upTo + 1) !== undefined;
+    const isInMemory = logBuffer.peek(round.upTo + 1) !== null;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
     this.#options.positions.nodeApplied(this.#options.node, round.upTo);

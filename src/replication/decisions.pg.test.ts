@@ -6,7 +6,8 @@ import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts'
 import { postgresLeaseStore } from '../coordination/lease.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
-import { PostgresAppendStore, PostgresLog } from '../log/postgres-log.ts';
+import { PostgresAppendStore } from '../log/postgres-append-store.ts';
+import { PostgresLog } from '../log/postgres-log.ts';
 import type { Database } from '../postgres/database.ts';
 import {
   appliedRecords,

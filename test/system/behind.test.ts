@@ -4,7 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checksum, type Draft } from '../../src/log/entry.ts';
-import { PostgresAppendStore, PostgresLog } from '../../src/log/postgres-log.ts';
+import { PostgresAppendStore } from '../../src/log/postgres-append-store.ts';
+import { PostgresLog } from '../../src/log/postgres-log.ts';
 import { Database } from '../../src/postgres/database.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';

@@ -1,0 +1,67 @@
+// Appends batches through one SQL function, so that no client round trip happens under the lock of the head row.
+
+import { isServerRefusal, NotConnected, type Database } from '../postgres/database.ts';
+import { LongValue } from '../postgres/long-value.ts';
+import type { AppendStore } from './appender.ts';
+import type { AppendResult, Draft } from './entry.ts';
+
+// Up to this size bodies are copied into one buffer; longer ones are sent without a copy.
+const COPIED_BYTES_MAX = 256 * 1024;
+
+/** Needs a pool of exactly one connection, so that a warning belongs to the append that it follows. */
+export class PostgresAppendStore implements AppendStore {
+  readonly #database: Database;
+  readonly #logId: () => string;
+  readonly #takeWarning: () => string | null;
+
+  /** `takeWarning` returns and clears the last WARNING that the connection received. */
+  constructor(database: Database, logId: () => string, takeWarning: () => string | null) {
+    this.#database = database;
+    this.#logId = logId;
+    this.#takeWarning = takeWarning;
+  }
+
+  async append(
+    token: string,
+    drafts: readonly Draft[],
+    checksums: readonly number[],
+    beforeSend?: () => void,
+  ): Promise<AppendResult[]> {
+    this.#takeWarning();
+    const [row] = await this.#database.query<{ results: AppendResult[] }>(
+      `select ${this.#database.schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9) as results`,
+      [
+        token,
+        this.#logId(),
+        drafts.map((draft) => draft.kind),
+        drafts.map((draft) => draft.target),
+        drafts.map((draft) => draft.header),
+        drafts.map((draft) => draft.dimension),
+        checksums,
+        drafts.map((draft) => draft.body.length),
+        concatenated(drafts.map((draft) => draft.body)),
+      ],
+      'append',
+      beforeSend,
+    );
+    const warning = this.#takeWarning();
+    // Cancelling the wait for a synchronous standby is only a WARNING: the commit may exist on this server alone.
+    if (warning !== null) throw new Error(`The append was committed with a warning: ${warning}`);
+    return (row as { results: AppendResult[] }).results;
+  }
+
+  hadNoEffect(error: unknown): boolean {
+    return isServerRefusal(error) || error instanceof NotConnected;
+  }
+
+  isAboutContent(error: unknown): boolean {
+    // Class 22, data exception: for example a NUL character, which jsonb cannot hold.
+    return isServerRefusal(error) && error.code?.startsWith('22') === true;
+  }
+}
+
+/** The bodies as one value. */
+function concatenated(bodies: readonly Buffer[]): Buffer | LongValue {
+  const value = new LongValue(bodies);
+  return value.byteLength > COPIED_BYTES_MAX ? value : Buffer.concat(bodies);
+}
