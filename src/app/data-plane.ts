@@ -46,7 +46,7 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   life.add({ name: 'scanner', stop: () => scanner.close() });
   const names = new Names(catalog, () => ({ modern: capabilities.current.deleteLimit }));
   const choice = new NodeChoice({
-    nodes,
+    nodes: nodes.all(),
     positions,
     physical: (node, shard) => catalog.physical(node, shard),
     primary: () => view.primary(),
@@ -78,6 +78,7 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
   const { clock } = deps;
   const serving = () =>
     nodes
+      .all()
       .filter(({ member }) => canServe(member.state))
       .map(({ member, applier }) => ({
         applied: positions.applied(member.id),
@@ -120,7 +121,7 @@ function buildRecordReads(
     records: caches.records,
     consistency: config.CONSISTENCY,
     head: () => replication.logBuffer.head,
-    serving: () => replication.nodes.filter(({ member }) => canServe(member.state)).length,
+    serving: () => replication.nodes.all().filter(({ member }) => canServe(member.state)).length,
     clock: deps.clock,
     stopped: stopping.signal,
   });

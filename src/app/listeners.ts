@@ -66,7 +66,7 @@ export function statusSource(deps: Deps, storage: Storage, parts: Replication & 
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
     reads: () => recordReads.counts,
     nodes: () =>
-      nodes.map(({ member, applier, workload }) => ({
+      nodes.all().map(({ member, applier, workload }) => ({
         member,
         // A node that is not followed has the checkpoint that PostgreSQL knows.
         checkpoint: Math.max(

@@ -8,13 +8,13 @@ import {
   createUnverifiedNodeClient,
   type NodeClient,
 } from '../chroma/client/node-client.ts';
-import { probeCapabilities } from '../chroma/protocol/capabilities.ts';
+import { probeCapabilities } from '../chroma/client/probe-capabilities.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Appender } from '../log/appender.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
-import { Member, type NodeProbe } from '../nodes/node.ts';
+import { Node, type NodeProbe } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import type { ReadNode } from '../read/node-selection.ts';
@@ -23,7 +23,8 @@ import { showsEffect } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import type { Arbiter } from '../replication/arbiter.ts';
 import { reportTrouble } from '../replication/delivery.ts';
-import type { Follower, Leader } from '../replication/leader.ts';
+import type { Follower } from '../replication/follower.ts';
+import type { Leader } from '../replication/leader.ts';
 import type { Positions } from '../replication/positions.ts';
 import type { Stagger } from '../replication/stagger.ts';
 import type { SuspectShards } from '../replication/suspect-shards.ts';
@@ -177,9 +178,9 @@ function buildMember(
   { workload, asked }: Wiring,
   { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
   applier: () => Applier,
-): Member {
+): Node {
   const { clock, logger } = deps;
-  return new Member({
+  return new Node({
     ...address,
     probe,
     work: workload,
@@ -207,7 +208,7 @@ function buildMember(
 }
 
 function buildApplier(
-  member: Member,
+  member: Node,
   { workload, clients: { client } }: Wiring,
   verifier: LogVerifier,
   canary: () => Promise<string | null>,
@@ -262,7 +263,7 @@ function buildApplier(
 }
 
 function buildAdmission(
-  member: Member,
+  member: Node,
   { identity, clients: { client, unverified } }: Wiring,
   verifier: LogVerifier,
   { config, deps, storage, current, leader }: NodeParts,

@@ -8,6 +8,7 @@ import { Appender } from '../log/appender.ts';
 import { EntryPublisher } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
+import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
@@ -28,7 +29,7 @@ import { buildNode, type BuiltNode } from './nodes.ts';
 import type { Storage } from './storage.ts';
 
 export interface Replication {
-  readonly nodes: readonly BuiltNode[];
+  readonly nodes: NodeRegistry<BuiltNode>;
   readonly leader: Leader;
   readonly view: ClusterView;
   readonly positions: Positions;
@@ -37,13 +38,13 @@ export interface Replication {
   readonly retention: Retention;
 }
 
-/** What its builders share. `nodes` is filled at the end; what needs them asks for them at work. */
+/** What its builders share. The registry is filled at the end; what needs nodes asks it at work. */
 interface Shared {
   readonly config: Config;
   readonly deps: Deps;
   readonly storage: Storage;
   readonly caches: Caches;
-  readonly nodes: readonly BuiltNode[];
+  readonly nodes: NodeRegistry<BuiltNode>;
   readonly positions: Positions;
   readonly refreshCatalog: () => Promise<void>;
 }
@@ -57,19 +58,23 @@ export function buildReplication(
   life: Lifecycle,
 ): Replication {
   const { catalog, checkpoints, decisions, log, head } = storage;
-  const nodes: BuiltNode[] = [];
+  const nodes = new NodeRegistry<BuiltNode>();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const positions = new Positions((node, shard) => catalog.isSuspect(node, shard));
   const shared: Shared = { config, deps, storage, caches, nodes, positions, refreshCatalog };
   const logBuffer = new LogBuffer(log, head.lsn, {
     onUnseen: (lsn) => caches.invalidation.unseen(lsn),
-    appliedByAll: () => Math.min(...nodes.map(({ applier }) => applier.checkpoint)),
+    appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
   });
   // The log buffer last: appliers take entries from there (I6).
   const appender = buildAppender(shared, new EntryPublisher([caches.invalidation, logBuffer]));
   const trials = buildTrials(shared);
   const stagger = new Stagger({
-    serving: () => nodes.filter(({ member }) => canServe(member.state)).map(({ member }) => member.id),
+    serving: () =>
+      nodes
+        .all()
+        .filter(({ member }) => canServe(member.state))
+        .map(({ member }) => member.id),
     primary: () => positions.primary,
   });
   const primaryChanged = new Notifier();
@@ -83,7 +88,7 @@ export function buildReplication(
     decisions,
     trials,
     stagger,
-    nodes: storage.nodes,
+    nodeStore: storage.nodes,
     refreshCatalog,
     primaryChanged,
     clock: deps.clock,
@@ -95,7 +100,7 @@ export function buildReplication(
   const onHung = hungNodeHandler(config, deps);
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
   for (const address of config.nodes)
-    nodes.push(buildNode(address, { ...parts, primaryChanged, forget, onHung }));
+    nodes.add(buildNode(address, { ...parts, primaryChanged, forget, onHung }));
   const retention = buildRetention(shared, leader);
   const view = new LeaderView({
     leader,
@@ -136,7 +141,7 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
     forget: () => caches.invalidation.forget(),
     exclude: (node, shard, reason) => catalog.markSuspect(node, shard, reason),
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
-    notifyApplier: (node, shard, reason) => nodeOf(nodes, node).applier.markSuspect(shard, reason),
+    notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
     refreshCatalog,
     logger: deps.logger,
   });
@@ -150,10 +155,10 @@ function buildArbiter(
   const { clock, logger } = deps;
   const opinions = new SecondOpinion({
     node: (id) => {
-      const { client, workload } = nodeOf(nodes, id);
+      const { client, workload } = nodes.get(id);
       return { client, workload, held: (shard) => healthyShard(storage, id, shard) };
     },
-    collectionOf: (shard) => catalog.collectionOfShard(shard) ?? null,
+    collectionOf: (shard) => catalog.collectionOfShard(shard),
     clock,
   });
   return new Arbiter({
@@ -162,8 +167,8 @@ function buildArbiter(
     positions,
     clock,
     limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
-    members: () => nodes.map(({ member }) => member.id),
-    works: (id) => follows(nodeOf(nodes, id).member.state),
+    members: () => nodes.ids(),
+    works: (id) => follows(nodes.get(id).member.state),
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
     mayHaveApplied: async (id) => {
@@ -182,8 +187,8 @@ function buildRetention({ config, deps, storage, nodes }: Shared, leader: Leader
   const { log, catalog, head } = storage;
   return new Retention({
     log,
-    nodes: storage.nodes,
-    members: nodes.map(({ member }) => member),
+    nodeStore: storage.nodes,
+    nodes: () => nodes.all().map(({ member }) => member),
     forgetDeleted: () => catalog.forgetDeleted(),
     halted: () => leader.halted,
     retentionMs: config.WAL_RETENTION,
@@ -205,7 +210,7 @@ function addToLife(
   let background: Promise<unknown> = Promise.resolve();
   life.add({
     name: 'node connections',
-    stop: async () => void (await Promise.all(nodes.map(({ disconnect }) => disconnect()))),
+    stop: async () => void (await Promise.all(nodes.all().map(({ disconnect }) => disconnect()))),
   });
   life.add({
     name: 'replication',
@@ -221,7 +226,7 @@ function addToLife(
         lease.run(async (term) => {
           await Promise.all([leader.lead(term), retention.run(term)]);
         }, stopping.signal),
-        ...nodes.map(({ member }) => member.watch(stopping.signal)),
+        ...nodes.all().map(({ member }) => member.watch(stopping.signal)),
       ]);
       background.catch((error: unknown) => {
         deps.logger.error({ error: String(error) }, 'background task ended: this gateway cannot go on');
@@ -233,7 +238,7 @@ function addToLife(
       await background.catch(() => undefined);
     },
   });
-  life.add({ name: 'catch-up', stop: () => leader.level(CATCH_UP_DEADLINE_MS) });
+  life.add({ name: 'catch-up', stop: () => leader.caughtUp(CATCH_UP_DEADLINE_MS) });
   life.add({ name: 'appender', stop: () => appender.stop() });
 }
 
@@ -253,12 +258,6 @@ function hungNodeHandler(
 function healthyShard({ catalog }: Storage, node: string, shard: string): HeldShard | null {
   const at = catalog.collectionOfShard(shard);
   const physical = catalog.physical(node, shard);
-  if (at === undefined || physical === undefined || physical.suspect !== null) return null;
+  if (at === null || physical === null || physical.suspect !== null) return null;
   return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
-}
-
-function nodeOf(nodes: readonly BuiltNode[], id: string): BuiltNode {
-  const found = nodes.find(({ member }) => member.id === id);
-  if (found === undefined) throw new Error(`There is no node "${id}".`);
-  return found;
 }

@@ -5,13 +5,13 @@ import { NodeError } from '../chroma/client/node-error.ts';
 import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
 import { type Identity, type Progress } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
-import type { VerificationFailure, Member } from './node.ts';
+import type { VerificationFailure, Node } from './node.ts';
 import type { NodeRow, NodeStore } from './node-store.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from '../coordination/term.ts';
 
 export interface AdmissionOptions {
-  readonly member: Member;
+  readonly member: Node;
   /** Whom the verified client expects; set here once known. */
   readonly identity: { expected: Identity | null };
   readonly client: NodeClient;

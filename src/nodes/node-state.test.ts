@@ -15,7 +15,7 @@ describe('the states of a node', () => {
       for (const event of NODE_EVENTS) {
         if (nextState(state, event) !== 'serving' || state === 'serving') continue;
         expect([
-          ['catching_up', 'level'],
+          ['catching_up', 'caught_up'],
           ['busy', 'free'],
         ]).toContainEqual([state, event]);
       }
@@ -33,7 +33,7 @@ describe('the states of a node', () => {
 
   test('a busy node keeps its term and may be read from, and is down when it fails', () => {
     expect([follows('busy'), canServe('busy')]).toEqual([true, true]);
-    expect(nextState('busy', 'answers')).toBe('busy');
+    expect(nextState('busy', 'responds')).toBe('busy');
     expect(nextState('busy', 'failed')).toBe('down');
   });
 
@@ -50,8 +50,8 @@ describe('the states of a node', () => {
 
   test('a node that failed catches up before it serves', () => {
     expect(nextState('serving', 'failed')).toBe('down');
-    expect(nextState('down', 'level')).toBe('down');
-    expect(nextState('down', 'answers')).toBe('catching_up');
+    expect(nextState('down', 'caught_up')).toBe('down');
+    expect(nextState('down', 'responds')).toBe('catching_up');
   });
 });
 

@@ -21,11 +21,11 @@ export type NodeState = (typeof NODE_STATES)[number];
 
 export const NODE_EVENTS = [
   'admitted', // identity checked, capabilities known
-  'level', // has applied what the log held a moment ago, and its canary works
+  'caught_up', // has applied what the log held a moment ago, and its canary works
   'occupied', // works on a call of ours that keeps it from other things for a while
   'free', // has responded to that call
   'failed', // stopped answering, or answers that it cannot work
-  'answers', // answers again under the right identity
+  'responds', // answers again under the right identity
   'wrong_identity', // is not the node it should be
   'lost_content', // lacks what the log says it had applied
 ] as const;
@@ -33,11 +33,11 @@ export type NodeEvent = (typeof NODE_EVENTS)[number];
 
 const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
   admitted: state,
-  level: state,
+  caught_up: state,
   occupied: state,
   free: state,
   failed: state,
-  answers: state,
+  responds: state,
   wrong_identity: 'fenced',
   lost_content: 'needs_rebuild',
 });
@@ -45,13 +45,13 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
 // The compiler holds this table complete; the tests walk through it.
 const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   joining: { ...stay('joining'), admitted: 'catching_up' },
-  catching_up: { ...stay('catching_up'), level: 'serving', failed: 'down' },
+  catching_up: { ...stay('catching_up'), caught_up: 'serving', failed: 'down' },
   serving: { ...stay('serving'), occupied: 'busy', failed: 'down' },
   // Alive, and the last choice for reads.
   busy: { ...stay('busy'), free: 'serving', failed: 'down' },
-  down: { ...stay('down'), answers: 'catching_up' },
+  down: { ...stay('down'), responds: 'catching_up' },
   // Another node stands where this one was. When the right one is back it must catch up like any other.
-  fenced: { ...stay('fenced'), lost_content: 'fenced', answers: 'catching_up' },
+  fenced: { ...stay('fenced'), lost_content: 'fenced', responds: 'catching_up' },
   needs_rebuild: { ...stay('needs_rebuild') },
 };
 

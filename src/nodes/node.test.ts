@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { Member, type CanaryReport, type VerificationFailure, type ProbeResult } from './node.ts';
+import { Node, type CanaryReport, type VerificationFailure, type ProbeResult } from './node.ts';
 
 const OVERDUE_MAX_MS = 60_000;
 
@@ -11,7 +11,7 @@ const REFUSED: ProbeResult = { found: 'refused', reason: 'nothing listens' };
 let clock: ManualClock;
 let stop: AbortController;
 let watching: Promise<void>;
-let member: Member;
+let member: Node;
 /** What the node shows to whoever looks. */
 let shown: ProbeResult | Promise<ProbeResult>;
 let canaryFailure: CanaryReport | null;
@@ -31,7 +31,7 @@ beforeEach(async () => {
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
   gone = 0;
-  member = new Member({
+  member = new Node({
     id: 'node',
     url: 'http://node',
     clock,
@@ -65,7 +65,7 @@ afterEach(async () => {
 async function serve(): Promise<void> {
   member.on('admitted', '');
   await clock.pass(1_000);
-  member.on('level', '');
+  member.on('caught_up', '');
   expect(member.state).toBe('serving');
   transitions.length = 0;
 }

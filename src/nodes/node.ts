@@ -34,7 +34,7 @@ export interface CanaryReport {
 }
 
 /** What the node is working on, as far as it matters for telling a busy node from a failed one. */
-export interface MemberWork {
+export interface NodeWork {
   /** A call of ours is in flight and within its bound. */
   readonly explainsSilence: boolean;
   /** A long call is in flight: the node is the last choice for reads. */
@@ -49,15 +49,15 @@ export interface VerificationFailure {
   readonly reason: string;
 }
 
-export interface MemberOptions {
+export interface NodeOptions {
   readonly id: string;
   readonly url: string;
   readonly probe: NodeProbe;
-  readonly work: MemberWork;
+  readonly work: NodeWork;
   /** How long beyond its bound a call may go without progress while the node responds to everything else, ms. */
   readonly overdueMaxMs: number;
   readonly clock: Clock;
-  readonly onTransition: (member: Member, from: NodeState, event: NodeEvent, reason: string) => void;
+  readonly onTransition: (member: Node, from: NodeState, event: NodeEvent, reason: string) => void;
   /** Nothing listens at the node's address: whatever its process was asked ended with it. */
   readonly onProcessGone: () => void;
 }
@@ -74,10 +74,10 @@ const MISSES_MAX = 2;
 const CANARY_MS = 10_000;
 const CANARY_AFTER_TROUBLE_MS = 500;
 
-export class Member {
+export class Node {
   readonly id: string;
   readonly url: string;
-  readonly #options: MemberOptions;
+  readonly #options: NodeOptions;
   /** Since when it is in its state, wall clock ms. */
   #since: number;
   /** A node is not used before it was seen under its own identity. */
@@ -102,7 +102,7 @@ export class Member {
   probed = false;
   readonly changed = new Notifier();
 
-  constructor(options: MemberOptions) {
+  constructor(options: NodeOptions) {
     this.id = options.id;
     this.url = options.url;
     this.#options = options;
@@ -263,7 +263,7 @@ export class Member {
     if (isCanaryDue && !(work.isLong && work.explainsSilence) && !(await this.#canaryPasses())) return;
     // Lost again meanwhile: what was verified is gone.
     if (!this.verified) return;
-    this.on('answers', 'answers again');
+    this.on('responds', 'answers again');
     if (!work.isLong) this.on('free', 'answers again');
   }
 

@@ -1,7 +1,7 @@
 // How a node is looked at: its marker, read over a connection that proves its identity and is kept for nothing else;
 // its canary; and, when its process may be a new one, its content.
 
-import type { CanaryReport, VerificationFailure, MemberWork, NodeProbe, ProbeResult } from './node.ts';
+import type { CanaryReport, VerificationFailure, NodeWork, NodeProbe, ProbeResult } from './node.ts';
 import type { Canary } from './canary.ts';
 import { readMarker } from './marker.ts';
 import { type StoredMarker } from '../chroma/client/identity.ts';
@@ -21,7 +21,7 @@ export interface NodeProbeOptions {
   readonly watcher: NodeClient;
   readonly canary: Canary;
   readonly verify: () => Promise<VerificationFailure | null>;
-  readonly work: Pick<MemberWork, 'explainsSilence'>;
+  readonly work: Pick<NodeWork, 'explainsSilence'>;
   readonly clock: Clock;
 }
 

@@ -3,11 +3,9 @@
 // (nodes/marker.ts). What the log holds after the marker and up to the checkpoint is looked up here id by id, and each
 // shard touched is asked for a record by its own vector: a server may count right and yet have lost its index.
 
-import { countRecords, getCollectionByName, getRecords } from '../chroma/client/node-api.ts';
 import { readMarker } from '../nodes/marker.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
-import { databasePath, recordsPath } from '../chroma/protocol/paths.ts';
 import type { VerificationFailure } from '../nodes/node.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import type { HeldShard } from '../replication/checkpoints.ts';
@@ -17,6 +15,15 @@ import { needsDecision } from '../chroma/protocol/operation.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
 import { contentOf, Expectation, sameVector, type ExpectedRecord, type SentContent } from './expectation.ts';
+import {
+  collectionRequest,
+  countRecordsRequest,
+  databaseRequest,
+  getRecordsRequest,
+  queryRecordsRequest,
+  type NodeRead,
+} from '../chroma/protocol/node-requests.ts';
+import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 
 export interface LogVerifierOptions {
   /** Only read from. */
@@ -139,13 +146,12 @@ export class LogVerifier {
     for (const { tenant, database, name, shard } of expectation.names) {
       const place = { tenant, database };
       if (name === null) {
-        const request = { method: 'GET', path: databasePath(place), deadlineMs: DEADLINE_MS } as const;
-        const { status } = await this.#answered(() => client.read(request));
+        const { status } = await this.#answered(() => client.read({ ...databaseRequest(place), deadlineMs: DEADLINE_MS }));
         if ((status === 200) === (shard !== null)) continue;
         return lost(`database "${database}" is ${status === 200 ? 'still there' : 'missing'}`);
       }
-      const found = await this.#answered(() => getCollectionByName(client, place, name, DEADLINE_MS));
-      const physical = 'physicalId' in found ? found.physicalId : null;
+      const found = await this.#answered(() => client.read({ ...collectionRequest(place, name), deadlineMs: DEADLINE_MS }));
+      const physical = collectionIdIn(found);
       const expected = shard === null ? null : (held.get(shard)?.physical ?? null);
       if (physical !== expected) return lost(`collection "${name}" is not what the log has made of it`);
     }
@@ -194,9 +200,9 @@ export class LogVerifier {
   ): Promise<string | null> {
     const ids = [...records.values()].map(({ id }) => id);
     const include = ['documents', 'embeddings'] as const;
-    const shard = { ...target, physicalId: target.physical };
+    const request = getRecordsRequest(target, { ids, include });
     const answer = await this.#answered(() =>
-      getRecords(this.#options.client, shard, { ids, include }, DEADLINE_MS),
+      this.#options.client.read({ ...request, deadlineMs: DEADLINE_MS }),
     );
     if (answer.status !== 200) return `cannot be read after a restart: HTTP ${answer.status}`;
     const read = JSON.parse(answer.body.toString()) as ReadRecords;
@@ -217,21 +223,17 @@ export class LogVerifier {
   /** Asks a shard for one of its records by that record's own vector. */
   async #index(target: HeldShard): Promise<string | null> {
     const { client } = this.#options;
-    const shard = { ...target, physicalId: target.physical };
-    const count = await this.#answered(() => countRecords(client, shard, DEADLINE_MS));
+    const read = (request: NodeRead): Promise<NodeResponse> => client.read({ ...request, deadlineMs: DEADLINE_MS });
+    const count = await this.#answered(() => read(countRecordsRequest(target)));
     if (count.status !== 200) return `cannot be counted after a restart: HTTP ${count.status}`;
     if (count.body.toString() === '0') return null;
     const some = await this.#answered(() =>
-      getRecords(client, shard, { limit: SAMPLES, include: ['embeddings'] }, DEADLINE_MS),
+      read(getRecordsRequest(target, { limit: SAMPLES, include: ['embeddings'] })),
     );
     if (some.status !== 200) return `cannot be read after a restart: HTTP ${some.status}`;
     const { ids, embeddings } = JSON.parse(some.body.toString()) as ReadRecords;
-    const query = { query_embeddings: embeddings, n_results: 1, include: ['distances'] };
-    const path = recordsPath(target, target.physical, 'query');
-    const body = Buffer.from(JSON.stringify(query));
-    const asked = await this.#answered(() =>
-      client.read({ method: 'POST', path, body, deadlineMs: DEADLINE_MS }),
-    );
+    const query = { query_embeddings: embeddings, n_results: 1, include: ['distances'] as const };
+    const asked = await this.#answered(() => read(queryRecordsRequest(target, query)));
     if (asked.status !== 200) return `cannot be queried after a restart: HTTP ${asked.status}`;
     const { distances } = JSON.parse(asked.body.toString()) as { distances: number[][] };
     const found = embeddings.some((vector, index) => isNear(vector, distances[index]?.[0]));

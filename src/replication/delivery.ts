@@ -6,7 +6,7 @@ import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { orOver, TermOver, type Term } from '../coordination/term.ts';
-import type { Member } from '../nodes/node.ts';
+import type { Node } from '../nodes/node.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import type { Failure, Trials } from './trials.ts';
@@ -233,7 +233,7 @@ function describe({ status, body }: Failure): string {
 }
 
 /** Reports to a member what a call to it ran into. */
-export function reportTrouble(member: Member, error: Error): void {
+export function reportTrouble(member: Node, error: Error): void {
   if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
   else if (error instanceof BadResponse) member.answeredBadly(error);

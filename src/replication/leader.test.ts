@@ -3,7 +3,8 @@ import { CurrentTerm } from '../coordination/current-term.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
-import { Leader, type Follower, type LeaderOptions } from './leader.ts';
+import type { Follower, Followers } from './follower.ts';
+import { Leader, type LeaderOptions } from './leader.ts';
 
 const nothing = (): Promise<void> => Promise.resolve();
 const quiet = {
@@ -16,7 +17,7 @@ const quiet = {
 const untilOver = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
-/** A serving node that is level, and answers a marker write when the test says so. */
+/** A serving node that is caught up, and responds to a marker write when the test says so. */
 function hangingNode() {
   const writes: (() => void)[] = [];
   const follower = {
@@ -39,9 +40,14 @@ function hangingNode() {
 
 function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   let generation = 1;
+  const registry: Followers = {
+    all: () => followers,
+    ids: () => followers.map(({ member }) => member.id),
+    changed: new Notifier(),
+  };
   const options = {
     current: new CurrentTerm(),
-    followers,
+    followers: registry,
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     logBuffer: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
@@ -49,7 +55,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     decisions: { load: nothing },
     trials: { load: nothing, forget: () => undefined },
     stagger: { reconsider: () => undefined },
-    nodes: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
+    nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
     primaryChanged: new Notifier(),
     clock,
@@ -64,7 +70,7 @@ function termOf(epoch: number): { term: Term; end: () => void } {
   return { term, end: () => over.abort() };
 }
 
-test('a node that hangs keeps no term from ending, and none is given back as if all its steps were over', async () => {
+test('does not release the lease cleanly while a node has not responded to a step of the term', async () => {
   const clock = new ManualClock();
   const { follower, writes } = hangingNode();
   const leader = leaderOf([follower], clock);
@@ -77,9 +83,9 @@ test('a node that hangs keeps no term from ending, and none is given back as if 
   expect(writes.length).toBe(1);
   first.end();
   await clock.pass(3_000);
-  expect(await led).toBe('calls of this term are still at work in a');
+  expect(await led).toBe('calls of this term are still in flight on a');
 
-  // The next term writes nothing before the node has answered: the older marker could land upon the newer.
+  // The next term writes nothing before the node has responded: the older marker could overwrite the newer.
   const second = termOf(2);
   const ledAgain = leader.lead(second.term).then(() => 'complete');
   await clock.pass(3_000);
@@ -95,7 +101,7 @@ test('a node that hangs keeps no term from ending, and none is given back as if 
 
 describe('a primary that could not decide an entry', () => {
   const LSN = 8;
-  /** Two nodes that stand before the entry, led with `a` as their primary. */
+  /** Two nodes before the entry, with `a` as their primary. */
   async function ledPair() {
     const clock = new ManualClock();
     const node = (id: string) => ({
@@ -124,7 +130,7 @@ describe('a primary that could not decide an entry', () => {
     const { term, end } = termOf(1);
     const led = leader.lead(term);
     await clock.pass(200);
-    /** Puts a node into a state, and returns who is primary after a while. */
+    /** Puts a node into a state, and returns the primary after a while. */
     const primaryWhen = async (id: 'a' | 'b', state: string): Promise<string | null> => {
       nodes[id].member.state = state;
       nodes[id].member.changed.notify();
@@ -139,7 +145,7 @@ describe('a primary that could not decide an entry', () => {
     return { leader, nodes, clock, primaryWhen, stop };
   }
 
-  test('is primary again when the one that took its place goes, and keeps the role once it is past the entry', async () => {
+  test('is primary again when its successor fails, and keeps the role once it is past the entry', async () => {
     const { leader, nodes, clock, primaryWhen, stop } = await ledPair();
     expect(leader.stepDown('a', LSN)).toBe(true);
     await clock.pass(200);
@@ -151,7 +157,7 @@ describe('a primary that could not decide an entry', () => {
     await stop();
   });
 
-  test('gives way to nobody who was not there when it asked', async () => {
+  test('keeps the role when another node comes back only after it asked', async () => {
     const { leader, primaryWhen, stop } = await ledPair();
     expect(await primaryWhen('b', 'down')).toBe('a');
     expect(leader.stepDown('a', LSN)).toBe(false);
@@ -159,7 +165,7 @@ describe('a primary that could not decide an entry', () => {
     await stop();
   });
 
-  test('is not asked in turn by one that cannot decide the same entry', async () => {
+  test('does not take over again from a successor that cannot decide the same entry', async () => {
     const { leader, clock, stop } = await ledPair();
     expect(leader.stepDown('a', LSN)).toBe(true);
     await clock.pass(200);

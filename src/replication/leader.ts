@@ -1,79 +1,68 @@
-// What the leader does with its term: admits nodes, runs an applier for each, chooses the primary, keeps markers.
+// One term of this gateway's leadership: takes over what is recorded, drives every node, and hands over.
 
-import type { Admission } from '../nodes/admission.ts';
-import type { Applier } from './applier.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
+import { TermOver, type Term } from '../coordination/term.ts';
+import { LogDamaged, LogTrimmed } from '../log/entry.ts';
+import type { LogBuffer } from '../log/log-buffer.ts';
+import type { Head } from '../log/postgres-log.ts';
+import type { Node } from '../nodes/node.ts';
+import { canServe, follows } from '../nodes/node-state.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import type { Notifier } from '../util/notifier.ts';
+import { linkedAbort } from '../util/race.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
-import type { CurrentTerm } from '../coordination/current-term.ts';
-import { orOver, TermOver } from '../coordination/term.ts';
+import type { Follower, Followers } from './follower.ts';
+import { HaltState } from './halt-state.ts';
+import { MarkerWriter } from './marker-writer.ts';
 import { ForeignContent } from './node-faults.ts';
+import { NodeSteps } from './node-steps.ts';
 import type { Positions } from './positions.ts';
+import { PrimaryElection } from './primary-election.ts';
 import type { Stagger } from './stagger.ts';
 import type { Trials } from './trials.ts';
-import type { Term } from '../coordination/term.ts';
-import type { Member } from '../nodes/node.ts';
-import { canServe, choosePrimary, follows } from '../nodes/node-state.ts';
-import type { NodeStore } from '../nodes/node-store.ts';
-import { LogDamaged, LogTrimmed } from '../log/entry.ts';
-import type { Head } from '../log/postgres-log.ts';
-import type { LogBuffer } from '../log/log-buffer.ts';
-import type { Logger } from '../util/logger.ts';
-import { Notifier } from '../util/notifier.ts';
-import { sleep, type Clock } from '../util/clock.ts';
-import { crashPoint } from '../util/crash-point.ts';
-
-/** A node with everything that moves it. */
-export interface Follower {
-  readonly member: Member;
-  readonly applier: Applier;
-  readonly admission: Admission;
-}
 
 export interface LeaderOptions {
-  /** Where others learn of the term. */
+  /** Publishes the term to everything that acts only while this gateway leads. */
   readonly current: CurrentTerm;
-  readonly followers: readonly Follower[];
+  readonly followers: Followers;
   readonly head: () => Promise<Head>;
-  readonly logBuffer: LogBuffer;
-  readonly positions: Positions;
-  readonly checkpoints: Checkpoints;
-  readonly decisions: Decisions;
+  readonly logBuffer: Pick<LogBuffer, 'head' | 'advance'>;
+  readonly positions: Pick<Positions, 'applied' | 'setCluster' | 'moved'>;
+  readonly checkpoints: Pick<Checkpoints, 'held'>;
+  readonly decisions: Pick<Decisions, 'load'>;
   readonly trials: Pick<Trials, 'load' | 'forget'>;
   readonly stagger: Pick<Stagger, 'reconsider'>;
-  readonly nodes: NodeStore;
+  readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
   readonly refreshCatalog: () => Promise<void>;
   readonly primaryChanged: Notifier;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-// How often nodes are looked at for having become level, and their markers for being behind.
-const LEVEL_MS = 100;
-// A node is level when it has applied what the log held this long ago. Under writes that never pause it is always some
-// rounds behind, and a round on a slow node takes a second or two; which reads it is far enough for is asked each time.
-const LEVEL_LAG_MS = 5_000;
-const MARKER_MS = 1_000;
+const CAUGHT_UP_POLL_MS = 100;
+// A node is caught up when it has applied what the log held this long ago. Under writes that never pause it is always
+// some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor.
+const CAUGHT_UP_LAG_MS = 5_000;
 const RETRY_MS = 200;
-// How long a term that is over waits for the answers to its last calls: a healthy node needs less for its largest.
+// How long a term that is over waits for the responses to its last calls: a healthy node needs less for its largest.
 const HAND_OVER_MS = 2_000;
-// At the very first start the preferred primary gets this long to appear before another is chosen.
-const FIRST_CHOICE_MS = 5_000;
 
 export class Leader {
   readonly #options: LeaderOptions;
-  #primary: Primary = { node: null, generation: 0 };
-  #rewound: string | null = null;
-  /** By node: the entry it could not decide in this term. Once past it, it is as good as any other. */
-  readonly #unfit = new Map<string, number>();
-  readonly #steppedDown = new Notifier();
-  /** By node: the damaged entry its applier stands before. */
-  readonly #damaged = new Map<string, LogDamaged>();
-  /** By node: admissions and marker writes it has not answered; a node that hangs may never do so. */
-  readonly #unanswered = new Map<string, Set<Promise<unknown>>>();
+  readonly #halt: HaltState;
+  readonly #election: PrimaryElection;
+  readonly #steps = new NodeSteps();
+  readonly #markers: MarkerWriter;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
+    this.#halt = new HaltState(options);
+    this.#election = new PrimaryElection(options);
+    this.#markers = new MarkerWriter({ ...options, steps: this.#steps });
   }
 
   /** The term this gateway leads in; null while it does not. */
@@ -81,110 +70,112 @@ export class Leader {
     return this.#options.current.term;
   }
 
-  /** Who decides; kept after the term as the last known. */
+  /** The node that decides; kept after the term as the last known. */
   get primary(): Primary {
-    return this.#primary;
+    return this.#election.primary;
   }
 
   /** Why the log cannot be continued; null while it can. */
   get halted(): string | null {
-    if (this.#rewound !== null) return this.#rewound;
-    for (const { member, applier } of this.#options.followers) {
-      const damage = this.#damaged.get(member.id);
-      const waits = member.state === 'joining' || member.state === 'down';
-      const stands = waits || (follows(member.state) && applier.checkpoint < (damage?.lsn ?? 0));
-      if (damage !== undefined && stands) return damage.message;
-    }
-    return null;
+    return this.#halt.reason;
   }
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, trials, logger, clock } = this.#options;
+    const { followers, decisions, trials, current, logger, clock } = this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
+    const nodes = followers.all();
     await Promise.all([
       decisions.load(),
       trials.load(term.epoch),
-      ...followers.map(({ admission }) => admission.load(head.cluster)),
+      ...nodes.map(({ admission }) => admission.load(head.cluster)),
     ]);
-    if (this.#rewound === null) this.#options.current.begin(term);
-    logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'this gateway leads');
+    if (!this.#halt.isRewound) current.begin(term);
+    logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
     await Promise.all([
-      ...followers.map((follower) => this.#drive(follower, term, head)),
-      this.#keepPrimary(term),
-      this.#keepLevel(term),
-      ...followers.map((follower) => this.#keepMarker(follower, term, head)),
+      ...nodes.map((follower) => this.#drive(follower, term, head)),
+      ...nodes.map((follower) => this.#markers.run(follower, term, head)),
+      this.#election.run(term),
+      this.#declareCaughtUp(term),
     ]);
-    this.#options.current.end();
+    current.end();
     await this.#handOver();
-    logger.info({ epoch: term.epoch, at: clock.now() }, 'this gateway no longer leads');
+    logger.info({ epoch: term.epoch, at: clock.now() }, 'leadership given up');
   }
 
-  /** Resolves when every serving node has its checkpoint at the end of the log, or after `limitMs`. */
-  async level(limitMs: number): Promise<void> {
+  /** Resolves when every serving node has checkpointed the whole log, or after `limitMs`. */
+  async caughtUp(limitMs: number): Promise<void> {
     const { followers, logBuffer, positions, clock } = this.#options;
     const limit = new AbortController();
     const cancel = clock.after(limitMs, () => limit.abort());
-    const isLevel = (): boolean =>
-      followers.every(({ member, applier }) => !canServe(member.state) || applier.checkpoint >= logBuffer.head);
-    while (this.term !== null && !limit.signal.aborted && !isLevel())
+    const isBehind = ({ member, applier }: Follower): boolean =>
+      canServe(member.state) && applier.checkpoint < logBuffer.head;
+    while (this.term !== null && !limit.signal.aborted && followers.all().some(isBehind))
       await positions.moved.wait(limit.signal);
     cancel();
   }
 
-  /** Throws when a node still has a call of this term at work: the lease must then not be given back as if all was over. */
-  async #handOver(): Promise<void> {
-    const { followers, clock } = this.#options;
-    const ended = followers.flatMap(({ member, applier }) => [
-      applier.callsEnded(),
-      this.#answered(member.id),
-    ]);
-    await Promise.race([Promise.all(ended), sleep(clock, HAND_OVER_MS)]);
-    const isBusy = ({ member, applier }: Follower): boolean =>
-      applier.callsInFlight > 0 || (this.#unanswered.get(member.id)?.size ?? 0) > 0;
-    const busy = followers.filter(isBusy).map(({ member }) => member.id);
-    if (busy.length > 0) throw new Error(`calls of this term are still at work in ${busy.join(', ')}`);
+  /** Called when a node cannot decide the entry at `lsn`. Whether another node takes its place, as matters stand. */
+  stepDown(node: string, lsn: number): boolean {
+    return this.#election.stepDown(node, lsn);
+  }
+
+  /** Called when a node cannot be used, or go on, because of an entry of the log. */
+  damaged(node: string, damage: LogDamaged): void {
+    this.#halt.damaged(node, damage);
+  }
+
+  /** Called when a node's marker is ahead of the log: the log has lost its last entries. */
+  rewound(reason: string): void {
+    this.#halt.rewound(reason);
   }
 
   async #begin(term: Term): Promise<Head | null> {
-    const { head, logBuffer, positions, refreshCatalog, followers, clock, logger } = this.#options;
+    const { head, logBuffer, refreshCatalog, clock, logger } = this.#options;
     while (!term.signal.aborted) {
       try {
-        const now = await head();
-        // What others who led put in doubt meanwhile counts for no write that still waits here.
+        const recorded = await head();
+        // Copies that other leaders made suspect meanwhile count for no write that still waits here.
         await refreshCatalog();
-        // A log that ends before what this gateway has seen of it has lost acknowledged writes.
-        this.#rewound =
-          now.lsn < logBuffer.head
-            ? `the log ends at LSN ${now.lsn}, and had reached ${logBuffer.head}`
-            : this.#rewound;
-        logBuffer.advance(now.lsn);
-        this.#unfit.clear();
-        this.#primary = { node: now.primary, generation: now.primaryGeneration };
-        positions.setCluster(
-          followers.map(({ member }) => member.id),
-          now.primary,
-        );
-        return now;
+        if (recorded.lsn < logBuffer.head)
+          this.#halt.rewound(`the log ends at LSN ${recorded.lsn}, and had reached ${logBuffer.head}`);
+        logBuffer.advance(recorded.lsn);
+        this.#election.begin(recorded);
+        return recorded;
       } catch (error) {
-        logger.warn({ error: String(error) }, 'the log cannot be read');
+        logger.warn({ error: String(error) }, 'log head not read');
         await sleep(clock, RETRY_MS, term.signal);
       }
     }
     return null;
   }
 
-  /** Brings one node in and along, for as long as its state allows. */
+  /** Throws when a call of this term is still in flight: the lease must then not be released as after a clean end. */
+  async #handOver(): Promise<void> {
+    const { followers, clock } = this.#options;
+    const nodes = followers.all();
+    const ended = nodes.flatMap(({ member, applier }) => [
+      applier.callsEnded(),
+      this.#steps.ended(member.id),
+    ]);
+    await Promise.race([Promise.all(ended), sleep(clock, HAND_OVER_MS)]);
+    const isBusy = ({ member, applier }: Follower): boolean =>
+      applier.callsInFlight > 0 || this.#steps.isInFlight(member.id);
+    const busy = nodes.filter(isBusy).map(({ member }) => member.id);
+    if (busy.length > 0) throw new Error(`calls of this term are still in flight on ${busy.join(', ')}`);
+  }
+
+  /** Admits one node and applies the log to it, whenever its state allows. */
   async #drive(follower: Follower, term: Term, head: Head): Promise<void> {
     const { logger, clock } = this.#options;
     const { member, admission } = follower;
     let distrust = !term.clean;
-    // A log that has lost its newest entries is followed by nobody: what nodes hold beyond it may be all that is left.
-    while (!term.signal.aborted && this.#rewound === null) {
+    // No node follows a log that has lost its last entries: what nodes hold beyond it may be all that is left.
+    while (!term.signal.aborted && !this.#halt.isRewound) {
       try {
         if (member.state === 'joining')
-          await this.#untilOver(member.id, () => admission.admit(term, head), term);
+          await this.#steps.run(member.id, () => admission.admit(term, head), term);
         if (follows(member.state)) {
           await this.#follow(follower, term, distrust);
           distrust = false;
@@ -195,19 +186,19 @@ export class Leader {
         await sleep(clock, RETRY_MS, term.signal);
       }
     }
-    logger.debug({ node: member.id }, 'no longer driven');
+    logger.debug({ node: member.id }, 'node no longer driven');
   }
 
   /** Runs the applier until the node's state no longer lets it follow, or the term is over. */
   async #follow({ member, applier, admission }: Follower, term: Term, distrust: boolean): Promise<void> {
-    const unfollowing = new AbortController();
-    const signal = AbortSignal.any([term.signal, unfollowing.signal]);
+    const { controller, unlink } = linkedAbort(term.signal);
+    const { signal } = controller;
     const watch = async (): Promise<void> => {
       while (!signal.aborted && follows(member.state)) await member.changed.wait(signal);
-      unfollowing.abort();
+      controller.abort();
     };
     const watching = watch();
-    const held = (): boolean => term.held() && !signal.aborted && this.#rewound === null;
+    const held = (): boolean => term.held() && !signal.aborted && !this.#halt.isRewound;
     try {
       const { checkpoint, busyLSN, busyMs } = await admission.row();
       const start = { checkpoint, held: await this.#options.checkpoints.held(member.id) };
@@ -215,155 +206,36 @@ export class Leader {
       const unknownMs = distrust ? (isBusy ? busyMs : 0) : null;
       await applier.run({ ...term, signal, held }, start, unknownMs);
     } finally {
-      unfollowing.abort();
+      controller.abort();
+      unlink();
       await watching;
     }
   }
 
-  #failed(member: Member, error: unknown): void {
+  #failed(member: Node, error: unknown): void {
     if (error instanceof TermOver) return;
-    this.#options.logger.error({ node: member.id, error: String(error) }, 'the node cannot be brought along');
-    // The node is not at fault, and goes on once the entry is mended.
+    this.#options.logger.error({ node: member.id, error: String(error) }, 'replication to the node failed');
+    // The node is not at fault, and goes on once the entry is repaired.
     if (error instanceof LogDamaged) return this.damaged(member.id, error);
     if (error instanceof ForeignContent || error instanceof LogTrimmed)
       member.on('lost_content', error.message);
     else member.callFailed(error as Error, false);
   }
 
-  async #keepPrimary(term: Term): Promise<void> {
-    const { followers, clock, primaryChanged, positions, nodes, logger } = this.#options;
-    const members = followers.map(({ member }) => member);
-    if (this.#primary.node === null) await this.#awaitPreferred(members, term);
-    while (!term.signal.aborted) {
-      const watch = new AbortController();
-      const signal = AbortSignal.any([term.signal, watch.signal]);
-      const changed = Promise.race(
-        [...members.map((member) => member.changed), this.#steppedDown].map((each) => each.wait(signal)),
-      );
-      const fit = followers.filter((follower) => this.#canDecide(follower));
-      // Where none of those works, one that refuses what it cannot decide is better than nobody.
-      const candidates = (fit.length > 0 ? fit : followers).map(({ member: { id, state } }) => ({
-        id,
-        state,
-        checkpoint: positions.applied(id),
-      }));
-      const chosen = choosePrimary(candidates, this.#primary.node);
-      if (chosen !== null && chosen !== this.#primary.node) {
-        try {
-          const generation = await nodes.setPrimary(term.epoch, chosen);
-          logger.warn({ primary: chosen, before: this.#primary.node, generation }, 'primary chosen');
-          this.#primary = { node: chosen, generation };
-          positions.setCluster(
-            members.map(({ id }) => id),
-            chosen,
-          );
-          primaryChanged.notify();
-          this.#options.stagger.reconsider();
-        } catch (error) {
-          logger.error({ error: String(error) }, 'the primary could not be recorded');
-          await sleep(clock, RETRY_MS, term.signal);
-          watch.abort();
-          continue;
-        }
-      }
-      await changed;
-      watch.abort();
-    }
-  }
-
-  /** The first node of the configuration becomes the first primary, unless it does not come. */
-  async #awaitPreferred(members: readonly Member[], term: Term): Promise<void> {
-    const { clock } = this.#options;
-    const until = clock.monotonic() + FIRST_CHOICE_MS;
-    while (members[0]?.state === 'joining' && clock.monotonic() < until && !term.signal.aborted) {
-      await sleep(clock, LEVEL_MS, term.signal);
-    }
-  }
-
-  async #keepLevel(term: Term): Promise<void> {
+  async #declareCaughtUp(term: Term): Promise<void> {
     const { followers, logBuffer, positions, trials, clock } = this.#options;
     const heads = [logBuffer.head];
     while (!term.signal.aborted) {
       const before = heads[0] ?? 0;
-      trials.forget(Math.min(...followers.map(({ applier }) => applier.checkpoint)));
-      for (const { member, applier } of followers) {
-        // Past the damaged entry: it was mended.
-        const mended = applier.checkpoint >= (this.#damaged.get(member.id)?.lsn ?? Infinity);
-        if (follows(member.state) && mended) this.#damaged.delete(member.id);
-        const level = positions.applied(member.id) >= before && member.canaryWorks;
-        if (member.state === 'catching_up' && level) member.on('level', 'has applied the whole log');
+      const nodes = followers.all();
+      trials.forget(Math.min(...nodes.map(({ applier }) => applier.checkpoint)));
+      this.#halt.forgetRepaired();
+      for (const { member } of nodes) {
+        const isCaughtUp = positions.applied(member.id) >= before && member.canaryWorks;
+        if (member.state === 'catching_up' && isCaughtUp) member.on('caught_up', 'has applied the log');
       }
-      if (heads.push(logBuffer.head) > LEVEL_LAG_MS / LEVEL_MS) heads.shift();
-      await sleep(clock, LEVEL_MS, term.signal);
+      if (heads.push(logBuffer.head) > CAUGHT_UP_LAG_MS / CAUGHT_UP_POLL_MS) heads.shift();
+      await sleep(clock, CAUGHT_UP_POLL_MS, term.signal);
     }
-  }
-
-  async #keepMarker({ member, applier, admission }: Follower, term: Term, head: Head): Promise<void> {
-    const { clock, nodes, logger } = this.#options;
-    while (!term.signal.aborted) {
-      await sleep(clock, MARKER_MS, term.signal);
-      const mark = applier.mark;
-      if (!term.held() || !follows(member.state) || mark === null || mark.lsn <= member.markerLSN) continue;
-      try {
-        crashPoint('marker_before');
-        const progress = { log: head.logId, checkpoint: mark.lsn, token: mark.token };
-        await this.#untilOver(member.id, () => admission.writeMarker(progress, term), term);
-        crashPoint('marker_after');
-        await nodes.marked(term.epoch, member.id, mark.lsn);
-        member.markerLSN = mark.lsn;
-      } catch (error) {
-        if (!(error instanceof TermOver))
-          logger.warn({ node: member.id, error: String(error) }, 'no marker written');
-      }
-    }
-  }
-
-  /**
-   * Does `work` on a node, or throws TermOver: a node that hangs must not keep a term from ending. What is then still
-   * under way is waited for before the same is begun in another term.
-   */
-  async #untilOver(node: string, work: () => Promise<void>, term: Term): Promise<void> {
-    await orOver(this.#answered(node), term);
-    const begun = work();
-    const unanswered = this.#unanswered.get(node) ?? new Set();
-    this.#unanswered.set(node, unanswered);
-    const ended = begun.catch(() => undefined).finally(() => unanswered.delete(ended));
-    unanswered.add(ended);
-    await orOver(begun, term);
-  }
-
-  async #answered(node: string): Promise<void> {
-    const unanswered = this.#unanswered.get(node);
-    if (unanswered !== undefined) await Promise.all(unanswered);
-  }
-
-  /** Called when a node cannot decide the entry at `lsn`; whether another node will be primary, as matters stand. */
-  stepDown(node: string, lsn: number): boolean {
-    const others = this.#options.followers.filter(({ member }) => member.id !== node);
-    if (!others.some((follower) => this.#canDecide(follower))) return false;
-    if (this.#unfit.get(node) !== lsn) {
-      this.#unfit.set(node, lsn);
-      this.#steppedDown.notify();
-    }
-    return true;
-  }
-
-  /** Whether a node works, and does not stand before an entry that it could not decide. */
-  #canDecide({ member, applier }: Follower): boolean {
-    return follows(member.state) && applier.checkpoint >= (this.#unfit.get(member.id) ?? 0);
-  }
-
-  /** Called when a node cannot be used, or brought further, because of an entry of the log. */
-  damaged(node: string, damage: LogDamaged): void {
-    if (this.#damaged.get(node)?.lsn !== damage.lsn)
-      this.#options.logger.error({ node, lsn: damage.lsn }, damage.message);
-    this.#damaged.set(node, damage);
-  }
-
-  /** Called when a node's marker is further than the log: the log has lost its newest entries. */
-  rewound(reason: string): void {
-    this.#rewound = reason;
-    this.#options.current.end();
-    this.#options.logger.error({ reason }, 'the log has lost its newest entries: no writes until an operator decides');
   }
 }

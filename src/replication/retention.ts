@@ -1,9 +1,8 @@
-// How much of the log is kept. An entry goes when every node that follows the log has applied it, and it is either
-// older than the retention or beyond the bytes kept; so a node that is away has that long to come back, and is rebuilt
-// when it needs more. The log goes in whole partitions.
+// Trims the log. An entry goes once every node that follows has applied it and it is older than the retention or beyond
+// the bytes allowed: a node that is away has that long to come back, and is rebuilt after that.
 
 import type { Term } from '../coordination/term.ts';
-import type { Member } from '../nodes/node.ts';
+import type { Node } from '../nodes/node.ts';
 import { follows } from '../nodes/node-state.ts';
 import type { Partition } from '../log/postgres-log.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -11,9 +10,9 @@ import type { Logger } from '../util/logger.ts';
 
 /** A node's claim on the log. */
 export interface Claim {
-  /** It needs what comes after this LSN: has still to apply it, or is verified by it after a crash. */
+  /** The node needs every entry after this LSN: to apply it, or to be verified by it after a crash. */
   readonly after: number;
-  /** Whether it works, or did so a moment ago. */
+  /** The node follows the log, or did so a moment ago. */
   readonly following: boolean;
 }
 
@@ -23,8 +22,8 @@ export interface RetentionLimits {
 }
 
 /**
- * The LSN up to which the log may go, or null. While no node follows, nothing goes: the log may then be the only
- * place that has it all. `partitions`: oldest first.
+ * The LSN up to which the log may be trimmed, in whole partitions (oldest first); null when it may not. While no node
+ * follows, nothing is trimmed: the log may then be the only complete copy.
  */
 export function trimTarget(
   partitions: readonly Pick<Partition, 'last' | 'bytes' | 'ageMs'>[],
@@ -34,19 +33,19 @@ export function trimTarget(
   const following = claims.filter((claim) => claim.following);
   if (following.length === 0) return null;
   const needed = Math.min(...following.map((claim) => claim.after));
-  let kept = partitions.reduce((sum, { bytes }) => sum + bytes, 0);
+  let bytesLeft = partitions.reduce((sum, { bytes }) => sum + bytes, 0);
   let target: number | null = null;
   for (const { last, bytes, ageMs } of partitions) {
-    const spare = ageMs !== null && (ageMs > retentionMs || kept > bytesMax);
-    if (!spare || last > needed) break;
+    const isExpired = ageMs !== null && (ageMs > retentionMs || bytesLeft > bytesMax);
+    if (!isExpired || last > needed) break;
     target = last;
-    kept -= bytes;
+    bytesLeft -= bytes;
   }
   return target;
 }
 
-/** How far a node is, as PostgreSQL has it. */
-interface NodePosition {
+/** The recorded progress of a node. */
+interface NodeProgress {
   readonly id: string;
   readonly checkpoint: number;
   readonly markerLSN: number;
@@ -59,24 +58,24 @@ export interface RetentionOptions extends RetentionLimits {
     trim(upTo: number, epoch: number): Promise<number>;
     forgetBatches(olderThanMs: number): Promise<void>;
   };
-  readonly nodes: { all(): Promise<readonly NodePosition[]> };
-  readonly members: readonly Member[];
+  readonly nodeStore: { all(): Promise<readonly NodeProgress[]> };
+  readonly nodes: () => readonly Node[];
   readonly forgetDeleted: () => Promise<void>;
-  /** Why the log must be left as it is; null when it need not. */
+  /** Why nothing may be trimmed; null when it may. */
   readonly halted: () => string | null;
-  /** What the log had lost when this gateway started. */
+  /** LSN up to which the log was gone when this gateway started. */
   readonly trimmed: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-// A look costs a few small queries. A tenth of the retention, so that it is met to a tenth; at most a minute.
-const LOOK_MS_MAX = 60_000;
-const LOOK_MS_MIN = 1_000;
-// A node that restarts, or flaps, or has not been met yet by a gateway just started, keeps its claim meanwhile.
+// A pass costs a few small queries. A tenth of the retention, so that it is met to a tenth; at most a minute.
+const INTERVAL_MS_MAX = 60_000;
+const INTERVAL_MS_MIN = 1_000;
+// A node that restarts, or flaps, or was not reached yet by a gateway just started, keeps its claim meanwhile.
 const ABSENT_MS_MAX = 600_000;
 // Four times what the appender may take to ask again (log/appender.ts).
-const BATCHES_KEPT_MS = 3_600_000;
+const BATCHES_RETAINED_MS = 3_600_000;
 
 export class Retention {
   readonly #options: RetentionOptions;
@@ -88,63 +87,64 @@ export class Retention {
     this.#trimmed = options.trimmed;
   }
 
-  /** LSN up to which the log is gone, as of the last look. */
+  /** LSN up to which the log is gone, as of the last pass. */
   get trimmed(): number {
     return this.#trimmed;
   }
 
-  /** Looks after the log until the term is over. Never throws. */
+  /** Trims the log until the term is over. Never throws. */
   async run(term: Term): Promise<void> {
-    const { clock, logger, halted, members, retentionMs } = this.#options;
-    const lookMs = Math.min(LOOK_MS_MAX, Math.max(LOOK_MS_MIN, retentionMs / 10));
-    for (const { id } of members) this.#followedAt.set(id, clock.monotonic());
+    const { clock, logger, halted, nodes, retentionMs } = this.#options;
+    const intervalMs = Math.min(INTERVAL_MS_MAX, Math.max(INTERVAL_MS_MIN, retentionMs / 10));
+    for (const { id } of nodes()) this.#followedAt.set(id, clock.monotonic());
     while (!term.signal.aborted) {
-      await sleep(clock, lookMs, term.signal);
+      await sleep(clock, intervalMs, term.signal);
       if (!term.held() || halted() !== null) continue;
       try {
-        await this.#look(term);
+        await this.#pass(term);
       } catch (error) {
-        logger.warn({ error: String(error) }, 'the log could not be trimmed');
+        logger.warn({ error: String(error) }, 'log not trimmed');
       }
     }
   }
 
-  async #look(term: Term): Promise<void> {
-    const { log, nodes, forgetDeleted, logger } = this.#options;
-    const checkpoints = await nodes.all();
-    const target = trimTarget(await log.partitions(), this.#claims(checkpoints), this.#options);
+  async #pass(term: Term): Promise<void> {
+    const { log, nodeStore, forgetDeleted, logger } = this.#options;
+    const progress = await nodeStore.all();
+    const target = trimTarget(await log.partitions(), this.#claims(progress), this.#options);
     if (target !== null && term.held()) {
       this.#trimmed = await log.trim(target, term.epoch);
-      logger.info({ trimmed: this.#trimmed }, 'the log was trimmed');
+      logger.info({ trimmed: this.#trimmed }, 'log trimmed');
     } else {
       this.#trimmed = (await log.head()).trimmed;
     }
-    this.#tellThoseLeftBehind(checkpoints);
-    await log.forgetBatches(BATCHES_KEPT_MS);
+    this.#excludeLeftBehind(progress);
+    await log.forgetBatches(BATCHES_RETAINED_MS);
     await forgetDeleted();
   }
 
-  #claims(checkpoints: readonly NodePosition[]): Claim[] {
-    const { members, clock, retentionMs } = this.#options;
+  #claims(progress: readonly NodeProgress[]): Claim[] {
+    const { nodes, clock, retentionMs } = this.#options;
     const now = clock.monotonic();
     const absentMsMax = Math.min(ABSENT_MS_MAX, retentionMs);
-    for (const { id, state } of members) if (follows(state)) this.#followedAt.set(id, now);
-    return checkpoints.map(({ id, checkpoint, markerLSN }) => {
+    for (const { id, state } of nodes()) if (follows(state)) this.#followedAt.set(id, now);
+    const lost = new Set(nodes().flatMap(({ id, state }) => (state === 'needs_rebuild' ? [id] : [])));
+    return progress.map(({ id, checkpoint, markerLSN }) => {
       const followedAt = this.#followedAt.get(id);
-      const lost = members.some((member) => member.id === id && member.state === 'needs_rebuild');
-      return {
-        after: Math.min(checkpoint, markerLSN),
-        following: !lost && followedAt !== undefined && now - followedAt <= absentMsMax,
-      };
+      const isFollowing = followedAt !== undefined && now - followedAt <= absentMsMax;
+      return { after: Math.min(checkpoint, markerLSN), following: isFollowing && !lost.has(id) };
     });
   }
 
-  /** A node that is down learns its state here; one that is back, from its first read of the log. */
-  #tellThoseLeftBehind(checkpoints: readonly NodePosition[]): void {
-    for (const { id, checkpoint } of checkpoints) {
+  /** A node that is down gets its state here; one that is back, from its first read of the log. */
+  #excludeLeftBehind(progress: readonly NodeProgress[]): void {
+    for (const { id, checkpoint } of progress) {
       if (checkpoint >= this.#trimmed) continue;
       const reason = `the log begins at LSN ${this.#trimmed + 1}, and the node had applied LSN ${checkpoint}`;
-      this.#options.members.find((member) => member.id === id)?.on('lost_content', reason);
+      this.#options
+        .nodes()
+        .find((node) => node.id === id)
+        ?.on('lost_content', reason);
     }
   }
 }

@@ -1,6 +1,6 @@
 // GET /health, /status and /wal/status: what an operator, a load balancer and a test need to know.
 
-import type { Member } from '../../nodes/node.ts';
+import type { Node } from '../../nodes/node.ts';
 import { canServe } from '../../nodes/node-state.ts';
 import type { Term } from '../../coordination/term.ts';
 import { maskCredentials } from '../../util/mask-credentials.ts';
@@ -41,7 +41,7 @@ export interface ReadCounts {
 }
 
 export interface NodeSource {
-  readonly member: Member;
+  readonly member: Node;
   readonly checkpoint: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
   /** The call it is working on. */

@@ -1,0 +1,131 @@
+// Elects the primary: keeps the present one while it works and can decide, and otherwise records another.
+
+import type { Term } from '../coordination/term.ts';
+import type { Head } from '../log/postgres-log.ts';
+import { choosePrimary, follows } from '../nodes/node-state.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { Notifier, waitForAny } from '../util/notifier.ts';
+import { linkedAbort } from '../util/race.ts';
+import type { Primary } from './decision-wait.ts';
+import type { Follower, Followers } from './follower.ts';
+import type { Positions } from './positions.ts';
+import type { Stagger } from './stagger.ts';
+
+export interface PrimaryElectionOptions {
+  readonly followers: Followers;
+  readonly positions: Pick<Positions, 'applied' | 'setCluster'>;
+  readonly nodeStore: Pick<NodeStore, 'setPrimary'>;
+  readonly stagger: Pick<Stagger, 'reconsider'>;
+  /** Notified when another node decides. */
+  readonly primaryChanged: Notifier;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const RETRY_MS = 200;
+// At the very first start the preferred primary gets this long to appear before another is elected.
+const PREFERRED_MS = 5_000;
+const PREFERRED_POLL_MS = 100;
+
+export class PrimaryElection {
+  readonly #options: PrimaryElectionOptions;
+  #primary: Primary = { node: null, generation: 0 };
+  /** By node: the entry it could not decide in this term. Once past it, the node is a candidate like any other. */
+  readonly #undecidable = new Map<string, number>();
+  readonly #steppedDown = new Notifier();
+
+  constructor(options: PrimaryElectionOptions) {
+    this.#options = options;
+  }
+
+  /** The node that decides; kept after the term as the last known. */
+  get primary(): Primary {
+    return this.#primary;
+  }
+
+  /** Takes over what PostgreSQL says at the beginning of a term. */
+  begin({ primary, primaryGeneration }: Pick<Head, 'primary' | 'primaryGeneration'>): void {
+    this.#undecidable.clear();
+    this.#become({ node: primary, generation: primaryGeneration });
+  }
+
+  /** Keeps a working primary elected until the term is over. */
+  async run(term: Term): Promise<void> {
+    const { followers } = this.#options;
+    if (this.#primary.node === null) await this.#awaitPreferred(term);
+    while (!term.signal.aborted) {
+      const { controller, unlink } = linkedAbort(term.signal);
+      const notifiers = followers.all().map(({ member }) => member.changed);
+      // Watched before the states are looked at, so that no change in between is missed.
+      const changed = waitForAny([...notifiers, followers.changed, this.#steppedDown], controller.signal);
+      if (await this.#elect(term)) await changed;
+      controller.abort();
+      unlink();
+    }
+  }
+
+  /** Called when a node cannot decide the entry at `lsn`. Whether another node takes its place, as matters stand. */
+  stepDown(node: string, lsn: number): boolean {
+    const others = this.#options.followers.all().filter(({ member }) => member.id !== node);
+    if (!others.some((follower) => this.#canDecide(follower))) return false;
+    if (this.#undecidable.get(node) !== lsn) {
+      this.#undecidable.set(node, lsn);
+      this.#steppedDown.notify();
+    }
+    return true;
+  }
+
+  /** False when the choice could not be recorded. */
+  async #elect(term: Term): Promise<boolean> {
+    const { nodeStore, primaryChanged, stagger, clock, logger } = this.#options;
+    const before = this.#primary.node;
+    const chosen = choosePrimary(this.#candidates(), before);
+    if (chosen === null || chosen === before) return true;
+    try {
+      const generation = await nodeStore.setPrimary(term.epoch, chosen);
+      logger.warn({ primary: chosen, before, generation }, 'primary changed');
+      this.#become({ node: chosen, generation });
+      primaryChanged.notify();
+      stagger.reconsider();
+      return true;
+    } catch (error) {
+      logger.error({ error: String(error) }, 'primary not recorded');
+      await sleep(clock, RETRY_MS, term.signal);
+      return false;
+    }
+  }
+
+  #candidates(): { id: string; state: Follower['member']['state']; checkpoint: number }[] {
+    const { followers, positions } = this.#options;
+    const all = followers.all();
+    const able = all.filter((follower) => this.#canDecide(follower));
+    // When none is able, a primary that refuses what it cannot decide is better than none.
+    return (able.length > 0 ? able : all).map(({ member: { id, state } }) => ({
+      id,
+      state,
+      checkpoint: positions.applied(id),
+    }));
+  }
+
+  #become(primary: Primary): void {
+    const { followers, positions } = this.#options;
+    this.#primary = primary;
+    positions.setCluster(followers.ids(), primary.node);
+  }
+
+  /** The first node of the configuration becomes the first primary, unless it does not appear in time. */
+  async #awaitPreferred(term: Term): Promise<void> {
+    const { followers, clock } = this.#options;
+    const until = clock.monotonic() + PREFERRED_MS;
+    const isAwaited = (): boolean => followers.all()[0]?.member.state === 'joining';
+    while (isAwaited() && clock.monotonic() < until && !term.signal.aborted)
+      await sleep(clock, PREFERRED_POLL_MS, term.signal);
+  }
+
+  /** Whether a node works, and does not stand before an entry that it could not decide. */
+  #canDecide({ member, applier }: Follower): boolean {
+    return follows(member.state) && applier.checkpoint >= (this.#undecidable.get(member.id) ?? 0);
+  }
+}
