@@ -2,7 +2,7 @@
 // Run: node bench/micro-scanner.ts
 
 import { isRefusal, scanRecordCall } from '../src/chroma/parse/scanner.ts';
-import type { Capabilities } from '../src/chroma/parse/record-call.ts';
+import type { Capabilities } from '../src/chroma/protocol/capabilities.ts';
 import { Corpus } from './corpus.ts';
 import { median } from './statistics.ts';
 import { adds, Numbering } from './supply.ts';

@@ -72,7 +72,7 @@ interface Wiring {
   readonly workload: Workload;
   readonly identity: { expected: Identity | null };
   /** Reads of this gateway that the node has not responded to. */
-  readonly asked: Set<AbortController>;
+  readonly readsInFlight: Set<AbortController>;
   readonly clients: Clients;
 }
 
@@ -100,7 +100,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const wiring: Wiring = {
     workload: new Workload(deps.clock, config.STAGGER_MS),
     identity,
-    asked: new Set(),
+    readsInFlight: new Set(),
     clients: buildClients(address, identity, watched, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
@@ -117,8 +117,8 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const disconnect = async (): Promise<void> => {
     await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
   };
-  const { asked } = wiring;
-  return { member, client, applier, admission, asked, workload, canary: canaryReason, disconnect };
+  const { readsInFlight } = wiring;
+  return { member, client, applier, admission, readsInFlight, workload, canary: canaryReason, disconnect };
 }
 
 /** What the clients of a node ask of the one who watches it. */
@@ -175,7 +175,7 @@ function buildVerifier(
 function buildMember(
   address: NodeAddress,
   probe: NodeProbe,
-  { workload, asked }: Wiring,
+  { workload, readsInFlight }: Wiring,
   { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
   applier: () => Applier,
 ): Node {
@@ -189,7 +189,7 @@ function buildMember(
     onProcessGone: () => applier().processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
-      if (!canServe(node.state)) for (const read of asked) read.abort();
+      if (!canServe(node.state)) for (const read of readsInFlight) read.abort();
       if (node.state === 'down' && workload.isOverdueBy(0)) {
         applier().callsOverdue();
         onHung(node.id, node.url);

@@ -9,8 +9,8 @@ import { systemClock, type Clock } from '../util/clock.ts';
 import { createCanary } from './canary.ts';
 import { RESERVED } from '../chroma/client/identity.ts';
 import { createUnverifiedNodeClient, type NodeClient } from '../chroma/client/node-client.ts';
-import { createCollection, deleteCollectionByName, writeRecords } from '../chroma/client/node-api.ts';
-import { healthcheckPath } from '../chroma/protocol/paths.ts';
+import { createCollectionRequest, deleteCollectionRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 
 const options = { recordId: 'gateway-1', deadlineMs: 10_000, random: Math.random, clock: systemClock };
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -79,7 +79,7 @@ describe('on a real server', () => {
         { ok: true, ms: expect.any(Number) },
       ]);
     }
-    await deleteCollectionByName(client, RESERVED, 'canary');
+    await client.mutate(deleteCollectionRequest(RESERVED, 'canary'));
     expect(await canary.run()).toMatchObject({ ok: true });
   });
 
@@ -88,11 +88,12 @@ describe('on a real server', () => {
     const canary = createCanary(client, options);
     expect(await canary.run()).toMatchObject({ ok: true });
     const name = { tenant: 'default_tenant', database: 'default_database' };
-    const { physicalId } = await createCollection(client, name, json({ name: 'poisoned' }));
+    const created = await client.mutate(createCollectionRequest(name, json({ name: 'poisoned' })));
+    const physical = collectionIdIn(created) ?? '';
     const poison = json({ ids: ['p'], embeddings: [[1, 2]], metadatas: [{ 'chroma:document': 5 }] });
-    await writeRecords(client, { ...name, physicalId: physicalId ?? '' }, 'add', poison);
+    await client.mutate(recordsRequest({ ...name, physical }, 'add', poison));
 
-    const health = await client.read({ method: 'GET', path: healthcheckPath, deadlineMs: 5000 });
+    const health = await client.read({ method: 'GET', path: '/api/v2/healthcheck', deadlineMs: 5000 });
     expect(health.status).toBe(200);
     expect(await canary.run()).toMatchObject({ ok: false, failure: 'refused', status: 500 });
   });

@@ -8,13 +8,14 @@ import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { NodeError, type NodeErrorCode } from '../chroma/client/node-error.ts';
 import {
-  createCollection,
-  createDatabase,
-  createTenant,
-  getRecords,
-  writeRecords,
-} from '../chroma/client/node-api.ts';
-import { recordsPath } from '../chroma/protocol/paths.ts';
+  createCollectionRequest,
+  createDatabaseRequest,
+  createTenantRequest,
+  getRecordsRequest,
+  queryRecordsRequest,
+  recordsRequest,
+} from '../chroma/protocol/node-requests.ts';
+import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 
 const CANARY_COLLECTION = 'canary';
 
@@ -78,7 +79,7 @@ export function createCanary(client: NodeClient, options: CanaryOptions): Canary
 class NodeCanary implements Canary {
   readonly #client: NodeClient;
   readonly #options: Required<CanaryOptions>;
-  #physicalId: string | null = null;
+  #physical: string | null = null;
   /** A write without an answer; there is never a second beside it. */
   #hanging = false;
   #running: Promise<CanaryResult> | null = null;
@@ -118,34 +119,35 @@ class NodeCanary implements Canary {
     const value = vector.join(' ');
     const body = { ids: [recordId], embeddings: [vector], documents: [value] };
 
-    const physicalId = await this.#withinDeadline(this.#write(Buffer.from(JSON.stringify(body))));
-    await this.#expectById(physicalId, value);
-    await this.#expectByVector(physicalId, vector);
+    const physical = await this.#withinDeadline(this.#write(Buffer.from(JSON.stringify(body))));
+    await this.#expectById(physical, value);
+    await this.#expectByVector(physical, vector);
   }
 
   /** Upserts the record, in a collection made when it is missing; returns the collection's id. */
   async #write(body: Buffer): Promise<string> {
-    const known = this.#physicalId;
+    const known = this.#physical;
     if (known !== null) {
-      const answer = await writeRecords(this.#client, { ...RESERVED, physicalId: known }, 'upsert', body);
+      const answer = await this.#client.mutate(recordsRequest({ ...RESERVED, physical: known }, 'upsert', body));
       if (answer.status !== 404) return successful(answer, known);
-      this.#physicalId = null; // the node was emptied, or the collection dropped
+      this.#physical = null; // the node was emptied, or the collection dropped
     }
-    const physicalId = await this.#makeCollection();
-    const answer = await writeRecords(this.#client, { ...RESERVED, physicalId }, 'upsert', body);
-    this.#physicalId = physicalId;
-    return successful(answer, physicalId);
+    const physical = await this.#makeCollection();
+    const answer = await this.#client.mutate(recordsRequest({ ...RESERVED, physical }, 'upsert', body));
+    this.#physical = physical;
+    return successful(answer, physical);
   }
 
   async #makeCollection(): Promise<string> {
-    const tenant = await createTenant(this.#client, RESERVED.tenant);
+    const tenant = await this.#client.mutate(createTenantRequest(RESERVED.tenant));
     if (tenant.status !== 409) successful(tenant, null);
-    const database = await createDatabase(this.#client, RESERVED);
+    const database = await this.#client.mutate(createDatabaseRequest(RESERVED));
     if (database.status !== 409) successful(database, null);
     const body = Buffer.from(JSON.stringify({ name: CANARY_COLLECTION, get_or_create: true }));
-    const collection = await createCollection(this.#client, RESERVED, body);
-    if (collection.physicalId === null) throw refused(collection);
-    return collection.physicalId;
+    const collection = await this.#client.mutate(createCollectionRequest(RESERVED, body));
+    const physical = collectionIdIn(collection);
+    if (physical === null) throw refused(collection);
+    return physical;
   }
 
   /** A mutation cannot be taken back: at the deadline it is left under way, and remembered. */
@@ -160,22 +162,19 @@ class NodeCanary implements Canary {
     });
   }
 
-  async #expectById(physicalId: string, value: string): Promise<void> {
+  async #expectById(physical: string, value: string): Promise<void> {
     const selection = { ids: [this.#options.recordId], include: ['documents'] as const };
-    const shard = { ...RESERVED, physicalId };
-    const answer = await getRecords(this.#client, shard, selection, this.#options.deadlineMs);
+    const request = getRecordsRequest({ ...RESERVED, physical }, selection);
+    const answer = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
     const { documents } = foundShape.parse(JSON.parse(successful(answer, answer.body.toString())));
     if (documents[0] === value) return;
     throw new CanaryFailed('not_found', 'a write was acknowledged, but not read back');
   }
 
-  async #expectByVector(physicalId: string, vector: readonly number[]): Promise<void> {
-    const answer = await this.#client.read({
-      method: 'POST',
-      path: recordsPath(RESERVED, physicalId, 'query'),
-      body: Buffer.from(JSON.stringify({ query_embeddings: [vector], n_results: 1, include: [] })),
-      deadlineMs: this.#options.deadlineMs,
-    });
+  async #expectByVector(physical: string, vector: readonly number[]): Promise<void> {
+    const query = { query_embeddings: [vector], n_results: 1, include: [] };
+    const request = queryRecordsRequest({ ...RESERVED, physical }, query);
+    const answer = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
     const { ids } = queriedShape.parse(JSON.parse(successful(answer, answer.body.toString())));
     if (ids[0]?.[0] === this.#options.recordId) return;
     throw new CanaryFailed('not_queryable', 'a record written is not found by its own vector');

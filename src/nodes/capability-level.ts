@@ -1,8 +1,7 @@
 // What every node of the cluster can do. Content and log may already use it, so it is stored and never lowered: a
 // server that can do less would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
 
-import { minimumCapabilities } from '../chroma/protocol/capabilities.ts';
-import type { Capabilities } from '../chroma/parse/record-call.ts';
+import { minimumCapabilities, type Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Database } from '../postgres/database.ts';
 
 // What any server can do: in force until the first node is known.

@@ -15,7 +15,7 @@ import {
   createUnverifiedNodeClient,
   type NodeClient,
 } from '../chroma/client/node-client.ts';
-import { createCollection, createDatabase } from '../chroma/client/node-api.ts';
+import { createCollectionRequest, createDatabaseRequest } from '../chroma/protocol/node-requests.ts';
 
 const marker: Marker = { cluster: 'c', node: 'n1', incarnation: 'i1', progress: null };
 const DEADLINE_MS = 5000;
@@ -89,9 +89,9 @@ describe('the marker', () => {
 describe('a server that holds data', () => {
   it('is not blank', async () => {
     const name = { tenant: 'default_tenant', database: 'other' };
-    await createDatabase(blank, name);
+    await blank.mutate(createDatabaseRequest(name));
     expect(await inspectNode(blank, DEADLINE_MS)).toMatchObject({ collections: 0, blank: false });
-    await createCollection(blank, name, Buffer.from('{"name":"theirs"}'));
+    await blank.mutate(createCollectionRequest(name, Buffer.from('{"name":"theirs"}')));
     expect(await inspectNode(blank, DEADLINE_MS)).toMatchObject({
       databases: expect.arrayContaining(['other', 'default_database']),
       collections: 1,

@@ -5,22 +5,23 @@
 import { z } from 'zod';
 import {
   MARKER_COLLECTION,
-  MARKER_PATH,
   RESERVED,
   sameIdentity,
   storedMarkerIn,
   type Marker,
   type StoredMarker,
 } from '../chroma/client/identity.ts';
-import {
-  createCollection,
-  createDatabase,
-  createTenant,
-  modifyCollection,
-  type NodeAnswer,
-} from '../chroma/client/node-api.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import { collectionsCountPath, databasesPath } from '../chroma/protocol/paths.ts';
+import {
+  collectionRequest,
+  countCollectionsRequest,
+  createCollectionRequest,
+  createDatabaseRequest,
+  createTenantRequest,
+  listDatabasesRequest,
+  modifyCollectionRequest,
+} from '../chroma/protocol/node-requests.ts';
+import type { ChromaResponse } from '../chroma/protocol/response-effect.ts';
 
 /** A node answered something the marker's protocol does not provide for. */
 export class MarkerError extends Error {
@@ -34,7 +35,7 @@ export async function readMarker(
   signal?: AbortSignal,
 ): Promise<StoredMarker | null> {
   const limit = signal === undefined ? {} : { signal };
-  const answer = await client.read({ method: 'GET', path: MARKER_PATH, deadlineMs, ...limit });
+  const answer = await client.read({ ...collectionRequest(RESERVED, MARKER_COLLECTION), deadlineMs, ...limit });
   if (answer.status === 404) return null;
   return storedMarkerIn(expectStatus(answer, [200], 'reading the marker').body);
 }
@@ -42,7 +43,7 @@ export async function readMarker(
 /** Replaces the whole marker in one call. Throws NodeError, MarkerError. */
 export async function writeMarker(client: NodeClient, physicalId: string, marker: Marker): Promise<void> {
   const body = Buffer.from(JSON.stringify({ new_metadata: metadataOf(marker) }));
-  const answer = await modifyCollection(client, { ...RESERVED, physicalId }, body);
+  const answer = await client.mutate(modifyCollectionRequest({ ...RESERVED, physical: physicalId }, body));
   expectStatus(answer, [200], 'writing the marker');
 }
 
@@ -51,12 +52,13 @@ export async function writeMarker(client: NodeClient, physicalId: string, marker
  * is not overwritten but reported. Throws NodeError, MarkerError.
  */
 export async function installMarker(client: NodeClient, marker: Marker): Promise<string> {
-  const tenant = await createTenant(client, RESERVED.tenant);
+  const tenant = await client.mutate(createTenantRequest(RESERVED.tenant));
   expectStatus(tenant, [200, 409], 'creating the reserved tenant');
-  const database = await createDatabase(client, RESERVED);
+  const database = await client.mutate(createDatabaseRequest(RESERVED));
   expectStatus(database, [200, 409], 'creating the reserved database');
   const collection = { name: MARKER_COLLECTION, metadata: metadataOf(marker), get_or_create: true };
-  const created = await createCollection(client, RESERVED, Buffer.from(JSON.stringify(collection)));
+  const body = Buffer.from(JSON.stringify(collection));
+  const created = await client.mutate(createCollectionRequest(RESERVED, body));
 
   // get_or_create answers with what was there before, if anything was.
   const stored = storedMarkerIn(expectStatus(created, [200], 'creating the marker').body);
@@ -83,7 +85,7 @@ export interface NodeContents {
 export async function inspectNode(client: NodeClient, deadlineMs: number): Promise<NodeContents> {
   const tenant = 'default_tenant';
   const marker = (await readMarker(client, deadlineMs))?.marker ?? null;
-  const listed = await client.read({ method: 'GET', path: databasesPath(tenant), deadlineMs });
+  const listed = await client.read({ ...listDatabasesRequest(tenant), deadlineMs });
   const body = expectStatus(listed, [200], 'listing databases').body.toString();
   const databases = z
     .array(z.object({ name: z.string() }))
@@ -92,8 +94,7 @@ export async function inspectNode(client: NodeClient, deadlineMs: number): Promi
 
   let collections = 0;
   for (const database of databases) {
-    const path = collectionsCountPath({ tenant, database });
-    const count = await client.read({ method: 'GET', path, deadlineMs });
+    const count = await client.read({ ...countCollectionsRequest({ tenant, database }), deadlineMs });
     collections += Number(expectStatus(count, [200], 'counting collections').body.toString());
   }
   const onlyDefault = databases.every((database) => database === 'default_database');
@@ -108,7 +109,7 @@ function metadataOf(marker: Marker): Record<string, string | number> {
   return { cluster, node, incarnation, ...progress };
 }
 
-function expectStatus<Answer extends NodeAnswer>(
+function expectStatus<Answer extends ChromaResponse>(
   answer: Answer,
   statuses: readonly number[],
   doing: string,

@@ -1,6 +1,5 @@
 // Whether a node shows an effect of an entry that it failed and that was quarantined.
 
-import { getRecords } from '../chroma/client/node-api.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { Entry } from '../log/entry.ts';
 import { mapKey } from '../util/map-key.ts';
@@ -8,6 +7,7 @@ import { contentOf, sameVector } from './expectation.ts';
 import type { HeldShard } from '../replication/checkpoints.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { type RecordOperation } from '../chroma/protocol/operation.ts';
+import { getRecordsRequest } from '../chroma/protocol/node-requests.ts';
 
 const DEADLINE_MS = 30_000;
 const IDS_PER_READ = 500;
@@ -42,8 +42,8 @@ async function showsPage(
   ids: readonly string[],
 ): Promise<boolean | null> {
   const include = ['documents', 'embeddings'] as const;
-  const at = { ...shard, physicalId: shard.physical };
-  const response = await getRecords(client, at, { ids, include }, DEADLINE_MS);
+  const request = getRecordsRequest(shard, { ids, include });
+  const response = await client.read({ ...request, deadlineMs: DEADLINE_MS });
   if (response.status !== 200) return null;
   const read = JSON.parse(response.body.toString()) as ReadRecords;
   // Records that a delete names and that are all there were not deleted; others may have been missing before.

@@ -17,7 +17,7 @@ import { TermOver } from '../coordination/term.ts';
 import { LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
 import type { RecordOperation } from '../chroma/protocol/operation.ts';
-import { recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { getRecordsRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
 import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 
 export interface ConditionalDeleteOptions {
@@ -121,10 +121,9 @@ export class ConditionalDelete {
   async #page(selection: Selection, offset: number, size: number): Promise<Page | Ruling> {
     const { lsn, shard, call, target, term } = selection;
     for (let limit = size; ; limit = Math.ceil(limit / 2)) {
-      const path = recordsPath(target, target.physical, 'get');
-      const body = selectionBody(call, offset, limit);
+      const request = getRecordsRequest(target, selectionBody(call, offset, limit));
       try {
-        const found = await this.#options.reads.read({ method: 'POST', path, body }, lsn, term);
+        const found = await this.#options.reads.read(request, lsn, term);
         if (isMissing(found)) throw lacking(shard, lsn);
         if (!isSuccess(found)) return { outcome: 'refused', status: found.status, body: found.body };
         const { ids } = JSON.parse(found.body.toString()) as { ids: string[] };

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Entry } from '../log/entry.ts';
 import { toDraft, toOperation } from './entry-operation.ts';
@@ -73,7 +74,7 @@ test('what any level took is read back from the log as the same call', () => {
 test('a limit of null given twice, which only servers that know no limit take', () => {
   const level = { maxBatchSize: 1, base64Embeddings: true, metadataArrays: false };
   const body = Buffer.from('{"ids":["a"],"limit":null,"limit":null}');
-  const call = scanRecordCall('delete', body, { ...level, deleteLimit: false, schema: false });
+  const call = scanRecordCall('delete', body, { ...level, deleteLimit: false });
   expect(isRefusal(call)).toBe(false);
   expect(readBack(call as RecordCall)).toMatchObject({
     call: { kind: 'delete', ids: ['a'], conditional: false },

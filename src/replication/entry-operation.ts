@@ -1,7 +1,8 @@
 // How Chroma's mutations are written into the log and read back: here the log, which knows only bytes, meets Chroma,
 // which knows only calls.
 
-import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
 import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Draft, Entry } from '../log/entry.ts';

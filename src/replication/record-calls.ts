@@ -2,7 +2,6 @@
 // nodes where they are long, in smaller calls where they fail, until each of their entries is applied or ended.
 
 import { mergeRecordCalls, type MergeLimits } from '../chroma/batch/merge.ts';
-import { effectFree } from '../chroma/client/node-api.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { splitCall, workOf } from '../chroma/batch/split.ts';
@@ -16,7 +15,7 @@ import { CallFailed, type Call, type Delivery } from './delivery.ts';
 import type { Positions } from './positions.ts';
 import { halves, type ShardCall } from './round.ts';
 import { recordsRequest } from '../chroma/protocol/node-requests.ts';
-import { isSuccess } from '../chroma/protocol/response-effect.ts';
+import { hasNoEffect, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Stagger } from './stagger.ts';
 import type { Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
@@ -146,7 +145,7 @@ export class RecordCalls {
     const { kind } = call.members[0]!.operation.call;
     const lsns = call.members.map(({ entry }) => entry.lsn);
     for (const lsn of lsns) this.unanswered.add(lsn);
-    const isFinal = (response: NodeResponse): boolean => effectFree(kind, response.status, response.body);
+    const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
     // Merged or whole, its entries are applied: a late response counts for the acknowledgement.
     const isWhole = call.members.length > 1 || work === workOf(call.members[0]!.operation.call);
     const onLate = (response: NodeResponse): void => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
-import type { Capabilities, RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
+import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Entry } from '../log/entry.ts';
 import { toDraft } from './entry-operation.ts';

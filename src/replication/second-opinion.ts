@@ -7,12 +7,7 @@ import { mergeRecordCalls } from '../chroma/batch/merge.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import {
-  collectionByNamePath,
-  collectionsPath,
-  recordsPath,
-  type DatabaseName,
-} from '../chroma/protocol/paths.ts';
+import type { DatabaseName } from '../chroma/protocol/paths.ts';
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import { readTopLevel, withCollectionIdentity, withGetOrCreate } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/scanner.ts';
@@ -23,7 +18,16 @@ import type { Case, Opinion } from './arbiter.ts';
 import type { HeldShard } from './checkpoints.ts';
 import { selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
-import { isSuccess } from '../chroma/protocol/response-effect.ts';
+import {
+  collectionRequest,
+  createCollectionRequest,
+  deleteCollectionRequest,
+  getRecordsRequest,
+  listCollectionsRequest,
+  recordsRequest,
+  type NodeMutation,
+} from '../chroma/protocol/node-requests.ts';
+import { collectionIdIn, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Workload } from './workload.ts';
 
 /** A node that can be asked. */
@@ -74,21 +78,15 @@ export class SecondOpinion {
   async #select({ client, held }: Consultant, shard: string, call: RecordCall, term: Term): Promise<Opinion> {
     const target = held(shard);
     if (target === null) return 'untried';
-    const path = recordsPath(target, target.physical, 'get');
-    const body = selectionBody(call, 0, 1);
-    return opinionOf(
-      await client.read({ method: 'POST', path, body, deadlineMs: DEADLINE_MS, signal: term.signal }),
-    );
+    const request = getRecordsRequest(target, selectionBody(call, 0, 1));
+    return opinionOf(await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal }));
   }
 
   async #create(consultant: Consultant, body: Buffer, lsn: number, term: Term): Promise<Opinion> {
     const name = await this.#newName(consultant, lsn, term);
-    const request = withCollectionIdentity(withGetOrCreate(body, false), { name });
-    const created = await this.#mutate(
-      consultant,
-      { path: collectionsPath(RESERVED), body: [request], work: 0.01 },
-      term,
-    );
+    const scratch = withCollectionIdentity(withGetOrCreate(body, false), { name });
+    const request = createCollectionRequest(RESERVED, scratch);
+    const created = await this.#mutate(consultant, { request, work: 0.01 }, term);
     await this.#remove(consultant, name);
     return opinionOf(created);
   }
@@ -100,21 +98,17 @@ export class SecondOpinion {
     const name = await this.#newName(consultant, entry.lsn, term);
     const configuration = await this.#configuration(consultant, shard, term);
     const body = Buffer.from(JSON.stringify({ name, configuration }));
-    const created = await this.#mutate(
-      consultant,
-      { path: collectionsPath(RESERVED), body: [body], work: 0.01 },
-      term,
-    );
-    const id = isSuccess(created) ? (JSON.parse(created.body.toString()) as { id: string }).id : null;
-    if (id === null) return 'untried';
+    const creation = createCollectionRequest(RESERVED, body);
+    const created = await this.#mutate(consultant, { request: creation, work: 0.01 }, term);
+    const physical = collectionIdIn(created);
+    if (physical === null) return 'untried';
     try {
       // The part that failed; what comes after it has not been tried anywhere.
       const parts = splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity });
       const part = [...parts].find((each) => (each.part?.from ?? 0) >= applied);
       if (part === undefined) return 'untried';
-      const path = recordsPath(RESERVED, id, kindOf(call));
-      const request = { path, body: mergeRecordCalls([part]), work: workOf(part) };
-      return opinionOf(await this.#mutate(consultant, request, term));
+      const request = recordsRequest({ ...RESERVED, physical }, kindOf(call), mergeRecordCalls([part]));
+      return opinionOf(await this.#mutate(consultant, { request, work: workOf(part) }, term));
     } finally {
       await this.#remove(consultant, name);
     }
@@ -125,8 +119,8 @@ export class SecondOpinion {
     const at = this.#options.collectionOf(shard);
     const target = held(shard);
     if (at === null || target === null) return null;
-    const path = collectionByNamePath(at, at.name);
-    const found = await client.read({ method: 'GET', path, deadlineMs: DEADLINE_MS, signal: term.signal });
+    const request = collectionRequest(at, at.name);
+    const found = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
     if (!isSuccess(found)) return null;
     const fields = readTopLevel(found.body, ['configuration_json']);
     const slice = isRefusal(fields) ? undefined : fields.get('configuration_json')?.slice;
@@ -138,8 +132,7 @@ export class SecondOpinion {
 
   /** A name of its own, once what an interrupted trial left behind is gone. */
   async #newName(consultant: Consultant, lsn: number, term: Term): Promise<string> {
-    const path = collectionsPath(RESERVED);
-    const request = { method: 'GET', path, deadlineMs: DEADLINE_MS, signal: term.signal } as const;
+    const request = { ...listCollectionsRequest(RESERVED), deadlineMs: DEADLINE_MS, signal: term.signal };
     const list = await consultant.client.read(request);
     const names = isSuccess(list) ? (JSON.parse(list.body.toString()) as { name: string }[]) : [];
     for (const { name } of names) if (name.startsWith(PREFIX)) await this.#remove(consultant, name);
@@ -150,7 +143,7 @@ export class SecondOpinion {
   async #remove({ client }: Consultant, name: string): Promise<void> {
     const over = new AbortController();
     const removed = client
-      .mutate({ method: 'DELETE', path: collectionByNamePath(RESERVED, name) })
+      .mutate(deleteCollectionRequest(RESERVED, name))
       .catch(() => undefined)
       .finally(() => over.abort());
     await Promise.race([removed, sleep(this.#options.clock, DEADLINE_MS, over.signal)]);
@@ -159,12 +152,12 @@ export class SecondOpinion {
   /** A mutating call, awaited for its bound: a node that takes longer hangs. */
   async #mutate(
     { client, workload }: Consultant,
-    call: { readonly path: string; readonly body: readonly Buffer[]; readonly work: number },
+    call: { readonly request: NodeMutation; readonly work: number },
     term: Term,
   ): Promise<NodeResponse> {
-    const { path, body, work } = call;
+    const { request, work } = call;
     const end = workload.begin({ lsns: [], work });
-    const sent = client.mutate({ method: 'POST', path, body });
+    const sent = client.mutate(request);
     sent.then(
       () => end(true),
       () => end(false),

@@ -1,7 +1,6 @@
 // Entries that make a round of their own: schema changes, and deletes whose ids depend on a node's state.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
-import { effectFree } from '../chroma/client/node-api.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import { collectionByNamePath, recordsPath } from '../chroma/protocol/paths.ts';
@@ -25,8 +24,14 @@ import {
 } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { schemaRequest } from './schema-requests.ts';
-import { recordsRequest } from '../chroma/protocol/node-requests.ts';
-import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
+import {
+  collectionRequest,
+  countRecordsRequest,
+  deleteCollectionRequest,
+  getRecordsRequest,
+  recordsRequest,
+} from '../chroma/protocol/node-requests.ts';
+import { collectionIdIn, hasNoEffect, isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Trials } from './trials.ts';
 
 export interface SerialEntriesOptions {
@@ -212,16 +217,15 @@ export class SerialEntries {
     term: Term,
   ): Promise<boolean> {
     const { reads, delivery } = this.#options;
-    const path = collectionByNamePath(operation, operation.name);
-    const found = await reads.read({ method: 'GET', path }, entry.lsn, term);
+    const found = await reads.read(collectionRequest(operation, operation.name), entry.lsn, term);
     if (!isSuccess(found)) return true;
-    const id = idIn(found.body);
+    const id = collectionIdIn(found);
     if ([...held.values()].some(({ physical }) => physical === id)) return false;
-    const counted = recordsPath(operation, id ?? '', 'count');
-    const count = (await reads.read({ method: 'GET', path: counted }, entry.lsn, term)).body.toString();
+    const counted = countRecordsRequest({ ...operation, physical: id ?? '' });
+    const count = (await reads.read(counted, entry.lsn, term)).body.toString();
     if (count !== '0')
       throw new ForeignContent(`collection "${operation.name}" already holds ${count} records`);
-    const request = { method: 'DELETE', path } as const;
+    const request = deleteCollectionRequest(operation, operation.name);
     await delivery.call({ request, lsns: [entry.lsn], work: SCHEMA_WORK, isFinal: isMissing }, term);
     return true;
   }
@@ -251,8 +255,7 @@ export class SerialEntries {
     await this.#empty(entry, shards, held, term);
     await this.#send(entry, operation, held, term);
     for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
-      const path = recordsPath(target, target.physical, 'count');
-      const count = await this.#options.reads.read({ method: 'GET', path }, entry.lsn, term);
+      const count = await this.#options.reads.read(countRecordsRequest(target), entry.lsn, term);
       if (!isMissing(count)) throw new ForeignContent(`collection "${name}" has another name on the node`);
     }
     for (const shard of shards) held.delete(shard);
@@ -272,12 +275,10 @@ export class SerialEntries {
     const { limits, leavesLists, reads, delivery } = this.#options;
     if (!leavesLists()) return;
     const limit = limits().maxIds;
-    const body = Buffer.from(JSON.stringify({ limit, include: [] }));
-    const isFinal = ({ status, body: said }: NodeResponse): boolean => effectFree('delete', status, said);
+    const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
     for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
       for (;;) {
-        const path = recordsPath(target, target.physical, 'get');
-        const page = await reads.read({ method: 'POST', path, body }, lsn, term);
+        const page = await reads.read(getRecordsRequest(target, { limit, include: [] }), lsn, term);
         // Gone already: the round is made again.
         const ids = isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
         const [deletion] = deleteByIdsBodies(ids, limit);
@@ -296,9 +297,9 @@ export class SerialEntries {
     held: ReadonlyMap<string, HeldShard>,
     term: Term,
   ): Promise<NodeResponse> {
-    const { request, effect, alreadyDone } = schemaRequest(operation, held);
-    const isFinal = ({ status, body }: NodeResponse): boolean =>
-      status === alreadyDone || effectFree(effect, status, body);
+    const { request, alreadyDone } = schemaRequest(operation, held);
+    const isFinal = (response: NodeResponse): boolean =>
+      response.status === alreadyDone || hasNoEffect(request.operation, response);
     const call = { request, lsns: [lsn], work: SCHEMA_WORK, isFinal };
     const response = await this.#options.delivery.call(call, term);
     // The log has made sure that the first time could not be refused so: what is there already is this entry's own.

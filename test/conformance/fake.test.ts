@@ -1,7 +1,7 @@
 // The fake Chroma of fast tests behaves as the suite says that real servers do, and shows their hazards.
 
 import { describe, expect, test } from 'vitest';
-import { probeCapabilities } from '../../src/chroma/protocol/capabilities.ts';
+import { probeCapabilities } from '../../src/chroma/client/probe-capabilities.ts';
 import type { NodeClient } from '../../src/chroma/client/node-client.ts';
 import { NodeError } from '../../src/chroma/client/node-error.ts';
 import { FakeNode } from '../support/fake-chroma/node.ts';

@@ -2,7 +2,7 @@
 // what matters (1.0 is not 1) and without what differs by nature (ids, the order of keys, the schema of newer releases).
 
 import { expect } from 'vitest';
-import type { Capabilities } from '../../src/chroma/parse/record-call.ts';
+import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 
 /** Status 0: the connection ended without an answer. */
 export interface Heard {

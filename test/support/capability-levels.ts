@@ -1,6 +1,6 @@
 // What real servers can do, as capabilities.ts finds it out.
 
-import type { Capabilities } from '../../src/chroma/parse/record-call.ts';
+import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 
 export const CHROMA_1_0_5: Capabilities = {
   maxBatchSize: 5_461,

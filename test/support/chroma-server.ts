@@ -4,9 +4,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { probeCapabilities } from '../../src/chroma/protocol/capabilities.ts';
+import { type Capabilities } from '../../src/chroma/protocol/capabilities.ts';
+import { probeCapabilities } from '../../src/chroma/client/probe-capabilities.ts';
 import { createUnverifiedNodeClient } from '../../src/chroma/client/node-client.ts';
-import type { Capabilities } from '../../src/chroma/parse/record-call.ts';
 import { type ChromaRelease, findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';

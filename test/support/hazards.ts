@@ -1,7 +1,8 @@
 // Requests that break a bare Chroma server, or that it answers with a success that is none. One table for two tests:
 // that each really does so to a bare server, and that none does so through Polychrome.
 
-import type { Capabilities, RecordKind } from '../../src/chroma/parse/record-call.ts';
+import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
+import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 
 export interface HazardRequest {
   readonly method: 'GET' | 'POST';

@@ -2,9 +2,9 @@
 // worth refusing is shown on a bare server in hazards.bare.test.ts.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { probeCapabilities } from '../../src/chroma/protocol/capabilities.ts';
+import { type Capabilities } from '../../src/chroma/protocol/capabilities.ts';
+import { probeCapabilities } from '../../src/chroma/client/probe-capabilities.ts';
 import { createUnverifiedNodeClient } from '../../src/chroma/client/node-client.ts';
-import type { Capabilities } from '../../src/chroma/parse/record-call.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { COLLECTIONS, HAZARDS, type Hazard, type HazardSubject } from '../support/hazards.ts';

@@ -3,7 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mergeRecordCalls } from '../../src/chroma/batch/merge.ts';
-import type { Capabilities, RecordCall, RecordKind } from '../../src/chroma/parse/record-call.ts';
+import type { RecordCall, RecordKind } from '../../src/chroma/parse/record-call.ts';
+import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 import { isRefusal, scanRecordCall } from '../../src/chroma/parse/scanner.ts';
 import { splitCall } from '../../src/chroma/batch/split.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';

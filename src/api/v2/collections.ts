@@ -4,13 +4,14 @@ import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { canonicalUuid } from '../../chroma/protocol/collection-id.ts';
 import * as say from '../../chroma/protocol/messages.ts';
 import type { DatabaseName } from '../../chroma/protocol/paths.ts';
-import type { Capabilities } from '../../chroma/parse/record-call.ts';
+import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
 import { invalid, isRefusal } from '../../chroma/parse/refusal.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { SchemaOperation } from '../../chroma/protocol/operation.ts';
-import { jsonResponse, refusalResponse, type HttpResponse } from '../../http/response.ts';
+import { jsonResponse, type HttpResponse } from '../../http/response.ts';
+import { refusalResponse } from './error-responses.ts';
 import type { BodyProbe } from './body-probe.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
@@ -24,8 +25,8 @@ import {
   stringField,
   tenantNameFault,
 } from './collection-bodies.ts';
-import type { Handler } from '../../http/server.ts';
-import type { NotTaken, Writer, Written } from '../../write/writer.ts';
+import type { Handler } from '../../http/router.ts';
+import type { CompletedWrite, RejectedWrite, Writer } from '../../write/writer.ts';
 
 export interface SchemaRoutesOptions {
   readonly catalog: Catalog;
@@ -116,7 +117,7 @@ export class SchemaRoutes {
   readonly getDatabase: Handler = async ({ params }) => {
     const { tenant, database } = this.#options.names.place(params);
     const found = this.#options.catalog.database(tenant, database);
-    if (found === undefined) throw say.databaseNotFound(database);
+    if (found === null) throw say.databaseNotFound(database);
     return jsonResponse({ id: found.id, name: found.name, tenant: found.tenant });
   };
 
@@ -218,7 +219,7 @@ export class SchemaRoutes {
     const name = params['collection'] as string;
     for (;;) {
       const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
-      if (found === undefined || found.state === 'creating')
+      if (found === null || found.state === 'creating')
         throw say.collectionNameMissing(this.#wording, name);
       const result = await this.#write(deletionOf(found));
       if (!('s' in result)) return OK;
@@ -250,12 +251,12 @@ export class SchemaRoutes {
     return { modern: this.#options.capabilities().deleteLimit };
   }
 
-  #write(operation: SchemaOperation): Promise<Written | NotTaken> {
+  #write(operation: SchemaOperation): Promise<CompletedWrite | RejectedWrite> {
     return this.#options.writer.write(operation, 'primary');
   }
 
   /** The answer to a decided write: `answer`, or what the primary said (null: always that). */
-  #decided({ lsn, decision }: Written, answer: HttpResponse | null): HttpResponse {
+  #decided({ lsn, decision }: CompletedWrite, answer: HttpResponse | null): HttpResponse {
     const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
     if (decision !== null && (decision.outcome !== 'accepted' || answer === null)) {
       return { status: decision.status, body: decision.body, headers };

@@ -4,22 +4,24 @@ import type { Shard } from '../../catalog/catalog.ts';
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
-import type { Capabilities, RecordCall, RecordKind, Refusal } from '../../chroma/parse/record-call.ts';
+import type { RecordCall, RecordKind, Refusal } from '../../chroma/parse/record-call.ts';
+import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import { isRefusal } from '../../chroma/parse/scanner.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { AckLevel } from '../../coordination/cluster-view.ts';
-import { refusalResponse, type HttpResponse } from '../../http/response.ts';
+import type { HttpResponse } from '../../http/response.ts';
+import { refusalResponse } from './error-responses.ts';
 import type { Names } from './resolve.ts';
-import type { NodeChoice } from '../../read/node-selection.ts';
-import type { ClientRequest, Handler } from '../../http/server.ts';
-import type { NotTaken, Writer, Written } from '../../write/writer.ts';
+import type { NodeSelection } from '../../read/node-selection.ts';
+import type { ClientRequest, Handler } from '../../http/router.ts';
+import type { CompletedWrite, RejectedWrite, Writer } from '../../write/writer.ts';
 
 export interface RecordWritesOptions {
   readonly writer: Writer;
   readonly scanner: LargeScanner;
   readonly names: Names;
-  readonly choice: Pick<NodeChoice, 'isOutOfUse'>;
+  readonly selection: Pick<NodeSelection, 'isOutOfUse'>;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
   readonly filterLimits?: FilterLimits;
@@ -43,7 +45,7 @@ async function write(
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<HttpResponse> {
-  const { writer, scanner, names, choice, capabilities } = options;
+  const { writer, scanner, names, selection, capabilities } = options;
   const scanned = await scanner.scan(kind, request.body, capabilities());
   if (isRefusal(scanned) && scanned.after === undefined) return refusalResponse(scanned);
   const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
@@ -52,7 +54,7 @@ async function write(
   const shard = onlyShard(collection);
   if (isRefusal(call)) return refused(call, shard);
   // It would be on record, and on no node.
-  if (choice.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
+  if (selection.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
     levelAsked(request, options.ackLevel),
@@ -82,7 +84,7 @@ function refused(refusal: Refusal, { dimension }: Shard): HttpResponse {
 function recordsWritten(
   kind: RecordKind,
   ids: number,
-  { lsn, decision }: Written,
+  { lsn, decision }: CompletedWrite,
   { deleteLimit }: Capabilities,
 ): HttpResponse {
   const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
@@ -96,7 +98,7 @@ function recordsWritten(
 }
 
 function notTaken(
-  result: NotTaken,
+  result: RejectedWrite,
   dimension: number | null,
   names: Names,
   request: ClientRequest,

@@ -1,17 +1,18 @@
-// The route table: which requests there are, as data. Paths are matched segment by segment, as Chroma's router does
-// (axum, whose tree prefers a fixed segment to a parameter and goes back where that leads nowhere).
-// Routes: rust/frontend/src/server.rs:285-397 in chroma-core/chroma; tried on 1.0.5 and 1.3.4. A route that a release
-// lacks is answered as that release answers any unknown path: 404 or 405 without a body. That is the whole answer to
-// unknown mutating routes too: nothing that is not in this table ever reaches a node.
+// The table of Chroma's routes, and matching of paths against it.
+//
+// Paths are matched segment by segment, as Chroma's router does (axum, whose tree prefers a fixed segment to a parameter
+// and backtracks). Routes: rust/frontend/src/server.rs:285-397 in chroma-core/chroma; observed on 1.0.5 and 1.3.4. The
+// response to a route that a release lacks is that of any unknown path: 404 or 405 without a body. The same holds for
+// unknown mutating routes: no request outside this table reaches a node.
 
 import { PolychromeError } from '../../errors.ts';
-import type { Capabilities } from '../../chroma/parse/record-call.ts';
+import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 
 /**
- * What a request asks for: `read` and `write` of records or of the catalog, `schema` changes what exists, `admin` is
- * Polychrome's own, `local` needs nothing but this process and what it knows of its nodes.
+ * What a request does: `read` and `write` concern records or the catalog, `schema` changes what exists, `local` needs
+ * this process alone.
  */
-export type RouteKind = 'read' | 'write' | 'schema' | 'admin' | 'local';
+export type RouteKind = 'read' | 'write' | 'schema' | 'local';
 
 /** The releases that have a route: all; those that know `schema` (1.3.4); or only Chroma's main branch of July 2026. */
 type Since = 'base' | 'schema' | 'conditional';
@@ -126,10 +127,6 @@ const ROWS = {
   docs: { kind: 'local', method: 'GET', paths: ['/docs/', '/docs/{*rest}'] },
   // Every method but POST, HEAD among them; see ANY_BUT_POST.
   v1: { kind: 'local', method: 'GET', paths: ['/api/v1/{*}'] },
-
-  health: { kind: 'admin', method: 'GET', paths: ['/health'] },
-  status: { kind: 'admin', method: 'GET', paths: ['/status'] },
-  wal_status: { kind: 'admin', method: 'GET', paths: ['/wal/status'] },
 } as const satisfies Record<string, RouteRow>;
 
 export type RouteName = keyof typeof ROWS;
@@ -137,7 +134,7 @@ export type RouteName = keyof typeof ROWS;
 export interface Route {
   readonly name: RouteName;
   readonly kind: RouteKind;
-  /** Whether Chroma reads a JSON body here, and so insists on its content type. */
+  /** Whether Chroma reads a JSON body here, and so requires its content type. */
   readonly jsonBody: boolean;
 }
 
@@ -149,10 +146,10 @@ export interface RouteMatch {
   readonly params: RouteParams;
 }
 
-/** On what it depends which routes there are. */
+/** Capabilities that decide which routes there are. */
 export type RouteCapabilities = Pick<Capabilities, 'schema'> & { readonly conditional?: boolean };
 
-// axum's `get` takes HEAD as well, and says so in Allow (before what was added after it).
+// axum's `get` accepts HEAD as well, and names it in Allow before methods added later.
 const GET_METHODS = ['GET', 'HEAD'];
 const ANY_BUT_POST = ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
@@ -161,7 +158,7 @@ interface Parameter {
   readonly chromaName: string;
 }
 
-/** What stands at the end of a path. */
+/** The routes of one path. */
 interface Leaf {
   readonly routes: Map<string, Route>;
   /** In the order of their segments. */
@@ -172,10 +169,10 @@ interface Leaf {
 interface Branch {
   readonly fixed: Map<string, Branch>;
   parameter: Branch | null;
-  /** As a parameter: whether an empty segment may stand for it, if it is not the last. */
+  /** As a parameter: whether it matches an empty segment that is not the last. */
   mayBeEmpty: boolean;
   leaf: Leaf | null;
-  /** For `{*rest}`: takes all that follows. */
+  /** For `{*rest}`: matches all that follows. */
   rest: Leaf | null;
 }
 
@@ -184,7 +181,7 @@ const LEVELS: readonly (readonly Since[])[] = [
   ['base', 'schema'],
   ['base', 'schema', 'conditional'],
 ];
-const TREES: readonly Branch[] = LEVELS.map(growTree);
+const TREES: readonly Branch[] = LEVELS.map(buildTree);
 
 /**
  * The route of a request line; `path` is without its query string. A parameter that is not UTF-8 is refused as Chroma
@@ -202,7 +199,7 @@ export function matchRoute(
   return { route, params: decodeAll(found.leaf.parameters, found.values) };
 }
 
-/** What the Allow header says for a path that knows other methods only; '' for an unknown path. */
+/** Value of the Allow header for a path that has other methods only; '' for an unknown path. */
 export function allowedMethods(path: string, capabilities: RouteCapabilities): string {
   return find(path, capabilities)?.leaf.allow ?? '';
 }
@@ -230,9 +227,9 @@ function descend(branch: Branch, segments: readonly string[], at: number, values
     const leaf = descend(fixed, segments, at + 1, values);
     if (leaf !== null) return leaf;
   }
-  // Chroma lets an empty segment stand for any parameter in the middle of a path. For a collection it is an id like
-  // other wrong ones. But no tenant or database can have an empty name, and Chroma creates databases in tenants that
-  // do not exist: here that is an unknown path.
+  // Chroma matches an empty segment in the middle of a path with any parameter. An empty collection id is refused like
+  // any invalid one. But no tenant or database can have an empty name, and Chroma creates databases in tenants that do
+  // not exist: here that is an unknown path.
   const { parameter } = branch;
   if (parameter !== null && (segment !== '' || (parameter.mayBeEmpty && at < segments.length - 1))) {
     values.push(segment);
@@ -289,7 +286,7 @@ function hexDigit(code: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-function growTree(since: readonly Since[]): Branch {
+function buildTree(since: readonly Since[]): Branch {
   const root = emptyBranch();
   for (const name of Object.keys(ROWS).filter(isRouteName)) {
     const row: RouteRow = ROWS[name];
@@ -297,7 +294,7 @@ function growTree(since: readonly Since[]): Branch {
     const route: Route = { name, kind: row.kind, jsonBody: row.body === 'json' };
     const methods = name === 'v1' ? ANY_BUT_POST : row.method === 'GET' ? GET_METHODS : [row.method];
     for (const path of row.paths) {
-      const leaf = plant(root, path);
+      const leaf = addPath(root, path);
       for (const method of methods) leaf.routes.set(method, route);
       leaf.allow = [...leaf.routes.keys()].join(',');
     }
@@ -309,11 +306,11 @@ function isRouteName(name: string): name is RouteName {
   return Object.hasOwn(ROWS, name);
 }
 
-function plant(root: Branch, path: string): Leaf {
+function addPath(root: Branch, path: string): Leaf {
   const parameters: Parameter[] = [];
   let branch = root;
   for (const segment of path.split('/').slice(1)) {
-    if (segment === '{*}') return (branch.rest ??= emptyLeaf(parameters)); // looked at by nobody, so not decoded
+    if (segment === '{*}') return (branch.rest ??= emptyLeaf(parameters)); // not used, so not decoded
     const [, star = '', name = '', chromaName = name] = /^\{(\*?)(\w+)(?::(\w+))?\}$/.exec(segment) ?? [];
     if (name === '') {
       const next = branch.fixed.get(segment) ?? emptyBranch();

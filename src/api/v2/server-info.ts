@@ -1,9 +1,9 @@
 // Answers that need no node: what a Chroma server says about itself.
 
-import type { Capabilities } from '../../chroma/parse/record-call.ts';
+import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import type { Clock } from '../../util/clock.ts';
 import { jsonResponse } from '../../http/response.ts';
-import type { Handler } from '../../http/server.ts';
+import type { Handler } from '../../http/router.ts';
 
 export interface LocalRoutesOptions {
   readonly capabilities: () => Capabilities;

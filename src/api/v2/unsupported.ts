@@ -5,17 +5,19 @@
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../../chroma/protocol/collection-id.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
-import type { Capabilities, Refusal } from '../../chroma/parse/record-call.ts';
+import type { Refusal } from '../../chroma/parse/record-call.ts';
+import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { invalid, isRefusal, misshapen } from '../../chroma/parse/refusal.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
 import { PolychromeError } from '../../errors.ts';
-import { errorResponse, refusalResponse, type WholeResponse } from '../../http/response.ts';
+import type { WholeResponse } from '../../http/response.ts';
+import { errorResponse, refusalResponse } from './error-responses.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
 import type { Reader } from '../../read/reader.ts';
 import { stringField, stringFields } from './collection-bodies.ts';
-import type { ClientRequest, Handler } from '../../http/server.ts';
+import type { ClientRequest, Handler } from '../../http/router.ts';
 
 export interface UnsupportedRoutesOptions {
   readonly names: Names;

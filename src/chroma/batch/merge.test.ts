@@ -1,15 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CallMerger, deleteByIdsBodies, ID_BYTES_MAX, mergeRecordCalls, type MergeLimits } from './merge.ts';
-import type { Capabilities, RecordCall, RecordKind } from '../parse/record-call.ts';
+import type { BodyCapabilities, RecordCall, RecordKind } from '../parse/record-call.ts';
 import { isRefusal, scanRecordCall } from '../parse/scanner.ts';
 
-const CAPABILITIES: Capabilities = {
+const CAPABILITIES: BodyCapabilities = {
   maxBatchSize: 5461,
   base64Embeddings: true,
   metadataArrays: true,
   deleteLimit: true,
-  schema: true,
 };
 const LIMITS = { maxIds: 100, maxBytes: 100_000 };
 

@@ -1,16 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CallMerger, bodyBytes, mergeRecordCalls } from './merge.ts';
-import { COLUMNS, type Capabilities, type RecordCall, type RecordKind } from '../parse/record-call.ts';
+import { COLUMNS, type BodyCapabilities, type RecordCall, type RecordKind } from '../parse/record-call.ts';
 import { isRefusal, scanRecordCall } from '../parse/scanner.ts';
 import { splitCall, workOf, type SplitLimits } from './split.ts';
 
-const CAPABILITIES: Capabilities = {
+const CAPABILITIES: BodyCapabilities = {
   maxBatchSize: 100_000,
   base64Embeddings: true,
   metadataArrays: true,
   deleteLimit: true,
-  schema: true,
 };
 const NO_LIMITS: SplitLimits = { work: Infinity, maxIds: Infinity, maxBytes: Infinity };
 const MIB = 1024 * 1024;

@@ -3,7 +3,7 @@
 
 import { ARRAY_OPEN, COMMA, DOT, isDigit, LETTER_N, MINUS, QUOTE, ZERO, type JsonCursor } from './json.ts';
 import type { Faults } from './faults.ts';
-import type { Capabilities, RecordKind, Slice } from './record-call.ts';
+import type { BodyCapabilities, RecordKind, Slice } from './record-call.ts';
 import { misfit, RefusedBody } from './refusal.ts';
 
 // Half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
@@ -28,7 +28,7 @@ export interface EmbeddingColumn {
 
 export interface EmbeddingsOptions {
   readonly kind: RecordKind;
-  readonly capabilities: Pick<Capabilities, 'base64Embeddings' | 'metadataArrays'>;
+  readonly capabilities: Pick<BodyCapabilities, 'base64Embeddings' | 'metadataArrays'>;
   /** Takes note of what Chroma would not take. */
   readonly faults: Faults;
 }

@@ -2,7 +2,7 @@
 // the scanner reads about 500 MB/s, and a body may have 40 MiB. Bodies are handed over and back, not copied.
 
 import { Worker } from 'node:worker_threads';
-import type { Capabilities, RecordCall, RecordKind, Refusal } from './record-call.ts';
+import type { BodyCapabilities, RecordCall, RecordKind, Refusal } from './record-call.ts';
 import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
 import { scanRecordCall } from './scanner.ts';
 
@@ -10,7 +10,7 @@ import { scanRecordCall } from './scanner.ts';
 const LARGE_BYTES = 2 * 1024 * 1024;
 
 type Task =
-  | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: Capabilities }
+  | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: BodyCapabilities }
   | { readonly type: 'outline'; readonly action: OutlinedAction };
 
 export type ScanTask = Task & { readonly number: number; readonly bytes: Uint8Array };
@@ -43,7 +43,7 @@ export class LargeScanner {
   scan(
     kind: RecordKind,
     body: Buffer,
-    capabilities: Capabilities,
+    capabilities: BodyCapabilities,
   ): Promise<RecordCall | Refusal> | RecordCall | Refusal {
     if (!isLarge(body)) return scanRecordCall(kind, body, capabilities);
     return this.#run({ type: 'scan', kind, capabilities }, body, (result, returned) =>

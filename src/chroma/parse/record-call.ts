@@ -50,11 +50,10 @@ export interface Refusal {
   readonly after?: { readonly dimension: number | null };
 }
 
-/** What the weakest node of the cluster can do; found by asking its server (chroma/protocol/capabilities.ts). */
-export interface Capabilities {
+/** What the least capable node of the cluster accepts in a body; the rest is in protocol/capabilities.ts. */
+export interface BodyCapabilities {
   readonly maxBatchSize: number;
   readonly base64Embeddings: boolean;
   readonly metadataArrays: boolean;
   readonly deleteLimit: boolean;
-  readonly schema: boolean;
 }

@@ -2,12 +2,12 @@
 
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
-import type { Capabilities, RecordKind } from './record-call.ts';
+import type { BodyCapabilities, RecordKind } from './record-call.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
 // The level of a 1.0.5 server, and that of the newest known.
-const MIDDLE: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
-const NEWEST: Capabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true, schema: true };
+const MIDDLE: BodyCapabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
+const NEWEST: BodyCapabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true };
 
 function scan(kind: RecordKind, body: string, capabilities = MIDDLE) {
   return scanRecordCall(kind, Buffer.from(body), capabilities);
@@ -30,7 +30,7 @@ const METADATA = 'Validation error: metadatas: Invalid metadata at index 0';
 describe('of several faults tells the one that a server comes to first', () => {
   const two = (ids: string, embeddings: string, metadatas = '[null,null]'): string =>
     `{"ids":${ids},"embeddings":[${embeddings}],"metadatas":${metadatas}}`;
-  const told = (body: string, level: Capabilities, kind: RecordKind = 'add'): string => {
+  const told = (body: string, level: BodyCapabilities, kind: RecordKind = 'add'): string => {
     const result = scan(kind, body, level);
     if (!isRefusal(result)) throw new Error(`taken: ${body}`);
     return result.message;

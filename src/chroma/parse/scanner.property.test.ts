@@ -3,15 +3,14 @@
 
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { COLUMNS, type Capabilities, type RecordCall, type RecordKind } from './record-call.ts';
+import { COLUMNS, type BodyCapabilities, type RecordCall, type RecordKind } from './record-call.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
-const CAPABILITIES: Capabilities = {
+const CAPABILITIES: BodyCapabilities = {
   maxBatchSize: 100,
   base64Embeddings: true,
   metadataArrays: true,
   deleteLimit: true,
-  schema: true,
 };
 
 interface Body {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
-import type { Capabilities, RecordCall, RecordKind } from './record-call.ts';
+import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts';
 import { isRefusal, scanRecordCall } from './scanner.ts';
 
 // The level of a 1.0.5 server, and that of the newest known.
-const MIDDLE: Capabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
-const NEWEST: Capabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true, schema: true };
-const OLDEST: Capabilities = { ...MIDDLE, base64Embeddings: false };
+const MIDDLE: BodyCapabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
+const NEWEST: BodyCapabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true };
+const OLDEST: BodyCapabilities = { ...MIDDLE, base64Embeddings: false };
 
 function scan(kind: RecordKind, body: string | Buffer, capabilities = MIDDLE) {
   return scanRecordCall(kind, typeof body === 'string' ? Buffer.from(body) : body, capabilities);

@@ -16,7 +16,7 @@ import {
   QUOTE,
 } from './json.ts';
 import { readMetadata } from './metadata-column.ts';
-import type { Capabilities, Column, RecordCall, RecordKind, Refusal, Slice } from './record-call.ts';
+import type { BodyCapabilities, Column, RecordCall, RecordKind, Refusal, Slice } from './record-call.ts';
 import { isRefusal, misshapen, RefusedBody, refuseType, unreadable } from './refusal.ts';
 
 export { isRefusal };
@@ -25,7 +25,7 @@ export { isRefusal };
 export function scanRecordCall(
   kind: RecordKind,
   body: Buffer,
-  capabilities: Capabilities,
+  capabilities: BodyCapabilities,
 ): RecordCall | Refusal {
   try {
     return new RecordScanner(kind, body, capabilities).scan();
@@ -65,7 +65,7 @@ function isFilter(field: string): field is Filter {
 class RecordScanner {
   readonly #kind: RecordKind;
   #body: Buffer;
-  readonly #capabilities: Capabilities;
+  readonly #capabilities: BodyCapabilities;
   readonly #cursor: JsonCursor;
   readonly #seen = new Set<string>();
   readonly #columns: Partial<Record<Column, Slice>> = {};
@@ -80,7 +80,7 @@ class RecordScanner {
   /** A filter given twice, which a delete notices only when it has read all. */
   #doubled: Filter | null = null;
 
-  constructor(kind: RecordKind, body: Buffer, capabilities: Capabilities) {
+  constructor(kind: RecordKind, body: Buffer, capabilities: BodyCapabilities) {
     this.#kind = kind;
     this.#body = body;
     this.#capabilities = capabilities;

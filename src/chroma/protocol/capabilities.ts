@@ -1,20 +1,22 @@
-// What a node's server can do, found by asking it. Its version says nothing (every release answers "1.0.0" there),
-// and trying things out would leave traces; but its own description of its API differs between releases exactly
-// where its behaviour does. Compared with what 1.0.5 and 1.3.4 really accept.
+// What Chroma servers can do, as far as it differs between releases.
 
 import { z } from 'zod';
-import type { NodeClient } from '../client/node-client.ts';
-import { openApiPath, preflightPath } from './paths.ts';
-import type { Capabilities } from '../parse/record-call.ts';
+import type { BodyCapabilities } from '../parse/record-call.ts';
 
-/** A server did not describe itself in a way that tells what it can do. */
+/** Of one server, or of the least capable server of a cluster. */
+export interface Capabilities extends BodyCapabilities {
+  /** Whether a collection can be created with a schema. */
+  readonly schema: boolean;
+}
+
+/** A server's description of itself does not tell what it can do. */
 export class CapabilitiesError extends Error {
   override readonly name = 'CapabilitiesError';
 }
 
 const preflightShape = z.object({
   max_batch_size: z.int().positive(),
-  // Absent on releases before 1.0.5, which refuse base64.
+  // Absent on releases before 1.0.5, which reject base64.
   supports_base64_encoding: z.boolean().default(false),
 });
 
@@ -36,10 +38,14 @@ const openApiShape = z.object({
   }),
 });
 
-/** Asks a server what it can do; two reads, each within `deadlineMs`. Throws NodeError, CapabilitiesError. */
-export async function probeCapabilities(client: NodeClient, deadlineMs = 5000): Promise<Capabilities> {
-  const preflight = await readJson(client, preflightPath, preflightShape, deadlineMs);
-  const { schemas } = (await readJson(client, openApiPath, openApiShape, deadlineMs)).components;
+/**
+ * Reads the capabilities from a server's responses to `preflightPath` and `openApiPath`. A server's version does not
+ * tell them ("1.0.0" in every release) and trying would leave traces, but the description of the API differs between
+ * releases where the behaviour does (compared with what 1.0.5 and 1.3.4 accept). Throws CapabilitiesError.
+ */
+export function capabilitiesFrom(preflightBody: Buffer, openApiBody: Buffer): Capabilities {
+  const preflight = parseWith(preflightShape, preflightBody, 'pre-flight checks');
+  const { schemas } = parseWith(openApiShape, openApiBody, 'API description').components;
   return {
     maxBatchSize: preflight.max_batch_size,
     base64Embeddings: preflight.supports_base64_encoding,
@@ -49,7 +55,7 @@ export async function probeCapabilities(client: NodeClient, deadlineMs = 5000): 
   };
 }
 
-/** What all of these servers can do; null for an empty list, of which nothing can be said. */
+/** What all of these servers can do; null for an empty list. */
 export function minimumCapabilities(list: readonly Capabilities[]): Capabilities | null {
   if (list.length === 0) return null;
   return {
@@ -61,19 +67,10 @@ export function minimumCapabilities(list: readonly Capabilities[]): Capabilities
   };
 }
 
-async function readJson<Shape extends z.ZodType>(
-  client: NodeClient,
-  path: string,
-  shape: Shape,
-  deadlineMs: number,
-): Promise<z.infer<Shape>> {
-  const answer = await client.read({ method: 'GET', path, deadlineMs });
-  if (answer.status !== 200) {
-    throw new CapabilitiesError(`${path} was answered with status ${answer.status}`);
-  }
+function parseWith<Shape extends z.ZodType>(shape: Shape, body: Buffer, what: string): z.infer<Shape> {
   try {
-    return shape.parse(JSON.parse(answer.body.toString()));
+    return shape.parse(JSON.parse(body.toString()));
   } catch (cause) {
-    throw new CapabilitiesError(`${path} does not describe a server we know`, { cause });
+    throw new CapabilitiesError(`cannot read the server's ${what}`, { cause });
   }
 }
