@@ -1,5 +1,3 @@
-// What the gateway's copy of the catalog says of shards whose content is in doubt on a node.
-
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
@@ -21,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.stop());
 
-/** A collection that is known, on a node of which is not known yet that it holds it. */
+/** The catalog knows the collection and the node, and not yet that the node has a copy. */
 beforeEach(async () => {
   database = await postgres.database();
   s = database.schema;
@@ -38,22 +36,22 @@ beforeEach(async () => {
   await catalog.refresh();
 });
 
-const isHeld = (): Promise<unknown> =>
+const assignShard = (): Promise<unknown> =>
   database.query(
     `insert into ${s}.node_shard (node, shard, physical, from_lsn, view) values ($1, $2, $3, 1, ${s}.next_view())`,
     [NODE, SHARD, randomUUID()],
   );
 
-test('a doubt stands, also when its row was read without it', async () => {
+test('keeps a shard suspect when its row is read without the reason', async () => {
   catalog.markSuspect(NODE, SHARD, REASON);
-  await isHeld();
+  await assignShard();
   await catalog.refresh();
   expect(catalog.physical(NODE, SHARD)?.suspect).toBe(REASON);
   expect(catalog.suspects(NODE, 10)).toEqual([PEARS]);
 });
 
-test('one of the rows is known when they are read', async () => {
-  await isHeld();
+test('learns suspect shards from the rows', async () => {
+  await assignShard();
   await catalog.refresh();
   expect([catalog.physical(NODE, SHARD)?.suspect, catalog.suspects(NODE, 10)]).toEqual([null, []]);
   await database.query(`update ${s}.node_shard set suspect = $1, view = ${s}.next_view()`, [REASON]);
@@ -63,12 +61,12 @@ test('one of the rows is known when they are read', async () => {
   expect([catalog.suspects(NODE, 0), catalog.suspects('another', 10)]).toEqual([[], []]);
 });
 
-test('it is shown as long as there is the collection, and stands for what nodes still have to apply', async () => {
-  await isHeld();
+test('keeps a shard of a deleted collection suspect without listing it', async () => {
+  await assignShard();
   await catalog.refresh();
   catalog.markSuspect(NODE, SHARD, REASON);
   await database.query(`update ${s}.collection set state = 'deleted', view = ${s}.next_view()`);
   await catalog.refresh();
-  expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([undefined, []]);
+  expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([null, []]);
   expect([catalog.isSuspect(NODE, SHARD), catalog.isSuspect('another', SHARD)]).toEqual([true, false]);
 });

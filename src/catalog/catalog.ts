@@ -1,38 +1,43 @@
-// What exists, and under which id where: the gateway's copy of the catalog rows, brought up to date by view number.
-// Collections keep the id Polychrome gave them; each node knows a shard under a physical id of its own.
+// The gateway's copy of the catalog: tenants, databases and collections, and the physical id of each shard on each node.
+// refresh() reads the rows that changed since the view number of the copy.
 
 import type { Database } from '../postgres/database.ts';
 import { mapKey } from '../util/map-key.ts';
 
 export interface Shard {
   readonly id: string;
-  /** Fixed by the first write that brings embeddings; null until then, and possibly behind the log. */
-  dimension: number | null;
-  /** LSN of the last entry of this shard, as of the last refresh. */
-  lastLSN: number;
+  /** Fixed by the first write with embeddings; null until then. May be older than the log. */
+  readonly dimension: number | null;
 }
 
 export interface Collection {
+  /** Assigned by Polychrome; nodes know the collection by other ids. */
   readonly id: string;
   readonly tenant: string;
   readonly database: string;
   readonly name: string;
   readonly state: 'creating' | 'ready' | 'deleted';
-  readonly pendingLSN: number | null;
   readonly createdLSN: number;
   readonly shards: readonly Shard[];
 }
 
+/** The copy of a shard on one node. */
 export interface ShardCopy {
+  /** Id of the collection on that node. */
   readonly physical: string;
-  readonly fromLSN: number;
-  /** Why its content is in doubt; null when it is sound. */
+  /** Why the copy is suspect; null when it is healthy. */
   readonly suspect: string | null;
 }
 
-/** A collection that is in doubt on a node, and why. */
+/** A collection whose copy on a node is suspect. */
 export interface SuspectCollection extends Pick<Collection, 'id' | 'tenant' | 'database' | 'name'> {
   readonly reason: string;
+}
+
+export interface DatabaseInfo {
+  readonly id: string;
+  readonly tenant: string;
+  readonly name: string;
 }
 
 interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unknown> {
@@ -45,26 +50,21 @@ const key = (...parts: readonly string[]): string => mapKey(JSON.stringify(parts
 export class Catalog {
   readonly #database: Database;
   #view = 0;
-  /** Names of tenants by their keys; databases likewise. */
+  /** By mapKey of the name, or names. */
   #tenants = new Map<string, string>();
-  #databases = new Map<string, { id: string; tenant: string; name: string; createdLSN: number }>();
+  #databases = new Map<string, DatabaseInfo>();
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
   #physical = new Map<string, Map<string, ShardCopy>>();
-  /** Why a shard is in doubt, by node and shard; of deleted ones, too: nodes come to the deletion later (I3). */
+  /** Reasons by node and shard. Shards of deleted collections stay: nodes apply the deletion later (I3). */
   readonly #suspect = new Map<string, Map<string, string>>();
-  /** Collections of shards, by id. */
+  /** Collection ids by shard. */
   readonly #collectionOf = new Map<string, string>();
   #refreshing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
   constructor(database: Database) {
     this.#database = database;
-  }
-
-  /** The version of the view this copy has. */
-  get view(): number {
-    return this.#view;
   }
 
   hasTenant(tenant: string): boolean {
@@ -75,31 +75,31 @@ export class Catalog {
     return [...this.#tenants.values()];
   }
 
-  database(tenant: string, name: string): { id: string; tenant: string; name: string } | undefined {
-    return this.#databases.get(key(tenant, name));
+  database(tenant: string, name: string): DatabaseInfo | null {
+    return this.#databases.get(key(tenant, name)) ?? null;
   }
 
-  /** Every database, those of unknown tenants included: a server creates databases without looking for the tenant. */
-  everyDatabase(): { id: string; tenant: string; name: string }[] {
+  /** Databases of all tenants, and of tenants that do not exist: Chroma creates databases without checking the tenant. */
+  everyDatabase(): DatabaseInfo[] {
     return [...this.#databases.values()];
   }
 
-  /** Databases of a tenant by name, in the order of bytes, as Chroma lists them. */
-  databases(tenant: string): { id: string; tenant: string; name: string }[] {
+  /** Databases of a tenant in byte order of their names, as Chroma lists them. */
+  databases(tenant: string): DatabaseInfo[] {
     return [...this.#databases.values()]
       .filter((database) => database.tenant === tenant)
       .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   }
 
-  collection(id: string): Collection | undefined {
-    return this.#byId.get(id);
+  collection(id: string): Collection | null {
+    return this.#byId.get(id) ?? null;
   }
 
-  collectionNamed(tenant: string, database: string, name: string): Collection | undefined {
-    return this.#byName.get(key(tenant, database, name));
+  collectionNamed(tenant: string, database: string, name: string): Collection | null {
+    return this.#byName.get(key(tenant, database, name)) ?? null;
   }
 
-  /** Visible collections of a database in the order they were created. */
+  /** Collections of a database that clients see, in order of creation. */
   collections(tenant: string, database: string): Collection[] {
     const found: Collection[] = [];
     for (const collection of this.#byName.values()) {
@@ -110,46 +110,46 @@ export class Catalog {
     return found.sort((a, b) => a.createdLSN - b.createdLSN);
   }
 
-  /** All collections that are not deleted, the undecided included. */
+  /** Collections of a database that are not deleted, including those whose creation is not decided. */
   liveCollections(tenant: string, database: string): Collection[] {
     const live = [...this.#byId.values()].filter((c) => c.tenant === tenant && c.database === database);
     return live.sort((a, b) => a.createdLSN - b.createdLSN);
   }
 
-  /** The collection that a shard belongs to; undefined when it is deleted. */
-  collectionOfShard(shard: string): Collection | undefined {
-    return this.#byId.get(this.#collectionOf.get(shard) ?? '');
+  /** The collection of a shard; null when it is deleted. */
+  collectionOfShard(shard: string): Collection | null {
+    return this.collection(this.#collectionOf.get(shard) ?? '');
   }
 
-  /** Whether the node has a copy of the shard that may be served. */
+  /** Whether the node has a copy of the shard that is not suspect. */
   isHealthy(node: string, shard: string): boolean {
-    const physical = this.physical(node, shard);
-    return physical !== undefined && physical.suspect === null;
+    const copy = this.physical(node, shard);
+    return copy !== null && copy.suspect === null;
   }
 
-  physical(node: string, shard: string): ShardCopy | undefined {
-    return this.#physical.get(node)?.get(shard);
+  /** The copy of the shard on the node; null when there is none. */
+  physical(node: string, shard: string): ShardCopy | null {
+    return this.#physical.get(node)?.get(shard) ?? null;
   }
 
-  /** From now on the shard is suspect on the node, whatever a refresh under way may still say. */
+  /** Marks the shard suspect on the node, also against rows that a refresh in progress has already read. */
   markSuspect(node: string, shard: string, reason: string): void {
     const ofNode = this.#suspect.get(node) ?? new Map<string, string>();
     this.#suspect.set(node, ofNode.set(shard, reason));
     const known = this.physical(node, shard);
-    if (known !== undefined) this.#takePhysical(node, shard, { ...known, suspect: reason });
+    if (known !== null) this.#storeCopy(node, shard, { ...known, suspect: reason });
   }
 
-  /** Whether the shard is suspect on the node. */
   isSuspect(node: string, shard: string): boolean {
     return this.#suspect.get(node)?.has(shard) ?? false;
   }
 
-  /** Collections whose content is in doubt on a node, where they are not used; `max` at most. */
+  /** Collections that are suspect on the node, and therefore not read there; at most `max`. */
   suspects(node: string, max: number): SuspectCollection[] {
     const found: SuspectCollection[] = [];
     for (const [shard, reason] of this.#suspect.get(node) ?? []) {
       const collection = this.collectionOfShard(shard);
-      if (collection === undefined) continue; // deleted
+      if (collection === null) continue; // deleted
       if (found.length === max) break;
       const { id, tenant, database, name } = collection;
       found.push({ id, tenant, database, name, reason });
@@ -157,9 +157,9 @@ export class Catalog {
     return found;
   }
 
-  /** Brings the copy up to a state no older than the moment of the call. */
+  /** Updates the copy to a state no older than the moment of the call. */
   refresh(): Promise<void> {
-    // One that is under way may have begun before the caller's change: wait for the one after it.
+    // A refresh in progress may have begun before the caller's change: wait for the one after it.
     if (this.#refreshing === null) {
       this.#refreshing = this.#load().finally(() => {
         this.#refreshing = null;
@@ -175,10 +175,11 @@ export class Catalog {
     return this.#next;
   }
 
-  /** Removes rows of deleted collections that no entry of the log and no node refers to any more. */
+  /** Deletes rows of deleted collections that no entry of the log and no node refers to. */
   async forgetDeleted(): Promise<void> {
     const s = this.#database.schema;
-    // A shard's last entry is the deletion of its collection. A hundred at a time: such rows are small and never urgent.
+    // The last entry of a shard is the deletion of its collection. A hundred rows keep the statement short; the rest
+    // waits for the next call.
     await this.#database.query(
       `with gone as (
          select c.id from ${s}.collection c where c.state = 'deleted' and not exists (
@@ -194,11 +195,11 @@ export class Catalog {
   async #load(): Promise<void> {
     const s = this.#database.schema;
     const since = this.#view;
-    // One statement, so one snapshot: the view number and the rows belong together.
+    // One statement is one snapshot: the view number matches the rows.
     const [row] = await this.#database.query<{
       view: number;
       tenants: { name: string; deleted: boolean }[];
-      databases: { tenant: string; name: string; id: string; createdLSN: number; deleted: boolean }[];
+      databases: { tenant: string; name: string; id: string; deleted: boolean }[];
       collections: CollectionRow[];
       physical: ({ node: string; shard: string } & ShardCopy)[];
     }>(
@@ -207,15 +208,15 @@ export class Catalog {
         (select coalesce(json_agg(json_build_object('name', name, 'deleted', deleted)), '[]')
            from ${s}.tenant where view > $1) as tenants,
         (select coalesce(json_agg(json_build_object('tenant', tenant, 'name', name, 'id', id,
-                  'createdLSN', created_lsn, 'deleted', deleted)), '[]')
+                  'deleted', deleted)), '[]')
            from ${s}.database where view > $1) as databases,
         (select coalesce(json_agg(json_build_object('id', id, 'tenant', tenant, 'database', database, 'name', name,
-                  'state', state, 'pendingLSN', pending_lsn, 'createdLSN', created_lsn, 'shards',
-                  (select json_agg(json_build_object('id', x.id, 'dimension', x.dimension, 'lastLSN', x.last_lsn))
+                  'state', state, 'createdLSN', created_lsn, 'shards',
+                  (select json_agg(json_build_object('id', x.id, 'dimension', x.dimension))
                      from ${s}.shard x where x.collection = collection.id))), '[]')
            from ${s}.collection where view > $1 and ($1 > 0 or state <> 'deleted')) as collections,
         (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
-                  'fromLSN', from_lsn, 'suspect', suspect)), '[]')
+                  'suspect', suspect)), '[]')
            from ${s}.node_shard where view > $1) as physical`,
       [since],
       'catalog',
@@ -229,41 +230,41 @@ export class Catalog {
       if (deleted) this.#databases.delete(key(database.tenant, database.name));
       else this.#databases.set(key(database.tenant, database.name), database);
     }
-    this.#takeCollections(row.collections);
-    for (const { node, shard, ...physical } of row.physical) this.#takePhysical(node, shard, physical);
+    this.#storeCollections(row.collections);
+    for (const { node, shard, ...physical } of row.physical) this.#storeCopy(node, shard, physical);
     this.#view = row.view;
   }
 
-  #takePhysical(node: string, shard: string, physical: ShardCopy): void {
-    const doubts = this.#suspect.get(node) ?? new Map<string, string>();
-    // A row may have been read before the doubt was recorded; nothing ends one.
-    const suspect = physical.suspect ?? doubts.get(shard) ?? null;
-    if (suspect !== null) this.#suspect.set(node, doubts.set(shard, suspect));
+  #storeCopy(node: string, shard: string, physical: ShardCopy): void {
+    const reasons = this.#suspect.get(node) ?? new Map<string, string>();
+    // The row may have been read before the shard was recorded as suspect. A copy never ceases to be suspect.
+    const suspect = physical.suspect ?? reasons.get(shard) ?? null;
+    if (suspect !== null) this.#suspect.set(node, reasons.set(shard, suspect));
     const ofNode = this.#physical.get(node) ?? new Map<string, ShardCopy>();
     this.#physical.set(node, ofNode.set(shard, { ...physical, suspect }));
   }
 
-  #takeCollections(rows: readonly CollectionRow[]): void {
-    // Names first leave their old holders, then are taken: a chain of renames may arrive in any order.
+  #storeCollections(rows: readonly CollectionRow[]): void {
+    // First all old names are removed, then the new ones added: the rows of a chain of renames come in any order.
     for (const row of rows) {
       const old = this.#byId.get(row.id);
       if (old === undefined) continue;
       const name = key(old.tenant, old.database, old.name);
       if (this.#byName.get(name)?.id === old.id) this.#byName.delete(name);
-      if (row.state === 'deleted') this.#forget(old);
+      if (row.state === 'deleted') this.#remove(old);
     }
     for (const row of rows) {
       if (row.state === 'deleted') continue;
-      const { id, tenant, database, name, state, pendingLSN, createdLSN } = row;
+      const { id, tenant, database, name, state, createdLSN } = row;
       const shards = row.shards ?? [];
-      const collection: Collection = { id, tenant, database, name, state, pendingLSN, createdLSN, shards };
+      const collection: Collection = { id, tenant, database, name, state, createdLSN, shards };
       this.#byId.set(id, collection);
       this.#byName.set(key(tenant, database, name), collection);
       for (const shard of shards) this.#collectionOf.set(shard.id, id);
     }
   }
 
-  #forget(collection: Collection): void {
+  #remove(collection: Collection): void {
     this.#byId.delete(collection.id);
     for (const { id } of collection.shards) {
       this.#collectionOf.delete(id);
