@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { ShardCopy } from '../catalog/catalog.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import { Member } from '../nodes/node.ts';
+import { Node } from '../nodes/node.ts';
 import { Positions } from '../replication/positions.ts';
 import { NodeChoice, type ReadNode, type Wanted } from './node-selection.ts';
 
@@ -32,7 +32,7 @@ function serving(id: string): ReadNode {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
   const quiet = (): void => undefined;
   const clock = new ManualClock();
-  const member = new Member({
+  const member = new Node({
     id,
     url: '',
     probe,
@@ -43,8 +43,8 @@ function serving(id: string): ReadNode {
     onProcessGone: quiet,
   });
   member.on('admitted', '');
-  member.on('level', '');
-  physical.set(id, { physical: `${id}'s`, fromLSN: 1, suspect: null });
+  member.on('caught_up', '');
+  physical.set(id, { physical: `${id}'s`, suspect: null });
   positions.nodeApplied(id, 10);
   return { member, client: {} as NodeClient, asked: new Set() };
 }
@@ -120,7 +120,7 @@ describe('no read goes to a node', () => {
     ['that is down', () => node('a').member.on('failed', '')],
     ['that is another', () => node('a').member.on('wrong_identity', '')],
     ['that has lost content', () => node('a').member.on('lost_content', '')],
-    ['whose shard is suspect', () => physical.set('a', { physical: 'x', fromLSN: 1, suspect: 'refused' })],
+    ['whose shard is suspect', () => physical.set('a', { physical: 'x', suspect: 'refused' })],
     ['that does not hold the shard', () => physical.delete('a')],
   ])('%s', (_what, happen) => {
     expect(choice.now(onlyA())).not.toBe(null);
@@ -138,7 +138,7 @@ describe('no read goes to a node', () => {
 
   test('that still catches up', () => {
     node('a').member.on('failed', '');
-    node('a').member.on('answers', '');
+    node('a').member.on('responds', '');
     expect(choice.now(onlyA())).toBe(null);
   });
 });
@@ -154,8 +154,8 @@ describe('a read that nobody can answer yet', () => {
   test('waits for a node to serve', async () => {
     for (const { member } of nodes) member.on('failed', '');
     const waiting = choice.choose(wanted(), new AbortController().signal);
-    node('b').member.on('answers', '');
-    node('b').member.on('level', '');
+    node('b').member.on('responds', '');
+    node('b').member.on('caught_up', '');
     expect((await waiting).node.member.id).toBe('b');
   });
 

@@ -3,7 +3,7 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { ResponseSink, ReadRequest } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { Member } from '../nodes/node.ts';
+import { Node } from '../nodes/node.ts';
 import { Positions } from '../replication/positions.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
@@ -36,7 +36,7 @@ beforeEach(() => {
   const choice = new NodeChoice({
     nodes,
     positions,
-    physical: (node) => ({ physical: `${node}-id`, fromLSN: 1, suspect: null }),
+    physical: (node) => ({ physical: `${node}-id`, suspect: null }),
     primary: () => 'a',
   });
   const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
@@ -48,7 +48,7 @@ beforeEach(() => {
 function serving(id: string, positions: Positions): ReadNode {
   const never = (): Promise<never> => new Promise(() => undefined);
   const probe = { probe: never, canary: never, verify: never };
-  const member = new Member({
+  const member = new Node({
     id,
     url: '',
     probe,
@@ -59,7 +59,7 @@ function serving(id: string, positions: Positions): ReadNode {
     onProcessGone: quiet,
   });
   member.on('admitted', '');
-  member.on('level', '');
+  member.on('caught_up', '');
   positions.nodeApplied(id, 10);
   const stream = (request: ReadRequest, sink: ResponseSink): Promise<void> => {
     asked.push(id);
@@ -211,8 +211,8 @@ describe('a read that never left this process', () => {
     const waiting = whole();
     await clock.pass(100);
     does['b'] = says(200, 'back');
-    nodes[1]!.member.on('answers', '');
-    nodes[1]!.member.on('level', '');
+    nodes[1]!.member.on('responds', '');
+    nodes[1]!.member.on('caught_up', '');
     expect(String((await waiting).body)).toBe('back');
   });
 

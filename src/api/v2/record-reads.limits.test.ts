@@ -11,7 +11,7 @@ import { RecordReads } from './record-reads.ts';
 import type { NodeRead, Reader } from '../../read/reader.ts';
 import { RecordCache } from '../../read/record-cache.ts';
 import { ResultCache } from '../../read/result-cache.ts';
-import type { ClientRequest } from '../../http/server.ts';
+import type { ClientRequest } from '../../http/router.ts';
 import { ShardLSNs } from '../../read/shard-lsns.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -32,7 +32,7 @@ const missing = new PolychromeError('not_found', 'missing');
 
 async function read(action: 'get' | 'query', body: unknown): Promise<{ status: number; body: string }> {
   const heads = new ShardLSNs(0);
-  const shards = [{ id: 'shard', dimension: 2, lastLSN: 0 }];
+  const shards = [{ id: 'shard', dimension: 2 }];
   const collection = { tenant: 't', database: 'd', id: 'c', shards };
   const reader = {
     read: async (_wanted: unknown, { body: sent }: NodeRead) => {
@@ -49,7 +49,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
     floors: new SessionFloors(7),
     heads,
     cache: new ResultCache(0),
-    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
+    records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
     consistency: 'session',
     head: () => 7,
     serving: () => 1,

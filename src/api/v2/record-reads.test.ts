@@ -8,19 +8,19 @@ import type { RecordCall } from '../../chroma/parse/record-call.ts';
 import { PolychromeError } from '../../errors.ts';
 import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
-import type { Wanted } from '../../read/node-selection.ts';
+import type { ReadRequirements } from '../../read/node-selection.ts';
 import { BodyProbe } from './body-probe.ts';
 import { RecordReads, type Consistency, type RecordReadsOptions } from './record-reads.ts';
 import type { Reader } from '../../read/reader.ts';
 import { RecordCache } from '../../read/record-cache.ts';
 import { ResultCache } from '../../read/result-cache.ts';
-import type { ClientRequest } from '../../http/server.ts';
+import type { ClientRequest } from '../../http/router.ts';
 import { ShardLSNs } from '../../read/shard-lsns.ts';
 
 const HEAD_AT_START = 5;
 
 let floors: SessionFloors;
-let asked: Omit<Wanted, 'except'>[];
+let asked: ReadRequirements[];
 
 beforeEach(() => {
   floors = new SessionFloors(HEAD_AT_START);
@@ -36,7 +36,7 @@ function optionsOf(consistency: Consistency): RecordReadsOptions {
     floors,
     heads,
     cache: new ResultCache(0),
-    records: new RecordCache({ bytesMax: 0, heads, head: 0, isTold: () => true }),
+    records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
     consistency,
     head: () => 1_000_000,
     serving: () => 1,
@@ -60,10 +60,10 @@ async function floorOf(
     tenant: 't',
     database: 'd',
     id: 'c',
-    shards: [{ id: 'shard', dimension: 1, lastLSN: 0 }],
+    shards: [{ id: 'shard', dimension: 1 }],
   };
   const reader = {
-    read: async (wanted: Omit<Wanted, 'except'>) => (
+    read: async (wanted: ReadRequirements) => (
       asked.push(wanted),
       { status: 200, body: Buffer.from('0') }
     ),

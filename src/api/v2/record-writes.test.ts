@@ -8,7 +8,7 @@ import type { Operation } from '../../chroma/protocol/operation.ts';
 import type { WholeResponse } from '../../http/response.ts';
 import type { Names } from './resolve.ts';
 import { recordWrites } from './record-writes.ts';
-import type { ClientRequest } from '../../http/server.ts';
+import type { ClientRequest } from '../../http/router.ts';
 import type { Writer } from '../../write/writer.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -25,12 +25,12 @@ async function deletion(
       return { lsn: 1, decision: null };
     },
   };
-  const collection = { shards: [{ id: 'shard', dimension: null, lastLSN: 0 }] };
+  const collection = { shards: [{ id: 'shard', dimension: null }] };
   const handlers = recordWrites({
     writer: writer as unknown as Writer,
     scanner: new LargeScanner(),
     names: { byId: async () => collection } as unknown as Names,
-    choice: { isOutOfUse: () => false },
+    selection: { isOutOfUse: () => false },
     capabilities: () => CHROMA_1_0_5,
     ackLevel: 'primary',
     ...(filterLimits === undefined ? {} : { filterLimits }),
