@@ -1,8 +1,12 @@
 // The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
 
-import { adminRoutes } from '../api/admin/routes.ts';
+import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
+import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
+import { chromaRouter } from '../api/v2/front-end.ts';
+import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
+import { joinRouters } from '../http/router.ts';
 import { startServer, type RunningServer } from '../http/server.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
@@ -25,6 +29,11 @@ export function buildListeners(
   life: Lifecycle,
 ): Listeners {
   const { deps, storage, dataPlane, status } = parts;
+  const chroma = chromaRouter({
+    handlers: dataPlane.handlers,
+    capabilities: () => storage.capabilities.current,
+    authorizer: allowAll,
+  });
   let server: RunningServer | null = null;
   life.add({
     name: 'listener',
@@ -38,8 +47,8 @@ export function buildListeners(
         bodyBudgetBytes: config.BODY_BUDGET_BYTES,
         responseBudget: dataPlane.responseBudget,
         corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
-        capabilities: () => storage.capabilities.current,
-        handlers: { ...dataPlane.handlers, ...adminRoutes(status) },
+        errors: ERROR_RESPONSES,
+        router: joinRouters(adminRouter(statusRoutes(status)), chroma),
       });
     },
     stop: async () => server?.stop(STOP_DEADLINE_MS),

@@ -25,7 +25,7 @@ function asking(budget: ByteBudget, bytes: number) {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the byte budget', () => {
-  test('never holds more than its capacity, and gets back what is released, once', async () => {
+  test('never holds more than its capacity, and counts a release once', async () => {
     const { budget } = budgetOf(1000 * KIB);
     const first = await budget.acquire(LARGE);
     const second = await budget.acquire(LARGE);
@@ -41,7 +41,7 @@ describe('the byte budget', () => {
     expect(budget.usedBytes).toBe(LARGE + 10);
   });
 
-  test('keeps a part free of large bodies, so small ones go on', async () => {
+  test('keeps a part free for small bodies', async () => {
     const { budget } = budgetOf(2 * LARGE + SMALL_BODY_BYTES);
     await budget.acquire(LARGE);
     const second = asking(budget, LARGE);
@@ -50,7 +50,7 @@ describe('the byte budget', () => {
     expect(budget.tryAcquire(SMALL)).not.toBeNull();
   });
 
-  test('a small body goes before a large one that does not fit, but not for ever', async () => {
+  test('lets small bodies overtake a large one that does not fit, by one capacity at most', async () => {
     const { budget } = budgetOf(2 * LARGE);
     const held = await budget.acquire(LARGE);
     const large = asking(budget, LARGE);
@@ -72,7 +72,7 @@ describe('the byte budget', () => {
     expect(late.lease?.bytes).toBe(SMALL_BODY_BYTES);
   });
 
-  test('refuses when too many wait, or one waits too long, and forgets who gave up', async () => {
+  test('refuses when too many wait or one waits too long, and forgets aborted waiters', async () => {
     const { budget, clock } = budgetOf(LARGE, { waitersMax: 2 });
     await budget.acquire(LARGE);
     const gone = new AbortController();

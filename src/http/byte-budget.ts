@@ -1,5 +1,5 @@
-// One budget of bytes for all request bodies this process holds (I9): a body is admitted before it is read, and counts
-// until its request has been answered. Without it, memory would be bounded only by how many clients there are.
+// One byte budget for all request bodies that this process holds (I9): a body is admitted before it is read, and counts
+// until its response has been sent. Without it, only the number of clients would bound memory.
 
 import { PolychromeError } from '../errors.ts';
 import type { Clock } from '../util/clock.ts';
@@ -7,44 +7,44 @@ import type { Clock } from '../util/clock.ts';
 export interface ByteBudgetOptions {
   /** Bytes held at once; at least one largest body. */
   readonly capacityBytes: number;
-  /** The largest single body; more is never asked for. */
+  /** The largest single body; no request is for more. */
   readonly largestBytes: number;
   readonly clock: Clock;
-  /** Requests that may wait for room; one more is refused. */
+  /** Requests that may wait for room; further ones are refused. */
   readonly waitersMax?: number;
-  /** How long one may wait before it is refused; ms. */
+  /** How long a request may wait before it is refused; ms. */
   readonly waitMsMax?: number;
 }
 
-/** Bytes admitted; give them back once. */
+/** Bytes admitted; release them once. */
 export interface ByteLease {
   readonly bytes: number;
-  /** Gives back what was asked for too much. */
+  /** Releases what exceeds `bytes`. */
   shrinkTo(bytes: number): void;
   /** Safe to call again. */
   release(): void;
 }
 
-/** What counts as small: single writes and queries are a few KiB, bulk loads are megabytes. */
+/** Up to here a body is small: single writes and queries are a few KiB, bulk loads are megabytes. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
-// Each waiter holds a socket and little else, for a body not yet read; a client that waits longer than this is better
-// served by trying another gateway.
+// A waiting request occupies a socket and little else, for its body is not read yet. After this time a client should try
+// another gateway.
 const WAITERS_MAX = 1024;
 const WAIT_MS_MAX = 5_000;
-// Large bodies leave this part of the budget to small ones, so that slow bulk loads never stop single writes.
+// Share of the budget that large bodies leave to small ones, so that slow bulk loads never stop single writes.
 const SMALL_SHARE = 1 / 8;
 
 interface Waiter {
   readonly bytes: number;
-  /** Bytes let in past this waiter since it became the oldest. */
+  /** Bytes admitted before this waiter since it became the oldest. */
   overtakenBytes: number;
   readonly admit: () => void;
 }
 
 /**
- * Admits bodies in the order in which they came, except that a body which fits may go before one which does not; the
- * oldest is overtaken by one capacity of bytes at most, then everybody waits for it.
+ * Admits bodies in their order of arrival, except that a body which fits may overtake one which does not; the oldest is
+ * overtaken by one capacity of bytes at most, then all others wait for it.
  */
 export class ByteBudget {
   readonly #capacity: number;
@@ -65,7 +65,7 @@ export class ByteBudget {
     this.#clock = options.clock;
   }
 
-  /** Bytes admitted and not yet given back. */
+  /** Bytes admitted and not yet released. */
   get usedBytes(): number {
     return this.#used;
   }
@@ -75,7 +75,7 @@ export class ByteBudget {
     return this.#waiters.size;
   }
 
-  /** The lease when there is room and nobody's turn comes first; null otherwise. */
+  /** The lease when there is room and no waiting request goes first; null otherwise. */
   tryAcquire(bytes: number): ByteLease | null {
     if (this.#waiters.size > 0 && !this.#mayOvertake(bytes)) return null;
     if (!this.#fits(bytes)) return null;
@@ -96,7 +96,7 @@ export class ByteBudget {
       const giveUp = (): void => {
         leave();
         reject(overloaded());
-        this.#admitWaiters(); // whoever stood behind this one may fit
+        this.#admitWaiters(); // the next one may fit
       };
       const admit = (): void => {
         leave();
@@ -164,5 +164,5 @@ class Lease implements ByteLease {
 }
 
 function overloaded(): PolychromeError {
-  return new PolychromeError('overloaded', 'Too many request bodies are in hand at the moment. Try again.');
+  return new PolychromeError('overloaded', 'Request body budget exhausted. Try again later.');
 }

@@ -1,47 +1,42 @@
-// Connections and whose turn it is on each: one request of a connection is served at a time, in the order sent. Here
-// too are the answers that end a connection, and how it is ended so that the client still gets to read them.
+// Connections and the order of requests on each: one request of a connection is served at a time, in the order sent.
+// Also the responses that end a connection, and ending it so that the client can still read them.
 
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../util/clock.ts';
-import { errorResponse, headList, sendWhole, type WholeResponse } from './response.ts';
+import { headerList, sendWhole, type ServerHeaders, type WholeResponse } from './response.ts';
 import { declaredLength } from './request-body.ts';
 import { SMALL_BODY_BYTES } from './byte-budget.ts';
 
 // No client in use pipelines; this many short requests fit into a few packets.
 const PIPELINED_MAX = 256;
-// How long, and how much of what a client still sends, is read and thrown away after an answer that ends the
-// connection. Closing with bytes unread makes the kernel reset the connection, and the answer would be lost.
+// How long, and how many bytes of what a client still sends, are read and discarded after a response that ends the
+// connection. Closing with bytes unread makes the kernel reset the connection, and the response would be lost.
 const LINGER_MS = 10_000;
 const LINGER_BYTES = 128 * 1024 * 1024;
-
-// What Chroma's server answers when chunks turn out malformed.
-const BROKEN_BODY = errorResponse(
-  400,
-  'InvalidArgumentError',
-  'Failed to buffer the request body: error reading a body from connection',
-);
 
 interface Connection {
   readonly socket: Socket;
   current: Turn | null;
   readonly waiting: Turn[];
-  /** What the parser could not go on from, answered when everything before it is. */
+  /** Status for what the parser could not parse, sent after the responses to everything before it. */
   broken: number | null;
-  /** Answered for the last time; what still comes is thrown away. */
+  /** The last response has been sent; what still comes is discarded. */
   ending: boolean;
 }
 
 export interface ConnectionsOptions {
   readonly clock: Clock;
   readonly serve: (turn: Turn) => void;
+  /** Responds to a request whose body could not be parsed, by ending its connection. */
+  readonly failBody: (turn: Turn) => void;
 }
 
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Duplex, Connection>();
-  #busy = 0;
+  #serving = 0;
   #refused = 0;
   #closing = false;
   #onIdle: (() => void)[] = [];
@@ -56,8 +51,8 @@ export class Connections {
   }
 
   /** Requests now being served. */
-  get busy(): number {
-    return this.#busy;
+  get serving(): number {
+    return this.#serving;
   }
 
   /** Connections refused since the start because there were too many. */
@@ -65,14 +60,14 @@ export class Connections {
     return this.#refused;
   }
 
-  /** From now on every answer is the last on its connection. */
+  /** From now on every response is the last on its connection. */
   close(): void {
     this.#closing = true;
   }
 
   /** Resolves when no request is being served. */
   untilIdle(): Promise<void> {
-    if (this.#busy === 0) return Promise.resolve();
+    if (this.#serving === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
@@ -107,8 +102,8 @@ export class Connections {
 
   #begin(connection: Connection, turn: Turn): void {
     connection.current = turn;
-    this.#busy += 1;
-    turn.end = (answer) => this.#end(connection, answer, turn);
+    this.#serving += 1;
+    turn.end = (response) => this.#end(connection, response, turn);
     turn.isLast = () => this.#closing;
     turn.response.once('close', () => this.#done(connection, turn));
     this.#options.serve(turn);
@@ -117,23 +112,24 @@ export class Connections {
   #done(connection: Connection, turn: Turn): void {
     if (connection.current !== turn) return;
     connection.current = null;
-    this.#busy -= 1;
-    // Node closes after such an answer; what was sent behind it gets none.
+    this.#serving -= 1;
+    // Node closes after such a response; requests sent behind it get none.
     if (!turn.response.shouldKeepAlive) connection.ending = true;
     const next = connection.ending ? undefined : connection.waiting.shift();
     if (next !== undefined && !connection.socket.destroyed) this.#begin(connection, next);
     else if (connection.broken !== null) this.#end(connection, { status: connection.broken }, null);
-    if (this.#busy > 0) return;
+    if (this.#serving > 0) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
-  /** Answers for the last time on this connection, past Node's own bookkeeping, which would close at once. */
-  #end(connection: Connection, answer: WholeResponse, turn: Turn | null): void {
+  /** Sends the last response on this connection, past Node's own bookkeeping, which would close at once. */
+  #end(connection: Connection, response: WholeResponse, turn: Turn | null): void {
     const { socket } = connection;
     if (connection.ending) return;
     connection.ending = true;
+    if (turn !== null) turn.isEnded = true;
     if (socket.writable) {
-      socket.write(lastAnswer(answer, turn, this.#options.clock.now()));
+      socket.write(lastResponse(response, turn, this.#options.clock.now()));
       socket.end();
     }
     let discarded = 0;
@@ -151,40 +147,44 @@ export class Connections {
   #broke(error: NodeJS.ErrnoException, socket: Duplex): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined || connection.broken !== null || connection.ending) return;
-    // A connection on which nothing was sent was opened in advance: it may end without a word.
+    // A connection on which nothing was sent was opened in advance: it may end without a response.
     const silent = connection.socket.bytesRead === 0;
     if (error.code === 'ECONNRESET' || silent || !socket.writable) return void socket.destroy();
     connection.broken = statusOf(error);
     const { current } = connection;
     if (current === null) this.#end(connection, { status: connection.broken }, null);
-    else if (current.readingBody && !current.request.complete) this.#end(connection, BROKEN_BODY, current);
+    else if (current.readingBody && !current.request.complete) this.#options.failBody(current);
   }
 
-  // CONNECT takes the socket out of HTTP. Chroma answers it as any unknown path.
+  // CONNECT takes the socket out of HTTP. Chroma responds to it as to any unknown path.
   #unroutable(socket: Duplex): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined || connection.current !== null) return void socket.destroy();
     this.#end(connection, { status: 404 }, null);
   }
 
-  // Nothing has moved for long. A request in hand may take its time; a client that does not read its answer may not.
+  // No byte has moved for the stall timeout. A handler may take that long; a client that reads no byte may not.
   #stalled(socket: Socket): void {
     const current = this.#connections.get(socket)?.current;
     if (current === undefined || current === null || current.response.headersSent) socket.destroy();
   }
 }
 
-/** One request and the answer it is owed. */
+/** One request and the response it is owed. */
 export class Turn {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Headers of the server's own for the answer, flat. */
+  /** Headers of the server's own for the response, flat. */
   headers: readonly string[] = [];
+  /** The same for a response of status 400 and above. */
+  errorHeaders: readonly string[] = [];
   readingBody = false;
-  /** Refused as hardly HTTP. */
-  hopeless = false;
-  /** Set when the turn has come. */
-  end: (answer: WholeResponse) => void = () => undefined;
+  /** Refused because it is hardly HTTP. */
+  isAbandoned = false;
+  /** The last response of the connection has been sent. */
+  isEnded = false;
+  /** Sends the response as the last on the connection; set when the turn has come. */
+  end: (response: WholeResponse) => void = () => undefined;
   isLast: () => boolean = () => true;
   #awaitsContinue: boolean;
   #abort: AbortController | null = null;
@@ -195,7 +195,7 @@ export class Turn {
     this.#awaitsContinue = awaitsContinue;
   }
 
-  /** Aborts when the connection ends before the answer is out. */
+  /** Aborts when the connection ends before the response has been sent. */
   get signal(): AbortSignal {
     if (this.#abort !== null) return this.#abort.signal;
     const abort = new AbortController();
@@ -215,31 +215,31 @@ export class Turn {
     this.#awaitsContinue = false;
   }
 
-  answer(answer: WholeResponse): void {
-    if (this.#leavesBody()) this.end(answer);
-    else sendWhole(this.response, answer, this.beginAnswer());
+  respond(response: WholeResponse): void {
+    if (this.isEnded) return;
+    if (this.#leavesBody()) this.end(response);
+    else sendWhole(this.response, response, this.beginResponse());
   }
 
-  /** Refuses with nothing but a status, and ends the connection: for what is hardly HTTP. */
+  /** Refuses with a status alone, and ends the connection: for what is hardly HTTP. */
   abandon(status: number): void {
-    this.hopeless = true;
+    this.isAbandoned = true;
     this.end({ status });
   }
 
-  /** The server's own headers, the one about the connection among them; to be called once, when the answer begins. */
-  beginAnswer(): readonly string[] {
+  /** The server's own headers, the one about the connection among them; to be called once, when the response begins. */
+  beginResponse(): ServerHeaders {
     const { request, response } = this;
     if (this.isLast() || this.#leavesBody()) response.shouldKeepAlive = false;
-    // Node says "keep-alive" always; Chroma's server only where it is not the rule.
-    const old = request.httpVersion === '1.0';
-    if (response.shouldKeepAlive === old) {
-      return [...this.headers, 'connection', old ? 'keep-alive' : 'close'];
-    }
-    response.removeHeader('connection');
-    return this.headers;
+    // Node says "keep-alive" always; Chroma's server only where it is not the default of the version.
+    const isOld = request.httpVersion === '1.0';
+    let connection: readonly string[] = [];
+    if (response.shouldKeepAlive === isOld) connection = ['connection', isOld ? 'keep-alive' : 'close'];
+    else response.removeHeader('connection');
+    return (status) => [...(status >= 400 ? this.errorHeaders : []), ...this.headers, ...connection];
   }
 
-  // A large body nobody read would have to be read before the next request.
+  // A large unread body would have to be read before the next request.
   #leavesBody(): boolean {
     if (this.request.complete) return false;
     const length = declaredLength(this.request);
@@ -252,17 +252,23 @@ function statusOf(error: NodeJS.ErrnoException): number {
   return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
 }
 
-function lastAnswer(answer: WholeResponse, turn: Turn | null, nowMs: number): Buffer {
-  const body = Buffer.from(answer.body ?? '');
-  // What is hardly HTTP gets no trace id from Chroma either: its router never saw it.
-  const headers =
-    turn === null || turn.hopeless
-      ? []
-      : [...headList(answer.status, answer.headers, body.length > 0), ...turn.headers];
-  headers.push('connection', 'close', 'content-length', String(body.length));
-  headers.push('date', new Date(nowMs).toUTCString());
-  let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`;
-  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+function lastResponse(
+  { status, headers, body: content = '' }: WholeResponse,
+  turn: Turn | null,
+  nowMs: number,
+): Buffer {
+  const body = Buffer.from(content);
+  const list: string[] = [];
+  // Chroma's router never sees what is hardly HTTP, so that has no headers but those of HTTP.
+  if (turn !== null && !turn.isAbandoned) {
+    list.push(...headerList(headers, body.length > 0));
+    if (status >= 400) list.push(...turn.errorHeaders);
+    list.push(...turn.headers);
+  }
+  list.push('connection', 'close', 'content-length', String(body.length));
+  list.push('date', new Date(nowMs).toUTCString());
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  for (let at = 0; at < list.length; at += 2) head += `${list[at]}: ${list[at + 1]}\r\n`;
   const hasBody = turn?.request.method !== 'HEAD';
   return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), hasBody ? body : Buffer.alloc(0)]);
 }

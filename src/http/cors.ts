@@ -1,16 +1,16 @@
-// Cross-origin answers as Chroma gives them when `cors_allow_origins` is set (tower-http's CorsLayer; headers and
-// their order tried on 1.0.5). Without origins there are none, and OPTIONS is a method like any other.
+// Cross-origin headers as Chroma sends them when `cors_allow_origins` is set (tower-http's CorsLayer; headers and their
+// order observed on 1.0.5). Without origins there are none, and OPTIONS is a method like any other.
 
 const VARY = ['vary', 'origin, access-control-request-method, access-control-request-headers'] as const;
 const PREFLIGHT = ['access-control-allow-methods', '*', 'access-control-allow-headers', '*'] as const;
 const NONE: readonly string[] = [];
 
 export interface Cors {
-  /** True when every OPTIONS request is answered here, whatever its path. */
+  /** True when every OPTIONS request is a preflight, whatever its path. */
   readonly enabled: boolean;
-  /** Headers for any answer, as a flat list. */
+  /** Headers for any response, as a flat list. */
   headers(origin: string | undefined): readonly string[];
-  /** Headers for the answer to OPTIONS. */
+  /** Headers for the response to OPTIONS. */
   preflight(origin: string | undefined): readonly string[];
 }
 

@@ -8,8 +8,9 @@ import { SMALL_BODY_BYTES, type ByteBudget, type ByteLease } from './byte-budget
 /**
  * Why there is no body.
  * - `too_large`: over the bound. `too_slow`: over a time bound. `client_gone`: the connection ended before it did.
+ * - `malformed`: its chunks cannot be parsed.
  */
-export type BodyFailure = 'too_large' | 'too_slow' | 'client_gone';
+export type BodyFailure = 'too_large' | 'too_slow' | 'client_gone' | 'malformed';
 
 export class BodyError extends Error {
   override readonly name = 'BodyError';
@@ -23,7 +24,7 @@ export class BodyError extends Error {
 
 export interface ReceivedBody {
   readonly bytes: Buffer;
-  /** To be released when the request has been answered. */
+  /** To be released when the response has been sent. */
   readonly lease: ByteLease;
 }
 
@@ -35,8 +36,8 @@ export interface BodyReaderOptions {
   readonly deadlineMs: number;
 }
 
-// A body must bring this much in each period, or be complete. A slow link brings far more; a client that sends a byte
-// now and then to hold its share of the budget does not.
+// A body must progress by this much in each period, or be complete. A slow link is far faster; a client that sends a
+// byte at a time to hold its share of the budget is not.
 const PROGRESS_PERIOD_MS = 10_000;
 const PROGRESS_BYTES = 10 * 1024;
 
@@ -46,13 +47,13 @@ const EMPTY = Buffer.alloc(0);
 export function declaredLength(request: IncomingMessage): number | null {
   if (request.headers['transfer-encoding'] !== undefined) return null;
   const length = request.headers['content-length'];
-  return length === undefined ? 0 : Number(length); // digits only, the parser saw to it
+  return length === undefined ? 0 : Number(length); // the parser accepts digits only
 }
 
 /** Reads bodies for one server; all of them share its budget and one timer. */
 export class BodyReader {
   readonly #options: BodyReaderOptions;
-  readonly #underWay = new Set<Upload>();
+  readonly #uploads = new Set<Upload>();
   #watching = false;
 
   constructor(options: BodyReaderOptions) {
@@ -80,8 +81,8 @@ export class BodyReader {
     }
   }
 
-  // A body of unknown length begins with the share of a small one; when it turns out larger, it is admitted again for
-  // all it may become. Growing piece by piece could end with many half-read bodies that all wait for one another.
+  // A body of unknown length begins with the share of a small one; if it is larger, it is admitted again for the largest
+  // size. Growing piece by piece could end with many half-read bodies that all wait for one another.
   async #readChunked(request: IncomingMessage, small: ByteLease): Promise<ReceivedBody> {
     const { budget, maxBytes } = this.#options;
     const upload = new ChunkedUpload(SMALL_BODY_BYTES, maxBytes);
@@ -120,7 +121,7 @@ export class BodyReader {
     if (request.destroyed && !request.complete) return Promise.reject(new BodyError('client_gone'));
     return new Promise((resolve, reject) => {
       const finish = (failure: BodyFailure | null): void => {
-        this.#underWay.delete(watched);
+        this.#uploads.delete(watched);
         request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
         if (failure === null) resolve(upload.take());
         else reject(new BodyError(failure));
@@ -146,19 +147,19 @@ export class BodyReader {
   #watch(tooSlow: () => void): Upload {
     const nowMs = this.#options.clock.monotonic();
     const upload: Upload = { startedMs: nowMs, periodMs: nowMs, periodBytes: 0, receivedBytes: 0, tooSlow };
-    this.#underWay.add(upload);
-    if (!this.#watching) this.#look();
+    this.#uploads.add(upload);
+    if (!this.#watching) this.#scheduleCheck();
     return upload;
   }
 
   // One timer for all bodies, and none while there is no body: a timer for each would cost more than a small body.
-  #look(): void {
+  #scheduleCheck(): void {
     this.#watching = true;
     this.#options.clock.after(PROGRESS_PERIOD_MS / 10, () => {
       const nowMs = this.#options.clock.monotonic();
-      for (const upload of this.#underWay) this.#check(upload, nowMs);
+      for (const upload of this.#uploads) this.#check(upload, nowMs);
       this.#watching = false;
-      if (this.#underWay.size > 0) this.#look();
+      if (this.#uploads.size > 0) this.#scheduleCheck();
     });
   }
 
@@ -181,7 +182,7 @@ interface Upload {
 
 type Progress = 'more' | 'too_large' | 'enough';
 
-/** A body whose length is known: one allocation, or none where it comes in one piece. */
+/** A body whose length is known: one allocation, or none when it arrives in one piece. */
 class SizedUpload {
   complete = false;
   readonly #length: number;
@@ -194,7 +195,7 @@ class SizedUpload {
 
   add(chunk: Buffer): Progress {
     if (this.#filled === 0 && chunk.length === this.#length) {
-      this.#bytes = chunk; // the parser's own copy, used by nobody else
+      this.#bytes = chunk; // the parser's own copy, not used elsewhere
     } else {
       // Not from Buffer's pool: a body kept for long would keep a whole slab with it.
       if (this.#filled === 0) this.#bytes = Buffer.allocUnsafeSlow(this.#length);

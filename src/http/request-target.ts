@@ -1,5 +1,4 @@
-// The request target: what a request line asks for, or that it is not one. Nothing is resolved: "//" and ".." are
-// segments like any other, and no route has them.
+// Parses request targets. Nothing is resolved: "//" and ".." are segments like any other, and no route has them.
 
 export interface Target {
   readonly path: string;
@@ -7,10 +6,10 @@ export interface Target {
   readonly query: string;
 }
 
-/** The longest target Chroma's servers take (http crate, u16::MAX - 1). */
+/** The longest target that Chroma's servers accept (http crate, u16::MAX - 1). */
 export const TARGET_LENGTH_MAX = 65_534;
 
-// What the same crate takes in a path or query. Node's parser lets more through.
+// What the same crate accepts in a path or query. Node's parser accepts more.
 const PATH = /^[!$-;=@-_a-z|~"{}#]*$/;
 const QUERY = /^[!#-;=?-~]*$/;
 

@@ -1,47 +1,40 @@
-// A request that has passed the front door, as handlers see it.
+// The request of a turn, as routers and handlers see it.
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Route, RouteMatch, RouteParams } from '../api/v2/routes.ts';
-import type { HttpResponse } from './response.ts';
 import type { Turn } from './connections.ts';
+import type { ClientRequest, RouteParams } from './router.ts';
 
-export interface ClientRequest {
-  readonly route: Route;
+const EMPTY = Buffer.alloc(0);
+
+/** Computes what few handlers use only when they do. */
+export class ReceivedRequest implements ClientRequest {
   readonly params: RouteParams;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-  /** Empty where Chroma reads none. */
-  readonly body: Buffer;
-  /** Aborts when the client goes away before it is answered, or the server's stop runs out of time. */
-  readonly signal: AbortSignal;
-}
-
-/** Answers a request; PolychromeErrors it throws become answers, anything else a neutral 500. */
-export type Handler = (request: ClientRequest) => Promise<HttpResponse>;
-
-/** Makes what a handler may not ask for only when it does. */
-export class AdmittedRequest implements ClientRequest {
-  readonly route: Route;
-  readonly params: RouteParams;
-  readonly body: Buffer;
+  /** Set once it has been read. */
+  body: Buffer = EMPTY;
   readonly #turn: Turn;
   readonly #search: string;
   #query: URLSearchParams | null = null;
 
-  constructor(match: RouteMatch, search: string, turn: Turn, body: Buffer) {
-    this.route = match.route;
-    this.params = match.params;
-    this.body = body;
+  constructor(turn: Turn, params: RouteParams, search: string) {
+    this.params = params;
     this.#turn = turn;
     this.#search = search;
+  }
+
+  get method(): string {
+    return this.#turn.request.method ?? '';
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#turn.request.headers;
   }
 
   get query(): URLSearchParams {
     return (this.#query ??= new URLSearchParams(this.#search));
   }
 
-  get headers(): IncomingHttpHeaders {
-    return this.#turn.request.headers;
+  get remoteAddress(): string | null {
+    return this.#turn.request.socket.remoteAddress ?? null;
   }
 
   get signal(): AbortSignal {

@@ -1,64 +1,58 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { startTestServer, stopTestServer } from '../../test/support/http-server.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { RawConnection } from '../../test/support/raw-http.ts';
 import { until } from '../../test/support/until.ts';
 import { ResponseBudget } from './response-budget.ts';
-import { startServer, type RunningServer } from './server.ts';
+import type { RunningServer } from './server.ts';
 
 const MIB = 1024 * 1024;
 // More than the sockets between the two take by themselves.
 const LARGE = 16 * MIB;
-const GET = 'GET /api/v2/version HTTP/1.1\r\nHost: x\r\n\r\n';
+const GET = 'GET /a HTTP/1.1\r\nHost: x\r\n\r\n';
 
 const clock = new ManualClock();
 let responseBudget: ResponseBudget;
-let door: RunningServer;
+let server: RunningServer;
 let body: () => Buffer | string;
 const connections: RawConnection[] = [];
 
 beforeEach(async () => {
   responseBudget = new ResponseBudget({ clock, bytesMax: 2.5 * LARGE });
   body = () => Buffer.alloc(LARGE, 'x');
-  door = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    handlers: { version: () => Promise.resolve({ status: 200, body: body() }) },
-    clock,
-    logger: { error: () => undefined },
-    maxBodyBytes: MIB,
-    bodyBudgetBytes: MIB,
-    responseBudget,
-    corsAllowOrigins: [],
-    capabilities: () => ({ schema: false }),
-  });
+  ({ server } = await startTestServer(
+    { 'GET /a': () => Promise.resolve({ status: 200, body: body() }) },
+    { clock, responseBudget },
+  ));
 });
 afterEach(async () => {
   for (const connection of connections.splice(0)) connection.destroy();
-  const stopped = door.stop(0);
-  clock.advance(0);
-  await stopped;
+  await stopTestServer({ server, clock });
 });
 
-/** A client that asks and does not read on. */
+/** A client that sends a request and does not read the response. */
 async function slowReader(): Promise<RawConnection> {
-  const connection = await RawConnection.open(door.port);
+  const connection = await RawConnection.open(server.port);
   connections.push(connection);
   connection.socket.pause();
-  const { requests } = door.load();
+  const { requests } = server.load();
   connection.send(GET);
-  await until(async () => door.load().requests > requests || responseBudget.cut > 0, 'it is answered');
+  await until(
+    async () => server.load().requests > requests || responseBudget.cut > 0,
+    'the response is sent',
+  );
   return connection;
 }
 
 async function promptReader(): Promise<number | undefined> {
-  const connection = await RawConnection.open(door.port);
+  const connection = await RawConnection.open(server.port);
   connections.push(connection);
   return (await connection.send(GET).response())?.body.length;
 }
 
-/** A response whose connection has not taken so many bytes of it. */
+/** A response of which so many bytes are unsent. */
 function stubReader(unsent: number) {
   const queue = { writeQueueSize: unsent };
   let cut = false;
@@ -71,19 +65,19 @@ function stubReader(unsent: number) {
 
 const free = (): Promise<void> => until(async () => responseBudget.bytes === 0, 'nothing is held any more');
 
-describe('answers that wait for their readers', () => {
-  test('are cut off to make room once their readers have taken nothing for long; who reads gets all of it', async () => {
+describe('responses that wait for their clients', () => {
+  test('are aborted to make room once their clients have stopped reading; the others are complete', async () => {
     const readers = [await slowReader(), await slowReader(), await slowReader()];
     // There is no room for the third, but each of them may be about to read.
     expect([responseBudget.bytes, responseBudget.cut]).toEqual([3 * LARGE, 0]);
     expect(await promptReader()).toBe(LARGE);
-    await until(async () => responseBudget.bytes === 3 * LARGE, 'the prompt one has made way');
+    await until(async () => responseBudget.bytes === 3 * LARGE, 'the prompt one is complete');
 
     await until(async () => {
-      clock.advance(5_000); // what the system still took of an answer counts as its reader's progress
+      clock.advance(5_000); // what the kernel still accepted of a response counts as progress of its client
       expect(responseBudget.tryHold(0)).toBe(responseBudget.cut > 0);
       return responseBudget.cut > 0;
-    }, 'one had to go');
+    }, 'one is aborted');
     expect([responseBudget.bytes, responseBudget.cut]).toEqual([2 * LARGE, 1]);
     const received: (number | undefined)[] = [];
     for (const reader of readers) {
@@ -94,11 +88,11 @@ describe('answers that wait for their readers', () => {
     await free();
   });
 
-  test('stay while their readers take some of them', async () => {
+  test('stay while their clients read some of them', async () => {
     body = () => Buffer.alloc(2 * LARGE, 'x');
     const reader = await slowReader();
     let taken = 0;
-    // More than the sockets between the two took by themselves when it was answered.
+    // More than the sockets between the two accepted by themselves when the response was sent.
     reader.socket.on(
       'data',
       ({ length }: Buffer) => (taken += length) > 0.75 * LARGE && reader.socket.pause(),
@@ -115,7 +109,7 @@ describe('answers that wait for their readers', () => {
     await free();
   });
 
-  test('of one reader on the move and one that stands still, the latter is cut off', () => {
+  test('of a client that reads and one that has stopped, the latter is aborted', () => {
     const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const steady = stubReader(60);
     const still = stubReader(60);
@@ -132,7 +126,7 @@ describe('answers that wait for their readers', () => {
     expect([steady.cut(), bytes.cut, bytes.tryHold(30)]).toEqual([false, 1, true]);
   });
 
-  test('never come to more than twice the bound, however new they are', () => {
+  test('never exceed twice the bound, however new they are', () => {
     const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const readers = Array.from({ length: 5 }, () => stubReader(60));
     for (const { response } of readers) bytes.sent(response, 'x');
@@ -140,20 +134,20 @@ describe('answers that wait for their readers', () => {
     expect(bytes.bytes).toBe(180);
   });
 
-  test('count once where they are slices of one answer', async () => {
+  test('count once when they are slices of one buffer', async () => {
     const merged = Buffer.alloc(2 * LARGE, 'x');
     let next = 0;
     body = () => merged.subarray(next++ * LARGE, next * LARGE);
     const readers = [await slowReader(), await slowReader()];
     expect([responseBudget.bytes, responseBudget.cut]).toEqual([2 * LARGE, 0]);
     readers[0]!.destroy();
-    await until(async () => door.load().requests === 1, 'one is gone');
+    await until(async () => server.load().requests === 1, 'one has disconnected');
     expect(responseBudget.bytes).toBe(2 * LARGE);
     readers[1]!.destroy();
     await free();
   });
 
-  test('give their bytes back when the reader goes away, and count as text too', async () => {
+  test('release their bytes when the client disconnects, and count as text too', async () => {
     body = () => 'x'.repeat(LARGE);
     const reader = await slowReader();
     expect(responseBudget.bytes).toBeGreaterThan(LARGE / 2);
@@ -161,15 +155,15 @@ describe('answers that wait for their readers', () => {
     await free();
   });
 
-  test('count nothing when they are taken at once', async () => {
+  test('do not count when the client reads them at once', async () => {
     body = () => 'small';
     expect(await promptReader()).toBe(5);
-    expect(door.load()).toMatchObject({ responseBudget: 0, readersCut: 0 });
+    expect(server.load()).toMatchObject({ responseBytes: 0, readersCut: 0 });
   });
 });
 
-describe('answers on their way in', () => {
-  test('are held while there is room, for which readers that stand still are cut off', () => {
+describe('responses on their way in', () => {
+  test('are held while there is room, which aborting stopped clients makes', () => {
     const bytes = new ResponseBudget({ clock, bytesMax: 100 });
     const cut: string[] = [];
     expect(bytes.tryHold(60)).toBe(true);
@@ -181,7 +175,7 @@ describe('answers on their way in', () => {
     first.taken(10);
     expect([bytes.tryHold(20), bytes.bytes]).toEqual([false, 90]);
     clock.advance(3_000);
-    // The second has taken nothing for 6 s, the first something 3 s ago.
+    // The second has read nothing for 6 s, the first something 3 s ago.
     expect([bytes.tryHold(20), cut, bytes.bytes]).toEqual([true, ['second'], 70]);
     first.over();
     first.over();

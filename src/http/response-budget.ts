@@ -1,6 +1,7 @@
-// One bound for the answers this process holds (I9): those that come from nodes, until they are whole, and those whose
-// readers have not taken them yet. There is no waiting for room: an answer that is here has nowhere else to go. One for
-// which there is no room on its way in is passed on at its reader's pace, and readers that stand still are cut off.
+// One byte budget for the responses that this process holds: those on their way from nodes until they are complete, and
+// those whose clients have not read them yet (I9). There is no waiting for room, because a response that has arrived must
+// be held. One for which there is no room on its way in is forwarded at its client's pace, and clients that stop reading
+// are disconnected.
 
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -8,37 +9,37 @@ import type { Clock } from '../util/clock.ts';
 
 export interface ResponseBudgetOptions {
   readonly clock: Clock;
-  /** For all answers together. */
+  /** For all responses together. */
   readonly bytesMax?: number;
 }
 
-// Eight of the largest answers that are held whole, or some thousand of usual ones.
+// Eight of the largest responses that are held whole, or some thousand of usual size.
 const BYTES_MAX = 64 * 1024 * 1024;
-// Who has not taken a byte for this long makes room for those who do. Looked at only when room is wanted: one that
-// took its last byte just after the look before has up to twice as long.
+// A client that has not read a byte for this long makes room for those that do. Checked only when room is needed: a
+// client that read its last byte just after a check has up to twice as long.
 const PATIENCE_MS = 5_000;
-// Beyond the bound is what was here when there was no more room, up to 128 KiB for each call to a node, and answers of
-// up to 64 KiB, which are held in any case: with 10,000 connections they alone could be 640 MiB. At so many times the
+// Above the bound is what was here when there was no more room, up to 128 KiB for each call to a node, and responses of
+// up to 64 KiB, which are held in any case: with 10,000 connections they alone could be 640 MiB. At this many times the
 // bound there is no patience left.
 const OVERSHOOT_MAX = 2;
 
-/** An answer whose reader keeps it waiting. */
+/** A response that waits for its client to read it. */
 export interface UnreadResponse {
-  /** Its reader has taken so many bytes. */
+  /** Its client has read so many more bytes. */
   taken(bytes: number): void;
   /** Nothing of it waits any more; safe to call again. */
   over(): void;
 }
 
 interface Waiting {
-  /** When its reader was last seen to have taken something; clock.monotonic() ms. */
+  /** When its client was last seen to have read something; clock.monotonic() ms. */
   sinceMs: number;
-  /** Of it, what its connection had not taken then. */
+  /** Bytes that its connection had not sent then. */
   unsent: number;
-  /** The connection it was given to, whole; null where the reader's progress is told. */
+  /** The connection to which it was written whole; null where progress is reported with `taken`. */
   readonly socket: Socket | null;
   readonly cut: () => void;
-  /** Gives back what is held for it. */
+  /** Returns its bytes to the budget. */
   readonly release: () => void;
 }
 
@@ -46,11 +47,11 @@ export class ResponseBudget {
   readonly #clock: Clock;
   readonly #bytesMax: number;
   #bytes = 0;
-  /** In order of when their readers were last seen to take something, the longest ago first. */
+  /** Ordered by when their clients were last seen to read something, the longest ago first. */
   readonly #waiting = new Set<Waiting>();
-  /** Readers that wait for a part of a buffer: the slices of a merged answer keep one buffer between them. */
+  /** Responses that refer to a buffer: the slices of a merged response share one. */
   readonly #readersOf = new Map<ArrayBufferLike, number>();
-  /** Readers cut off since the start. */
+  /** Clients disconnected since the start. */
   cut = 0;
 
   constructor({ clock, bytesMax }: ResponseBudgetOptions) {
@@ -63,7 +64,7 @@ export class ResponseBudget {
     return this.#bytes;
   }
 
-  /** Whether so much more may be held; then it counts until given back. */
+  /** Whether so many more bytes may be held; then they count until given back. */
   tryHold(bytes: number): boolean {
     this.#makeRoom(bytes);
     if (this.#bytes + bytes > this.#bytesMax) return false;
@@ -71,7 +72,7 @@ export class ResponseBudget {
     return true;
   }
 
-  /** Counts what is held in any case. */
+  /** Counts bytes that are held in any case. */
   hold(bytes: number): void {
     this.#bytes += bytes;
   }
@@ -80,7 +81,7 @@ export class ResponseBudget {
     this.#bytes -= bytes;
   }
 
-  /** Bytes held already now wait for a reader; `cut` ends it. */
+  /** Bytes that already count now wait for a client; `cut` disconnects it. */
   waits(bytes: number, cut: () => void): UnreadResponse {
     let left = bytes;
     const waiting = this.#wait(null, cut, () => this.giveBack(left));
@@ -95,7 +96,7 @@ export class ResponseBudget {
     };
   }
 
-  /** Takes account of what `response` was given, whole, where its reader has not taken all of it at once. */
+  /** Counts the body that was written whole to `response`, when the client has not read all of it at once. */
   sent(response: ServerResponse, body: Buffer | string): void {
     const { socket } = response;
     if (socket === null || socket.destroyed || socket.writableLength === 0) return;
@@ -109,7 +110,7 @@ export class ResponseBudget {
     }
   }
 
-  /** Cuts off readers that stand still until there is room for so much more, or none is left of them. */
+  /** Disconnects clients that have stopped reading until there is room for so many bytes, or none of them is left. */
   #makeRoom(bytes: number): void {
     const now = this.#clock.monotonic();
     for (const waiting of this.#waiting) {
@@ -124,7 +125,7 @@ export class ResponseBudget {
     }
   }
 
-  /** Its reader has taken something: to the end of the line. */
+  /** Its client has read something: moves it to the end of the order. */
   #moved(waiting: Waiting): void {
     waiting.sinceMs = this.#clock.monotonic();
     this.#waiting.delete(waiting);
@@ -167,8 +168,8 @@ export class ResponseBudget {
 }
 
 /**
- * What the system has not taken yet of what the socket was given. `bytesWritten` and `writableLength` stand still while
- * one large write is under way; Node's own idle timeout of sockets looks at this, too (lib/net.js, `_onTimeout`).
+ * Bytes written to the socket that the kernel has not accepted yet. `bytesWritten` and `writableLength` do not change
+ * while one large write is in progress; Node's own idle timeout of sockets uses this, too (lib/net.js, `_onTimeout`).
  */
 function unsentBytes(socket: Socket | null): number {
   if (socket === null) return 0;

@@ -1,27 +1,24 @@
-// What handlers answer with, and how it goes out.
+// What handlers respond with, and how it is sent.
 
 import type { ServerResponse } from 'node:http';
-import { errorBody, NO_TRACE, TRACE_HEADER } from '../chroma/protocol/error-body.ts';
-import type { Refusal } from '../chroma/parse/record-call.ts';
-import { PolychromeError } from '../errors.ts';
 
 export type ResponseHeaders = Readonly<Record<string, string>>;
 
-/** An answer that is whole. A body without a content-type header is JSON. */
+/** A response held whole. A body without a content-type header is JSON. */
 export interface WholeResponse {
   readonly status: number;
   readonly body?: Buffer | string;
   readonly headers?: ResponseHeaders;
 }
 
-/** An answer that goes out piece by piece; it ends when the promise resolves, and is torn off when it rejects. */
+/** A response sent piece by piece; it ends when the promise resolves, and is aborted when it rejects. */
 export type StreamedResponse = (response: ResponseWriter) => Promise<void>;
 
 export type HttpResponse = WholeResponse | StreamedResponse;
 
-/** Where a streamed answer is written: head first, once. */
+/** Where a streamed response is written: head first, once. */
 export interface ResponseWriter {
-  /** With a content-length header the bytes written must add up to it; otherwise the answer goes out in chunks. */
+  /** With a content-length header the bytes written must add up to it; otherwise the response is sent in chunks. */
   head(status: number, headers?: ResponseHeaders): void;
   /** Resolves when more may be written; also when the client is gone (see `closed`). Never rejects. */
   write(chunk: Buffer | string): Promise<void>;
@@ -29,66 +26,43 @@ export interface ResponseWriter {
   readonly closed: boolean;
 }
 
+/** The server's own headers for a response of a status, as a flat list. */
+export type ServerHeaders = (status: number) => readonly string[];
+
 const JSON_TYPE = 'application/json';
-// Long enough not to make a crowd of clients come back at once, short enough for a failover of a few seconds.
-const RETRY_AFTER_SECONDS = '1';
 
-/** An error answer in Chroma's shape. */
-export function errorResponse(
-  status: number,
-  error: string,
-  message: string,
-  headers?: ResponseHeaders,
-): WholeResponse {
-  return { status, body: errorBody(error, message), ...(headers === undefined ? {} : { headers }) };
-}
-
-/** The answer to a body that Chroma does not take. */
-export function refusalResponse(refusal: Refusal): WholeResponse {
-  return errorResponse(refusal.status, refusal.error, refusal.message);
-}
-
-/** A JSON answer from a value; not for anything that came from a client (numbers would not survive, I11). */
+/** A JSON response from a value; not for anything that came from a client (numbers would not survive, I11). */
 export function jsonResponse(value: unknown, status = 200): WholeResponse {
   return { status, body: JSON.stringify(value) };
 }
 
-/** The one place where errors become answers; null for an error that is no client's business. */
-export function responseForError(error: unknown): WholeResponse | null {
-  if (!(error instanceof PolychromeError)) return null;
-  const { status, name, retryable } = error.kind;
-  return errorResponse(
-    status,
-    name,
-    error.message,
-    retryable ? { 'retry-after': RETRY_AFTER_SECONDS } : undefined,
-  );
-}
-
-/** Sends a whole answer; `extra` are headers of the server's own. */
-export function sendWhole(response: ServerResponse, answer: WholeResponse, extra: readonly string[]): void {
-  const body = answer.body ?? '';
+/** Sends a whole response. */
+export function sendWhole(
+  response: ServerResponse,
+  { status, headers, body = '' }: WholeResponse,
+  serverHeaders: ServerHeaders,
+): void {
   const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-  const headers = headList(answer.status, answer.headers, length > 0);
+  const list = headerList(headers, length > 0);
   // Without a body, neither Chroma nor HTTP has a content-length here.
-  if (answer.status !== 204 && answer.status !== 304) headers.push('content-length', String(length));
-  headers.push(...extra);
-  response.writeHead(answer.status, headers);
+  if (status !== 204 && status !== 304) list.push('content-length', String(length));
+  list.push(...serverHeaders(status));
+  response.writeHead(status, list);
   response.end(body);
 }
 
-/** Sends a streamed answer to its end; rejects when its source does, the answer then being torn off if begun. */
+/** Sends a streamed response to its end; rejects when its source does, and aborts the response if it has begun. */
 export async function sendStreamed(
   response: ServerResponse,
-  answer: StreamedResponse,
-  extra: readonly string[],
+  streamed: StreamedResponse,
+  serverHeaders: ServerHeaders,
 ): Promise<void> {
-  const stream = new ResponseStream(response, extra);
+  const stream = new ResponseStream(response, serverHeaders);
   try {
-    await answer(stream);
+    await streamed(stream);
     stream.finish();
   } catch (error) {
-    // A client must not take half an answer for a whole one.
+    // A client must not take half a response for a whole one.
     if (response.headersSent) response.destroy();
     throw error;
   }
@@ -96,12 +70,12 @@ export async function sendStreamed(
 
 class ResponseStream implements ResponseWriter {
   readonly #response: ServerResponse;
-  readonly #extra: readonly string[];
+  readonly #serverHeaders: ServerHeaders;
   #remaining: number | null = null;
 
-  constructor(response: ServerResponse, extra: readonly string[]) {
+  constructor(response: ServerResponse, serverHeaders: ServerHeaders) {
     this.#response = response;
-    this.#extra = extra;
+    this.#serverHeaders = serverHeaders;
   }
 
   get closed(): boolean {
@@ -111,7 +85,7 @@ class ResponseStream implements ResponseWriter {
   head(status: number, headers?: ResponseHeaders): void {
     const length = headers?.['content-length'];
     if (length !== undefined) this.#remaining = Number(length);
-    this.#response.writeHead(status, [...headList(status, headers, true), ...this.#extra]);
+    this.#response.writeHead(status, [...headerList(headers, true), ...this.#serverHeaders(status)]);
   }
 
   write(chunk: Buffer | string): Promise<void> {
@@ -132,21 +106,20 @@ class ResponseStream implements ResponseWriter {
   finish(): void {
     if (!this.#response.headersSent) this.head(200);
     if (this.#remaining !== null && this.#remaining !== 0 && this.#response.req.method !== 'HEAD') {
-      throw new Error('a streamed answer has another length than it said');
+      throw new Error('the length of a streamed response differs from its content-length');
     }
     this.#response.end();
   }
 }
 
-/** The headers of an answer as a flat list, as writeHead takes them fastest. */
-export function headList(status: number, headers: ResponseHeaders | undefined, hasBody: boolean): string[] {
+/** The headers of a response as a flat list, as writeHead takes them fastest. */
+export function headerList(headers: ResponseHeaders | undefined, hasBody: boolean): string[] {
   const list: string[] = [];
-  let typed = !hasBody;
+  let isTyped = !hasBody;
   for (const name in headers) {
-    if (name === 'content-type') typed = true;
+    if (name === 'content-type') isTyped = true;
     list.push(name, headers[name] ?? '');
   }
-  if (!typed) list.unshift('content-type', JSON_TYPE);
-  if (status >= 400) list.push(TRACE_HEADER, NO_TRACE);
+  if (!isTyped) list.unshift('content-type', JSON_TYPE);
   return list;
 }

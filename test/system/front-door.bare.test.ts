@@ -1,6 +1,6 @@
-// The front door against a bare Chroma server: the same bytes to both, and the same status, body, content type and
-// Allow header back. Only requests that reach no handler of ours, so that nothing can be emulated. Where we differ on
-// purpose, the difference is stated here with its reason, and must be there.
+// The HTTP front end compared with a bare Chroma server: the same bytes to both, and the same status, body, content type
+// and Allow header back. Only requests that reach no handler, so that nothing can be emulated. Intended differences are
+// listed with their reasons, and must be there.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';
+import { ERROR_RESPONSES } from '../../src/api/v2/error-responses.ts';
+import { chromaRouter } from '../../src/api/v2/front-end.ts';
+import { allowAll } from '../../src/auth/allow-all.ts';
 import { ResponseBudget } from '../../src/http/response-budget.ts';
 import { startServer, type RunningServer } from '../../src/http/server.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -83,7 +86,9 @@ const SAME: Readonly<Record<string, Pieces>> = {
     Buffer.alloc(MAX_BODY + 1, 0x20),
     '\r\n0\r\n\r\n',
   ],
-  'too large, but for nobody': [`POST /nothing HTTP/1.1\r\n${HOST}Content-Length: ${MAX_BODY + 1}\r\n\r\n`],
+  'too large, for an unknown path': [
+    `POST /nothing HTTP/1.1\r\n${HOST}Content-Length: ${MAX_BODY + 1}\r\n\r\n`,
+  ],
   'malformed chunk size': [`${CHUNKED}zz\r\n{}\r\n0\r\n\r\n`],
   'overflowing chunk size': [`${CHUNKED}fffffffffffffffff\r\n{}\r\n0\r\n\r\n`],
   'malformed chunk end': [`${CHUNKED}2\r\n{}xx0\r\n\r\n`],
@@ -132,7 +137,7 @@ const SAME: Readonly<Record<string, Pieces>> = {
 
 interface Difference {
   readonly pieces: Pieces;
-  /** Status here and there. */
+  /** Status of each. */
   readonly ours: string;
   readonly chromas: string;
   readonly why: string;
@@ -144,7 +149,7 @@ const DIFFERENT: Readonly<Record<string, Difference>> = {
     pieces: [`${GET}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
     ours: BAD,
     chromas: '200 OK',
-    why: 'Two ways to tell where a body ends are how requests are smuggled past whatever stands before us.',
+    why: 'Two ways to tell where a body ends allow request smuggling past a proxy.',
   },
   'the same length twice': {
     pieces: [`${GET}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}`],
@@ -190,11 +195,11 @@ const DIFFERENT: Readonly<Record<string, Difference>> = {
   },
 };
 
-let door: RunningServer;
+let server: RunningServer;
 let chroma: { port: number; stop: () => Promise<void> };
 
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'polychrome-door-'));
+  const folder = mkdtempSync(join(tmpdir(), 'polychrome-http-'));
   const release = await findChromaRelease();
   const port = await findFreePort();
   const path = join(folder, 'data');
@@ -205,30 +210,34 @@ beforeAll(async () => {
     rmSync(folder, { recursive: true, force: true });
   };
   chroma = { port, stop };
-  door = await startServer({
+  server = await startServer({
     host: '127.0.0.1',
     port: 0,
-    // A body to ask for where the question is how it was asked.
-    handlers: { version: () => Promise.resolve({ status: 200, body: '"1.0.0"' }) },
+    // A body to request where the test is about the request.
+    router: chromaRouter({
+      handlers: { version: () => Promise.resolve({ status: 200, body: '"1.0.0"' }) },
+      capabilities: () => ({ schema: release.name !== 'Chroma 1.0.5' }),
+      authorizer: allowAll,
+    }),
+    errors: ERROR_RESPONSES,
     clock: systemClock,
     logger: { error: () => undefined },
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
     responseBudget: new ResponseBudget({ clock: systemClock }),
     corsAllowOrigins: [],
-    capabilities: () => ({ schema: release.name !== 'Chroma 1.0.5' }),
   });
 });
 
 afterAll(async () => {
-  await door.stop(1_000);
+  await server.stop(1_000);
   await chroma.stop();
 });
 
-/** What must be equal: header names and dates aside, all that a client could notice. */
-function essence(answer: RawResponse | null): object | null {
-  if (answer === null) return null;
-  const { status, headers, body } = answer;
+/** What must be equal: all that a client could notice but the names of other headers and dates. */
+function essence(response: RawResponse | null): object | null {
+  if (response === null) return null;
+  const { status, headers, body } = response;
   const header = (name: string): string | null => headers.get(name) ?? null;
   return {
     status,
@@ -244,24 +253,24 @@ function methodOf([first = '']: Pieces): string {
   return first.toString().split(' ', 1)[0] ?? '';
 }
 
-describe('a bare server and the front door answer alike', () => {
+describe('the response is that of a bare server', () => {
   test.each(Object.entries(SAME))('%s', async (_name, pieces) => {
     const theirs = await rawRequest(chroma.port, pieces, methodOf(pieces));
-    const ours = await rawRequest(door.port, pieces, methodOf(pieces));
+    const ours = await rawRequest(server.port, pieces, methodOf(pieces));
     expect(theirs).not.toBeNull();
     expect(essence(ours)).toEqual(essence(theirs));
   });
 });
 
-describe('they differ, on purpose', () => {
+describe('the response differs as intended', () => {
   test.each(Object.entries(DIFFERENT))('%s', async (_name, { pieces, ours, chromas }) => {
     expect((await rawRequest(chroma.port, pieces))?.status).toBe(chromas);
-    expect((await rawRequest(door.port, pieces))?.status).toBe(ours);
+    expect((await rawRequest(server.port, pieces))?.status).toBe(ours);
   });
 });
 
 test('the comparison notices a difference', () => {
-  const answer = { status: '404 Not Found', headers: new Map([['content-length', '0']]), body: '' };
-  expect(essence({ ...answer, body: '{}' })).not.toEqual(essence(answer));
-  expect(essence({ ...answer, headers: new Map() })).not.toEqual(essence(answer));
+  const response = { status: '404 Not Found', headers: new Map([['content-length', '0']]), body: '' };
+  expect(essence({ ...response, body: '{}' })).not.toEqual(essence(response));
+  expect(essence({ ...response, headers: new Map() })).not.toEqual(essence(response));
 });

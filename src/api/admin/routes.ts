@@ -1,31 +1,67 @@
+// The table of Polychrome's own routes, and matching of paths against it.
+
+import type { Handler, RequestHead, RouteMatch, Router } from '../../http/router.ts';
+import { jsonResponse, type WholeResponse } from '../../http/response.ts';
 import { healthOf, statusOf, walStatusOf, type StatusSource } from './status.ts';
 
-/** An answer of the control plane, in the shape the server takes. */
-interface JsonAnswer {
-  readonly status: number;
-  readonly body: string;
-  readonly headers: Record<string, string>;
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST';
+  /** `{lsn}` is a parameter: digits. */
+  readonly path: string;
+  readonly handle: Handler;
 }
 
-const json = (value: unknown, status = 200): JsonAnswer => ({
-  status,
-  body: JSON.stringify(value),
-  headers: { 'content-type': 'application/json' },
-});
+/** Decides who may use a route, before anything else about the request; null: the client may. */
+export type AccessCheck = (head: RequestHead) => WholeResponse | null;
 
-type AdminHandler = () => Promise<JsonAnswer>;
+const allowAnyone: AccessCheck = () => null;
 
-export function adminRoutes(source: StatusSource): {
-  health: AdminHandler;
-  status: AdminHandler;
-  wal_status: AdminHandler;
-} {
-  return {
-    health: async () => {
-      const { healthy, reason } = healthOf(source);
-      return json(healthy ? { status: 'ok' } : { status: 'unavailable', reason }, healthy ? 200 : 503);
+/** GET /health, /status and /wal/status, for load balancers and operators: open to every client. */
+export function statusRoutes(source: StatusSource): readonly AdminRoute[] {
+  return [
+    {
+      method: 'GET',
+      path: '/health',
+      handle: async () => {
+        const { healthy, reason } = healthOf(source);
+        return healthy
+          ? jsonResponse({ status: 'ok' })
+          : jsonResponse({ status: 'unavailable', reason }, 503);
+      },
     },
-    status: async () => json(statusOf(source)),
-    wal_status: async () => json(walStatusOf(source)),
+    { method: 'GET', path: '/status', handle: async () => jsonResponse(statusOf(source)) },
+    { method: 'GET', path: '/wal/status', handle: async () => jsonResponse(walStatusOf(source)) },
+  ];
+}
+
+/** These routes read no body. */
+export function adminRouter(routes: readonly AdminRoute[], checkAccess: AccessCheck = allowAnyone): Router {
+  const table = routes.map((route) => ({ route, pattern: patternOf(route.path) }));
+  const routesOf = (path: string): typeof table => table.filter(({ pattern }) => pattern.test(path));
+  return {
+    match(method, path) {
+      const known = routesOf(path);
+      if (known.length === 0) return 'not_found';
+      const wanted = method === 'HEAD' ? 'GET' : method;
+      const found = known.find(({ route }) => route.method === wanted);
+      if (found === undefined) return 'method_not_allowed';
+      const { route, pattern } = found;
+      return {
+        name: `${route.method} ${route.path}`,
+        params: { ...pattern.exec(path)?.groups },
+        readsBody: false,
+        admit: checkAccess,
+        trimBody: (body) => body,
+        handle: route.handle,
+      } satisfies RouteMatch;
+    },
+    allowedMethods: (path) =>
+      routesOf(path)
+        .map(({ route }) => (route.method === 'GET' ? 'GET,HEAD' : route.method))
+        .join(','),
   };
+}
+
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replace('{lsn}', '(?<lsn>[0-9]{1,15})')}$`);
 }

@@ -26,14 +26,14 @@ export interface StatusSource {
 export interface ReadCounts {
   readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number };
   /**
-   * Rows of queries whose documents and metadatas were known, or not; `lean`: queries that were completed with them;
-   * `ahead`: times that a collection was read ahead.
+   * Rows of queries whose documents and metadatas were cached, or not; `projected`: queries completed from the cache;
+   * `preloaded`: times that a collection was preloaded.
    */
   readonly records: {
     readonly hits: number;
     readonly misses: number;
-    readonly lean: number;
-    readonly ahead: number;
+    readonly projected: number;
+    readonly preloaded: number;
     readonly bytes: number;
   };
   /** Reads that may share a call, and the calls they went in. */

@@ -2,11 +2,10 @@
 
 import { endsServers, readCollectionMetadata } from '../../chroma/parse/collection-metadata.ts';
 import { Faults } from '../../chroma/parse/faults.ts';
-import { JsonCursor, JsonSyntaxError, OBJECT_CLOSE } from '../../chroma/parse/json.ts';
+import { JsonCursor, JsonSyntaxError, OBJECT_CLOSE, type Slice } from '../../chroma/parse/json.ts';
 import type { Wording } from '../../chroma/protocol/messages.ts';
 import { readMetadata } from '../../chroma/parse/metadata-column.ts';
-import type { Refusal, Slice } from '../../chroma/parse/record-call.ts';
-import { invalid, isRefusal, misshapen, RefusedBody } from '../../chroma/parse/refusal.ts';
+import { invalid, isRefusal, misshapen, RefusedBody, type Refusal } from '../../chroma/parse/refusal.ts';
 import { readTopLevel, type TopLevelValue } from '../../chroma/parse/rewrite.ts';
 import { PolychromeError } from '../../errors.ts';
 

@@ -4,9 +4,9 @@ import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { elementEnds } from '../../chroma/batch/response-slices.ts';
 import { collectionByNamePath, collectionsPath } from '../../chroma/protocol/paths.ts';
 import { readTopLevel, withCollectionId } from '../../chroma/parse/rewrite.ts';
-import { isRefusal } from '../../chroma/parse/scanner.ts';
+import { isRefusal } from '../../chroma/parse/refusal.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
-import type { NodeRead, Reader } from '../../read/reader.ts';
+import type { RoutedRead, Reader } from '../../read/reader.ts';
 
 export interface CollectionObjectsOptions {
   readonly catalog: Catalog;
@@ -67,8 +67,8 @@ export class CollectionObjects {
   }
 
   #read(path: string, floor: number, signal: AbortSignal): Promise<Buffer> {
-    const read: NodeRead = { method: 'GET', path: () => path };
-    return this.#options.reader.whole({ shard: null, floor, sticky: false }, read, signal);
+    const read: RoutedRead = { method: 'GET', path: () => path };
+    return this.#options.reader.readBody({ shard: null, floor, sticky: false }, read, signal);
   }
 }
 

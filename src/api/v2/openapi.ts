@@ -4,7 +4,7 @@ import { openApiPath, segment } from '../../chroma/protocol/paths.ts';
 import type { RouteName } from './routes.ts';
 import type { HttpResponse } from '../../http/response.ts';
 import type { Reader } from '../../read/reader.ts';
-import type { ClientRequest, Handler } from '../../http/server.ts';
+import type { ClientRequest, Handler } from '../../http/router.ts';
 
 /** The handlers under the names of their routes. */
 export function descriptionRoutes(reader: Reader): Partial<Record<RouteName, Handler>> {

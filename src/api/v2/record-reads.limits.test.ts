@@ -8,7 +8,7 @@ import type { BodyProbe } from './body-probe.ts';
 import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
 import { RecordReads } from './record-reads.ts';
-import type { NodeRead, Reader } from '../../read/reader.ts';
+import type { RoutedRead, Reader } from '../../read/reader.ts';
 import { RecordCache } from '../../read/record-cache.ts';
 import { ResultCache } from '../../read/result-cache.ts';
 import type { ClientRequest } from '../../http/router.ts';
@@ -35,7 +35,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
   const shards = [{ id: 'shard', dimension: 2 }];
   const collection = { tenant: 't', database: 'd', id: 'c', shards };
   const reader = {
-    read: async (_wanted: unknown, { body: sent }: NodeRead) => {
+    read: async (_wanted: unknown, { body: sent }: RoutedRead) => {
       asked.push(Buffer.concat([sent ?? []].flat()).toString());
       return answer;
     },

@@ -12,7 +12,8 @@ import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import { scanQueryCall, type QueryCall } from '../../chroma/batch/query-call.ts';
 import { outlineOf, withOneResult, type RequestOutline } from '../../chroma/parse/request-outline.ts';
 import { PolychromeError } from '../../errors.ts';
-import { refusalResponse, type HttpResponse } from '../../http/response.ts';
+import type { HttpResponse } from '../../http/response.ts';
+import { refusalResponse } from './error-responses.ts';
 import type { BodyProbe } from './body-probe.ts';
 import { Coalescer } from '../../read/coalescer.ts';
 import { emptyQueryAnswer, withoutRows } from './empty-query.ts';
@@ -20,11 +21,11 @@ import type { SessionFloors } from '../../read/session-floors.ts';
 import { Gets } from '../../read/gets.ts';
 import type { Names } from './resolve.ts';
 import { Queries } from '../../read/queries.ts';
-import { ReadAhead } from '../../read/read-ahead.ts';
-import { wholeBody, type Reader } from '../../read/reader.ts';
+import { Preloader } from '../../read/preloader.ts';
+import { bufferedBody, type Reader } from '../../read/reader.ts';
 import type { RecordCache } from '../../read/record-cache.ts';
 import { ResultCache } from '../../read/result-cache.ts';
-import type { ClientRequest, Handler } from '../../http/server.ts';
+import type { ClientRequest, Handler } from '../../http/router.ts';
 import type { ShardLSNs } from '../../read/shard-lsns.ts';
 import type { Clock } from '../../util/clock.ts';
 
@@ -87,15 +88,15 @@ export class RecordReads {
     const callsMax = (): number => Math.max(1, serving()) * CALLS_PER_NODE;
     this.#options = options;
     this.#scanner = options.scanner ?? new LargeScanner();
-    const ahead = new ReadAhead({ reader, records, clock, stopped });
-    this.#queries = new Coalescer({ kind: new Queries(reader, records, ahead), clock, callsMax });
+    const preloader = new Preloader({ reader, records, clock, stopped });
+    this.#queries = new Coalescer({ kind: new Queries(reader, records, preloader), clock, callsMax });
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
 
   /** What coalescing and what is kept gain. */
   get counts(): {
     cache: Gain;
-    records: Gain & { lean: number; ahead: number };
+    records: Gain & { projected: number; preloaded: number };
     coalesced: { calls: number; reads: number };
   } {
     const { cache, records } = this.#options;
@@ -127,7 +128,7 @@ export class RecordReads {
     const shard = onlyShard(collection);
     const session = consistencyAsked(request, this.#options.consistency) === 'session';
     const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));
-    if (!cache.enabled || request.body.length > CACHED_BODY_MAX)
+    if (!cache.isEnabled || request.body.length > CACHED_BODY_MAX)
       return this.#ask(action, collection, floor, request);
 
     const search = searchOf(request);
@@ -136,8 +137,8 @@ export class RecordReads {
     if (kept !== null) return { status: 200, body: kept.body, headers: lsnHeader(kept.label) };
     const { generation } = cache;
     const answer = await this.#ask(action, collection, floor, request);
-    const whole = wholeBody(answer);
-    if (whole !== null) cache.keep(key, { body: whole.body, label: whole.applied }, generation);
+    const buffered = bufferedBody(answer);
+    if (buffered !== null) cache.store(key, { body: buffered.body, label: buffered.applied }, generation);
     return answer;
   }
 
@@ -192,9 +193,9 @@ export class RecordReads {
       const target = { shard: shard.id, collection };
       // A vector of the wrong length would spoil the call for the others.
       if (query !== null && query.dimension === shard.dimension)
-        return this.#queries.read(target, query, floor, request.signal);
+        return this.#queries.read(target, { call: query, floor, signal: request.signal });
       const get = action === 'get' ? scanGetCall(body) : null;
-      if (get !== null) return this.#gets.read(target, get, floor, request.signal);
+      if (get !== null) return this.#gets.read(target, { call: get, floor, signal: request.signal });
     }
     const isPaged = action === 'get' && outline.isPaged;
     return this.#send(action, collection, { floor, isPaged }, request, body);

@@ -34,7 +34,6 @@ describe('matchRoute', () => {
     ['POST', `${C}//add`, 'add'],
     ['GET', '/docs/', 'docs'],
     ['GET', '/docs/swagger-ui.css', 'docs'],
-    ['GET', '/wal/status', 'wal_status'],
   ])('%s %s is %s', (method, path, name) => {
     expect(route(method, path)).toBe(name);
   });
@@ -55,13 +54,14 @@ describe('matchRoute', () => {
     `${C}/x/get/y`,
     `${C}/x/revisions`,
     'api/v2',
+    '/health',
     '*',
     '',
-  ])('%s is no path, whatever the method', (path) => {
+  ])('%s is an unknown path for every method', (path) => {
     for (const method of ['GET', 'POST', 'DELETE']) expect(route(method, path)).toBe('not_found');
   });
 
-  test('a known path with another method names those it has, in the order of the server', () => {
+  test('lists the methods of a path in the order of the server when the method is another', () => {
     expect(route('PUT', C)).toBe('method_not_allowed');
     expect(allowedMethods(C, OLD)).toBe('POST,GET,HEAD');
     expect(allowedMethods(`${C}/x`, OLD)).toBe('GET,HEAD,PUT,DELETE');
@@ -69,7 +69,7 @@ describe('matchRoute', () => {
     expect(allowedMethods('/nowhere', OLD)).toBe('');
   });
 
-  test('which routes there are depends on the release', () => {
+  test('matches the routes that the release has', () => {
     expect(route('POST', `${C}/x/search`)).toBe('not_found');
     expect(route('POST', `${C}/x/search`, NEW)).toBe('search');
     expect(route('GET', `${C}/by-id/count`)).toBe('count');
@@ -81,12 +81,12 @@ describe('matchRoute', () => {
     expect(route('POST', `${C}/x/conditional/get`, { ...NEW, conditional: true })).toBe('conditional_get');
   });
 
-  test('parameters are decoded segment by segment', () => {
+  test('decodes parameters segment by segment', () => {
     const match = matchRoute('GET', '/api/v2/tenants/a%2Fb/databases/%C3%A9+%zz/collections/c%00', OLD);
     expect(match).toMatchObject({ params: { tenant: 'a/b', database: 'é+%zz', collection: 'c\0' } });
   });
 
-  test('a parameter that is not UTF-8 is refused under the name Chroma gives it', () => {
+  test('refuses a parameter that is not UTF-8 under the name Chroma gives it', () => {
     expect(refusal('/api/v2/tenants/%ff')).toBe('Invalid URL: Invalid UTF-8 in `tenant_name`');
     expect(refusal('/api/v2/tenants/%ff/databases')).toBe('Invalid URL: Invalid UTF-8 in `tenant`');
     expect(refusal(`${C}/%ff`)).toBe('Invalid URL: Invalid UTF-8 in `collection_id`');
@@ -94,7 +94,7 @@ describe('matchRoute', () => {
   });
 });
 
-test('percent escapes', () => {
+test('decodePercent resolves escapes as axum does', () => {
   expect(decodePercent('%')).toBe('%');
   expect(decodePercent('a%4')).toBe('a%4');
   expect(decodePercent('%%41')).toBe('%A');
@@ -102,7 +102,7 @@ test('percent escapes', () => {
   expect(decodePercent('%ED%A0%80')).toBeNull();
 });
 
-test('canonicalUuid takes what Chroma takes, and nothing else', () => {
+test('canonicalUuid accepts exactly what Chroma accepts', () => {
   const id = '0a1b2c3d-0000-1000-8000-00000000000a';
   const plain = id.replaceAll('-', '');
   for (const text of [id, id.toUpperCase(), plain, plain.toUpperCase(), `{${id}}`, `urn:uuid:${id}`]) {
@@ -123,7 +123,7 @@ test('canonicalUuid takes what Chroma takes, and nothing else', () => {
   expect(canonicalUuid('0a1b2c3d-00001000-8000-00000000000a')).toBeNull();
 });
 
-test('isJsonType', () => {
+test('isJsonType accepts the media types that Chroma accepts', () => {
   for (const type of [
     undefined,
     'application/json',

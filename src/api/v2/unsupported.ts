@@ -5,9 +5,8 @@
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../../chroma/protocol/collection-id.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
-import type { Refusal } from '../../chroma/parse/record-call.ts';
+import { invalid, isRefusal, misshapen, type Refusal } from '../../chroma/parse/refusal.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
-import { invalid, isRefusal, misshapen } from '../../chroma/parse/refusal.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
 import { PolychromeError } from '../../errors.ts';
