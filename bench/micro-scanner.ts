@@ -1,7 +1,8 @@
 // Micro-benchmark of the byte scanner against JSON.parse on typical request bodies.
 // Run: node bench/micro-scanner.ts
 
-import { isRefusal, scanRecordCall } from '../src/chroma/parse/scanner.ts';
+import { scanRecordCall } from '../src/chroma/parse/scanner.ts';
+import { isRefusal } from '../src/chroma/parse/refusal.ts';
 import type { Capabilities } from '../src/chroma/protocol/capabilities.ts';
 import { Corpus } from './corpus.ts';
 import { median } from './statistics.ts';

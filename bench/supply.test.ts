@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { isRefusal, scanRecordCall } from '../src/chroma/parse/scanner.ts';
+import { scanRecordCall } from '../src/chroma/parse/scanner.ts';
+import { isRefusal } from '../src/chroma/parse/refusal.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { Bodies } from './bodies.ts';
 import { Corpus } from './corpus.ts';

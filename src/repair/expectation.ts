@@ -4,7 +4,7 @@
 import { onlyShard } from '../catalog/only-shard.ts';
 import type { DatabaseName } from '../chroma/protocol/paths.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
-import { isRefusal } from '../chroma/parse/scanner.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';

@@ -6,7 +6,7 @@ import { NodeError } from '../chroma/client/node-error.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
-import { isRefusal } from '../chroma/parse/scanner.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Term } from '../coordination/term.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { HeldShard } from './checkpoints.ts';

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
-import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Entry } from '../log/entry.ts';
 import { toDraft, toOperation } from './entry-operation.ts';
 

@@ -4,7 +4,8 @@
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
-import { isRefusal, scanRecordCall } from '../chroma/parse/scanner.ts';
+import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Draft, Entry } from '../log/entry.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);

@@ -10,7 +10,7 @@ import { NodeError } from '../chroma/client/node-error.ts';
 import type { DatabaseName } from '../chroma/protocol/paths.ts';
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import { readTopLevel, withCollectionIdentity, withGetOrCreate } from '../chroma/parse/rewrite.ts';
-import { isRefusal } from '../chroma/parse/scanner.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
 import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';

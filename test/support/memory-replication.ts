@@ -1,7 +1,8 @@
 // The real appliers, delivery, arbiter and positions on fake nodes, with a log, decisions and checkpoints in memory and
 // time that passes when a test says so: replication without sockets, PostgreSQL or chance.
 
-import { scanRecordCall, isRefusal } from '../../src/chroma/parse/scanner.ts';
+import { scanRecordCall } from '../../src/chroma/parse/scanner.ts';
+import { isRefusal } from '../../src/chroma/parse/refusal.ts';
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
 import type { NodeClient } from '../../src/chroma/client/node-client.ts';
 import type { Expected } from '../../src/chroma/client/identity.ts';

@@ -1,9 +1,10 @@
-// Each hazard, on a bare server: proof that what Polychrome refuses is worth refusing. When a release of Chroma mends
-// one, its test fails here, and the table is to be brought up to date.
+// Shows each hazard that Polychrome refuses on a bare server. When a release of Chroma fixes one, its test fails here:
+// update the table.
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../support/capability-levels.ts';
-import { isRefusal, scanRecordCall } from '../../src/chroma/parse/scanner.ts';
+import { scanRecordCall } from '../../src/chroma/parse/scanner.ts';
+import { isRefusal } from '../../src/chroma/parse/refusal.ts';
 import { type BareServer, capabilitiesOf, startBareServer } from '../support/chroma-server.ts';
 import {
   COLLECTIONS,
@@ -64,7 +65,7 @@ describe('on a bare server', () => {
       subject = await Subject.start();
       for (const request of setup) expect((await subject.request(request)).status).toBeLessThan(300);
       expect(await harmed(subject, null)).toBe(false);
-      // The check before must not have changed what the hostile request meets: start anew.
+      // The check must not have changed the state that the hostile request finds: start again.
       await subject.stop();
       subject = await Subject.start();
       for (const request of setup) await subject.request(request);
@@ -74,7 +75,7 @@ describe('on a bare server', () => {
   );
 });
 
-// Of the servers there are, those that can do least: what is refused for them shows all refusals.
+// The oldest supported servers: the scanner refuses all hazards for them.
 const STRICTEST = CHROMA_1_0_5;
 
 describe('the scanner refuses', () => {

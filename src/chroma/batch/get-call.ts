@@ -3,8 +3,15 @@
 // merged answer that carry a caller's ids, in their order, are what the caller would have got alone.
 
 import { columnsOf, elementStart, stringAt, type AnswerColumn } from './response-slices.ts';
-import { ARRAY_CLOSE, ARRAY_OPEN, JsonCursor, JsonSyntaxError, OBJECT_OPEN, QUOTE } from '../parse/json.ts';
-import type { Slice } from '../parse/record-call.ts';
+import {
+  ARRAY_CLOSE,
+  ARRAY_OPEN,
+  JsonCursor,
+  JsonSyntaxError,
+  OBJECT_OPEN,
+  QUOTE,
+  type Slice,
+} from '../parse/json.ts';
 import { mapKey } from '../../util/map-key.ts';
 
 export interface GetCall {

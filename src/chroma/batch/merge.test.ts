@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CallMerger, deleteByIdsBodies, ID_BYTES_MAX, mergeRecordCalls, type MergeLimits } from './merge.ts';
 import type { BodyCapabilities, RecordCall, RecordKind } from '../parse/record-call.ts';
-import { isRefusal, scanRecordCall } from '../parse/scanner.ts';
+import { scanRecordCall } from '../parse/scanner.ts';
+import { isRefusal } from '../parse/refusal.ts';
 
 const CAPABILITIES: BodyCapabilities = {
   maxBatchSize: 5461,

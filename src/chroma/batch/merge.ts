@@ -6,7 +6,8 @@
 // 1.0.5 server). Embeddings are never padded: in add and upsert the server refuses null for them.
 
 import { mapKey } from '../../util/map-key.ts';
-import { COLUMNS, type Column, type RecordCall, type Slice } from '../parse/record-call.ts';
+import { COLUMNS, type Column, type RecordCall } from '../parse/record-call.ts';
+import type { Slice } from '../parse/json.ts';
 
 export interface MergeLimits {
   /** Ids in a call: the smallest max_batch_size among the servers. */

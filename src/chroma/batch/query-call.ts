@@ -3,8 +3,7 @@
 
 import { readEmbeddings } from '../parse/embedding-column.ts';
 import { Faults } from '../parse/faults.ts';
-import { JsonCursor, JsonSyntaxError, OBJECT_OPEN } from '../parse/json.ts';
-import type { Slice } from '../parse/record-call.ts';
+import { JsonCursor, JsonSyntaxError, OBJECT_OPEN, type Slice } from '../parse/json.ts';
 import { RefusedBody } from '../parse/refusal.ts';
 import { mapKey } from '../../util/map-key.ts';
 

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CallMerger, bodyBytes, mergeRecordCalls } from './merge.ts';
 import { COLUMNS, type BodyCapabilities, type RecordCall, type RecordKind } from '../parse/record-call.ts';
-import { isRefusal, scanRecordCall } from '../parse/scanner.ts';
+import { scanRecordCall } from '../parse/scanner.ts';
+import { isRefusal } from '../parse/refusal.ts';
 import { splitCall, workOf, type SplitLimits } from './split.ts';
 
 const CAPABILITIES: BodyCapabilities = {

@@ -12,9 +12,10 @@ import {
   OBJECT_CLOSE,
   OBJECT_OPEN,
   QUOTE,
+  type Slice,
 } from '../parse/json.ts';
 import { bodyBytes, ID_BYTES_MAX, type MergeLimits } from './merge.ts';
-import { COLUMNS, type Column, type RecordCall, type Slice } from '../parse/record-call.ts';
+import { COLUMNS, type Column, type RecordCall } from '../parse/record-call.ts';
 
 export interface SplitLimits extends MergeLimits {
   /** Work of one part, in the units of `workOf`. */

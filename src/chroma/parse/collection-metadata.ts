@@ -1,8 +1,7 @@
 // Reads what a collection is to be, in a body that a server can read: what it refuses, what it cannot store, and what
 // ends it.
 
-import { ARRAY_OPEN, isDigit, JsonCursor, MINUS, OBJECT_OPEN } from './json.ts';
-import type { Slice } from './record-call.ts';
+import { ARRAY_OPEN, isDigit, JsonCursor, MINUS, OBJECT_OPEN, type Slice } from './json.ts';
 import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 

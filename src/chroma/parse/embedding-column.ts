@@ -1,9 +1,20 @@
 // Reads the `embeddings` column: arrays of numbers, or base64 strings of little-endian 32-bit floats, never both in
 // one call. This is where nearly all bytes of a write are, so the loop over components is written for speed.
 
-import { ARRAY_OPEN, COMMA, DOT, isDigit, LETTER_N, MINUS, QUOTE, ZERO, type JsonCursor } from './json.ts';
+import {
+  ARRAY_OPEN,
+  COMMA,
+  DOT,
+  isDigit,
+  LETTER_N,
+  MINUS,
+  QUOTE,
+  ZERO,
+  type JsonCursor,
+  type Slice,
+} from './json.ts';
 import type { Faults } from './faults.ts';
-import type { BodyCapabilities, RecordKind, Slice } from './record-call.ts';
+import type { BodyCapabilities, RecordKind } from './record-call.ts';
 import { misfit, RefusedBody } from './refusal.ts';
 
 // Half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later

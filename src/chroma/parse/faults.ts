@@ -1,8 +1,7 @@
 // The faults of meaning in a body whose shape is right. A server looks for them step by step and tells the first it
 // finds; what it finds within one step of validation it tells together.
 
-import type { Refusal } from './record-call.ts';
-import { invalid } from './refusal.ts';
+import { invalid, type Refusal } from './refusal.ts';
 
 /**
  * The steps, in the order in which 1.0.5 and 1.3.4 take them (observed); each release lacks some. Between `mixed` and

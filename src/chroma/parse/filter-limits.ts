@@ -2,10 +2,18 @@
 // into one statement of SQLite. Beyond SQLite's limits it answers 500, and beyond some 5,000 conditions its process ends
 // (docs/chroma-behaviour.md).
 
-import { ARRAY_CLOSE, ARRAY_OPEN, isDigit, MINUS, OBJECT_CLOSE, OBJECT_OPEN, QUOTE } from './json.ts';
+import {
+  ARRAY_CLOSE,
+  ARRAY_OPEN,
+  isDigit,
+  MINUS,
+  OBJECT_CLOSE,
+  OBJECT_OPEN,
+  QUOTE,
+  type Slice,
+} from './json.ts';
 import { closingQuote } from './json-path.ts';
-import type { Refusal, Slice } from './record-call.ts';
-import { invalid } from './refusal.ts';
+import { invalid, type Refusal } from './refusal.ts';
 
 export interface FilterSize {
   /** Conditions, `$and` and `$or` included: each may add a level to the expression that SQLite parses. */

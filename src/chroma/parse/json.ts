@@ -4,6 +4,12 @@
 
 import { isUtf8 } from 'node:buffer';
 
+/** Half-open range of byte offsets in the text that was read. */
+export interface Slice {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Where in an array or object something is wrong: `inside` an element or the value of a member, `between` two of them or
  * before the first, `after_key` between a key and its value.

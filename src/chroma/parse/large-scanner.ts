@@ -2,7 +2,8 @@
 // the scanner reads about 500 MB/s, and a body may have 40 MiB. Bodies are handed over and back, not copied.
 
 import { Worker } from 'node:worker_threads';
-import type { BodyCapabilities, RecordCall, RecordKind, Refusal } from './record-call.ts';
+import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts';
+import type { Refusal } from './refusal.ts';
 import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
 import { scanRecordCall } from './scanner.ts';
 

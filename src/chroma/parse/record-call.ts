@@ -1,16 +1,12 @@
 // A write of records as Chroma's clients send it, taken apart into byte slices without building numbers (I11).
 
+import type { Slice } from './json.ts';
+
 export type RecordKind = 'add' | 'upsert' | 'update' | 'delete';
 
 /** The columns that run parallel to `ids` in add, upsert and update. */
 export const COLUMNS = ['embeddings', 'documents', 'metadatas', 'uris'] as const;
 export type Column = (typeof COLUMNS)[number];
-
-/** Half-open range of byte offsets into the body it was scanned from. */
-export interface Slice {
-  readonly start: number;
-  readonly end: number;
-}
 
 /** Half-open range of indexes of records. */
 export interface RecordRange {
@@ -36,18 +32,6 @@ export interface RecordCall {
   readonly encoding: 'floats' | 'base64' | null;
   /** For deletes: the call names more than ids (`where`, `where_document`, `limit`), so the primary must decide. */
   readonly conditional: boolean;
-}
-
-/** What Chroma answers to a body it does not take. */
-export interface Refusal {
-  readonly status: number;
-  readonly error: string;
-  readonly message: string;
-  /**
-   * Of a write that could be read: what a server looks at first. That is whether the collection exists, and then, when
-   * `dimension` is not null, whether the embeddings are of its dimension.
-   */
-  readonly after?: { readonly dimension: number | null };
 }
 
 /** What the least capable node of the cluster accepts in a body; the rest is in protocol/capabilities.ts. */

@@ -13,10 +13,21 @@ import {
   type JsonSyntaxError,
 } from './json.ts';
 import { pathTo } from './json-path.ts';
-import type { Refusal } from './record-call.ts';
 
 // Messages quote the offending value; a client needs no more of it than this to know which.
 const QUOTED_BYTES_MAX = 200;
+
+/** The response with which Chroma rejects a body. */
+export interface Refusal {
+  readonly status: number;
+  readonly error: string;
+  readonly message: string;
+  /**
+   * For a write whose body could be read: what a server checks before. That is whether the collection exists, and
+   * then, unless `dimension` is null, whether the embeddings have its dimension.
+   */
+  readonly after?: { readonly dimension: number | null };
+}
 
 /** Thrown inside the scanner, turned into its result at the top. */
 export class RefusedBody extends Error {

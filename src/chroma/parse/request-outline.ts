@@ -3,8 +3,7 @@
 
 import type { FilterSize } from './filter-limits.ts';
 import { measureFilter } from './filter-limits.ts';
-import { ARRAY_OPEN, JsonCursor, JsonSyntaxError, LETTER_N, OBJECT_OPEN } from './json.ts';
-import type { Slice } from './record-call.ts';
+import { ARRAY_OPEN, JsonCursor, JsonSyntaxError, LETTER_N, OBJECT_OPEN, type Slice } from './json.ts';
 
 export interface RequestOutline {
   readonly filter: FilterSize;

@@ -12,9 +12,9 @@ import {
   MINUS,
   OBJECT_OPEN,
   QUOTE,
+  type Slice,
 } from './json.ts';
-import type { Refusal, Slice } from './record-call.ts';
-import { misshapen, RefusedBody, refuseType, unreadable } from './refusal.ts';
+import { misshapen, RefusedBody, refuseType, unreadable, type Refusal } from './refusal.ts';
 
 /** A value at the top level of a body, with the bytes it was written in. */
 export type TopLevelValue = { readonly slice: Slice } & (

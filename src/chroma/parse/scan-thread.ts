@@ -3,7 +3,8 @@
 import { parentPort } from 'node:worker_threads';
 import type { ScanResult, ScanTask } from './large-scanner.ts';
 import { outlineOf } from './request-outline.ts';
-import { isRefusal, scanRecordCall } from './scanner.ts';
+import { scanRecordCall } from './scanner.ts';
+import { isRefusal } from './refusal.ts';
 
 parentPort?.on('message', (task: ScanTask) => {
   const { number, bytes } = task;

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
 import type { BodyCapabilities, RecordKind } from './record-call.ts';
-import { isRefusal, scanRecordCall } from './scanner.ts';
+import { scanRecordCall } from './scanner.ts';
+import { isRefusal } from './refusal.ts';
 
 // The level of a 1.0.5 server, and that of the newest known.
 const MIDDLE: BodyCapabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };

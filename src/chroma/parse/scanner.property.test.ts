@@ -4,7 +4,8 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { COLUMNS, type BodyCapabilities, type RecordCall, type RecordKind } from './record-call.ts';
-import { isRefusal, scanRecordCall } from './scanner.ts';
+import { scanRecordCall } from './scanner.ts';
+import { isRefusal } from './refusal.ts';
 
 const CAPABILITIES: BodyCapabilities = {
   maxBatchSize: 100,

@@ -14,12 +14,11 @@ import {
   OBJECT_CLOSE,
   OBJECT_OPEN,
   QUOTE,
+  type Slice,
 } from './json.ts';
 import { readMetadata } from './metadata-column.ts';
-import type { BodyCapabilities, Column, RecordCall, RecordKind, Refusal, Slice } from './record-call.ts';
-import { isRefusal, misshapen, RefusedBody, refuseType, unreadable } from './refusal.ts';
-
-export { isRefusal };
+import type { BodyCapabilities, Column, RecordCall, RecordKind } from './record-call.ts';
+import { misshapen, RefusedBody, refuseType, unreadable, type Refusal } from './refusal.ts';
 
 /** The call in `body` taken apart, or what Chroma answers to it; never throws. Keeps `body`, which must not change. */
 export function scanRecordCall(

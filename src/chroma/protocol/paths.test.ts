@@ -4,7 +4,6 @@ import {
   collectionByNamePath,
   collectionsCountPath,
   databasesPath,
-  paged,
   recordsPath,
   segment,
 } from './paths.ts';
@@ -13,14 +12,14 @@ const name = { tenant: 'default_tenant', database: 'default_database' };
 const database = '/api/v2/tenants/default_tenant/databases/default_database';
 
 describe('paths', () => {
-  it('follow the routes of the server', () => {
+  it('match the routes of the server', () => {
     expect(collectionsCountPath(name)).toBe(`${database}/collections_count`);
     expect(collectionByNamePath(name, 'docs')).toBe(`${database}/collections/docs`);
     expect(collectionByIdPath(name, 'a-b')).toBe(`${database}/collections/a-b`);
     expect(recordsPath(name, 'a-b', 'query')).toBe(`${database}/collections/a-b/query`);
   });
 
-  it('keep names that look like parts of a path, or like routes, in their segment', () => {
+  it('encode names that look like paths or routes into one segment', () => {
     const odd = { tenant: 'collections/../x', database: 'a b?c#d%' };
     expect(recordsPath(odd, 'get', 'get')).toBe(
       '/api/v2/tenants/collections%2F..%2Fx/databases/a%20b%3Fc%23d%25/collections/get/get',
@@ -28,20 +27,14 @@ describe('paths', () => {
     expect(databasesPath('größe')).toBe('/api/v2/tenants/gr%C3%B6%C3%9Fe/databases');
   });
 
-  it('leave no segment that a proxy would resolve away', () => {
+  it('encode segments that a proxy would resolve', () => {
     expect(segment('.')).toBe('%2E');
     expect(segment('..')).toBe('%2E%2E');
     expect(segment('...')).toBe('...');
   });
 
-  it('refuse what is no segment', () => {
+  it('throw for an empty or malformed segment', () => {
     expect(() => segment('')).toThrow(RangeError);
     expect(() => segment('\ud800')).toThrow(URIError);
-  });
-
-  it('carry pages in the query string', () => {
-    expect(paged('/x', { limit: 10, offset: 20 })).toBe('/x?limit=10&offset=20');
-    expect(paged('/x', { offset: 0 })).toBe('/x?offset=0');
-    expect(paged('/x', {})).toBe('/x');
   });
 });

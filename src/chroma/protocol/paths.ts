@@ -1,14 +1,15 @@
-// Every path of Chroma's HTTP API that Polychrome calls, built from typed parts. Paths are never made by replacing
-// text in other paths: a tenant may be called "collections", and an id may stand inside a name.
+// Builds every path of Chroma's HTTP API that Polychrome calls, from typed parts.
+//
+// Paths are never made by replacing text in other paths: a tenant may be called "collections", and a name may contain an id.
 // Routes: rust/frontend/src/server.rs:285-397 in chroma-core/chroma.
 
-/** A database on a node, by the names clients use. */
+/** A database by the names that clients use, which nodes use too. */
 export interface DatabaseName {
   readonly tenant: string;
   readonly database: string;
 }
 
-/** What can be done with the records of a collection. */
+/** Last segment of a path for the records of a collection. */
 export type RecordAction = 'add' | 'upsert' | 'update' | 'delete' | 'get' | 'query' | 'count' | 'search';
 
 const ROOT = '/api/v2';
@@ -21,13 +22,10 @@ export function segment(text: string): string {
   return encodeURIComponent(text);
 }
 
-/** Says 200 even on a server that refuses every write. */
-export const healthcheckPath = `${ROOT}/healthcheck`;
-
 /** max_batch_size and supports_base64_encoding. */
 export const preflightPath = `${ROOT}/pre-flight-checks`;
 
-/** The description of the API, about 35 KiB; the only place that tells releases apart without writing. */
+/** The description of the API, about 35 KiB; only it tells releases apart without writing. */
 export const openApiPath = '/openapi.json';
 
 /** POST here creates a tenant. */
@@ -43,7 +41,7 @@ export function databasesPath(tenant: string): string {
   return `${tenantPath(tenant)}/databases`;
 }
 
-/** One database: GET shows, DELETE drops it with its collections. */
+/** One database: GET reads it, DELETE deletes it with its collections. */
 export function databasePath(name: DatabaseName): string {
   return `${databasesPath(name.tenant)}/${segment(name.database)}`;
 }
@@ -58,25 +56,17 @@ export function collectionsCountPath(name: DatabaseName): string {
   return `${databasePath(name)}/collections_count`;
 }
 
-/** A collection by its name: GET and DELETE know names only, a uuid here answers 404. */
+/** A collection by name: GET and DELETE accept names only; the status for an id is 404. */
 export function collectionByNamePath(name: DatabaseName, collection: string): string {
   return `${collectionsPath(name)}/${segment(collection)}`;
 }
 
-/** A collection by the id this node gave it: PUT knows ids only. */
+/** A collection by the id that the node gave it: PUT accepts ids only. */
 export function collectionByIdPath(name: DatabaseName, physicalId: string): string {
   return `${collectionsPath(name)}/${segment(physicalId)}`;
 }
 
-/** The records of a collection by the id this node gave it. */
+/** The records of a collection, by the id that the node gave it. */
 export function recordsPath(name: DatabaseName, physicalId: string, action: RecordAction): string {
   return `${collectionByIdPath(name, physicalId)}/${action}`;
-}
-
-/** A list with `limit` and `offset` in its query string; both count items. */
-export function paged(path: string, page: { limit?: number; offset?: number }): string {
-  const query = new URLSearchParams();
-  if (page.limit !== undefined) query.set('limit', String(page.limit));
-  if (page.offset !== undefined) query.set('offset', String(page.offset));
-  return query.size === 0 ? path : `${path}?${query.toString()}`;
 }
