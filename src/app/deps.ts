@@ -1,10 +1,17 @@
-// What a gateway takes from its surroundings: time, chance, ids, and what the process that holds it wants to know.
+// What a gateway takes from its surroundings: time, chance, ids, connections and the hooks of its process.
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { createNodeClient, createUnverifiedNodeClient } from '../chroma/client/node-client.ts';
 import type { Config } from '../config/config.ts';
 import { systemClock, type Clock } from '../util/clock.ts';
 import { createLogger, type Logger } from '../util/logger.ts';
+
+/** How connections to nodes are made; a simulation has its own. */
+export interface NodeConnections {
+  readonly verified: typeof createNodeClient;
+  readonly unverified: typeof createUnverifiedNodeClient;
+}
 
 export interface GatewayParts {
   /** Process of a node that runs on this machine, for /status. */
@@ -21,6 +28,7 @@ export interface GatewayParts {
 }
 
 export interface Deps {
+  readonly connections: NodeConnections;
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -35,6 +43,7 @@ export interface Deps {
 export function depsOf(config: Config, parts: GatewayParts): Deps {
   const newId = parts.newId ?? randomUUID;
   return {
+    connections: { verified: createNodeClient, unverified: createUnverifiedNodeClient },
     gatewayId: `${hostname()}-${newId().slice(0, 8)}`,
     clock: parts.clock ?? systemClock,
     random: parts.random ?? Math.random,

@@ -3,11 +3,7 @@
 import type { Config } from '../config/config.ts';
 import type { NodeAddress } from '../config/nodes.ts';
 import type { Expected, Identity } from '../chroma/client/identity.ts';
-import {
-  createNodeClient,
-  createUnverifiedNodeClient,
-  type NodeClient,
-} from '../chroma/client/node-client.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
 import { probeCapabilities } from '../chroma/client/probe-capabilities.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Appender } from '../log/appender.ts';
@@ -132,15 +128,15 @@ function buildClients(
   { url }: NodeAddress,
   identity: { readonly expected: Identity | null },
   { markerLSN, isVerified, connectionLost }: Watched,
-  { clock }: Deps,
+  { clock, connections }: Deps,
 ): Clients {
   const expect = (): Expected | null =>
     identity.expected === null ? null : { ...identity.expected, markerLSN: markerLSN() };
   return {
     // While the process behind the address may be a new one, only what looks at it is let through.
-    client: createNodeClient({ url, clock, expect: () => (isVerified() ? expect() : null) }),
-    watcher: createNodeClient({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
-    unverified: createUnverifiedNodeClient({ url, clock, readConnections: 1, mutateConnections: 1 }),
+    client: connections.verified({ url, clock, expect: () => (isVerified() ? expect() : null) }),
+    watcher: connections.verified({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
+    unverified: connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 }),
   };
 }
 
