@@ -9,7 +9,7 @@ import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { Database } from '../postgres/database.ts';
 import { migrate } from '../postgres/migrate.ts';
-import { connectOrExplain } from '../postgres/reach.ts';
+import { requireServer } from '../postgres/require-server.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
@@ -57,7 +57,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const appends = pool(1, 'append', (text) => (warning = text));
   const steps = pool(2, 'steps');
   const leases = pool(1, 'lease');
-  await connectOrExplain(queries, config.DATABASE_URL);
+  await requireServer(queries, config.DATABASE_URL);
   await migrate(queries);
 
   const log = new PostgresLog(queries);

@@ -1,30 +1,30 @@
-// The gateway's way into PostgreSQL: bounded pools, one for each purpose, so that a stuck query of one kind never
-// keeps a lease from being renewed or a batch from being appended.
+// A bounded pool of connections to PostgreSQL. Each purpose has its own pool, so that a slow query of one kind delays
+// neither the renewal of the lease nor an append.
 
 import pg from 'pg';
 import { LongValue, queryWithLongValue } from './long-value.ts';
 
-// LSNs, views and epochs are bigint there and number here: exact up to 2^53, some 285,000 years at 1,000 a second.
+// LSNs, views and epochs are bigint in PostgreSQL and number here: exact up to 2^53, some 285,000 years at 1,000 a second.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 export interface DatabaseOptions {
   readonly url: string;
   /** The PostgreSQL schema that holds this replica group. */
   readonly schema: string;
-  /** Connections at most. */
+  /** Maximum number of connections. */
   readonly connectionsMax: number;
   /** A statement that takes longer is cancelled by the server, ms. */
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
   readonly onError: (error: Error) => void;
-  /** A WARNING the server sent along with a result. */
+  /** Called with each WARNING that the server sends. */
   readonly onWarning?: (text: string) => void;
 }
 
 export type Row = Record<string, unknown>;
 
 export class Database {
-  /** The quoted schema name, for qualifying every object: connections keep no search_path (poolers). */
+  /** The quoted schema name, which qualifies every object: a pooler in transaction mode keeps no search_path. */
   readonly schema: string;
   readonly #pool: pg.Pool;
   readonly #statementTimeoutMs: number;
@@ -36,11 +36,11 @@ export class Database {
       connectionString: options.url,
       max: options.connectionsMax,
       connectionTimeoutMillis: options.statementTimeoutMs,
-      // The client's own limit stands above the server's, for when the server no longer answers at all.
+      // The client's limit is above the server's; it ends statements of a server that does not respond at all.
       query_timeout: options.statementTimeoutMs + 1_000,
       application_name: options.applicationName,
       keepAlive: true,
-      // A lost idle connection is replaced on demand; keeping some open saves the connect time.
+      // Keeps connections open between requests, which saves the time to connect.
       idleTimeoutMillis: 30_000,
     });
     this.#pool.on('error', options.onError);
@@ -53,9 +53,9 @@ export class Database {
   }
 
   /**
-   * One statement on a pooled connection. `name` makes it a prepared statement of that connection; the last value may
-   * be a LongValue. `beforeSend` is the last look before it leaves: what it throws, and NotConnected, prove that
-   * nothing was sent.
+   * Runs one statement on a pooled connection. `name` makes it a prepared statement of that connection; the last value
+   * may be a LongValue. `beforeSend` runs before the statement is sent: an error it throws, and NotConnected, prove
+   * that nothing was sent.
    */
   async query<R extends Row = Row>(
     text: string,
@@ -119,7 +119,7 @@ export class Database {
   }
 }
 
-/** No connection was to be had, so nothing was sent. */
+/** No connection was available, so nothing was sent. */
 export class NotConnected extends Error {
   override readonly name = 'NotConnected';
   readonly code: string | undefined;
@@ -130,7 +130,7 @@ export class NotConnected extends Error {
   }
 }
 
-/** True when the server answered and refused: the statement had no effect. Otherwise its outcome is unknown. */
+/** True when the server refused the statement, which then had no effect. Otherwise its outcome is unknown. */
 export function isServerRefusal(error: unknown): error is pg.DatabaseError {
   // Class 08 (connection) and 57 (operator intervention: shutdown, crash) end the session mid-statement.
   return error instanceof pg.DatabaseError && error.code !== undefined && !/^(08|57)/.test(error.code);

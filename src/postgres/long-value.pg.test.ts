@@ -12,37 +12,37 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 const TEXT = 'select $1::int as n, octet_length($2::bytea) as bytes, md5($2::bytea) as md5';
-const ask = (n: number, value: Buffer | LongValue, name?: string): Promise<object[]> =>
+const run = (n: number, value: Buffer | LongValue, name?: string): Promise<object[]> =>
   database.query(TEXT, [n, value], name);
 
 test.each([
   ['one piece', [Buffer.alloc(5_000_000, 'abc')]],
   ['many, some of them empty', Array.from({ length: 2_000 }, (_, n) => Buffer.alloc(n % 7, n))],
   ['none', []],
-])('arrives as the same value sent whole: %s', async (_name, pieces) => {
-  const [whole, inPieces] = [await ask(1, Buffer.concat(pieces)), await ask(1, new LongValue(pieces))];
+])('arrives as the same bytes as a plain value: %s', async (_name, pieces) => {
+  const [whole, inPieces] = [await run(1, Buffer.concat(pieces)), await run(1, new LongValue(pieces))];
   expect(inPieces).toEqual(whole);
 });
 
-test('goes with a prepared statement, again and again, and leaves the connection fit for others', async () => {
+test('works repeatedly with a prepared statement and leaves the connection usable', async () => {
   const value = new LongValue([Buffer.alloc(300_000, 1), Buffer.alloc(300_000, 2)]);
-  for (let n = 0; n < 3; n++) expect(await ask(n, value, 'long')).toMatchObject([{ n, bytes: 600_000 }]);
+  for (let n = 0; n < 3; n++) expect(await run(n, value, 'long')).toMatchObject([{ n, bytes: 600_000 }]);
   expect(await database.query('select 1 as one')).toEqual([{ one: 1 }]);
 });
 
-test('is refused as any other statement is, and the connection goes on', async () => {
+test('leaves the connection usable when the server refuses the statement', async () => {
   const value = new LongValue([Buffer.alloc(300_000)]);
   await expect(database.query('select 1 / $1::int, $2::bytea', [0, value])).rejects.toThrow(
     /division by zero/,
   );
-  expect(await ask(4, value)).toMatchObject([{ n: 4 }]);
+  expect(await run(4, value)).toMatchObject([{ n: 4 }]);
 });
 
-test('is not sent when the last look forbids it', async () => {
+test('is not sent when beforeSend throws', async () => {
   const refuse = (): never => {
     throw new Error('too late');
   };
   const value = new LongValue([Buffer.alloc(300_000)]);
   await expect(database.query(TEXT, [1, value], 'long', refuse)).rejects.toThrow('too late');
-  expect(await ask(5, value)).toMatchObject([{ n: 5 }]);
+  expect(await run(5, value)).toMatchObject([{ n: 5 }]);
 });

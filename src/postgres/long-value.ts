@@ -1,10 +1,10 @@
-// A statement whose last value is long, sent without a copy. pg copies each value twice on its way into a message; with
-// memory fresh from the kernel that held the event loop for some 3 ms a megabyte on the machine measured
-// (docs/performance.md). Here the pieces of the value go to the socket as they are, between what pg made of the rest.
+// Sends a statement whose last value is long without copying that value. pg copies each value twice into its message,
+// which blocked the event loop for some 3 ms per megabyte (docs/performance.md). Here the pieces of the value are written
+// to the socket as they are, between the parts of the message that pg built.
 
 import pg from 'pg';
 
-/** The last value of a statement, of type bytea, in pieces that are not copied: they must not change until it is answered. */
+/** The last value of a statement, of type bytea, in pieces. They must not change until the statement has returned. */
 export class LongValue {
   readonly pieces: readonly Buffer[];
   readonly byteLength: number;
@@ -16,19 +16,19 @@ export class LongValue {
 }
 
 /**
- * What pg's Connection has beside its types: bind() makes one message, which it hands to its own _send(). That it does
- * is shown by long-value.pg.test.ts.
+ * A part of pg's Connection that its types leave out: bind() builds one message and passes it to its own _send().
+ * long-value.pg.test.ts fails when a release of pg changes that.
  */
 interface Internals {
   bind(config: object): void;
 }
 
-/** Bytes that a bind message ends with: how many formats of results there are, one, and which. */
+/** A bind message ends with the number of result formats, one, and the format: 2 bytes each. */
 const RESULT_FORMATS_BYTES = 4;
-/** Where the length of a message stands: behind the letter that says which it is. */
+/** Offset of the length in a message: after the letter of its type. */
 const LENGTH_AT = 1;
 
-/** As client.query; `value` follows the values in `config`. */
+/** Like client.query; `value` is the parameter after the values in `config`. */
 export function queryWithLongValue<R extends pg.QueryResultRow>(
   client: pg.PoolClient,
   config: pg.QueryConfig,
@@ -40,13 +40,13 @@ export function queryWithLongValue<R extends pg.QueryResultRow>(
       error === undefined || error === null ? resolve(result.rows) : reject(error),
     );
     const submit = query.submit.bind(query);
-    query.submit = (connection) => submit(putting(value, connection));
+    query.submit = (connection) => submit(withLastValue(connection, value));
     client.query(query);
   });
 }
 
-/** `connection`, but that its bind message has `value` in place of the empty last one. */
-function putting(value: LongValue, connection: pg.Connection): pg.Connection {
+/** `connection`, whose bind message contains `value` instead of the empty last parameter. */
+function withLastValue(connection: pg.Connection, value: LongValue): pg.Connection {
   const { stream } = connection;
   const send = (message: Buffer): void => {
     if (!stream.writable) return;

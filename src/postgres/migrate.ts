@@ -1,4 +1,4 @@
-// Numbered migrations, run by whichever gateway comes first, under a lock. Older code refuses a newer schema.
+// Runs the numbered migrations under a lock, so that gateways can start at the same time; refuses a newer schema.
 
 import { StartupError } from '../errors.ts';
 import type { Database } from './database.ts';
@@ -16,11 +16,11 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   deleteTenant,
 ];
 
-/** Brings the schema to this release's version. Throws StartupError when the schema is newer than the code. */
+/** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */
 export async function migrate(database: Database): Promise<{ from: number; to: number }> {
   const s = database.schema;
   return database.transaction(async (query) => {
-    // One lock for all schemas of a server: a migration takes a moment and is rare.
+    // One lock for all schemas of a server: migrations are short and rare.
     await query(`select pg_advisory_xact_lock(hashtext('polychrome migrations'))`);
     await query(`create schema if not exists ${s}`);
     await query(

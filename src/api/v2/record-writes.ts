@@ -54,7 +54,7 @@ async function write(
   const shard = onlyShard(collection);
   if (isRefusal(call)) return refused(call, shard);
   // It would be on record, and on no node.
-  if (selection.isOutOfUse(shard.id)) throw new PolychromeError('out_of_use', OUT_OF_USE);
+  if (selection.isOutOfUse(shard.id)) throw new PolychromeError('no_healthy_copy', OUT_OF_USE);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
     levelAsked(request, options.ackLevel),
