@@ -196,7 +196,7 @@ export class Delivery {
     const tracked = ended.catch(() => undefined).finally(() => this.#inFlight.delete(tracked));
     this.#inFlight.add(tracked);
     const result = await orOver(ended, term);
-    crashPoint('call_answered');
+    crashPoint('call_responded');
     return result;
   }
 

@@ -1,22 +1,21 @@
-// Named points at which a test has this process kill itself, as if its machine had lost power. They do nothing unless
-// it was started with NODE_ENV=test and CRASH_AT=name or CRASH_AT=name:n, and has then been armed by SIGUSR2: the
-// n-th time from then on that the point is reached is the last thing that happens.
+// Named points at which a test kills this process, as a power failure would. They do nothing unless the process was
+// started with NODE_ENV=test and CRASH_AT=name or CRASH_AT=name:n; after SIGUSR2, the n-th arrival at the point kills it.
 
 export const CRASH_POINTS = [
   'append_before', // nothing of the batch has left this process
-  'append_sent', // the statement is out, its answer is not here
-  'append_committed', // durable, and nobody here knows it yet
-  'append_published', // appliers have the entries, clients have no answer
-  'call_sent', // a mutating call is out, its answer is not here
-  'call_answered',
+  'append_sent', // the statement was sent, its result has not arrived
+  'append_committed', // durable, not published in this process yet
+  'append_published', // appliers have the entries, clients have no response
+  'call_sent', // a mutating call was sent, its response has not arrived
+  'call_responded',
   'checkpoint_before',
   'checkpoint_after',
-  'decision_before', // the primary has made up its mind, which is not on record
-  'decision_recorded', // on record, nothing of it carried out
+  'decision_before', // the primary has decided, nothing is recorded
+  'decision_recorded', // recorded, nothing of it applied
   'part_halfway', // some parts of a large call are applied, some are not
-  'delete_halfway', // some chunks of a conditional delete are gone, some are not
+  'delete_halfway', // some chunks of a conditional delete are applied, some are not
   'marker_before',
-  'marker_after', // on the node, not yet in PostgreSQL
+  'marker_after', // on the node, not in PostgreSQL yet
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
@@ -35,11 +34,11 @@ function reached(name: CrashPoint): boolean {
 const die = (): void => void process.kill(process.pid, 'SIGKILL');
 const nothing = (_name: CrashPoint): void => undefined;
 
-/** Ends the process here when this is the point it was started to die at. */
+/** Kills the process here when this is the chosen point. */
 export const crashPoint =
   chosen === '' ? nothing : (name: CrashPoint): void => (reached(name) ? die() : undefined);
 
-/** The same, once what was handed to a socket just now has had its turn to leave. */
+/** The same, after the bytes just written to a socket have been sent. */
 export const crashPointOnceSent =
   chosen === ''
     ? nothing

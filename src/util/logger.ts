@@ -1,6 +1,8 @@
+// The logger interface and its implementation on pino.
+
 import { pino } from 'pino';
 
-/** What the code needs of a logger: structured fields first, then a sentence. pino's shape. */
+/** Structured fields first, then a stable event phrase; the shape of pino. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -8,7 +10,7 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** JSON lines on stderr: stdout belongs to commands. */
+/** Writes JSON lines to stderr; stdout is for the output of commands. */
 export function createLogger(level: string): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
 }

@@ -1,4 +1,4 @@
-// Keys for a Map or Set made from strings that clients choose.
+// Makes Map and Set keys of bounded length from strings that clients choose.
 
 import { createHash } from 'node:crypto';
 
@@ -13,6 +13,6 @@ const DIGEST_PREFIX = 'sha256:';
  */
 export function mapKey(text: string): string {
   if (text.length <= HASHED_LENGTH_MAX && !text.startsWith(DIGEST_PREFIX)) return text;
-  // Not UTF-8: it would write every lone surrogate as the same character.
+  // Not UTF-8, which encodes every lone surrogate as the same bytes.
   return DIGEST_PREFIX + createHash('sha256').update(text, 'utf16le').digest('base64');
 }

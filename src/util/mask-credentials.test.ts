@@ -5,9 +5,12 @@ test.each([
   ['http://user:secret@host:8000/path', 'http://***@host:8000/path'],
   ['https://secret@host', 'https://***@host'],
   ['http://user:a@b@host/x', 'http://***@host/x'],
-  ['no answer from http://user:secret@a and http://b:8000', 'no answer from http://***@a and http://b:8000'],
+  [
+    'no response from http://user:secret@a and http://b:8000',
+    'no response from http://***@a and http://b:8000',
+  ],
   ['http://host:8000/at@path?x=a@b', 'http://host:8000/at@path?x=a@b'],
   ['postgres://user:secret@db/log', 'postgres://***@db/log'],
-])('%s is shown as %s', (text, shown) => {
+])('masks %s as %s', (text, shown) => {
   expect(maskCredentials(text)).toBe(shown);
 });

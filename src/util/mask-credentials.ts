@@ -1,6 +1,6 @@
-// URLs as they may be shown: without the user and password of whoever configured them.
+// Masks the user and password in URLs before they are logged or shown.
 
-// Within a URL, what stands between `//` and the last `@` before the path is the user information (RFC 3986, 3.2.1).
+// The user information of a URL is the text between `//` and the last `@` before the path (RFC 3986, 3.2.1).
 const USER_INFORMATION = /\/\/[^\s/?#]*@/g;
 
 /** `text` with the user information of every URL in it replaced by `***`. */

@@ -1,5 +1,4 @@
-// kill -9 of the gateway at named points, under load: the procedure, for the files that go through the points. Each has
-// a cluster of its own, for they run side by side.
+// Kills the gateway at named points under load: the tests for the files that list the points.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CrashPoint } from '../../src/util/crash-point.ts';
@@ -7,18 +6,18 @@ import { TestCluster } from './cluster.ts';
 import { until } from './until.ts';
 import { Workload } from './workload.ts';
 
-/** On the way of every write. */
-export const WAY_POINTS = {
+/** Points that every write passes. */
+export const WRITE_POINTS = {
   append_before: 10,
   append_sent: 10,
   append_committed: 10,
   append_published: 10,
   call_sent: 20,
-  call_answered: 20,
+  call_responded: 20,
   checkpoint_before: 15,
   checkpoint_after: 15,
 } as const satisfies Times;
-/** Where only the primary can decide, and where a node is marked. */
+/** Points of decisions by the primary and of markers. */
 export const DECIDING_POINTS = {
   part_halfway: 1,
   decision_before: 4,
@@ -28,13 +27,13 @@ export const DECIDING_POINTS = {
   marker_after: 1,
 } as const satisfies Times;
 
-/** At which of the times it is reached once the load is under way. */
+/** How often each point is passed under load before the gateway dies there. */
 type Times = Partial<Record<CrashPoint, number>>;
 
 // The largest batch of a stock server is 5,461 records (docs/chroma-behaviour.md#calls-above-max_batch_size).
 const BULK = 6_000;
 
-/** Defines a test for each point; returns how to get at their cluster, with a gateway that does not die. */
+/** Defines a test for each point; returns their cluster with a gateway that does not die. */
 export function killedAtEach(times: Times): () => Promise<TestCluster> {
   const points = Object.keys(times) as CrashPoint[];
   let cluster: TestCluster;
@@ -44,7 +43,7 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
   });
   afterAll(() => cluster.stop());
 
-  /** Runs the gateway so that it dies at `point` once armed; the next point's gateway is the one that recovers. */
+  /** Starts a gateway that dies at `point` once armed; it recovers from the previous point's death. */
   async function gatewayThatDiesAt(point: CrashPoint): Promise<void> {
     if (armedFor === point && cluster.process.signalCode === null) return;
     await cluster.stopGateway('SIGKILL');
@@ -52,9 +51,9 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
     armedFor = point;
   }
 
-  describe('a gateway killed at', () => {
+  describe('keeps every promise when the gateway is killed at', () => {
     test.each(points.map((point, index) => [point, points[index + 1] ?? point] as const))(
-      '%s keeps every promise',
+      '%s',
       async (point, next) => {
         await gatewayThatDiesAt(point);
         const workload = await Workload.prepare(() => cluster.api, point.replace('_', '-'));
@@ -67,7 +66,7 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
         );
         const stop = new AbortController();
         const load = workload.run(stop.signal, true);
-        await until(async () => workload.acknowledged > 20, 'the load is under way');
+        await until(async () => workload.acknowledged > 20, 'the load is running');
         process.kill('SIGUSR2');
         if (point === 'delete_halfway') await workload.deleteBulk();
         if (point === 'part_halfway') await workload.addLarge(BULK);
