@@ -6,8 +6,8 @@ import { mapKey } from '../util/map-key.ts';
 
 export interface Shard {
   readonly id: string;
-  /** Fixed by the first write with embeddings; null until then. May be older than the log. */
-  readonly dimension: number | null;
+  /** Fixed by the first write with embeddings; null until then. A writer that learns it before a refresh sets it. */
+  dimension: number | null;
 }
 
 export interface Collection {
