@@ -1,5 +1,4 @@
-// Random faults under a checked load: writers that keep account, faults one after another and over one another, then
-// peace, and the reckoning with every node asked directly.
+// Random, overlapping faults under a checked load, and the comparison of every node with what the writers were promised.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { TestCluster } from '../support/cluster.ts';
@@ -18,25 +17,25 @@ export interface ChaosOptions {
 export interface ChaosResult {
   readonly faults: number;
   readonly acknowledged: number;
-  readonly answers: Readonly<Record<string, number>>;
-  /** What is wrong; [] when every promise was kept. */
+  readonly statuses: Readonly<Record<string, number>>;
+  /** Broken promises; [] when all were kept. */
   readonly broken: readonly string[];
 }
 
-// Faults overlap up to here, so that at times two of three nodes and PostgreSQL are away at once.
+// So many overlap that at times two of three nodes and PostgreSQL are down at once.
 const AT_ONCE_MAX = 3;
 const LOAD_PARTS_MS = 60_000;
 
-/** Runs faults under load on a cluster of its own. */
+/** Runs faults under load on a new cluster. */
 export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions): Promise<ChaosResult> {
   const cluster = await TestCluster.start({ proxied: true, ownProcess: {} });
   try {
     const next = seededRandom(seed);
     const until = performance.now() + forMs;
     const broken: string[] = [];
-    const answers: Record<string, number> = {};
+    const statuses: Record<string, number> = {};
     let [faults, acknowledged, part] = [0, 0, 0];
-    // One account a minute: a workload's grows with its time, and its reckoning reads everything.
+    // A new workload each minute, because its comparison reads everything that it wrote.
     while (performance.now() < until && broken.length === 0) {
       const workload = await Workload.prepare(() => cluster.api, `chaos-${part++}`);
       const stop = new AbortController();
@@ -47,13 +46,13 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
       await load;
       await cluster.allServe();
       acknowledged += workload.acknowledged;
-      for (const [status, count] of Object.entries(workload.answers))
-        answers[status] = (answers[status] ?? 0) + count;
+      for (const [status, count] of Object.entries(workload.statuses))
+        statuses[status] = (statuses[status] ?? 0) + count;
       broken.push(...(await workload.faults(cluster)), ...(await suspects(cluster)));
       if (broken.length > 0 && cluster.output !== '') log(cluster.output);
       log(`checked: ${acknowledged} writes acknowledged, ${faults} faults, ${broken.length} promises broken`);
     }
-    return { faults, acknowledged, answers, broken };
+    return { faults, acknowledged, statuses, broken };
   } catch (error) {
     const status = await cluster.status().catch(String);
     log(
@@ -65,7 +64,7 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
   }
 }
 
-/** A shard put in doubt was either wrong, or wrongly doubted: neither may be, with servers that lose nothing. */
+/** Suspect shards: there may be none while servers lose no data. */
 async function suspects(cluster: TestCluster): Promise<string[]> {
   const text = 'select node, suspect from polychrome.node_shard where suspect is not null';
   const rows = await sql<{ node: string; suspect: string }>(cluster, text);
@@ -79,10 +78,10 @@ interface Striking {
   readonly log: (line: string) => void;
 }
 
-/** Strikes until the time is over, and ends what it began; returns how often it struck. */
+/** Causes faults until `end` and ends each of them; returns their number. */
 async function strikeUntil(end: number, { cluster, next, longestFaultMs, log }: Striking): Promise<number> {
   const nodes = cluster.local.nodes.map(({ id }) => id);
-  const under = new Set<Promise<void>>();
+  const active = new Set<Promise<void>>();
   let struck = 0;
   while (performance.now() < end) {
     const fault = draw(next, nodes, longestFaultMs);
@@ -92,12 +91,12 @@ async function strikeUntil(end: number, { cluster, next, longestFaultMs, log }: 
     if (over !== null) {
       const lasting = pause(fault.lastsMs)
         .then(over)
-        .finally(() => under.delete(lasting));
-      under.add(lasting);
+        .finally(() => active.delete(lasting));
+      active.add(lasting);
     }
-    while (under.size >= AT_ONCE_MAX) await Promise.race(under);
+    while (active.size >= AT_ONCE_MAX) await Promise.race(active);
     await pause(next() * 1_500);
   }
-  await Promise.all(under);
+  await Promise.all(active);
   return struck;
 }

@@ -1,24 +1,23 @@
-// Faults drawn at random under a seed: what befalls which process or connection, and how long. The same seed draws the
-// same faults in the same order; what the processes are doing meanwhile is theirs.
+// Faults of processes and connections, drawn from a seed in a fixed order.
 
 import type { TestCluster } from '../support/cluster.ts';
 
-export interface Fault {
+export interface ChaosFault {
   readonly name: string;
-  /** Begins it and returns what ends it; null when it ends by itself. */
+  /** Causes it and returns the function that ends it; null when it ends by itself. */
   readonly strike: (cluster: TestCluster) => Promise<(() => Promise<void>) | null>;
   readonly lastsMs: number;
 }
 
-/** The next fault; `longestMs` bounds how long one lasts. */
-export function draw(next: () => number, nodes: readonly string[], longestMs: number): Fault {
+/** Draws the next fault, which lasts at most `longestMs`. */
+export function draw(next: () => number, nodes: readonly string[], longestMs: number): ChaosFault {
   const node = nodes[Math.floor(next() * nodes.length)]!;
   const lastsMs = Math.round(200 + next() * (longestMs - 200));
   const [name, strike] = FAULTS[Math.floor(next() * FAULTS.length)]!;
   return { name: `${name} ${node}`, strike: (cluster) => strike(cluster, node), lastsMs };
 }
 
-type Strike = (cluster: TestCluster, node: string) => ReturnType<Fault['strike']>;
+type Strike = (cluster: TestCluster, node: string) => ReturnType<ChaosFault['strike']>;
 
 const through =
   (mode: 'reset' | 'refuse' | 'silent'): Strike =>
@@ -27,7 +26,7 @@ const through =
     return () => cluster.proxy(node).set('pass');
   };
 
-// `node` is only where it says so; the others strike what there is one of.
+// Some use `node`; the others strike a component that exists once.
 const FAULTS: readonly (readonly [string, Strike])[] = [
   [
     'kill',
@@ -39,7 +38,7 @@ const FAULTS: readonly (readonly [string, Strike])[] = [
   [
     'kill the primary, drawn:',
     async (cluster, node) => {
-      // Nobody can say who is primary while no gateway answers.
+      // The primary is unknown while no gateway responds.
       cluster.local.killNode(await cluster.primary().catch(() => node));
       return null;
     },
@@ -78,7 +77,7 @@ const FAULTS: readonly (readonly [string, Strike])[] = [
   ],
 ];
 
-// A gateway that finds no PostgreSQL when it starts ends, and whoever runs it starts it again.
+// A gateway that cannot reach PostgreSQL when it starts exits; its supervisor would restart it.
 const STARTS_MAX = 3;
 
 async function startAgain(cluster: TestCluster): Promise<void> {

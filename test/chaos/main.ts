@@ -1,10 +1,12 @@
-// npm run chaos: random faults under a checked load, for as long as asked.
+// npm run chaos: random faults under a checked load.
 
 import { spawnSync } from 'node:child_process';
 import { Command, InvalidArgumentError } from 'commander';
 import { chaos } from './chaos.ts';
 
-const LONG_SUITES = ['postgres-faults', 'behind', 'node-faults'].map((name) => `test/system/${name}.test.ts`);
+const LONG_SUITES = ['postgres-faults', 'large-backlog', 'node-faults'].map(
+  (name) => `test/system/${name}.test.ts`,
+);
 
 const positive = (text: string): number => {
   const value = Number(text);
@@ -13,11 +15,11 @@ const positive = (text: string): number => {
 };
 
 const options = new Command('chaos')
-  .description('Faults at random under a checked load; ends by comparing what every node holds.')
+  .description('Random faults under a checked load; compares the content of all nodes at the end.')
   .option('--minutes <n>', 'how long', positive, 2)
   .option('--seed <n>', 'draws the same faults again', positive, Date.now() % 1_000_000)
-  .option('--longest-fault <seconds>', 'what a fault lasts at most', positive, 20)
-  .option('--long', 'first the fault suites, with the settings as shipped and faults that last 20 s')
+  .option('--longest-fault <seconds>', 'longest duration of a fault', positive, 20)
+  .option('--long', 'first the fault suites, with the default settings and faults that last 20 s')
   .parse()
   .opts<{ minutes: number; seed: number; longestFault: number; long?: boolean }>();
 
@@ -33,6 +35,6 @@ const result = await chaos({
   longestFaultMs: options.longestFault * 1_000,
   log: (line) => console.log(`${new Date().toISOString().slice(11, 23)} ${line}`),
 });
-console.log(`${result.faults} faults, ${result.acknowledged} writes acknowledged`, result.answers);
+console.log(`${result.faults} faults, ${result.acknowledged} writes acknowledged`, result.statuses);
 for (const promise of result.broken) console.error(`BROKEN (seed ${options.seed}): ${promise}`);
 process.exit(result.broken.length === 0 ? 0 : 1);

@@ -1,5 +1,5 @@
-// An embedding that needs no model: equal texts have equal vectors, others hardly ever the same distance.
-// Which of several equally near records is found first differs from server to server.
+// An embedding without a model: equal texts have equal vectors, and two records rarely have the same distance, because
+// servers return equally near records in different orders.
 
 const FAKE_DIMENSION = 8;
 

@@ -1,4 +1,4 @@
-// The JavaScript client 1.10.5, the last of its major and the oldest that speaks the v2 API.
+// Steps of the JavaScript client 1.10.5, the last of its major and the oldest with the v2 API.
 
 import { AdminClient, ChromaClient, type Collection, IncludeEnum } from 'chromadb-1';
 import { fakeEmbedding } from './fake-embedding.ts';

@@ -1,4 +1,4 @@
-// Everything the JavaScript client 3.x can do, step by step.
+// Steps that use every call of the JavaScript client 3.x.
 
 import {
   AdminClient,
@@ -402,7 +402,7 @@ export const STEPS: readonly Step<Context>[] = [
   ...prefixed('texts and batches', TEXTS),
 ];
 
-/** What servers that ignore the limit of a deletion do with one is refused by Polychrome (hazards.ts). */
+/** Polychrome refuses a limit where servers ignore it (hazards.ts). */
 export const LIMITED_DELETE: Step<Context> = [
   'delete with a limit',
   async (context) => [

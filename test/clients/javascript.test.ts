@@ -1,5 +1,5 @@
-// The official JavaScript clients, unchanged, against Polychrome and against a bare server of the same release: every
-// step gives the same result, or the same error, on both.
+// The unchanged official JavaScript clients get the same result or error from Polychrome as from a bare server of the same
+// release, step by step.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type BareServer, capabilitiesOf, startBareServer } from '../support/chroma-server.ts';
@@ -36,7 +36,7 @@ function behavesAlike<Context>(name: string, { STEPS, Context }: Client<Context>
   });
 }
 
-test('a deletion with a limit does what it says, or is refused', async () => {
+test('obeys or refuses the limit of a delete', async () => {
   const [polychrome, chroma] = [cluster, bare].map(({ url }) => new Side(url, new three.Context(url)));
   const many = Array.from({ length: 30 }, (_, n) => n);
   const prepare: Step<three.Context> = [

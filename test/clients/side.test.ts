@@ -1,4 +1,4 @@
-// The comparison of clients' results sees a difference where there is one, and none in what differs by nature.
+// The comparison of clients' results reports real differences and ignores ids and addresses.
 
 import { expect, test } from 'vitest';
 import { Side, type Step } from './side.ts';
@@ -25,18 +25,18 @@ test.each([
   ['another error class', raises(new TypeError('x')), raises(new RangeError('x'))],
   ['another message', raises(new Error('x')), raises(new Error('y'))],
   ['one id twice instead of two', () => [ID[0], ID[1]], () => [ID[0], ID[0]]],
-])('%s is a difference', async (_name, ours, theirs) => {
+])('reports %s as a difference', async (_name, ours, theirs) => {
   expect(await same(ours, theirs)).toBe(false);
 });
 
 test.each([
   ['ids', () => [ID[0], ID[1], ID[0]], () => [ID[1], ID[0], ID[1]]],
   ['addresses', raises(new Error('http://a/x')), raises(new Error('http://b/x'))],
-])('%s are none', async (_name, ours, theirs) => {
+])('reports no difference of %s', async (_name, ours, theirs) => {
   expect(await same(ours, theirs)).toBe(true);
 });
 
-test('an id is the same in all steps of one side', async () => {
+test('numbers an id equally in all steps of one server', async () => {
   const subject = side('http://a');
   const give = (id: string): Step<string> => ['give', () => Promise.resolve(id)];
   expect(await subject.run(give(ID[1]))).toEqual({ result: '<id 1>' });

@@ -1,5 +1,5 @@
-// One of the two servers a client is tried against, and what the client got there: results and errors as plain values
-// in which ids, which differ by nature, are numbered in the order they first appear.
+// Runs steps of a client on one of two servers, and returns results and errors as plain values with numbered ids, because
+// ids are random.
 
 export type Step<Context> = readonly [name: string, run: (context: Context) => Promise<unknown>];
 
@@ -15,7 +15,7 @@ export class Side<Context> {
     this.#context = context;
   }
 
-  /** What the step gave: its result, or its error's class and message. */
+  /** The result of the step, or the class and message of its error. */
   async run([, step]: Step<Context>): Promise<unknown> {
     try {
       return this.#plain({ result: (await step(this.#context)) ?? null });
@@ -30,7 +30,7 @@ export class Side<Context> {
   }
 }
 
-/** Text without the server's address and with its ids numbered; `ids` remembers which is which. */
+/** Text without the server's address and with its ids numbered; `ids` holds the numbers. */
 export function plainText(text: string, url: string, ids: Map<string, string>): string {
   return text.replaceAll(url, '<url>').replaceAll(UUID, (id) => {
     const known = ids.get(id) ?? `<id ${ids.size + 1}>`;
@@ -39,7 +39,7 @@ export function plainText(text: string, url: string, ids: Map<string, string>): 
   });
 }
 
-/** Sorted by name: a single server lists by ids of its own making, Polychrome in the order of creation. */
+/** Sorted by name, because a server lists by its random ids and Polychrome in the order of creation. */
 export function byName<T extends { readonly name: string }>(list: readonly T[]): T[] {
   return [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

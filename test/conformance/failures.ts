@@ -1,12 +1,23 @@
-// How a stock server fails: what it does beyond an answer that says no, what it still says when it no longer works, and
-// what is left when its process ends. The hazards of test/support/hazards.ts are the doors to some of it.
+// Failures of a stock server: its responses when it no longer works, and its data after its process ends.
+// test/support/hazards.ts lists requests that cause some of them.
 
 import { expect } from 'vitest';
-import { adds, answers, counts, finds, invalid, records, refuses, request, told, updates } from './steps.ts';
-import { COLLECTIONS, type Behaviour, type Step, type Talk } from './subject.ts';
+import {
+  adds,
+  answers,
+  counts,
+  finds,
+  invalid,
+  records,
+  refuses,
+  request,
+  behaviour,
+  updates,
+} from './steps.ts';
+import { COLLECTIONS, type Behaviour, type Step, type Conversation } from './subject.ts';
 
 const OTHER = '{other}';
-/** How often a cut call is sent until one is executed all the same: a race with the server. */
+/** Attempts until a call is executed although its connection ended: a race with the server. */
 const CUTS_MAX = 20;
 
 const broken = (asked: Step['request'], start: string): Step => refuses(asked, 500, 'InternalError', start);
@@ -15,8 +26,8 @@ const DEAF = 'Error executing plan: Error sending backfill request to compactor:
 const WEDGED = 'Failed to pull logs from the log store';
 
 const DIMENSION: readonly Behaviour[] = [
-  told(
-    'a first write refused for its columns fixes the dimension all the same',
+  behaviour(
+    'fixes the dimension with a first write that is refused for its columns',
     invalid(
       records('add', '{"ids":["a","b"],"embeddings":[[1,2,3]]}'),
       'Inconsistent number of IDs, embeddings, ',
@@ -27,8 +38,8 @@ const DIMENSION: readonly Behaviour[] = [
       'Collection expecting embedding with dimension of 3, got 1',
     ),
   ),
-  told(
-    'a first write refused for an empty id fixes the dimension all the same',
+  behaviour(
+    'fixes the dimension with a first write that is refused for an empty id',
     invalid(
       records('upsert', '{"ids":[""],"embeddings":[[1,2,3]]}'),
       'Empty ID, ID must have at least one character',
@@ -40,7 +51,7 @@ const DIMENSION: readonly Behaviour[] = [
   ),
 ];
 
-/** The log reader ends; `{id}` holds what it cannot read, and will end it again. */
+/** The log reader exits; the log of `{id}` has an entry it cannot read, which will end it again. */
 const ends = broken(
   records('upsert', '{"ids":["x"],"embeddings":[[9]],"metadatas":[{"chroma:document":5}]}'),
   UNSENT,
@@ -50,9 +61,9 @@ const unpoisoned = answers(request('DELETE', `${COLLECTIONS}/talk-{n}`), '{}');
 
 const READER: readonly Behaviour[] = [
   {
-    name: 'a server whose log reader has ended says it is healthy, answers writes with 500, and applies them after a restart',
-    async run(talk) {
-      await talk.steps(
+    name: 'reports that it is healthy, responds to writes with 500 and applies them after a restart when its log reader has exited',
+    async run(conversation) {
+      await conversation.steps(
         adds('{"ids":["a"],"embeddings":[[1]]}', OTHER),
         ends,
         healthy,
@@ -69,15 +80,18 @@ const READER: readonly Behaviour[] = [
         updates('{"ids":[]}', OTHER),
         answers(request('PUT', `${COLLECTIONS}/{other}`, '{"new_metadata":{"written":1}}'), '{}'),
       );
-      await talk.subject.restart();
-      await talk.steps(finds('', ['late'], OTHER), adds('{"ids":["next"],"embeddings":[[3]]}', OTHER));
-      await talk.steps(unpoisoned);
+      await conversation.subject.restart();
+      await conversation.steps(
+        finds('', ['late'], OTHER),
+        adds('{"ids":["next"],"embeddings":[[3]]}', OTHER),
+      );
+      await conversation.steps(unpoisoned);
     },
   },
   {
-    name: 'what was read before the log reader ended is read on, and stays as it was',
-    async run(talk) {
-      await talk.steps(
+    name: 'keeps serving stale reads of collections that were read before the log reader exited',
+    async run(conversation) {
+      await conversation.steps(
         adds('{"ids":["a"],"embeddings":[[1]]}', OTHER),
         counts(1, OTHER),
         ends,
@@ -85,22 +99,22 @@ const READER: readonly Behaviour[] = [
         counts(1, OTHER),
         finds('', ['a'], OTHER),
       );
-      await talk.subject.restart();
-      await talk.steps(unpoisoned, counts(2, OTHER));
+      await conversation.subject.restart();
+      await conversation.steps(unpoisoned, counts(2, OTHER));
     },
   },
   {
-    name: 'the collection that ended the log reader ends it again when it is read after a restart',
-    async run(talk) {
-      await talk.steps(adds('{"ids":["a"],"embeddings":[[1]]}', OTHER), ends);
-      await talk.subject.restart();
-      await talk.steps(
+    name: 'loses the log reader again when the same collection is read after a restart',
+    async run(conversation) {
+      await conversation.steps(adds('{"ids":["a"],"embeddings":[[1]]}', OTHER), ends);
+      await conversation.subject.restart();
+      await conversation.steps(
         adds('{"ids":["b"],"embeddings":[[2]]}', OTHER),
         broken(records('count'), 'Error executing plan: Error sending backfill request to compactor: '),
         broken(records('add', '{"ids":["c"],"embeddings":[[3]]}', OTHER), UNSENT),
       );
-      await talk.subject.restart();
-      await talk.steps(unpoisoned, adds('{"ids":["d"],"embeddings":[[4]]}', OTHER), counts(4, OTHER));
+      await conversation.subject.restart();
+      await conversation.steps(unpoisoned, adds('{"ids":["d"],"embeddings":[[4]]}', OTHER), counts(4, OTHER));
     },
   },
 ];
@@ -109,11 +123,11 @@ const emptyVector = records('update', '{"ids":["a"],"embeddings":[[]]}');
 
 const WEDGE: readonly Behaviour[] = [
   {
-    name: 'an update with an embedding of no components wedges a collection that has no dimension, or is refused',
-    async run(talk) {
-      // What came with metadata arrays refuses it.
-      if (talk.capabilities.metadataArrays) {
-        return talk.steps(invalid(emptyVector, 'Validation error: embeddings: '), counts(0));
+    name: 'wedges a collection without a dimension by an update with an empty embedding, or refuses it',
+    async run(conversation) {
+      // The releases with metadata arrays refuse it.
+      if (conversation.capabilities.metadataArrays) {
+        return conversation.steps(invalid(emptyVector, 'Validation error: embeddings: '), counts(0));
       }
       const unreadable = [
         invalid(
@@ -131,20 +145,20 @@ const WEDGE: readonly Behaviour[] = [
           'Collection expecting embedding with dimension of 0, got 1',
         ),
       ];
-      await talk.steps(
+      await conversation.steps(
         invalid(emptyVector, `Error in compaction: ${WEDGED}`),
         ...unreadable,
         adds('{"ids":["a"],"embeddings":[[1]]}', OTHER),
       );
-      await talk.subject.restart();
-      await talk.steps(...unreadable, counts(1, OTHER), unpoisoned);
+      await conversation.subject.restart();
+      await conversation.steps(...unreadable, counts(1, OTHER), unpoisoned);
     },
   },
   {
-    name: 'a wedged collection that was read before is read on; one with a dimension is not wedged',
-    async run(talk) {
-      if (talk.capabilities.metadataArrays) return;
-      await talk.steps(
+    name: 'keeps serving a wedged collection that was read before, and wedges none with a dimension',
+    async run(conversation) {
+      if (conversation.capabilities.metadataArrays) return;
+      await conversation.steps(
         counts(0),
         invalid(emptyVector, `Error in compaction: ${WEDGED}`),
         counts(0),
@@ -163,59 +177,59 @@ const WEDGE: readonly Behaviour[] = [
 const checkpointed = (lsn: number): Step =>
   answers(request('PUT', `${COLLECTIONS}/{other}`, `{"new_metadata":{"checkpoint":${lsn}}}`), '{}');
 
-/** What a marker would say: the metadata of a collection. */
-async function checkpoint(talk: Talk): Promise<unknown> {
-  const { text } = await talk.ask(request('GET', `${COLLECTIONS}/talk-{n}-other`));
+/** The checkpoint of a marker: the metadata of a collection. */
+async function checkpoint(conversation: Conversation): Promise<unknown> {
+  const { text } = await conversation.ask(request('GET', `${COLLECTIONS}/talk-{n}-other`));
   return (JSON.parse(text) as { metadata: unknown }).metadata;
 }
 
 const ENDS: readonly Behaviour[] = [
   {
-    name: 'a process that is killed loses nothing it has acknowledged',
-    async run(talk) {
+    name: 'loses no acknowledged write when its process is killed',
+    async run(conversation) {
       const ids = Array.from({ length: 30 }, (_, index) => `r${index}`);
       for (const [index, id] of ids.entries()) {
-        await talk.steps(adds(`{"ids":["${id}"],"embeddings":[[${index}]]}`));
+        await conversation.steps(adds(`{"ids":["${id}"],"embeddings":[[${index}]]}`));
       }
-      await talk.steps(checkpointed(30));
-      await talk.subject.restart();
-      await talk.steps(finds('', ids));
-      expect(await checkpoint(talk)).toEqual({ checkpoint: 30 });
+      await conversation.steps(checkpointed(30));
+      await conversation.subject.restart();
+      await conversation.steps(finds('', ids));
+      expect(await checkpoint(conversation)).toEqual({ checkpoint: 30 });
     },
   },
   {
-    name: 'an older copy of its content has lost the tail, and the marker says so',
-    async run(talk) {
-      await talk.steps(adds('{"ids":["kept"],"embeddings":[[1]]}'), checkpointed(1));
-      await talk.subject.keepCopy();
-      await talk.steps(
+    name: 'lacks the last writes on an older copy of its data, and its marker shows it',
+    async run(conversation) {
+      await conversation.steps(adds('{"ids":["kept"],"embeddings":[[1]]}'), checkpointed(1));
+      await conversation.subject.keepCopy();
+      await conversation.steps(
         adds('{"ids":["lost"],"embeddings":[[2]]}'),
         checkpointed(2),
         finds('', ['kept', 'lost']),
       );
-      await talk.subject.putBackCopy();
-      await talk.steps(finds('', ['kept']));
-      expect(await checkpoint(talk)).toEqual({ checkpoint: 1 });
-      await talk.steps(adds('{"ids":["lost"],"embeddings":[[3]]}'), counts(2));
+      await conversation.subject.putBackCopy();
+      await conversation.steps(finds('', ['kept']));
+      expect(await checkpoint(conversation)).toEqual({ checkpoint: 1 });
+      await conversation.steps(adds('{"ids":["lost"],"embeddings":[[3]]}'), counts(2));
     },
   },
   {
-    name: 'a call whose connection ends before its answer may be executed, after others',
-    async run(talk) {
-      const path = (id: string): string => talk.filled(`${COLLECTIONS}/${id}/add`);
+    name: 'may execute a call after later ones when its connection ends before the response',
+    async run(conversation) {
+      const path = (id: string): string => conversation.filled(`${COLLECTIONS}/${id}/add`);
       for (let cut = 0; cut < CUTS_MAX; cut++) {
         const busyWith = { path: path('{id}'), body: largeWrite(`cut-${cut}`) };
         const body = `{"ids":["cut-${cut}"],"embeddings":[[1]]}`;
-        await talk.subject.cutOff(path(OTHER), body, busyWith);
-        const { text } = await talk.ask(records('get', `{"ids":["cut-${cut}"],"include":[]}`, OTHER));
+        await conversation.subject.cutOff(path(OTHER), body, busyWith);
+        const { text } = await conversation.ask(records('get', `{"ids":["cut-${cut}"],"include":[]}`, OTHER));
         if ((JSON.parse(text) as { ids: string[] }).ids.length === 1) return;
       }
-      throw new Error(`none of ${CUTS_MAX} calls that were cut was executed`);
+      throw new Error(`none of ${CUTS_MAX} calls without a connection was executed`);
     },
   },
 ];
 
-/** Enough to keep a server at work for some hundred ms. */
+/** Enough to keep a server busy for some hundred ms. */
 function largeWrite(prefix: string): string {
   const ids = Array.from({ length: 1_000 }, (_, index) => `${prefix}-${index}`);
   const embeddings = ids.map((_id, index) =>

@@ -1,4 +1,4 @@
-// The fake Chroma of fast tests behaves as the suite says that real servers do, and shows their hazards.
+// The fake Chroma of unit tests has the behaviour of real servers that the suite describes, and their hazards.
 
 import { describe, expect, test } from 'vitest';
 import { probeCapabilities } from '../../src/chroma/client/probe-capabilities.ts';
@@ -10,11 +10,16 @@ import { COLLECTIONS, HAZARDS, type HazardSubject } from '../support/hazards.ts'
 import { ManualClock } from '../support/manual-clock.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { BEHAVIOURS } from './conformance.ts';
-import { type Behaviour, type Heard, type Subject, Talk } from './subject.ts';
+import { type Behaviour, type SubjectResponse, type Subject, Conversation } from './subject.ts';
 
 const READS = /\/(get|query|count)$/;
 
-async function heard(client: NodeClient, method: string, path: string, body?: string): Promise<Heard> {
+async function send(
+  client: NodeClient,
+  method: string,
+  path: string,
+  body?: string,
+): Promise<SubjectResponse> {
   const bytes = body === undefined ? {} : { body: Buffer.from(body) };
   const read = method === 'GET' || READS.test(path);
   const { status, body: text } = read
@@ -29,7 +34,7 @@ async function fakeSubject(): Promise<Subject> {
   let copy: Disk | null = null;
   return {
     capabilities: await probeCapabilities(client),
-    call: (method, path, body) => heard(client, method, path, body),
+    call: (method, path, body) => send(client, method, path, body),
     async restart() {
       node.kill();
       node.start();
@@ -44,8 +49,8 @@ async function fakeSubject(): Promise<Subject> {
     },
     async cutOff(path, body, busyWith) {
       node.plan((call) => call.path === path, 'late');
-      await expect(heard(client, 'POST', path, body)).rejects.toBeInstanceOf(NodeError);
-      await heard(client, 'POST', busyWith.path, busyWith.body);
+      await expect(send(client, 'POST', path, body)).rejects.toBeInstanceOf(NodeError);
+      await send(client, 'POST', busyWith.path, busyWith.body);
       node.runLate();
     },
     async stop() {},
@@ -53,9 +58,9 @@ async function fakeSubject(): Promise<Subject> {
 }
 
 async function run(behaviour: Behaviour, subject: Subject): Promise<void> {
-  const talk = new Talk(subject);
-  await talk.begin();
-  await behaviour.run(talk);
+  const conversation = new Conversation(subject);
+  await conversation.begin();
+  await behaviour.run(conversation);
 }
 
 describe('the fake', () => {
@@ -84,7 +89,7 @@ describe('on the fake', async () => {
   );
 });
 
-describe('the suite notices a subject that', () => {
+describe('the suite reports a subject that', () => {
   const distorted: Record<string, (subject: Subject) => Subject> = {
     'writes 1.0 as 1': (subject) => ({
       ...subject,
@@ -93,14 +98,14 @@ describe('the suite notices a subject that', () => {
         return { status, text: text.replaceAll('1.0', '1') };
       },
     }),
-    'says 200 where it should say 201': (subject) => ({
+    'responds with 200 instead of 201': (subject) => ({
       ...subject,
       call: async (...asked) => {
         const { status, text } = await subject.call(...asked);
         return { status: status === 201 ? 200 : status, text };
       },
     }),
-    'loses its tail when killed': (subject) => ({
+    'loses its last write when it is killed': (subject) => ({
       ...subject,
       restart: async () => {
         await subject.putBackCopy();
@@ -110,8 +115,8 @@ describe('the suite notices a subject that', () => {
         return subject.call(...asked);
       },
     }),
-    'never executes a call that was cut': (subject) => ({ ...subject, cutOff: async () => {} }),
-    'forgets nothing when an older copy is put back': (subject) => ({
+    'never executes a call whose connection ended': (subject) => ({ ...subject, cutOff: async () => {} }),
+    'keeps later writes when an older copy is restored': (subject) => ({
       ...subject,
       putBackCopy: async () => {},
     }),

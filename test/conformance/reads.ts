@@ -1,6 +1,6 @@
 // Filters, columns and nearest neighbours.
 
-import { adds, answers, finds, invalid, misshapen, records, refuses, told } from './steps.ts';
+import { adds, answers, finds, invalid, misshapen, records, refuses, behaviour } from './steps.ts';
 import { NO_SUCH_ID, type Behaviour, type Step } from './subject.ts';
 
 const FIVE =
@@ -9,8 +9,8 @@ const where = (clause: string, ...ids: string[]): Step => finds(`"where":${claus
 const document = (clause: string, ...ids: string[]): Step => finds(`"where_document":${clause}`, ids);
 
 export const READS: readonly Behaviour[] = [
-  told(
-    'where compares by value; what lacks the key is unlike everything',
+  behaviour(
+    'compares metadata by value; a record without the key differs from every value',
     adds(FIVE),
     where('{"i":1}', '1'),
     where('{"i":1.0}', '1'),
@@ -36,8 +36,8 @@ export const READS: readonly Behaviour[] = [
     where('{"$and":[]}', '1', '2', '3', '4', '5'),
     where('{"$or":[]}'),
   ),
-  told(
-    'where takes one condition of a known kind',
+  behaviour(
+    'accepts one condition of a known kind in where',
     ...[
       '{}',
       '"x"',
@@ -58,8 +58,8 @@ export const READS: readonly Behaviour[] = [
       '{"$and":{"i":1}}',
     ].map((clause) => invalid(records('get', `{"where":${clause}}`), 'Invalid where clause')),
   ),
-  told(
-    'where_document looks for text as it is written',
+  behaviour(
+    'matches text literally in where_document',
     adds(FIVE),
     document('{"$contains":"pear"}', '2'),
     document('{"$contains":"%"}', '3'),
@@ -72,8 +72,8 @@ export const READS: readonly Behaviour[] = [
       invalid(records('get', `{"where_document":${clause}}`), 'Invalid where document clause'),
     ),
   ),
-  told(
-    'get answers with the columns asked for',
+  behaviour(
+    'returns the included columns of a get',
     answers(
       records('get', '{}'),
       '{"ids":[],"embeddings":null,"documents":[],"uris":null,"metadatas":[],"include":["documents","metadatas"]}',
@@ -91,8 +91,8 @@ export const READS: readonly Behaviour[] = [
     misshapen(records('get', '{"include":null}')),
     misshapen(records('get', '{"limit":-1}')),
   ),
-  told(
-    'query finds the nearest first, by squared distance',
+  behaviour(
+    'returns the nearest records of a query first, by squared distance',
     answers(
       records('query', '{"query_embeddings":[[1,2]]}'),
       '{"ids":[[]],"embeddings":null,"documents":[[]],"uris":null,"metadatas":[[]],"distances":[[]],"include":["documents","metadatas","distances"]}',
@@ -136,8 +136,8 @@ export const READS: readonly Behaviour[] = [
     ),
     misshapen(records('query', '{}')),
   ),
-  told(
-    'a collection that is not there is named; an id that is none is said to be none',
+  behaviour(
+    'names a missing collection, and refuses a malformed id',
     ...(['add', 'upsert', 'update', 'get', 'query', 'delete', 'count'] as const).flatMap((action) => {
       const body =
         action === 'count' ? undefined : '{"ids":["a"],"embeddings":[[1]],"query_embeddings":[[1]]}';

@@ -1,4 +1,4 @@
-// A real Chroma server as a subject: a process, a folder, and sockets that can be cut.
+// A real Chroma server as a subject: a process, a folder, and sockets.
 
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -10,9 +10,9 @@ import { startChroma } from '../../src/local/chroma.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { capabilitiesOf, releaseUnderTest } from '../support/chroma-server.ts';
-import type { Heard, Subject } from './subject.ts';
+import type { SubjectResponse, Subject } from './subject.ts';
 
-/** From sending a call to cutting it: long enough to be begun, too short to be answered beside a large write. */
+/** From sending a call to ending its connection: long enough to start it, too short for a response beside a large write. */
 const CUT_AFTER_MS = 60;
 
 export async function startRealSubject(): Promise<Subject> {
@@ -37,7 +37,7 @@ export async function startRealSubject(): Promise<Subject> {
   };
   const subject: Subject = {
     capabilities: await capabilitiesOf({ url, stop: kill }),
-    async call(method, path, body): Promise<Heard> {
+    async call(method, path, body): Promise<SubjectResponse> {
       const headers = { 'content-type': 'application/json', connection: 'close' };
       const init = { method, headers, ...(body === undefined ? {} : { body }) };
       const response = await fetch(url + path, init);
@@ -72,7 +72,7 @@ export async function startRealSubject(): Promise<Subject> {
   return subject;
 }
 
-/** Writes a whole request, and ends the connection a moment later. */
+/** Sends a whole request and ends the connection a moment later. */
 function sendAndCut(port: number, path: string, body: string): Promise<void> {
   const head = `POST ${path} HTTP/1.1\r\nhost: subject\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// What writes of records do to a collection, and which are refused without any effect.
+// Writes of records: their effects, and the ones refused without any effect.
 
 import {
   adds,
@@ -10,15 +10,15 @@ import {
   invalid,
   misshapen,
   records,
-  told,
+  behaviour,
   updates,
   upserts,
 } from './steps.ts';
 import { type Behaviour } from './subject.ts';
 
 export const RECORDS: readonly Behaviour[] = [
-  told(
-    'an added record reads back as it was written, numbers and all',
+  behaviour(
+    'returns an added record as it was written, number formats included',
     adds(
       '{"ids":["a","b\\u00e9\\ud83c\\udf50"],"embeddings":[[1e2,0.1],[-0.5,3]],"documents":["red pear",null],"uris":[null,"u"],"metadatas":[{"i":1,"f":1.0,"e":1e2,"big":9007199254740993,"min":-9223372036854775808,"t":true,"s":"x","small":0.00001},null]}',
     ),
@@ -31,14 +31,14 @@ export const RECORDS: readonly Behaviour[] = [
     ),
     counts(2),
   ),
-  told(
-    'add keeps what is there, and of a call that repeats an id the first',
+  behaviour(
+    'keeps existing records on add, and the first of a repeated id',
     adds('{"ids":["a"],"embeddings":[[1,2]],"documents":["first"]}'),
     adds('{"ids":["a","b","b"],"embeddings":[[9,9],[3,4],[5,6]],"documents":["no","one","two"]}'),
     holds('["a","b"]', '[[1.0,2.0],[3.0,4.0]]', '["first","one"]', '[null,null]', '[null,null]'),
   ),
-  told(
-    'upsert merges into what is there, and of a call that repeats an id ends with the last',
+  behaviour(
+    'merges an upsert into existing records, and ends with the last of a repeated id',
     adds('{"ids":["a"],"embeddings":[[1,2]],"documents":["kept"],"metadatas":[{"gone":1,"kept":1}]}'),
     upserts(
       '{"ids":["a","e","e"],"embeddings":[[5,5],[2,2],[3,3]],"metadatas":[{"gone":null,"new":2},{"p":1,"x":1},{"p":2}],"documents":[null,"e1","e2"]}',
@@ -51,8 +51,8 @@ export const RECORDS: readonly Behaviour[] = [
       '[{"kept":1,"new":2},{"p":2,"x":1}]',
     ),
   ),
-  told(
-    'update changes what is there and nothing else',
+  behaviour(
+    'changes only existing records on update',
     adds('{"ids":["a","b"],"embeddings":[[1,2],[3,4]],"metadatas":[{"k":1},null],"documents":["x",null]}'),
     updates('{"ids":["b","missing"],"documents":["now","no"],"metadatas":[{"k":1.5},{"k":2}]}'),
     updates('{"ids":["a","b"],"embeddings":[[7,8],null],"uris":[null,"u"]}'),
@@ -61,8 +61,8 @@ export const RECORDS: readonly Behaviour[] = [
     updates('{"ids":["a"],"metadatas":[{"k":null}]}'),
     holds('["a","b"]', '[[7.0,8.0],[3.0,4.0]]', '["x","now"]', '[null,"u"]', '[null,{"k":1.5}]'),
   ),
-  told(
-    'records stay where they were first put; a record deleted and added again comes last',
+  behaviour(
+    'keeps the order of first insertion; a record deleted and added again comes last',
     adds('{"ids":["c","a","b"],"embeddings":[[1],[2],[3]]}'),
     upserts('{"ids":["b","c"],"embeddings":[[4],[5]]}'),
     finds('', ['c', 'a', 'b']),
@@ -76,8 +76,8 @@ export const RECORDS: readonly Behaviour[] = [
     finds('"offset":9', []),
     finds('"ids":null,"where":null,"where_document":null,"limit":null,"offset":null', ['a', 'b', 'c']),
   ),
-  told(
-    'delete takes ids, filters, and the records both mean',
+  behaviour(
+    'deletes by ids, by filter, and by both',
     adds(
       '{"ids":["a","b","c","d"],"embeddings":[[1],[2],[3],[4]],"metadatas":[{"k":1},{"k":1},{"k":2},null],"documents":[null,null,null,"text"]}',
     ),
@@ -94,31 +94,31 @@ export const RECORDS: readonly Behaviour[] = [
     invalid(records('delete', '{"where":{}}'), 'Invalid where clause'),
   ),
   {
-    name: 'what a delete answers, and whether it knows a limit, tells releases apart',
-    async run(talk) {
-      const modern = talk.capabilities.deleteLimit;
-      await talk.steps(
+    name: 'responds to a delete, and obeys its limit, depending on the release',
+    async run(conversation) {
+      const modern = conversation.capabilities.deleteLimit;
+      await conversation.steps(
         adds('{"ids":["a","b"],"embeddings":[[1],[2]],"metadatas":[{"k":1},{"k":1}]}'),
         answers(records('delete', '{"where":{"k":1},"limit":1}'), modern ? '{"deleted":1}' : '{}'),
         finds('', modern ? ['b'] : []),
       );
     },
   },
-  told(
-    'a base64 embedding is the floats it stands for',
+  behaviour(
+    'stores a base64 embedding as its floats',
     adds('{"ids":["a"],"embeddings":["AACAPwAAAEA="]}'),
     holds('["a"]', '[[1.0,2.0]]', '[null]', '[null]', '[null]'),
     misshapen(records('upsert', '{"ids":["a","b"],"embeddings":["AACAPwAAAEA=",[1,2]]}')),
   ),
-  told(
+  behaviour(
     "a text under chroma:document is the document, and Chroma's own keys are not shown",
     adds(
       '{"ids":["a","b"],"embeddings":[[1],[2]],"metadatas":[{"chroma:document":"key","chroma:uri":"u"},{"chroma:document":"key","chroma:other":1,"k":1}],"documents":[null,"given"]}',
     ),
     holds('["a","b"]', '[[1.0],[2.0]]', '["key","given"]', '["u",null]', '[{},{"k":1}]'),
   ),
-  told(
-    'a call of nothing is taken',
+  behaviour(
+    'accepts a call without records',
     adds('{"ids":[],"embeddings":[]}'),
     upserts('{"ids":[],"embeddings":[]}'),
     updates('{"ids":[]}'),
@@ -127,8 +127,8 @@ export const RECORDS: readonly Behaviour[] = [
 ];
 
 export const REFUSALS: readonly Behaviour[] = [
-  told(
-    'a body that is not JSON, or not of the right shape, is refused without effect',
+  behaviour(
+    'refuses a body that is not JSON or malformed, without effect',
     ...(['add', 'upsert', 'update', 'delete', 'get', 'query'] as const).map((action) =>
       invalid(records(action, '{"ids":["a"]'), 'Failed to parse the request body as JSON: '),
     ),
@@ -141,10 +141,10 @@ export const REFUSALS: readonly Behaviour[] = [
     misshapen(records('add', '{"ids":["a"],"embeddings":[[1]],"metadatas":[{"k":null}]}')),
     misshapen(records('upsert', '{"ids":["a"],"embeddings":[[1]],"metadatas":[{"k":{"n":1}}]}')),
     misshapen(records('delete', '{"ids":"a"}')),
-    adds('{"ids":["a"],"embeddings":[[1,2,3]]}'), // none of these had fixed the dimension
+    adds('{"ids":["a"],"embeddings":[[1,2,3]]}'), // none of these fixed the dimension
   ),
-  told(
-    'an embedding of another dimension is refused without effect',
+  behaviour(
+    'refuses an embedding of another dimension without effect',
     adds('{"ids":["a"],"embeddings":[[1,2]]}'),
     ...(['add', 'upsert', 'update'] as const).map((kind) =>
       invalid(
@@ -170,8 +170,8 @@ export const REFUSALS: readonly Behaviour[] = [
     ),
     holds('["a"]', '[[1.0,2.0]]', '[null]', '[null]', '[null]'),
   ),
-  told(
-    'embeddings of several dimensions in a first call leave the dimension open',
+  behaviour(
+    'fixes no dimension when the embeddings of a first call have several',
     invalid(
       records('add', '{"ids":["a","b"],"embeddings":[[1,2,3],[1]]}'),
       'Inconsistent dimensions in provided embeddings',
@@ -182,8 +182,8 @@ export const REFUSALS: readonly Behaviour[] = [
     ),
     adds('{"ids":["a"],"embeddings":[[1]]}'),
   ),
-  told(
-    'an update of what is not there fixes the dimension all the same',
+  behaviour(
+    'fixes the dimension with an update of a missing record',
     updates('{"ids":["nobody"],"embeddings":[[1,2,3]]}'),
     counts(0),
     invalid(

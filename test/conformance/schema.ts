@@ -1,6 +1,6 @@
-// Tenants, databases and collections: made, found, changed and dropped, and what each route answers to nonsense.
+// Tenants, databases and collections: create, find, change and drop them, and send malformed requests.
 
-import { adds, answers, counts, empty, invalid, misshapen, refuses, request, told } from './steps.ts';
+import { adds, answers, counts, empty, invalid, misshapen, refuses, request, behaviour } from './steps.ts';
 import { COLLECTIONS, NO_SUCH_ID, type Behaviour, type Step } from './subject.ts';
 
 const TENANTS = '/api/v2/tenants';
@@ -17,8 +17,8 @@ const makesMine: readonly Step[] = [
 ];
 
 export const SCHEMA: readonly Behaviour[] = [
-  told(
-    'tenants and databases are made once, and found by name',
+  behaviour(
+    'creates tenants and databases once, and finds them by name',
     refuses(request('GET', `${TENANTS}/tenant-{n}`), 404, 'NotFoundError', 'Tenant [tenant-{n}] not found'),
     invalid(request('POST', TENANTS, '{"name":"ab"}'), 'Validation error: name: '),
     ...makesMine,
@@ -48,14 +48,14 @@ export const SCHEMA: readonly Behaviour[] = [
     ),
     refuses(request('DELETE', `${MINE}/none`), 404, 'NotFoundError', 'Database [none] not found'),
   ),
-  told(
-    'a database may stand in a tenant that was never made',
+  behaviour(
+    'creates a database in a tenant that does not exist',
     answers(request('GET', MINE), '[]'),
     answers(request('POST', MINE, '{"name":"base-{n}"}'), '{}'),
     answers(request('POST', IN_MINE, '{"name":"inside"}'), collection('inside', 'null')),
   ),
-  told(
-    'a collection is made once, and found by its name alone',
+  behaviour(
+    'creates a collection once, and finds it by its name only',
     invalid(request('POST', IN_MINE, '{"name":"mine"}'), 'Database [base-{n}] does not exist'),
     answers(request('GET', IN_MINE), '[]'),
     ...makesMine,
@@ -86,8 +86,8 @@ export const SCHEMA: readonly Behaviour[] = [
     answers(request('DELETE', `${IN_MINE}/mine`), '{}'),
     refuses(request('GET', `${IN_MINE}/mine`), 404, 'NotFoundError', 'Collection [mine] does not exist'),
   ),
-  told(
-    'names and metadata of collections are checked',
+  behaviour(
+    'validates names and metadata of collections',
     ...['a', 'a b', '-ab', 'é-e', 'a..b', '192.168.0.1'].map((name) =>
       invalid(
         request('POST', COLLECTIONS, JSON.stringify({ name })),
@@ -101,8 +101,8 @@ export const SCHEMA: readonly Behaviour[] = [
     misshapen(request('POST', COLLECTIONS, '{"name":"nested-{n}","metadata":{"a":{"b":1}}}')),
     invalid(request('POST', COLLECTIONS, '{'), 'Failed to parse the request body as JSON: '),
   ),
-  told(
-    'a collection is renamed and its metadata replaced by id',
+  behaviour(
+    'renames a collection and replaces its metadata by id',
     ...makesMine,
     answers(request('POST', IN_MINE, '{"name":"mine"}'), collection('mine', 'null')),
     answers(request('PUT', `${COLLECTIONS}/{id}`, '{"new_name":"renamed-{n}"}'), '{}'),
@@ -147,8 +147,8 @@ export const SCHEMA: readonly Behaviour[] = [
       `Collection [${NO_SUCH_ID}] does not exist`,
     ),
   ),
-  told(
-    'a database takes its collections with it',
+  behaviour(
+    'drops the collections of a database with it',
     ...makesMine,
     answers(request('POST', IN_MINE, '{"name":"mine"}'), collection('mine', 'null')),
     answers(request('DELETE', `${MINE}/base-{n}`), '{}'),
@@ -157,18 +157,21 @@ export const SCHEMA: readonly Behaviour[] = [
     answers(request('GET', IN_MINE), '[]'),
   ),
   {
-    name: 'ids are understood uppercase and undashed; a path of another tenant is not looked at',
-    async run(talk) {
-      const [upper, undashed] = [talk.filled('{id}').toUpperCase(), talk.filled('{id}').replaceAll('-', '')];
-      await talk.steps(
+    name: 'accepts ids in uppercase and without dashes, and ignores the tenant of the path',
+    async run(conversation) {
+      const [upper, undashed] = [
+        conversation.filled('{id}').toUpperCase(),
+        conversation.filled('{id}').replaceAll('-', ''),
+      ];
+      await conversation.steps(
         adds('{"ids":["a"],"embeddings":[[1]]}', upper),
         counts(1, undashed),
         answers(request('GET', `${TENANTS}/elsewhere/databases/nowhere/collections/{id}/count`), '1'),
       );
     },
   },
-  told(
-    'an unknown route and a wrong method have no body',
+  behaviour(
+    'responds to an unknown route and to a wrong method without a body',
     empty(request('GET', '/api/v2/nothing-here'), 404),
     empty(request('PATCH', `${COLLECTIONS}/{id}`), 405),
     refuses(request('POST', '/api/v2/reset'), 403, 'ChromaError', 'Reset is disabled by config'),

@@ -1,11 +1,11 @@
-// The vocabulary behaviours are written in: requests, and what is answered to them.
+// Requests and expected responses, from which the behaviours are composed.
 
 import { COLLECTIONS, type Behaviour, type Body, type Request, type Step } from './subject.ts';
 
-/** A behaviour that is a conversation from its first step to its last. */
-export const told = (name: string, ...steps: readonly Step[]): Behaviour => ({
+/** A behaviour that consists of steps only. */
+export const behaviour = (name: string, ...steps: readonly Step[]): Behaviour => ({
   name,
-  run: (talk) => talk.steps(...steps),
+  run: (conversation) => conversation.steps(...steps),
 });
 
 export function request(method: string, path: string, body?: string): Request {
@@ -16,14 +16,14 @@ export function request(method: string, path: string, body?: string): Request {
 export const records = (action: string, body?: string, id = '{id}'): Request =>
   request(body === undefined ? 'GET' : 'POST', `${COLLECTIONS}/${id}/${action}`, body);
 
-/** The answer is exactly this JSON, up to the order of keys. */
+/** Expects exactly this JSON, in any order of keys. */
 export const answers = (asked: Request, json: string, status = 200): Step => ({
   request: asked,
   status,
   body: { json },
 });
 
-/** The answer is an error of this name whose message begins so. */
+/** Expects an error of this name whose message starts so. */
 export const refuses = (asked: Request, status: number, error: string, start = ''): Step => ({
   request: asked,
   status,
@@ -44,7 +44,7 @@ export const empty = (asked: Request, status: number): Step => {
 export const adds = (body: string, id = '{id}'): Step => answers(records('add', body, id), '{}', 201);
 export const upserts = (body: string, id = '{id}'): Step => answers(records('upsert', body, id), '{}');
 export const updates = (body: string, id = '{id}'): Step => answers(records('update', body, id), '{}');
-/** What a delete answers beside 200 differs by release. */
+/** The body of a delete's response differs by release. */
 export const deletes = (body: string, id = '{id}'): Step => ({
   request: records('delete', body, id),
   status: 200,
@@ -54,14 +54,14 @@ export const deletes = (body: string, id = '{id}'): Step => ({
 export const counts = (number: number, id = '{id}'): Step =>
   answers(records('count', undefined, id), String(number));
 
-/** A get with these fields, columns left out, finds these ids in this order. */
+/** A get with these fields and no columns returns these ids in this order. */
 export const finds = (fields: string, ids: readonly string[], id = '{id}'): Step =>
   answers(
     records('get', `{${fields}${fields === '' ? '' : ','}"include":[]}`, id),
     `{"ids":${JSON.stringify(ids)},"embeddings":null,"documents":null,"uris":null,"metadatas":null,"include":[]}`,
   );
 
-/** A get of everything answers with these columns. */
+/** A get of everything returns these columns. */
 export const holds = (
   ids: string,
   embeddings: string,

@@ -1,11 +1,11 @@
-// What the conformance suite talks to, and how it talks: requests with placeholders, answers compared without losing
-// what matters (1.0 is not 1) and without what differs by nature (ids, the order of keys, the schema of newer releases).
+// The subject of the conformance suite and conversations with it: requests with placeholders, and comparisons that keep
+// number formats (1.0 is not 1) and ignore ids, the order of keys and the schema of newer releases.
 
 import { expect } from 'vitest';
 import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 
-/** Status 0: the connection ended without an answer. */
-export interface Heard {
+/** Status 0: the connection ended without a response. */
+export interface SubjectResponse {
   readonly status: number;
   readonly text: string;
 }
@@ -13,14 +13,14 @@ export interface Heard {
 /** A Chroma server, real or fake. */
 export interface Subject {
   readonly capabilities: Capabilities;
-  call(method: string, path: string, body?: string): Promise<Heard>;
-  /** Ends the process without warning and starts it again on what it has stored. */
+  call(method: string, path: string, body?: string): Promise<SubjectResponse>;
+  /** Kills the process and restarts it on its data. */
   restart(): Promise<void>;
-  /** Keeps a copy of everything stored at this moment; the process may be ended and started for it. */
+  /** Copies its data; may restart the process. */
   keepCopy(): Promise<void>;
-  /** Starts anew on the copy. */
+  /** Restarts on the copy. */
   putBackCopy(): Promise<void>;
-  /** Sends a write to a server that is busy with another, and ends the connection before the answer. */
+  /** Sends a write to a server that is busy with another, and ends the connection before the response. */
   cutOff(path: string, body: string, busyWith: { path: string; body: string }): Promise<void>;
   stop(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export interface Request {
   readonly body: string | undefined;
 }
 
-/** Of an answer's body: all of it as JSON, how an error begins, or that it is empty. */
+/** The expected body: the whole as JSON, the beginning of an error, or empty. */
 export type Body =
   { readonly json: string } | { readonly error: string; readonly start: string } | { readonly empty: true };
 
@@ -46,13 +46,13 @@ export const NO_SUCH_ID = '00000000-0000-4000-8000-000000000000';
 
 export interface Behaviour {
   readonly name: string;
-  readonly run: (talk: Talk) => Promise<void>;
+  readonly run: (conversation: Conversation) => Promise<void>;
 }
 
 let conversations = 0;
 
-/** One conversation, about two collections of its own: `{id}` and `{other}`; `{n}` is a number nobody else has. */
-export class Talk {
+/** A conversation about two new collections, `{id}` and `{other}`; `{n}` is a unique number. */
+export class Conversation {
   readonly subject: Subject;
   readonly #n = ++conversations;
   #ids: { readonly id: string; readonly other: string } | null = null;
@@ -73,18 +73,21 @@ export class Talk {
     this.#ids = { id: await create(`talk-${this.#n}`), other: await create(`talk-${this.#n}-other`) };
   }
 
-  /** Makes each step and compares its answer. */
+  /** Sends each request and compares its response. */
   async steps(...steps: readonly Step[]): Promise<void> {
     for (const { request, status, body } of steps) {
       const said = `${request.method} ${request.path} ${request.body ?? ''}`;
-      const heard = await this.ask(request);
-      expect({ said, status: heard.status, text: heard.text.slice(0, 500) }).toMatchObject({ said, status });
-      if (body !== null) this.#compare(said, heard.text, body);
+      const response = await this.ask(request);
+      expect({ said, status: response.status, text: response.text.slice(0, 500) }).toMatchObject({
+        said,
+        status,
+      });
+      if (body !== null) this.#compare(said, response.text, body);
     }
   }
 
-  /** Makes a request, whatever its answer. */
-  ask({ method, path, body }: Request): Promise<Heard> {
+  /** Sends a request and accepts any response. */
+  ask({ method, path, body }: Request): Promise<SubjectResponse> {
     return this.subject.call(method, this.filled(path), body === undefined ? body : this.filled(body));
   }
 
@@ -96,15 +99,18 @@ export class Talk {
   #compare(said: string, text: string, body: Body): void {
     if ('empty' in body) return expect({ said, text }).toEqual({ said, text: '' });
     if ('json' in body)
-      return expect({ said, json: told(text) }).toEqual({ said, json: told(this.filled(body.json)) });
+      return expect({ said, json: comparable(text) }).toEqual({
+        said,
+        json: comparable(this.filled(body.json)),
+      });
     const { error, message } = JSON.parse(text) as { error: string; message: string };
     expect({ said, error }).toEqual({ said, error: body.error });
     expect(`${said} → ${message}`).toContain(`${said} → ${this.filled(body.start)}`);
   }
 }
 
-/** JSON with its numbers as text, without ids that servers make up, and without the schema newer releases add. */
-function told(text: string): unknown {
+/** JSON with numbers as text, without generated ids and without the schema of newer releases. */
+function comparable(text: string): unknown {
   return JSON.parse(text, (key, value: unknown, context?: { source?: string }) => {
     if (key === 'schema') return undefined;
     if (typeof value === 'number') return `number ${context?.source ?? ''}`;

@@ -1,5 +1,5 @@
-// npm run soak: a mixed load for as long as asked, against a gateway in a process of its own, and a report of whether
-// its memory, its handles, its event loop and the size of PostgreSQL stay flat.
+// npm run soak: a mixed load on a cluster, and a report of the gateway's memory, handles and event-loop delay and of the
+// size of PostgreSQL.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -20,7 +20,7 @@ const options = new Command('soak')
     'A mixed load on a cluster of three nodes; reports memory, handles, event loop and PostgreSQL size.',
   )
   .option('--minutes <n>', 'how long', positive, 10)
-  .option('--report <file>', 'where the report goes', `docs/reports/${today}-soak.md`)
+  .option('--report <file>', 'path of the report', `docs/reports/${today}-soak.md`)
   .parse()
   .opts<{ minutes: number; report: string }>();
 

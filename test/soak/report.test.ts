@@ -15,13 +15,13 @@ const sample = (second: number, rssMiB: number): SoakSample => ({
   requests: second * 10,
 });
 
-test('growth is told from the second quarter to the last, so that warming up is none', () => {
+test('reports growth from the second quarter to the last, without the warm-up', () => {
   expect(growthPercent([1, 1, 100, 100, 100, 100, 100, 100])).toBe(0);
   expect(growthPercent([100, 100, 100, 100, 120, 140, 200, 200])).toBe(100);
   expect(median([3, 1, 2])).toBe(2);
 });
 
-test('memory that grows is seen in the report, and a failure is named', () => {
+test('reports growing memory and failures', () => {
   const samples = Array.from({ length: 120 }, (_, n) => sample(n, 100 + n));
   const result = {
     samples,

@@ -1,4 +1,4 @@
-// What a soak found, as Markdown: minute by minute, and whether anything grew. Pure.
+// The report of a soak as Markdown: measurements by minute, and their growth.
 
 import type { SoakResult, SoakSample } from './soak.ts';
 
@@ -22,13 +22,13 @@ const QUANTITIES: readonly Quantity[] = [
   { name: 'PostgreSQL', unit: 'MiB', of: ({ postgresBytes }) => postgresBytes / MIB },
 ];
 
-/** The middle one of the values; NaN of none. */
+/** The middle value; NaN without values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
-/** Change from the second quarter (the first warms up) to the last, per cent of the second. */
+/** Change from the second quarter to the last, in percent; the first quarter warms up. */
 export function growthPercent(values: readonly number[]): number {
   const quarter = Math.floor(values.length / 4);
   const early = median(values.slice(quarter, 2 * quarter));
@@ -48,7 +48,7 @@ export function soakReport(result: SoakResult, { minutes, machine, date }: SoakC
     `The gateway keeps \`WAL_RETENTION=${result.retention}\` of log. Made by \`npm run soak -- --minutes ${minutes}\`.`,
     '',
     `- requests: ${requests} (${Math.round(requests / (minutes * 60))}/s), failed: ${failures.length}`,
-    `- at the end every node was asked directly: ${broken.length === 0 ? 'all hold the same' : broken.join('; ')}`,
+    `- content of every node at the end, read directly: ${broken.length === 0 ? 'identical' : broken.join('; ')}`,
     `- event-loop delay of the gateway: p99 of all ${(samples.at(-1)?.lifeDelayP99Ms ?? NaN).toFixed(1)} ms; p99 of each second: median ${median(delays).toFixed(1)} ms, worst ${Math.max(...delays).toFixed(1)} ms`,
     '',
     '| | second quarter | last quarter | growth |',

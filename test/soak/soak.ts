@@ -1,5 +1,5 @@
-// The load of a soak, and what is measured meanwhile. Content stays bounded (the same ids again and again), so that
-// whatever grows is the gateway's own, or the log's, which its retention bounds.
+// The load and the measurements of a soak. The content stays bounded, so that only the gateway can grow, or the log, which
+// its retention bounds.
 
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -11,7 +11,7 @@ import { gaugeEnvironment, readGauge, type Gauge } from '../support/gauge.ts';
 import { sql } from '../support/postgres-faults.ts';
 
 export interface SoakSample extends Gauge {
-  /** Of the whole database, ms and bytes as of the moment of the gauge. */
+  /** Size of the whole database. */
   readonly postgresBytes: number;
   readonly requests: number;
 }
@@ -20,7 +20,7 @@ export interface SoakResult {
   readonly samples: readonly SoakSample[];
   readonly requests: number;
   readonly failures: readonly string[];
-  /** What is wrong at the end; [] when all nodes hold the same and nothing failed. */
+  /** Failures and differences between nodes at the end; [] when all is well. */
   readonly broken: readonly string[];
   readonly retention: string;
 }
@@ -47,13 +47,13 @@ export async function soak({ forMs, log }: SoakOptions): Promise<SoakResult> {
     settings: { WAL_RETENTION: RETENTION },
   });
   const idle = await Promise.all(Array.from({ length: IDLE_CONNECTIONS }, () => open(cluster.url)));
-  // A connection that never asks anything is closed after seconds, and one that asks no more after 75 s.
+  // The gateway closes a connection without a request after seconds, and an idle one after 75 s.
   const keepOpen = setInterval(() => {
     for (const socket of idle) socket.resume().write('GET /api/v2/heartbeat HTTP/1.1\r\nhost: x\r\n\r\n');
   }, KEEP_OPEN_MS);
   try {
     const until = performance.now() + forMs;
-    const load = new Load(cluster);
+    const load = new SoakLoad(cluster);
     const running = load.run(until);
     const samples: SoakSample[] = [];
     while (performance.now() < until) {
@@ -81,7 +81,7 @@ export async function soak({ forMs, log }: SoakOptions): Promise<SoakResult> {
 
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
 
-class Load {
+class SoakLoad {
   readonly #cluster: TestCluster;
   requests = 0;
   readonly failures: string[] = [];
@@ -90,17 +90,17 @@ class Load {
     this.#cluster = cluster;
   }
 
-  /** Writers, readers, and clients that come and go, until the time is over. */
+  /** Writers, readers and clients that vanish, until `until`. */
   async run(until: number): Promise<void> {
     const id = await this.#cluster.api.create('soak');
-    // While a collection's first write is under way a stock server answers queries with 500, "Nothing found on disk" (of
-    // 1,841 beside 300 first writes to a bare 1.0.5, 128).
+    // During the first write to a collection a stock server responds to queries with 500, "Nothing found on disk": 128 of
+    // 1,841 queries beside 300 first writes to a bare 1.0.5.
     await this.#write(id, 0);
     const loop = async (turn: (n: number) => Promise<unknown>): Promise<void> => {
       for (let n = 0; performance.now() < until; n++) await turn(n);
     };
     await Promise.all([
-      ...[0, 1, 2, 3].map((who) => loop((n) => this.#write(id, who * IDS + (n % IDS)))),
+      ...[0, 1, 2, 3].map((writer) => loop((n) => this.#write(id, writer * IDS + (n % IDS)))),
       loop((n) => this.#delete(id, n % IDS)),
       ...[0, 1, 2].map(() => loop(() => this.#query(id))),
       loop((n) => this.#get(id, n % IDS)),
@@ -141,7 +141,7 @@ class Load {
     await pause(1_000);
   }
 
-  /** A client that goes away in the middle of its request. */
+  /** A client that vanishes in the middle of its request. */
   async #abandon(id: string): Promise<void> {
     const socket = await open(this.#cluster.url);
     const path = `/api/v2/tenants/default_tenant/databases/default_database/collections/${id}/add`;

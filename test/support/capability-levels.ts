@@ -1,4 +1,4 @@
-// What real servers can do, as capabilities.ts finds it out.
+// Capabilities of real servers, as capabilities.ts probes them.
 
 import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 

@@ -1,6 +1,6 @@
-// Chroma's HTTP API as tests speak it: raw statuses and bodies, no client in between that could hide anything.
+// Chroma's HTTP API for tests: raw statuses and bodies, without a client library.
 
-export interface HttpAnswer {
+export interface ChromaResponse {
   readonly status: number;
   readonly text: string;
   readonly headers: Headers;
@@ -20,27 +20,27 @@ export class ChromaHttp {
     path: string,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<HttpAnswer> {
+  ): Promise<ChromaResponse> {
     const init: RequestInit = { method, headers: { 'content-type': 'application/json', ...headers } };
     if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(this.url + path, init);
     return { status: response.status, text: await response.text(), headers: response.headers };
   }
 
-  /** Creates a collection in the default database and returns its id. Throws on any answer but 200. */
+  /** Creates a collection in the default database and returns its id. Throws unless the status is 200. */
   async create(name: string, body: object = {}): Promise<string> {
-    const answer = await this.call('POST', `${DEFAULT}/collections`, { name, ...body });
-    if (answer.status !== 200) throw new Error(`create ${name}: ${answer.status} ${answer.text}`);
-    return (JSON.parse(answer.text) as { id: string }).id;
+    const created = await this.call('POST', `${DEFAULT}/collections`, { name, ...body });
+    if (created.status !== 200) throw new Error(`create ${name}: ${created.status} ${created.text}`);
+    return (JSON.parse(created.text) as { id: string }).id;
   }
 
-  /** A call on a collection's records: `action` is add, get, query, … */
+  /** Calls an action on the records of a collection: add, get, query, … */
   records(
     id: string,
     action: string,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<HttpAnswer> {
+  ): Promise<ChromaResponse> {
     return this.call(
       body === undefined ? 'GET' : 'POST',
       `${DEFAULT}/collections/${id}/${action}`,
@@ -49,13 +49,13 @@ export class ChromaHttp {
     );
   }
 
-  collections(): Promise<HttpAnswer> {
+  collections(): Promise<ChromaResponse> {
     return this.call('GET', `${DEFAULT}/collections`);
   }
 
   /**
    * Every collection of the default database with every record, in the server's order, as text: equal texts are
-   * equal content. Ids of collections, which differ by nature, are left out.
+   * equal content. Ids of collections are random and are left out.
    */
   async everything(): Promise<string> {
     const { text } = await this.collections();
@@ -81,7 +81,7 @@ export class ChromaHttp {
     const include = ['documents', 'metadatas', 'embeddings', 'uris'];
     const { status, text } = await this.records(id, 'get', { limit: PAGE, offset, include });
     if (status !== 200) throw new Error(`reading ${id}: ${status} ${text}`);
-    // Numbers stay the text they are: 1 and 1.0 are different values.
+    // Numbers stay text: 1 and 1.0 are different values.
     const keepText = (_key: string, value: unknown, context?: { source?: string }): unknown =>
       typeof value === 'number' ? `#${context?.source ?? ''}` : value;
     const parsed = JSON.parse(text, keepText) as Record<
@@ -102,7 +102,7 @@ export class ChromaHttp {
 
 const PAGE = 1_000;
 
-/** Metadata keys come in any order. */
+/** Servers return metadata keys in any order. */
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -1,5 +1,5 @@
-// The Chroma release that tests run, and one bare server of it. As for `polychrome up`, CHROMA_COMMAND names another
-// than the newest installed one that loads: `npm run test:newest` sets it.
+// The Chroma release under test, and a bare server of it. CHROMA_COMMAND selects another release than the newest
+// installed one that loads; `npm run test:newest` sets it.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,11 +21,11 @@ export function releaseUnderTest(): Promise<ChromaRelease> {
 
 export interface BareServer {
   readonly url: string;
-  /** Ends it at once and removes its data. */
+  /** Kills it and removes its data. */
   stop(): Promise<void>;
 }
 
-/** Starts one server on data of its own; resolves when it answers. */
+/** Starts a server on a new folder; resolves when it responds. */
 export async function startBareServer(): Promise<BareServer> {
   const folder = await mkdtemp(join(tmpdir(), 'polychrome-bare-'));
   const port = await findFreePort();
@@ -40,14 +40,14 @@ export async function startBareServer(): Promise<BareServer> {
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {
-      child.signal('SIGKILL'); // nothing of it is kept, and 1.3.4 does not end in order (src/local/chroma.ts)
+      child.signal('SIGKILL'); // its data is not kept, and 1.3.4 does not exit in order (src/local/chroma.ts)
       await child.stop();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }
 
-/** What a server says it can do. */
+/** The capabilities of a server. */
 export async function capabilitiesOf({ url }: BareServer): Promise<Capabilities> {
   const client = createUnverifiedNodeClient({ url, clock: systemClock });
   try {

@@ -1,4 +1,4 @@
-// A real cluster for a test: PostgreSQL, Chroma servers, and a gateway in this process or in one of its own.
+// A real cluster for a test: PostgreSQL, Chroma servers, and a gateway in this process or in a separate one.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -20,7 +20,7 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Puts a TcpProxy between the gateway and each node. */
   readonly proxied?: boolean;
-  /** Runs the gateway in a process of its own, so that it can be killed; variables added to its environment. */
+  /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
 
@@ -39,7 +39,7 @@ export class TestCluster {
   readonly #proxies = new Map<string, TcpProxy>();
   #gateway: Gateway | null = null;
   #process: ChildProcess | null = null;
-  /** What a gateway in a process of its own has written. */
+  /** The output of a gateway in a separate process. */
   output = '';
 
   private constructor(local: LocalCluster, dir: string, port: number, options: ClusterOptions) {
@@ -66,7 +66,7 @@ export class TestCluster {
       await cluster.allServe();
       return cluster;
     } catch (error) {
-      // Nobody else could stop it any more.
+      // The caller has no handle to stop it.
       await cluster.stopGateway('SIGKILL');
       await cluster.stop();
       throw error;
@@ -77,7 +77,7 @@ export class TestCluster {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Where PostgreSQL and the nodes have their data. */
+  /** The folder of the data of PostgreSQL and the nodes. */
   get dataDir(): string {
     return join(this.#dir, 'data');
   }
@@ -87,12 +87,12 @@ export class TestCluster {
     return new ChromaHttp(this.url);
   }
 
-  /** Chroma's API of one node, past the gateway. */
+  /** Chroma's API of one node, without the gateway. */
   node(id: string): ChromaHttp {
     return new ChromaHttp(this.local.nodes.find((node) => node.id === id)!.url);
   }
 
-  /** What stands between the gateway and this node; only with `proxied`. */
+  /** The proxy between the gateway and this node; only with `proxied`. */
   proxy(id: string): TcpProxy {
     return this.#proxies.get(id)!;
   }
@@ -104,7 +104,7 @@ export class TestCluster {
       HOST: '127.0.0.1',
       PORT: String(this.#port),
       LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
-      // A gateway that dies is followed by the next one sooner than in production.
+      // The next gateway takes over sooner than in production.
       LEASE_MS: '1500',
       ...this.#options.settings,
     };
@@ -129,7 +129,7 @@ export class TestCluster {
     await until(async () => (await fetch(`${this.url}/health`)).status === 200, 'the gateway is ready');
   }
 
-  /** The gateway's own process; only with `ownProcess`. */
+  /** The separate process of the gateway; only with `ownProcess`. */
   get process(): ChildProcess {
     return this.#process!;
   }
@@ -159,10 +159,10 @@ export class TestCluster {
     await until(async () => {
       const { nodes, pending } = await this.status();
       return pending === 0 && nodes.every(({ state }) => state === 'serving');
-    }, 'every node serves and is level');
+    }, 'every node serves and is caught up');
   }
 
-  /** Everything each node holds, read from the node itself, record order included. */
+  /** The whole content of each node, read from the node itself, in the order of its records. */
   async contents(): Promise<Map<string, string>> {
     const read = async (id: string): Promise<[string, string]> => [id, await this.node(id).everything()];
     return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
@@ -170,7 +170,7 @@ export class TestCluster {
 
   async stop(): Promise<void> {
     await this.stopGateway();
-    // Nothing of it is kept, and 1.3.4 does not end in order (src/local/chroma.ts).
+    // The data is not kept, and 1.3.4 does not exit in order (src/local/chroma.ts).
     for (const { id } of this.local.nodes) this.local.killNode(id);
     await Promise.all([...this.#proxies.values()].map((proxy) => proxy.stop()));
     await this.local.stop();

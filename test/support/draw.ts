@@ -1,4 +1,4 @@
-// Choices that a seed decides, for generators whose values are too large to be shrunk.
+// Random choices from a seed, for generators whose values are too large to shrink.
 
 /** Numbers in [0, 1): see seeded-random.ts. */
 export type Random = () => number;

@@ -1,5 +1,5 @@
-// Loaded into a gateway's process (`node --import`), where it writes once a second what only the process itself knows:
-// its memory, its handles, how long its event loop was held up. Read with readGauge().
+// Measures a gateway from inside its process (`node --import`): writes its memory, handles and event-loop delay to a file
+// once a second, for readGauge().
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -10,19 +10,19 @@ export interface Gauge {
   readonly rssBytes: number;
   readonly heapUsedBytes: number;
   readonly externalBytes: number;
-  /** Sockets, timers and all else that keeps the process alive. */
+  /** Sockets, timers and other resources that keep the process alive. */
   readonly handles: number;
-  /** Since the last one; ms. */
+  /** Since the previous gauge, ms. */
   readonly delayP99Ms: number;
   readonly delayMaxMs: number;
-  /** Of all looks since the process has started; ms. */
+  /** Since the start of the process, ms. */
   readonly lifeDelayP99Ms: number;
 }
 
 const PERIOD_MS = 1_000;
 const RESOLUTION_MS = 10;
 
-/** What to add to a process's environment so that it writes its gauge to `file`. */
+/** Variables with which a process writes its gauge to `file`. */
 export function gaugeEnvironment(file: string): Record<string, string> {
   return { NODE_OPTIONS: `--import ${fileURLToPath(import.meta.url)}`, GAUGE_FILE: file };
 }
@@ -44,7 +44,7 @@ if (file !== undefined) {
   life.enable();
   const write = (): void => {
     const { rss, heapUsed, external } = process.memoryUsage();
-    // The histogram counts the whole interval between two looks; what was asked for is no delay.
+    // The histogram counts the whole interval between two samples, the resolution included.
     const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
     const gauge: Gauge = {
       at: Date.now(),

@@ -1,5 +1,5 @@
-// Requests that break a bare Chroma server, or that it answers with a success that is none. One table for two tests:
-// that each really does so to a bare server, and that none does so through Polychrome.
+// Requests that break a bare Chroma server or succeed with a wrong effect. Two tests use this table: each request does so
+// on a bare server, and none does through Polychrome.
 
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
 import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
@@ -11,29 +11,29 @@ export interface HazardRequest {
   readonly body?: string;
 }
 
-/** Status 0: the connection ended without an answer. */
-export interface HazardAnswer {
+/** Status 0: the connection ended without a response. */
+export interface HazardResponse {
   readonly status: number;
   readonly text: string;
 }
 
 /** A server under test, or Polychrome. */
 export interface HazardSubject {
-  request(request: HazardRequest): Promise<HazardAnswer>;
+  request(request: HazardRequest): Promise<HazardResponse>;
 }
 
 export interface Hazard {
   readonly name: string;
-  /** Which servers show it, told by what they can do; the refusal is asked of Polychrome over any. */
+  /** Servers that show it, by their capabilities; Polychrome refuses it in front of any. */
   readonly shownBy: (capabilities: Capabilities) => boolean;
-  /** Requests that succeed and come before, in a new collection. */
+  /** Earlier requests in a new collection, which succeed. */
   readonly setup: readonly HazardRequest[];
   readonly hostile: HazardRequest;
   /**
-   * Whether the harm is there: false before the hostile request (`answer` is null), true after it on a bare server,
+   * Whether the harm is done: false before the hostile request (`response` is null), true after it on a bare server,
    * never on Polychrome.
    */
-  readonly harmed: (subject: HazardSubject, answer: HazardAnswer | null) => Promise<boolean>;
+  readonly harmed: (subject: HazardSubject, response: HazardResponse | null) => Promise<boolean>;
 }
 
 export const COLLECTIONS = '/tenants/default_tenant/databases/default_database/collections';
@@ -49,24 +49,24 @@ const ONE_RECORD = post(
 );
 
 const everywhere = (): boolean => true;
-// Told apart by what came with them: base64 was not in the oldest servers, metadata arrays are only in the newest.
+// By capability: the oldest servers lack base64, and only the newest have metadata arrays.
 const onlyOldest = (capabilities: Capabilities): boolean => !capabilities.base64Embeddings;
 const onlyNewest = (capabilities: Capabilities): boolean => capabilities.metadataArrays;
 const notNewest = (capabilities: Capabilities): boolean => !capabilities.metadataArrays;
 
-/** The collection is still empty and yet takes no vector of three components; where it takes one, it has from then on three. */
+/** Whether the collection is empty and refuses a vector of three components. Otherwise its dimension is three afterwards. */
 async function dimensionFixed(subject: HazardSubject): Promise<boolean> {
   const count = await subject.request(COUNT);
-  const answer = await subject.request(post('add', '{"ids":["probe"],"embeddings":[[1,2,3]]}'));
-  if (answer.status === 201) await subject.request(post('delete', '{"ids":["probe"]}'));
-  return count.text === '0' && answer.status === 400;
+  const added = await subject.request(post('add', '{"ids":["probe"],"embeddings":[[1,2,3]]}'));
+  if (added.status === 201) await subject.request(post('delete', '{"ids":["probe"]}'));
+  return count.text === '0' && added.status === 400;
 }
 
 async function collectionUnreadable(subject: HazardSubject): Promise<boolean> {
   return (await subject.request(COUNT)).status !== 200;
 }
 
-/** Writes fail in every collection, while the server says it is healthy. */
+/** Whether writes fail in every collection while the server reports that it is healthy. */
 async function nodeTakesNoWrites(subject: HazardSubject): Promise<boolean> {
   const name = `canary-${process.hrtime.bigint()}`;
   const created = await subject.request({
@@ -81,7 +81,7 @@ async function nodeTakesNoWrites(subject: HazardSubject): Promise<boolean> {
   return written.status >= 500 && health.status === 200;
 }
 
-/** What is read back of all records, as text, matches `pattern`. */
+/** Whether the text of all records matches `pattern`. */
 function reads(pattern: RegExp): (subject: HazardSubject) => Promise<boolean> {
   return async (subject) => {
     const include = ['embeddings', 'documents', 'metadatas', 'uris'];
@@ -90,8 +90,8 @@ function reads(pattern: RegExp): (subject: HazardSubject) => Promise<boolean> {
   };
 }
 
-const unanswered = async (_subject: HazardSubject, answer: HazardAnswer | null): Promise<boolean> =>
-  answer?.status === 0;
+const unanswered = async (_subject: HazardSubject, response: HazardResponse | null): Promise<boolean> =>
+  response?.status === 0;
 
 const BAD_VECTORS = {
   nan: Buffer.from(new Float32Array([NaN, 2]).buffer).toString('base64'),
@@ -105,7 +105,7 @@ const DIMENSION: Hazard[] = (
     ['an empty id', '{"ids":[""],"embeddings":[[1,2]]}'],
   ] as const
 ).map(([what, body]) => ({
-  name: `a first write refused for ${what} fixes the dimension for ever`,
+  name: `a first write refused for ${what} fixes the dimension permanently`,
   shownBy: everywhere,
   setup: [],
   hostile: post('add', body),

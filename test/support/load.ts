@@ -1,4 +1,4 @@
-// A workload and readers on a cluster while something happens to it, and the reckoning afterwards.
+// Runs a workload and readers on a cluster during a fault, and checks the nodes afterwards.
 
 import type { TestCluster } from './cluster.ts';
 import { until } from './until.ts';
@@ -6,25 +6,25 @@ import { Workload } from './workload.ts';
 
 export interface UnderLoad {
   readonly workload: Workload;
-  /** Resolves when so many more writes were acknowledged. */
+  /** Resolves when this many more writes are acknowledged. */
   readonly more: (writes: number) => Promise<void>;
   readonly reads: () => number;
 }
 
-export interface Reckoning {
-  /** What is wrong with what the nodes hold, each asked directly. */
+export interface LoadResult {
+  /** Differences of the nodes from what was promised, and from each other. */
   readonly faults: readonly string[];
-  /** Writes that were neither taken nor refused for a reason of their own. */
+  /** Number of writes that were neither accepted nor refused as invalid. */
   readonly failedWrites: number;
   readonly failedReads: readonly string[];
 }
 
-/** `name` begins the names of everything the load makes. */
+/** `name` is the prefix of everything that the load creates. */
 export async function underLoad(
   cluster: TestCluster,
   name: string,
   fault: (load: UnderLoad) => Promise<void>,
-): Promise<Reckoning> {
+): Promise<LoadResult> {
   const { api } = cluster;
   const workload = await Workload.prepare(() => api, name);
   const id = await api.create(`${name}-read`);
@@ -61,8 +61,8 @@ export async function underLoad(
   return { faults: await workload.faults(cluster), failedWrites: failures(workload), failedReads };
 }
 
-/** Answers that say neither that a write was taken nor why it is wrong. */
-function failures({ answers }: Workload): number {
-  const failed = Object.entries(answers).filter(([status]) => !/^[24]/.test(status));
+/** Number of responses that neither accept a write nor refuse it as invalid. */
+function failures({ statuses }: Workload): number {
+  const failed = Object.entries(statuses).filter(([status]) => !/^[24]/.test(status));
   return failed.reduce((sum, [, count]) => sum + count, 0);
 }

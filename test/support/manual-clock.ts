@@ -1,4 +1,4 @@
-// Time that passes when a test says so.
+// A clock that a test advances.
 
 import type { Clock } from '../../src/util/clock.ts';
 
@@ -25,7 +25,7 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets `ms` pass, running what falls due in order. */
+  /** Advances by `ms` and runs due timers in order. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
     for (;;) {
@@ -34,19 +34,19 @@ export class ManualClock implements Clock {
         .sort((a, b) => a.atMs - b.atMs);
       if (next === undefined) break;
       this.#timers.delete(next);
-      // What fell due during a freeze runs late, not in the past.
+      // Timers that fell due during a freeze run late, not in the past.
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.task();
     }
     this.#nowMs = untilMs;
   }
 
-  /** Lets `ms` pass as a suspended machine does: nothing runs; what fell due does at the next advance. */
+  /** Advances by `ms` without running timers, as a suspended machine; due timers run at the next advance. */
   freeze(ms: number): void {
     this.#nowMs += ms;
   }
 
-  /** Lets `ms` pass in steps; before and after each, what is going on runs as far as it can without more time. */
+  /** Advances by `ms` in steps; before and after each step, pending promises settle. */
   async pass(ms: number, stepMs = 50): Promise<void> {
     await new Promise(setImmediate);
     for (let left = ms; left > 0; left -= stepMs) {

@@ -1,4 +1,4 @@
-// Small servers on real sockets that stand for a node, and clients to them. What a test opens is closed after it.
+// Small HTTP servers in place of a node, and clients to them; both are closed after the test.
 
 import { once } from 'node:events';
 import {
@@ -48,7 +48,7 @@ export async function listening(server: Server, port = 0): Promise<number> {
   return portOf(server);
 }
 
-/** A node that answers for its marker and leaves the rest to `serve`. */
+/** A node that responds with its marker and leaves other requests to `serve`. */
 export function nodeServer(
   serve: (request: IncomingMessage, response: ServerResponse) => void,
   identity: () => Identity = () => me,
@@ -96,12 +96,12 @@ export async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Whatever is on its way between two ends in this process has arrived. */
+/** Resolves when bytes in transit within this process have arrived. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
 }
 
-/** A promise and what resolves it. */
+/** A promise with its resolve function. */
 export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: resolve };

@@ -1,4 +1,4 @@
-// What can happen to the PostgreSQL under a cluster, done to a real one.
+// Faults of the real PostgreSQL of a cluster.
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -15,11 +15,11 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { TestCluster } from './cluster.ts';
 
-/** Stops PostgreSQL where it stands, all its processes: connections stay open and nothing answers. Linux only. */
+/** Freezes all processes of PostgreSQL: connections stay open and nothing responds. Linux only. */
 export function freezePostgres({ local }: TestCluster): () => void {
   const postmaster = local.postgres.pid()!;
   const children = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
-  // The postmaster first, so that it starts none meanwhile.
+  // The postmaster first, so that it starts no process meanwhile.
   const pids = [postmaster, ...children.trim().split(' ').map(Number)];
   const signal = (name: NodeJS.Signals): void => {
     for (const pid of pids) {
@@ -34,7 +34,7 @@ export function freezePostgres({ local }: TestCluster): () => void {
   return () => signal('SIGCONT');
 }
 
-/** One statement as the superuser, past the gateway. */
+/** Executes one statement as the superuser, without the gateway. */
 export async function sql<R extends pg.QueryResultRow>(
   cluster: TestCluster,
   text: string,
@@ -49,7 +49,7 @@ export async function sql<R extends pg.QueryResultRow>(
   }
 }
 
-/** Ends every connection but the asking one. */
+/** Ends every connection but its own. */
 export async function terminateConnections(cluster: TestCluster): Promise<void> {
   await sql(
     cluster,
@@ -58,7 +58,7 @@ export async function terminateConnections(cluster: TestCluster): Promise<void> 
   );
 }
 
-/** The disk PostgreSQL lies on, small enough to be filled. */
+/** A disk for PostgreSQL, small enough to be filled. */
 export class SmallDisk {
   readonly #folder: string;
   readonly #ballast: string;
@@ -68,10 +68,10 @@ export class SmallDisk {
     this.#ballast = join(folder, 'ballast');
   }
 
-  /** Why this machine cannot lend one, or null. */
+  /** Why this machine cannot provide one; null when it can. */
   static unavailable(): string | null {
     if (process.platform !== 'linux' || process.getuid?.() !== 0)
-      return 'mounting a small disk takes root on Linux';
+      return 'mounting a small disk requires root on Linux';
     try {
       execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { stdio: 'pipe' });
       return null;
@@ -80,7 +80,7 @@ export class SmallDisk {
     }
   }
 
-  /** Moves PostgreSQL, which is stopped for it, onto a disk of its own. */
+  /** Stops PostgreSQL, moves it onto a new disk and starts it. */
   static async under(cluster: TestCluster, mebibytes: number): Promise<SmallDisk> {
     const folder = join(cluster.dataDir, 'postgres');
     const aside = join(cluster.dataDir, 'postgres.aside');
@@ -108,7 +108,7 @@ export class SmallDisk {
     rmSync(this.#ballast, { force: true });
   }
 
-  /** PostgreSQL is stopped with it. */
+  /** Stops PostgreSQL and removes the disk. */
   async remove(cluster: TestCluster): Promise<void> {
     await cluster.local.postgres.stop();
     execFileSync('umount', [this.#folder]);

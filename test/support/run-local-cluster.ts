@@ -1,4 +1,4 @@
-// A process that runs a local cluster until it is told to stop: what tests kill to see what the next start does.
+// Runs a local cluster until SIGTERM, for tests that kill it and start the next one.
 // Arguments: data directory, number of nodes, command for Chroma (optional). Prints one line of JSON when ready; ends by SIGTERM.
 
 import { startLocalCluster } from '../../src/local/cluster.ts';

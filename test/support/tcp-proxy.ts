@@ -1,16 +1,16 @@
-// A way to a server that can be made slow, silent, broken or closed, while the server behind it stays as it is.
+// A TCP proxy that can be slow, silent, broken or closed.
 
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export type ProxyMode =
-  /** Bytes go both ways as they come. */
+  /** Bytes pass in both directions. */
   | 'pass'
-  /** Nothing listens. */
+  /** Connections are refused. */
   | 'refuse'
-  /** Connections are taken, and nothing goes through any more, either way. */
+  /** Connections are accepted, and no byte passes in either direction. */
   | 'silent'
-  /** What the client sends arrives; its connection is reset when the server begins to answer. */
+  /** Requests pass; the connection is reset when the server starts to respond. */
   | 'reset';
 
 export class TcpProxy {
@@ -19,13 +19,13 @@ export class TcpProxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server;
   #mode: ProxyMode = 'pass';
-  /** What the server answers is held back this long, ms. */
+  /** Delay of responses, ms. */
   delayMs = 0;
-  /** Sees what a client sends before it is passed on, and may change the mode for it. */
+  /** Called with each chunk of a request before it passes; may change the mode for it. */
   onRequest: ((chunk: Buffer) => void) | null = null;
-  /** Connections reset in mode `reset`, or for a request that was to be broken off. */
+  /** Number of connections reset in mode `reset` or by `breaksOff`. */
   resets = 0;
-  /** A request is passed on and its connection reset when the server begins to answer. */
+  /** Whether the request of this chunk passes and its connection is reset when the server starts to respond. */
   breaksOff: ((chunk: Buffer) => boolean) | null = null;
 
   private constructor(server: Server, port: number, target: { host: string; port: number }) {
@@ -35,7 +35,7 @@ export class TcpProxy {
     server.on('connection', (socket: Socket) => this.#join(socket));
   }
 
-  /** A proxy on a free port of 127.0.0.1, in front of the server at `url`. */
+  /** Starts a proxy for the server at `url` on a free port of 127.0.0.1. */
   static async start(url: string): Promise<TcpProxy> {
     const { hostname, port } = new URL(url);
     const server = createServer();
@@ -47,7 +47,7 @@ export class TcpProxy {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Changes what happens from now on, to open connections too. */
+  /** Changes the mode, for open connections too. */
   async set(mode: ProxyMode): Promise<void> {
     if (mode === this.#mode) return;
     const before = this.#mode;
@@ -59,7 +59,7 @@ export class TcpProxy {
       this.#server = createServer((socket) => this.#join(socket));
       await listen(this.#server, this.port);
     }
-    // What was sent into silence is lost for good, as it is when a network comes back after its connections ended.
+    // Bytes sent in silence are lost, as when a network recovers after its connections ended.
     if (before === 'silent') this.cut();
   }
 
@@ -92,10 +92,10 @@ export class TcpProxy {
       broken ||= this.breaksOff?.(chunk) === true;
       if (this.#mode !== 'silent') server.write(chunk);
     });
-    server.on('data', (chunk) => this.#answer(client, chunk, broken));
+    server.on('data', (chunk) => this.#respond(client, chunk, broken));
   }
 
-  #answer(client: Socket, chunk: Buffer, broken: boolean): void {
+  #respond(client: Socket, chunk: Buffer, broken: boolean): void {
     if (this.#mode === 'silent') return;
     if (this.#mode === 'reset' || broken) {
       this.resets += 1;

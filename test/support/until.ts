@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** Resolves when `condition` holds; what it throws counts as not yet. Throws after `limitMs`, saying what was awaited. */
+/** Resolves when `condition` holds; an error of it counts as false. Throws after `limitMs`, with the name of the condition. */
 export async function until(
   condition: () => Promise<boolean>,
   what: string,
@@ -17,5 +17,5 @@ export async function until(
     }
     await pause(20);
   }
-  throw new Error(`waited ${limitMs} ms in vain until ${what}`, { cause: last });
+  throw new Error(`not within ${limitMs} ms: ${what}`, { cause: last });
 }

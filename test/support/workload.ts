@@ -1,16 +1,16 @@
-// Writers of every kind that keep account of what each answer promised, and the reckoning: what each node really holds
-// against that account. A unit is what one writer touches at a time, so that its value is whole or absent.
+// Writers of every kind that record what each response promised, and the comparison of every node with these promises.
+// A unit is what one write changes, so that its value is whole or absent.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ChromaHttp, HttpAnswer } from './chroma-http.ts';
+import type { ChromaHttp, ChromaResponse } from './chroma-http.ts';
 
-/** What the answer to a write promised. */
+/** The promise of the response to a write. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
-/** Records as `id=document`, sorted; collections and databases by name. '' when there is nothing. */
+/** Records as `id=document`, sorted; collections and databases by name. '' when absent. */
 type Value = string;
 
-/** The nodes to be reckoned with; a whole TestCluster is one. */
+/** The nodes to compare, such as those of a TestCluster. */
 interface Subject {
   readonly local: { readonly nodes: readonly { readonly id: string }[] };
   readonly node: (id: string) => ChromaHttp;
@@ -19,7 +19,7 @@ interface Subject {
 interface Step {
   readonly unit: string;
   readonly apply: (value: Value) => Value;
-  readonly send: () => Promise<HttpAnswer>;
+  readonly send: () => Promise<ChromaResponse>;
 }
 
 const DATABASES = '/api/v2/tenants/default_tenant/databases';
@@ -31,16 +31,16 @@ export class Workload {
   readonly #name: string;
   readonly #collection: string;
   readonly #possible = new Map<string, Set<Value>>();
-  readonly #answers = new Map<string, number>();
-  /** Answers that no fault excuses. */
+  readonly #statuses = new Map<string, number>();
+  /** Responses that no fault explains. */
   readonly unexpected: string[] = [];
-  /** Answers to writes that came later than `lateMs` after the request. */
+  /** Responses to writes that took longer than `lateMs`. */
   readonly late: string[] = [];
-  /** Answers, or their want, that leave a write in doubt. */
-  readonly inDoubt: string[] = [];
+  /** Responses, or lost connections, after which the outcome of a write is unknown. */
+  readonly outcomeUnknown: string[] = [];
   acknowledged = 0;
   lateMs = Infinity;
-  /** Whether a write whose connection ended without an answer must have had no effect: nobody read it. */
+  /** Whether a write whose connection ended without a response must not have been executed. */
   cutIsRefused = false;
 
   private constructor(api: () => ChromaHttp, name: string, collection: string) {
@@ -49,17 +49,17 @@ export class Workload {
     this.#collection = collection;
   }
 
-  /** `name`: begins every name and id it uses, and no other workload's. */
+  /** `name` is the prefix of every name and id of this workload only. */
   static async prepare(api: () => ChromaHttp, name: string): Promise<Workload> {
     return new Workload(api, name, await api().create(`${name}-records`));
   }
 
-  /** How often each status was answered to writes. */
-  get answers(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#answers);
+  /** Number of responses to writes by status. */
+  get statuses(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#statuses);
   }
 
-  /** Writes until `stop` aborts, or the gateway does not answer any more and `giveUp` is set. */
+  /** Writes until `stop` aborts, or until the gateway does not respond if `giveUp` is set. */
   async run(stop: AbortSignal, giveUp = false): Promise<void> {
     const kinds = [adds, upserts, updates, deletesById, deletesByWhere, schemaChanges, databases, mistakes];
     await Promise.all(
@@ -69,14 +69,14 @@ export class Workload {
     );
   }
 
-  /** A record set large enough that its deletion goes out in chunks. */
+  /** Adds enough records that their delete is sent in chunks. */
   async prepareBulk(count: number): Promise<void> {
     const ids = Array.from({ length: count }, (_, n) => `${this.#name}-bulk/${n}`);
     for (let at = 0; at < count; at += 3_000) {
       const part = ids.slice(at, at + 3_000);
       const body = { ...records(part, 'bulk'), metadatas: part.map(() => ({ unit: `${this.#name}-bulk` })) };
-      const answer = await this.#api().records(this.#collection, 'add', body);
-      if (answer.status !== 201) throw new Error(`${answer.status} ${answer.text}`);
+      const response = await this.#api().records(this.#collection, 'add', body);
+      if (response.status !== 201) throw new Error(`${response.status} ${response.text}`);
     }
     this.#possible.set(`${this.#name}-bulk`, new Set([valueOf(ids, 'bulk')]));
   }
@@ -106,9 +106,9 @@ export class Workload {
       for (const step of kind(this.#target, writer, n)) {
         const { outcome, gone } = await this.#step(step);
         if (gone && giveUp) return;
-        // As a client that was told to come again later.
+        // As a client that retries later.
         if (outcome !== 'acknowledged') await pause(RETRY_MS);
-        // What follows builds on it.
+        // Later steps need this one.
         if (outcome !== 'acknowledged') break;
       }
     }
@@ -117,22 +117,22 @@ export class Workload {
   async #step({ unit, apply, send }: Step): Promise<{ outcome: Outcome; gone: boolean }> {
     const before = this.#possible.get(unit) ?? new Set<Value>(['']);
     const after = [...before].map(apply);
-    // On account before it is sent: whoever looks meanwhile must allow for both.
+    // Recorded before it is sent: both values are possible meanwhile.
     this.#possible.set(unit, new Set([...before, ...after]));
     const sentAt = performance.now();
-    const { outcome: said, gone, text } = await outcomeOf(send);
-    const outcome = gone && this.cutIsRefused ? 'refused' : said;
+    const { outcome: promised, gone, text } = await outcomeOf(send);
+    const outcome = gone && this.cutIsRefused ? 'refused' : promised;
     const tookMs = performance.now() - sentAt;
     if (tookMs > this.lateMs) this.late.push(`${Math.round(tookMs)} ms: ${text}`);
-    this.#answers.set(text.slice(0, 3), (this.#answers.get(text.slice(0, 3)) ?? 0) + 1);
+    this.#statuses.set(text.slice(0, 3), (this.#statuses.get(text.slice(0, 3)) ?? 0) + 1);
     if (outcome === 'acknowledged') this.acknowledged += 1;
-    if (outcome === 'unknown') this.inDoubt.push(text);
+    if (outcome === 'unknown') this.outcomeUnknown.push(text);
     if (outcome !== 'unknown') this.#possible.set(unit, outcome === 'refused' ? before : new Set(after));
     if (/^5(?!03)/.test(text)) this.unexpected.push(text);
     return { outcome, gone };
   }
 
-  /** What is wrong with the nodes, by this account; [] when every promise was kept and all nodes hold the same. */
+  /** Broken promises and differences between nodes; [] when all is well. */
   async faults(cluster: Subject): Promise<string[]> {
     const faults = [...this.unexpected];
     const read = async (id: string): Promise<[string, string]> => [id, await contentOf(cluster.node(id))];
@@ -156,16 +156,16 @@ export class Workload {
 }
 
 async function outcomeOf(
-  send: () => Promise<HttpAnswer>,
+  send: () => Promise<ChromaResponse>,
 ): Promise<{ outcome: Outcome; gone: boolean; text: string }> {
   try {
     const { status, text, headers } = await send();
-    const told = `${status} ${text}`;
-    // Durable, and so as good as acknowledged: only the level was not reached in time.
+    const line = `${status} ${text}`;
+    // Durable, and so equal to acknowledged: only the level was not reached in time.
     if (status < 300 || text.includes('durable at LSN'))
-      return { outcome: 'acknowledged', gone: false, text: told };
+      return { outcome: 'acknowledged', gone: false, text: line };
     const unchanged = status < 500 || headers.has('retry-after');
-    return { outcome: unchanged ? 'refused' : 'unknown', gone: false, text: told };
+    return { outcome: unchanged ? 'refused' : 'unknown', gone: false, text: line };
   } catch (error) {
     const code = (error as { cause?: { code?: string } }).cause?.code ?? '';
     return { outcome: code === 'ECONNREFUSED' ? 'refused' : 'unknown', gone: true, text: `--- ${code}` };
@@ -177,7 +177,7 @@ interface Target {
   readonly collection: string;
 }
 
-/** The steps of the n-th turn of a writer; each is taken when the one before was acknowledged. */
+/** The steps of the n-th turn of a writer; each is sent when the previous one was acknowledged. */
 type Kind = (target: Target, writer: string, n: number) => Iterable<Step>;
 
 const idsOf = (unit: string, count: number): string[] =>
@@ -232,7 +232,7 @@ const deletesById: Kind = (target, writer, n) => {
   const unit = `${writer}:${n}`;
   const ids = idsOf(unit, 4);
   const kept = [ids[0]!, ids[3]!];
-  const send = (): Promise<HttpAnswer> =>
+  const send = (): Promise<ChromaResponse> =>
     target.api().records(target.collection, 'delete', { ids: ids.slice(1, 3) });
   const apply = (value: Value): Value => (value === '' ? '' : valueOf(kept, `add${n}`));
   return [put(target, 'add', unit, ids, n), { unit, apply, send }];
@@ -249,10 +249,10 @@ function* schemaChanges({ api }: Target, writer: string, n: number): Generator<S
   const [first, second] = [`${unit}.first`, `${unit}.second`];
   const at = `${DATABASES}/default_database/collections`;
   let id = '';
-  const create = async (): Promise<HttpAnswer> => {
-    const answer = await api().call('POST', at, { name: first });
-    if (answer.status === 200) id = (JSON.parse(answer.text) as { id: string }).id;
-    return answer;
+  const create = async (): Promise<ChromaResponse> => {
+    const response = await api().call('POST', at, { name: first });
+    if (response.status === 200) id = (JSON.parse(response.text) as { id: string }).id;
+    return response;
   };
   yield { unit, apply: () => first, send: create };
   yield {
@@ -271,7 +271,7 @@ const databases: Kind = ({ api }, writer, n) => {
   return n % 2 === 0 ? [create] : [create, drop];
 };
 
-/** Writes that must be refused, whatever happens; each after one that is not, so that they go no faster. */
+/** Writes that must always be refused; each follows a valid one, which limits their rate. */
 const mistakes: Kind = (target, writer, n) => {
   const { api, collection } = target;
   const [good, bad] = [`${writer}:good`, `${writer}:bad${n % 4}`];
@@ -282,7 +282,7 @@ const mistakes: Kind = (target, writer, n) => {
   ];
 };
 
-/** Everything a server holds, record order included; databases by name. */
+/** The whole content of a server in the order of its records; databases by name. */
 async function contentOf(node: ChromaHttp): Promise<string> {
   const { text } = await node.call('GET', DATABASES);
   const names = (JSON.parse(text) as { name: string }[]).map(({ name }) => `database ${name}`);

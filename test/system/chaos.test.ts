@@ -1,11 +1,11 @@
-// Random faults under load, short and always the same; `npm run chaos` does it for longer.
+// Random faults under load from a fixed seed; `npm run chaos` runs longer.
 
 import { expect, test } from 'vitest';
 import { chaos } from '../chaos/chaos.ts';
 import { draw } from '../chaos/faults.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
-test('random faults of one seed: every promise is kept, all nodes end identical', async () => {
+test('keeps every promise and ends with identical nodes when random faults strike', async () => {
   const lines: string[] = [];
   const result = await chaos({
     seed: 20_260_801,
@@ -18,7 +18,7 @@ test('random faults of one seed: every promise is kept, all nodes end identical'
   expect(result.acknowledged).toBeGreaterThan(50);
 }, 120_000);
 
-test('a seed draws the same faults again, another draws others', () => {
+test('draws the same faults from the same seed, and others from another', () => {
   const drawn = (seed: number): string[] => {
     const next = seededRandom(seed);
     return Array.from({ length: 40 }, () => draw(next, ['a', 'b', 'c'], 1_000)).map(

@@ -1,4 +1,4 @@
-// Collections that a server takes, or does not answer, and that end it: shown on a bare server, refused by Polychrome.
+// Collections that end or hang a server: shown on a bare server, refused by Polychrome.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChromaHttp } from '../support/chroma-http.ts';
@@ -33,7 +33,7 @@ const UNSTORABLE: readonly Hazard[] = [
 
 const created = ({ create = '"get_or_create":false' }: Hazard): string => `{"name":"subject",${create}}`;
 
-/** The status of a call; 0 when the connection ended without an answer. */
+/** The status of a call; 0 when the connection ended without a response. */
 async function statusOf(http: ChromaHttp, method: string, path: string, body: string): Promise<number> {
   return http.call(method, path, body).then(
     ({ status }) => status,
@@ -47,7 +47,7 @@ await asked.stop();
 
 describe('on a bare server', () => {
   test.each(WITHOUT_NEIGHBORS.filter(({ newestOnly }) => isNew || newestOnly !== true))(
-    'the first records of a collection end it: $create $modify',
+    'exits at the first records of a collection with $create $modify',
     async (hazard) => {
       const server = await startBareServer();
       try {
@@ -63,7 +63,7 @@ describe('on a bare server', () => {
     },
   );
 
-  test.skipIf(!isNew).each(UNSTORABLE)('no answer comes to $create $modify', async (hazard) => {
+  test.skipIf(!isNew).each(UNSTORABLE)('never responds to $create $modify', async (hazard) => {
     const server = await startBareServer();
     try {
       const http = new ChromaHttp(server.url);
@@ -98,19 +98,19 @@ describe('Polychrome refuses', () => {
       : http.call('PUT', `${C}/${id}`, `{${modify}}`);
   }
 
-  // A server before 1.3 ignores a schema; Polychrome does not pass on what would harm a later one.
+  // A server before 1.3 ignores a schema; Polychrome refuses one that harms later releases.
   test.each(WITHOUT_NEIGHBORS)('$create $modify', async (hazard) => {
     const { status, text } = await refusalOf(hazard);
     expect(status).toBe(400);
     expect(text).toContain('max_neighbors must be from 2 to 10000');
   });
 
-  test.each([1, 10_001, 2 ** 32])('%i neighbors, of which a server may never answer', async (neighbors) => {
+  test.each([1, 10_001, 2 ** 32])('%i neighbors, to which a server may never respond', async (neighbors) => {
     const hazard = { create: `"configuration":{"hnsw":{"max_neighbors":${neighbors}}}` };
     expect((await refusalOf(hazard)).status).toBe(400);
   });
 
-  test.each(UNSTORABLE)('$create $modify: as unsupported, or of another shape', async (hazard) => {
+  test.each(UNSTORABLE)('$create $modify as unsupported, or as malformed', async (hazard) => {
     const { status, text } = await refusalOf(hazard);
     expect(status).toBe(isNew ? 501 : 422);
     expect(text).toContain(
@@ -118,7 +118,7 @@ describe('Polychrome refuses', () => {
     );
   });
 
-  test('nothing of it is left, and what others do goes on', async () => {
+  test('refused calls without a trace, and serves other collections', async () => {
     expect(JSON.parse((await http.collections()).text)).toHaveLength(1);
     expect((await http.records(id, 'add', RECORDS)).status).toBe(201);
   });

@@ -1,4 +1,4 @@
-// The same at the points where only the primary can decide, and where a node is marked.
+// kill -9 of the gateway at the named points of decisions and markers.
 
 import { DECIDING_POINTS, killedAtEach } from '../support/crash-points.ts';
 

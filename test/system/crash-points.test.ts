@@ -1,26 +1,26 @@
-// kill -9 of the gateway at each named point on the way of every write, under load. What was acknowledged is there, what
-// was refused is nowhere, what had no answer is whole or absent, and all nodes hold the same in the same order.
+// kill -9 of the gateway under load at each named point of a write. Afterwards acknowledged writes are present, refused
+// writes are absent, writes without a response are whole or absent, and all nodes are identical.
 
 import { expect, test } from 'vitest';
 import { CRASH_POINTS } from '../../src/util/crash-point.ts';
-import { DECIDING_POINTS, killedAtEach, WAY_POINTS } from '../support/crash-points.ts';
+import { DECIDING_POINTS, killedAtEach, WRITE_POINTS } from '../support/crash-points.ts';
 import { until } from '../support/until.ts';
 import { Workload } from '../support/workload.ts';
 
-const aliveCluster = killedAtEach(WAY_POINTS);
+const clusterAfterwards = killedAtEach(WRITE_POINTS);
 
-test('no point is left out', () => {
-  expect([...Object.keys(WAY_POINTS), ...Object.keys(DECIDING_POINTS)].sort()).toEqual(
+test('covers every crash point', () => {
+  expect([...Object.keys(WRITE_POINTS), ...Object.keys(DECIDING_POINTS)].sort()).toEqual(
     [...CRASH_POINTS].sort(),
   );
 });
 
-test('the reckoning sees a lost write, a write that came back, and nodes that differ', async () => {
-  const cluster = await aliveCluster();
-  const workload = await Workload.prepare(() => cluster.api, 'reckoning');
+test('the workload reports a lost write, a refused write that is present, and nodes that differ', async () => {
+  const cluster = await clusterAfterwards();
+  const workload = await Workload.prepare(() => cluster.api, 'report');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
-  await until(async () => workload.acknowledged > 200, 'there is something to reckon');
+  await until(async () => workload.acknowledged > 200, 'the workload has written');
   stop.abort();
   await load;
   await cluster.allServe();
@@ -30,18 +30,15 @@ test('the reckoning sees a lost write, a write that came back, and nodes that di
   const everywhere = async (action: string, body: object): Promise<void> => {
     for (const node of nodes) {
       const listed = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
-      const { id } = listed.find(({ name }) => name === 'reckoning-records')!;
+      const { id } = listed.find(({ name }) => name === 'report-records')!;
       expect((await node.records(id, action, body)).status).toBeLessThan(300);
     }
   };
-  const refused = { ids: ['reckoning-mistakes0:bad0/0'], embeddings: [[1, 1]] };
-  await everywhere('delete', { ids: ['reckoning-adds0:0/1'] });
+  const refused = { ids: ['report-mistakes0:bad0/0'], embeddings: [[1, 1]] };
+  await everywhere('delete', { ids: ['report-adds0:0/1'] });
   await everywhere('add', refused);
   const faults = await workload.faults(cluster);
-  expect(faults.map((fault) => fault.split(' ')[0])).toEqual([
-    'reckoning-adds0:0',
-    'reckoning-mistakes0:bad0',
-  ]);
+  expect(faults.map((fault) => fault.split(' ')[0])).toEqual(['report-adds0:0', 'report-mistakes0:bad0']);
 
   nodes.splice(1);
   await everywhere('delete', refused);

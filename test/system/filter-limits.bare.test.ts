@@ -1,4 +1,4 @@
-// The limits of filters, on a bare server: it answers at each of them, alone and combined, and fails above.
+// The limits of filters on a bare server: it responds at each limit, alone and combined, and fails above.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_LIMITS, filterRefusal } from '../../src/chroma/parse/filter-limits.ts';
@@ -24,7 +24,7 @@ const nested = (levels: number, beside: number): object =>
     { k: 1 },
   );
 
-/** What keeps the default limits, at the limit or near it. */
+/** Within the default limits: at a limit or near it. */
 const ANSWERED: readonly (readonly [name: string, body: Body])[] = [
   ['899 conditions in $or', { where: all('$or', 899, equal) }],
   ['899 conditions in $and', { where: all('$and', 899, (index) => ({ k: { $nin: [index] } })) }],
@@ -41,7 +41,7 @@ const ANSWERED: readonly (readonly [name: string, body: Body])[] = [
   ['20,000 ids beside 6,348 numbers', { ids: ids(20_000), where: within(6_348) }],
 ];
 
-/** What exceeds them, and fails on a server. */
+/** Beyond the limits, and failing on a server. */
 const FAILING: readonly (readonly [name: string, body: Body])[] = [
   ['989 conditions in $or', { where: all('$or', 989, equal) }],
   ['989 conditions in $and', { where: all('$and', 989, equal) }],
@@ -71,7 +71,7 @@ describe('a bare server', () => {
   });
   afterAll(() => server?.stop());
 
-  test.each(ANSWERED)('answers %s', async (_name, body) => {
+  test.each(ANSWERED)('responds to %s', async (_name, body) => {
     expect(isRefused(body)).toBe(false);
     expect((await http.records(collection, 'get', body)).status).toBe(200);
     const missing = { ...body, ids: ['none', ...((body['ids'] as string[] | undefined) ?? []).slice(1)] };
@@ -88,14 +88,14 @@ describe('a bare server', () => {
     expect((await http.records(collection, 'get', { where: nested(63, 0) })).status).toBe(400);
   });
 
-  test('takes any number of ids in a query without a filter and in a delete', async () => {
+  test('accepts any number of ids in a query without a filter and in a delete', async () => {
     const query = { query_embeddings: [[1, 2]], ids: times(40_000, () => 'a') };
     expect((await http.records(collection, 'query', query)).status).toBe(200);
     expect((await http.records(collection, 'delete', { ids: ids(40_000) })).status).toBe(200);
   });
 });
 
-test('the process of a bare server ends at 20,000 conditions', async () => {
+test('a bare server exits at 20,000 conditions', async () => {
   const server = await startBareServer();
   try {
     const http = new ChromaHttp(server.url);

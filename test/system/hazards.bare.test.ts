@@ -9,7 +9,7 @@ import { type BareServer, capabilitiesOf, startBareServer } from '../support/chr
 import {
   COLLECTIONS,
   HAZARDS,
-  type HazardAnswer,
+  type HazardResponse,
   type HazardRequest,
   type HazardSubject,
 } from '../support/hazards.ts';
@@ -32,7 +32,7 @@ class Subject implements HazardSubject {
     return subject;
   }
 
-  async request({ method, path, body }: HazardRequest): Promise<HazardAnswer> {
+  async request({ method, path, body }: HazardRequest): Promise<HazardResponse> {
     const url = `${this.#server.url}/api/v2${path.replace('{id}', this.#collection)}`;
     const headers = { 'content-type': 'application/json' };
     try {
@@ -69,8 +69,8 @@ describe('on a bare server', () => {
       await subject.stop();
       subject = await Subject.start();
       for (const request of setup) await subject.request(request);
-      const answer = await subject.request(hostile);
-      expect(await harmed(subject, answer)).toBe(true);
+      const response = await subject.request(hostile);
+      expect(await harmed(subject, response)).toBe(true);
     },
   );
 });

@@ -1,5 +1,5 @@
-// Each hazard, through Polychrome: refused at the door, with nothing changed on any node nor in the log. That each is
-// worth refusing is shown on a bare server in hazards.bare.test.ts.
+// Each hazard through Polychrome: refused by the HTTP front end, with no change on any node or in the log.
+// hazards.bare.test.ts shows each hazard on a bare server.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Capabilities } from '../../src/chroma/protocol/capabilities.ts';
@@ -39,38 +39,38 @@ async function prepared({ setup }: Hazard): Promise<HazardSubject> {
 
 const isWrite = ({ hostile }: Hazard): boolean => /\/(add|upsert|update|delete)$/.test(hostile.path);
 
-describe('through Polychrome, refused with nothing changed:', () => {
+describe('through Polychrome, refuses without any effect', () => {
   test.each(HAZARDS.filter(isWrite))('$name', async (hazard) => {
     const polychrome = await prepared(hazard);
     const before = { head: (await cluster.status()).head, contents: await cluster.contents() };
-    const answer = await polychrome.request(hazard.hostile);
-    // What these servers do well is done well through Polychrome.
-    if (answer.status < 300 && !hazard.shownBy(capabilities)) {
-      return expect(await hazard.harmed(polychrome, answer)).toBe(false);
+    const response = await polychrome.request(hazard.hostile);
+    // These servers handle it, so Polychrome does too.
+    if (response.status < 300 && !hazard.shownBy(capabilities)) {
+      return expect(await hazard.harmed(polychrome, response)).toBe(false);
     }
-    expect([400, 422]).toContain(answer.status);
-    expect(Object.keys(JSON.parse(answer.text) as object)).toEqual(['error', 'message']);
+    expect([400, 422]).toContain(response.status);
+    expect(Object.keys(JSON.parse(response.text) as object)).toEqual(['error', 'message']);
     expect({ head: (await cluster.status()).head, contents: await cluster.contents() }).toEqual(before);
-    expect(await hazard.harmed(polychrome, answer)).toBe(false);
+    expect(await hazard.harmed(polychrome, response)).toBe(false);
   });
 });
 
-describe('through Polychrome, answered:', () => {
+describe('through Polychrome, responds to', () => {
   test.each(HAZARDS.filter((hazard) => !isWrite(hazard)))('$name', async (hazard) => {
     const polychrome = await prepared(hazard);
     const before = await cluster.contents();
-    const answer = await polychrome.request(hazard.hostile);
-    // A read that some servers answer is passed on to those that do.
+    const response = await polychrome.request(hazard.hostile);
+    // A read that some servers can process is forwarded to those.
     const refused = hazard.shownBy(capabilities) || hazard.hostile.path.startsWith('/collections/');
-    if (refused) expect(answer.status).toBeGreaterThanOrEqual(400);
-    else expect(answer.status).toBe(200);
+    if (refused) expect(response.status).toBeGreaterThanOrEqual(400);
+    else expect(response.status).toBe(200);
     expect(await cluster.contents()).toEqual(before);
-    expect(await hazard.harmed(polychrome, answer)).toBe(false);
+    expect(await hazard.harmed(polychrome, response)).toBe(false);
     await cluster.allServe();
   });
 });
 
-test('after all of them every node takes writes and holds the same', async () => {
+test('every node accepts writes and is identical after all hazards', async () => {
   const id = await cluster.api.create('afterwards');
   const written = await cluster.api.records(id, 'add', { ids: ['a'], embeddings: [[1, 2]] });
   expect(written.status).toBe(201);

@@ -1,5 +1,4 @@
-// A server that comes back as another, or as less, than it was: never used as the one it was, for as long as it is
-// not; the others serve on.
+// A server that returns with other or older content than it had is not used; the other nodes keep serving.
 
 import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,25 +20,25 @@ afterAll(() => cluster.stop());
 const folderOf = (id: string): string => cluster.local.nodes.find((node) => node.id === id)!.dataDir;
 const backupOf = (id: string): string => `${folderOf(id)}.copy`;
 
-/** Adds some records, of which all must be read back ever after. */
+/** Adds records that every later read must return. */
 async function write(count = 20): Promise<void> {
   for (let n = 0; n < count; n++) {
     const id = `r${records}`;
     const body = { ids: [id], embeddings: [[records, 1]], documents: [`text ${records}`] };
-    const answer = await cluster.api.records(collection, 'upsert', body);
-    expect(answer.status).toBe(200);
+    const response = await cluster.api.records(collection, 'upsert', body);
+    expect(response.status).toBe(200);
     records += 1;
   }
 }
 
-/** Every read, wherever it goes, sees everything written. */
+/** Every read, on any node, returns everything written. */
 async function everyReadIsRight(reads = 24): Promise<void> {
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: reads }, () => cluster.api.records(collection, 'get', { include: [] })),
   );
-  for (const answer of answers) {
-    expect(answer.status).toBe(200);
-    expect((JSON.parse(answer.text) as { ids: string[] }).ids).toHaveLength(records);
+  for (const response of responses) {
+    expect(response.status).toBe(200);
+    expect((JSON.parse(response.text) as { ids: string[] }).ids).toHaveLength(records);
   }
 }
 
@@ -48,17 +47,17 @@ async function stateOf(id: string): Promise<{ state: string; reason: string | nu
   return { state, reason };
 }
 
-/** What an operator reads in the log: that a node went into this state, and the reason that /status gives. */
-async function toldInLog(id: string, state: string): Promise<void> {
+/** Waits until the gateway's log reports the state of a node with the reason that /status gives. */
+async function reportedInLog(id: string, state: string): Promise<void> {
   const { reason } = await stateOf(id);
   await until(async () => {
     const lines = cluster.output.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
-    const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-    return told.some((line) => line['node'] === id && line['to'] === state && line['reason'] === reason);
-  }, `the log says that ${id} is ${state}`);
+    const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    return events.some((line) => line['node'] === id && line['to'] === state && line['reason'] === reason);
+  }, `the log reports ${id} as ${state}`);
 }
 
-/** The nodes that serve hold the same, read from each directly. */
+/** The serving nodes hold the same content, read from each directly. */
 async function servingNodesAgree(
   except: readonly string[] = [],
   servingThough: readonly string[] = [],
@@ -70,7 +69,7 @@ async function servingNodesAgree(
         ? state !== 'serving'
         : state === 'serving' && lag.entries === 0,
     );
-  }, 'all the others serve and are level');
+  }, 'all other nodes serve and are caught up');
   const contents = await cluster.contents();
   for (const id of except) contents.delete(id);
   expect(new Set(contents.values()).size).toBe(1);
@@ -84,12 +83,12 @@ async function markerLSN(id: string): Promise<number> {
   return (JSON.parse(text) as { metadata: { checkpoint?: number } }).metadata.checkpoint ?? 0;
 }
 
-/** Waits until the marker of a node says everything it has applied. */
+/** Waits until the marker of a node is at the head of the log. */
 async function marked(id: string): Promise<void> {
   await until(async () => (await markerLSN(id)) === (await cluster.status()).head, `${id} is marked`);
 }
 
-/** What PostgreSQL knows of a node. */
+/** The checkpoint and marker of a node in PostgreSQL. */
 async function recorded(id: string): Promise<{ checkpoint: number; marker: number }> {
   const text = 'select checkpoint, marker_lsn as marker from polychrome.node where id = $1';
   const [row] = await sql<Record<string, unknown>>(cluster, text, [id]);
@@ -114,7 +113,7 @@ async function replaceFolder(id: string, by: string | null): Promise<void> {
   if (by !== null) await cp(by, folderOf(id), { recursive: true });
 }
 
-test('two nodes with their folders swapped are fenced, and serve again once they are put right', async () => {
+test('fences two nodes whose folders were swapped, and uses them again once they are swapped back', async () => {
   await write();
   const swap = async (): Promise<void> => {
     await Promise.all(['node-2', 'node-3'].map((id) => cluster.local.stopNode(id)));
@@ -131,7 +130,7 @@ test('two nodes with their folders swapped are fenced, and serve again once they
   ] as const) {
     await until(async () => (await stateOf(id)).state === 'fenced', `${id} is fenced`);
     expect((await stateOf(id)).reason).toMatch(new RegExp(`expected \\S+/${id}/\\S+, found \\S+/${other}/`));
-    await toldInLog(id, 'fenced');
+    await reportedInLog(id, 'fenced');
   }
   await write();
   await everyReadIsRight();
@@ -143,22 +142,22 @@ test('two nodes with their folders swapped are fenced, and serve again once they
   await servingNodesAgree();
 });
 
-test('a primary that comes back with another cluster’s marker is fenced, and the primary moves', async () => {
+test('fences a primary that returns with the marker of another cluster, and elects another', async () => {
   await write();
   const primary = await cluster.primary();
-  await marked(primary); // one written between reading it and putting it back would make the node older than it was
+  await marked(primary); // a marker written after it is read here would be overwritten with an older one
   const { text } = await cluster.node(primary).call('GET', MARKER_PATH);
   const marker = JSON.parse(text) as { id: string; metadata: Record<string, unknown> };
   const path = MARKER_PATH.replace(/[^/]+$/, marker.id);
   const mark = async (metadata: object): Promise<void> => {
-    const answer = await cluster.node(primary).call('PUT', path, { new_metadata: metadata });
-    expect(answer.status).toBe(200);
+    const response = await cluster.node(primary).call('PUT', path, { new_metadata: metadata });
+    expect(response.status).toBe(200);
     cluster.local.killNode(primary);
   };
   await mark({ ...marker.metadata, cluster: '00000000-0000-4000-8000-000000000000' });
   await until(async () => (await stateOf(primary)).state === 'fenced', 'the primary is fenced');
   expect((await stateOf(primary)).reason).toContain('found 00000000-0000-4000-8000-000000000000/');
-  await toldInLog(primary, 'fenced');
+  await reportedInLog(primary, 'fenced');
   expect(await cluster.primary()).not.toBe(primary);
   await write();
   await everyReadIsRight();
@@ -169,16 +168,16 @@ test('a primary that comes back with another cluster’s marker is fenced, and t
   await servingNodesAgree();
 });
 
-/** Reads without a pause while `work` goes on: nothing written before a read may be missing from it. */
-async function readsStayRightWhile(work: () => Promise<void>): Promise<void> {
+/** Reads continuously during `work`: no read may miss an earlier write. */
+async function readsStayRightDuring(work: () => Promise<void>): Promise<void> {
   let working = true;
   let answered = 0;
   const wrong: string[] = [];
   const reader = async (): Promise<void> => {
     while (working) {
       const known = records;
-      const answer = await cluster.api.records(collection, 'count');
-      if (answer.status !== 200 || Number(answer.text) < known) wrong.push(`${known}: ${answer.text}`);
+      const response = await cluster.api.records(collection, 'count');
+      if (response.status !== 200 || Number(response.text) < known) wrong.push(`${known}: ${response.text}`);
       else answered += 1;
     }
   };
@@ -189,11 +188,11 @@ async function readsStayRightWhile(work: () => Promise<void>): Promise<void> {
   expect(answered).toBeGreaterThan(50);
 }
 
-test('a node that lost the end of what it applied after its last marker is read from no more where it did', async () => {
+test('does not read a shard from a node that lost entries applied after its last marker', async () => {
   const untouched = await cluster.api.create('untouched');
   await cluster.api.records(untouched, 'add', { ids: ['u'], embeddings: [[1]] });
   const node = 'node-4';
-  // Entries must be checkpointed and the node killed before the next marker, a second later at most: else once more.
+  // The node must be killed after entries are checkpointed and before the next marker, at most a second later: retry.
   await until(async () => {
     await marked(node);
     const copied = (await cluster.status()).head;
@@ -207,8 +206,8 @@ test('a node that lost the end of what it applied after its last marker is read 
     await cluster.local.startNode(node);
     await cluster.allServe();
     return false;
-  }, 'a copy has the last marker, but not the last entries');
-  await readsStayRightWhile(async () => {
+  }, 'a copy has the last marker but not the last entries');
+  await readsStayRightDuring(async () => {
     await replaceFolder(node, backupOf(node));
     await cluster.local.startNode(node);
     await cluster.allServe();
@@ -220,17 +219,17 @@ test('a node that lost the end of what it applied after its last marker is read 
   ]);
   expect((await cluster.node(node).everything()).includes(`"text ${records - 1}"`)).toBe(false);
   await everyReadIsRight();
-  // What it did not lose it still answers.
+  // It still serves the shards that lost nothing.
   for (let reads = 0; reads < 8; reads++)
     expect((await cluster.api.records(untouched, 'count')).text).toBe('1');
 });
 
-test('a node back with an older folder is out of use, though it was away between two probes only', async () => {
+test('does not use a node that returns with an older folder between two probes', async () => {
   const node = 'node-3';
   await backUp(node);
   await write();
   await marked(node);
-  await readsStayRightWhile(async () => {
+  await readsStayRightDuring(async () => {
     cluster.local.killNode(node);
     await cluster.local.stopNode(node);
     await replaceFolder(node, backupOf(node));
@@ -238,15 +237,17 @@ test('a node back with an older folder is out of use, though it was away between
     await until(async () => (await stateOf(node)).state === 'needs_rebuild', `${node} needs a rebuild`);
     await write();
   });
-  expect((await stateOf(node)).reason).toMatch(/older content: its marker was at LSN \d+ and is at LSN \d+ now/);
-  await toldInLog(node, 'needs_rebuild');
+  expect((await stateOf(node)).reason).toMatch(
+    /older content: its marker was at LSN \d+ and is at LSN \d+ now/,
+  );
+  await reportedInLog(node, 'needs_rebuild');
   expect((await cluster.node(node).everything()).includes(`"text ${records - 1}"`)).toBe(false);
   await everyReadIsRight();
 });
 
-test('a node back blank is out of use, and stays so for the next gateway', async () => {
+test('does not use a node that returns blank, nor does the next gateway', async () => {
   const node = 'node-2';
-  await readsStayRightWhile(async () => {
+  await readsStayRightDuring(async () => {
     await cluster.local.stopNode(node);
     await replaceFolder(node, null);
     await cluster.local.startNode(node);
@@ -254,7 +255,7 @@ test('a node back blank is out of use, and stays so for the next gateway', async
     await write();
   });
   expect((await stateOf(node)).reason).toContain('blank');
-  await toldInLog(node, 'needs_rebuild');
+  await reportedInLog(node, 'needs_rebuild');
   expect(await cluster.node(node).everything()).toBe('');
 
   await cluster.stopGateway();

@@ -1,7 +1,7 @@
-// Acknowledgement levels with members down: what is confirmed is so, and what is not is said to be durable, truly.
+// Acknowledgement levels while nodes are down: a confirmed write has reached its level, any other is reported as durable, and is.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { HttpAnswer } from '../support/chroma-http.ts';
+import type { ChromaResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -17,10 +17,10 @@ beforeEach(async () => {
 });
 afterEach(() => cluster.stop());
 
-const add = (id: string, level: string): Promise<HttpAnswer> =>
+const add = (id: string, level: string): Promise<ChromaResponse> =>
   cluster.api.records(collection, 'add', { ids: [id], embeddings: [[1]] }, { 'x-polychrome-ack': level });
 
-/** Stops them one after the other, so that writes can go on as soon as it resolves if any node is left. */
+/** Stops nodes one after the other; resolves when the others can take writes. */
 async function stop(...ids: string[]): Promise<void> {
   for (const id of ids) await cluster.local.stopNode(id);
   await until(
@@ -33,10 +33,10 @@ async function stop(...ids: string[]): Promise<void> {
   );
 }
 
-/** The answer says durable, and the log holds the write at the LSN it names. */
-async function expectDurable({ status, text, headers }: HttpAnswer, id: string): Promise<void> {
+/** The response reports the write as durable, and the log holds it at the LSN in the response. */
+async function expectDurable({ status, text, headers }: ChromaResponse, id: string): Promise<void> {
   expect([status, text]).toEqual([503, expect.stringMatching(/durable at LSN \d+/)]);
-  // A client must not take it as an invitation to write again.
+  // A client must not be invited to repeat the write.
   expect(headers.get('retry-after')).toBeNull();
   const lsn = /durable at LSN (\d+)/.exec(text)![1];
   const [entry] = await sql<{ body: string }>(
@@ -53,15 +53,15 @@ async function expectEverywhere(...ids: string[]): Promise<void> {
       await cluster.local.startNode(node);
   await cluster.allServe();
   for (const [node, content] of await cluster.contents()) {
-    const held = content
+    const found = content
       .split('\n')
       .slice(1)
       .map((line) => (JSON.parse(line) as string[])[0]);
-    expect([node, held]).toEqual([node, ids]);
+    expect([node, found]).toEqual([node, ids]);
   }
 }
 
-test('with one of three down, a quorum confirms and `all` does not', async () => {
+test('confirms level quorum, not all, when one of three nodes is down', async () => {
   await stop('node-1');
   expect((await add('a', 'quorum')).status).toBe(201);
   await expectDurable(await add('b', 'all'), 'b');
@@ -69,14 +69,14 @@ test('with one of three down, a quorum confirms and `all` does not', async () =>
   await expectEverywhere('a', 'b', 'c');
 });
 
-test('with two of three down, the primary confirms and a quorum does not', async () => {
+test('confirms level primary, not quorum, when two of three nodes are down', async () => {
   await stop('node-2', 'node-1');
   expect((await add('a', 'primary')).status).toBe(201);
   await expectDurable(await add('b', 'quorum'), 'b');
   await expectEverywhere('a', 'b');
 });
 
-test('with all down, the log confirms what it alone can; when they are back, all of it is there', async () => {
+test('confirms level log, not primary, when all nodes are down, and applies both writes once they are back', async () => {
   await stop(...NODES);
   expect((await add('a', 'log')).status).toBe(201);
   await expectDurable(await add('b', 'primary'), 'b');
@@ -87,12 +87,15 @@ test('with all down, the log confirms what it alone can; when they are back, all
   await expectEverywhere('a', 'b');
 });
 
-test('a write waiting for `all` is answered as soon as the last member has it', async () => {
+test('confirms level all as soon as the last node has applied the write', async () => {
   await stop('node-3');
   await cluster.stopGateway();
   await cluster.startGateway({ WRITE_TIMEOUT_MS: '30000' });
   const waiting = add('a', 'all');
-  await until(async () => (await cluster.node('node-1').everything()).includes('"a"'), 'the others have it');
+  await until(
+    async () => (await cluster.node('node-1').everything()).includes('"a"'),
+    'the other nodes have applied it',
+  );
   await cluster.local.startNode('node-3');
   expect((await waiting).status).toBe(201);
   await expectEverywhere('a');

@@ -1,5 +1,5 @@
-// A row of the log that does not match its checksum is never applied: appliers stop before it, aloud, and go on when it
-// is mended. Reads go on all the while.
+// A row of the log that does not match its checksum is never applied: appliers stop before it, report it, and continue
+// once it is repaired. Reads continue throughout.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-test('a damaged entry stops the node that needs it, and nothing else', async () => {
+test('stops replication only to the node that needs a damaged entry', async () => {
   const { api } = cluster;
   const id = await api.create('damaged');
   await cluster.allServe();
@@ -22,12 +22,12 @@ test('a damaged entry stops the node that needs it, and nothing else', async () 
       (await api.records(id, 'upsert', { ids: [record], embeddings: [[1]], documents: [record] })).status,
     ).toBe(200);
   }
-  // The others are past it for certain: a new gateway need not look there to know that they are who they were.
+  // The markers of the other nodes are past the entry, so a new gateway verifies them without it.
   await until(async () => {
     const past = await sql(cluster, 'select id from polychrome.node, polychrome.head where marker_lsn = lsn');
     return past.length === 2;
   }, 'the markers are written');
-  // From a gateway that remembers the entries the node would not need the damaged row.
+  // A gateway that still has the entry in its log buffer would not read the damaged row.
   await cluster.stopGateway();
   const [{ lsn, body } = { lsn: 0, body: Buffer.alloc(0) }] = await sql<{ lsn: string; body: Buffer }>(
     cluster,
@@ -40,7 +40,7 @@ test('a damaged entry stops the node that needs it, and nothing else', async () 
   await cluster.startGateway();
   await cluster.local.startNode('node-3');
 
-  await until(async () => (await cluster.status()).halted !== null, 'the log is called damaged');
+  await until(async () => (await cluster.status()).halted !== null, 'the log is reported as damaged');
   const { halted, nodes } = await cluster.status();
   expect(halted).toContain(`damaged at LSN ${lsn}`);
   const behind = nodes.find((node) => node.id === 'node-3')!;

@@ -1,5 +1,5 @@
-// Bulk loads that never let up: the gateway's memory stays flat, and below its bound, while the log and the nodes take
-// far more than it may hold. `npm run bench -- --only memory` does the same with 1 GB.
+// Continuous bulk loads far larger than the gateway's memory: it stays flat and within its bound.
+// `npm run bench -- --only memory` does the same with 1 GB.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-/** The largest resident set since it was last asked for (proc(5), clear_refs). */
+/** The largest resident set since the last call (proc(5), clear_refs). */
 function takePeak(): number {
   const { pid } = cluster.process;
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -27,7 +27,7 @@ function takePeak(): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1]) * 1024;
 }
 
-/** Several clients add without a pause; what each third of it took at most. */
+/** Several clients add continuously; returns the largest resident set of each third. */
 async function load(collection: string, level: string): Promise<number[]> {
   const peaks: number[] = [];
   let next = 0;
@@ -52,16 +52,16 @@ async function load(collection: string, level: string): Promise<number[]> {
 }
 
 test.runIf(process.platform === 'linux').each([
-  ['as fast as the primary takes them', 'primary'],
-  // The nodes fall behind, and take from PostgreSQL what is no longer in memory.
-  ['as fast as the log takes them', 'log'],
-])('bulk adds %s: memory stays flat and within its bound', async (_name, level) => {
+  ['as fast as the primary applies them', 'primary'],
+  // The nodes fall behind and read from PostgreSQL what the log buffer no longer holds.
+  ['as fast as the log appends them', 'log'],
+])('keeps memory flat and within its bound when clients add in bulk %s', async (_name, level) => {
   const collection = await cluster.api.create(`bulk-${level}`);
   const peaks = await load(collection, level);
   expect(peaks.length).toBeGreaterThan(2);
   expect(Math.max(...peaks)).toBeLessThan(RSS_MAX);
   await cluster.allServe();
-  // Catching up takes no more than the load did.
+  // Catch-up needs no more memory than the load.
   expect(takePeak()).toBeLessThan(RSS_MAX);
   expect((await cluster.api.records(collection, 'count')).text).toBe(String(CALLS * RECORDS));
   for (const { id } of cluster.local.nodes) {

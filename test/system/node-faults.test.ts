@@ -1,12 +1,12 @@
-// Nodes killed, frozen, slow, cut off, refusing, poisoned, under load: no request fails, nothing acknowledged is lost or
-// made twice, the node comes back by itself and ends identical to the others.
+// Nodes killed, frozen, slow, cut off, refusing and poisoned under load: no request fails, no acknowledged write is lost
+// or applied twice, and the node recovers by itself and ends identical to the others.
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { underLoad, type UnderLoad } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-// `npm run chaos -- --long` lets faults last; the suite makes do with what it takes to notice them.
+// `npm run chaos -- --long` uses long faults; the suite uses the shortest that are detected.
 const chaos = process.env['CHAOS'] === '1';
 const LASTING_MS = chaos ? 20_000 : 0;
 const SHORT_MS = chaos ? 20_000 : 1_000;
@@ -21,7 +21,7 @@ afterAll(() => cluster.stop());
 
 const NODES = ['node-1', 'node-2', 'node-3'] as const;
 
-/** Resolves after a while in which a fault is to last. */
+/** Resolves when a fault has lasted this long. */
 async function last(ms: number): Promise<void> {
   const end = performance.now() + ms;
   await until(async () => performance.now() > end, 'the fault has lasted', ms + 5_000);
@@ -36,20 +36,20 @@ async function stateOf(id: string): Promise<string> {
   return (await cluster.status()).nodes.find((node) => node.id === id)!.state;
 }
 
-const given = (id: string): Promise<void> =>
+const givenUp = (id: string): Promise<void> =>
   until(async () => (await stateOf(id)) !== 'serving', `${id} is given up`);
 const moved = (from: string): Promise<void> =>
   until(async () => (await cluster.primary()) !== from, 'another node is primary');
 
-/** What happens to a node, and how it ends; resolves when it is over. */
+/** Each causes a fault of a node and ends it; resolves when it is over. */
 const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> = {
   async killed(node) {
     cluster.local.killNode(node);
-    await given(node);
+    await givenUp(node);
   },
   async frozen(node, { more }) {
     cluster.local.pauseNode(node);
-    await given(node);
+    await givenUp(node);
     await last(LASTING_MS);
     await more(40);
     cluster.local.resumeNode(node);
@@ -70,14 +70,14 @@ const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> =
   },
   async 'refusing connections'(node, { more }) {
     await cluster.proxy(node).set('refuse');
-    await given(node);
+    await givenUp(node);
     await last(SHORT_MS);
     await more(40);
     await cluster.proxy(node).set('pass');
   },
-  async 'cut off without a word'(node, { more }) {
+  async 'cut off silently'(node, { more }) {
     await cluster.proxy(node).set('silent');
-    await given(node);
+    await givenUp(node);
     await last(LASTING_MS);
     await more(40);
     await cluster.proxy(node).set('pass');
@@ -85,30 +85,30 @@ const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> =
 };
 
 describe.each(['primary', 'replica'] as const)('the %s', (role) => {
-  test.each(Object.keys(FAULTS))('%s is not noticed', async (fault) => {
+  test.each(Object.keys(FAULTS))('fails no request when it is %s', async (fault) => {
     const node = await target(role);
     const name = `${role}-${fault.split(' ')[0]}`;
-    const reckoning = await underLoad(cluster, name, (load) => FAULTS[fault]!(node, load));
-    expect(reckoning).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
+    const result = await underLoad(cluster, name, (load) => FAULTS[fault]!(node, load));
+    expect(result).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
   });
 
-  test('poisoned, answering 500 to all writes while it says it is healthy, is not noticed', async () => {
+  test('fails no request when it is poisoned: healthy, but responding to all writes with 500', async () => {
     const node = await target(role);
     const bare = cluster.node(node);
-    const reckoning = await underLoad(cluster, `${role}-poisoned`, async ({ more }) => {
-      // Past Polychrome, which would refuse it: docs/chroma-behaviour.md#metadata-keys-that-stop-a-server.
+    const result = await underLoad(cluster, `${role}-poisoned`, async ({ more }) => {
+      // Sent to the node directly; Polychrome would refuse it: docs/chroma-behaviour.md#metadata-keys-that-stop-a-server.
       const id = await bare.create('poison');
       const record = { ids: ['p'], embeddings: [[1]], metadatas: [{ 'chroma:document': 5 }] };
       expect((await bare.records(id, 'upsert', record)).status).toBeGreaterThanOrEqual(500);
-      await given(node);
+      await givenUp(node);
       if (role === 'primary') await moved(node);
       await more(40);
       expect((await bare.call('GET', '/api/v2/healthcheck')).status).toBe(200);
-      // Touched once more after its restart, the record would poison the server again.
+      // Read after the restart, the record would poison the server again.
       expect((await bare.call('DELETE', `${COLLECTIONS}/poison`)).status).toBe(200);
       cluster.local.killNode(node);
     });
-    expect(reckoning).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
+    expect(result).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
   });
 });
 
@@ -127,19 +127,19 @@ test.each([
   ['killed', kill, kill],
   ['frozen', freeze, freeze],
   ['killed and frozen', kill, freeze],
-] as const)('the primary and a replica %s at once are not noticed', async (name, first, second) => {
+] as const)('fails no request when the primary and a replica are %s at once', async (name, first, second) => {
   const [primary, replica] = [await target('primary'), await target('replica')];
-  const reckoning = await underLoad(cluster, `two-${name.replaceAll(' ', '-')}`, async ({ more }) => {
+  const result = await underLoad(cluster, `two-${name.replaceAll(' ', '-')}`, async ({ more }) => {
     const over = [await first(primary), await second(replica)];
     await moved(primary);
     await last(LASTING_MS);
     await more(40);
     for (const each of over) each();
   });
-  expect(reckoning).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
+  expect(result).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
 });
 
-test('with all nodes away writes at level log go on, reads get 503, and all recovers by itself', async () => {
+test('accepts writes at level log and refuses reads with 503 when no node runs, and recovers by itself', async () => {
   const { api } = cluster;
   const id = await api.create('all-away');
   const put = (n: number, level: string): ReturnType<typeof api.records> =>
@@ -151,7 +151,7 @@ test('with all nodes away writes at level log go on, reads get 503, and all reco
     );
   await put(0, 'primary');
   for (const node of NODES) await cluster.proxy(node).set('refuse');
-  for (const node of NODES) await given(node);
+  for (const node of NODES) await givenUp(node);
   const waiting = put(1, 'primary');
   for (let n = 2; n < 30; n++) expect((await put(n, 'log')).status).toBe(200);
   const read = await api.records(id, 'get', { ids: ['r0'] });

@@ -1,5 +1,5 @@
-// PostgreSQL killed, frozen, cut off, out of disk, its answers lost, under load. Reads go on; writes succeed or are
-// answered 503 in time; all recovers by itself; nothing acknowledged is lost, nothing is made twice.
+// PostgreSQL killed, frozen, cut off, out of disk, and its responses lost, under load. Reads continue; writes succeed or
+// get 503 in time; the cluster recovers by itself; no acknowledged write is lost or appended twice.
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
@@ -8,13 +8,13 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 import { Workload } from '../support/workload.ts';
 
-// `npm run chaos -- --long` takes the time that settings as shipped need; the suite makes do with shorter ones.
+// `npm run chaos -- --long` tests the default settings; the suite tests shorter timeouts.
 const chaos = process.env['CHAOS'] === '1';
 const settings: Record<string, string> = chaos
   ? {}
   : { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '1500' };
 const frozenMs = chaos ? 20_000 : 4_000;
-/** What an answer may take: the longest of the timeouts above, and what a machine busy with tests adds. */
+/** The longest of the timeouts above, and a margin for a machine busy with other tests. */
 const lateMs = chaos ? 32_000 : 5_000;
 
 vi.setConfig({ testTimeout: chaos ? 180_000 : 60_000 });
@@ -30,10 +30,10 @@ const seconds = (ms: number): Promise<void> => {
   return until(async () => performance.now() > end, 'the fault has lasted', ms + 1_000);
 };
 
-/** Runs writers and readers, lets `fault` happen and pass, and reckons. */
+/** Runs writers and readers through `fault`, and checks what every node holds afterwards. */
 async function survives(name: string, fault: (workload: Workload) => Promise<void>): Promise<Workload> {
   const { api } = cluster;
-  // What went before may have cost the gateway its lease.
+  // The previous fault may have cost the gateway its lease.
   await until(async () => (await fetch(`${cluster.url}/health`)).status === 200, 'the gateway leads');
   const workload = await Workload.prepare(() => api, name);
   workload.lateMs = lateMs;
@@ -59,23 +59,23 @@ async function survives(name: string, fault: (workload: Workload) => Promise<voi
     const enough = workload.acknowledged + count;
     await until(async () => workload.acknowledged >= enough, what);
   };
-  await more(40, 'the load is under way');
+  await more(40, 'the load is running');
   const readsBefore = reads;
   await fault(workload);
   expect(reads).toBeGreaterThan(readsBefore);
-  await more(40, 'writes are taken again');
+  await more(40, 'writes succeed again');
   stop.abort();
   await Promise.all(load);
   await cluster.allServe();
   expect(failedReads).toEqual([]);
   expect(workload.late).toEqual([]);
   expect(await workload.faults(cluster)).toEqual([]);
-  expect(await entriesMadeTwice()).toEqual([]);
+  expect(await duplicateEntries()).toEqual([]);
   return workload;
 }
 
-/** Every add of the workload has ids of its own, so equal ones are one that was appended twice. */
-function entriesMadeTwice(): Promise<object[]> {
+/** Every add of the workload has its own ids, so equal entries are one write that was appended twice. */
+function duplicateEntries(): Promise<object[]> {
   return sql(
     cluster,
     `select convert_from(body, 'UTF8') as body, array_agg(lsn) as lsns from polychrome.log
@@ -83,24 +83,27 @@ function entriesMadeTwice(): Promise<object[]> {
   );
 }
 
-describe('PostgreSQL', () => {
-  test('killed, and started again by its supervisor', async () => {
+describe('keeps every promise when PostgreSQL', () => {
+  test('is killed and restarted by its supervisor', async () => {
     await survives('killed', async () => {
       const pid = cluster.local.postgres.pid();
       cluster.local.postgres.signal('SIGKILL');
-      await until(async () => ![pid, undefined].includes(cluster.local.postgres.pid()), 'it runs again');
+      await until(
+        async () => ![pid, undefined].includes(cluster.local.postgres.pid()),
+        'PostgreSQL runs again',
+      );
     });
   });
 
-  test('frozen', async () => {
-    const { answers } = await survives('frozen', async () => {
+  test('is frozen', async () => {
+    const { statuses } = await survives('frozen', async () => {
       const thaw = freezePostgres(cluster);
       await seconds(frozenMs).finally(thaw);
     });
-    expect(answers['503']).toBeGreaterThan(0);
+    expect(statuses['503']).toBeGreaterThan(0);
   });
 
-  test('with all its connections cut, again and again', async () => {
+  test('ends all connections repeatedly', async () => {
     await survives('cut', async () => {
       for (let n = 0; n < 5; n++) await terminateConnections(cluster);
     });
@@ -108,23 +111,23 @@ describe('PostgreSQL', () => {
 
   const noDisk = SmallDisk.unavailable();
   if (noDisk !== null) console.warn(`not tested: PostgreSQL out of disk (${noDisk})`);
-  test.skipIf(noDisk !== null)('out of disk', async () => {
+  test.skipIf(noDisk !== null)('has no disk space', async () => {
     const disk = await SmallDisk.under(cluster, 400);
     try {
-      const { answers } = await survives('full', async (workload) => {
+      const { statuses } = await survives('full', async (workload) => {
         disk.fill();
         const tooMuch = "create table too_much as select repeat('x', 1000) from generate_series(1, 100000)";
         await expect(sql(cluster, tooMuch)).rejects.toThrow();
-        const refused = workload.answers['503'] ?? 0;
-        const more = async (): Promise<boolean> => (workload.answers['503'] ?? 0) > refused + 10;
-        await until(more, 'writes are refused for want of disk').finally(() => disk.makeRoom());
-        // Without room for its log PostgreSQL may have ended too often to be started again unasked.
+        const refused = workload.statuses['503'] ?? 0;
+        const more = async (): Promise<boolean> => (workload.statuses['503'] ?? 0) > refused + 10;
+        await until(more, 'writes are refused for lack of disk space').finally(() => disk.makeRoom());
+        // Without disk space PostgreSQL may have exited more often than its supervisor restarts it.
         await until(async () => {
           if (cluster.local.postgres.state() === 'given_up') await cluster.local.postgres.start();
           return cluster.local.postgres.state() === 'running';
         }, 'PostgreSQL runs');
       });
-      expect(answers['503']).toBeGreaterThan(0);
+      expect(statuses['503']).toBeGreaterThan(0);
     } finally {
       disk.makeRoom();
       await cluster.stopGateway();
@@ -133,8 +136,8 @@ describe('PostgreSQL', () => {
   });
 });
 
-test('an answer lost after PostgreSQL has committed is neither a lost nor a second write', async () => {
-  // The disk test, when it could run, has left with its PostgreSQL.
+test('neither loses nor repeats a write when the response of PostgreSQL is lost after its commit', async () => {
+  // The disk test has stopped PostgreSQL if it could run.
   await cluster.stop();
   cluster = await TestCluster.start({ settings });
   const proxy = await TcpProxy.start(cluster.local.databaseUrl);
@@ -147,10 +150,10 @@ test('an answer lost after PostgreSQL has committed is neither a lost nor a seco
       for (let n = 0; n < 8; n++) {
         const resets = proxy.resets;
         await proxy.set('reset');
-        await until(async () => proxy.resets > resets + 2, 'answers are lost');
+        await until(async () => proxy.resets > resets + 2, 'responses are lost');
         await proxy.set('pass');
         const before = workload.acknowledged;
-        await until(async () => workload.acknowledged > before + 5, 'writes are taken again');
+        await until(async () => workload.acknowledged > before + 5, 'writes succeed again');
       }
     });
   } finally {

@@ -1,5 +1,5 @@
-// Bodies with a fault, or several at once: the same to Polychrome and to a bare server of the same release, and the same
-// status and body back, for a collection with a dimension, one without, and one that is not there.
+// Bodies with one or several faults get the same status and body from Polychrome and from a bare server of the same
+// release, for a collection with a dimension, one without, and a missing one.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChromaHttp } from '../support/chroma-http.ts';
@@ -14,7 +14,7 @@ const base64 = (...floats: number[]): string =>
 
 interface Body {
   readonly text: string;
-  /** A 1.0.5 server takes it, or what it would do with it is a documented hazard. */
+  /** Accepted by a 1.0.5 server, or a documented hazard of it. */
   readonly newestOnly: boolean;
 }
 
@@ -53,10 +53,10 @@ const METADATAS: readonly Body[] = [
 ];
 const IDS = ['"a","b"', '"a",""'];
 
-// Such an update makes a collection on a 1.0.5 server unreadable: a documented difference.
+// These updates make a collection on a 1.0.5 server unreadable: a documented difference.
 const WITHOUT_COMPONENTS = new Set(['[],[]', '"",""']);
 
-// What both servers take.
+// Accepted by both releases.
 const TAKEN = new Set(
   ['[1,2],[3,4]', '[1,2,3],[4,5,6]'].map(
     (embeddings) => `{"ids":["a","b"],"embeddings":[${embeddings}],"metadatas":[null,null]}`,
@@ -97,7 +97,7 @@ const UNREADABLE = [
   ...['"x"', '{"new_name":1}', '{"new_name":"get"', '{"new_name":"taken","new_metadata":[null]}'],
   '{"new_name":"x","new_configuration":{"hnsw":{"unknown":1}}}',
 ];
-const UNSOUND = [
+const INVALID = [
   ...['{"new_name":"x"}', '{"new_metadata":{}}', '{"new_name":"x","new_metadata":{}}'],
   ...['{"new_name":"taken","new_metadata":{}}', '{"new_name":"x","new_metadata":{"#a":1}}'],
 ];
@@ -106,7 +106,7 @@ type Request = readonly [method: string, call: string, body: string];
 
 const REQUESTS: readonly Request[] = [
   ...READS.map(([call, body]): Request => ['POST', `/${call}`, body]),
-  ...[...UNREADABLE, ...UNSOUND, '{}'].map((body): Request => ['PUT', '', body]),
+  ...[...UNREADABLE, ...INVALID, '{}'].map((body): Request => ['PUT', '', body]),
 ];
 
 class Side {
@@ -123,7 +123,7 @@ class Side {
     await this.#http.records(this.#withDimension, 'add', '{"ids":["z"],"embeddings":[[1,2]]}');
   }
 
-  /** What it says to a request for a new collection (`without` a dimension), the one `with` one, or none. */
+  /** The response to a request for a new collection (`without` a dimension), the one `with` one, or a missing one. */
   async ask([method, call, body]: Request, name: string, kind: Kind): Promise<object> {
     const id = await this.#idOf(name, kind);
     const { status, text } = await this.#http.call(method, `${C}/${id}${call}`, body);
@@ -139,7 +139,7 @@ class Side {
 
 type Kind = 'with' | 'without' | 'nowhere';
 
-// Several faults of validation are told in any order, one a line.
+// A server reports several validation errors in any order, one a line.
 function sorted(text: string): string {
   return text.replace(/(?<=Validation error: )(.*)\\n(.*)(?="\})/, (_all, ...lines: string[]) =>
     lines.slice(0, 2).sort().join('; '),
@@ -191,6 +191,6 @@ test.each(DELETES)('delete $text', async ({ text, newestOnly }) => {
 });
 
 test.each(REQUESTS)('%s %s %s', async (...request) => {
-  const sound = request[2] === '{}' && request[0] === 'PUT';
-  await compare(request, sound ? ['nowhere'] : undefined);
+  const isValid = request[2] === '{}' && request[0] === 'PUT';
+  await compare(request, isValid ? ['nowhere'] : undefined);
 });

@@ -1,4 +1,4 @@
-// POST /reset on a bare server that allows it, and through Polychrome: the same is left behind.
+// POST /reset leaves the same state on a bare server that allows it and through Polychrome.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,11 +14,11 @@ import { TestCluster } from '../support/cluster.ts';
 
 const DEFAULT = '/api/v2/tenants/default_tenant';
 
-// Only a file of settings lets a server be reset.
+// Only a configuration file allows resets.
 const RUN_WITH_FILE =
   "const [module, file] = process.argv.slice(1); require(module).cli(['chroma', 'run', file]);";
 
-/** The release under test, started with a file of settings instead of options. */
+/** The release under test, started with a configuration file instead of options. */
 async function resettable(folder: string): Promise<ChromaRelease> {
   const release = await releaseUnderTest();
   return {
@@ -91,7 +91,7 @@ const CASES: readonly (readonly [name: string, steps: readonly Step[]])[] = [
   ],
 ];
 
-/** Responses in words; ids other than the nil id differ by nature. */
+/** Responses in words; ids other than the nil id are random. */
 async function responses(http: ChromaHttp, steps: readonly Step[]): Promise<string[]> {
   const found: string[] = [];
   for (const [method, path, body] of steps) {
@@ -104,7 +104,7 @@ async function responses(http: ChromaHttp, steps: readonly Step[]): Promise<stri
   return found;
 }
 
-test('a reset leaves what a bare server leaves', { timeout: 120_000 }, async () => {
+test('leaves the same state after a reset as a bare server', { timeout: 120_000 }, async () => {
   const bare = await startResettable();
   let cluster: TestCluster | null = null;
   try {

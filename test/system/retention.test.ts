@@ -1,4 +1,4 @@
-// The log is trimmed under load; a node that was away for longer than that says that it must be rebuilt, and is not used.
+// The log is trimmed under load; a node that was away for longer needs a rebuild and is not used.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
@@ -28,7 +28,7 @@ const count = async (table: string, where = 'true'): Promise<number> =>
     (await sql<{ n: string }>(cluster, `select count(*) as n from polychrome.${table} where ${where}`))[0]!.n,
   );
 
-test('trimmed under load, nothing is missing; a node left behind needs a rebuild and gets no reads', async () => {
+test('loses nothing when the log is trimmed under load, and does not use a node that was left behind', async () => {
   const workload = await Workload.prepare(() => cluster.api, 'trim');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
@@ -52,7 +52,7 @@ test('trimmed under load, nothing is missing; a node left behind needs a rebuild
           ({ id, state: now, checkpoint }) => id === away || (now === 'serving' && checkpoint === head),
         ),
       );
-  await until(others, 'the others are level');
+  await until(others, 'the other nodes are caught up');
   const { nodes, halted } = await cluster.status();
   expect(halted).toBeNull();
   const left = nodes.find(({ id }) => id === away)!;
@@ -73,10 +73,10 @@ test('trimmed under load, nothing is missing; a node left behind needs a rebuild
   );
   expect(log).toEqual({ whole: true, endsThere: true });
   const old = (): Promise<number> => count('append_batch', `appended_at < now() - interval '1 hour'`);
-  await until(async () => (await old()) === 0, 'old batches are forgotten');
+  await until(async () => (await old()) === 0, 'old batches are deleted');
 });
 
-test('rows of deleted collections go with the log that speaks of them', async () => {
+test('deletes the rows of deleted collections with their entries', async () => {
   const gone = `name like 'gone-%' and state = 'deleted' and exists (select from polychrome.shard x
      where x.collection = collection.id and x.last_lsn <= (select trimmed from polychrome.head))`;
   const { trimmed } = await walStatus();
@@ -90,11 +90,11 @@ test('rows of deleted collections go with the log that speaks of them', async ()
     }
     return (await walStatus()).trimmed > trimmed;
   }, 'the log is trimmed');
-  await until(async () => (await count('collection', gone)) === 0, 'they are forgotten');
+  await until(async () => (await count('collection', gone)) === 0, 'the rows are deleted');
   expect(await count('collection', `name like 'gone-%'`)).toBeLessThanOrEqual(PARTITION);
 });
 
-test('what exceeds the bytes goes before its time, under load', async () => {
+test('trims the log before its retention time when it exceeds WAL_RETENTION_BYTES', async () => {
   const retentionMs = 20_000;
   await cluster.stopGateway();
   await cluster.startGateway({ WAL_RETENTION: `${retentionMs / 1_000}s`, WAL_RETENTION_BYTES: '1' });
@@ -103,8 +103,8 @@ test('what exceeds the bytes goes before its time, under load', async () => {
   const workload = await Workload.prepare(() => cluster.api, 'bytes');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
-  // Beyond what there was before, so that nothing of it can be old enough.
-  await until(async () => (await walStatus()).trimmed > head, 'entries of this load are gone');
+  // Entries of this load, none of which has reached the retention time.
+  await until(async () => (await walStatus()).trimmed > head, 'entries of this load are trimmed');
   expect(performance.now() - startedAt).toBeLessThan(retentionMs);
   stop.abort();
   await load;

@@ -1,5 +1,5 @@
-// Proof on a bare server that the parts of a split call have the effect of the whole call, whatever was sent before a
-// crash between two of them.
+// The parts of a split call have the effect of the whole call on a bare server, even when all parts are sent again after
+// a crash between two of them.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mergeRecordCalls } from '../../src/chroma/batch/merge.ts';
@@ -28,7 +28,7 @@ afterAll(() => server.stop());
 
 type Body = Record<string, unknown[]>;
 
-/** Bodies that a seed decides: ids that repeat, exist and do not exist, absent columns, nulls. */
+/** Bodies drawn from a seed: ids that repeat, exist and do not exist, absent columns, nulls. */
 class BodyGenerator {
   readonly #random: () => number;
 
@@ -84,7 +84,7 @@ async function send(collection: string, action: string, body: string): Promise<s
   return text;
 }
 
-/** All records of `collection` in the order of the server, and which of them a query finds at which distance. */
+/** All records of `collection` in the order of the server, and the distances of a query for all of them. */
 async function contentOf(collection: string): Promise<unknown> {
   const include = ['embeddings', 'documents', 'metadatas', 'uris'];
   const stored = JSON.parse(await send(collection, 'get', JSON.stringify({ include }))) as Body;
@@ -118,7 +118,7 @@ function scanned(kind: RecordKind, body: Body): RecordCall {
 describe.each(KINDS)('%s in parts', (kind) => {
   const cases = SEEDS.flatMap((seed) => [1, 3].map((records) => [records, seed] as const));
 
-  test.each(cases)('of %i records leaves what the whole call leaves, seed %i', async (records, seed) => {
+  test.each(cases)('of %i records have the effect of the whole call, seed %i', async (records, seed) => {
     const generator = new BodyGenerator(seed);
     const stored = generator.stored();
     const whole = scanned(kind, generator.body(kind));
@@ -133,7 +133,7 @@ describe.each(KINDS)('%s in parts', (kind) => {
   });
 });
 
-test('parts in the wrong order leave something else', async () => {
+test('parts in the wrong order have another effect', async () => {
   const stored = { ids: ['a'], embeddings: [[1, 2, 3]] };
   const whole = scanned('upsert', {
     ids: ['b', 'b'],

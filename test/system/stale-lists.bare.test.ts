@@ -1,6 +1,5 @@
-// A fault of the newest servers: the lists in the metadata of a dropped collection stay behind, and turn up on records
-// stored later. Polychrome empties a collection before it drops it. When a release mends the fault, this test fails,
-// and that can go.
+// The newest servers keep lists in the metadata of a dropped collection and return them with later records. Polychrome
+// deletes the records of a collection before it drops it. This test fails when a release fixes that; then remove both.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChromaHttp } from '../support/chroma-http.ts';
@@ -9,11 +8,11 @@ import { type BareServer, capabilitiesOf, startBareServer } from '../support/chr
 
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 
-const asked = await startBareServer();
-const { metadataArrays } = await capabilitiesOf(asked);
-await asked.stop();
+const probed = await startBareServer();
+const { metadataArrays } = await capabilitiesOf(probed);
+await probed.stop();
 
-describe.runIf(metadataArrays)('on a bare server that takes lists', () => {
+describe.runIf(metadataArrays)('on a bare server that supports lists', () => {
   let bare: BareServer;
   let api: ChromaHttp;
   beforeAll(async () => {
@@ -22,7 +21,7 @@ describe.runIf(metadataArrays)('on a bare server that takes lists', () => {
   });
   afterAll(() => bare?.stop());
 
-  /** Stores a record with a list, lets `leave` end its collection, and tells what a later record has. */
+  /** Stores a record with a list, lets `leave` drop its collection, and returns the metadata of a later record. */
   async function laterMetadata(name: string, leave: (id: string) => Promise<void>): Promise<unknown> {
     const id = await api.create(name);
     await api.records(id, 'add', { ids: ['a'], embeddings: [[1]], metadatas: [{ tags: ['x', 'y'] }] });
@@ -34,14 +33,14 @@ describe.runIf(metadataArrays)('on a bare server that takes lists', () => {
     return (JSON.parse(text) as { metadatas: unknown }).metadatas;
   }
 
-  test('a record stored after a collection was dropped has its lists', async () => {
+  test('a record stored after a collection was dropped has the lists of that collection', async () => {
     const found = await laterMetadata('dropped', async () => {
       await api.call('DELETE', `${COLLECTIONS}/dropped`);
     });
     expect(found).toEqual([{ n: 1, tags: ['x', 'y'] }]);
   });
 
-  test('it has not when the records were deleted first', async () => {
+  test('a record has no such lists when the records were deleted first', async () => {
     const found = await laterMetadata('emptied', async (id) => {
       await api.records(id, 'delete', { ids: ['a'] });
       await api.call('DELETE', `${COLLECTIONS}/emptied`);
@@ -57,7 +56,7 @@ describe.runIf(metadataArrays)('through Polychrome', () => {
   });
   afterAll(() => cluster?.stop());
 
-  test('a record stored after a collection was dropped has no lists of it, on any node', async () => {
+  test('a record stored after a collection was dropped has none of its lists on any node', async () => {
     const { api } = cluster;
     const id = await api.create('dropped');
     await api.records(id, 'add', { ids: ['a'], embeddings: [[1]], metadatas: [{ tags: ['x', 'y'] }] });

@@ -39,7 +39,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('starts, says how to use it, stops in order and leaves no process', async () => {
+test('starts, prints how to use it, stops in order and leaves no process', async () => {
   const up = polychrome('up', '--nodes', '2', '--port', String(port), '--data', join(folder, 'data'));
   await vi.waitUntil(() => up.stdout.includes('Ctrl-C stops everything'), WAIT);
   expect(up.stdout).toContain(`endpoint    http://127.0.0.1:${port}\n`);
@@ -47,7 +47,7 @@ test('starts, says how to use it, stops in order and leaves no process', async (
   const pids = await nodePids();
   expect(pids).toHaveLength(2);
   expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true);
-  // What the gateway asks of its own allocator (cli/memory.ts) is nothing its servers should inherit.
+  // The servers do not inherit the allocator settings of the gateway (cli/memory.ts).
   if (process.platform === 'linux') {
     expect([up.pid, ...pids].map(asksAllocator)).toEqual([true, ...pids.map(() => false)]);
   }
@@ -59,7 +59,7 @@ test('starts, says how to use it, stops in order and leaves no process', async (
   expect(pids.map(identityOf)).toEqual([undefined, undefined]);
 });
 
-test('a second start on a live data directory says so in one sentence', async () => {
+test('reports in one sentence that the data directory is in use', async () => {
   const words = ['up', '--nodes', '1', '--port', String(port), '--data', join(folder, 'data')];
   const first = polychrome(...words);
   await vi.waitUntil(() => first.stdout.includes('Ctrl-C stops everything'), WAIT);
@@ -70,7 +70,7 @@ test('a second start on a live data directory says so in one sentence', async ()
   );
 });
 
-test('a busy port is told in one sentence, before anything is started', async () => {
+test('reports a busy port in one sentence before it starts anything', async () => {
   const squatter = createServer().listen(port, '127.0.0.1');
   try {
     const up = polychrome('up', '--port', String(port), '--data', join(folder, 'data'));
@@ -84,7 +84,7 @@ test('a busy port is told in one sentence, before anything is started', async ()
   }
 });
 
-test('a foreign data directory is told in one sentence', async () => {
+test('reports a foreign data directory in one sentence', async () => {
   writeFileSync(join(folder, 'thesis.txt'), '');
   const up = polychrome('up', '--port', String(port), '--data', folder);
   expect(await up.ended).toBe(1);
@@ -96,7 +96,7 @@ test.each([
   [['up', '--port', '80a'], 'A whole number from 1 to 65535 is expected.'],
   [['up', '--nodse', '3'], "unknown option '--nodse'"],
   [['upp'], "unknown command 'upp'"],
-])('polychrome %j is refused with its usage', async (words, sentence) => {
+])('refuses polychrome %j with the usage', async (words, sentence) => {
   const refused = polychrome(...words);
   expect(await refused.ended).toBe(1);
   expect(refused.stderr).toContain(sentence);

@@ -1,5 +1,5 @@
-// The official Python clients and the stores built on them, unchanged, against Polychrome and against a bare server of
-// the same release: every step of every script gives the same result, or the same error, on both.
+// The unchanged official Python clients, and stores built on them, get the same result or error from Polychrome as from a
+// bare server of the same release, step by step.
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ const THIN = process.env['PYTHON_CHROMADB_CLIENT'] ?? '';
 interface Script {
   readonly name: string;
   readonly python: string;
-  /** The script, and its arguments after the address. */
+  /** The script and its arguments after the address. */
   readonly words: readonly [script: string, ...args: string[]];
 }
 
@@ -57,7 +57,7 @@ async function outcomes({ python, words: [script, ...args] }: Script, url: strin
 
 test.each(SCRIPTS)('$name', async (script) => {
   const [ours, theirs] = await Promise.all([outcomes(script, cluster.url), outcomes(script, bare.url)]);
-  // A script that fails everywhere, or stops after its first lines, would agree with itself too.
+  // A script that fails everywhere or stops early would give equal results too.
   const worked = theirs.filter(({ error }) => error === undefined);
   expect(worked.length).toBeGreaterThanOrEqual(10);
   expect(worked.length).toBeGreaterThan(theirs.length / 2);

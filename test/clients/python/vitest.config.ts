@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// `npm run test:python` runs these; `npm test` does not, for they need Python.
+// Run by `npm run test:python` only, because they need Python.
 export default defineConfig({
   test: {
     include: ['test/clients/python/*.suite.ts'],

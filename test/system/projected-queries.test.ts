@@ -1,8 +1,8 @@
-// Queries completed with what is known of records: what a node would have said itself, and never torn or stale, whatever
-// is written meanwhile (I6, I8).
+// Queries completed from the record cache return what a node itself would, never torn or stale rows, whatever is written
+// meanwhile (I6, I8).
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { HttpAnswer } from '../support/chroma-http.ts';
+import type { ChromaResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { until } from '../support/until.ts';
@@ -11,25 +11,25 @@ const NODES = ['node-1', 'node-2'] as const;
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  // Every query has to be answered anew.
+  // No query is served from the result cache.
   cluster = await TestCluster.start({ nodes: 2, settings: { RESULT_CACHE_BYTES: '0' } });
 });
 afterAll(() => cluster?.stop());
 
-const lean = async (): Promise<number> => (await cluster.status()).reads.records.lean;
+const projected = async (): Promise<number> => (await cluster.status()).reads.records.projected;
 
-/** Asks for everything until queries are asked lean. */
+/** Queries everything until queries are projected. */
 async function warm(collection: string, body: object): Promise<void> {
-  const before = await lean();
+  const before = await projected();
   await until(async () => {
     await cluster.api.records(collection, 'query', body);
-    return (await lean()) > before;
-  }, 'queries are asked lean');
+    return (await projected()) > before;
+  }, 'queries are projected');
 }
 
-/** Runs `work` `width` times at once. */
-const atOnce = (width: number, work: (lane: number) => Promise<void>): Promise<unknown> =>
-  Promise.all(Array.from({ length: width }, (_, lane) => work(lane)));
+/** Runs `work` `width` times concurrently. */
+const concurrently = (width: number, work: (worker: number) => Promise<void>): Promise<unknown> =>
+  Promise.all(Array.from({ length: width }, (_, worker) => work(worker)));
 
 interface Found {
   readonly ids: string[][];
@@ -38,7 +38,7 @@ interface Found {
   readonly distances: number[][];
 }
 
-describe('a query is answered as by a node alone', () => {
+describe('a query has the same response as from a node', () => {
   const COUNT = 300;
   const HOSTILE = ['"', '\\', '\\"', '],["', '{}', 'é', '𝄞', '\n', '\u2028', 'null', '\u0001', '日本'];
   const random = seededRandom(7);
@@ -57,7 +57,8 @@ describe('a query is answered as by a node alone', () => {
     ]);
 
   let collection: string;
-  const own = new Map<string, string>();
+  /** The id of the collection on each node. */
+  const nodeIds = new Map<string, string>();
   beforeAll(async () => {
     collection = await cluster.api.create('hostile');
     const numbers = Array.from({ length: COUNT }, (_, n) => n);
@@ -67,15 +68,15 @@ describe('a query is answered as by a node alone', () => {
       documents: numbers.map(() => pick([text(), text(), '', null])),
       metadatas: numbers.map(metadata),
     };
-    const { status, text: told } = await cluster.api.records(collection, 'add', body);
-    expect([status, told]).toEqual([201, expect.anything()]);
+    const { status, text: response } = await cluster.api.records(collection, 'add', body);
+    expect([status, response]).toEqual([201, expect.anything()]);
     await cluster.allServe();
     for (const node of NODES) {
       const listed = JSON.parse((await cluster.node(node).collections()).text) as {
         id: string;
         name: string;
       }[];
-      own.set(node, listed.find(({ name }) => name === 'hostile')!.id);
+      nodeIds.set(node, listed.find(({ name }) => name === 'hostile')!.id);
     }
   });
 
@@ -105,36 +106,36 @@ describe('a query is answered as by a node alone', () => {
     return `${pick(['', ' '])}{${members.join(pick([',', ' ,\n']))}}${pick(['', ' \n'])}`;
   }
 
-  /** Bytes, but for the order of keys in a metadata, which no server keeps. */
-  function comparable({ status, text: told }: HttpAnswer): unknown {
-    if (status !== 200) return [status, told];
-    const found = JSON.parse(told) as Found;
+  /** The bytes, except for the order of keys in a metadata, which no server keeps. */
+  function comparable({ status, text }: ChromaResponse): unknown {
+    if (status !== 200) return [status, text];
+    const found = JSON.parse(text) as Found;
     const oneKey = (found.metadatas ?? []).flat().every((each) => Object.keys(each ?? {}).length < 2);
-    return oneKey ? told : found;
+    return oneKey ? text : found;
   }
 
-  test('whatever is asked, with whatever is in the records', async () => {
+  test('for any query of any records', async () => {
     await warm(collection, { query_embeddings: [vector()], n_results: COUNT });
-    const before = await lean();
-    await atOnce(8, async () => {
+    const before = await projected();
+    await concurrently(8, async () => {
       for (let n = 0; n < 60; n++) {
         const body = randomQuery();
-        const answer = comparable(await cluster.api.records(collection, 'query', body));
-        const alone = await Promise.all(
+        const response = comparable(await cluster.api.records(collection, 'query', body));
+        const fromNodes = await Promise.all(
           NODES.map(async (node) =>
-            comparable(await cluster.node(node).records(own.get(node)!, 'query', body)),
+            comparable(await cluster.node(node).records(nodeIds.get(node)!, 'query', body)),
           ),
         );
-        const same = alone.find((each) => JSON.stringify(each) === JSON.stringify(answer));
-        expect([body, answer]).toEqual([body, same ?? alone[0]]);
+        const same = fromNodes.find((each) => JSON.stringify(each) === JSON.stringify(response));
+        expect([body, response]).toEqual([body, same ?? fromNodes[0]]);
       }
     });
-    expect((await lean()) - before).toBeGreaterThan(100);
+    expect((await projected()) - before).toBeGreaterThan(100);
   });
 });
 
-test('records that queries miss again and again are read ahead, also those nobody has asked for', async () => {
-  const collection = await cluster.api.create('ahead');
+test('preloads a collection once queries have missed enough of its records', async () => {
+  const collection = await cluster.api.create('preloaded');
   const numbers = Array.from({ length: 1_000 }, (_, n) => n);
   const document = 'x'.repeat(1_000);
   const { status } = await cluster.api.records(collection, 'add', {
@@ -143,18 +144,18 @@ test('records that queries miss again and again are read ahead, also those nobod
     documents: numbers.map(() => document),
   });
   expect(status).toBe(201);
-  const ask = (near: number): Promise<HttpAnswer> =>
+  const ask = (near: number): Promise<ChromaResponse> =>
     cluster.api.records(collection, 'query', { query_embeddings: [[near, 0]], n_results: 10 });
-  const read = (await cluster.status()).reads.records.ahead;
+  const before = (await cluster.status()).reads.records.preloaded;
   // 900 records are found, and the last 100 never.
   for (let near = 5; near < 900; near += 10) await ask(near);
-  const records = async (): Promise<{ ahead: number; misses: number }> =>
+  const records = async (): Promise<{ preloaded: number; misses: number }> =>
     (await cluster.status()).reads.records;
-  await until(async () => (await records()).ahead > read, 'the collection was read ahead');
-  const [before, asked] = [await lean(), (await records()).misses];
-  const answer = JSON.parse((await ask(955)).text) as Found;
-  expect(answer.documents).toEqual([Array(10).fill(document)]);
-  expect([(await lean()) - before, (await records()).misses - asked]).toEqual([1, 0]);
+  await until(async () => (await records()).preloaded > before, 'the collection was preloaded');
+  const [projectedBefore, missesBefore] = [await projected(), (await records()).misses];
+  const found = JSON.parse((await ask(955)).text) as Found;
+  expect(found.documents).toEqual([Array(10).fill(document)]);
+  expect([(await projected()) - projectedBefore, (await records()).misses - missesBefore]).toEqual([1, 0]);
 });
 
 describe('while records change', () => {
@@ -182,9 +183,9 @@ describe('while records change', () => {
   const begun = new Map<number, number>();
 
   /**
-   * What is wrong with an answer to the vector [near, 0], asked when `since` had been acknowledged: a row is of one state
-   * no older than that. Only a record that is written meanwhile may be torn, as a server alone tears it: its distance is
-   * looked up first, then its document, which may be newer by then, or away between two.
+   * What is wrong with a response to the vector [near, 0], sent when `since` had been acknowledged: a row is of one state
+   * no older than that. Only a record that is written meanwhile may be torn, as a server tears it: the distance is looked
+   * up first, then the document, which may be newer by then, or deleted between two writes.
    */
   function faults(
     { ids, documents, metadatas, distances }: Found,
@@ -198,19 +199,19 @@ describe('while records change', () => {
       if (document === null && metadata === null && oldest < newest) return [];
       const version = Number(metadata?.['version']);
       const found = Math.sqrt(distance - (k - near) ** 2);
-      const sound =
+      const isValid =
         document === `${k} at ${version}` &&
         metadata?.['k'] === k &&
         Number.isInteger(found) &&
         oldest <= found &&
         found <= version &&
         version <= newest;
-      const told = `${id}: "${document}" ${JSON.stringify(metadata)}, distance of ${found}`;
-      return sound ? [] : [`${told}, when it went from ${oldest} to ${newest}`];
+      const text = `${id}: "${document}" ${JSON.stringify(metadata)}, distance of ${found}`;
+      return isValid ? [] : [`${text}, when it went from ${oldest} to ${newest}`];
     });
   }
 
-  /** What a query says of one record, by its writer: its document, or null. */
+  /** The document of one record as a query returns it to its writer; null when the record is missing. */
   async function documentOf(k: number): Promise<string | null> {
     const found = await call('query', { query_embeddings: [[k, 0]], n_results: 3, where: { k } });
     expect(faults(found, k, acknowledged)).toEqual([]);
@@ -238,31 +239,31 @@ describe('while records change', () => {
     } else await call(version % 2 === 0 ? 'update' : 'upsert', at(k, version));
   }
 
-  test('every row is of one state, none is stale, and who wrote sees what was written', async () => {
+  test('every row is of one state, none is stale, and writers see what they wrote', async () => {
     collection = await cluster.api.create('changing');
     for (let k = 0; k < RECORDS; k++) if (k % 50 === 0) await seed(k);
     await warm(collection, { query_embeddings: [[0, 0]], n_results: RECORDS });
-    const before = await lean();
+    const before = await projected();
 
     let writing = WRITERS;
     const wrong: string[] = [];
-    const readers = atOnce(READERS, async (lane) => {
+    const readers = concurrently(READERS, async (worker) => {
       for (let n = 0; writing > 0 && wrong.length === 0; n++) {
-        const near = (lane * 13 + n * 7) % RECORDS;
+        const near = (worker * 13 + n * 7) % RECORDS;
         wrong.push(...(await faultsNear(near)));
       }
     });
-    const writers = atOnce(WRITERS, async (lane) => {
+    const writers = concurrently(WRITERS, async (worker) => {
       try {
-        // Few records of each writer, so that many answers have one that just changed.
-        for (let turn = 1; turn <= TURNS; turn++) await change((turn % 10) * WRITERS + lane, turn);
+        // Few records per writer, so that many responses contain one that has just changed.
+        for (let turn = 1; turn <= TURNS; turn++) await change((turn % 10) * WRITERS + worker, turn);
       } finally {
         writing -= 1;
       }
     });
     await Promise.all([readers, writers]);
     expect(wrong).toEqual([]);
-    expect((await lean()) - before).toBeGreaterThan(100);
+    expect((await projected()) - before).toBeGreaterThan(100);
   });
 
   async function seed(from: number): Promise<void> {

@@ -1,4 +1,4 @@
-// A local cluster with real processes: PostgreSQL and Chroma servers, killed, paused, left behind.
+// A local cluster of real processes: PostgreSQL and Chroma servers that are killed, paused and orphaned.
 
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const runners: ChildProcessByStdio<null, Readable, Readable>[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'polychrome-local-'));
-  chmodSync(folder, 0o700); // as a checkout of root's is: nobody else may enter
+  chmodSync(folder, 0o700); // as a checkout owned by root: other users may not enter
   dataDir = join(folder, 'data');
 });
 
@@ -56,7 +56,7 @@ describe('a cluster', () => {
     await query(second, 'select * from kept');
   });
 
-  test('PostgreSQL keeps its promises to the disk and takes nobody without the password', async () => {
+  test('runs a PostgreSQL that writes durably and requires the password', async () => {
     const cluster = await start(1);
     const fsync = await query(
       cluster,
@@ -69,7 +69,7 @@ describe('a cluster', () => {
     await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
   });
 
-  test('a node whose port was taken meanwhile gets another', async () => {
+  test('assigns another port to a node whose port is in use', async () => {
     const first = await start(1);
     const port = Number(new URL(first.nodes[0]!.url).port);
     await first.stop();
@@ -84,8 +84,8 @@ describe('a cluster', () => {
   });
 });
 
-describe('a killed child', () => {
-  test('node is started again on its address, with its data', async () => {
+describe('a child of the cluster:', () => {
+  test('node restarts at its address, with its data', async () => {
     const cluster = await start(2);
     const [node] = cluster.nodes;
     await addTenant(node!.url, 'kept');
@@ -95,7 +95,7 @@ describe('a killed child', () => {
     expect((await fetch(`${node!.url}/api/v2/tenants/kept`)).status).toBe(200);
   });
 
-  test('PostgreSQL is started again on its address, with its data', async () => {
+  test('PostgreSQL restarts at its address, with its data', async () => {
     const cluster = await start(1);
     await query(cluster, 'create table kept as select 7 as id');
     const before = cluster.postgres.pid();
@@ -104,7 +104,7 @@ describe('a killed child', () => {
     expect(await query(cluster, 'select id from kept')).toEqual([{ id: 7 }]);
   });
 
-  test('node stopped on purpose stays stopped, and starts on purpose', async () => {
+  test('node stays stopped after stopNode, until startNode', async () => {
     const cluster = await start(1);
     await cluster.stopNode('node-1');
     expect(cluster.nodes[0]!.pid()).toBeUndefined();
@@ -113,7 +113,7 @@ describe('a killed child', () => {
     expect((await fetch(`${cluster.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
   });
 
-  test('node that is paused does not answer, does when resumed, and can be stopped while paused', async () => {
+  test('node responds again when it is resumed, and stops while it is paused', async () => {
     const cluster = await start(1);
     const heartbeat = `${cluster.nodes[0]!.url}/api/v2/heartbeat`;
     cluster.pauseNode('node-1');
@@ -126,11 +126,11 @@ describe('a killed child', () => {
 });
 
 describe('a data directory', () => {
-  test('whose parent was killed is reclaimed by the next start, and nothing of the dead one is left', async () => {
+  test('is reclaimed by the next start when its owner was killed, with all orphaned processes', async () => {
     const dead = run(dataDir, 2);
     const { pids } = await ready(dead);
     await kill(dead, 'SIGKILL');
-    expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true); // children outlive their parent
+    expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true); // children survive their parent
 
     const reclaimed: number[] = [];
     const cluster = await startLocalCluster({
@@ -144,7 +144,7 @@ describe('a data directory', () => {
     expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
   });
 
-  test('whose PostgreSQL was killed too is started again, though another process has its pid by now', async () => {
+  test('starts when its PostgreSQL was killed and another process has the same pid', async () => {
     const dead = run(dataDir, 1);
     const { pids } = await ready(dead);
     await kill(dead, 'SIGKILL');
@@ -157,7 +157,7 @@ describe('a data directory', () => {
     expect(await query(cluster, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
-  test('is reclaimed even when the children were never put on record', async () => {
+  test('is reclaimed when the record of the children is missing', async () => {
     const dead = run(dataDir, 1);
     const { pids } = await ready(dead);
     await kill(dead, 'SIGKILL');
@@ -166,7 +166,7 @@ describe('a data directory', () => {
     expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
   });
 
-  test('in use is refused in one sentence, and the one that uses it is not disturbed', async () => {
+  test('is refused in one sentence while it is in use, without effect on its owner', async () => {
     const cluster = await start(1);
     const { code, stderr } = await outcome(run(dataDir, 1));
     expect({ code, stderr }).toEqual({
@@ -178,7 +178,7 @@ describe('a data directory', () => {
     expect((await fetch(`${cluster.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
   });
 
-  test("that is somebody else's is refused and left alone", async () => {
+  test('is refused and left unchanged when it holds foreign files', async () => {
     writeFileSync(join(folder, 'thesis.txt'), 'x');
     const { code, stderr } = await outcome(run(folder, 1));
     expect(code).toBe(1);
@@ -186,7 +186,7 @@ describe('a data directory', () => {
     expect(readdirSync(folder)).toEqual(['thesis.txt']);
   });
 
-  test('is given free by an orderly stop', async () => {
+  test('is released by an orderly stop', async () => {
     const runner = run(dataDir, 1);
     const { pids } = await ready(runner);
     runner.kill('SIGTERM');
@@ -195,7 +195,7 @@ describe('a data directory', () => {
     expect(readdirSync(dataDir).filter((name) => /lock|children/.test(name))).toEqual([]);
   });
 
-  test('can be started many times at once: one wins, the others are refused', async () => {
+  test('is taken by one of several simultaneous starts; the others are refused', async () => {
     const starts = Array.from({ length: 4 }, () => run(dataDir, 1));
     const results = await Promise.all(
       starts.map((runner) =>
@@ -207,7 +207,7 @@ describe('a data directory', () => {
   });
 });
 
-test('a server that ignores SIGTERM and has children of its own is ended with them', async () => {
+test('kills a server that ignores SIGTERM, and its children', async () => {
   const chroma = `${process.execPath} ${STUBBORN}`;
   const cluster = await startLocalCluster({ dataDir, nodes: 1, chroma, logger: silent });
   clusters.push(cluster);
@@ -216,7 +216,7 @@ test('a server that ignores SIGTERM and has children of its own is ended with th
   expect(processesOf(folder)).toEqual([]);
 });
 
-test('what a dead wrapper left is reclaimed too', async () => {
+test('reclaims the child of a killed wrapper script', async () => {
   const dead = run(dataDir, 1, `${process.execPath} ${STUBBORN}`);
   const { pids } = await ready(dead);
   await kill(dead, 'SIGKILL');
@@ -226,7 +226,7 @@ test('what a dead wrapper left is reclaimed too', async () => {
   expect(processesOf(folder)).toEqual([]);
 });
 
-test('a start that is given up leaves nothing running', async () => {
+test('leaves no process when the start is aborted', async () => {
   const giveUp = new AbortController();
   const started = startLocalCluster({
     dataDir,
@@ -239,15 +239,15 @@ test('a start that is given up leaves nothing running', async () => {
   await expect(started).rejects.toThrow('aborted');
 });
 
-test('a child that cannot start names its output, and the rest is stopped', async () => {
-  const command = `${process.execPath} -e "console.log('out of luck'); process.exit(3)" --`;
+test('reports the output of a child that cannot start, and stops the others', async () => {
+  const command = `${process.execPath} -e "console.log('start failed'); process.exit(3)" --`;
   const started = startLocalCluster({ dataDir, nodes: 2, chroma: command, logger: silent });
   await expect(started).rejects.toThrow(
-    /^node-\d ended while it started \(exit code 3\): out of luck; see .*\.log$/,
+    /^node-\d ended while it started \(exit code 3\): start failed; see .*\.log$/,
   );
 });
 
-test('a Chroma server that finds its port taken says which', async () => {
+test('names the port of a Chroma server that is in use', async () => {
   const squatter = createServer().listen(0, '127.0.0.1');
   await vi.waitUntil(() => squatter.listening, WAIT);
   const address = squatter.address();
@@ -335,7 +335,7 @@ async function endRunner(runner: ChildProcessByStdio<null, Readable, Readable>):
   if (runner.exitCode === null && runner.signalCode === null) await kill(runner, 'SIGTERM');
 }
 
-/** The pid of a process that has nothing to do with the cluster, run by the user PostgreSQL runs as. */
+/** The pid of a process outside of the cluster, run by the user of PostgreSQL. */
 function bystander(): number {
   const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
   const child = spawn('sleep', ['600'], { stdio: 'ignore', cwd: '/', ...nobody });

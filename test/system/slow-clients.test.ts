@@ -1,5 +1,5 @@
-// Clients that are many, large, slow or gone: the memory of the gateway stays within its budget, its event loop turns, and
-// nobody else fails.
+// Many, large, slow and vanishing clients: the gateway's memory stays within its budget, its event loop stays responsive,
+// and other clients succeed.
 
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,8 +13,8 @@ import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 const BUDGET_BYTES = 64 * MIB;
-// Beside the bodies: the log's end in memory, 32 MiB (log/log-buffer.ts), what a merged call copies of them, and
-// what the collector has not taken yet.
+// Beyond the bodies: the log buffer, 32 MiB (log/log-buffer.ts), the copies in merged calls, and garbage that is not yet
+// collected.
 const ALLOWANCE_BYTES = 512 * MIB;
 
 const folder = mkdtempSync(join(tmpdir(), 'polychrome-gauge-'));
@@ -26,7 +26,7 @@ beforeAll(async () => {
   cluster = await TestCluster.start({
     nodes: 2,
     ownProcess: gaugeEnvironment(gauge),
-    // A lease as in production: nobody follows here, and one of 1.5 s is lost where processors are short for a second.
+    // As in production: no other gateway waits for the lease, and a busy machine loses one of 1.5 s.
     settings: { BODY_BUDGET_BYTES: String(BUDGET_BYTES), RESULT_CACHE_BYTES: '0', LEASE_MS: '10000' },
   });
   collection = await cluster.api.create('records');
@@ -56,14 +56,14 @@ async function open(): Promise<Socket> {
   return socket;
 }
 
-/** Writes and reads by somebody else while `work` goes on; all must succeed. */
-async function othersAreServedWhile(name: string, work: () => Promise<void>): Promise<void> {
+/** Writes and reads by other clients during `work`; all must succeed. */
+async function othersSucceedDuring(name: string, work: () => Promise<void>): Promise<void> {
   let working = true;
   const failed: string[] = [];
   let written = 0;
-  const other = async (who: number): Promise<void> => {
+  const other = async (client: number): Promise<void> => {
     for (let n = 0; working; n++) {
-      const id = `${name}-${who}-${n}`;
+      const id = `${name}-${client}-${n}`;
       const status = await put(id);
       const read = await cluster.api.records(collection, 'get', { ids: [id] });
       if (status !== 201 || !read.text.includes(id))
@@ -84,11 +84,11 @@ async function nodesAgree(): Promise<void> {
   expect(new Set(contents).size).toBe(1);
 }
 
-test('5,000 idle connections cost little, and everybody else is served', async () => {
+test('serves other clients with little memory when 5,000 connections are idle', async () => {
   const before = memory('VmRSS');
   const idle: Socket[] = [];
   try {
-    await othersAreServedWhile('idle', async () => {
+    await othersSucceedDuring('idle', async () => {
       for (let n = 0; n < 50; n++) idle.push(...(await Promise.all(Array.from({ length: 100 }, open))));
     });
     const closed = idle.filter((socket) => socket.readyState !== 'open');
@@ -100,30 +100,30 @@ test('5,000 idle connections cost little, and everybody else is served', async (
   await nodesAgree();
 });
 
-test('uploads that stop half-way are taken for nothing, and give their room back', async () => {
+test('discards uploads that stop half-way and releases their budget', async () => {
   const half = Buffer.alloc(2 * MIB, ' ');
   const path = `${RECORDS}/${collection}/add`;
   const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${4 * MIB}\r\n\r\n`;
   const before = (await cluster.status()).head;
-  await othersAreServedWhile('aborted', async () => {
-    // More than the budget has room for, first standing still, then gone.
+  await othersSucceedDuring('aborted', async () => {
+    // More than the budget holds: first they stall, then they end.
     const uploads = await Promise.all(Array.from({ length: 40 }, open));
     for (const socket of uploads) socket.write(head);
     for (const socket of uploads) socket.write(half);
     for (let n = 0; n < 20; n++) expect(await put(`beside-${n}`)).toBe(201);
     for (const socket of uploads) socket.resetAndDestroy();
   });
-  // The whole budget is free again: as many bytes as it holds are taken at once.
+  // The whole budget is free again: it admits as many bytes as it holds.
   const whole = `{"ids":[],"embeddings":[]${' '.repeat(4 * MIB)}}`;
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 12 }, () => cluster.api.records(collection, 'add', whole)),
   );
-  expect(answers.filter(({ status }) => status === 201)).toHaveLength(12);
+  expect(responses.filter(({ status }) => status === 201)).toHaveLength(12);
   expect((await cluster.status()).head).toBeGreaterThan(before);
   await nodesAgree();
 });
 
-test('readers that take a large answer slowly, or not at all, hold up nobody', async () => {
+test('serves other clients when readers take a large response slowly or not at all', async () => {
   const big = await cluster.api.create('big');
   const documents = Array.from({ length: 12 }, (_, n) => ({ text: `${n}`.padEnd(MIB, 'y') }));
   for (const [n, metadata] of documents.entries()) {
@@ -134,7 +134,7 @@ test('readers that take a large answer slowly, or not at all, hold up nobody', a
   const head = `POST ${RECORDS}/${big}/get HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${request.length}\r\n\r\n`;
   const readers = await Promise.all(Array.from({ length: 40 }, open));
   const before = memory('VmRSS');
-  await othersAreServedWhile('readers', async () => {
+  await othersSucceedDuring('readers', async () => {
     for (const socket of readers) {
       socket.pause();
       socket.write(head + request);
@@ -142,18 +142,18 @@ test('readers that take a large answer slowly, or not at all, hold up nobody', a
     for (let n = 0; n < 20; n++) expect(await put(`slow-${n}`)).toBe(201);
   });
 
-  // What is held for all of them (http/response-budget.ts), as much again that the collector has not taken yet, and what
-  // their connections hold.
+  // The buffered responses (http/response-budget.ts), as much garbage again that is not yet collected, and the buffers
+  // of the connections.
   expect(memory('VmRSS') - before).toBeLessThan(256 * MIB);
-  // One of them wakes up and still gets all of it.
+  // A reader that resumes gets the whole response.
   let received = 0;
   readers[0]!.on('data', (chunk: Buffer) => (received += chunk.length)).resume();
-  await until(async () => received > documents.length * MIB, 'a slow reader has its answer');
+  await until(async () => received > documents.length * MIB, 'a slow reader has its response');
   for (const socket of readers) socket.destroy();
   await nodesAgree();
 });
 
-test('400 readers that take nothing of an answer of 6 MiB leave memory to the others', async () => {
+test('serves other clients within its memory when 400 readers take nothing of a 6 MiB response', async () => {
   const many = await cluster.api.create('many');
   for (let n = 0; n < 6; n++) {
     const body = { ids: [`m${n}`], embeddings: [[1]], metadatas: [{ text: `${n}`.padEnd(MIB, 'z') }] };
@@ -164,7 +164,7 @@ test('400 readers that take nothing of an answer of 6 MiB leave memory to the ot
   const readers: Socket[] = [];
   const before = memory('VmRSS');
   writeFileSync(`/proc/${cluster.process.pid}/clear_refs`, '5');
-  await othersAreServedWhile('many', async () => {
+  await othersSucceedDuring('many', async () => {
     for (let n = 0; n < 400; n++) {
       const socket = await open();
       socket.pause();
@@ -175,27 +175,28 @@ test('400 readers that take nothing of an answer of 6 MiB leave memory to the ot
     const prompt = await cluster.api.records(many, 'get', { include: ['metadatas'] });
     expect([prompt.status, prompt.text.length > 6 * MIB]).toEqual([200, true]);
   });
-  // http/response-budget.ts: 64 MiB of answers; as much again that the collector has not taken, and what is passed on.
+  // http/response-budget.ts: 64 MiB of responses; as much garbage again that is not yet collected, and streams.
   expect(memory('VmHWM') - before).toBeLessThan(256 * MIB);
   for (const socket of readers) socket.destroy();
   await nodesAgree();
 });
 
-test('200 uploads of 4 MiB at once stay within the budget: taken, or told to come back', async () => {
+test('accepts uploads or refuses them with Retry-After, within its budget, when 200 of 4 MiB arrive at once', async () => {
   const filler = 'x'.repeat(4 * MIB);
   const taken: string[] = [];
   const strange: string[] = [];
   const upload = async (n: number): Promise<void> => {
     const id = `large-${n}`;
     const body = `{"ids":["${id}"],"embeddings":[[1,2]],"metadatas":[{"filler":"${filler}"}]}`;
-    const answer = await cluster.api.records(collection, 'add', body);
-    if (answer.status === 201) taken.push(id);
-    else if (answer.status !== 503 || answer.headers.get('retry-after') === null) strange.push(answer.text);
+    const response = await cluster.api.records(collection, 'add', body);
+    if (response.status === 201) taken.push(id);
+    else if (response.status !== 503 || response.headers.get('retry-after') === null)
+      strange.push(response.text);
   };
   const before = memory('VmRSS');
-  // Lets the peak begin anew (proc(5), clear_refs).
+  // Resets the peak (proc(5), clear_refs).
   writeFileSync(`/proc/${cluster.process.pid}/clear_refs`, '5');
-  await othersAreServedWhile('large', async () => {
+  await othersSucceedDuring('large', async () => {
     await Promise.all(Array.from({ length: 200 }, (_, n) => upload(n)));
   });
   expect(strange).toEqual([]);
@@ -203,19 +204,16 @@ test('200 uploads of 4 MiB at once stay within the budget: taken, or told to com
 
   expect(memory('VmHWM') - before).toBeLessThan(BUDGET_BYTES + ALLOWANCE_BYTES);
   await cluster.allServe();
-  // Small again, so that everything can be compared.
+  // Deletes the large records before the comparison.
   const { text } = await cluster.api.records(collection, 'get', { where: { filler }, include: [] });
   expect((JSON.parse(text) as { ids: string[] }).ids.sort()).toEqual(taken.sort());
   expect((await cluster.api.records(collection, 'delete', { ids: taken })).status).toBe(200);
   await nodesAgree();
 });
 
-// A time says something of a machine that does nothing else:
-// QUIET_MACHINE=1 npx vitest run test/system/clients-slow.test.ts
+// Latency is meaningful on a quiet machine only:
+// QUIET_MACHINE=1 npx vitest run test/system/slow-clients.test.ts
 const isQuiet = process.env['QUIET_MACHINE'] === '1';
-test.runIf(isQuiet)(
-  'after all of them, the event loop was late by less than 50 ms in 99 of 100 looks',
-  () => {
-    expect(readGauge(gauge)!.lifeDelayP99Ms).toBeLessThan(50);
-  },
-);
+test.runIf(isQuiet)('delays its event loop by less than 50 ms at the 99th percentile', () => {
+  expect(readGauge(gauge)!.lifeDelayP99Ms).toBeLessThan(50);
+});

@@ -1,5 +1,4 @@
-// A gateway that starts with 100,000 entries to bring to its nodes serves in seconds; a node that needs them keeps
-// nobody else waiting.
+// A gateway that starts 100,000 entries behind serves within seconds; a lagging node delays no other.
 
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,9 +11,9 @@ import { sql } from '../support/postgres-faults.ts';
 
 const ENTRIES = 100_000;
 const BATCH = 1_000;
-/** A dozen seconds on a machine that does nothing else. */
+/** A dozen seconds on a quiet machine. */
 const TEST_MS_MAX = 120_000;
-/** Of a start with one node behind, on a machine that runs other tests as well. */
+/** For a start with one node behind, on a machine that runs other tests too. */
 const START_MS_MAX = 10_000;
 
 let cluster: TestCluster;
@@ -23,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-/** Entries that cost a node next to nothing, appended as a gateway would: deletions of records there never were. */
+/** Appends entries that cost a node almost nothing: deletes of records that never existed. */
 async function append(shard: string): Promise<void> {
   const database = new Database({
     url: cluster.local.databaseUrl,
@@ -53,7 +52,7 @@ async function append(shard: string): Promise<void> {
 }
 
 test(
-  '100,000 entries behind',
+  'serves at once when its nodes are 100,000 entries behind, and replicates to them meanwhile',
   async () => {
     const { api } = cluster;
     const id = await api.create('behind');
@@ -68,7 +67,7 @@ test(
     );
     await append(row!.id);
 
-    // All nodes are behind, one of them is not even there.
+    // All nodes are behind, and one of them does not run.
     await cluster.startGateway();
     expect((await api.records(id, 'count')).text).toBe('1');
     await cluster.stopGateway();

@@ -1,4 +1,4 @@
-// SIGTERM under load: what is in flight is answered, what comes after is refused, and the next gateway leads at once.
+// SIGTERM under load: requests in flight get their response, later ones are refused, and the next gateway leads at once.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
@@ -6,7 +6,7 @@ import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 import { Workload } from '../support/workload.ts';
 
-// Far longer than a start takes: a gateway that had to wait the lease out would be noticed.
+// Far longer than a start, so that waiting for the lease to expire would be visible.
 const LEASE_MS = 20_000;
 
 let cluster: TestCluster;
@@ -15,18 +15,18 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-test('a gateway told to stop under load leaves nothing in doubt', async () => {
+test('leaves no write with an unknown outcome when a gateway stops under load', async () => {
   const workload = await Workload.prepare(() => cluster.api, 'stop');
-  // HTTP cannot tell a client that its request crossed the end of the connection on the way. What was read is answered.
+  // A request that the gateway never read ends without a response, and was not executed.
   workload.cutIsRefused = true;
   const load = workload.run(new AbortController().signal, true);
-  await until(async () => workload.acknowledged > 100, 'the load is under way');
+  await until(async () => workload.acknowledged > 100, 'the load is running');
   const { process } = cluster;
   const exited = new Promise((resolve) => process.once('exit', (code, signal) => resolve([code, signal])));
   process.kill('SIGTERM');
   expect(await exited).toEqual([0, null]);
   await load;
-  expect(workload.inDoubt).toEqual([]);
+  expect(workload.outcomeUnknown).toEqual([]);
 
   const behind = await sql(
     cluster,

@@ -1,8 +1,8 @@
-// A call whose connection broke off is repeated; should its first copy be executed after all, and late, the node differs
-// from the others. That is not prevented (docs/guarantees.md), but found out: the shard is used no more (I8).
+// A call whose connection broke is sent again. If the first copy is executed later, the node differs from the others:
+// that is detected, and the shard becomes suspect (I8, docs/guarantees.md).
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { HttpAnswer } from '../support/chroma-http.ts';
+import type { ChromaResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -16,7 +16,7 @@ afterAll(() => cluster?.stop());
 const suspects = (): Promise<unknown[]> =>
   sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
 
-/** A write of which a node's first answer is lost; resolves when every node has it. */
+/** A write whose first response from a node is lost; resolves when every node has applied it. */
 async function breakOff(collection: string, id: string, node = 'node-2'): Promise<void> {
   const proxy = cluster.proxy(node);
   const before = proxy.resets;
@@ -27,11 +27,11 @@ async function breakOff(collection: string, id: string, node = 'node-2'): Promis
   };
   const body = { ids: [id], embeddings: [[1, 2]], documents: ['sent twice'] };
   await cluster.api.records(collection, 'upsert', body);
-  await until(async () => proxy.resets > before, 'the answer is lost');
-  await until(async () => (await cluster.status()).pending === 0, 'the call was repeated and answered');
+  await until(async () => proxy.resets > before, 'the response is lost');
+  await until(async () => (await cluster.status()).pending === 0, 'the call was repeated and succeeded');
 }
 
-/** What a late twin of an earlier delete would do. */
+/** The effect of a delayed duplicate of an earlier delete. */
 async function undo(on: string, collection: string, id: string): Promise<void> {
   const node = cluster.node(on);
   const listed = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
@@ -39,15 +39,15 @@ async function undo(on: string, collection: string, id: string): Promise<void> {
   await node.records(physical, 'delete', { ids: [id] });
 }
 
-test('a twin that came late makes the shard suspect; one that did no harm does not', async () => {
+test('makes a shard suspect when a delayed duplicate changes it, and only then', async () => {
   const { api } = cluster;
-  const id = await api.create('twins');
+  const id = await api.create('duplicates');
   await breakOff(id, 'harmless');
   await cluster.allServe();
   expect(await suspects()).toEqual([]);
 
   await breakOff(id, 'undone');
-  await undo('node-2', 'twins', 'undone');
+  await undo('node-2', 'duplicates', 'undone');
   await until(async () => (await suspects()).length > 0, 'the difference is found');
   const reason = expect.stringContaining('"undone"') as string;
   expect(await suspects()).toEqual([{ node: 'node-2', reason }]);
@@ -55,7 +55,7 @@ test('a twin that came late makes the shard suspect; one that did no harm does n
   const place = { tenant: 'default_tenant', database: 'default_database' };
   expect(shown).toEqual([
     { node: 'node-1', shards: [] },
-    { node: 'node-2', shards: [{ id, name: 'twins', ...place, reason }] },
+    { node: 'node-2', shards: [{ id, name: 'duplicates', ...place, reason }] },
   ]);
   for (let n = 0; n < 4; n++) {
     const { text } = await api.records(id, 'get', { ids: ['undone'], include: ['documents'], limit: n + 1 });
@@ -63,7 +63,7 @@ test('a twin that came late makes the shard suspect; one that did no harm does n
   }
 });
 
-test('shows the entry of a call that breaks off on the primary, until the node responds', async () => {
+test('shows the entry of a call that breaks off on the primary until the node responds', async () => {
   const { api } = cluster;
   const id = await api.create('poisoned');
   await cluster.allServe();
@@ -85,26 +85,26 @@ test('shows the entry of a call that breaks off on the primary, until the node r
   expect((await api.records(id, 'count')).text).toBe('1');
 });
 
-test('a collection that is in doubt on the primary is written to on the others; in doubt on all, it is refused', async () => {
+test('writes to a collection that is suspect on the primary, and refuses one that is suspect on all nodes', async () => {
   const { api } = cluster;
-  const id = await api.create('doubted');
-  const write = (record: string): Promise<HttpAnswer> =>
+  const id = await api.create('suspected');
+  const write = (record: string): Promise<ChromaResponse> =>
     api.records(id, 'upsert', { ids: [record], embeddings: [[3, 4]], documents: ['written'] });
-  const doubt = async (node: string, record: string): Promise<void> => {
+  const makeSuspect = async (node: string, record: string): Promise<void> => {
     const before = (await suspects()).length;
     await breakOff(id, record, node);
-    await undo(node, 'doubted', record);
+    await undo(node, 'suspected', record);
     await until(async () => (await suspects()).length > before, 'the difference is found');
   };
   const primary = (await cluster.status()).nodes.find(({ role }) => role === 'primary')!.id;
   const replica = primary === 'node-1' ? 'node-2' : 'node-1';
 
-  await doubt(primary, 'first');
+  await makeSuspect(primary, 'first');
   expect((await write('kept')).status).toBe(200);
   const found = await api.records(id, 'get', { ids: ['kept'], include: ['documents'] });
   expect(JSON.parse(found.text)).toMatchObject({ documents: ['written'] });
 
-  await doubt(replica, 'second');
+  await makeSuspect(replica, 'second');
   const { head } = await cluster.status();
   const refused = await write('nowhere');
   expect([refused.status, refused.text]).toEqual([503, expect.stringContaining('in doubt on every node')]);
@@ -113,7 +113,7 @@ test('a collection that is in doubt on the primary is written to on the others; 
     (
       await api.call(
         'DELETE',
-        '/api/v2/tenants/default_tenant/databases/default_database/collections/doubted',
+        '/api/v2/tenants/default_tenant/databases/default_database/collections/suspected',
       )
     ).status,
   ).toBe(200);
