@@ -1,18 +1,18 @@
-// Gets by id, as they are put together.
+// Gets by ids as a kind of read that can be coalesced.
 
-import { cutGetAnswer, mergeGetCalls, type GetCall } from '../chroma/batch/get-call.ts';
+import { splitGetResponse, mergeGetCalls, type GetCall } from '../chroma/batch/get-call.ts';
 import type { HttpResponse } from '../http/response.ts';
-import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import { readWhole, recordsRead, type Reader } from './reader.ts';
+import type { MergedRead, MergedResponse, ReadKind, ReadTarget, SingleRead } from './coalescer.ts';
+import { readBuffered, recordsRead, type Reader } from './reader.ts';
 
-// A first guess for a row with a document and metadata, before an answer was seen.
+// A first estimate for a row with a document and metadata, before any response.
 const ROW_BYTES = 1_024;
 // As text, a float takes about 12 bytes; a get does not know the dimension, and the largest in common use is 3,072.
 const VECTOR_BYTES = 12 * 3_072;
 
-export class Gets implements Asking<GetCall> {
+export class Gets implements ReadKind<GetCall> {
   readonly #reader: Pick<Reader, 'read'>;
-  // One statement of sqlite with as many variables: far from its limit of 32,766.
+  // One sqlite statement with as many variables: far from its limit of 32,766.
   readonly unitsMax = 1_000;
   readonly keyOf = ({ key }: GetCall): string => key;
   readonly unitsOf = ({ ids }: GetCall): number => ids.length;
@@ -24,25 +24,27 @@ export class Gets implements Asking<GetCall> {
     this.#reader = reader;
   }
 
-  alone(
+  readOne(
     { shard, collection }: ReadTarget,
-    floor: number,
-    { body }: GetCall,
-    signal: AbortSignal,
+    { call, floor, signal }: SingleRead<GetCall>,
   ): Promise<HttpResponse> {
-    return this.#reader.read({ shard, floor, sticky: false }, recordsRead(collection, 'get', [body]), signal);
+    const read = recordsRead(collection, 'get', [call.body]);
+    return this.#reader.read({ shard, floor, sticky: false }, read, signal);
   }
 
-  async together(
+  async readMerged(
     { shard, collection }: ReadTarget,
-    floor: number,
-    calls: readonly GetCall[],
-    answered: () => void,
-  ): Promise<Together | null> {
-    const read = recordsRead(collection, 'get', mergeGetCalls(calls));
-    const whole = await readWhole(this.#reader, { shard, floor, sticky: false }, read);
-    answered();
-    const bodies = whole === null ? null : cutGetAnswer(whole.body, calls);
-    return whole === null || bodies === null ? null : { headers: whole.headers, bodies };
+    { calls, floor, onNodeFree }: MergedRead<GetCall>,
+  ): Promise<MergedResponse | null> {
+    const buffered = await readBuffered({
+      reader: this.#reader,
+      requirements: { shard, floor, sticky: false },
+      read: recordsRead(collection, 'get', mergeGetCalls(calls)),
+      client: null,
+    });
+    onNodeFree();
+    if (buffered === null) return null;
+    const bodies = splitGetResponse(buffered.body, calls);
+    return bodies === null ? null : { headers: buffered.headers, bodies };
   }
 }

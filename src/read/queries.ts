@@ -1,49 +1,66 @@
-// Queries, as they are put together; and as they are asked without the documents and metadatas of records that are
-// known already, which is most of what a query costs a server (docs/performance.md).
+// Queries as a kind of read that can be coalesced, and projected: sent without the documents and metadatas of records that
+// are cached, which are most of what a query costs a server (docs/performance.md).
 
 import {
-  completeAnswers,
+  completeResponses,
   completedBytes,
-  leanQuery,
+  projectQuery,
   queryRows,
-  recordsFound,
-  recordsGot,
+  recordsInQueryResponse,
+  recordsInGetResponse,
   type FoundRecord,
-  type LeanQuery,
+  type ProjectedQuery,
   type QueryRows,
-  type RecordColumn,
   type RecordTexts,
 } from '../chroma/batch/projected-query.ts';
-import { cutQueryAnswer } from '../chroma/batch/query-response.ts';
 import { mergeQueryCalls, type QueryCall } from '../chroma/batch/query-call.ts';
+import { splitQueryResponse } from '../chroma/batch/query-response.ts';
 import type { HttpResponse } from '../http/response.ts';
-import type { Asking, ReadTarget, Together } from './coalescer.ts';
-import type { ReadAhead } from './read-ahead.ts';
-import { HELD_BYTES_MAX, readWhole, recordsRead, wholeBody, type Reader, type WholeBody } from './reader.ts';
-import type { RecordCache } from './record-cache.ts';
+import { LruMap } from '../util/lru-map.ts';
 import { mapKey } from '../util/map-key.ts';
+import type { MergedRead, MergedResponse, ReadKind, ReadTarget, SingleRead } from './coalescer.ts';
+import type { Preloader } from './preloader.ts';
+import { bufferedBody, readBuffered, recordsRead, type BufferedBody, type Reader } from './reader.ts';
+import type { ReadRequirements } from './node-selection.ts';
+import type { RecordCache, RecordLookup, RecordSource } from './record-cache.ts';
+import { BUFFERED_BYTES_MAX } from './response-buffer.ts';
 
-// A first guess for a row with a document and metadata, before an answer was seen.
+// A first estimate for a row with a document and metadata, before any response.
 const ROW_BYTES = 1_024;
 const FLOAT_BYTES = 12;
-// With more rows missing than this, asking for them costs more than was saved. Alone, a second call costs as much as
-// the first: it must not be likely.
-const MISSING_MAX = 0.5;
-const MISSING_ROWS_MAX_ALONE = 0.3;
-// One statement of sqlite with as many variables; more are not worth a call of their own.
+// With a larger share of rows not cached, fetching them costs more than the projection saves. For a single query a
+// second call costs as much as the first, so it must be unlikely.
+const MISS_SHARE_MAX = 0.5;
+const SINGLE_MISSES_MAX = 0.3;
+// One sqlite statement with as many variables; more are not worth a call of their own.
 const FETCHED_MAX = 1_000;
-// A server fails above as many rows when asked for their documents or metadatas (docs/chroma-behaviour.md#order-and-scanning).
+// A server fails above as many rows when asked for their documents or metadatas (chroma-facts, section 7).
 const ROWS_MAX = 32_766;
 // Different texts of `include` whose echo is remembered.
 const INCLUDES_MAX = 64;
 
-export class Queries implements Asking<QueryCall> {
+/** Calls of one key to be sent projected, as one call. */
+interface ProjectedRead extends MergedRead<QueryCall> {
+  readonly projection: ProjectedQuery;
+  readonly client: AbortSignal | null;
+}
+
+/** A query response asked for in full. */
+interface FullResponse {
+  readonly call: QueryCall;
+  /** Number of vectors in the call. */
+  readonly vectors: number;
+  readonly buffered: BufferedBody;
+  readonly generation: number;
+}
+
+export class Queries implements ReadKind<QueryCall> {
   readonly #reader: Pick<Reader, 'read'>;
   readonly #records: RecordCache;
-  readonly #ahead: Pick<ReadAhead, 'missed'>;
-  /** What servers say was included, by what was asked for. */
-  readonly #includes = new Map<string, string>();
-  // A server's gain flattens at 32 to 64 vectors a call, and whoever came first waits for the last.
+  readonly #preloader: Pick<Preloader, 'reportMisses'>;
+  /** The `include` of a server's response, by the text of `include` in the call. */
+  readonly #includes = new LruMap<string, string>({ weightMax: INCLUDES_MAX });
+  // A server's gain flattens at 32 to 64 vectors per call, and the first to arrive waits for the last.
   readonly unitsMax = 64;
   readonly keyOf = ({ dimension, key }: QueryCall): string => `${dimension} ${key}`;
   readonly unitsOf = ({ count }: QueryCall): number => count;
@@ -51,164 +68,165 @@ export class Queries implements Asking<QueryCall> {
   readonly rowBytesOf = ({ withEmbeddings, dimension }: QueryCall): number =>
     ROW_BYTES + (withEmbeddings ? dimension * FLOAT_BYTES : 0);
 
-  constructor(reader: Pick<Reader, 'read'>, records: RecordCache, ahead: Pick<ReadAhead, 'missed'>) {
+  constructor(
+    reader: Pick<Reader, 'read'>,
+    records: RecordCache,
+    preloader: Pick<Preloader, 'reportMisses'>,
+  ) {
     this.#reader = reader;
     this.#records = records;
-    this.#ahead = ahead;
+    this.#preloader = preloader;
   }
 
-  async alone(target: ReadTarget, floor: number, call: QueryCall, signal: AbortSignal): Promise<HttpResponse> {
+  async readOne(target: ReadTarget, read: SingleRead<QueryCall>): Promise<HttpResponse> {
+    const { call, floor, signal } = read;
     const calls = [call];
-    const lean = this.#leanForm(target, calls);
-    if (lean !== null) {
-      const together = await this.#askLean(target, floor, calls, lean, () => undefined, signal);
-      if (together !== null)
-        return { status: 200, body: together.bodies[0] as Buffer, headers: together.headers };
+    const projection = this.#projection(target, calls);
+    if (projection !== null) {
+      const onNodeFree = (): void => undefined;
+      const projected = { calls, floor, onNodeFree, projection, client: signal };
+      const completed = await this.#readProjected(target, projected);
+      if (completed !== null)
+        return { status: 200, body: completed.bodies[0] as Buffer, headers: completed.headers };
     }
     const { generation } = this.#records;
-    const answer = await this.#reader.read(
-      wantedOf(target, floor),
-      recordsRead(target.collection, 'query', [call.body]),
-      signal,
-    );
-    const whole = wholeBody(answer);
-    if (whole !== null) setImmediate(() => this.#learn(target, call, whole, call.count, generation));
-    return answer;
+    const request = recordsRead(target.collection, 'query', [call.body]);
+    const response = await this.#reader.read(requirementsOf(target, floor), request, signal);
+    const buffered = bufferedBody(response);
+    if (buffered !== null) this.#learnLater(target, { call, vectors: call.count, buffered, generation });
+    return response;
   }
 
-  async together(
-    target: ReadTarget,
-    floor: number,
-    calls: readonly QueryCall[],
-    answered: () => void,
-  ): Promise<Together | null> {
-    const lean = this.#leanForm(target, calls);
-    if (lean !== null) {
-      const together = await this.#askLean(target, floor, calls, lean, answered);
-      if (together !== null) return together;
+  async readMerged(target: ReadTarget, read: MergedRead<QueryCall>): Promise<MergedResponse | null> {
+    const { calls, floor, onNodeFree } = read;
+    const projection = this.#projection(target, calls);
+    if (projection !== null) {
+      const completed = await this.#readProjected(target, { ...read, projection, client: null });
+      if (completed !== null) return completed;
     }
     const { generation } = this.#records;
-    const read = recordsRead(target.collection, 'query', mergeQueryCalls(calls));
-    const whole = await readWhole(this.#reader, wantedOf(target, floor), read);
-    answered();
-    if (whole === null) return null;
+    const buffered = await readBuffered({
+      reader: this.#reader,
+      requirements: requirementsOf(target, floor),
+      read: recordsRead(target.collection, 'query', mergeQueryCalls(calls)),
+      client: null,
+    });
+    onNodeFree();
+    if (buffered === null) return null;
     const counts = calls.map(({ count }) => count);
-    const bodies = cutQueryAnswer(whole.body, counts);
+    const bodies = splitQueryResponse(buffered.body, counts);
     if (bodies === null) return null;
-    setImmediate(() => this.#learn(target, calls[0] as QueryCall, whole, sum(counts), generation));
-    return { headers: whole.headers, bodies };
+    this.#learnLater(target, { call: calls[0] as QueryCall, vectors: sum(counts), buffered, generation });
+    return { headers: buffered.headers, bodies };
   }
 
-  /** How to ask lean, when enough of what is left out is probably known. */
-  #leanForm({ shard }: ReadTarget, calls: readonly QueryCall[]): LeanQuery | null {
-    const missing = this.#records.missing(shard);
-    if (missing > MISSING_MAX) return null;
+  /** How to project the calls; null when too much of what would be left out is probably not cached. */
+  #projection({ shard }: ReadTarget, calls: readonly QueryCall[]): ProjectedQuery | null {
+    const missShare = this.#records.missShare(shard);
+    if (missShare > MISS_SHARE_MAX) return null;
     const rows = sum(calls.map(this.rowsOf));
-    if (calls.length === 1 && rows * missing > MISSING_ROWS_MAX_ALONE) return null;
-    const lean = leanQuery(calls[0] as QueryCall);
-    return lean !== null && this.#includes.has(mapKey(lean.include)) ? lean : null;
+    if (calls.length === 1 && rows * missShare > SINGLE_MISSES_MAX) return null;
+    const projection = projectQuery(calls[0] as QueryCall);
+    return projection !== null && this.#includes.has(mapKey(projection.include)) ? projection : null;
   }
 
-  /** Null when it has to be asked in full after all; an error when that would fail as well. */
-  async #askLean(
-    target: ReadTarget,
-    floor: number,
-    calls: readonly QueryCall[],
-    lean: LeanQuery,
-    answered: () => void,
-    client?: AbortSignal,
-  ): Promise<Together | null> {
+  /** Null when the calls have to be sent in full; rejects when that would fail as well. */
+  async #readProjected(target: ReadTarget, read: ProjectedRead): Promise<MergedResponse | null> {
+    const { calls, floor, projection, onNodeFree, client } = read;
     const records = this.#records;
     const { generation } = records;
-    const read = recordsRead(target.collection, 'query', mergeQueryCalls(calls, lean));
-    const whole = await readWhole(this.#reader, wantedOf(target, floor), read, client);
+    const buffered = await readBuffered({
+      reader: this.#reader,
+      requirements: requirementsOf(target, floor),
+      read: recordsRead(target.collection, 'query', mergeQueryCalls(calls, projection)),
+      client,
+    });
     const counts = calls.map(({ count }) => count);
-    const rows = whole === null ? null : queryRows(whole.body, sum(counts));
-    if (whole === null || rows === null) return null;
-    const texts = await this.#textsOf(target, rows, whole, lean.columns, answered);
-    const include = this.#includes.get(mapKey(lean.include));
-    if (texts === null || include === undefined || generation !== records.generation || !records.enabled)
+    const rows = buffered === null ? null : queryRows(buffered.body, sum(counts));
+    if (buffered === null || rows === null) return null;
+    const { columns } = projection;
+    const lookup = { shard: target.shard, applied: buffered.applied, columns };
+    const texts = await this.#textsOf(target, { rows, lookup, onNodeFree });
+    const include = this.#includes.get(mapKey(projection.include));
+    if (texts === null || include === null || generation !== records.generation || !records.isEnabled)
       return null;
-    answered();
-    const completion = { counts, texts, wanted: lean.columns, include };
-    // What a node would have sent is then passed on as it comes.
-    if (completedBytes(rows, completion) > HELD_BYTES_MAX) return null;
-    const bodies = completeAnswers(rows, completion);
-    if (bodies !== null) records.counts.lean += bodies.length;
-    return bodies === null ? null : { headers: whole.headers, bodies };
+    onNodeFree();
+    const completion = { counts, texts, wanted: columns, include };
+    // A response too large to be buffered is streamed, which needs the full query.
+    if (completedBytes(rows, completion) > BUFFERED_BYTES_MAX) return null;
+    const bodies = completeResponses(rows, completion);
+    if (bodies !== null) records.counts.projected += bodies.length;
+    return bodies === null ? null : { headers: buffered.headers, bodies };
   }
 
-  /** The texts of every row, in order: those known, and the rest asked for; null when some cannot be had. */
+  /** The texts of every row, in order, from the cache or else fetched; null when some cannot be fetched. */
   async #textsOf(
     target: ReadTarget,
-    { ids }: QueryRows,
-    { applied }: WholeBody,
-    columns: readonly RecordColumn[],
-    answered: () => void,
+    { rows, lookup, onNodeFree }: { rows: QueryRows; lookup: RecordLookup; onNodeFree: () => void },
   ): Promise<RecordTexts[] | null> {
-    const { shard } = target;
     const records = this.#records;
-    const wanted = ids.flat();
-    if (wanted.length > ROWS_MAX) return null;
-    const texts = wanted.map((id) => records.find(shard, id, applied, columns));
-    const unknown = wanted.filter((_, row) => texts[row] === null);
-    const missing = new Map(unknown.map((id) => [mapKey(id), id]));
-    const misses = texts.reduce((count, text) => (text === null ? count + 1 : count), 0);
-    records.counted(shard, wanted.length, misses);
-    if (misses === 0) {
-      answered();
+    const ids = rows.ids.flat();
+    if (ids.length > ROWS_MAX) return null;
+    const texts = ids.map((id) => records.find(id, lookup));
+    const missing = ids.filter((_, row) => texts[row] === null);
+    records.countRows(target.shard, ids.length, missing.length);
+    if (missing.length === 0) {
+      onNodeFree();
       return texts as RecordTexts[];
     }
-    if (missing.size > FETCHED_MAX) return null;
-    await this.#fetch(target, [...missing.values()], columns, applied);
+    const distinct = new Map(missing.map((id) => [mapKey(id), id]));
+    if (distinct.size > FETCHED_MAX) return null;
+    await this.#fetch(target, [...distinct.values()], lookup);
     for (const [row, text] of texts.entries()) {
-      texts[row] = text ?? records.find(shard, wanted[row] as string, applied, columns);
+      texts[row] = text ?? records.find(ids[row] as string, lookup);
       if (texts[row] === null) return null;
     }
     return texts as RecordTexts[];
   }
 
-  async #fetch(
-    target: ReadTarget,
-    ids: readonly string[],
-    include: readonly RecordColumn[],
-    floor: number,
-  ): Promise<void> {
+  /** Caches the records of `ids` from a node that has applied as much as the query's. */
+  async #fetch(target: ReadTarget, ids: readonly string[], lookup: RecordLookup): Promise<void> {
     const { generation } = this.#records;
-    const read = recordsRead(target.collection, 'get', [Buffer.from(JSON.stringify({ ids, include }))]);
-    const whole = await readWhole(this.#reader, wantedOf(target, floor), read).catch(() => null);
-    if (whole !== null) this.#keep(target, recordsGot(whole.body) ?? [], whole.applied, generation);
-  }
-
-  /** Keeps what a full answer says of records, and how often it was known already; once the answer is on its way. */
-  #learn(
-    target: ReadTarget,
-    call: QueryCall,
-    { body, applied }: WholeBody,
-    vectors: number,
-    generation: number,
-  ): void {
-    const records = this.#records;
-    const lean = records.enabled ? leanQuery(call) : null;
-    const rows = lean === null ? null : queryRows(body, vectors);
-    const found = rows === null ? null : recordsFound(rows);
-    if (lean === null || rows === null || found === null) return;
-    if (!this.#includes.has(mapKey(lean.include)) && this.#includes.size < INCLUDES_MAX) {
-      this.#includes.set(mapKey(lean.include), rows.include);
-    }
+    const body = Buffer.from(JSON.stringify({ ids, include: lookup.columns }));
+    const buffered = await readBuffered({
+      reader: this.#reader,
+      requirements: requirementsOf(target, lookup.applied),
+      read: recordsRead(target.collection, 'get', [body]),
+      client: null,
+    }).catch(() => null);
+    if (buffered === null) return;
     const { shard } = target;
-    const unknown = found.filter(({ id }) => records.find(shard, id, applied, lean.columns) === null);
-    records.counted(shard, found.length, unknown.length);
-    this.#keep(target, unknown, applied, generation);
-    this.#ahead.missed(target, lean.columns, unknown.length);
+    this.#store(recordsInGetResponse(buffered.body) ?? [], { shard, applied: buffered.applied, generation });
   }
 
-  #keep({ shard }: ReadTarget, found: readonly FoundRecord[], applied: number, generation: number): void {
-    for (const { id, ...texts } of found) this.#records.keep(shard, id, texts, applied, generation);
+  /** Once the response has been sent: clients do not wait for it. */
+  #learnLater(target: ReadTarget, response: FullResponse): void {
+    setImmediate(() => this.#learn(target, response));
+  }
+
+  /** Caches the records of a full response, and counts how many of them were cached already. */
+  #learn(target: ReadTarget, { call, vectors, buffered, generation }: FullResponse): void {
+    const records = this.#records;
+    const projection = records.isEnabled ? projectQuery(call) : null;
+    const rows = projection === null ? null : queryRows(buffered.body, vectors);
+    const found = rows === null ? null : recordsInQueryResponse(rows);
+    if (projection === null || rows === null || found === null) return;
+    this.#includes.set(mapKey(projection.include), rows.include);
+    const { shard } = target;
+    const { applied } = buffered;
+    const lookup = { shard, applied, columns: projection.columns };
+    const missing = found.filter(({ id }) => records.find(id, lookup) === null);
+    records.countRows(shard, found.length, missing.length);
+    this.#store(missing, { shard, applied, generation });
+    this.#preloader.reportMisses(target, projection.columns, missing.length);
+  }
+
+  #store(found: readonly FoundRecord[], source: RecordSource): void {
+    for (const record of found) this.#records.store(record, source);
   }
 }
 
-const wantedOf = ({ shard }: ReadTarget, floor: number): Parameters<Reader['read']>[0] => ({
+const requirementsOf = ({ shard }: ReadTarget, floor: number): ReadRequirements => ({
   shard,
   floor,
   sticky: false,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cutGetAnswer, mergeGetCalls, scanGetCall, type GetCall } from './get-call.ts';
+import { splitGetResponse, mergeGetCalls, scanGetCall, type GetCall } from './get-call.ts';
 
 const scan = (body: object | string): GetCall | null =>
   scanGetCall(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
@@ -15,11 +15,11 @@ describe('a get by ids', () => {
     ['is a later page', { ids: ['a'], offset: 1 }],
     ['gives a field twice', '{"ids":["a"],"ids":["b"]}'],
     ['is no JSON', '{"ids":["a"]'],
-  ])('goes alone when it %s', (_name, body) => {
+  ])('is not merged when it %s', (_name, body) => {
     expect(scan(body)).toBeNull();
   });
 
-  test('goes with others that differ in nothing but their ids', () => {
+  test('merges with gets that differ only in their ids', () => {
     const one = scan({ ids: ['a'], include: ['documents'] })!;
     const two = scan({ ids: ['b', 'c'], include: ['documents'] })!;
     expect(two.key).toBe(one.key);
@@ -30,7 +30,7 @@ describe('a get by ids', () => {
   });
 });
 
-describe('its answer', () => {
+describe('the response to a merged get', () => {
   const id = fc.oneof(fc.constantFrom('a', 'b', 'c', '"', '\\', 'é', ''), fc.string({ unit: 'binary' }));
   const stored = fc.uniqueArray(
     fc.tuple(id, fc.option(fc.string({ unit: 'binary' })), fc.double({ noNaN: true })),
@@ -39,8 +39,8 @@ describe('its answer', () => {
     },
   );
 
-  /** What a server answers: the rows it has, in its own order. */
-  const answer = (
+  /** A server's response: the rows it has, in its own order. */
+  const responseTo = (
     rows: readonly (readonly [string, string | null, number])[],
     ids: readonly string[],
   ): Buffer => {
@@ -56,20 +56,20 @@ describe('its answer', () => {
     );
   };
 
-  test('is cut into exactly what each would have got alone', () => {
+  test('is split into the responses to the separate gets', () => {
     fc.assert(
       fc.property(stored, fc.array(fc.array(id, { minLength: 1 }), { minLength: 1 }), (rows, asked) => {
         const calls = asked.map((ids) => scan({ ids })!);
-        const cut = cutGetAnswer(answer(rows, asked.flat()), calls);
-        expect(cut?.map(String)).toEqual(asked.map((ids) => answer(rows, ids).toString()));
+        const split = splitGetResponse(responseTo(rows, asked.flat()), calls);
+        expect(split?.map(String)).toEqual(asked.map((ids) => responseTo(rows, ids).toString()));
       }),
     );
   });
 
   test.each(['', '[]', '{"ids":["a"],"documents":[]}', '{"documents":[]}'])(
-    'is not cut when it reads %s',
+    'is not split when it reads %s',
     (text) => {
-      expect(cutGetAnswer(Buffer.from(text), [scan({ ids: ['a'] })!])).toBeNull();
+      expect(splitGetResponse(Buffer.from(text), [scan({ ids: ['a'] })!])).toBeNull();
     },
   );
 });

@@ -1,8 +1,10 @@
-// Gets by id, put together and their answer cut apart again. A server answers a get in the order in which records
-// were inserted, drops ids it does not have and ignores the order asked (docs/chroma-behaviour.md#order-and-scanning); so the rows of the
-// merged answer that carry a caller's ids, in their order, are what the caller would have got alone.
+// Merges gets by id into one call and splits its response.
+//
+// A server returns records in the order of their insertion, whatever the order of the ids, and leaves out missing ids
+// (docs/chroma-behaviour.md#order-and-scanning). So the rows of the merged response with a member's ids, in their order,
+// are the response to that member's own get.
 
-import { columnsOf, elementStart, stringAt, type AnswerColumn } from './response-slices.ts';
+import { columnsOf, elementStart, stringAt, type ResponseColumn } from './response-slices.ts';
 import {
   ARRAY_CLOSE,
   ARRAY_OPEN,
@@ -17,14 +19,14 @@ import { mapKey } from '../../util/map-key.ts';
 export interface GetCall {
   readonly body: Buffer;
   readonly ids: readonly string[];
-  /** What stands between the brackets of `ids`. */
+  /** The text between the brackets of `ids`. */
   readonly idSlice: Slice;
   readonly withEmbeddings: boolean;
-  /** The body without its ids: gets of one key can go in one call. */
+  /** The body without its ids; gets with equal keys can be merged. */
   readonly key: string;
 }
 
-/** The get in `body`, or null when it is anything but a plain one by ids: then it goes to a node alone. */
+/** The get in `body`; null unless it is a plain one by ids, because others are not merged. */
 export function scanGetCall(body: Buffer): GetCall | null {
   try {
     return scan(new JsonCursor(body));
@@ -58,7 +60,7 @@ function scan(cursor: JsonCursor): GetCall | null {
     }
     cursor.value(true, 1);
     const text = body.toString('latin1', start, cursor.pos);
-    // A page is a part of all rows: merged, it would be a part of everybody's.
+    // A page of the merged get would be taken from the rows of all members.
     if ((key === 'limit' || key === 'offset') && text !== 'null') return null;
     if (key === 'include') withEmbeddings = text.includes('"embeddings"');
   } while (cursor.nextMember());
@@ -68,7 +70,7 @@ function scan(cursor: JsonCursor): GetCall | null {
   return { body, ids, idSlice, withEmbeddings, key };
 }
 
-/** The ids of the array at the cursor; null when one is no string. Consumes the array. */
+/** The ids of the array at the cursor, which is consumed; null when an item is not a string. */
 function readIds(cursor: JsonCursor): string[] | null {
   const ids: string[] = [];
   cursor.pos++;
@@ -84,7 +86,7 @@ function readIds(cursor: JsonCursor): string[] | null {
 
 const COMMA_BYTES = Buffer.from(',');
 
-/** The body of one call that asks for what all of `calls`, of one key, ask. */
+/** The body of one get for the ids of all `calls`, which have equal keys. */
 export function mergeGetCalls(calls: readonly GetCall[]): Buffer[] {
   const first = calls[0] as GetCall;
   const chunks = [first.body.subarray(0, first.idSlice.start)];
@@ -96,14 +98,14 @@ export function mergeGetCalls(calls: readonly GetCall[]): Buffer[] {
   return chunks;
 }
 
-/** Each caller's part of the answer to the merged call; null when the answer is of another shape. */
-export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[] | null {
-  const columns = columnsOf(answer);
+/** Each call's part of the merged response; null when it has another shape. */
+export function splitGetResponse(response: Buffer, calls: readonly GetCall[]): Buffer[] | null {
+  const columns = columnsOf(response);
   const ids = columns?.find(({ name }) => name === 'ids');
   if (columns === null || ids?.ends == null) return null;
   const rowOf = new Map<string, number>();
   for (const [row, end] of ids.ends.entries()) {
-    rowOf.set(mapKey(stringAt(answer, elementStart(ids.start, ids.ends, row), end)), row);
+    rowOf.set(mapKey(stringAt(response, elementStart(ids.start, ids.ends, row), end)), row);
   }
   if (columns.some(({ ends }) => ends !== null && ends.length !== ids.ends?.length)) return null;
   return calls.map((call) => {
@@ -113,25 +115,25 @@ export function cutGetAnswer(answer: Buffer, calls: readonly GetCall[]): Buffer[
       if (row !== undefined) rows.add(row);
     }
     return rowsOf(
-      answer,
+      response,
       columns,
       [...rows].sort((a, b) => a - b),
     );
   });
 }
 
-function rowsOf(answer: Buffer, columns: readonly AnswerColumn[], rows: readonly number[]): Buffer {
+function rowsOf(response: Buffer, columns: readonly ResponseColumn[], rows: readonly number[]): Buffer {
   const chunks: Buffer[] = [];
   let from = 0;
   for (const { start, end, ends } of columns) {
     if (ends === null) continue;
-    chunks.push(answer.subarray(from, start + 1));
+    chunks.push(response.subarray(from, start + 1));
     for (const [index, row] of rows.entries()) {
       if (index > 0) chunks.push(COMMA_BYTES);
-      chunks.push(answer.subarray(elementStart(start, ends, row), ends[row]));
+      chunks.push(response.subarray(elementStart(start, ends, row), ends[row]));
     }
     from = end - 1;
   }
-  chunks.push(answer.subarray(from));
+  chunks.push(response.subarray(from));
   return Buffer.concat(chunks);
 }

@@ -36,8 +36,8 @@ function merged(calls: readonly RecordCall[], limits = LIMITS): CallMerger | nul
   return calls.every((next) => merger.tryAdd(next)) ? merger : null;
 }
 
-// A Chroma collection as docs/chroma-behaviour.md#writing-records has it: add keeps what is there, upsert and update merge metadata,
-// null changes nothing, a null metadata value removes the key.
+// A Chroma collection (docs/chroma-behaviour.md#writing-records): add keeps existing records, upsert and update merge
+// metadata, null changes nothing, a null metadata value removes the key.
 interface Stored {
   embedding: unknown;
   document: string | null;
@@ -130,14 +130,14 @@ describe('a merged call', () => {
     );
   });
 
-  test('is sent as it came when it is alone', () => {
+  test('is the received body when there is one call', () => {
     const body = Buffer.from('{ "ids" : ["a"], "embeddings":[[1]], "unknown": 1.50 }');
     const scanned = scanRecordCall('add', body, CAPABILITIES);
     if (isRefusal(scanned)) throw new Error(scanned.message);
     expect(mergeRecordCalls([scanned])).toEqual([body]);
   });
 
-  test('shares long columns with the bodies it came from instead of copying them', () => {
+  test('shares long columns with the received bodies instead of copying them', () => {
     const long = Array.from({ length: 5000 }, (_, index) => index);
     const calls = ['a', 'b'].map((id) => call('add', { ids: [id], embeddings: [long] }));
     const shared = mergeRecordCalls(calls).filter((chunk) =>
@@ -180,14 +180,14 @@ describe('calls do not merge', () => {
     expect(joins(add('a'), add('b'), { ...LIMITS, maxIds: 2 })).toBe(true);
   });
 
-  test('beyond the largest body, which is measured to the byte', () => {
+  test('beyond the largest body, to the byte', () => {
     const size = merged([add('a'), add('b', { documents: ['x'] })])?.byteLength ?? 0;
     expect(joins(add('a'), add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size })).toBe(true);
     expect(joins(add('a'), add('b', { documents: ['x'] }), { ...LIMITS, maxBytes: size - 1 })).toBe(false);
   });
 });
 
-test('a call that was not taken leaves the merger as it was', () => {
+test('a call that cannot be merged does not change the merger', () => {
   const merger = new CallMerger(LIMITS);
   merger.tryAdd(call('add', { ids: ['a'], embeddings: [[1]] }));
   const before = [merger.count, merger.byteLength, text(merger.chunks())];
@@ -198,21 +198,21 @@ test('a call that was not taken leaves the merger as it was', () => {
   expect(merger.tryAdd(call('add', { ids: ['b'], embeddings: [[1]] }))).toBe(true);
 });
 
-test('calls without records join any call of their kind', () => {
+test('calls without records merge with any call of their kind', () => {
   const empty = call('add', { ids: [], embeddings: [] });
   const one = call('add', { ids: ['a'], embeddings: [[1]] });
   expect(text(merged([empty, one, empty])?.chunks() ?? [])).toBe(one.body.toString());
   expect(text(merged([empty, empty])?.chunks() ?? [])).toBe(empty.body.toString());
 });
 
-test('ids to delete are cut into bodies of the size asked for', () => {
+test('ids to delete are split into bodies of the given size', () => {
   const bodies = deleteByIdsBodies(['a', 'b"', 'ü'], 2).map(String);
   expect(bodies).toEqual(['{"ids":["a","b\\""]}', '{"ids":["ü"]}']);
   expect(deleteByIdsBodies([], 2)).toEqual([]);
   expect(() => deleteByIdsBodies(['a'], 0)).toThrow(RangeError);
 });
 
-test('ids to delete are cut into bodies of at most 1 MiB, and a longer id has a body of its own', () => {
+test('ids to delete are split into bodies of at most 1 MiB, or of one longer id', () => {
   const third = 'é'.repeat(ID_BYTES_MAX / 2 / 3);
   const ids = [third, third, third, 'x'.repeat(ID_BYTES_MAX + 1), 'short'];
   const bodies = deleteByIdsBodies(ids, 100);
@@ -221,7 +221,7 @@ test('ids to delete are cut into bodies of at most 1 MiB, and a longer id has a 
   expect(bodies.filter((body) => body.length > ID_BYTES_MAX)).toHaveLength(1);
 });
 
-test('calls merge or not by their ids alone when ids are longer than 16,383 characters', () => {
+test('calls are compared by whole ids when ids are longer than 16,383 characters', () => {
   const long = 'x'.repeat(20_000);
   const add = (id: string): RecordCall => call('add', { ids: [id], embeddings: [[1]] });
   expect(joins(add(`${long}a`), add(`${long}b`))).toBe(true);

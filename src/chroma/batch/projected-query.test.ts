@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  completeAnswers,
+  completeResponses,
   completedBytes,
-  leanQuery,
+  projectQuery,
   queryRows,
-  recordsFound,
-  recordsGot,
-  type LeanQuery,
+  recordsInQueryResponse,
+  recordsInGetResponse,
+  type ProjectedQuery,
   type RecordColumn,
 } from './projected-query.ts';
 import { mergeQueryCalls, scanQueryCall } from './query-call.ts';
@@ -26,8 +26,8 @@ type Row = typeof row extends fc.Arbitrary<infer T> ? T : never;
 
 const COLUMNS = ['ids', 'documents', 'metadatas', 'distances'] as const;
 
-/** A server's answer: rows for each vector, with the columns asked for. */
-function answerOf(vectors: readonly (readonly Row[])[], include: readonly string[]): Buffer {
+/** A server's response: rows for each vector, with the requested columns. */
+function responseOf(vectors: readonly (readonly Row[])[], include: readonly string[]): Buffer {
   const column = (name: (typeof COLUMNS)[number]): unknown =>
     name === 'ids' || include.includes(name) ? vectors.map((rows) => rows.map((one) => one[name])) : null;
   const columns = COLUMNS.map((name) => [name, column(name)] as const);
@@ -39,8 +39,8 @@ function answerOf(vectors: readonly (readonly Row[])[], include: readonly string
 const vectorsOf = fc.array(fc.array(row, { maxLength: 6 }), { minLength: 1, maxLength: 3 });
 const wantedOf = fc.subarray<RecordColumn>(['documents', 'metadatas'], { minLength: 1 });
 
-describe('a lean answer, completed,', () => {
-  test('is the full answer of each who asked, byte for byte', () => {
+describe('a completed response', () => {
+  test('equals the full response to each member, byte for byte', () => {
     fc.assert(
       fc.property(
         fc.array(vectorsOf, { minLength: 1, maxLength: 4 }),
@@ -49,28 +49,28 @@ describe('a lean answer, completed,', () => {
         (members, wanted, distances) => {
           const rest = distances ? ['distances'] : [];
           const vectors = members.flat();
-          const full = queryRows(answerOf(vectors, [...wanted, ...rest]), vectors.length)!;
-          const lean = queryRows(answerOf(vectors, rest), vectors.length)!;
-          expect(lean.ids).toEqual(vectors.map((rows) => rows.map(({ ids }) => ids)));
+          const full = queryRows(responseOf(vectors, [...wanted, ...rest]), vectors.length)!;
+          const projected = queryRows(responseOf(vectors, rest), vectors.length)!;
+          expect(projected.ids).toEqual(vectors.map((rows) => rows.map(({ ids }) => ids)));
           const completion = {
             counts: members.map(({ length }) => length),
-            texts: recordsFound(full)!,
+            texts: recordsInQueryResponse(full)!,
             wanted,
             include: full.include,
           };
-          const answers = completeAnswers(lean, completion)!;
-          expect(answers.map(String)).toEqual(
-            members.map((own) => answerOf(own, [...wanted, ...rest]).toString()),
+          const responses = completeResponses(projected, completion)!;
+          expect(responses.map(String)).toEqual(
+            members.map((own) => responseOf(own, [...wanted, ...rest]).toString()),
           );
-          const bytes = answers.reduce((sum, { length }) => sum + length, 0);
-          // The columns' frames are shared by all members of the lean answer.
-          expect(completedBytes(lean, completion)).toBeGreaterThan(bytes / (members.length + 1) - 200);
+          const bytes = responses.reduce((sum, { length }) => sum + length, 0);
+          // All members share the frames of the projected response's columns.
+          expect(completedBytes(projected, completion)).toBeGreaterThan(bytes / (members.length + 1) - 200);
         },
       ),
     );
   });
 
-  test('is the same with what a get says of the records', () => {
+  test('is the same with records from the response to a get', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(row, { selector: ({ ids }) => ids, minLength: 1, maxLength: 8 }),
@@ -83,22 +83,24 @@ describe('a lean answer, completed,', () => {
             metadatas: wanted.includes('metadatas') ? rows.map(({ metadatas }) => metadatas) : null,
             include: wanted,
           };
-          const full = queryRows(answerOf([rows], wanted), 1)!;
-          expect(recordsGot(Buffer.from(JSON.stringify(got)))).toEqual(recordsFound(full));
+          const full = queryRows(responseOf([rows], wanted), 1)!;
+          expect(recordsInGetResponse(Buffer.from(JSON.stringify(got)))).toEqual(
+            recordsInQueryResponse(full),
+          );
         },
       ),
     );
   });
 
-  test('is not made when the lean answer has no place for a column', () => {
-    const lean = queryRows(Buffer.from('{"ids":[["a"]],"metadatas":null,"include":[]}'), 1)!;
+  test('is null when the projected response lacks a column', () => {
+    const projected = queryRows(Buffer.from('{"ids":[["a"]],"metadatas":null,"include":[]}'), 1)!;
     const texts = [{ documents: '"x"' }];
     const completion = { counts: [1], texts, wanted: ['documents'] as const, include: '["documents"]' };
-    expect(completeAnswers(lean, completion)).toBeNull();
+    expect(completeResponses(projected, completion)).toBeNull();
   });
 });
 
-describe('answers of another shape are not taken apart', () => {
+describe('responses of another shape are not read', () => {
   test.each([
     ['no object', '[]', 1],
     ['no ids', '{"documents":[["x"]],"include":[]}', 1],
@@ -106,23 +108,23 @@ describe('answers of another shape are not taken apart', () => {
     ['rows for another number of vectors', '{"ids":[["a"]],"include":[]}', 2],
     ['an error', '{"error":"InternalError","message":"x"}', 1],
     ['cut short', '{"ids":[["a"]],"include":[]', 1],
-  ])('%s', (_name, answer, vectors) => {
-    expect(queryRows(Buffer.from(answer), vectors)).toBeNull();
+  ])('%s', (_name, response, vectors) => {
+    expect(queryRows(Buffer.from(response), vectors)).toBeNull();
   });
 
   test('columns of other lengths than the ids', () => {
     const odd = '{"ids":[["a","b"]],"documents":[["x"]],"include":["documents"]}';
-    expect(recordsFound(queryRows(Buffer.from(odd), 1)!)).toBeNull();
-    expect(recordsGot(Buffer.from('{"ids":["a","b"],"documents":["x"]}'))).toBeNull();
-    expect(recordsGot(Buffer.from('{"error":"x"}'))).toBeNull();
+    expect(recordsInQueryResponse(queryRows(Buffer.from(odd), 1)!)).toBeNull();
+    expect(recordsInGetResponse(Buffer.from('{"ids":["a","b"],"documents":["x"]}'))).toBeNull();
+    expect(recordsInGetResponse(Buffer.from('{"error":"x"}'))).toBeNull();
   });
 });
 
-describe('a query is asked lean', () => {
-  const lean = (body: string): LeanQuery | null => leanQuery(scanQueryCall(Buffer.from(body))!);
-  const leanBody = (body: string): string => {
+describe('projecting a query', () => {
+  const projected = (body: string): ProjectedQuery | null => projectQuery(scanQueryCall(Buffer.from(body))!);
+  const projectedBody = (body: string): string => {
     const call = scanQueryCall(Buffer.from(body))!;
-    return Buffer.concat(mergeQueryCalls([call, call], leanQuery(call)!)).toString();
+    return Buffer.concat(mergeQueryCalls([call, call], projectQuery(call)!)).toString();
   };
 
   test.each([
@@ -155,7 +157,7 @@ describe('a query is asked lean', () => {
       '{"query_embeddings":[[1],[1]],"include":["distances"]}',
     ],
   ])('%s', (body, expected) => {
-    expect(leanBody(body).replaceAll('] ,[', '] , [')).toBe(expected.replaceAll('] ,[', '] , ['));
+    expect(projectedBody(body).replaceAll('] ,[', '] , [')).toBe(expected.replaceAll('] ,[', '] , ['));
   });
 
   test.each([
@@ -168,15 +170,15 @@ describe('a query is asked lean', () => {
     ['something that is no name', '["documents",1]'],
     ['no list', '"documents"'],
   ])('but not when include is %s', (_name, include) => {
-    expect(lean(`{"query_embeddings":[[1]],"include":${include}}`)).toBeNull();
+    expect(projected(`{"query_embeddings":[[1]],"include":${include}}`)).toBeNull();
   });
 
-  test('and remembers what was asked', () => {
-    expect(lean('{"query_embeddings":[[1]]}')).toMatchObject({
+  test('keeps the requested columns', () => {
+    expect(projected('{"query_embeddings":[[1]]}')).toMatchObject({
       columns: ['documents', 'metadatas'],
       include: '["metadatas","documents","distances"]',
     });
-    expect(lean('{"query_embeddings":[[1]],"include":[ "documents"]}')).toMatchObject({
+    expect(projected('{"query_embeddings":[[1]],"include":[ "documents"]}')).toMatchObject({
       columns: ['documents'],
       include: '[ "documents"]',
     });

@@ -1,5 +1,4 @@
-// A query taken apart so that it can be put together with others: where its vectors stand in the body, and everything
-// else as the key of those that may go in one call.
+// Finds the vectors in the body of a query, and merges queries that differ only in their vectors.
 
 import { readEmbeddings } from '../parse/embedding-column.ts';
 import { Faults } from '../parse/faults.ts';
@@ -9,24 +8,24 @@ import { mapKey } from '../../util/map-key.ts';
 
 export interface QueryCall {
   readonly body: Buffer;
-  /** What stands between the brackets of `query_embeddings`. */
+  /** The text between the brackets of `query_embeddings`. */
   readonly vectors: Slice;
   readonly count: number;
   readonly dimension: number;
-  /** Rows asked for with each vector; Chroma's default is 10. */
+  /** Rows requested for each vector; Chroma's default is 10. */
   readonly rowsPerVector: number;
   readonly withEmbeddings: boolean;
-  /** Where the value of `include` stands; null when it is absent. */
+  /** The value of `include`; null when it is absent. */
   readonly include: Slice | null;
-  /** The body without its vectors: queries of one key and dimension can go in one call. */
+  /** The body without its vectors; queries with equal keys and dimensions can be merged. */
   readonly key: string;
 }
 
 const DEFAULT_ROWS = 10;
-// No release takes base64 in a query.
+// No release accepts base64 in a query.
 const PLAIN = { base64Embeddings: false, metadataArrays: false };
 
-/** The query in `body`, or null when it is anything but plain: then it goes to a node alone, as it is. */
+/** The query in `body`; null unless it is a plain one, because others are not merged. */
 export function scanQueryCall(body: Buffer): QueryCall | null {
   try {
     return scan(new JsonCursor(body));
@@ -85,13 +84,13 @@ function scan(cursor: JsonCursor): QueryCall | null {
 
 const COMMA = Buffer.from(',');
 
-/** What stands around the vectors in a body. */
+/** A body without its vectors. */
 interface Frame {
   readonly before: Buffer;
   readonly after: Buffer;
 }
 
-/** The body of one call that asks what all of `calls`, of one key, ask; in another frame than their own if given. */
+/** The body of one query for the vectors of all `calls`, which have equal keys; `frame` replaces the rest of the body. */
 export function mergeQueryCalls(calls: readonly QueryCall[], frame?: Frame): Buffer[] {
   const { body: text, vectors: own } = calls[0] as QueryCall;
   const { before, after } = frame ?? { before: text.subarray(0, own.start), after: text.subarray(own.end) };

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cutQueryAnswer } from './query-response.ts';
+import { splitQueryResponse } from './query-response.ts';
 import { mergeQueryCalls, scanQueryCall, type QueryCall } from './query-call.ts';
 
 const scan = (body: object | string): QueryCall | null =>
   scanQueryCall(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
 
-describe('a query is taken apart', () => {
-  test('into its vectors and the rest', () => {
+describe('a query', () => {
+  test('is scanned into its vectors and the rest', () => {
     const call = scan('{"n_results": 3,"query_embeddings":[[1,2.50],[3,4]],"include":["embeddings"]}')!;
     expect(call).toMatchObject({ count: 2, dimension: 2, rowsPerVector: 3, withEmbeddings: true });
     expect(call.body.toString('utf8', call.vectors.start, call.vectors.end)).toBe('[1,2.50],[3,4]');
@@ -27,7 +27,7 @@ describe('a query is taken apart', () => {
     expect(scan(body)).toBeNull();
   });
 
-  test('those that differ in more than their vectors have different keys', () => {
+  test('has another key when more than the vectors differ', () => {
     const key = (body: object): string => scan(body)!.key;
     const one = key({ query_embeddings: [[1, 2]], where: { a: 1 } });
     expect(key({ query_embeddings: [[3, 4]], where: { a: 1 } })).toBe(one);
@@ -35,7 +35,7 @@ describe('a query is taken apart', () => {
     expect(key({ where: { a: 1 }, query_embeddings: [[1, 2]] })).not.toBe(one);
   });
 
-  test('and put together again, byte by byte', () => {
+  test('is merged with others byte for byte', () => {
     const calls = ['[[1.0,2]]', '[[3,4],[5,6]]'].map((text) =>
       scan(`{"query_embeddings":${text},"n_results":2}`)!,
     );
@@ -45,7 +45,7 @@ describe('a query is taken apart', () => {
   });
 });
 
-describe('an answer is cut apart', () => {
+describe('the response to a merged query', () => {
   const text = fc.string({ unit: 'binary' });
   const row = fc.record({
     ids: text,
@@ -55,12 +55,12 @@ describe('an answer is cut apart', () => {
   });
   const COLUMNS = ['ids', 'documents', 'metadatas', 'distances'] as const;
 
-  test('exactly as each would have been answered alone', () => {
+  test('is split into the responses to the separate queries', () => {
     fc.assert(
       fc.property(
         fc.array(fc.array(fc.array(row), { minLength: 1, maxLength: 3 }), { minLength: 1 }),
         (members) => {
-          const answer = (vectors: (typeof members)[number]): Buffer => {
+          const responseTo = (vectors: (typeof members)[number]): Buffer => {
             const columns = COLUMNS.map((name) => [
               name,
               vectors.map((rows) => rows.map((one) => one[name])),
@@ -70,11 +70,11 @@ describe('an answer is cut apart', () => {
               JSON.stringify({ ...Object.fromEntries(columns), embeddings: null, uris: null, include }),
             );
           };
-          const cut = cutQueryAnswer(
-            answer(members.flat()),
+          const split = splitQueryResponse(
+            responseTo(members.flat()),
             members.map((vectors) => vectors.length),
           );
-          expect(cut?.map(String)).toEqual(members.map((vectors) => answer(vectors).toString()));
+          expect(split?.map(String)).toEqual(members.map((vectors) => responseTo(vectors).toString()));
         },
       ),
     );
@@ -87,6 +87,6 @@ describe('an answer is cut apart', () => {
     '{"ids":[["a"],["b"]],"include":[]}',
     '{"error":"x","message":"y"}x',
   ])('not when it is of another shape: %s', (body) => {
-    expect(cutQueryAnswer(Buffer.from(body), [1])).toBeNull();
+    expect(splitQueryResponse(Buffer.from(body), [1])).toBeNull();
   });
 });

@@ -1,4 +1,4 @@
-// Finds values in a server's own compact JSON answers, as byte offsets. Nothing is checked: the text is trusted.
+// Finds values in the compact JSON of a server's responses, as byte offsets. The text is trusted, not validated.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -9,37 +9,37 @@ const ARRAY_CLOSE = 0x5d;
 const OBJECT_OPEN = 0x7b;
 const OBJECT_CLOSE = 0x7d;
 
-/** Bytes at which skipping a value has to look closer. */
+/** Bytes that skipping a value must examine. */
 const STRUCTURAL = new Uint8Array(256);
 for (const byte of [QUOTE, ARRAY_OPEN, ARRAY_CLOSE, OBJECT_OPEN, OBJECT_CLOSE]) STRUCTURAL[byte] = 1;
 
-/** A member of an answer's object. */
-export interface AnswerColumn {
+/** A member of a response's object. */
+export interface ResponseColumn {
   readonly name: string;
-  /** Where its value begins, and ends. */
+  /** Byte offsets of its value. */
   readonly start: number;
   readonly end: number;
-  /** Where each element ends; null for a column that is the same for everybody (null, and `include`). */
+  /** Where each element ends; null for a value that all members of a batch share (null, and `include`). */
   readonly ends: readonly number[] | null;
 }
 
-/** The columns of an answer to a get or a query; null when it is no object of such columns. */
-export function columnsOf(answer: Buffer): AnswerColumn[] | null {
-  if (answer[0] !== OBJECT_OPEN) return null;
-  const columns: AnswerColumn[] = [];
+/** The columns of the response to a get or a query; null when it has another form. */
+export function columnsOf(response: Buffer): ResponseColumn[] | null {
+  if (response[0] !== OBJECT_OPEN) return null;
+  const columns: ResponseColumn[] = [];
   let pos = 1;
-  while (answer[pos] === QUOTE) {
-    const nameEnd = stringEnd(answer, pos);
-    const name = answer.toString('latin1', pos + 1, nameEnd - 1);
-    if (answer[nameEnd] !== COLON) return null;
+  while (response[pos] === QUOTE) {
+    const nameEnd = stringEnd(response, pos);
+    const name = response.toString('latin1', pos + 1, nameEnd - 1);
+    if (response[nameEnd] !== COLON) return null;
     const start = nameEnd + 1;
-    const isArray = answer[start] === ARRAY_OPEN && name !== 'include';
-    const ends = isArray ? elementEnds(answer, start) : null;
-    const end = ends === null ? valueEnd(answer, start) : (ends.at(-1) ?? start + 1) + 1;
+    const isArray = response[start] === ARRAY_OPEN && name !== 'include';
+    const ends = isArray ? elementEnds(response, start) : null;
+    const end = ends === null ? valueEnd(response, start) : (ends.at(-1) ?? start + 1) + 1;
     columns.push({ name, start, end, ends });
-    pos = answer[end] === COMMA ? end + 1 : end;
+    pos = response[end] === COMMA ? end + 1 : end;
   }
-  return answer[pos] === OBJECT_CLOSE && pos + 1 === answer.length ? columns : null;
+  return response[pos] === OBJECT_CLOSE && pos + 1 === response.length ? columns : null;
 }
 
 /** Where element `index` of the array at `start` begins. */
@@ -47,13 +47,13 @@ export function elementStart(start: number, ends: readonly number[], index: numb
   return index === 0 ? start + 1 : (ends[index - 1] as number) + 1;
 }
 
-/** The string whose JSON text stands from `start` to `end`. */
+/** The string whose JSON text is from `start` to `end`. */
 export function stringAt(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString('utf8', start + 1, end - 1);
   return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
 }
 
-/** Where each element of the array at `start` ends: at the comma or bracket after it. */
+/** Where each element of the array at `start` ends: the offset of the comma or bracket after it. */
 export function elementEnds(bytes: Buffer, start: number): number[] {
   const ends: number[] = [];
   let pos = start + 1;
@@ -100,7 +100,7 @@ function valueEnd(bytes: Buffer, start: number): number {
   return pos;
 }
 
-/** Where the string at `start` ends: behind its closing quote. */
+/** Where the string at `start` ends: after its closing quote. */
 function stringEnd(bytes: Buffer, start: number): number {
   for (let pos = start + 1; ; pos++) {
     pos = bytes.indexOf(QUOTE, pos);

@@ -38,7 +38,7 @@ function bodyOf(part: RecordCall): Body {
 const STRING = fc.oneof(
   fc.string(),
   fc.stringMatching(/^["\\,[\]{} ]*$/),
-  // Around the length from which strings are searched in another way.
+  // Around the length from which the end of strings is searched natively.
   fc.stringMatching(/^x{55,65}["\\]{0,6}x{0,80}["\\]{0,4}$/),
 );
 const METADATA = fc.dictionary(
@@ -151,7 +151,7 @@ describe('the parts of a call', () => {
     }
   });
 
-  test('are found one at a time, when they are asked for', () => {
+  test('are found one at a time, when requested', () => {
     const whole = call('add', { ids: ['a', 'b', 'c'], embeddings: [[1], [2], [3]] });
     const split = splitCall(whole, { ...NO_LIMITS, maxIds: 1 });
     expect(split.next().value).toMatchObject({ ids: ['a'] });

@@ -1,8 +1,7 @@
-// Splits a large record call into parts that a Chroma server executes in about a second each. Pure.
+// Splits a large record call into parts that a Chroma server executes in about a second each.
 //
-// Sending the parts in order has the effect of the whole call, also when some of them were sent before and all are sent
-// again: a server applies the records of a call one after the other, and all records of a call are of one kind. An id
-// may therefore repeat in different parts.
+// Sending the parts in order has the effect of the whole call, also when all are sent again after some were sent: a server
+// applies the records of a call one after the other, and all of them are of one kind. So an id may repeat in several parts.
 
 import {
   ARRAY_CLOSE,
@@ -24,11 +23,11 @@ export interface SplitLimits extends MergeLimits {
 
 const MIB = 1024 * 1024;
 
-// CPU seconds of a 1.0.5 server for an add and then an upsert of new ids, on two cores that other processes kept busy.
+// CPU seconds of a 1.0.5 server for an add and then an upsert of new ids, on two busy cores.
 // Each time includes about 0.1 s for the records themselves (1,024 of 8 dimensions).
 // - Documents, 1 MiB: 0.8 and 1.0 in 1,024 records; 0.25 and 0.4 in 128 records; 0.3 in one.
 // - Metadata of 1,024 records: 0.85 and 0.8 with 64 integers each (0.8 MiB), 1.0 and 1.2 with 64 strings of 16 characters
-//   (1.8 MiB), 0.6 with 4 strings of 1,000 characters (4 MiB). The unit fits many short entries, the slowest per byte.
+//   (1.8 MiB), 0.6 with 4 strings of 1,000 characters (4 MiB). The unit is set for many short entries, the slowest per byte.
 // - Uris, 1 MiB in 1,024 records: 0.25 and 0.3.
 // - Embeddings of 1,536 dimensions, 8 MiB: 0.5 (470 records as floats) and 0.8 (1,024 in base64) in a new collection, 1.8
 //   and 3.6 in one of 5,000 records, there on two threads. Base64 takes half as many bytes for the same embeddings.
@@ -43,13 +42,13 @@ const BYTES_PER_UNIT: Readonly<Record<Column, number>> = {
 };
 const BASE64_BYTES_PER_UNIT = 4 * MIB;
 
-// More than any part's body has around its items.
+// At least the bytes that a part's body has around its items.
 const FRAME_BYTES = '{"ids":[],"embeddings":[],"documents":[],"metadatas":[],"uris":[]}'.length;
 
 const BACKSLASH = 0x5c;
-// Long strings are searched for their end natively; for short ones that call takes longer than the loop.
+// The end of long strings is found natively; for short ones that call takes longer than the loop.
 const NATIVE_SEARCH_FROM = 64;
-// What ends a run of bytes that skipping an array or object need not look at.
+// Bytes that skipping an array or object must examine.
 const STRUCTURAL = new Uint8Array(256);
 for (const byte of [QUOTE, ARRAY_OPEN, ARRAY_CLOSE, OBJECT_OPEN, OBJECT_CLOSE]) STRUCTURAL[byte] = 1;
 
@@ -60,7 +59,7 @@ interface Sizes {
   readonly columns: Partial<Record<Column, number>>;
 }
 
-/** The estimated work of a call or part; 1 is what a stock server takes about a second for. */
+/** The estimated work of a call or part; 1 is about a second of a stock server. */
 export function workOf(call: RecordCall): number {
   const columns: Sizes['columns'] = {};
   for (const column of COLUMNS) {
@@ -83,9 +82,9 @@ function workOfSizes({ kind, encoding }: RecordCall, { records, idBytes, columns
 }
 
 /**
- * `call` itself when it is within `limits` or cannot be split (conditional deletes, single records), else its parts in
- * the order to send them. Each part is found when it is asked for, so that no more than one is scanned at a time. A
- * record beyond the limits is a part by itself.
+ * The parts of `call` in the order to send them; the call itself when it is within `limits` or cannot be split
+ * (conditional deletes, single records). Parts are found one at a time, when requested. A record beyond the limits is a
+ * part by itself.
  */
 export function* splitCall(call: RecordCall, limits: SplitLimits): Generator<RecordCall, void, void> {
   const fitsWhole =
@@ -107,7 +106,7 @@ export function* splitCall(call: RecordCall, limits: SplitLimits): Generator<Rec
   yield scan.part(from, call.ids.length);
 }
 
-/** The part being put together, and the record read after it. */
+/** The part being assembled, and the record read after it. */
 class PartScan {
   readonly #call: RecordCall;
   readonly #ids: ItemScan;
@@ -149,7 +148,7 @@ class PartScan {
     );
   }
 
-  /** The part of the records taken, of the indexes from `from` up to `to`; the next part begins after it. */
+  /** The part of the records from `from` up to `to`; the next part begins after it. */
   part(from: number, to: number): RecordCall {
     const call = this.#call;
     const offset = call.part?.from ?? 0;
@@ -165,10 +164,10 @@ class PartScan {
   }
 }
 
-/** Walks over the items of one array, of which each part takes some. */
+/** Walks over the items of one array and assigns them to parts. */
 class ItemScan {
   readonly #body: Buffer;
-  /** Where the part begins, where its last item ends, and where the item read after it begins and ends. */
+  /** Bounds of the part, and of the item read after it. */
   #start: number;
   #end: number;
   #readStart: number;
@@ -200,7 +199,7 @@ class ItemScan {
     this.#end = this.#readEnd;
   }
 
-  /** What the part has taken; the next part begins with the item read last. */
+  /** The slice of the part; the next part begins with the item read last. */
   closePart(): Slice {
     const slice = { start: this.#start, end: this.#end };
     this.#start = this.#readStart;
@@ -214,12 +213,12 @@ function skipSpace(body: Buffer, start: number): number {
   return pos;
 }
 
-/** Where the item that begins at `start` ends: a string, null, an embedding or metadata. It was validated before. */
+/** Where the item that begins at `start` ends: a valid string, null, embedding or metadata. */
 function valueEnd(body: Buffer, start: number): number {
   const first = body[start];
   if (first === QUOTE) return stringEnd(body, start);
   if (first === LETTER_N) return start + 'null'.length;
-  // Only embeddings begin so, and they hold numbers only: the native search is several times faster than the loop.
+  // Only embeddings begin with a bracket, and they hold numbers only. The native search is several times faster.
   if (first === ARRAY_OPEN) return body.indexOf(ARRAY_CLOSE, start) + 1;
   let depth = 0;
   for (let pos = start; pos < body.length;) {
@@ -235,7 +234,7 @@ function valueEnd(body: Buffer, start: number): number {
   return body.length;
 }
 
-/** Where the string whose quote stands at `start` ends: after its closing quote. */
+/** Where the string whose quote is at `start` ends: after its closing quote. */
 function stringEnd(body: Buffer, start: number): number {
   for (let pos = start + 1; pos < body.length; pos++) {
     if (pos === start + NATIVE_SEARCH_FROM) {
