@@ -13,9 +13,9 @@ import { LargeScanner } from '../chroma/parse/large-scanner.ts';
 import type { Config } from '../config/config.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import { canServe } from '../nodes/node-state.ts';
-import { NodeChoice } from '../read/node-selection.ts';
+import { NodeSelection } from '../read/node-selection.ts';
 import { Reader } from '../read/reader.ts';
-import { slowDownMs } from '../write/backpressure.ts';
+import { backpressureDelayMs } from '../write/backpressure.ts';
 import { Writer } from '../write/writer.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
@@ -28,6 +28,8 @@ export interface DataPlane {
   readonly recordReads: RecordReads;
   readonly writer: Writer;
   readonly responseBudget: ResponseBudget;
+  readonly scanner: LargeScanner;
+  readonly selection: NodeSelection;
 }
 
 interface Parts {
@@ -41,24 +43,22 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   const { deps, storage, replication } = parts;
   const { clock, logger } = deps;
   const { catalog, capabilities } = storage;
-  const { nodes, positions, view } = replication;
+  const { nodes, view } = replication;
   const scanner = new LargeScanner();
   life.add({ name: 'scanner', stop: () => scanner.close() });
   const names = new Names(catalog, () => ({ modern: capabilities.current.deleteLimit }));
-  const choice = new NodeChoice({
-    nodes: nodes.all(),
-    positions,
-    physical: (node, shard) => catalog.physical(node, shard),
-    primary: () => view.primary(),
+  const selection = new NodeSelection({
+    nodes: () => nodes.all(),
+    view,
+    physicalId: (node, shard) => catalog.physical(node, shard)?.physical ?? null,
   });
   const responseBudget = new ResponseBudget({ clock });
   const timeoutMs = config.READ_TIMEOUT_MS;
-  const applied = (node: string, shard: string | null): number => view.applied(node, shard ?? undefined);
-  const reader = new Reader({ choice, applied, clock, logger, timeoutMs, responseBudget });
+  const reader = new Reader({ selection, view, clock, logger, timeoutMs, responseBudget });
   const writer = buildWriter(config, parts);
   const judge = new BodyProbe(() => {
-    const chosen = choice.now({ shard: null, floor: 0, sticky: false, except: new Set() });
-    return chosen?.node.client ?? null;
+    const selected = selection.selectNow({ shard: null, floor: 0, sticky: false });
+    return selected?.node.client ?? null;
   });
   const recordReads = buildRecordReads(config, parts, { scanner, reader, names, judge }, life);
   const handlers = buildHandlers(config, parts, {
@@ -66,33 +66,32 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
     reader,
     names,
     judge,
-    choice,
+    selection,
     writer,
     recordReads,
   });
-  return { handlers, recordReads, writer, responseBudget };
+  return { handlers, recordReads, writer, responseBudget, scanner, selection };
 }
 
 function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
-  const { nodes, positions, view, appender } = replication;
+  const { nodes, view, appender } = replication;
   const { clock } = deps;
   const serving = () =>
     nodes
       .all()
       .filter(({ member }) => canServe(member.state))
       .map(({ member, applier }) => ({
-        applied: positions.applied(member.id),
+        applied: view.applied(member.id),
         lagMs: applier.lag(clock.now()).ms ?? 0,
       }));
   return new Writer({
     appender,
-    positions,
+    view,
     decisions: storage.decisions,
     floors: caches.floors,
     clock,
-    refusal: () => view.writable(),
     refreshCatalog: () => storage.catalog.refresh(),
-    slowDownMs: () => slowDownMs(serving()),
+    delayMs: () => backpressureDelayMs(serving()),
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
 }
@@ -130,9 +129,9 @@ function buildRecordReads(
 function buildHandlers(
   config: Config,
   { deps, storage, caches }: Parts,
-  built: Readers & { choice: NodeChoice; writer: Writer; recordReads: RecordReads },
+  built: Readers & { selection: NodeSelection; writer: Writer; recordReads: RecordReads },
 ) {
-  const { scanner, reader, names, judge, choice, writer, recordReads } = built;
+  const { scanner, reader, names, judge, selection, writer, recordReads } = built;
   const { floors } = caches;
   const { catalog } = storage;
   const capabilities = () => storage.capabilities.current;
@@ -146,7 +145,7 @@ function buildHandlers(
       ...shared,
       scanner,
       filterLimits: filterLimits(config),
-      choice,
+      selection,
       ackLevel: config.ACK_LEVEL,
     }),
     ...recordReads.handlers,

@@ -1,13 +1,16 @@
 // The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
 
+import { operatorAccess } from '../api/admin/access.ts';
+import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
+import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
 import { chromaRouter } from '../api/v2/front-end.ts';
 import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
-import { joinRouters } from '../http/router.ts';
-import { startServer, type RunningServer } from '../http/server.ts';
+import { joinRouters, type Router } from '../http/router.ts';
+import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -19,46 +22,91 @@ export interface Listeners {
   url(): string;
 }
 
+interface Parts {
+  readonly deps: Deps;
+  readonly storage: Storage;
+  readonly dataPlane: DataPlane;
+  readonly status: StatusSource;
+}
+
 // Chroma's servers refuse larger bodies.
 const BODY_BYTES_MAX = 40 * 1024 * 1024;
+// Operators' routes read no body, and have few clients.
+const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 
-export function buildListeners(
-  config: Config,
-  parts: { deps: Deps; storage: Storage; dataPlane: DataPlane; status: StatusSource },
-  life: Lifecycle,
-): Listeners {
-  const { deps, storage, dataPlane, status } = parts;
+export function buildListeners(config: Config, parts: Parts, life: Lifecycle): Listeners {
+  const { deps, storage, dataPlane } = parts;
   const chroma = chromaRouter({
     handlers: dataPlane.handlers,
     capabilities: () => storage.capabilities.current,
     authorizer: allowAll,
   });
+  const status = adminRouter(statusRoutes(parts.status));
+  const operator = operatorRouter(config, parts);
+  const shared = {
+    host: config.HOST,
+    errors: ERROR_RESPONSES,
+    clock: deps.clock,
+    logger: deps.logger,
+    responseBudget: dataPlane.responseBudget,
+  };
+  const adminPort = config.ADMIN_PORT ?? null;
+  if (adminPort !== null) {
+    listen(life, 'admin listener', {
+      ...shared,
+      port: adminPort,
+      router: joinRouters(status, operator),
+      maxBodyBytes: ADMIN_BODY_BYTES_MAX,
+      bodyBudgetBytes: ADMIN_BODY_BYTES_MAX,
+      corsAllowOrigins: [],
+      limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
+    });
+  }
+  const server = listen(life, 'listener', {
+    ...shared,
+    port: config.PORT,
+    router: adminPort === null ? joinRouters(chroma, status, operator) : joinRouters(chroma, status),
+    maxBodyBytes: BODY_BYTES_MAX,
+    bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+    corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
+  });
+  return { url: () => server().url };
+}
+
+/** Adds a server to the gateway's life; the result throws before it has started. */
+function listen(life: Lifecycle, name: string, options: ServerOptions): () => RunningServer {
   let server: RunningServer | null = null;
   life.add({
-    name: 'listener',
+    name,
     start: async () => {
-      server = await startServer({
-        host: config.HOST,
-        port: config.PORT,
-        clock: deps.clock,
-        logger: deps.logger,
-        maxBodyBytes: BODY_BYTES_MAX,
-        bodyBudgetBytes: config.BODY_BUDGET_BYTES,
-        responseBudget: dataPlane.responseBudget,
-        corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
-        errors: ERROR_RESPONSES,
-        router: joinRouters(adminRouter(statusRoutes(status)), chroma),
-      });
+      server = await startServer(options);
     },
     stop: async () => server?.stop(STOP_DEADLINE_MS),
   });
-  return {
-    url: () => {
-      if (server === null) throw new Error('The gateway has not started.');
-      return server.url;
-    },
+  return () => {
+    if (server === null) throw new Error(`The ${name} has not started.`);
+    return server;
   };
+}
+
+/** The routes under /admin. */
+function operatorRouter(config: Config, { deps, storage, dataPlane }: Parts): Router {
+  const { catalog, quarantine, capabilities } = storage;
+  const { scanner, selection, writer } = dataPlane;
+  const { logger } = deps;
+  const retry = new QuarantineRetry({
+    quarantine,
+    catalog,
+    scanner,
+    selection,
+    writer,
+    capabilities: () => capabilities.current,
+    logger,
+  });
+  const routes = quarantineRoutes({ quarantine, retry, catalog, logger });
+  return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
 }
 
 /** What /health, /status and /wal/status are made from. */

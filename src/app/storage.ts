@@ -6,6 +6,7 @@ import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
+import { Quarantine } from '../log/quarantine.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { Database } from '../postgres/database.ts';
 import { migrate } from '../postgres/migrate.ts';
@@ -28,6 +29,7 @@ export interface Storage {
   readonly decisions: Decisions;
   readonly nodes: NodeStore;
   readonly trials: PostgresTrialStore;
+  readonly quarantine: Quarantine;
 }
 
 const STATEMENT_TIMEOUT_MS = 10_000;
@@ -79,5 +81,6 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     decisions: new Decisions(steps),
     nodes,
     trials: new PostgresTrialStore(steps),
+    quarantine: new Quarantine(queries),
   };
 }

@@ -30,6 +30,8 @@ describe('every setting', () => {
     REPLICA_URL: [{ REPLICA_URL: 'http://b' }, (c) => c.nodes[1], { id: 'replica', url: 'http://b' }],
     HOST: [{ HOST: '::1' }, (c) => c.HOST, '::1'],
     PORT: [{ PORT: '0' }, (c) => c.PORT, 0],
+    ADMIN_PORT: [{ ADMIN_PORT: '9000' }, (c) => c.ADMIN_PORT, 9_000],
+    ADMIN_TOKEN: [{ ADMIN_TOKEN: 'correct-horse-1234' }, (c) => c.ADMIN_TOKEN, 'correct-horse-1234'],
     ACK_LEVEL: [{ ACK_LEVEL: 'all' }, (c) => c.ACK_LEVEL, 'all'],
     CONSISTENCY: [{ CONSISTENCY: 'eventual' }, (c) => c.CONSISTENCY, 'eventual'],
     WRITE_TIMEOUT_MS: [{ WRITE_TIMEOUT_MS: '100' }, (c) => c.WRITE_TIMEOUT_MS, 100],
@@ -117,6 +119,7 @@ describe('an invalid value is refused with the name of its variable', () => {
 
   test('without the content of a URL', () => {
     expect(refusal({ DATABASE_URL: 'mysql://user:secret@db' })).not.toContain('secret');
+    expect(refusal({ ADMIN_TOKEN: 'short-secret' })).not.toContain('secret');
   });
 });
 

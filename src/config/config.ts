@@ -41,7 +41,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     const parsed = schema.safeParse(text);
     if (!parsed.success) {
       // URLs may hold credentials.
-      const shown = name.endsWith('URL') ? '' : ` It is "${text}".`;
+      const shown = /(?:URL|TOKEN)$/.test(name) ? '' : ` It is "${text}".`;
       throw new StartupError(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}.${shown}`);
     }
     values[name] = parsed.data;

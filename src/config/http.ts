@@ -1,5 +1,6 @@
-// Settings of the HTTP listener.
+// Settings of the HTTP listeners.
 
+import { z } from 'zod';
 import { list, setting, text, wholeNumber } from './setting.ts';
 
 export const HTTP_SETTINGS = {
@@ -8,6 +9,19 @@ export const HTTP_SETTINGS = {
     wholeNumber(0, 65_535),
     '8000',
     "Port the gateway listens on; 8000 is Chroma's own. 0 takes a free port.",
+  ),
+  ADMIN_PORT: setting(
+    wholeNumber(0, 65_535).optional(),
+    null,
+    'Port of the operator API (`/admin/…`), which then is on no other; `/health`, `/status` and `/wal/status` are on both. Unset: the operator API is on PORT. 0 takes a free port.',
+  ),
+  ADMIN_TOKEN: setting(
+    z
+      .string()
+      .regex(/^[!-~]{16,}$/, 'must have at least 16 visible ASCII characters')
+      .optional(),
+    null,
+    'Lets operators use `/admin/…` from other machines, with `Authorization: Bearer`. Unset: from this machine only.',
   ),
   BODY_BUDGET_BYTES: setting(
     wholeNumber(41_943_040, 68_719_476_736),

@@ -57,9 +57,13 @@ export class Writer {
 
   /**
    * Appends and waits for the level. Throws unconfirmed when the level is not reached in time, and log_unavailable,
-   * not_leader or overloaded when nothing was changed.
+   * not_leader or overloaded when nothing was changed. `onAppended` is called once the entry is durable.
    */
-  async write(operation: Operation, level: AckLevel): Promise<CompletedWrite | RejectedWrite> {
+  async write(
+    operation: Operation,
+    level: AckLevel,
+    onAppended?: (lsn: number) => void,
+  ): Promise<CompletedWrite | RejectedWrite> {
     const { clock, timeoutMs } = this.#options;
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => deadline.abort());
@@ -69,6 +73,7 @@ export class Writer {
       await this.#delay(deadline.signal);
       const attempt = await this.#append(operation, required, deadline.signal);
       if (attempt.s !== 'ok') return attempt;
+      onAppended?.(attempt.lsn);
       await attempt.reached;
       return await this.#confirm({ operation, lsn: attempt.lsn, level: required }, deadline.signal);
     } finally {
@@ -118,7 +123,11 @@ export class Writer {
   }
 
   async #confirm(
-    { operation, lsn, level }: { readonly operation: Operation; readonly lsn: number; readonly level: AckLevel },
+    {
+      operation,
+      lsn,
+      level,
+    }: { readonly operation: Operation; readonly lsn: number; readonly level: AckLevel },
     deadline: AbortSignal,
   ): Promise<CompletedWrite> {
     const unconfirmed = (what: string, cause?: unknown): PolychromeError =>

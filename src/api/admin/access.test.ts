@@ -63,7 +63,9 @@ describe('a client of this machine', () => {
   );
 
   test('is refused under a host name that was rebound to this machine', () => {
-    expect(statusOf({ host: 'evil.example:8000', origin: 'http://evil.example:8000' }, '127.0.0.1')).toBe(401);
+    expect(statusOf({ host: 'evil.example:8000', origin: 'http://evil.example:8000' }, '127.0.0.1')).toBe(
+      401,
+    );
     expect(statusOf({ host: '127.0.0.1.evil.example' }, '127.0.0.1')).toBe(401);
   });
 
