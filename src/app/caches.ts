@@ -22,7 +22,7 @@ export function buildCaches(config: Config, head: number, current: CurrentTerm):
   // A gateway that does not lead learns of entries late: what it cached may be outdated.
   const isCurrent = (): boolean => current.term !== null;
   const responses = new ResultCache(config.RESULT_CACHE_BYTES, isCurrent);
-  const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head, isTold: isCurrent });
+  const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head, isCurrent });
   const invalidation = new Invalidation({ heads, records, responses });
   return { heads, responses, records, floors: new SessionFloors(head), invalidation };
 }

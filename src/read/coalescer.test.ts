@@ -16,13 +16,13 @@ const never = new AbortController().signal;
 const query = (vector: readonly number[], rest: object = {}): QueryCall =>
   scanQueryCall(Buffer.from(JSON.stringify({ query_embeddings: [vector], ...rest })))!;
 
-/** A node that answers when told to, each vector with its own text. */
-class Node {
+/** A node that responds when a test says so, to each vector with its own text. */
+class FakeNode {
   readonly calls: {
     body: string;
     floor: number;
     signal: AbortSignal;
-    answer: (answer?: HttpResponse) => void;
+    respond: (response?: HttpResponse) => void;
   }[] = [];
   readonly clock = new ManualClock();
   readonly coalescer: Coalescer<QueryCall>;
@@ -39,26 +39,26 @@ class Node {
           body: text,
           floor,
           signal,
-          answer: (answer = { status: 200, body: found, headers: { 'x-polychrome-lsn': '7' } }) =>
-            resolve(answer),
+          respond: (response = { status: 200, body: found, headers: { 'x-polychrome-lsn': '7' } }) =>
+            resolve(response),
         });
       });
-    const records = new RecordCache({ bytesMax: 0, heads: new ShardLSNs(0), head: 0, isTold: () => true });
-    const kind = new Queries({ read }, records, { missed: () => undefined });
+    const records = new RecordCache({ bytesMax: 0, heads: new ShardLSNs(0), head: 0, isCurrent: () => true });
+    const kind = new Queries({ read }, records, { reportMisses: () => undefined });
     this.coalescer = new Coalescer({ kind, clock: this.clock, callsMax: () => 1 });
   }
 
   ask(call: QueryCall, floor = 0): Promise<string> {
-    const answer = this.coalescer.read(target, call, floor, never);
-    return answer.then((whole) => String((whole as WholeResponse).body));
+    const response = this.coalescer.read(target, { call, floor, signal: never });
+    return response.then((whole) => String((whole as WholeResponse).body));
   }
 }
 
 const turn = (): Promise<void> => new Promise(setImmediate);
 
 describe('queries', () => {
-  test('of one turn go together, and what arrives meanwhile together after them', async () => {
-    const node = new Node();
+  test('of one turn share a call, and those that arrive meanwhile share the next', async () => {
+    const node = new FakeNode();
     const first = [node.ask(query([1])), node.ask(query([2]))];
     expect(node.calls.length).toBe(0);
     await turn();
@@ -66,10 +66,10 @@ describe('queries', () => {
     const meanwhile = [node.ask(query([3])), node.ask(query([4]))];
     await turn();
     expect(node.calls.length).toBe(1);
-    node.calls[0]!.answer();
+    node.calls[0]!.respond();
     await turn();
     expect(node.calls[1]!.body).toBe('{"query_embeddings":[[3],[4]]}');
-    node.calls[1]!.answer();
+    node.calls[1]!.respond();
     expect(await Promise.all([...first, ...meanwhile])).toEqual([
       '{"ids":[["id of 1"]]}',
       '{"ids":[["id of 2"]]}',
@@ -80,7 +80,7 @@ describe('queries', () => {
   });
 
   test('that differ in more than their vectors never share a call', async () => {
-    const node = new Node();
+    const node = new FakeNode();
     void node.ask(query([1]));
     void node.ask(query([2], { where: { a: 1 } }));
     void node.ask(query([3, 4]));
@@ -92,27 +92,27 @@ describe('queries', () => {
     ]);
   });
 
-  test('ask for the highest floor of those that go together', async () => {
-    const node = new Node();
+  test('that share a call require the highest of their floors', async () => {
+    const node = new FakeNode();
     void node.ask(query([2]), 3);
     void node.ask(query([3]), 5);
     await turn();
     expect(node.calls[0]!.floor).toBe(5);
   });
 
-  test('go one by one when their call fails, each with an answer of its own, and stay apart for a while', async () => {
-    const node = new Node();
-    const together = [node.ask(query([2])), node.ask(query([3]))];
+  test('are sent uncoalesced for a while after their call fails', async () => {
+    const node = new FakeNode();
+    const merged = [node.ask(query([2])), node.ask(query([3]))];
     await turn();
-    node.calls[0]!.answer({ status: 500, body: Buffer.from('{}') });
+    node.calls[0]!.respond({ status: 500, body: Buffer.from('{}') });
     await turn();
     expect(node.calls.slice(1).map((call) => call.body)).toEqual([
       '{"query_embeddings":[[2]]}',
       '{"query_embeddings":[[3]]}',
     ]);
-    node.calls[1]!.answer({ status: 400, body: 'refused' });
-    node.calls[2]!.answer();
-    expect(await Promise.all(together)).toEqual(['refused', '{"ids":[["id of 3"]]}']);
+    node.calls[1]!.respond({ status: 400, body: 'refused' });
+    node.calls[2]!.respond();
+    expect(await Promise.all(merged)).toEqual(['refused', '{"ids":[["id of 3"]]}']);
 
     void node.ask(query([4]));
     void node.ask(query([5]));
@@ -125,19 +125,19 @@ describe('queries', () => {
     expect(node.calls.length).toBe(6);
   });
 
-  test('whose answer is too large to be held go one by one, and the rest of it is not read', async () => {
-    const node = new Node();
+  test('are sent uncoalesced when their response is too large to be buffered, and the rest of it is not read', async () => {
+    const node = new FakeNode();
     void node.ask(query([1]));
     void node.ask(query([2]));
     await turn();
-    node.calls[0]!.answer(() => Promise.resolve());
+    node.calls[0]!.respond(() => Promise.resolve());
     await turn();
     expect(node.calls[0]!.signal.aborted).toBe(true);
     expect(node.calls.length).toBe(3);
   });
 
-  test('are no more in a call than a server answers well', async () => {
-    const node = new Node();
+  test('share a call only up to the rows that a server can return', async () => {
+    const node = new FakeNode();
     for (let n = 1; n <= 40; n++) void node.ask(query([n], { n_results: 1_000 }));
     await turn();
     const vectors = (JSON.parse(node.calls[0]!.body) as { query_embeddings: unknown[] }).query_embeddings

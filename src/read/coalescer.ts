@@ -1,12 +1,13 @@
-// Coalescing of reads by natural batching: while as many calls are under way as the nodes work on well, what arrives
-// waits, and goes as one call when one of them returns. Alone, a read goes at the end of its turn of the event loop:
-// there are no timers.
-// Measured on a stock server: one query a call 650/s, 32 a call 5,800/s.
+// Coalesces reads by natural batching: while as many calls are in flight as the nodes serve well, arriving reads queue,
+// and go as one call when a call returns. There are no timers: a read that finds no call in flight is sent at the end of
+// its turn of the event loop.
+// Measured on a stock server: one query per call 650/s, 32 per call 5,800/s.
 
 import type { Collection } from '../catalog/catalog.ts';
-import type { Clock } from '../util/clock.ts';
-import { mapKey } from '../util/map-key.ts';
 import type { HttpResponse, ResponseHeaders } from '../http/response.ts';
+import type { Clock } from '../util/clock.ts';
+import { LruMap } from '../util/lru-map.ts';
+import { mapKey } from '../util/map-key.ts';
 
 /** What is read. */
 export interface ReadTarget {
@@ -14,194 +15,197 @@ export interface ReadTarget {
   readonly collection: Collection;
 }
 
-/** Reads of one kind: which of them go together, and how they are asked for. */
-export interface Asking<Call> {
-  /** Reads of one key can go in one call. */
-  readonly keyOf: (call: Call) => string;
-  /** Vectors or ids it brings. */
-  readonly unitsOf: (call: Call) => number;
-  /** Rows it gets at most. */
-  readonly rowsOf: (call: Call) => number;
-  /** Bytes of a row in its answer, a first guess. */
-  readonly rowBytesOf: (call: Call) => number;
-  /** Units in one call at most. */
-  readonly unitsMax: number;
-  /** The answer of a node that has applied `floor`. */
-  alone(target: ReadTarget, floor: number, call: Call, signal: AbortSignal): Promise<HttpResponse>;
-  /**
-   * The answers to calls of one key; null, or an error, when they have to go one by one. `answered` is called as soon
-   * as the node is free for the next.
-   */
-  together(
-    target: ReadTarget,
-    floor: number,
-    calls: readonly Call[],
-    answered: () => void,
-  ): Promise<Together | null>;
+/** One read of a target. */
+export interface SingleRead<Call> {
+  readonly call: Call;
+  /** LSN the node must have applied. */
+  readonly floor: number;
+  /** Aborts when the client disconnects. */
+  readonly signal: AbortSignal;
 }
 
-/** What came of one call for several reads. */
-export interface Together {
+/** Several reads of a target, of one key, to be sent as one call. */
+export interface MergedRead<Call> {
+  readonly calls: readonly Call[];
+  readonly floor: number;
+  /** To be called as soon as the node is free for the next call. */
+  readonly onNodeFree: () => void;
+}
+
+/** The responses to a merged read. */
+export interface MergedResponse {
   readonly headers: ResponseHeaders;
-  /** Each read's answer, in order. */
+  /** The body for each read, in order. */
   readonly bodies: readonly Buffer[];
 }
 
+/** A kind of read: which of them can share a call, and how they are sent. */
+export interface ReadKind<Call> {
+  /** Reads of one key can share a call. */
+  readonly keyOf: (call: Call) => string;
+  /** Number of vectors or ids in the call. */
+  readonly unitsOf: (call: Call) => number;
+  /** Largest number of rows in the response. */
+  readonly rowsOf: (call: Call) => number;
+  /** A first estimate of the bytes of a row in the response. */
+  readonly rowBytesOf: (call: Call) => number;
+  /** Largest number of units in one call. */
+  readonly unitsMax: number;
+  readOne(target: ReadTarget, read: SingleRead<Call>): Promise<HttpResponse>;
+  /** Null, or a rejection, when the reads have to be sent uncoalesced. */
+  readMerged(target: ReadTarget, read: MergedRead<Call>): Promise<MergedResponse | null>;
+}
+
 export interface CoalescerOptions<Call> {
-  readonly kind: Asking<Call>;
-  /** Calls of one lane under way at most. */
+  readonly kind: ReadKind<Call>;
+  /** Largest number of calls of one queue in flight. */
   readonly callsMax: () => number;
   readonly clock: Clock;
 }
 
-interface Member<Call> {
-  readonly call: Call;
-  readonly floor: number;
-  readonly signal: AbortSignal;
-  readonly resolve: (answer: HttpResponse | Promise<HttpResponse>) => void;
+interface QueuedRead<Call> extends SingleRead<Call> {
+  readonly resolve: (response: HttpResponse | Promise<HttpResponse>) => void;
 }
 
-/** Reads that may go in one call. */
-interface Lane<Call> {
+/** Reads of one target and key. */
+interface ReadQueue<Call> {
+  readonly key: string;
   readonly target: ReadTarget;
-  readonly queue: Member<Call>[];
-  underWay: number;
-  /** The next call goes at the end of this turn of the event loop. */
-  gathering: boolean;
-  /** Bytes of a row in the last answer, to predict the next one's size. */
+  readonly waiting: QueuedRead<Call>[];
+  callsInFlight: number;
+  /** The next call is sent at the end of this turn of the event loop. */
+  isScheduled: boolean;
+  /** Bytes of a row in the last response, to predict the size of the next. */
   rowBytes: number;
 }
 
-// A server fails above 32,766 rows in a call (docs/chroma-behaviour.md#order-and-scanning).
+// A server fails above 32,766 rows in a call (chroma-facts, section 7).
 const ROWS_MAX = 32_000;
-// Larger answers are not worth holding whole.
-const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
-// A lane whose merged call failed sends its reads one by one for this long: one of them may be the cause.
-const APART_MS = 10_000;
+// Larger responses are not worth buffering.
+const RESPONSE_BYTES_MAX = 4 * 1024 * 1024;
+// After a merged call fails, its queue's reads are sent uncoalesced for this long: one of them may be the cause.
+const UNCOALESCED_MS = 10_000;
+// Far more queues than fail within that time in practice; beyond it, the longest ago is coalesced again.
+const UNCOALESCED_KEYS_MAX = 1_024;
 
 export class Coalescer<Call> {
   readonly #options: CoalescerOptions<Call>;
-  readonly #lanes = new Map<string, Lane<Call>>();
-  readonly #apartUntil = new Map<string, number>();
-  /** Reads asked for, and the calls they went in. */
+  readonly #queues = new Map<string, ReadQueue<Call>>();
+  /** When the reads of a key are coalesced again, clock.monotonic() ms. */
+  readonly #uncoalescedUntil = new LruMap<string, number>({ weightMax: UNCOALESCED_KEYS_MAX });
+  /** Reads, and the calls that carried those which were queued. */
   readonly counts = { calls: 0, reads: 0 };
 
   constructor(options: CoalescerOptions<Call>) {
     this.#options = options;
   }
 
-  /** The answer to one read, as if it had been sent alone. */
-  read(target: ReadTarget, call: Call, floor: number, signal: AbortSignal): Promise<HttpResponse> {
+  /** The response to one read, the same as if it had been sent uncoalesced. */
+  read(target: ReadTarget, read: SingleRead<Call>): Promise<HttpResponse> {
     const { kind } = this.#options;
-    const key = mapKey(`${target.shard} ${kind.keyOf(call)}`);
+    const key = mapKey(`${target.shard} ${kind.keyOf(read.call)}`);
     this.counts.reads += 1;
-    if (this.#isApart(key)) return this.#alone(target, { call, floor, signal });
-    let lane = this.#lanes.get(key);
-    if (lane === undefined) {
-      lane = { target, queue: [], underWay: 0, gathering: false, rowBytes: kind.rowBytesOf(call) };
-      this.#lanes.set(key, lane);
-    }
-    const mine = lane;
+    if (this.#isUncoalesced(key)) return kind.readOne(target, read);
+    const queue = this.#queues.get(key) ?? {
+      key,
+      target,
+      waiting: [],
+      callsInFlight: 0,
+      isScheduled: false,
+      rowBytes: kind.rowBytesOf(read.call),
+    };
+    this.#queues.set(key, queue);
     return new Promise((resolve) => {
-      mine.queue.push({ call, floor, signal, resolve });
-      this.#gather(key, mine);
+      queue.waiting.push({ ...read, resolve });
+      this.#schedule(queue);
     });
   }
 
-  /** What arrives in the same turn of the event loop goes together: after an answer, many ask again at once. */
-  #gather(key: string, lane: Lane<Call>): void {
-    if (lane.gathering || lane.underWay >= this.#options.callsMax()) return;
-    lane.gathering = true;
+  /** Reads that arrive in one turn of the event loop share a call: clients answered together ask again together. */
+  #schedule(queue: ReadQueue<Call>): void {
+    if (queue.isScheduled || queue.callsInFlight >= this.#options.callsMax()) return;
+    queue.isScheduled = true;
     setImmediate(() => {
-      lane.gathering = false;
-      this.#next(key, lane);
-      this.#forgetIfIdle(key, lane);
+      queue.isScheduled = false;
+      this.#sendNext(queue);
+      this.#removeIfIdle(queue);
     });
   }
 
-  #next(key: string, lane: Lane<Call>): void {
-    while (lane.queue.length > 0 && lane.underWay < this.#options.callsMax()) {
-      const members = takeBatch(lane, this.#options.kind);
-      lane.underWay += 1;
-      let isUnderWay = true;
-      const answered = (): void => {
-        if (!isUnderWay) return;
-        isUnderWay = false;
-        lane.underWay -= 1;
-        this.#next(key, lane);
-        this.#forgetIfIdle(key, lane);
+  #sendNext(queue: ReadQueue<Call>): void {
+    while (queue.waiting.length > 0 && queue.callsInFlight < this.#options.callsMax()) {
+      const batch = takeBatch(queue, this.#options.kind);
+      queue.callsInFlight += 1;
+      let isInFlight = true;
+      const onNodeFree = (): void => {
+        if (!isInFlight) return;
+        isInFlight = false;
+        queue.callsInFlight -= 1;
+        this.#sendNext(queue);
+        this.#removeIfIdle(queue);
       };
-      void this.#send(key, lane, members, answered).finally(answered);
+      void this.#send(queue, batch, onNodeFree).finally(onNodeFree);
     }
   }
 
-  #forgetIfIdle(key: string, lane: Lane<Call>): void {
-    const isIdle = lane.underWay === 0 && lane.queue.length === 0 && !lane.gathering;
-    if (isIdle && this.#lanes.get(key) === lane) this.#lanes.delete(key);
+  #removeIfIdle(queue: ReadQueue<Call>): void {
+    const isIdle = queue.callsInFlight === 0 && queue.waiting.length === 0 && !queue.isScheduled;
+    if (isIdle && this.#queues.get(queue.key) === queue) this.#queues.delete(queue.key);
   }
 
-  /** Never rejects: every member gets an answer or an error of its own. */
+  /** Never rejects: every read gets a response or an error of its own. */
   async #send(
-    key: string,
-    lane: Lane<Call>,
-    members: readonly Member<Call>[],
-    answered: () => void,
+    queue: ReadQueue<Call>,
+    batch: readonly QueuedRead<Call>[],
+    onNodeFree: () => void,
   ): Promise<void> {
     const { kind } = this.#options;
+    const { target } = queue;
     this.counts.calls += 1;
-    const first = members[0] as Member<Call>;
-    if (members.length === 1) {
-      const alone = this.#alone(lane.target, first);
-      first.resolve(alone);
-      await alone.catch(() => undefined);
+    const first = batch[0] as QueuedRead<Call>;
+    if (batch.length === 1) {
+      const response = kind.readOne(target, first);
+      first.resolve(response);
+      await response.catch(() => undefined);
       return;
     }
-    const floor = Math.max(...members.map((member) => member.floor));
-    const calls = members.map((member) => member.call);
-    const together = await kind.together(lane.target, floor, calls, answered).catch(() => null);
-    if (together === null) {
-      this.#setApart(key);
-      for (const member of members) member.resolve(this.#alone(lane.target, member));
+    const floor = Math.max(...batch.map((read) => read.floor));
+    const calls = batch.map(({ call }) => call);
+    const merged = await kind.readMerged(target, { calls, floor, onNodeFree }).catch(() => null);
+    if (merged === null) {
+      this.#uncoalescedUntil.set(queue.key, this.#options.clock.monotonic() + UNCOALESCED_MS);
+      for (const read of batch) read.resolve(kind.readOne(target, read));
       return;
     }
-    const { headers, bodies } = together;
+    const { headers, bodies } = merged;
     const bytes = bodies.reduce((sum, { length }) => sum + length, 0);
     const rows = calls.reduce((sum, call) => sum + kind.rowsOf(call), 0);
-    lane.rowBytes = Math.max(1, bytes / rows);
-    for (const [index, member] of members.entries()) {
-      member.resolve({ status: 200, body: bodies[index] as Buffer, headers });
+    queue.rowBytes = Math.max(1, bytes / rows);
+    for (const [index, read] of batch.entries()) {
+      read.resolve({ status: 200, body: bodies[index] as Buffer, headers });
     }
   }
 
-  #alone(target: ReadTarget, { call, floor, signal }: Omit<Member<Call>, 'resolve'>): Promise<HttpResponse> {
-    return this.#options.kind.alone(target, floor, call, signal);
-  }
-
-  #isApart(key: string): boolean {
-    const until = this.#apartUntil.get(key);
-    if (until === undefined) return false;
+  #isUncoalesced(key: string): boolean {
+    const until = this.#uncoalescedUntil.peek(key);
+    if (until === null) return false;
     if (this.#options.clock.monotonic() < until) return true;
-    this.#apartUntil.delete(key);
+    this.#uncoalescedUntil.delete(key);
     return false;
-  }
-
-  #setApart(key: string): void {
-    const now = this.#options.clock.monotonic();
-    for (const [other, until] of this.#apartUntil) if (until <= now) this.#apartUntil.delete(other);
-    this.#apartUntil.set(key, now + APART_MS);
   }
 }
 
-/** As many of those that wait as fit one call; always at least one. */
-function takeBatch<Call>({ queue, rowBytes }: Lane<Call>, kind: Asking<Call>): Member<Call>[] {
+/** As many waiting reads as fit one call; always at least one. */
+function takeBatch<Call>({ waiting, rowBytes }: ReadQueue<Call>, kind: ReadKind<Call>): QueuedRead<Call>[] {
   let units = 0;
   let rows = 0;
   let taken = 0;
-  for (const { call } of queue) {
+  for (const { call } of waiting) {
     units += kind.unitsOf(call);
     rows += kind.rowsOf(call);
-    if (taken > 0 && (units > kind.unitsMax || rows > ROWS_MAX || rows * rowBytes > ANSWER_BYTES_MAX)) break;
+    const isFull = units > kind.unitsMax || rows > ROWS_MAX || rows * rowBytes > RESPONSE_BYTES_MAX;
+    if (taken > 0 && isFull) break;
     taken += 1;
   }
-  return queue.splice(0, taken);
+  return waiting.splice(0, taken);
 }

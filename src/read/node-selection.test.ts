@@ -1,33 +1,31 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { FakeClusterView } from '../../test/support/fake-cluster-view.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import type { ShardCopy } from '../catalog/catalog.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { Node } from '../nodes/node.ts';
-import { Positions } from '../replication/positions.ts';
-import { NodeChoice, type ReadNode, type Wanted } from './node-selection.ts';
+import { NodeSelection, type ReadNode, type ReadRequirements } from './node-selection.ts';
 
 const SHARD = 'shard';
 
 let nodes: ReadNode[];
-let positions: Positions;
-let physical: Map<string, ShardCopy>;
-let primary: string | null;
-let choice: NodeChoice;
+let view: FakeClusterView;
+/** The shard's id on each node that has a copy. */
+let copies: Map<string, string>;
+let selection: NodeSelection;
 
 beforeEach(() => {
-  positions = new Positions(() => false);
-  physical = new Map();
-  primary = 'a';
+  view = new FakeClusterView();
+  view.primaryNode = 'a';
+  copies = new Map();
   nodes = ['a', 'b', 'c'].map((id) => serving(id));
-  choice = new NodeChoice({
-    nodes,
-    positions,
-    physical: (node) => physical.get(node),
-    primary: () => primary,
+  selection = new NodeSelection({
+    nodes: () => nodes,
+    view,
+    physicalId: (node) => copies.get(node) ?? null,
   });
 });
 
-/** A node that serves, holds the shard, and has applied LSN 10. */
+/** A node that serves, has a copy of the shard, and has applied LSN 10. */
 function serving(id: string): ReadNode {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
   const quiet = (): void => undefined;
@@ -44,127 +42,127 @@ function serving(id: string): ReadNode {
   });
   member.on('admitted', '');
   member.on('caught_up', '');
-  physical.set(id, { physical: `${id}'s`, suspect: null });
-  positions.nodeApplied(id, 10);
-  return { member, client: {} as NodeClient, asked: new Set() };
+  copies.set(id, `${id}'s`);
+  view.apply(id, 10);
+  return { member, client: {} as NodeClient, readsInFlight: new Set() };
 }
 
 const never = new Promise<never>(() => undefined);
-const wanted = (more: Partial<Wanted> = {}): Wanted => ({
+const requirements = (more: Partial<ReadRequirements> = {}): ReadRequirements => ({
   shard: SHARD,
   floor: 0,
   sticky: false,
-  except: new Set(),
   ...more,
 });
-const chosen = (more: Partial<Wanted> = {}): string | undefined => choice.now(wanted(more))?.node.member.id;
+const selected = (more: Partial<ReadRequirements> = {}): string | null =>
+  selection.selectNow(requirements(more))?.node.member.id ?? null;
 const node = (id: string): ReadNode => nodes.find(({ member }) => member.id === id)!;
-const ask = (id: string, reads: number): void => {
-  for (let n = 0; n < reads; n++) node(id).asked.add(new AbortController());
+const setReadsInFlight = (id: string, count: number): void => {
+  for (let n = 0; n < count; n++) node(id).readsInFlight.add(new AbortController());
 };
 
-describe('a read goes', () => {
-  test('to the nodes in turn when they are equally busy', () => {
-    expect(new Set([chosen(), chosen(), chosen()])).toEqual(new Set(['a', 'b', 'c']));
+describe('a read is sent', () => {
+  test('to each node in turn when their load is equal', () => {
+    expect(new Set([selected(), selected(), selected()])).toEqual(new Set(['a', 'b', 'c']));
   });
 
-  test('to the one with the fewest reads under way', () => {
-    ask('a', 2);
-    ask('b', 1);
-    ask('c', 2);
-    expect([chosen(), chosen(), chosen()]).toEqual(['b', 'b', 'b']);
+  test('to the node with the fewest reads in flight', () => {
+    setReadsInFlight('a', 2);
+    setReadsInFlight('b', 1);
+    setReadsInFlight('c', 2);
+    expect([selected(), selected(), selected()]).toEqual(['b', 'b', 'b']);
   });
 
-  test('to a busy node only when no other node can answer it', () => {
+  test('to a busy node only when no other node is eligible', () => {
     node('a').member.on('occupied', '');
     node('b').member.on('occupied', '');
-    ask('c', 9);
-    expect([chosen(), chosen(), chosen()]).toEqual(['c', 'c', 'c']);
+    setReadsInFlight('c', 9);
+    expect([selected(), selected(), selected()]).toEqual(['c', 'c', 'c']);
     node('c').member.on('failed', '');
-    ask('a', 1);
-    expect([chosen(), chosen()]).toEqual(['b', 'b']);
+    setReadsInFlight('a', 1);
+    expect([selected(), selected()]).toEqual(['b', 'b']);
   });
 
-  test('page by page to the primary although it is busy: another node may return another order', () => {
+  test('to the busy primary when sticky: another node may return another order', () => {
     node('a').member.on('occupied', '');
-    expect([1, 2, 3].map(() => chosen({ sticky: true }))).toEqual(['a', 'a', 'a']);
+    expect([1, 2, 3].map(() => selected({ sticky: true }))).toEqual(['a', 'a', 'a']);
   });
 
-  test('under the id that this node gave the shard', () => {
-    expect(choice.now(wanted({ except: new Set(['a', 'c']) }))?.physical).toBe("b's");
+  test('with the id that the selected node gave the shard', () => {
+    expect(selection.selectNow(requirements(), new Set(['a', 'c']))?.physicalId).toBe("b's");
   });
 
-  test('to any node when no shard is asked for', () => {
-    physical.clear();
-    expect(choice.now(wanted({ shard: null }))?.physical).toBe(null);
-    expect(chosen({ shard: null, floor: 11 })).toBeUndefined();
+  test('to any node when no shard is read', () => {
+    copies.clear();
+    expect(selection.selectNow(requirements({ shard: null }))).toMatchObject({ physicalId: null });
+    expect(selected({ shard: null, floor: 11 })).toBeNull();
   });
 
-  test('page by page to the primary, however busy it is', () => {
-    primary = 'b';
-    ask('b', 5);
-    expect([1, 2, 3].map(() => chosen({ sticky: true }))).toEqual(['b', 'b', 'b']);
+  test('to the primary when sticky, whatever its load', () => {
+    view.primaryNode = 'b';
+    setReadsInFlight('b', 5);
+    expect([1, 2, 3].map(() => selected({ sticky: true }))).toEqual(['b', 'b', 'b']);
   });
 
-  test('page by page to the same other node while the primary cannot answer', () => {
+  test('to the same other node when sticky while the primary is not eligible', () => {
     node('a').member.on('failed', '');
-    ask('b', 5);
-    expect([1, 2, 3].map(() => chosen({ sticky: true }))).toEqual(['b', 'b', 'b']);
+    setReadsInFlight('b', 5);
+    expect([1, 2, 3].map(() => selected({ sticky: true }))).toEqual(['b', 'b', 'b']);
   });
 });
 
-describe('no read goes to a node', () => {
-  const onlyA = (): Wanted => wanted({ except: new Set(['b', 'c']) });
+describe('no read is sent to a node', () => {
+  const onlyA = (floor = 0): unknown => selection.selectNow(requirements({ floor }), new Set(['b', 'c']));
 
   test.each([
     ['that is down', () => node('a').member.on('failed', '')],
-    ['that is another', () => node('a').member.on('wrong_identity', '')],
+    ['that has another identity', () => node('a').member.on('wrong_identity', '')],
     ['that has lost content', () => node('a').member.on('lost_content', '')],
-    ['whose shard is suspect', () => physical.set('a', { physical: 'x', suspect: 'refused' })],
-    ['that does not hold the shard', () => physical.delete('a')],
+    ['whose copy of the shard is suspect', () => view.suspect('a', SHARD)],
+    ['that has no copy of the shard', () => copies.delete('a')],
   ])('%s', (_what, happen) => {
-    expect(choice.now(onlyA())).not.toBe(null);
+    expect(onlyA()).not.toBeNull();
     happen();
-    expect(choice.now(onlyA())).toBe(null);
+    expect(onlyA()).toBeNull();
   });
 
   test('that has not applied the floor, unless it has for this shard', () => {
-    expect(choice.now({ ...onlyA(), floor: 11 })).toBe(null);
-    positions.shardApplied('a', 'another shard', [11]);
-    expect(choice.now({ ...onlyA(), floor: 11 })).toBe(null);
-    positions.shardApplied('a', SHARD, [11]);
-    expect(choice.now({ ...onlyA(), floor: 11 })).not.toBe(null);
+    expect(onlyA(11)).toBeNull();
+    view.apply('a', 11, 'another shard');
+    expect(onlyA(11)).toBeNull();
+    view.apply('a', 11, SHARD);
+    expect(onlyA(11)).not.toBeNull();
   });
 
-  test('that still catches up', () => {
+  test('that is catching up', () => {
     node('a').member.on('failed', '');
     node('a').member.on('responds', '');
-    expect(choice.now(onlyA())).toBe(null);
+    expect(onlyA()).toBeNull();
   });
 });
 
-describe('a read that nobody can answer yet', () => {
-  test('waits for a node to come far enough', async () => {
-    const waiting = choice.choose(wanted({ floor: 12 }), new AbortController().signal);
-    positions.nodeApplied('b', 11);
-    positions.nodeApplied('c', 12);
-    expect((await waiting).node.member.id).toBe('c');
+describe('a read that no node can serve yet', () => {
+  test('waits until a node has applied the floor', async () => {
+    const selecting = selection.select(requirements({ floor: 12 }), new AbortController().signal);
+    view.apply('b', 11);
+    view.apply('c', 12);
+    expect((await selecting).node.member.id).toBe('c');
   });
 
   test('waits for a node to serve', async () => {
     for (const { member } of nodes) member.on('failed', '');
-    const waiting = choice.choose(wanted(), new AbortController().signal);
+    const selecting = selection.select(requirements(), new AbortController().signal);
     node('b').member.on('responds', '');
     node('b').member.on('caught_up', '');
-    expect((await waiting).node.member.id).toBe('b');
+    expect((await selecting).node.member.id).toBe('b');
   });
 
-  test('is told at its deadline who cannot and why', async () => {
+  test('fails at its deadline with the state of every node', async () => {
     node('b').member.on('failed', '');
     const deadline = new AbortController();
-    const waiting = choice.choose(wanted({ floor: 99 }), deadline.signal);
+    const selecting = selection.select(requirements({ floor: 99 }), deadline.signal);
     deadline.abort();
-    await expect(waiting).rejects.toMatchObject({
+    await expect(selecting).rejects.toMatchObject({
       code: 'no_node',
       message: expect.stringContaining(
         'LSN 99 of this collection at the moment (a serving, b down, c serving)',
@@ -174,25 +172,21 @@ describe('a read that nobody can answer yet', () => {
 });
 
 describe('a shard is out of use', () => {
-  const doubt = (...ids: string[]): void => {
-    for (const id of ids) physical.set(id, { ...physical.get(id)!, suspect: 'it differs' });
-  };
-
-  test('when every node has it in doubt, or lost it', () => {
-    expect(choice.isOutOfUse(SHARD)).toBe(false);
-    doubt('a', 'b');
-    expect(choice.isOutOfUse(SHARD)).toBe(false);
+  test('when every copy is suspect or lost', () => {
+    expect(selection.isOutOfUse(SHARD)).toBe(false);
+    view.suspect('a', SHARD);
+    view.suspect('b', SHARD);
+    expect(selection.isOutOfUse(SHARD)).toBe(false);
     node('c').member.on('lost_content', '');
-    expect(choice.isOutOfUse(SHARD)).toBe(true);
+    expect(selection.isOutOfUse(SHARD)).toBe(true);
   });
 
-  test('not while one is down with it, or has not come to its creation', () => {
-    doubt('a', 'b');
+  test('not while a healthy copy is on a node that is down, or has yet to be created', () => {
+    view.suspect('a', SHARD);
+    view.suspect('b', SHARD);
     node('c').member.on('failed', '');
-    expect(choice.isOutOfUse(SHARD)).toBe(false);
-    physical.delete('c');
-    expect(choice.isOutOfUse(SHARD)).toBe(false);
-    physical.clear();
-    expect(choice.isOutOfUse(SHARD)).toBe(false);
+    expect(selection.isOutOfUse(SHARD)).toBe(false);
+    copies.delete('c');
+    expect(selection.isOutOfUse(SHARD)).toBe(false);
   });
 });

@@ -1,112 +1,117 @@
-// Which node answers a read: those that serve, have a healthy copy of the shard and have applied enough; of them the
-// least loaded, busy ones last.
+// Selects the node that serves a read: among those that serve, have a healthy copy of the shard and have applied enough,
+// the least loaded one; busy nodes last.
 
-import { PolychromeError } from '../errors.ts';
-import type { PhysicalShard } from '../catalog/catalog.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import type { Member } from '../nodes/node.ts';
+import type { ClusterView } from '../coordination/cluster-view.ts';
+import { PolychromeError } from '../errors.ts';
+import type { Node } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
-import type { Positions } from '../replication/positions.ts';
+import { waitForAny } from '../util/notifier.ts';
 
-/** A busy node responds to nothing for up to a second or more. */
-function isLessLoaded(a: ReadNode, b: ReadNode): boolean {
-  const [isBusy, isOtherBusy] = [a.member.state === 'busy', b.member.state === 'busy'];
-  return isBusy === isOtherBusy ? a.asked.size < b.asked.size : isOtherBusy;
-}
-
-/** A node reads may be sent to. */
+/** A node that reads may be sent to. */
 export interface ReadNode {
-  readonly member: Member;
+  readonly member: Node;
   readonly client: NodeClient;
-  /** Reads of this gateway it has not answered yet; aborted when the node is found not to work. */
-  readonly asked: Set<AbortController>;
+  /** Reads of this gateway in flight on the node; aborted when the node stops serving. */
+  readonly readsInFlight: Set<AbortController>;
 }
 
-export interface NodeChoiceOptions {
-  readonly nodes: readonly ReadNode[];
-  readonly positions: Positions;
-  readonly physical: (node: string, shard: string) => PhysicalShard | undefined;
-  readonly primary: () => string | null;
-}
-
-export interface Chosen {
-  readonly node: ReadNode;
-  /** Present when a shard was asked for. */
-  readonly physical: string | null;
-}
-
-export interface Wanted {
-  /** Null: anything any node can answer at this position. */
+/** What a read requires of the node that serves it. */
+export interface ReadRequirements {
+  /** The shard to read; null for what any node can respond to. */
   readonly shard: string | null;
   /** LSN the node must have applied. */
   readonly floor: number;
-  /** Node that should answer if it can: pages of one scan must come from one order. */
+  /** Whether one node should serve all reads of this kind while it can: pages of one scan need one order of records. */
   readonly sticky: boolean;
-  readonly except: ReadonlySet<string>;
 }
 
-export class NodeChoice {
-  readonly #options: NodeChoiceOptions;
+export interface SelectedNode {
+  readonly node: ReadNode;
+  /** The shard's id on the node; null when no shard is read. */
+  readonly physicalId: string | null;
+}
+
+export interface NodeSelectionOptions {
+  readonly nodes: () => readonly ReadNode[];
+  readonly view: Pick<ClusterView, 'applied' | 'isSuspect' | 'primary' | 'changed'>;
+  /** The shard's id on the node; null when the node has no copy. */
+  readonly physicalId: (node: string, shard: string) => string | null;
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+export class NodeSelection {
+  readonly #options: NodeSelectionOptions;
   #turn = 0;
 
-  constructor(options: NodeChoiceOptions) {
+  constructor(options: NodeSelectionOptions) {
     this.#options = options;
   }
 
-  /** An eligible node, waiting until there is one. Throws no_node when `deadline` aborts first. */
-  async choose(wanted: Wanted, deadline: AbortSignal): Promise<Chosen> {
-    const { nodes, positions } = this.#options;
+  /** The best eligible node, as soon as there is one. Throws no_node when `deadline` aborts first. */
+  async select(requirements: ReadRequirements, deadline: AbortSignal): Promise<SelectedNode> {
+    const { nodes, view } = this.#options;
     for (;;) {
-      const chosen = this.now(wanted);
-      if (chosen !== null) return chosen;
-      if (deadline.aborted) throw this.#none(wanted);
-      const watch = new AbortController();
-      const signal = AbortSignal.any([deadline, watch.signal]);
-      await Promise.race([
-        positions.moved.wait(signal),
-        ...nodes.map(({ member }) => member.changed.wait(signal)),
-      ]);
-      watch.abort();
+      const selected = this.selectNow(requirements);
+      if (selected !== null) return selected;
+      if (deadline.aborted) throw this.#noneEligible(requirements);
+      await waitForAny([view.changed, ...nodes().map(({ member }) => member.changed)], deadline);
     }
   }
 
-  /** An eligible node at this moment, or null. */
-  now({ shard, floor, sticky, except }: Wanted): Chosen | null {
-    const { nodes, positions, physical, primary } = this.#options;
-    let best: Chosen | null = null;
-    // Ties go round; a scan's pages go to the primary, or else to the first that can.
+  /** The best eligible node at this moment that is not excluded; null when there is none. */
+  selectNow(requirements: ReadRequirements, excluded = NONE): SelectedNode | null {
+    const { view } = this.#options;
+    const nodes = this.#options.nodes();
+    const { sticky } = requirements;
+    let best: SelectedNode | null = null;
+    // Nodes of equal load take turns. Sticky reads go to the primary, or else to the first eligible node.
     const first = sticky ? 0 : this.#turn++ % nodes.length;
     for (let step = 0; step < nodes.length; step++) {
       const node = nodes[(first + step) % nodes.length] as ReadNode;
-      const { id, state } = node.member;
-      if (!canServe(state) || except.has(id)) continue;
-      const held = shard === null ? null : physical(id, shard);
-      if (held === undefined || (held !== null && held.suspect !== null)) continue;
-      const applied = shard === null ? positions.applied(id) : positions.appliedTo(id, shard);
-      if (applied < floor) continue;
-      const chosen = { node, physical: held?.physical ?? null };
-      if (sticky && id === primary()) return chosen;
-      if (best === null || (!sticky && isLessLoaded(node, best.node))) best = chosen;
+      if (excluded.has(node.member.id)) continue;
+      const eligible = this.#eligible(node, requirements);
+      if (eligible === null) continue;
+      if (sticky && node.member.id === view.primary()) return eligible;
+      if (best === null || (!sticky && isLessLoaded(node, best.node))) best = eligible;
     }
     return best;
   }
 
-  /** Whether a shard's content is in doubt on every node, or lost: nothing may be answered from it, nor added to it. */
+  /** Whether every node's copy of the shard is suspect or lost: no read can be served from it, and no write applied. */
   isOutOfUse(shard: string): boolean {
-    // A node that has not come to the shard's creation will have it.
-    return this.#options.nodes.every(({ member: { id, state } }) => {
-      const held = this.#options.physical(id, shard);
-      return state === 'needs_rebuild' || (held !== undefined && held.suspect !== null);
-    });
-  }
-
-  #none({ shard, floor, except }: Wanted): PolychromeError {
-    const states = this.#options.nodes.map(({ member }) => `${member.id} ${member.state}`).join(', ');
-    const what = shard === null ? `LSN ${floor}` : `LSN ${floor} of this collection`;
-    const tried = except.size === 0 ? '' : ` Already tried: ${[...except].join(', ')}.`;
-    return new PolychromeError(
-      'no_node',
-      `No node can answer at ${what} at the moment (${states}).${tried} Try again.`,
+    // A node without a copy counts as usable: it may not have applied the shard's creation yet.
+    const { nodes, view } = this.#options;
+    return nodes().every(
+      ({ member: { id, state } }) => state === 'needs_rebuild' || view.isSuspect(id, shard),
     );
   }
+
+  /** The node with the shard's id there; null when it cannot serve the read. */
+  #eligible(node: ReadNode, { shard, floor }: ReadRequirements): SelectedNode | null {
+    const { view, physicalId } = this.#options;
+    const { id, state } = node.member;
+    if (!canServe(state)) return null;
+    if (shard === null) return view.applied(id) < floor ? null : { node, physicalId: null };
+    const physical = physicalId(id, shard);
+    if (physical === null || view.isSuspect(id, shard) || view.applied(id, shard) < floor) return null;
+    return { node, physicalId: physical };
+  }
+
+  #noneEligible({ shard, floor }: ReadRequirements): PolychromeError {
+    const nodes = this.#options.nodes();
+    const states = nodes.map(({ member }) => `${member.id} ${member.state}`).join(', ');
+    const what = shard === null ? `LSN ${floor}` : `LSN ${floor} of this collection`;
+    return new PolychromeError(
+      'no_node',
+      `No node can serve reads at ${what} at the moment (${states}). Try again.`,
+    );
+  }
+}
+
+/** A busy node responds to nothing for up to a second or more, however few reads it has in flight. */
+function isLessLoaded(a: ReadNode, b: ReadNode): boolean {
+  const [isBusy, isOtherBusy] = [a.member.state === 'busy', b.member.state === 'busy'];
+  return isBusy === isOtherBusy ? a.readsInFlight.size < b.readsInFlight.size : isOtherBusy;
 }

@@ -20,11 +20,11 @@ interface Asked {
 }
 
 /** Stands for the nodes: a vector finds the records of its numbers, `[1,2]` finds r1 and r2. */
-class Nodes {
+class FakeNodes {
   applied = 10;
   readonly documents = new Map<string, string | null>();
   readonly asked: Asked[] = [];
-  /** Called before each answer; what it returns is answered instead. */
+  /** Called before each response; what it returns is the response instead. */
   before: (asked: Asked) => HttpResponse | undefined = () => undefined;
 
   readonly read: Reader['read'] = async ({ floor }, { path, body }, signal) => {
@@ -35,10 +35,10 @@ class Nodes {
     const headers = { 'x-polychrome-lsn': String(this.applied) };
     const given = this.before(asked);
     if (given !== undefined) return given;
-    return { status: 200, headers, body: Buffer.from(JSON.stringify(this.#answer(asked))) };
+    return { status: 200, headers, body: Buffer.from(JSON.stringify(this.#respond(asked))) };
   };
 
-  #answer({ action, body }: Asked): object {
+  #respond({ action, body }: Asked): object {
     const include = body.include ?? ['metadatas', 'documents', 'distances'];
     const known = (id: string): string | null => this.documents.get(id) ?? null;
     const only = (name: string, value: unknown): unknown => (include.includes(name) ? value : null);
@@ -71,28 +71,28 @@ class Nodes {
     };
   }
 
-  /** How each call went: `query` in full, `lean`, or `get` with its ids. */
+  /** How each call was sent: `query` in full, `projected`, or `get` with its ids. */
   get calls(): string[] {
     return this.asked.map(({ action, body }) => {
       if (action === 'get') return `get ${body.ids!.join()}`;
       return body.include?.includes('documents') === false && !body.include.includes('metadatas')
-        ? 'lean'
+        ? 'projected'
         : 'query';
     });
   }
 }
 
-let nodes: Nodes;
+let nodes: FakeNodes;
 let records: RecordCache;
 let queries: Queries;
-let isTold: boolean;
+let isCurrent: boolean;
 beforeEach(() => {
-  nodes = new Nodes();
+  nodes = new FakeNodes();
   for (let n = 0; n < 1_000; n++) nodes.documents.set(`r${n}`, `document "${n}"`);
-  isTold = true;
+  isCurrent = true;
   const heads = new ShardLSNs(10);
-  records = new RecordCache({ bytesMax: 1e7, heads, head: 10, isTold: () => isTold });
-  queries = new Queries(nodes, records, { missed: () => undefined });
+  records = new RecordCache({ bytesMax: 1e7, heads, head: 10, isCurrent: () => isCurrent });
+  queries = new Queries(nodes, records, { reportMisses: () => undefined });
 });
 
 const query = (vector: readonly number[], rest: object = {}): QueryCall =>
@@ -101,153 +101,161 @@ const query = (vector: readonly number[], rest: object = {}): QueryCall =>
   )!;
 
 const ask = async (vector: readonly number[], rest: object = {}, signal = never): Promise<string> => {
-  const answer = await queries.alone(target, 0, query(vector, rest), signal);
-  // It learns from the answer once that is on its way.
+  const response = await queries.readOne(target, { call: query(vector, rest), floor: 0, signal });
+  // It learns from the response after it has returned it.
   await new Promise(setImmediate);
-  return typeof answer === 'function' ? 'streamed' : String(answer.body);
+  return typeof response === 'function' ? 'streamed' : String(response.body);
 };
 
-/** What a node says itself, asked past everything; not counted among the calls. */
-async function truth(vector: readonly number[], rest: object = {}): Promise<string> {
-  const asked = new Nodes();
-  for (const [id, document] of nodes.documents) asked.documents.set(id, document);
-  const answer = await asked.read(
+/** What a node itself responds; not counted among the calls. */
+async function expected(vector: readonly number[], rest: object = {}): Promise<string> {
+  const node = new FakeNodes();
+  for (const [id, document] of nodes.documents) node.documents.set(id, document);
+  const response = await node.read(
     { shard: SHARD, floor: 0, sticky: false },
     { method: 'POST', path: () => '/query', body: [query(vector, rest).body] },
     never,
   );
-  return String((answer as WholeResponse).body);
+  return String((response as WholeResponse).body);
 }
 
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
 
-/** Asks in full until everything up to r499 is known, and believed to be. */
+/** Queries in full until everything up to r499 is cached, and expected to be. */
 async function warm(rest: object = {}): Promise<void> {
   for (let n = 0; n < 3; n++) await ask(range(0, 500), rest);
   nodes.asked.length = 0;
 }
 
 describe('a query', () => {
-  test('is asked in full while little is known, and lean once its records are', async () => {
+  test('is sent in full while little is cached, and projected once its records are', async () => {
     await ask([1, 2]);
     await ask([1, 2]);
     expect(nodes.calls).toEqual(['query', 'query']);
     await warm();
-    expect(await ask([1, 2])).toBe(await truth([1, 2]));
-    expect(nodes.calls).toEqual(['lean']);
+    expect(await ask([1, 2])).toBe(await expected([1, 2]));
+    expect(nodes.calls).toEqual(['projected']);
     expect(nodes.asked[0]!.body.include).toEqual(['distances']);
   });
 
   test.each([
-    [{ include: ['documents'] }, 'lean'],
-    [{ include: ['documents', 'metadatas'], where: { a: 1 } }, 'lean'],
+    [{ include: ['documents'] }, 'projected'],
+    [{ include: ['documents', 'metadatas'], where: { a: 1 } }, 'projected'],
     [{ include: ['documents', 'embeddings'] }, 'query'],
-    [{ include: [] }, 'lean'],
+    [{ include: [] }, 'projected'],
     [{ include: null }, 'query'],
-  ])('with %j is answered alike', async (rest, how) => {
+  ])('with %j has the same response as from a node', async (rest, how) => {
     await warm();
     if (rest.include !== null) await ask([1], rest).catch(() => '');
     nodes.asked.length = 0;
     if (rest.include === null) {
       nodes.before = () => ({ status: 200, body: Buffer.from('{}') });
       expect(await ask([3], rest)).toBe('{}');
-    } else expect(await ask([3], rest)).toBe(await truth([3], rest));
+    } else expect(await ask([3], rest)).toBe(await expected([3], rest));
     expect(nodes.calls).toEqual([how]);
   });
 
-  test('is asked in full until it was seen what servers say was included', async () => {
+  test('is sent in full until the echo of its include is known', async () => {
     await warm();
     const rest = { include: ['distances', 'documents'] };
-    for (let n = 0; n < 2; n++) expect(await ask([3], rest)).toBe(await truth([3], rest));
-    expect(nodes.calls).toEqual(['query', 'lean']);
+    for (let n = 0; n < 2; n++) expect(await ask([3], rest)).toBe(await expected([3], rest));
+    expect(nodes.calls).toEqual(['query', 'projected']);
   });
 
-  test('has the rows that are not known fetched, from a node that is as far', async () => {
+  test('fetches the rows that are not cached from a node that has applied as much', async () => {
     await warm();
     nodes.applied = 12;
-    expect(await ask([1, 700, 2, 701, 700])).toBe(await truth([1, 700, 2, 701, 700]));
-    expect(nodes.calls).toEqual(['lean', 'get r700,r701']);
+    expect(await ask([1, 700, 2, 701, 700])).toBe(await expected([1, 700, 2, 701, 700]));
+    expect(nodes.calls).toEqual(['projected', 'get r700,r701']);
     expect(nodes.asked[1]!.floor).toBe(12);
-    expect(await ask([700, 701])).toBe(await truth([700, 701]));
-    expect(nodes.calls.at(-1)).toBe('lean');
+    expect(await ask([700, 701])).toBe(await expected([700, 701]));
+    expect(nodes.calls.at(-1)).toBe('projected');
   });
 
-  test('of several goes lean as one, the node free for the next as soon as nothing is missing', async () => {
+  test('merged from several is projected, and frees the node once nothing is missing', async () => {
     await warm();
     let free = false;
     const calls = [query([1, 2]), query([2, 3])];
-    const together = await queries.together(target, 0, calls, () => (free = true));
-    expect(together!.bodies.map(String)).toEqual([await truth([1, 2]), await truth([2, 3])]);
-    expect([nodes.calls, free]).toEqual([['lean'], true]);
+    const merged = await queries.readMerged(target, { calls, floor: 0, onNodeFree: () => (free = true) });
+    expect(merged!.bodies.map(String)).toEqual([await expected([1, 2]), await expected([2, 3])]);
+    expect([nodes.calls, free]).toEqual([['projected'], true]);
   });
 
-  test('is never answered with what an entry has changed since', async () => {
+  test('is never completed with a record that an entry has changed since', async () => {
     await warm();
     nodes.before = ({ action }) => {
       if (action !== 'query' || nodes.asked.length > 1) return undefined;
-      // Appended and applied while the lean query is at the node.
+      // Appended and applied while the projected query is in flight.
       records.changed(SHARD, 11, ['r1']);
       nodes.documents.set('r1', 'new');
       return undefined;
     };
-    // The fetched row may be of a later state than the query's: it is asked again, in full.
+    // The fetched row may be of a later state than the query's: the query is sent again, in full.
     expect(await ask([1, 2])).toContain('"new"');
-    expect(nodes.calls).toEqual(['lean', 'get r1', 'query']);
+    expect(nodes.calls).toEqual(['projected', 'get r1', 'query']);
   });
 });
 
-describe('it is asked again in full when', () => {
+describe('a projected query is sent again in full when', () => {
   const odd = (spoil: (asked: Asked) => HttpResponse | undefined | void): void => {
     nodes.before = (asked) => (nodes.calls.at(-1) === 'query' ? undefined : (spoil(asked) ?? undefined));
   };
   const whole = (body: string, status = 200): HttpResponse => ({ status, body: Buffer.from(body) });
 
   test.each<[string, (asked: Asked) => HttpResponse | undefined | void, string[]]>([
-    ['the lean answer is an error', () => whole('{"error":"x"}', 400), ['lean', 'query']],
-    ['it is of another shape', () => whole('[]'), ['lean', 'query']],
-    ['it has rows for another number of vectors', () => whole('{"ids":[],"include":[]}'), ['lean', 'query']],
+    ['its response is an error', () => whole('{"error":"x"}', 400), ['projected', 'query']],
+    ['its response is of another shape', () => whole('[]'), ['projected', 'query']],
     [
-      'it has no place for the documents',
-      () => whole('{"ids":[["r1"]],"include":[]}'),
-      ['lean', 'get r1', 'query'],
+      'its response has rows for another number of vectors',
+      () => whole('{"ids":[],"include":[]}'),
+      ['projected', 'query'],
     ],
-    ['all was forgotten meanwhile', () => records.clear(), ['lean', 'get r1', 'query']],
-    ['entries of others turned up meanwhile', () => records.unseen(11), ['lean', 'get r1', 'query']],
-    ['this gateway leads no more', () => void (isTold = false), ['lean', 'query']],
     [
-      'an unlisted change came meanwhile',
+      'its response has no place for the documents',
+      () => whole('{"ids":[["r1"]],"include":[]}'),
+      ['projected', 'get r1', 'query'],
+    ],
+    ['the cache was cleared meanwhile', () => records.clear(), ['projected', 'get r1', 'query']],
+    [
+      'entries of other gateways were noticed meanwhile',
+      () => records.unseen(11),
+      ['projected', 'get r1', 'query'],
+    ],
+    ['this gateway stopped leading meanwhile', () => void (isCurrent = false), ['projected', 'query']],
+    [
+      'an unlisted change was appended meanwhile',
       () => records.changed(SHARD, 11, null),
-      ['lean', 'get r1', 'query'],
+      ['projected', 'get r1', 'query'],
     ],
   ])('%s', async (_name, spoil, calls) => {
     await warm();
     odd(spoil);
-    expect(await ask([1])).toBe(await truth([1]));
+    expect(await ask([1])).toBe(await expected([1]));
     expect(nodes.calls).toEqual(calls);
   });
 
-  test('a row it found is there no more', async () => {
+  test('a row it found was deleted meanwhile', async () => {
     await warm();
-    const expected = await truth([700]);
+    const before = await expected([700]);
     odd(({ action }) => {
       if (action === 'get') nodes.documents.delete('r700');
       return undefined;
     });
-    expect(await ask([700])).toBe(expected.replace('"document \\"700\\""', 'null'));
-    expect(nodes.calls).toEqual(['lean', 'get r700', 'query']);
+    expect(await ask([700])).toBe(before.replace('"document \\"700\\""', 'null'));
+    expect(nodes.calls).toEqual(['projected', 'get r700', 'query']);
   });
 
-  test('the missing rows cannot be had', async () => {
+  test('the missing rows cannot be fetched', async () => {
     await warm();
     odd(({ action }) => {
       if (action === 'get') throw new Error('no node');
       return undefined;
     });
-    expect(await ask([700])).toBe(await truth([700]));
-    expect(nodes.calls).toEqual(['lean', 'get r700', 'query']);
+    expect(await ask([700])).toBe(await expected([700]));
+    expect(nodes.calls).toEqual(['projected', 'get r700', 'query']);
   });
 
-  test('it would be too large to be held, and is then passed on as it comes', async () => {
+  test('its completed response would be too large to be buffered, and is then streamed', async () => {
     for (let n = 0; n < 10; n++) nodes.documents.set(`r${n}`, 'x'.repeat(900_000));
     await warm();
     await ask(range(0, 10));
@@ -258,32 +266,33 @@ describe('it is asked again in full when', () => {
   });
 });
 
-describe('a lean query', () => {
-  test('that fails is not made again as another', async () => {
+describe('a projected query', () => {
+  test('that fails is not sent again in full', async () => {
     await warm();
     nodes.before = () => {
-      throw new Error('the nodes asked did not answer');
+      throw new Error('the nodes asked did not respond');
     };
-    await expect(ask([1])).rejects.toThrow('did not answer');
-    await expect(queries.together(target, 0, [query([1]), query([2])], () => undefined)).rejects.toThrow(
-      'did not answer',
-    );
-    expect(nodes.calls).toEqual(['lean', 'lean']);
+    await expect(ask([1])).rejects.toThrow('did not respond');
+    const calls = [query([1]), query([2])];
+    await expect(
+      queries.readMerged(target, { calls, floor: 0, onNodeFree: () => undefined }),
+    ).rejects.toThrow('did not respond');
+    expect(nodes.calls).toEqual(['projected', 'projected']);
   });
 
-  test('is given up with its client', async () => {
+  test('ends when its client disconnects', async () => {
     await warm();
     const client = new AbortController();
     nodes.before = ({ signal }) => {
       client.abort();
       expect(signal.aborted).toBe(true);
-      throw new Error('the client went away');
+      throw new Error('the client disconnected');
     };
-    await expect(ask([1], {}, client.signal)).rejects.toThrow('the client went away');
-    expect(nodes.calls).toEqual(['lean']);
+    await expect(ask([1], {}, client.signal)).rejects.toThrow('the client disconnected');
+    expect(nodes.calls).toEqual(['projected']);
   });
 
-  test('leaves no answer unread that is too large to be held', async () => {
+  test('ends a response that is too large to be buffered', async () => {
     await warm();
     const parts: Asked[] = [];
     nodes.before = (asked) => {
@@ -291,7 +300,7 @@ describe('a lean query', () => {
       parts.push(asked);
       return asked.action === 'get' ? () => Promise.resolve() : undefined;
     };
-    expect(await ask([700])).toBe(await truth([700]));
+    expect(await ask([700])).toBe(await expected([700]));
     expect(parts.map(({ action, signal }) => [action, signal.aborted])).toEqual([
       ['query', false],
       ['get', true],

@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { FakeClusterView } from '../../test/support/fake-cluster-view.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { ResponseSink, ReadRequest } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { Node } from '../nodes/node.ts';
-import { Positions } from '../replication/positions.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
-import { NodeChoice, type ReadNode } from './node-selection.ts';
+import { NodeSelection, type ReadNode } from './node-selection.ts';
 import { Reader } from './reader.ts';
 
 type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
@@ -17,8 +17,8 @@ const MIB = 1024 * 1024;
 const quiet = () => undefined;
 
 let clock: ManualClock;
-/** What each node does when it is asked. */
-let does: Record<string, Behaviour>;
+/** How each node responds. */
+let behaviours: Record<string, Behaviour>;
 /** Nodes in the order they were asked. */
 let asked: string[];
 let nodes: ReadNode[];
@@ -30,22 +30,21 @@ beforeEach(() => {
   clock = new ManualClock();
   client = new AbortController();
   asked = [];
-  does = { a: says(200, 'a'), b: says(200, 'b'), c: says(200, 'c') };
-  const positions = new Positions(() => false);
-  nodes = Object.keys(does).map((id) => serving(id, positions));
-  const choice = new NodeChoice({
-    nodes,
-    positions,
-    physical: (node) => ({ physical: `${node}-id`, suspect: null }),
-    primary: () => 'a',
+  behaviours = { a: respondsWith(200, 'a'), b: respondsWith(200, 'b'), c: respondsWith(200, 'c') };
+  const view = new FakeClusterView();
+  view.primaryNode = 'a';
+  nodes = Object.keys(behaviours).map((id) => serving(id, view));
+  const selection = new NodeSelection({
+    nodes: () => nodes,
+    view,
+    physicalId: (node) => `${node}-id`,
   });
-  const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
-  const applied = (node: string): number => positions.applied(node);
+  const logger = { debug: quiet };
   responseBudget = new ResponseBudget({ clock, bytesMax: 12 * MIB });
-  reader = new Reader({ choice, applied, clock, logger, timeoutMs: TIMEOUT_MS, responseBudget });
+  reader = new Reader({ selection, view, clock, logger, timeoutMs: TIMEOUT_MS, responseBudget });
 });
 
-function serving(id: string, positions: Positions): ReadNode {
+function serving(id: string, view: FakeClusterView): ReadNode {
   const never = (): Promise<never> => new Promise(() => undefined);
   const probe = { probe: never, canary: never, verify: never };
   const member = new Node({
@@ -60,28 +59,28 @@ function serving(id: string, positions: Positions): ReadNode {
   });
   member.on('admitted', '');
   member.on('caught_up', '');
-  positions.nodeApplied(id, 10);
+  view.apply(id, 10);
   const stream = (request: ReadRequest, sink: ResponseSink): Promise<void> => {
     asked.push(id);
-    return does[id]!(request, sink);
+    return behaviours[id]!(request, sink);
   };
-  return { member, client: { stream } as unknown as NodeClient, asked: new Set() };
+  return { member, client: { stream } as unknown as NodeClient, readsInFlight: new Set() };
 }
 
-function says(status: number, ...chunks: readonly (string | Buffer)[]): Behaviour {
+function respondsWith(status: number, ...chunks: readonly (string | Buffer)[]): Behaviour {
   return async (_request, sink) => {
     sink.head(status, { 'content-type': 'application/json' }, { pause: quiet, resume: quiet });
     for (const chunk of chunks) sink.data(Buffer.from(chunk));
   };
 }
 
-const fails =
+const failsWith =
   (code: ConstructorParameters<typeof NodeError>[0], sent: boolean): Behaviour =>
   async () => {
     throw new NodeError(code, `it was ${code}`, { sent });
   };
 
-/** A read whose pages stay on one node: a first, then b, then c. */
+/** A sticky read: it is sent to a first, then to b, then to c. */
 const read = (): Promise<HttpResponse> =>
   reader.read(
     { shard: 'shard', floor: 0, sticky: true },
@@ -91,54 +90,54 @@ const read = (): Promise<HttpResponse> =>
 const whole = async (): Promise<WholeResponse> => (await read()) as WholeResponse;
 
 describe('a read', () => {
-  test('is answered as the node answered, with the position it reflects', async () => {
-    does['a'] = says(200, '{"ids":', '[1.0]}');
+  test('returns the response of the node with the LSN it reflects', async () => {
+    behaviours['a'] = respondsWith(200, '{"ids":', '[1.0]}');
     const { status, body, headers } = await whole();
     expect([status, String(body), headers?.['x-polychrome-lsn']]).toEqual([200, '{"ids":[1.0]}', '10']);
     expect(asked).toEqual(['a']);
   });
 
-  test('asks under the id the shard has on that node', async () => {
+  test('uses the id the shard has on the selected node', async () => {
     let path = '';
-    does['a'] = async (request, sink) => ((path = request.path), says(200, '')(request, sink));
+    behaviours['a'] = async (request, sink) => ((path = request.path), respondsWith(200, '')(request, sink));
     await read();
     expect(path).toBe('/a-id/get');
   });
 
-  test('that Chroma refuses is refused, and nobody else is asked', async () => {
-    does['a'] = says(400, '{"error":"InvalidArgumentError"}');
+  test('that Chroma refuses is refused, and not retried', async () => {
+    behaviours['a'] = respondsWith(400, '{"error":"InvalidArgumentError"}');
     expect((await whole()).status).toBe(400);
     expect(asked).toEqual(['a']);
   });
 
-  test('leaves no count of what is under way behind', async () => {
-    does['a'] = fails('unanswered', true);
+  test('leaves no read in flight behind', async () => {
+    behaviours['a'] = failsWith('unanswered', true);
     await read();
-    expect(nodes.map((node) => node.asked.size)).toEqual([0, 0, 0]);
+    expect(nodes.map((node) => node.readsInFlight.size)).toEqual([0, 0, 0]);
   });
 });
 
 describe('a read that fails on one node', () => {
   test.each([
-    ['unanswered', () => fails('unanswered', true)],
-    ['HTTP 500', () => says(500, '{}')],
-    ['404, though the catalog has the collection', () => says(404, '{"error":"NotFoundError"}')],
+    ['no response', () => failsWith('unanswered', true)],
+    ['HTTP 500', () => respondsWith(500, '{}')],
+    ['404, though the catalog has the collection', () => respondsWith(404, '{"error":"NotFoundError"}')],
     [
-      'unanswered in the middle',
+      'a connection lost in mid-response',
       (): Behaviour => async (request, sink) => {
-        await says(200, '{"ids":')(request, sink);
+        await respondsWith(200, '{"ids":')(request, sink);
         throw new NodeError('unanswered', 'cut off', { sent: true });
       },
     ],
-  ])('%s: is answered by another', async (_what, failure) => {
-    does['a'] = failure();
+  ])('%s: is retried on another', async (_what, failure) => {
+    behaviours['a'] = failure();
     expect(String((await whole()).body)).toBe('b');
     expect(asked).toEqual(['a', 'b']);
   });
 
-  test('and on a second is not carried further', async () => {
-    does['a'] = fails('unanswered', true);
-    does['b'] = fails('unanswered', true);
+  test('and on a second is not retried again', async () => {
+    behaviours['a'] = failsWith('unanswered', true);
+    behaviours['b'] = failsWith('unanswered', true);
     await expect(read()).rejects.toMatchObject({
       code: 'no_node',
       message: expect.stringContaining('(a, b)'),
@@ -146,40 +145,40 @@ describe('a read that fails on one node', () => {
     expect(asked).toEqual(['a', 'b']);
   });
 
-  test('and on a second alike with HTTP 500 is answered with that', async () => {
-    does['a'] = says(500, '{}');
-    does['b'] = says(500, '{"error":"Error finding id"}');
+  test('and on a second with HTTP 500 too returns that response', async () => {
+    behaviours['a'] = respondsWith(500, '{}');
+    behaviours['b'] = respondsWith(500, '{"error":"Error finding id"}');
     expect(await whole()).toMatchObject({ status: 500 });
     expect(asked).toEqual(['a', 'b']);
   });
 
-  test('with 404 on both is never told that the collection does not exist', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = says(404, '{"error":"NotFoundError"}');
+  test('with 404 on both never reports the collection as missing', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = respondsWith(404, '{"error":"NotFoundError"}');
     await expect(read()).rejects.toMatchObject({ code: 'no_node' });
   });
 });
 
 describe('a read of a collection whose first write is in flight', () => {
-  const unwritten = says(500, '{"error":"InternalError","message":"Nothing found on disk"}');
+  const unwritten = respondsWith(500, '{"error":"InternalError","message":"Nothing found on disk"}');
 
-  test('is answered by another node', async () => {
-    does['a'] = unwritten;
+  test('is retried on another node', async () => {
+    behaviours['a'] = unwritten;
     expect(String((await whole()).body)).toBe('b');
     expect(asked).toEqual(['a', 'b']);
   });
 
   test('is repeated on the same nodes after a pause', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+    for (const id of ['a', 'b', 'c']) behaviours[id] = unwritten;
     const waiting = whole();
     await clock.pass(0);
     expect(asked).toEqual(['a', 'b', 'c']);
-    does['a'] = says(200, 'written');
+    behaviours['a'] = respondsWith(200, 'written');
     await clock.pass(TIMEOUT_MS - 1);
     expect(String((await waiting).body)).toBe('written');
   });
 
-  test('is refused within its time, and never answered with that text', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+  test('fails within its timeout, without the text of the nodes', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = unwritten;
     const waiting = expect(read()).rejects.toMatchObject({
       code: 'no_node',
       message: expect.not.stringContaining('on disk'),
@@ -189,8 +188,8 @@ describe('a read of a collection whose first write is in flight', () => {
     expect(asked.length).toBeLessThan(21);
   });
 
-  test('is given up with its client', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = unwritten;
+  test('ends when its client disconnects', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = unwritten;
     const waiting = expect(read()).rejects.toMatchObject({ code: 'stopping' });
     await clock.pass(0);
     client.abort();
@@ -199,40 +198,40 @@ describe('a read of a collection whose first write is in flight', () => {
 });
 
 describe('a read that never left this process', () => {
-  test('goes on to whoever takes it: it has harmed nobody', async () => {
-    does['a'] = fails('refused', false);
-    does['b'] = fails('refused', false);
+  test('is retried on every node: it can have done no harm', async () => {
+    behaviours['a'] = failsWith('refused', false);
+    behaviours['b'] = failsWith('refused', false);
     expect(String((await whole()).body)).toBe('c');
     expect(nodes.map(({ member }) => member.state)).toEqual(['down', 'down', 'serving']);
   });
 
-  test('waits for a node to come back when all are gone', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = fails('refused', false);
+  test('waits for a node when all are down', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = failsWith('refused', false);
     const waiting = whole();
     await clock.pass(100);
-    does['b'] = says(200, 'back');
+    behaviours['b'] = respondsWith(200, 'back');
     nodes[1]!.member.on('responds', '');
     nodes[1]!.member.on('caught_up', '');
     expect(String((await waiting).body)).toBe('back');
   });
 
-  test('is refused when all are gone for the whole of its time', async () => {
-    for (const id of ['a', 'b', 'c']) does[id] = fails('refused', false);
+  test('fails when all nodes are down until its timeout', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = failsWith('refused', false);
     const waiting = expect(read()).rejects.toMatchObject({ code: 'no_node' });
     await clock.pass(TIMEOUT_MS + 1);
     await waiting;
   });
 
-  test('is refused at once when too many wait', async () => {
-    does['a'] = fails('busy', false);
+  test('fails at once when too many reads wait', async () => {
+    behaviours['a'] = failsWith('busy', false);
     await expect(read()).rejects.toMatchObject({ code: 'overloaded' });
     expect(asked).toEqual(['a']);
   });
 });
 
-describe('a read given up', () => {
-  test('by its client goes nowhere else', async () => {
-    does['a'] = (request) =>
+describe('an aborted read', () => {
+  test('is not retried when its client disconnected', async () => {
+    behaviours['a'] = (request) =>
       new Promise((_, reject) =>
         request.signal!.addEventListener('abort', () => reject(new NodeError('aborted', '', { sent: true }))),
       );
@@ -242,18 +241,18 @@ describe('a read given up', () => {
     expect(asked).toEqual(['a']);
   });
 
-  test('because its node was found not to work goes elsewhere', async () => {
-    does['a'] = (request) =>
+  test('is retried on another node when its node stopped serving', async () => {
+    behaviours['a'] = (request) =>
       new Promise((_, reject) =>
         request.signal!.addEventListener('abort', () => reject(new NodeError('aborted', '', { sent: true }))),
       );
     const reading = whole();
-    for (const one of nodes[0]!.asked) one.abort();
+    for (const one of nodes[0]!.readsInFlight) one.abort();
     expect(String((await reading).body)).toBe('b');
   });
 
-  test('at its deadline is told so, and not made again', async () => {
-    does['a'] = fails('timeout', true);
+  test('is not retried after its timeout', async () => {
+    behaviours['a'] = failsWith('timeout', true);
     await expect(read()).rejects.toMatchObject({
       code: 'no_node',
       message: expect.stringContaining('in time'),
@@ -262,8 +261,8 @@ describe('a read given up', () => {
   });
 });
 
-describe('a large answer', () => {
-  /** A node that sends these, as a node client hands them on: nothing comes while it is paused. */
+describe('a large response', () => {
+  /** A node that sends these chunks the way a node client delivers them: none while it is paused. */
   const sends =
     (chunks: readonly Buffer[]): Behaviour =>
     async (_request, sink) => {
@@ -278,28 +277,28 @@ describe('a large answer', () => {
     };
   const chunksOf = (count: number): Buffer[] => Array.from({ length: count }, (_, n) => Buffer.alloc(MIB, n));
 
-  async function passedOn(answer: HttpResponse): Promise<Buffer> {
-    if (typeof answer !== 'function') throw new Error('the answer was held');
+  async function forwarded(response: HttpResponse): Promise<Buffer> {
+    if (typeof response !== 'function') throw new Error('the response was buffered');
     const received: Buffer[] = [];
     const write = async (chunk: Buffer | string): Promise<void> => void received.push(Buffer.from(chunk));
-    await answer({ head: quiet, write, closed: false });
+    await response({ head: quiet, write, closed: false });
     return Buffer.concat(received);
   }
 
-  test('is passed on as it comes, whole and in order', async () => {
+  test('is forwarded as it arrives, complete and in order', async () => {
     const chunks = chunksOf(10);
-    does['a'] = sends(chunks);
-    expect((await passedOn(await read())).equals(Buffer.concat(chunks))).toBe(true);
+    behaviours['a'] = sends(chunks);
+    expect((await forwarded(await read())).equals(Buffer.concat(chunks))).toBe(true);
     expect(responseBudget.bytes).toBe(0);
   });
 
-  test('is held where it can be, but not beyond what all may hold together', async () => {
-    does['a'] = sends(chunksOf(6));
-    // Ten of the twelve MiB are somebody else's; the third that comes is there, but no more are asked for.
+  test('is buffered while the budget lasts, and forwarded beyond it', async () => {
+    behaviours['a'] = sends(chunksOf(6));
+    // Other responses hold ten of the twelve MiB. The third chunk is in memory already; no more are received.
     responseBudget.hold(10 * MIB);
-    const answer = await read();
+    const response = await read();
     expect(responseBudget.bytes).toBe(13 * MIB);
-    expect(await passedOn(answer)).toHaveLength(6 * MIB);
+    expect(await forwarded(response)).toHaveLength(6 * MIB);
     responseBudget.giveBack(10 * MIB);
     expect(responseBudget.bytes).toBe(0);
 
@@ -307,15 +306,15 @@ describe('a large answer', () => {
     expect(responseBudget.bytes).toBe(0);
   });
 
-  test('that nobody will pass on is given up', async () => {
-    let givenUp = false;
-    does['a'] = (request, sink) => {
-      request.signal!.addEventListener('abort', () => (givenUp = true));
+  test('ends when it is of use only as a whole', async () => {
+    let isAborted = false;
+    behaviours['a'] = (request, sink) => {
+      request.signal!.addEventListener('abort', () => (isAborted = true));
       return sends(chunksOf(10))(request, sink);
     };
-    const wanted = { shard: 'shard', floor: 0, sticky: true };
-    const reading = reader.whole(wanted, { method: 'GET', path: () => '/' }, client.signal);
+    const requirements = { shard: 'shard', floor: 0, sticky: true };
+    const reading = reader.readBody(requirements, { method: 'GET', path: () => '/' }, client.signal);
     await expect(reading).rejects.toMatchObject({ code: 'internal' });
-    expect(givenUp).toBe(true);
+    expect(isAborted).toBe(true);
   });
 });

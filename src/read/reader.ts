@@ -1,7 +1,7 @@
 // Reads from nodes: selects a node, sends the request with the node's own id of the shard, and returns the response.
 
 import type { Collection } from '../catalog/catalog.ts';
-import { NodeError } from '../chroma/client/node-client.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
 import type { ClusterView } from '../coordination/cluster-view.ts';
 import { PolychromeError } from '../errors.ts';
@@ -13,8 +13,8 @@ import { linkedAbort } from '../util/race.ts';
 import type { NodeSelection, ReadRequirements, SelectedNode } from './node-selection.ts';
 import { ResponseBuffer, SMALL_BYTES } from './response-buffer.ts';
 
-/** A request to a node. `path` is built from the shard's id on the selected node. */
-export interface NodeRead {
+/** A request to whichever node is selected. `path` is built from the id of the shard on that node. */
+export interface RoutedRead {
   readonly method: 'GET' | 'POST';
   readonly path: (physicalId: string) => string;
   readonly body?: Buffer | readonly Buffer[];
@@ -30,7 +30,8 @@ export interface BufferedBody {
 
 /** The body of a buffered response of status 200; null for any other response. */
 export function bufferedBody(response: HttpResponse): BufferedBody | null {
-  if (typeof response === 'function' || response.status !== 200 || !Buffer.isBuffer(response.body)) return null;
+  if (typeof response === 'function' || response.status !== 200 || !Buffer.isBuffer(response.body))
+    return null;
   const { body, headers = {} } = response;
   return { body, headers, applied: Number(headers['x-polychrome-lsn'] ?? 0) };
 }
@@ -38,7 +39,7 @@ export function bufferedBody(response: HttpResponse): BufferedBody | null {
 export interface BufferedReadOptions {
   readonly reader: Pick<Reader, 'read'>;
   readonly requirements: ReadRequirements;
-  readonly read: NodeRead;
+  readonly read: RoutedRead;
   /** Aborts when the client disconnects; null when the read is not made for one client. */
   readonly client: AbortSignal | null;
 }
@@ -61,7 +62,7 @@ export function recordsRead(
   collection: Collection,
   action: 'get' | 'query',
   body: readonly Buffer[],
-): NodeRead {
+): RoutedRead {
   return { method: 'POST', path: (physicalId) => recordsPath(collection, physicalId, action), body };
 }
 
@@ -85,7 +86,7 @@ interface BufferedNodeResponse extends Omit<WholeResponse, 'headers'> {
 /** A read in progress. */
 interface PendingRead {
   readonly requirements: ReadRequirements;
-  readonly read: NodeRead;
+  readonly read: RoutedRead;
   readonly client: AbortSignal;
   /** Deadline, clock.monotonic() ms. */
   readonly until: number;
@@ -118,7 +119,7 @@ export class Reader {
   }
 
   /** The response of an eligible node; after a failure the read is retried once, on another node if there is one. */
-  async read(requirements: ReadRequirements, read: NodeRead, client: AbortSignal): Promise<HttpResponse> {
+  async read(requirements: ReadRequirements, read: RoutedRead, client: AbortSignal): Promise<HttpResponse> {
     const { clock, selection, timeoutMs } = this.#options;
     const until = clock.monotonic() + timeoutMs;
     const pending: PendingRead = {
@@ -138,7 +139,7 @@ export class Reader {
   }
 
   /** The body of a response of status 200. Throws for any other, and for one too large to be buffered. */
-  async readBody(requirements: ReadRequirements, read: NodeRead, client: AbortSignal): Promise<Buffer> {
+  async readBody(requirements: ReadRequirements, read: RoutedRead, client: AbortSignal): Promise<Buffer> {
     const buffered = await readBuffered({ reader: this, requirements, read, client });
     if (buffered !== null) return buffered.body;
     throw new PolychromeError('internal', 'A node gave an unexpected response.');
@@ -167,7 +168,8 @@ export class Reader {
       asked.add(selected.node.member.id);
       if (isUnwritten(response)) return await this.#waitForFirstWrite(pending);
       const isFailure = response.status >= 500 || response.status === 404;
-      if (!isFailure || ++pending.failures >= ATTEMPTS_MAX || !this.#hasOtherNode(pending)) return toHttp(response);
+      if (!isFailure || ++pending.failures >= ATTEMPTS_MAX || !this.#hasOtherNode(pending))
+        return toHttp(response);
       return null;
     } catch (error) {
       asked.add(selected.node.member.id);

@@ -1,119 +1,136 @@
-// Documents and metadatas of records, kept by id while they are the truth, so that queries need not ask for them again.
+// Caches documents and metadatas of records by id, until an entry invalidates them, so that queries need not fetch them.
 //
-// A record is kept with `since`: an LSN from which on, up to everything this gateway knows of, nothing has changed it.
-// It may complete an answer whose node had applied at least that much. Every entry is made known here before any node
-// can apply it, and drops what it touches: so what is kept was the truth whenever between the two the node answered.
+// A record is cached with `since`: an LSN from which on, up to everything this gateway knows of, no entry has changed it.
+// It may complete a response whose node had applied at least that LSN. Every entry is reported here before any node can
+// apply it, and removes the records it touches. So a cached record is what the log says for every state in which the
+// node can have responded.
 
-import type { RecordColumn, RecordTexts } from '../chroma/batch/projected-query.ts';
+import type { FoundRecord, RecordColumn, RecordTexts } from '../chroma/batch/projected-query.ts';
+import { LruMap } from '../util/lru-map.ts';
 import { mapKey } from '../util/map-key.ts';
 import { ShardLSNs } from './shard-lsns.ts';
 
-interface Kept {
+/** Which records are looked up: those of a response whose node had applied `applied` when it was asked. */
+export interface RecordLookup {
+  readonly shard: string;
+  readonly applied: number;
+  readonly columns: readonly RecordColumn[];
+}
+
+/** Where records come from: a response asked for in `generation`, whose node had applied `applied` by then. */
+export interface RecordSource {
+  readonly shard: string;
+  readonly applied: number;
+  readonly generation: number;
+}
+
+interface CachedRecord {
   readonly texts: RecordTexts;
   readonly since: number;
   readonly bytes: number;
-  /** Since it was last passed over by eviction. */
+  /** Whether it was found since it was cached, or since eviction last spared it. */
   used: boolean;
 }
 
-/** What a record costs beside its texts and key, about. */
+/** Memory of a cached record beyond its texts and key, approximately. */
 export const RECORD_OVERHEAD_BYTES = 200;
-// Ids changed of late: enough for the entries of the seconds between an append and the last node's answer.
-const TOUCHED_MAX = 16_384;
-// Shards whose hits are reckoned.
+// Recently changed ids: enough for the entries of the seconds between an append and the last node's response.
+const CHANGED_MAX = 16_384;
+// Shards whose share of misses is remembered.
 const SHARDS_MAX = 1_024;
-// Records passed over by one eviction, at most: it must not hold up everybody.
-const CHANCES_MAX = 64;
+// Used records spared by one eviction: a bound on how long it holds the event loop.
+const SPARED_MAX = 64;
 // Rows over which hits and misses are averaged.
 const AVERAGED_ROWS = 500;
 
 const keyOf = (shard: string, id: string): string => mapKey(`${shard} ${id}`);
 
 export interface RecordCacheOptions {
-  /** 0 turns it off. */
+  /** 0 disables the cache. */
   readonly bytesMax: number;
   /** LSN of the last entry of each shard. */
   readonly heads: Pick<ShardLSNs, 'get'>;
-  /** What the log held before this process saw it. */
+  /** The log's head when this gateway started. */
   readonly head: number;
-  /** False while nodes may apply what is not made known here first. */
-  readonly isTold: () => boolean;
+  /** False while nodes may apply entries that are not reported here first. */
+  readonly isCurrent: () => boolean;
 }
 
 export class RecordCache {
   readonly #options: RecordCacheOptions;
-  /** Oldest first, but for what is passed over because it was used. */
-  readonly #kept = new Map<string, Kept>();
+  /**
+   * Oldest first, but used records get a second chance. Not an LruMap: moving a record on every hit takes twice the
+   * time of marking it, and makes a map of 100,000 records rehash for over 20 ms now and then.
+   */
+  readonly #records = new Map<string, CachedRecord>();
   #bytes = 0;
-  /** LSN of the last change of a record; what changed last stands last. */
-  readonly #touched = new Map<string, number>();
-  /** Up to here changes may have happened that #touched does not tell of. */
-  #untold: number;
+  /** LSN of the last reported change of a record, the latest change last. */
+  readonly #changed = new LruMap<string, number>({
+    weightMax: CHANGED_MAX,
+    onEvict: (_key, lsn) => (this.#unreported = Math.max(this.#unreported, lsn)),
+  });
+  /** Up to this LSN there may be changes that #changed does not list. */
+  #unreported: number;
   /** LSN of the last entry of each shard that did not say which records it changes. */
   readonly #unlisted = new ShardLSNs(0);
-  /** Share of rows that were not known, by shard. */
-  readonly #missing = new Map<string, number>();
-  /** Raised whenever everything is forgotten: what was asked for before is not kept, nor completed, after. */
+  /** Share of rows that were not cached, by shard. */
+  readonly #missShares = new LruMap<string, number>({ weightMax: SHARDS_MAX });
+  /** Incremented when everything is dropped: a response asked for before is neither cached nor completed after. */
   generation = 0;
-  /** Rows that were known, or not; queries that were completed with them; shards that were read ahead. */
-  readonly counts = { hits: 0, misses: 0, lean: 0, ahead: 0 };
+  /** Rows cached or not; queries completed from the cache; shards preloaded. */
+  readonly counts = { hits: 0, misses: 0, projected: 0, preloaded: 0 };
 
   constructor(options: RecordCacheOptions) {
     this.#options = options;
-    this.#untold = options.head;
+    this.#unreported = options.head;
   }
 
-  get enabled(): boolean {
-    const { bytesMax, isTold } = this.#options;
-    return bytesMax > 0 && isTold();
+  get isEnabled(): boolean {
+    const { bytesMax, isCurrent } = this.#options;
+    return bytesMax > 0 && isCurrent();
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Bytes that can be kept without anything being dropped for them. */
-  get room(): number {
+  /** Bytes that can be cached without evicting anything. */
+  get bytesFree(): number {
     return this.#options.bytesMax - this.#bytes;
   }
 
-  /** A new entry, before anybody can apply it; `ids` null when it does not say which records it changes. */
+  /** A new entry, before any node can apply it; `ids` null when it does not say which records it changes. */
   changed(shard: string, lsn: number, ids: readonly string[] | null): void {
     if (this.#options.bytesMax === 0) return;
     if (ids === null) return this.#unlisted.raise(shard, lsn);
     for (const id of ids) {
       const key = keyOf(shard, id);
-      this.#drop(key);
-      this.#touched.delete(key);
-      this.#touched.set(key, lsn);
-    }
-    for (const [key, oldest] of this.#touched) {
-      if (this.#touched.size <= TOUCHED_MAX) break;
-      this.#touched.delete(key);
-      this.#untold = Math.max(this.#untold, oldest);
+      this.#remove(key);
+      this.#changed.set(key, lsn);
     }
   }
 
-  /** There are entries up to `lsn` that were not made known here. */
+  /** There are entries up to `lsn` that were not reported here. */
   unseen(lsn: number): void {
-    this.#untold = Math.max(this.#untold, lsn);
+    this.#unreported = Math.max(this.#unreported, lsn);
     this.clear();
   }
 
-  /** What the record certainly was for a node that had applied `applied` when it was asked; null when not known. */
-  find(shard: string, id: string, applied: number, columns: readonly RecordColumn[]): RecordTexts | null {
-    const kept = this.#kept.get(keyOf(shard, id));
-    if (kept === undefined || kept.since > applied || kept.since < this.#unlisted.get(shard)) return null;
-    for (const column of columns) if (kept.texts[column] === undefined) return null;
-    kept.used = true;
-    return kept.texts;
+  /** What the record certainly was in the state that the node responded from; null when that is not known. */
+  find(id: string, { shard, applied, columns }: RecordLookup): RecordTexts | null {
+    const record = this.#records.get(keyOf(shard, id));
+    if (record === undefined || record.since > applied || record.since < this.#unlisted.get(shard))
+      return null;
+    for (const column of columns) if (record.texts[column] === undefined) return null;
+    record.used = true;
+    return record.texts;
   }
 
-  /** Keeps what a node that had applied `applied` answered, asked for in `generation`. */
-  keep(shard: string, id: string, texts: RecordTexts, applied: number, generation: number): void {
-    if (generation !== this.generation || !this.enabled) return;
+  /** Caches a record of a response, unless an entry may have changed it since. */
+  store({ id, ...texts }: FoundRecord, { shard, applied, generation }: RecordSource): void {
+    if (generation !== this.generation || !this.isEnabled) return;
     const key = keyOf(shard, id);
-    const before = this.#kept.get(key);
+    const before = this.#records.get(key);
     const unlisted = this.#unlisted.get(shard);
     const since =
       before !== undefined && before.since >= unlisted ? before.since : this.#since(key, shard, unlisted);
@@ -121,63 +138,62 @@ export class RecordCache {
     const merged = before !== undefined && before.since === since ? { ...before.texts, ...texts } : texts;
     const { documents = '', metadatas = '' } = merged;
     const bytes = key.length + documents.length + metadatas.length + RECORD_OVERHEAD_BYTES;
-    this.#drop(key);
-    this.#kept.set(key, { texts: merged, since, bytes, used: false });
+    this.#remove(key);
+    this.#records.set(key, { texts: merged, since, bytes, used: false });
     this.#bytes += bytes;
     this.#evict();
   }
 
-  /** Share of a shard's rows that will probably be missing. */
-  missing(shard: string): number {
-    return this.enabled ? (this.#missing.get(shard) ?? 1) : 1;
+  /** Expected share of a shard's rows that are not cached. */
+  missShare(shard: string): number {
+    return this.isEnabled ? (this.#missShares.peek(shard) ?? 1) : 1;
   }
 
-  /** Learns how many of `rows` were missing. */
-  counted(shard: string, rows: number, misses: number): void {
+  /** Learns from a response of so many rows, of which so many were not cached. */
+  countRows(shard: string, rows: number, misses: number): void {
     if (rows === 0) return;
     this.counts.hits += rows - misses;
     this.counts.misses += misses;
-    const before = this.#missing.get(shard) ?? 1;
-    this.#missing.delete(shard);
-    this.#missing.set(shard, before + (misses / rows - before) * Math.min(1, rows / AVERAGED_ROWS));
-    if (this.#missing.size > SHARDS_MAX) this.#missing.delete(this.#missing.keys().next().value as string);
+    const before = this.#missShares.peek(shard) ?? 1;
+    this.#missShares.set(shard, before + (misses / rows - before) * Math.min(1, rows / AVERAGED_ROWS));
   }
 
-  /** All of a shard's records are known, as far as can be told. */
-  readThrough(shard: string): void {
-    this.counts.ahead += 1;
-    if (this.#missing.has(shard)) this.#missing.set(shard, 0);
+  /** All records of the shard have just been stored. */
+  preloaded(shard: string): void {
+    this.counts.preloaded += 1;
+    if (this.#missShares.has(shard)) this.#missShares.set(shard, 0);
   }
 
-  /** Forgets everything: some content was in doubt, or others may have changed it. */
+  /** Drops everything: some content was suspect, or entries were not reported here. */
   clear(): void {
     this.generation += 1;
-    this.#kept.clear();
+    this.#records.clear();
     this.#bytes = 0;
   }
 
-  /** LSN of the last entry that may have changed the record; one nobody told of may be later than one that was. */
+  /** LSN of the last entry that may have changed the record: an unreported change may be later than a reported one. */
   #since(key: string, shard: string, unlisted: number): number {
-    const untold = Math.min(this.#untold, this.#options.heads.get(shard));
-    return Math.max(unlisted, untold, this.#touched.get(key) ?? 0);
+    const unreported = Math.min(this.#unreported, this.#options.heads.get(shard));
+    return Math.max(unlisted, unreported, this.#changed.peek(key) ?? 0);
   }
 
   #evict(): void {
-    let chances = CHANCES_MAX;
-    for (const [key, kept] of this.#kept) {
+    let spared = 0;
+    for (const [key, record] of this.#records) {
       if (this.#bytes <= this.#options.bytesMax) return;
-      this.#drop(key);
-      if (!kept.used || --chances < 0) continue;
-      // A second chance, as the youngest.
-      this.#kept.set(key, { ...kept, used: false });
-      this.#bytes += kept.bytes;
+      this.#remove(key);
+      if (!record.used || spared === SPARED_MAX) continue;
+      spared += 1;
+      // A second chance, as the newest.
+      this.#records.set(key, { ...record, used: false });
+      this.#bytes += record.bytes;
     }
   }
 
-  #drop(key: string): void {
-    const kept = this.#kept.get(key);
-    if (kept === undefined) return;
-    this.#kept.delete(key);
-    this.#bytes -= kept.bytes;
+  #remove(key: string): void {
+    const record = this.#records.get(key);
+    if (record === undefined) return;
+    this.#records.delete(key);
+    this.#bytes -= record.bytes;
   }
 }

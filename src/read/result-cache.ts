@@ -1,98 +1,79 @@
-// Answers to reads of records, kept while they are the truth. An answer is labelled with the position its node was
-// known to have reached before it was asked, and served only while the shard has no entry beyond that label: so it is
-// what a node that has applied everything would answer. Anything that puts a shard in doubt empties the cache.
+// Caches responses to reads of records until an entry invalidates them. A response is labelled with the LSN its node was
+// known to have applied before it was asked, and served only while the shard has no later entry: so it is what a node
+// that has applied everything would respond. Any suspicion empties the cache.
 
 import { hash } from 'node:crypto';
+import { LruMap } from '../util/lru-map.ts';
 
-export interface CachedAnswer {
+export interface CachedResponse {
   readonly body: Buffer;
-  /** LSN the answer certainly reflects. */
+  /** LSN the response certainly reflects. */
   readonly label: number;
 }
 
-interface Kept extends CachedAnswer {
-  readonly bytes: number;
-}
-
-// What an answer costs beside its bytes and its key, about: its buffer's own record, the objects around it.
+// Memory of a cached response beyond its body and key, approximately: its Buffer and the objects around it.
 const OVERHEAD_BYTES = 640;
-// An answer is often a slice, of one merged answer or of what a socket read at once: kept as it came, it would keep all
-// of that in memory. One that is most of it stays where it is.
+// A body is often a slice of a merged response or of a socket's buffer, and would keep all of that in memory. It is
+// copied unless it makes up most of its buffer.
 const PINNED_MAX = 1.25;
-// One answer may take this part of the cache: a scan must not push everything else out.
+// Largest part of the cache for one response: a scan must not evict everything else.
 const SHARE_MAX = 1 / 16;
 
 export class ResultCache {
   readonly #bytesMax: number;
-  readonly #isTold: () => boolean;
-  /** In order of last use, the oldest first. */
-  readonly #kept = new Map<string, Kept>();
-  #bytes = 0;
-  /** Raised whenever everything is forgotten: an answer asked for before is not kept after. */
+  readonly #isCurrent: () => boolean;
+  readonly #responses: LruMap<string, CachedResponse>;
+  /** Incremented when everything is dropped: a response asked for before is not cached after. */
   generation = 0;
   readonly counts = { hits: 0, misses: 0 };
 
-  /** `bytesMax` 0 turns it off; `isTold` is false while nodes may apply what is not made known here first. */
-  constructor(bytesMax: number, isTold: () => boolean = () => true) {
+  /** `bytesMax` 0 disables it; `isCurrent` is false while nodes may apply entries that are not reported here first. */
+  constructor(bytesMax: number, isCurrent: () => boolean = () => true) {
     this.#bytesMax = bytesMax;
-    this.#isTold = isTold;
+    this.#isCurrent = isCurrent;
+    this.#responses = new LruMap({ weightMax: bytesMax, weigh: ({ body }, key) => bytesOf(key, body) });
   }
 
-  get enabled(): boolean {
-    return this.#bytesMax > 0 && this.#isTold();
+  get isEnabled(): boolean {
+    return this.#bytesMax > 0 && this.#isCurrent();
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#responses.weight;
   }
 
-  /** Not the body itself, which may be larger than its answer; nobody finds two bodies of one SHA-256. */
+  /** The body goes in as its SHA-256: it may be larger than its response. */
   static key(shard: string, action: string, body: Buffer): string {
     return `${shard}${action} ${hash('sha256', body, 'binary')}`;
   }
 
-  /** The answer kept under `key` if it reflects everything up to `position`, the shard's last entry. */
-  find(key: string, position: number): CachedAnswer | null {
-    const kept = this.#kept.get(key);
-    if (kept === undefined || kept.label < position) {
-      if (kept !== undefined) this.#drop(key, kept);
+  /** The response if it reflects everything up to `lsn`, the shard's last entry; null otherwise. */
+  find(key: string, lsn: number): CachedResponse | null {
+    const response = this.#responses.get(key);
+    if (response === null || response.label < lsn) {
+      this.#responses.delete(key);
       this.counts.misses += 1;
       return null;
     }
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
     this.counts.hits += 1;
-    return kept;
+    return response;
   }
 
-  /** Keeps an answer that was asked for in `generation`. */
-  keep(key: string, answer: CachedAnswer, generation: number): void {
-    if (generation !== this.generation || !this.enabled) return;
-    if (key.length + answer.body.length + OVERHEAD_BYTES > this.#bytesMax * SHARE_MAX) return;
-    const before = this.#kept.get(key);
-    if (before !== undefined) this.#drop(key, before);
-    const body = unpinned(answer.body);
-    const bytes = key.length + body.buffer.byteLength + OVERHEAD_BYTES;
-    this.#kept.set(key, { body, label: answer.label, bytes });
-    this.#bytes += bytes;
-    for (const [oldest, kept] of this.#kept) {
-      if (this.#bytes <= this.#bytesMax) break;
-      this.#drop(oldest, kept);
-    }
+  /** Caches a response that was asked for in `generation`. */
+  store(key: string, { body, label }: CachedResponse, generation: number): void {
+    if (generation !== this.generation || !this.isEnabled) return;
+    if (key.length + body.length + OVERHEAD_BYTES > this.#bytesMax * SHARE_MAX) return;
+    this.#responses.set(key, { body: unpinned(body), label });
   }
 
-  /** Forgets everything: some content was in doubt. */
+  /** Drops everything: some content was suspect. */
   clear(): void {
     this.generation += 1;
-    this.#kept.clear();
-    this.#bytes = 0;
-  }
-
-  #drop(key: string, kept: Kept): void {
-    this.#kept.delete(key);
-    this.#bytes -= kept.bytes;
+    this.#responses.clear();
   }
 }
+
+const bytesOf = (key: string, body: Buffer): number => key.length + body.buffer.byteLength + OVERHEAD_BYTES;
 
 function unpinned(body: Buffer): Buffer {
   if (body.buffer.byteLength <= body.length * PINNED_MAX) return body;

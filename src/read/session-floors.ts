@@ -1,14 +1,13 @@
-// I6: what a read through this gateway must see: every write this gateway acknowledged on the collection.
+// I6: the LSN that a read through this gateway must reflect to see every write this gateway acknowledged on the collection.
 
 import type { Operation } from '../chroma/protocol/operation.ts';
 import { ShardLSNs } from './shard-lsns.ts';
 
 export class SessionFloors {
   readonly #shards: ShardLSNs;
-  /** Holds for what is asked of names: collections, databases, tenants. */
   #schema: number;
 
-  /** `head`: the log's end at the start; another process may have acknowledged up to there. */
+  /** `head`: the log's head at the start; another gateway may have acknowledged writes up to there. */
   constructor(head: number) {
     this.#shards = new ShardLSNs(head);
     this.#schema = head;
@@ -24,6 +23,7 @@ export class SessionFloors {
     return this.#shards.get(shard);
   }
 
+  /** The LSN up to which a node must have applied everything, for reads of collections, databases and tenants. */
   get schema(): number {
     return this.#schema;
   }

@@ -1,30 +1,29 @@
-// An LSN for each shard, bounded: when there are too many, the oldest are folded into one that holds for all of them.
-// So what it says is never too low, and at worst higher than need be.
+// An LSN for each shard, bounded: when there are too many shards, the LSN of the least recently raised one becomes a lower
+// bound for all. So a shard's LSN is never too low, and at worst higher than necessary.
 
-// 100,000 shards take about 10 MB.
+import { LruMap } from '../util/lru-map.ts';
+
+// 100,000 shards take about 15 MB.
 const SHARDS_MAX = 100_000;
 
 export class ShardLSNs {
-  readonly #shards = new Map<string, number>();
+  readonly #shards = new LruMap<string, number>({
+    weightMax: SHARDS_MAX,
+    onEvict: (_shard, lsn) => this.raiseAll(lsn),
+  });
   #all: number;
 
-  /** `all`: holds for every shard from the start. */
+  /** `all`: a lower bound for every shard. */
   constructor(all: number) {
     this.#all = all;
   }
 
   get(shard: string): number {
-    return Math.max(this.#all, this.#shards.get(shard) ?? 0);
+    return Math.max(this.#all, this.#shards.peek(shard) ?? 0);
   }
 
   raise(shard: string, lsn: number): void {
-    const before = this.#shards.get(shard) ?? 0;
-    this.#shards.delete(shard);
-    this.#shards.set(shard, Math.max(before, lsn));
-    if (this.#shards.size <= SHARDS_MAX) return;
-    const [oldest, folded] = this.#shards.entries().next().value as [string, number];
-    this.#shards.delete(oldest);
-    this.raiseAll(folded);
+    this.#shards.set(shard, Math.max(this.#shards.peek(shard) ?? 0, lsn));
   }
 
   raiseAll(lsn: number): void {

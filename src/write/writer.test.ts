@@ -11,7 +11,13 @@ const RENAME: Operation = {
   newName: 'plums',
   body: Buffer.from('{"new_name":"plums"}'),
 };
-const ACCEPTED = { outcome: 'accepted', status: 200, body: Buffer.from('{}'), pages: 0, generation: 1 } as const;
+const ACCEPTED = {
+  outcome: 'accepted',
+  status: 200,
+  body: Buffer.from('{}'),
+  pages: 0,
+  generation: 1,
+} as const;
 
 /** A writer whose appends have these results, one after the other, and whose primary has applied everything. */
 function writerOf(results: AppendResult[], options: Partial<WriterOptions> = {}): Writer {

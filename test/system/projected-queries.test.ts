@@ -43,16 +43,16 @@ describe('a query has the same response as from a node', () => {
   const HOSTILE = ['"', '\\', '\\"', '],["', '{}', 'é', '𝄞', '\n', '\u2028', 'null', '\u0001', '日本'];
   const random = seededRandom(7);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-  const text = (): string =>
+  const randomText = (): string =>
     Array.from({ length: 1 + Math.floor(random() * 6) }, () => pick(HOSTILE)).join(' ');
   const vector = (): number[] => [0, 0, 0].map(() => Math.round(random() * 1_000) / 8);
   const metadata = (n: number): object | null =>
     pick([
       { n },
-      { text: text() },
+      { text: randomText() },
       { number: n / 8 },
       { even: n % 2 === 0 },
-      { n, [`key ${n % 5}`]: text() },
+      { n, [`key ${n % 5}`]: randomText() },
       null,
     ]);
 
@@ -63,9 +63,9 @@ describe('a query has the same response as from a node', () => {
     collection = await cluster.api.create('hostile');
     const numbers = Array.from({ length: COUNT }, (_, n) => n);
     const body = {
-      ids: numbers.map((n) => `${text()} ${n}`),
+      ids: numbers.map((n) => `${randomText()} ${n}`),
       embeddings: numbers.map(vector),
-      documents: numbers.map(() => pick([text(), text(), '', null])),
+      documents: numbers.map(() => pick([randomText(), randomText(), '', null])),
       metadatas: numbers.map(metadata),
     };
     const { status, text: response } = await cluster.api.records(collection, 'add', body);
