@@ -157,10 +157,10 @@ function buildVerifier(
       await checkpoints.settled();
       return checkpoint();
     },
-    held: () => checkpoints.held(node),
+    assigned: () => checkpoints.held(node),
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
-    suspect: (shard, reason) => {
+    markSuspect: (shard, reason) => {
       const { term } = current;
       if (term === null) throw new Error('this gateway does not lead');
       return suspects.add(node, shard, reason, term);

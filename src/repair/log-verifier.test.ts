@@ -1,5 +1,3 @@
-// A node that says anything: what the look at the end of its log makes of it.
-
 import { expect, test } from 'vitest';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
@@ -9,9 +7,9 @@ import { systemClock } from '../util/clock.ts';
 import { LogVerifier, type LogVerifierOptions } from './log-verifier.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
-const HELD = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
+const ASSIGNED = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
 
-interface Held {
+interface StoredRecord {
   readonly id: string;
   readonly document?: string;
   readonly embedding?: readonly number[];
@@ -29,44 +27,44 @@ const entry = (lsn: number, kind: string, body: object, header = '{}'): Entry =>
 const put = (lsn: number, id: string, document: string, kind = 'upsert'): Entry =>
   entry(lsn, kind, { ids: [id], embeddings: [[3, 4]], documents: [document] });
 
-interface Node {
-  /** LSN its marker says. */
+interface FakeNode {
+  /** Checkpoint in its marker. */
   readonly marker: number;
-  readonly records: readonly Held[];
+  readonly records: readonly StoredRecord[];
   /** The distance of the nearest record found by a query. */
   readonly nearest?: number;
   readonly getStatus?: number;
-  /** Names of collections it answers for, with their physical ids. */
+  /** Physical ids of its collections by name. */
   readonly names?: Readonly<Record<string, string>>;
 }
 
-function clientOf({ marker, records, nearest = 0, getStatus = 200, names = {} }: Node): NodeClient {
-  const answer = (status: number, body: unknown): NodeResponse => ({
+function clientOf({ marker, records, nearest = 0, getStatus = 200, names = {} }: FakeNode): NodeClient {
+  const respond = (status: number, body: unknown): NodeResponse => ({
     status,
     headers: {},
     body: Buffer.from(JSON.stringify(body)),
   });
   const identity = { cluster: 'c', node: 'n', incarnation: 'i', log: 'l', token: 't', checkpoint: marker };
   const read = async ({ path, body }: { path: string; body?: unknown }): Promise<NodeResponse> => {
-    if (path.endsWith('/marker')) return answer(200, { id: 'm', metadata: identity });
-    if (path.endsWith('/count')) return answer(200, records.length);
-    if (path.endsWith('/query')) return answer(200, { ids: [['x']], distances: [[nearest]] });
+    if (path.endsWith('/marker')) return respond(200, { id: 'm', metadata: identity });
+    if (path.endsWith('/count')) return respond(200, records.length);
+    if (path.endsWith('/query')) return respond(200, { ids: [['x']], distances: [[nearest]] });
     if (path.endsWith('/get')) {
       const { ids, limit } = JSON.parse(String(body)) as { ids?: string[]; limit?: number };
       const found = records.filter(({ id }) => ids?.includes(id) ?? true).slice(0, limit);
-      return answer(getStatus, {
+      return respond(getStatus, {
         ids: found.map(({ id }) => id),
         documents: found.map(({ document }) => document ?? null),
         embeddings: found.map(({ embedding }) => embedding ?? [3, 4]),
       });
     }
     const id = names[path.split('/').at(-1)!];
-    return id === undefined ? answer(404, { error: 'NotFoundError', message: '' }) : answer(200, { id });
+    return id === undefined ? respond(404, { error: 'NotFoundError', message: '' }) : respond(200, { id });
   };
   return { read } as unknown as NodeClient;
 }
 
-interface Told {
+interface VerifyResult {
   readonly failure: { contentLost: boolean; reason: string } | null;
   readonly suspects: readonly string[];
 }
@@ -93,25 +91,25 @@ const decision = (lsn: number, outcome: Decision['outcome'], body: unknown): Dec
   generation: 1,
 });
 
-/** What is made of `node`, whose checkpoint is `checkpoint`, by a log of these entries. */
-async function told(
-  node: Node,
+/** Verifies `node`, whose checkpoint is `checkpoint`, against a log of these entries. */
+async function verify(
+  node: FakeNode,
   checkpoint: number,
   log: readonly Entry[],
   decided: readonly Decision[] = [],
-): Promise<Told> {
+): Promise<VerifyResult> {
   const suspects: string[] = [];
   const verifier = new LogVerifier({
     client: clientOf(node),
     clock: systemClock,
     checkpoint: async () => checkpoint,
-    held: async () => new Map([[SHARD, HELD]]),
+    assigned: async () => new Map([[SHARD, ASSIGNED]]),
     log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
     head: async () => log.at(-1)?.lsn ?? 0,
     onDamaged: () => undefined,
     decisions: decisionsOf(decided),
     roundEntriesMax: 100,
-    suspect: async (_shard, reason) => void suspects.push(reason),
+    markSuspect: async (_shard, reason) => void suspects.push(reason),
   });
   return { failure: await verifier.verify(), suspects };
 }
@@ -123,8 +121,8 @@ const LOG = [
   entry(4, 'delete', { ids: ['b'] }),
 ];
 
-test('a node that holds what the log says is sound', async () => {
-  expect(await told({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG)).toEqual({
+test('accepts a node whose content matches the log', async () => {
+  expect(await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG)).toEqual({
     failure: null,
     suspects: [],
   });
@@ -139,86 +137,86 @@ test.each([
     [{ id: 'a', document: 'three', embedding: [4, 3] }],
     'record "a" has older content',
   ],
-])('a node that %s has a suspect shard', async (_what, records, reason) => {
-  const { failure, suspects } = await told({ marker: 1, records }, 4, LOG);
+])('marks a shard suspect when the node %s', async (_what, records, reason) => {
+  const { failure, suspects } = await verify({ marker: 1, records }, 4, LOG);
   expect(failure).toBeNull();
   expect(suspects).toEqual([expect.stringContaining(reason)]);
 });
 
-test('a vector that the server keeps normalised is the same vector', async () => {
+test('accepts an embedding that the server normalised', async () => {
   const records = [{ id: 'a', document: 'three', embedding: [0.6, 0.8] }];
-  expect((await told({ marker: 1, records }, 4, LOG)).suspects).toEqual([]);
+  expect((await verify({ marker: 1, records }, 4, LOG)).suspects).toEqual([]);
 });
 
-test('what the marker vouches for is not asked for', async () => {
-  expect((await told({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
+test('does not compare entries before the marker', async () => {
+  expect((await verify({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
 });
 
-test('what lies beyond the checkpoint may be there or not', async () => {
+test('accepts entries beyond the checkpoint as applied or not applied', async () => {
   const beyond = [...LOG, put(5, 'a', 'five'), entry(6, 'delete', { ids: ['c'] })];
   for (const document of ['three', 'five']) {
-    expect((await told({ marker: 1, records: [{ id: 'a', document }] }, 4, beyond)).suspects).toEqual([]);
+    expect((await verify({ marker: 1, records: [{ id: 'a', document }] }, 4, beyond)).suspects).toEqual([]);
   }
 });
 
-test('an add says only that the record is there: it leaves one that was there before as it was', async () => {
+test('does not compare the content of an added record, which may have existed before', async () => {
   const log = [put(1, 'a', 'new', 'add')];
-  expect((await told({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);
+  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);
 });
 
-test('an index that finds no record by its own vector is suspect, one with inner products is not', async () => {
+test('marks a shard suspect when no record is found by its own vector, in inner product space too', async () => {
   const records = [{ id: 'a', document: 'three' }];
-  expect((await told({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
+  expect((await verify({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
     expect.stringContaining('no record is found by its own vector'),
   ]);
   // 1 - |v|² of the record itself, or less.
-  expect((await told({ marker: 1, records, nearest: -24 }, 4, LOG)).suspects).toEqual([]);
+  expect((await verify({ marker: 1, records, nearest: -24 }, 4, LOG)).suspects).toEqual([]);
 });
 
-test('a collection that cannot be read is suspect', async () => {
-  const { suspects } = await told({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
+test('marks a shard suspect when its collection cannot be read', async () => {
+  const { suspects } = await verify({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
   expect(suspects).toEqual(['cannot be read after a restart: HTTP 500']);
 });
 
-test('a node without a collection the log made, or with one it deleted, is lost', async () => {
+test('reports lost content when a created collection is missing or a deleted one is still there', async () => {
   const header = JSON.stringify({ shard: SHARD, shards: [SHARD], tenant: 't', database: 'd', name: 'made' });
   const created = [entry(1, 'create_collection', {}, header)];
-  const sound = { marker: 0, records: [], names: { made: 'p1' } };
-  expect((await told(sound, 1, created)).failure).toBeNull();
-  expect((await told({ marker: 0, records: [] }, 1, created)).failure).toMatchObject({ contentLost: true });
+  const healthy = { marker: 0, records: [], names: { made: 'p1' } };
+  expect((await verify(healthy, 1, created)).failure).toBeNull();
+  expect((await verify({ marker: 0, records: [] }, 1, created)).failure).toMatchObject({ contentLost: true });
   const deleted = [...created, entry(2, 'delete_collection', {}, header)];
-  expect((await told(sound, 2, deleted)).failure).toMatchObject({ contentLost: true });
-  expect((await told({ marker: 0, records: [] }, 2, deleted)).failure).toBeNull();
+  expect((await verify(healthy, 2, deleted)).failure).toMatchObject({ contentLost: true });
+  expect((await verify({ marker: 0, records: [] }, 2, deleted)).failure).toBeNull();
 });
 
-test('a node that cannot be asked is not verified, and not lost either', async () => {
-  const { failure } = await told({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
+test('reports a failure without lost content when an entry cannot be read', async () => {
+  const { failure } = await verify({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
   expect(failure).toMatchObject({ contentLost: false, reason: expect.stringContaining('nonsense') });
 });
 
-test('a shard is suspect when a record is still there that a conditional delete selected on a later page', async () => {
+test('marks a shard suspect when a record selected by a conditional delete on a later page is still there', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'b', 'two'), entry(3, 'delete_where', { where: { n: 1 } })];
   const selected = [decision(3, 'accepted', ['b', 'a'])];
-  expect((await told({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
-  const left = await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
+  expect((await verify({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
+  const left = await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
   expect(left.suspects).toEqual([expect.stringContaining('record "a" is still there')]);
 });
 
-test('records of a partly applied entry are not compared', async () => {
+test('does not compare the records of a partly applied entry', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'a', 'two')];
   const cut = [decision(2, 'partly_applied', { applied: 0 })];
-  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects).toEqual(
+  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects).toEqual(
     [],
   );
-  expect((await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects).toHaveLength(
+  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects).toHaveLength(
     1,
   );
 });
 
-test('a quarantined entry is expected on no node', async () => {
+test('does not expect a quarantined entry', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'b', 'two')];
   const ended = [decision(2, 'quarantined', {})];
   expect(
-    (await told({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
+    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
   ).toEqual([]);
 });

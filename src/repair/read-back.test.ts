@@ -11,14 +11,14 @@ interface Stored {
   readonly embedding: readonly number[];
 }
 
-/** Reads that the node has been asked for, as the ids of each. */
-let asked: string[][];
+/** The ids of each read that the node received. */
+let reads: string[][];
 
 function clientOf(stored: Readonly<Record<string, Stored>>, status = 200): NodeClient {
-  asked = [];
+  reads = [];
   const read = async ({ body }: ReadRequest) => {
     const { ids } = JSON.parse(String(body)) as { ids: string[] };
-    asked.push(ids);
+    reads.push(ids);
     const found = ids.filter((id) => id in stored);
     const documents = found.map((id) => stored[id]!.document);
     const embeddings = found.map((id) => stored[id]!.embedding);
@@ -40,56 +40,56 @@ const entry = (kind: string, body: object): Entry => ({
 const UPSERT = entry('upsert', { ids: ['a', 'b'], embeddings: [[1], [2]], documents: ['one', 'two'] });
 const OLD: Stored = { document: 'old', embedding: [9] };
 
-describe('a write of records shows an effect', () => {
+describe('showsEffect of a write', () => {
   test.each([
     [
-      'when a record has its document and embedding',
+      'true when a record has its document and embedding',
       { a: OLD, b: { document: 'two', embedding: [2] } },
       true,
     ],
-    ['not when all records have other content', { a: OLD, b: OLD }, false],
-    ['not when only the document is the same', { a: { document: 'one', embedding: [9] } }, false],
-    ['not when no record is there', {}, false],
+    ['false when all records have other content', { a: OLD, b: OLD }, false],
+    ['false when only the document is the same', { a: { document: 'one', embedding: [9] } }, false],
+    ['false when no record exists', {}, false],
   ])('%s', async (_when, stored, shown) => {
     expect(await showsEffect(clientOf(stored), SHARD, UPSERT)).toBe(shown);
   });
 
-  test('not known when it brings neither documents nor embeddings', async () => {
+  test('is null when the entry has neither documents nor embeddings', async () => {
     const update = entry('update', { ids: ['a'], metadatas: [{ n: 1 }] });
     expect(await showsEffect(clientOf({ a: OLD }), SHARD, update)).toBeNull();
   });
 
-  test('not known when the node cannot read the records', async () => {
+  test('is null when the node cannot read the records', async () => {
     expect(await showsEffect(clientOf({}, 500), SHARD, UPSERT)).toBeNull();
   });
 
-  test('found on a later page, each id being asked for once', async () => {
+  test('is true when a record of a later page has the content, and reads each id once', async () => {
     const ids = [...Array.from({ length: 700 }, (_, n) => `i${n}`), 'i0'];
     const large = entry('upsert', { ids, embeddings: ids.map((_, n) => [n]) });
     const client = clientOf({ i699: { document: null, embedding: [699] } });
     expect(await showsEffect(client, SHARD, large)).toBe(true);
-    expect(asked.map((page) => page.length)).toEqual([500, 200]);
+    expect(reads.map((page) => page.length)).toEqual([500, 200]);
   });
 });
 
-describe('a delete shows an effect', () => {
+describe('showsEffect of a delete', () => {
   const DELETE = entry('delete', { ids: ['a', 'b'] });
 
-  test('not when all its records are still there', async () => {
+  test('is false when all its records exist', async () => {
     expect(await showsEffect(clientOf({ a: OLD, b: OLD }), SHARD, DELETE)).toBe(false);
   });
 
-  test('not known when some are missing: they may have been missing before', async () => {
+  test('is null when some records are missing, which may have been missing before', async () => {
     expect(await showsEffect(clientOf({ a: OLD }), SHARD, DELETE)).toBeNull();
   });
 
-  test('not known when it is conditional: it does not name its records', async () => {
+  test('is null when it is conditional', async () => {
     const conditional = entry('delete_where', { where: { n: 1 } });
     expect(await showsEffect(clientOf({}), SHARD, conditional)).toBeNull();
   });
 });
 
-test('the effect of a schema change is not known', async () => {
+test('showsEffect is null for a schema change', async () => {
   const header = JSON.stringify({ tenant: 'orchard' });
   expect(await showsEffect(clientOf({}), SHARD, { ...entry('create_tenant', {}), header })).toBeNull();
 });

@@ -1,0 +1,93 @@
+// Compares the documents and embeddings that an entry contains with those that a node returns.
+
+import { readTopLevel } from '../chroma/parse/rewrite.ts';
+import { isRefusal } from '../chroma/parse/refusal.ts';
+import { type RecordOperation } from '../chroma/protocol/operation.ts';
+import { mapKey } from '../util/map-key.ts';
+
+/** What an upsert or update contains for one record; null for a column that it leaves unchanged. */
+export interface SentContent {
+  readonly document: string | null;
+  readonly embedding: readonly number[] | null;
+}
+
+/** The body of a response to a get with documents and embeddings. */
+export interface ReadRecords {
+  readonly ids: readonly string[];
+  readonly documents: readonly (string | null)[];
+  readonly embeddings: readonly (readonly number[])[];
+}
+
+interface SentColumns {
+  readonly documents?: readonly (string | null)[] | null;
+  readonly embeddings?: readonly (number[] | string | null)[] | null;
+}
+
+/**
+ * Content by the map key of the id; the last occurrence of an id counts. Empty for an add, which leaves existing
+ * records unchanged, and for a delete.
+ */
+export function contentOf({ call }: RecordOperation): Map<string, SentContent> {
+  return call.kind === 'upsert' || call.kind === 'update' ? columnContent(call) : new Map();
+}
+
+/** Like contentOf, for any call that has documents or embeddings. */
+export function columnContent(call: RecordOperation['call']): Map<string, SentContent> {
+  const content = new Map<string, SentContent>();
+  const { documents, embeddings } = sentColumns(call.body);
+  for (const [index, id] of call.ids.entries()) {
+    const vector = embeddings?.[index] ?? null;
+    const embedding = typeof vector === 'string' ? fromBase64(vector) : vector;
+    content.set(mapKey(id), { document: documents?.[index] ?? null, embedding });
+  }
+  return content;
+}
+
+/** Whether the record at `index` of a response has the content sent; columns that were not sent are equal. */
+export function hasContent(sent: SentContent, read: ReadRecords, index: number): boolean {
+  const { document, embedding } = sent;
+  return (
+    (document === null || document === read.documents[index]) &&
+    (embedding === null || isSameVector(embedding, read.embeddings[index] ?? []))
+  );
+}
+
+/** Parses only the two columns: metadata may be large and is not compared. */
+function sentColumns(body: Buffer): SentColumns {
+  const fields = readTopLevel(body, ['documents', 'embeddings']);
+  if (isRefusal(fields)) return {};
+  const members = [...fields].map(
+    ([name, { slice }]) => `"${name}":${body.subarray(slice.start, slice.end).toString()}`,
+  );
+  return JSON.parse(`{${members.join(',')}}`) as SentColumns;
+}
+
+function fromBase64(text: string): number[] {
+  const bytes = Buffer.from(text, 'base64');
+  return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => bytes.readFloatLE(index * 4));
+}
+
+// Components are 32-bit floats, sent and returned in decimal. In cosine space a server stores the normalised vector,
+// which costs another rounding (docs/chroma-behaviour.md#numbers).
+const TOLERANCE = 1e-4;
+
+/** Whether a node that was sent the one vector may return the other. */
+function isSameVector(sent: readonly number[], read: readonly number[]): boolean {
+  if (sent.length !== read.length) return false;
+  if (isClose(sent, read)) return true;
+  const norm = Math.hypot(...sent);
+  const isNormalised = Math.abs(Math.hypot(...read) - 1) < TOLERANCE;
+  return (
+    isNormalised &&
+    isClose(
+      sent.map((component) => component / norm),
+      read,
+    )
+  );
+}
+
+function isClose(a: readonly number[], b: readonly number[]): boolean {
+  return a.every(
+    (value, index) => Math.abs(value - (b[index] ?? NaN)) <= TOLERANCE * Math.max(1, Math.abs(value)),
+  );
+}

@@ -1,0 +1,74 @@
+// Checks the copy of a shard on a node: its records against expected content, and its vector index against its records.
+
+import {
+  countRecordsRequest,
+  getRecordsRequest,
+  queryRecordsRequest,
+  type NodeRead,
+  type ShardLocation,
+} from '../chroma/protocol/node-requests.ts';
+import { mapKey } from '../util/map-key.ts';
+import type { ExpectedRecord } from './expectation.ts';
+import { hasContent, type ReadRecords, type SentContent } from './record-content.ts';
+
+/** Sends a read to the node. */
+export type ReadNode = (request: NodeRead) => Promise<{ readonly status: number; readonly body: Buffer }>;
+
+/** An expected record; `content` is null when only its presence is known. */
+export interface CheckedRecord extends ExpectedRecord {
+  readonly content: SentContent | null;
+}
+
+// The index is approximate and may miss a record by its own vector; a healthy one does not miss all of several.
+const SAMPLES = 5;
+/** Relative tolerance of distances: they are computed from 32-bit floats. */
+const DISTANCE_TOLERANCE = 1e-3;
+
+/** The first difference between the expected records, by the map key of their ids, and the node; null when none. */
+export async function recordFault(
+  read: ReadNode,
+  shard: ShardLocation,
+  records: ReadonlyMap<string, CheckedRecord>,
+): Promise<string | null> {
+  const ids = [...records.values()].map(({ id }) => id);
+  const response = await read(getRecordsRequest(shard, { ids, include: ['documents', 'embeddings'] }));
+  if (response.status !== 200) return `cannot be read after a restart: HTTP ${response.status}`;
+  const found = JSON.parse(response.body.toString()) as ReadRecords;
+  const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
+  for (const [key, { id, lsn, present, content }] of records) {
+    const index = indexOf.get(key) ?? null;
+    if (present === (index === null)) {
+      return `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}`;
+    }
+    if (index !== null && content !== null && !hasContent(content, found, index))
+      return `lost LSN ${lsn}: record "${id}" has older content`;
+  }
+  return null;
+}
+
+/** Why queries on the shard fail to find records by their own vectors; null when they find one. */
+export async function indexFault(read: ReadNode, shard: ShardLocation): Promise<string | null> {
+  const count = await read(countRecordsRequest(shard));
+  if (count.status !== 200) return `cannot be counted after a restart: HTTP ${count.status}`;
+  if (count.body.toString() === '0') return null;
+  const samples = await read(getRecordsRequest(shard, { limit: SAMPLES, include: ['embeddings'] }));
+  if (samples.status !== 200) return `cannot be read after a restart: HTTP ${samples.status}`;
+  const { ids, embeddings } = JSON.parse(samples.body.toString()) as ReadRecords;
+  const query = { query_embeddings: embeddings, n_results: 1, include: ['distances'] as const };
+  const response = await read(queryRecordsRequest(shard, query));
+  if (response.status !== 200) return `cannot be queried after a restart: HTTP ${response.status}`;
+  const { distances } = JSON.parse(response.body.toString()) as { distances: number[][] };
+  const isFound = embeddings.some((vector, index) => isSelfDistance(vector, distances[index]?.[0]));
+  return isFound ? null : `no record is found by its own vector after a restart, "${ids[0]}" among them`;
+}
+
+/**
+ * Whether `nearest` is at most the distance of `vector` to itself in any space: 0, or 1 - |v|² for inner products. The
+ * nearest record may be another one that is as near, or has the same vector.
+ */
+function isSelfDistance(vector: readonly number[], nearest: number | undefined): boolean {
+  const square = vector.reduce((sum, component) => sum + component * component, 0);
+  return (
+    nearest !== undefined && nearest <= Math.max(0, 1 - square) + DISTANCE_TOLERANCE * Math.max(1, square)
+  );
+}
