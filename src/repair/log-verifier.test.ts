@@ -164,7 +164,7 @@ test('does not compare the content of an added record, which may have existed be
   expect((await verify({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);
 });
 
-test('marks a shard suspect when no record is found by its own vector, in inner product space too', async () => {
+test('marks a shard suspect when no record is found by its own vector; accepts negative inner product distances', async () => {
   const records = [{ id: 'a', document: 'three' }];
   expect((await verify({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
     expect.stringContaining('no record is found by its own vector'),
@@ -205,12 +205,12 @@ test('marks a shard suspect when a record selected by a conditional delete on a 
 test('does not compare the records of a partly applied entry', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'a', 'two')];
   const cut = [decision(2, 'partly_applied', { applied: 0 })];
-  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects).toEqual(
-    [],
-  );
-  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects).toHaveLength(
-    1,
-  );
+  expect(
+    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects,
+  ).toEqual([]);
+  expect(
+    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects,
+  ).toHaveLength(1);
 });
 
 test('does not expect a quarantined entry', async () => {
