@@ -13,7 +13,7 @@ import { createCanary } from '../nodes/canary.ts';
 import { Node, type NodeProbe } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
-import type { ReadNode } from '../read/node-selection.ts';
+import type { ReadCandidate } from '../read/node-selection.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
 import { showsEffect } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
@@ -30,7 +30,7 @@ import type { Notifier } from '../util/notifier.ts';
 import type { Deps } from './deps.ts';
 import type { Storage } from './storage.ts';
 
-export interface BuiltNode extends Follower, ReadNode {
+export interface BuiltNode extends Follower, ReadCandidate {
   readonly workload: Workload;
   readonly canary: () => Promise<string | null>;
   /** Ends every connection to the node. */

@@ -3,11 +3,11 @@ import { FakeClusterView } from '../../test/support/fake-cluster-view.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { Node } from '../nodes/node.ts';
-import { NodeSelection, type ReadNode, type ReadRequirements } from './node-selection.ts';
+import { NodeSelection, type ReadCandidate, type ReadRequirements } from './node-selection.ts';
 
 const SHARD = 'shard';
 
-let nodes: ReadNode[];
+let nodes: ReadCandidate[];
 let view: FakeClusterView;
 /** The shard's id on each node that has a copy. */
 let copies: Map<string, string>;
@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 
 /** A node that serves, has a copy of the shard, and has applied LSN 10. */
-function serving(id: string): ReadNode {
+function serving(id: string): ReadCandidate {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
   const quiet = (): void => undefined;
   const clock = new ManualClock();
@@ -56,7 +56,7 @@ const requirements = (more: Partial<ReadRequirements> = {}): ReadRequirements =>
 });
 const selected = (more: Partial<ReadRequirements> = {}): string | null =>
   selection.selectNow(requirements(more))?.node.member.id ?? null;
-const node = (id: string): ReadNode => nodes.find(({ member }) => member.id === id)!;
+const node = (id: string): ReadCandidate => nodes.find(({ member }) => member.id === id)!;
 const setReadsInFlight = (id: string, count: number): void => {
   for (let n = 0; n < count; n++) node(id).readsInFlight.add(new AbortController());
 };

@@ -9,7 +9,7 @@ import { canServe } from '../nodes/node-state.ts';
 import { waitForAny } from '../util/notifier.ts';
 
 /** A node that reads may be sent to. */
-export interface ReadNode {
+export interface ReadCandidate {
   readonly member: Node;
   readonly client: NodeClient;
   /** Reads of this gateway in flight on the node; aborted when the node stops serving. */
@@ -27,13 +27,13 @@ export interface ReadRequirements {
 }
 
 export interface SelectedNode {
-  readonly node: ReadNode;
+  readonly node: ReadCandidate;
   /** The shard's id on the node; null when no shard is read. */
   readonly physicalId: string | null;
 }
 
 export interface NodeSelectionOptions {
-  readonly nodes: () => readonly ReadNode[];
+  readonly nodes: () => readonly ReadCandidate[];
   readonly view: Pick<ClusterView, 'applied' | 'isSuspect' | 'primary' | 'changed'>;
   /** The shard's id on the node; null when the node has no copy. */
   readonly physicalId: (node: string, shard: string) => string | null;
@@ -69,7 +69,7 @@ export class NodeSelection {
     // Nodes of equal load take turns. Sticky reads go to the primary, or else to the first eligible node.
     const first = sticky ? 0 : this.#turn++ % nodes.length;
     for (let step = 0; step < nodes.length; step++) {
-      const node = nodes[(first + step) % nodes.length] as ReadNode;
+      const node = nodes[(first + step) % nodes.length] as ReadCandidate;
       if (excluded.has(node.member.id)) continue;
       const eligible = this.#eligible(node, requirements);
       if (eligible === null) continue;
@@ -89,7 +89,7 @@ export class NodeSelection {
   }
 
   /** The node with the shard's id there; null when it cannot serve the read. */
-  #eligible(node: ReadNode, { shard, floor }: ReadRequirements): SelectedNode | null {
+  #eligible(node: ReadCandidate, { shard, floor }: ReadRequirements): SelectedNode | null {
     const { view, physicalId } = this.#options;
     const { id, state } = node.member;
     if (!canServe(state)) return null;
@@ -111,7 +111,7 @@ export class NodeSelection {
 }
 
 /** A busy node responds to nothing for up to a second or more, however few reads it has in flight. */
-function isLessLoaded(a: ReadNode, b: ReadNode): boolean {
+function isLessLoaded(a: ReadCandidate, b: ReadCandidate): boolean {
   const [isBusy, isOtherBusy] = [a.member.state === 'busy', b.member.state === 'busy'];
   return isBusy === isOtherBusy ? a.readsInFlight.size < b.readsInFlight.size : isOtherBusy;
 }

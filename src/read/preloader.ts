@@ -28,7 +28,7 @@ interface ShardMisses {
   notBefore: number;
 }
 
-interface Page {
+interface RecordPage {
   readonly found: readonly FoundRecord[];
   readonly applied: number;
   readonly bytes: number;
@@ -113,7 +113,7 @@ export class Preloader {
     { shard, collection }: ReadTarget,
     include: readonly RecordColumn[],
     range: { readonly limit: number; readonly offset: number },
-  ): Promise<Page | null> {
+  ): Promise<RecordPage | null> {
     const { reader, stopped } = this.#options;
     const buffered = await readBuffered({
       reader,

@@ -7,7 +7,7 @@ import { NodeError } from '../chroma/client/node-error.ts';
 import { Node } from '../nodes/node.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
-import { NodeSelection, type ReadNode } from './node-selection.ts';
+import { NodeSelection, type ReadCandidate } from './node-selection.ts';
 import { Reader } from './reader.ts';
 
 type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
@@ -21,7 +21,7 @@ let clock: ManualClock;
 let behaviours: Record<string, Behaviour>;
 /** Nodes in the order they were asked. */
 let asked: string[];
-let nodes: ReadNode[];
+let nodes: ReadCandidate[];
 let reader: Reader;
 let responseBudget: ResponseBudget;
 let client: AbortController;
@@ -44,7 +44,7 @@ beforeEach(() => {
   reader = new Reader({ selection, view, clock, logger, timeoutMs: TIMEOUT_MS, responseBudget });
 });
 
-function serving(id: string, view: FakeClusterView): ReadNode {
+function serving(id: string, view: FakeClusterView): ReadCandidate {
   const never = (): Promise<never> => new Promise(() => undefined);
   const probe = { probe: never, canary: never, verify: never };
   const member = new Node({

@@ -43,7 +43,7 @@ export interface CompletedWrite {
 export type RejectedWrite = Exclude<AppendResult, { s: 'ok' } | { s: 'busy' }>;
 
 /** What one append came to: an LSN and its level being reached, an undecided entry to wait for, or a rejection. */
-type Attempt =
+type AppendAttempt =
   | { readonly s: 'ok'; readonly lsn: number; readonly reached: Promise<void> }
   | { readonly s: 'busy'; readonly lsn: number }
   | RejectedWrite;
@@ -91,7 +91,7 @@ export class Writer {
     operation: Operation,
     level: AckLevel,
     deadline: AbortSignal,
-  ): Promise<Exclude<Attempt, { s: 'busy' }>> {
+  ): Promise<Exclude<AppendAttempt, { s: 'busy' }>> {
     const { view } = this.#options;
     for (let waitedFor = 0; ;) {
       const attempt = await this.#tryAppend(operation, level, deadline);
@@ -110,7 +110,7 @@ export class Writer {
     }
   }
 
-  async #tryAppend(operation: Operation, level: AckLevel, deadline: AbortSignal): Promise<Attempt> {
+  async #tryAppend(operation: Operation, level: AckLevel, deadline: AbortSignal): Promise<AppendAttempt> {
     const { appender, view } = this.#options;
     const refusal = view.writable();
     if (refusal !== null) throw refusal;
