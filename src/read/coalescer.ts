@@ -79,7 +79,7 @@ interface ReadQueue<Call> {
   rowBytes: number;
 }
 
-// A server fails above 32,766 rows in a call (chroma-facts, section 7).
+// A server fails above 32,766 rows in a call (docs/chroma-behaviour.md#order-and-scanning).
 const ROWS_MAX = 32_000;
 // Larger responses are not worth buffering.
 const RESPONSE_BYTES_MAX = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-// What an appended entry means for what this gateway knows of shards: their heads rise, cached records and responses go.
+// Raises the heads of shards and invalidates cached records and responses when entries are appended.
 
 import type { Entry } from '../log/entry.ts';
 import type { EntryListener } from '../log/entry-publisher.ts';
@@ -36,7 +36,7 @@ export class Invalidation implements EntryListener {
     this.#options.records.unseen(lsn);
   }
 
-  /** Forgets everything cached: a node's content was found to differ from the log. */
+  /** Drops everything cached: a node's content was found to differ from the log. */
   forget(): void {
     this.#options.responses.clear();
     this.#options.records.clear();

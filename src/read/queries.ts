@@ -34,7 +34,8 @@ const MISS_SHARE_MAX = 0.5;
 const SINGLE_MISSES_MAX = 0.3;
 // One sqlite statement with as many variables; more are not worth a call of their own.
 const FETCHED_MAX = 1_000;
-// A server fails above as many rows when asked for their documents or metadatas (chroma-facts, section 7).
+// A server fails above as many rows when asked for their documents or metadatas
+// (docs/chroma-behaviour.md#order-and-scanning).
 const ROWS_MAX = 32_766;
 // Different texts of `include` whose echo is remembered.
 const INCLUDES_MAX = 64;

@@ -99,7 +99,7 @@ interface PendingRead {
 }
 
 // A read that fails on two nodes is more likely the cause than the victim, so it is not retried on every node: some
-// requests make a server drop the connection (chroma-facts, hazard 4).
+// requests make a server drop the connection (docs/chroma-behaviour.md#requests-without-a-response).
 const ATTEMPTS_MAX = 2;
 // Until a probe has found out why a node cannot be reached, the node may be selected again.
 const UNSENT_PAUSE_MS = 20;

@@ -94,6 +94,25 @@ export class RecordCache {
     return this.#bytes;
   }
 
+  get metrics(): readonly Metric[] {
+    const { counts } = this;
+    const max = this.#options.bytesMax;
+    const counter = (name: keyof typeof counts, unit: string, help: string): Metric => ({
+      kind: 'counter',
+      name,
+      help,
+      unit,
+      read: () => counts[name],
+    });
+    return [
+      { kind: 'bound', name: 'bytes', help: 'Memory of records.', unit: 'bytes', max, read: () => this.bytes },
+      counter('hits', 'rows', 'Rows of queries found in the cache.'),
+      counter('misses', 'rows', 'Rows of queries not in the cache.'),
+      counter('projected', 'queries', 'Queries completed from the cache.'),
+      counter('preloaded', 'shards', 'Shards preloaded.'),
+    ];
+  }
+
   /** Bytes that can be cached without evicting anything. */
   get bytesFree(): number {
     return this.#options.bytesMax - this.#bytes;

@@ -3,6 +3,7 @@
 // that has applied everything would respond. Any suspicion empties the cache.
 
 import { hash } from 'node:crypto';
+import type { Metric } from '../observability/metrics-registry.ts';
 import { LruMap } from '../util/lru-map.ts';
 
 export interface CachedResponse {
@@ -40,6 +41,15 @@ export class ResultCache {
 
   get bytes(): number {
     return this.#responses.weight;
+  }
+
+  get metrics(): readonly Metric[] {
+    const [unit, max] = ['bytes', this.#bytesMax];
+    return [
+      { kind: 'bound', name: 'bytes', help: 'Memory of cached responses.', unit, max, read: () => this.bytes },
+      { kind: 'counter', name: 'hits', help: 'Reads served from the cache.', unit: 'reads', read: () => this.counts.hits },
+      { kind: 'counter', name: 'misses', help: 'Reads not in the cache.', unit: 'reads', read: () => this.counts.misses },
+    ];
   }
 
   /** The body goes in as its SHA-256: it may be larger than its response. */
