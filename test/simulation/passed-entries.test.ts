@@ -1,27 +1,22 @@
-// What a node goes past, because it has lost the shard or holds it in doubt, counts for no level of acknowledgement (I3).
+// An entry that a node passes, because it has lost the shard or its copy is suspect, counts for no acknowledgement (I3).
 
 import { afterEach, expect, test } from 'vitest';
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
 import type { AckLevel } from '../../src/coordination/cluster-view.ts';
-import { MemoryReplication, SHARD } from '../support/memory-replication.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { COLLECTIONS, SHARD } from '../support/memory-replication.ts';
+import { BOTH, following, RED, replication, suspicion } from './scenario.ts';
 
 const LEVELS = ['primary', 'quorum', 'all'] as const;
-const PEARS = '/api/v2/tenants/default_tenant/databases/default_database/collections/pears';
-const BOTH = '{"ids":["x","y"],"embeddings":[[1],[2]],"documents":["red","green"]}';
-const RED = '{"where_document":{"$contains":"red"}}';
+const PEARS = `${COLLECTIONS}/pears`;
 const ANOTHER = '{"ids":["z"],"embeddings":[[3]],"documents":["blue"]}';
 
-let replication: MemoryReplication;
 afterEach(() => replication.stop());
 
-/** Three nodes that hold two records, of which c then loses them with their collection. */
-async function oneHasLostAll(): Promise<void> {
-  replication = new MemoryReplication({ nodes: ['a', 'b', 'c'], random: seededRandom(7) });
-  replication.create();
-  for (const replica of replication.replicas) replica.follow();
+/** Three nodes that have two records, of which c then loses them with their collection. */
+async function oneHasLostTheCollection(): Promise<void> {
+  await following('a', 'b', 'c');
   replication.write('add', BOTH);
-  await replication.level();
+  await replication.caughtUp();
   replication.replica('c').fake.look('DELETE', PEARS);
 }
 
@@ -36,45 +31,43 @@ function write(kind: RecordKind, body: string): { lsn: number; reached: AckLevel
   return { lsn, reached };
 }
 
-test('a delete by filter on which it turns out, and every write after it', async () => {
-  await oneHasLostAll();
+test('reaches primary and quorum, but not all, when one node has lost the collection', async () => {
+  await oneHasLostTheCollection();
   for (const [kind, body] of [
     ['delete', RED],
     ['upsert', ANOTHER],
   ] as const) {
     const { reached } = write(kind, body);
-    await replication.level();
+    await replication.caughtUp();
     expect([kind, reached.toSorted()]).toEqual([kind, ['primary', 'quorum']]);
-    expect(replication.replica('c').held.get(SHARD)!.suspect).toContain('no such collection');
+    expect(suspicion('c')).toContain('no such collection');
   }
 });
 
-test('nor when its checkpoint became durable with nobody there to hear it', async () => {
-  await oneHasLostAll();
-  replication.write('delete', RED);
-  await replication.level();
+test('reaches no further level when the node passes it under another term', async () => {
+  await oneHasLostTheCollection();
+  const before = replication.write('delete', RED);
   const c = replication.replica('c');
-  await c.leave();
+  await replication.until(() => c.member.markerLSN === before, 'the marker of c is written');
+  c.fake.kill();
+  await replication.until(() => c.member.state === 'down', 'c is known to be down');
   const { lsn, reached } = write('upsert', ANOTHER);
-  await replication.level('a', 'b');
+  await replication.caughtUp('a', 'b');
   c.checkpoint = lsn;
-  c.follow();
-  await replication.until(() => replication.positions.applied('c') === lsn, 'it is as far');
+  c.fake.start();
+  await replication.until(() => replication.positions.applied('c') === lsn, 'c follows from its checkpoint');
   await replication.clock.pass(10, 10);
   expect(reached.toSorted()).toEqual(['primary', 'quorum']);
 });
 
-test('but what came to nothing is lacked by nobody', async () => {
-  replication = new MemoryReplication({ nodes: ['a'], random: seededRandom(7) });
-  replication.create();
-  const a = replication.replica('a');
-  a.follow();
+test('reaches every level when the entry was refused: it has no effect that a node could lack', async () => {
+  await following('a');
   replication.write('add', BOTH);
-  await replication.level();
-  a.fake.look('DELETE', PEARS);
+  await replication.caughtUp();
+  replication.replica('a').fake.look('DELETE', PEARS);
   const { lsn, reached } = write('delete', RED);
-  await replication.level();
-  expect(a.held.get(SHARD)!.suspect).toContain('no such collection');
+  await replication.caughtUp();
+  expect(suspicion('a')).toContain('no such collection');
   expect((await replication.decisions.find(lsn))?.outcome).toBe('refused');
   expect(reached.toSorted()).toEqual(['all', 'primary', 'quorum']);
 });

@@ -1,175 +1,121 @@
-// The real appliers, delivery, arbiter and positions on fake nodes, with a log, decisions and checkpoints in memory and
-// time that passes when a test says so: replication without sockets, PostgreSQL or chance.
+// The replication of a gateway as the composition root builds it, with its real leader, lease, admission and nodes, on
+// fake servers, with storage in memory and time that passes when a test says so.
 
-import { scanRecordCall } from '../../src/chroma/parse/scanner.ts';
-import { isRefusal } from '../../src/chroma/parse/refusal.ts';
+import { buildReplication, type Replication } from '../../src/app/replication.ts';
+import type { BuiltNode } from '../../src/app/nodes.ts';
+import type { Deps } from '../../src/app/deps.ts';
+import { Lifecycle } from '../../src/app/lifecycle.ts';
+import type { Caches } from '../../src/app/caches.ts';
+import type { Config } from '../../src/config/config.ts';
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
-import type { NodeClient } from '../../src/chroma/client/node-client.ts';
-import type { Expected } from '../../src/chroma/client/identity.ts';
-import type { Term } from '../../src/coordination/term.ts';
+import { isRefusal } from '../../src/chroma/parse/refusal.ts';
+import { scanRecordCall } from '../../src/chroma/parse/scanner.ts';
+import type { Operation } from '../../src/chroma/protocol/operation.ts';
+import { CurrentTerm } from '../../src/coordination/current-term.ts';
 import type { Entry } from '../../src/log/entry.ts';
-import { LogBuffer } from '../../src/log/log-buffer.ts';
-import { Applier, ROUND_ENTRIES_MAX } from '../../src/replication/applier.ts';
-import { Arbiter } from '../../src/replication/arbiter.ts';
-import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
-import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
+import type { Node } from '../../src/nodes/node.ts';
+import type { HeldShard } from '../../src/replication/checkpoints.ts';
 import { toDraft } from '../../src/replication/entry-operation.ts';
-import { type Operation } from '../../src/chroma/protocol/operation.ts';
-import { Positions } from '../../src/replication/positions.ts';
-import { SecondOpinion } from '../../src/replication/second-opinion.ts';
-import { Stagger } from '../../src/replication/stagger.ts';
-import { Trials } from '../../src/replication/trials.ts';
-import { Workload } from '../../src/replication/workload.ts';
-import { showsEffect } from '../../src/repair/read-back.ts';
-import { Notifier } from '../../src/util/notifier.ts';
+import type { Positions } from '../../src/replication/positions.ts';
+import { CHROMA_1_0_5 } from './capability-levels.ts';
 import { FakeNode } from './fake-chroma/node.ts';
 import { FakeChroma } from './fake-chroma/server.ts';
-import { CHROMA_1_0_5 } from './capability-levels.ts';
 import { ManualClock } from './manual-clock.ts';
+import { MemoryStorage, type MemoryDecisions } from './memory-storage.ts';
 
 export const SETTLE_MS = 500;
+export const ATTEMPTS_MAX = 5;
+export const ENTRY_TIMEOUT_MS = 60_000;
 export const COLLECTION = '00000000-0000-4000-8000-00000000c011';
 export const SHARD = '00000000-0000-4000-8000-0000000005a4';
 const PLACE = { tenant: 'default_tenant', database: 'default_database' };
-const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
-/** How long another primary takes to come. */
-const TAKEOVER_MS = 50;
-const STAGGER_MS = 500;
+export const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 const RESTART_MS = 1_000;
-export const ATTEMPTS_MAX = 5;
-const ENTRY_TIMEOUT_MS = 60_000;
+const STOP_DEADLINE_MS = 15_000;
 /** Longer than any pause of an applier; time beyond it means that something waits for ever. */
 const PATIENCE_MS = 120_000;
+const STEP_MS = 10;
 
-class MemoryDecisions {
-  readonly recorded = new Notifier();
-  readonly made = new Map<number, Decision>();
-  readonly #pages = new Map<string, string[]>();
-
-  async find(lsn: number): Promise<Decision | null> {
-    return this.made.get(lsn) ?? null;
-  }
-
-  isQuarantined(lsn: number): boolean {
-    return this.made.get(lsn)?.outcome === 'quarantined';
-  }
-
-  exception(lsn: number): Decision | null {
-    const made = this.made.get(lsn);
-    return made?.outcome === 'quarantined' || made?.outcome === 'partly_applied' ? made : null;
-  }
-
-  async *idPages({ lsn, generation, body, pages }: Decision): AsyncGenerator<readonly string[]> {
-    if (pages === 0) yield JSON.parse(body.toString()) as string[];
-    for (let page = 0; page < pages; page++) yield this.#pages.get(`${lsn} ${generation} ${page}`)!;
-  }
-
-  async addPage({ generation }: Decider, lsn: number, page: number, ids: Buffer): Promise<boolean> {
-    await Promise.resolve();
-    this.#pages.set(`${lsn} ${generation} ${page}`, JSON.parse(ids.toString()) as string[]);
-    return true;
-  }
-
-  async record({ generation }: Decider, lsn: number, ruling: Ruling): Promise<Decision> {
-    await Promise.resolve();
-    if (!this.made.has(lsn)) this.made.set(lsn, { lsn, generation, pages: 0, ...ruling });
-    this.recorded.notify();
-    return this.made.get(lsn)!;
-  }
-}
-
-/** One node with its applier and what is durable about it. */
+/** One node as a test sees it. */
 export interface Replica {
   readonly id: string;
   readonly fake: FakeNode;
-  readonly client: NodeClient;
-  readonly applier: Applier;
-  readonly workload: Workload;
-  readonly troubles: Error[];
+  readonly member: Node;
+  readonly applier: BuiltNode['applier'];
+  readonly workload: BuiltNode['workload'];
+  /** Its durable checkpoint. */
   checkpoint: number;
-  readonly held: Map<string, HeldShard>;
-  /** Whether it follows the log and answers, as the leader would know it. */
-  answers: boolean;
-  follow(): void;
-  /** Ends its term; resolves when its applier has stopped. */
-  leave(): Promise<void>;
-}
-
-/** What the appliers of all nodes share. */
-interface Shared {
-  readonly arbiter: Arbiter;
-  readonly trials: Trials;
-  readonly stagger: Stagger;
+  readonly held: ReadonlyMap<string, HeldShard>;
 }
 
 export interface MemoryReplicationOptions {
   readonly nodes: readonly string[];
   readonly random: () => number;
-  /** Who must answer at a node's address; absent: nobody is asked. */
-  readonly expect?: (node: string) => Expected | null;
+  /** Settings other than those of the simulation. */
+  readonly config?: Partial<Config>;
+  /** Replaces a part of a node by an implementation that a test wants to see fail. */
+  readonly alter?: (node: BuiltNode) => void;
 }
 
 export class MemoryReplication {
   readonly clock = new ManualClock();
-  readonly decisions = new MemoryDecisions();
-  readonly positions = new Positions((node) => this.replica(node).held.get(SHARD)?.suspect !== null);
-  /** Entries that were quarantined, refused or cut because no node could apply them. */
-  readonly ended: { lsn: number; outcome: string }[] = [];
+  readonly storage = new MemoryStorage(PLACE);
   readonly replicas: readonly Replica[];
-  readonly #entries: Entry[] = [];
-  readonly #logBuffer = new LogBuffer({ read: async (after, max) => this.#entries.slice(after, after + max) }, 0);
-  #primary: string;
-  readonly #primaryChanged = new Notifier();
-  /** By node: the entry it could not decide. */
-  readonly #unfit = new Map<string, number>();
+  readonly #fakes = new Map<string, FakeNode>();
+  readonly #replication: Replication;
+  readonly #life: Lifecycle;
 
-  constructor(options: MemoryReplicationOptions) {
-    this.#primary = options.nodes[0]!;
-    this.positions.setCluster(options.nodes, this.#primary);
-    const { clock, positions, decisions } = this;
-    const trials = new Trials({
-      store: { load: async () => [], save: async () => undefined },
-      clock,
-      onRepeated: () => undefined,
-      onStoreError: () => undefined,
-    });
-    const opinions = new SecondOpinion({
-      node: (id) => {
-        const { client, workload, held } = this.replica(id);
-        const known = (shard: string): HeldShard | null => held.get(shard) ?? null;
-        return { client, workload, held: (shard) => (known(shard)?.suspect === null ? known(shard) : null) };
-      },
-      collectionOf: () => ({ ...PLACE, name: 'pears' }),
-      clock,
-    });
-    const arbiter = new Arbiter({
-      trials,
-      decisions,
-      positions,
-      clock,
-      limits: { attempts: ATTEMPTS_MAX, timeoutMs: ENTRY_TIMEOUT_MS },
-      members: () => options.nodes,
-      works: (id) => this.replica(id).answers,
-      isSuspect: (id) => this.replica(id).held.get(SHARD)?.suspect !== null,
-      mayHaveApplied: async (id) => this.replica(id).checkpoint + ROUND_ENTRIES_MAX,
-      ask: (id, trial, term) => opinions.ask(id, trial, term),
-      onEnded: ({ lsn }, { outcome }) => void this.ended.push({ lsn, outcome }),
-    });
-    const stagger = new Stagger({ serving: () => options.nodes, primary: () => this.#primary });
-    const shared: Shared = { arbiter, trials, stagger };
-    this.replicas = options.nodes.map((id) => this.#replica(id, options, shared));
+  constructor({ nodes, random, config, alter }: MemoryReplicationOptions) {
+    const { clock } = this;
+    for (const id of nodes)
+      this.#fakes.set(urlOf(id), new FakeNode({ clock, server: new FakeChroma(random) }));
+    const settings = { ...SETTINGS, nodes: nodes.map((id) => ({ id, url: urlOf(id) })), ...config };
+    const deps = this.#deps(random);
+    this.#life = new Lifecycle({ clock, logger: deps.logger, stopDeadlineMs: STOP_DEADLINE_MS });
+    const parts = { deps, storage: this.storage.asStorage(), caches: NO_CACHES, current: new CurrentTerm() };
+    this.#replication = buildReplication(settings as unknown as Config, parts, this.#life);
+    for (const node of this.#replication.nodes.all()) alter?.(node);
+    this.replicas = nodes.map((id) => this.#replica(id));
+  }
+
+  get decisions(): MemoryDecisions {
+    return this.storage.decisions;
+  }
+
+  get positions(): Positions {
+    return this.#replication.positions;
+  }
+
+  /** The node that decides; null before one is elected. */
+  get primary(): string | null {
+    return this.#replication.view.primary();
+  }
+
+  /** Entries that ended because no node could apply them, in LSN order. */
+  get ended(): { lsn: number; outcome: string }[] {
+    return [...this.decisions.made.values()]
+      .filter(({ lsn }) => this.decisions.exception(lsn) !== null)
+      .map(({ lsn, outcome }) => ({ lsn, outcome }))
+      .sort((a, b) => a.lsn - b.lsn);
   }
 
   replica(id: string): Replica {
     return this.replicas.find((each) => each.id === id)!;
   }
 
-  /** Makes an operation durable; everybody who follows the log takes it from there. Returns its LSN. */
+  /** Resolves when this gateway leads and every node serves. */
+  async start(): Promise<void> {
+    await this.#life.start();
+    await this.until(() => this.replicas.every(({ member }) => member.state === 'serving'), 'nodes serve');
+  }
+
+  /** Makes an operation durable; appliers take it from there. Returns its LSN. */
   append(operation: Operation): number {
-    const lsn = this.#entries.length + 1;
+    const { entries } = this.storage;
+    const lsn = entries.length + 1;
     const entry: Entry = { lsn, ...toDraft(operation), batch: `batch-${lsn}`, appendedAt: this.clock.now() };
-    this.#entries.push(entry);
-    this.#logBuffer.committed([entry]);
+    entries.push(entry);
+    this.#replication.logBuffer.committed([entry]);
     return lsn;
   }
 
@@ -192,21 +138,19 @@ export class MemoryReplication {
     return this.append({ type: 'records', shard: SHARD, call });
   }
 
-  /** Lets time pass until `condition` holds. */
-  async until(condition: () => boolean, what: string): Promise<void> {
-    for (let passed = 0; !condition(); passed += 10) {
-      if (passed > PATIENCE_MS) throw new Error(`${PATIENCE_MS} ms passed in vain until ${what}`);
-      await this.clock.pass(10, 10);
+  /** Lets time pass until `condition` holds; fails after `limitMs`. */
+  async until(condition: () => boolean, what: string, limitMs = PATIENCE_MS): Promise<void> {
+    for (let passed = 0; !condition(); passed += STEP_MS) {
+      if (passed > limitMs) throw new Error(`not within ${limitMs} ms: ${what} (${this.#states()})`);
+      await this.clock.pass(STEP_MS, STEP_MS);
     }
   }
 
   /** Lets time pass until these nodes (all, if none is named) have checkpointed the whole log. */
-  level(...ids: string[]): Promise<void> {
+  caughtUp(...ids: string[]): Promise<void> {
     const chosen = ids.length === 0 ? this.replicas : ids.map((id) => this.replica(id));
-    return this.until(
-      () => chosen.every(({ checkpoint }) => checkpoint === this.#entries.length),
-      'nodes are level',
-    );
+    const head = this.storage.entries.length;
+    return this.until(() => chosen.every(({ checkpoint }) => checkpoint === head), 'nodes are caught up');
   }
 
   /** Every record a node holds of the collection, as it would be read. */
@@ -217,139 +161,91 @@ export class MemoryReplication {
     return fake.look('POST', path, body).text;
   }
 
-  async stop(): Promise<void> {
-    for (const { fake } of this.replicas) fake.kill();
-    await Promise.all(this.replicas.map((replica) => replica.leave()));
-  }
-
-  /** As the leader does when the primary does not work. */
-  promote(id: string): void {
-    this.#primary = id;
-    this.positions.setCluster(
-      this.replicas.map((each) => each.id),
-      id,
-    );
-    this.#primaryChanged.notify();
-  }
-
-  /** The node's process ends; a second later it is back, and another node has taken its place as the primary. */
+  /** The node's process ends, and is back a second later. */
   restart(id: string): void {
-    const replica = this.replica(id);
-    replica.fake.kill();
-    replica.applier.processGone();
-    replica.answers = false;
-    const left = replica.leave();
-    const next = this.replicas.find(({ answers }) => answers);
-    if (this.#primary === id && next !== undefined) this.promote(next.id);
-    this.clock.after(RESTART_MS, () => {
-      replica.fake.start();
-      void left.then(() => {
-        replica.answers = true;
-        replica.follow();
-        if (!this.replica(this.#primary).answers) this.promote(id);
-      });
-    });
+    const { fake } = this.replica(id);
+    fake.kill();
+    this.clock.after(RESTART_MS, () => fake.start());
   }
 
-  /** Who decides. */
-  get primary(): string {
-    return this.#primary;
+  async stop(): Promise<void> {
+    for (const fake of this.#fakes.values()) fake.kill();
+    let isStopped = false;
+    void this.#life.stop().then(() => (isStopped = true));
+    await this.until(() => isStopped, 'replication has stopped');
   }
 
-  /** As the leader does: the next node that answers becomes primary, a moment later. */
-  #stepDown(id: string, lsn: number): boolean {
-    const isFit = (each: Replica): boolean =>
-      each.answers && each.applier.checkpoint >= (this.#unfit.get(each.id) ?? 0);
-    const next = this.replicas.find((each) => each.id !== id && isFit(each));
-    if (next === undefined) return false;
-    this.#unfit.set(id, lsn);
-    this.clock.after(TAKEOVER_MS, () => {
-      if (isFit(next)) this.promote(next.id);
-    });
-    return true;
+  #states(): string {
+    const states = this.replicas.map(({ id, member: { state, lastError }, checkpoint }) =>
+      [id, state, checkpoint, lastError ?? ''].join(' '),
+    );
+    return states.join('; ');
   }
 
-  #suspect(replica: Replica, reason: string): void {
-    const held = replica.held.get(SHARD);
-    if (held !== undefined) replica.held.set(SHARD, { ...held, suspect: reason });
-    replica.applier.markSuspect(SHARD, reason);
-  }
-
-  #replica(id: string, options: MemoryReplicationOptions, { arbiter, trials, stagger }: Shared): Replica {
-    const { clock, positions, decisions } = this;
-    const fake = new FakeNode({ clock, server: new FakeChroma(options.random) });
-    fake.look('POST', '/api/v2/tenants', '{"name":"polychrome"}');
-    fake.look('POST', '/api/v2/tenants/polychrome/databases', '{"name":"polychrome"}');
-    const { expect } = options;
-    const client = fake.client(expect === undefined ? {} : { expect: () => expect(id) });
-    const troubles: Error[] = [];
-    const held = new Map<string, HeldShard>();
-    const workload = new Workload(clock, STAGGER_MS);
-    let over = new AbortController();
-    let running: Promise<void> = Promise.resolve();
-    const applier = new Applier({
-      node: id,
-      client,
-      clock,
-      logBuffer: this.#logBuffer,
-      positions,
-      decisions,
-      checkpoints: {
-        save: async (_epoch, _node, lsn, changes) => {
-          await Promise.resolve();
-          replica.checkpoint = lsn;
-          for (const change of changes) keep(held, change);
-        },
+  #deps(random: () => number): Deps {
+    let ids = 0;
+    const fakeAt = (url: string): FakeNode => this.#fakes.get(url)!;
+    return {
+      connections: {
+        verified: ({ url, expect, onDisconnected }) =>
+          fakeAt(url).client({ expect, ...(onDisconnected === undefined ? {} : { onDisconnected }) }),
+        unverified: ({ url }) => fakeAt(url).client(),
       },
-      limits: () => ({ maxIds: 5_461, maxBytes: 1024 * 1024 }),
-      leavesLists: () => false,
-      recheck: () => Promise.resolve(null),
-      settleMs: SETTLE_MS,
-      appendInFlight: () => null,
-      primary: () => ({ node: this.#primary, generation: 1 }),
-      primaryChanged: this.#primaryChanged,
-      stepDown: (lsn) => this.#stepDown(id, lsn),
-      workload,
-      stagger,
-      trials,
-      arbiter,
-      attemptsMax: ATTEMPTS_MAX,
-      canary: async () => (fake.up && !fake.server.isPoisoned ? null : 'writes are refused'),
-      announce: async () => undefined,
-      onLong: () => undefined,
-      showsEffect: (shard, entry) => showsEffect(client, shard, entry),
-      isLastCopy: (shard) =>
-        !this.replicas.some((each) => each.id !== id && each.held.get(shard)?.suspect === null),
-      suspect: async (_shard, reason) => this.#suspect(replica, reason),
-      onTrouble: (error) => void troubles.push(error),
-      onSchemaApplied: () => undefined,
-    });
-    const replica: Replica = {
-      id,
-      fake,
-      client,
-      applier,
-      workload,
-      troubles,
-      held,
-      checkpoint: 0,
-      answers: true,
-      follow() {
-        over = new AbortController();
-        const { signal } = over;
-        const term: Term = { epoch: 1, clean: true, signal, held: () => !signal.aborted };
-        running = applier.run(term, { checkpoint: replica.checkpoint, held: new Map(held) }, null);
-      },
-      async leave() {
-        over.abort();
-        await running;
+      gatewayId: 'gateway',
+      clock: this.clock,
+      random,
+      newId: () => `id-${++ids}`,
+      logger: SILENT as unknown as Deps['logger'],
+      nodePid: () => undefined,
+      onNodeHung: () => undefined,
+      onFailure: (error) => {
+        throw error;
       },
     };
-    return replica;
+  }
+
+  #replica(id: string): Replica {
+    const { storage } = this;
+    const { member, applier, workload } = this.#replication.nodes.get(id);
+    return {
+      id,
+      fake: this.#fakes.get(urlOf(id))!,
+      member,
+      applier,
+      workload,
+      get checkpoint() {
+        return storage.nodes.get(id)?.checkpoint ?? 0;
+      },
+      set checkpoint(lsn) {
+        storage.node(id).checkpoint = lsn;
+      },
+      get held() {
+        return storage.node(id).held;
+      },
+    };
   }
 }
 
-function keep(held: Map<string, HeldShard>, { shard, physical }: ShardChange): void {
-  if (physical === null) held.delete(shard);
-  else held.set(shard, { physical, ...PLACE, suspect: null });
+const SETTINGS = {
+  SETTLE_MS,
+  STAGGER_MS: 500,
+  ENTRY_ATTEMPTS: ATTEMPTS_MAX,
+  ENTRY_TIMEOUT_MS,
+  LEASE_MS: 10_000,
+  LOG_TIMEOUT_MS: 10_000,
+  WAL_RETENTION: 3_600_000,
+  WAL_RETENTION_BYTES: 1e9,
+};
+const NO_CACHES = {
+  invalidation: { committed: () => undefined, unseen: () => undefined, forget: () => undefined },
+} as unknown as Caches;
+const SILENT = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+function urlOf(id: string): string {
+  return `http://${id}.invalid`;
 }

@@ -1,0 +1,211 @@
+// What a gateway keeps in PostgreSQL, in memory: the same promises, conditional on the same epoch.
+
+import type { Storage } from '../../src/app/storage.ts';
+import type { LeaseRow, LeaseStore } from '../../src/coordination/lease.ts';
+import type { Entry } from '../../src/log/entry.ts';
+import type { Head } from '../../src/log/postgres-log.ts';
+import type { NodeRow } from '../../src/nodes/node-store.ts';
+import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
+import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
+import { Notifier } from '../../src/util/notifier.ts';
+import { CHROMA_1_0_5 } from './capability-levels.ts';
+
+/** What is durable about one node. */
+export interface MemoryNode extends NodeRow {
+  checkpoint: number;
+  markerLSN: number;
+  readonly held: Map<string, HeldShard>;
+}
+
+/** Where the one collection of a simulation belongs. */
+export interface Place {
+  readonly tenant: string;
+  readonly database: string;
+}
+
+const LEASE_LOST = 'The lease has moved on: another gateway leads.';
+
+export class MemoryDecisions {
+  readonly recorded = new Notifier();
+  readonly made = new Map<number, Decision>();
+  readonly #pages = new Map<string, string[]>();
+
+  async load(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async find(lsn: number): Promise<Decision | null> {
+    return this.made.get(lsn) ?? null;
+  }
+
+  isQuarantined(lsn: number): boolean {
+    return this.made.get(lsn)?.outcome === 'quarantined';
+  }
+
+  exception(lsn: number): Decision | null {
+    const made = this.made.get(lsn);
+    return made?.outcome === 'quarantined' || made?.outcome === 'partly_applied' ? made : null;
+  }
+
+  async *idPages({ lsn, generation, body, pages }: Decision): AsyncGenerator<readonly string[]> {
+    if (pages === 0) yield JSON.parse(body.toString()) as string[];
+    for (let page = 0; page < pages; page++) yield this.#pages.get(`${lsn} ${generation} ${page}`)!;
+  }
+
+  async addPage({ generation }: Decider, lsn: number, page: number, ids: Buffer): Promise<boolean> {
+    await Promise.resolve();
+    this.#pages.set(`${lsn} ${generation} ${page}`, JSON.parse(ids.toString()) as string[]);
+    return true;
+  }
+
+  async record({ generation }: Decider, lsn: number, ruling: Ruling): Promise<Decision> {
+    await Promise.resolve();
+    if (!this.made.has(lsn)) this.made.set(lsn, { lsn, generation, pages: 0, ...ruling });
+    this.recorded.notify();
+    return this.made.get(lsn)!;
+  }
+}
+
+export class MemoryStorage {
+  readonly decisions = new MemoryDecisions();
+  readonly entries: Entry[] = [];
+  readonly nodes = new Map<string, MemoryNode>();
+  #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
+  #primary: string | null = null;
+  #primaryGeneration = 0;
+  readonly #place: Place;
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  head(): Head {
+    return {
+      logId: 'log',
+      cluster: 'cluster',
+      lsn: this.entries.length,
+      trimmed: 0,
+      view: 0,
+      primary: this.#primary,
+      primaryGeneration: this.#primaryGeneration,
+    };
+  }
+
+  /** As the composition root takes it; what replication does not use is absent. */
+  asStorage(): Storage {
+    const parts = {
+      head: this.head(),
+      log: this.#log(),
+      leaseStore: this.#leaseStore(),
+      nodes: this.#nodeStore(),
+      checkpoints: this.#checkpoints(),
+      catalog: this.#catalog(),
+      decisions: this.decisions,
+      capabilities: { current: CHROMA_1_0_5, join: async () => null },
+      trials: { load: async () => [], save: async () => undefined },
+    };
+    return parts as unknown as Storage;
+  }
+
+  node(id: string): MemoryNode {
+    const found = this.nodes.get(id);
+    if (found === undefined) throw new Error(`node "${id}" has not joined`);
+    return found;
+  }
+
+  #requireLease(epoch: number): void {
+    if (epoch !== this.#lease.epoch) throw new Error(LEASE_LOST);
+  }
+
+  #log(): object {
+    return {
+      head: async () => this.head(),
+      read: async (after: number, entriesMax: number) => this.entries.slice(after, after + entriesMax),
+      partitions: async () => [],
+      forgetBatches: async () => undefined,
+    };
+  }
+
+  #leaseStore(): LeaseStore {
+    return {
+      read: async () => this.#lease,
+      acquire: async (holder, seen) => {
+        const { epoch, renewal } = this.#lease;
+        if (seen.epoch !== epoch || seen.renewal !== renewal) return null;
+        this.#lease = { epoch: epoch + 1, holder, renewal: 0 };
+        return epoch + 1;
+      },
+      renew: async (epoch) => {
+        if (epoch !== this.#lease.epoch || this.#lease.holder === null) return false;
+        this.#lease = { ...this.#lease, renewal: this.#lease.renewal + 1 };
+        return true;
+      },
+      release: async (epoch) => {
+        if (epoch === this.#lease.epoch) this.#lease = { ...this.#lease, holder: null };
+      },
+    };
+  }
+
+  #nodeStore(): object {
+    return {
+      all: async () => [...this.nodes.values()].map((node) => ({ ...node })),
+      lastCheckpoint: (id: string) => this.nodes.get(id)?.checkpoint ?? 0,
+      add: async (epoch: number, node: Pick<NodeRow, 'id' | 'url' | 'incarnation'>) => {
+        this.#requireLease(epoch);
+        const blank = { checkpoint: 0, markerLSN: 0, busyLSN: null, busyMs: 0 };
+        this.nodes.set(node.id, { ...node, ...blank, held: new Map() });
+      },
+      update: async (epoch: number) => this.#requireLease(epoch),
+      announce: async (epoch: number) => this.#requireLease(epoch),
+      marked: async (epoch: number, id: string, lsn: number) => {
+        this.#requireLease(epoch);
+        this.node(id).markerLSN = lsn;
+      },
+      setPrimary: async (epoch: number, id: string) => {
+        this.#requireLease(epoch);
+        this.#primary = id;
+        return ++this.#primaryGeneration;
+      },
+    };
+  }
+
+  #checkpoints(): object {
+    return {
+      settled: async () => undefined,
+      held: async (id: string) => new Map(this.node(id).held),
+      save: async (epoch: number, id: string, lsn: number, changes: readonly ShardChange[]) => {
+        await Promise.resolve();
+        this.#requireLease(epoch);
+        const { held } = this.node(id);
+        this.node(id).checkpoint = lsn;
+        for (const { shard, physical } of changes) {
+          if (physical === null) held.delete(shard);
+          else held.set(shard, { physical, ...this.#place, suspect: null });
+        }
+      },
+      suspect: async (epoch: number, id: string, shard: string, reason: string) => {
+        await Promise.resolve();
+        this.#requireLease(epoch);
+        const known = this.node(id).held.get(shard);
+        if (known === undefined) throw new Error(LEASE_LOST);
+        this.node(id).held.set(shard, { ...known, suspect: known.suspect ?? reason });
+      },
+    };
+  }
+
+  #catalog(): object {
+    const marked = new Set<string>();
+    const copy = (id: string, shard: string): HeldShard | null => this.nodes.get(id)?.held.get(shard) ?? null;
+    const isSuspect = (id: string, shard: string): boolean =>
+      marked.has(`${id} ${shard}`) || (copy(id, shard)?.suspect ?? null) !== null;
+    return {
+      refresh: async () => undefined,
+      forgetDeleted: async () => undefined,
+      markSuspect: (id: string, shard: string) => void marked.add(`${id} ${shard}`),
+      isSuspect,
+      isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
+      physical: copy,
+      collectionOfShard: () => ({ ...this.#place, name: 'pears' }),
+    };
+  }
+}
