@@ -157,8 +157,9 @@ export class TestCluster {
   /** Resolves when every node serves and has applied the whole log. */
   async allServe(): Promise<void> {
     await until(async () => {
-      const { nodes, pending } = await this.status();
-      return pending === 0 && nodes.every(({ state }) => state === 'serving');
+      const { nodes, pending, halted } = await this.status();
+      if (pending === 0 && nodes.every(({ state }) => state === 'serving')) return true;
+      throw new Error(JSON.stringify({ pending, halted, nodes }));
     }, 'every node serves and is caught up');
   }
 
