@@ -27,7 +27,7 @@ export const BANNED_WORDS: readonly BannedWord[] = [
   ban('sound', 'healthy, valid', '(?:un)?sound(?:s|ly|ness)?'),
   ban('lone', 'single', 'lone'),
   ban('whoever', 'a concrete noun', 'whoever|whomever'),
-  ban('level (of a node)', 'caught up', '(?:is|are|be|becomes?|became|was|were|being) level|levels? with'),
+  ban('level (of a node)', 'caught up', '(?:is|are|be|becomes?|became|was|were|being) level|level with'),
   ban('brought along', 'replicates to, applies the log to', '(?:brings?|bringing|brought) along'),
   ban('tail (of the log)', 'log buffer, end', 'tails?'),
   ban('lane', 'queue', 'lanes?'),

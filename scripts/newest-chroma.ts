@@ -1,7 +1,6 @@
-// Makes the newest Chroma server run on this machine and prints the command that starts it, as CHROMA_COMMAND takes
-// it; or, given words, runs them as a command with CHROMA_COMMAND set. For tests: users get what loads by itself.
-// Its npm package needs glibc 2.39. Where that is missing, pip's package of the same server, built for old systems;
-// failing that, the npm package through the loader of a newer Debian.
+// Installs the newest Chroma server for tests and prints its command for CHROMA_COMMAND, or runs the given command with
+// CHROMA_COMMAND set. The npm package needs glibc 2.39; on older systems the script uses the pip package of the same
+// server, or else the npm package with the loader of a newer Debian.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +9,7 @@ import { join } from 'node:path';
 import { RUN_SCRIPT } from '../src/local/chroma-release.ts';
 import { CACHE, run, virtualEnvironment } from './virtual-environment.ts';
 
-// The same server under two numbers: of pip's package, and of the bindings for Node.
+// One server with two version numbers: of the pip package and of the bindings for Node.
 const PIP_VERSION = '1.5.9';
 const NPM_VERSION = '1.3.4';
 
@@ -22,7 +21,7 @@ const LOADERS: Readonly<Record<string, string>> = {
 
 const quoted = (word: string): string => `"${word}"`;
 
-/** A way to run the server: the command template, or an error that says what is missing. */
+/** A way to run the server: resolves to the command template; throws an error that names what is missing. */
 type Way = () => Promise<string>;
 
 /** The module of the npm package; throws when it is not installed. */
@@ -41,19 +40,19 @@ const fromNpm: Way = async () => {
 };
 
 const fromPip: Way = async () => {
-  // The server is one library in the package; what its Python client depends on is not needed.
+  // The server is one library in the package; the dependencies of the Python client are not needed.
   const python = await virtualEnvironment({
     name: `chromadb-${PIP_VERSION}`,
     packages: [`chromadb==${PIP_VERSION}`],
     proof: 'chromadb_rust_bindings',
     dependencies: false,
   });
-  // What the package's own command "chroma" does, without the imports of its client.
+  // Equals the command "chroma" of the package, without the imports of its client.
   const script = 'import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv)';
   return `${quoted(python)} -c ${quoted(script)} run --path {path} --port {port} --host {host}`;
 };
 
-/** Debian's packages of the C and C++ libraries, unpacked beside the system's own. */
+/** Unpacks Debian's packages of the C and C++ libraries into a separate folder. */
 const throughLoader: Way = async () => {
   const module = bindings();
   const loader = LOADERS[process.arch];
@@ -73,7 +72,7 @@ const throughLoader: Way = async () => {
   return withBindings(module, before);
 };
 
-// A package list of its own, so that nothing of the system's is touched.
+// With a separate package list, so that the system stays unchanged.
 async function downloadLibraries(folder: string): Promise<void> {
   for (const name of ['lists/partial', 'archives/partial'])
     mkdirSync(join(folder, name), { recursive: true });

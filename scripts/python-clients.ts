@@ -1,5 +1,5 @@
-// Installs the official Python clients, once, and runs the words given as a command that finds them: PYTHON_CHROMADB is
-// a Python with the full package and the stores built on it, PYTHON_CHROMADB_CLIENT one with the thin client alone.
+// Installs the official Python clients once and runs the given command with them: PYTHON_CHROMADB is a Python with the
+// full package and the stores built on it, PYTHON_CHROMADB_CLIENT one with the thin client only.
 
 import { spawn } from 'node:child_process';
 import { virtualEnvironment } from './virtual-environment.ts';

@@ -1,4 +1,4 @@
-// Python's packages in folders of their own, made once: a virtual environment for each set of packages.
+// Creates a Python virtual environment for each set of packages, once.
 
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** What scripts download is kept here; removing it costs nothing but time. */
+/** Folder of downloads; it can be removed at any time. */
 export const CACHE = fileURLToPath(new URL('../node_modules/.cache/polychrome/', import.meta.url));
 
 const STEP_MS_MAX = 600_000;
@@ -25,15 +25,15 @@ export async function run(command: string, args: readonly string[], env?: NodeJS
 
 export interface VirtualEnvironment {
   readonly name: string;
-  /** With their versions, as pip takes them. */
+  /** Names with versions, as arguments of pip. */
   readonly packages: readonly string[];
-  /** A module whose import shows that all is there. */
+  /** A module whose import proves that the installation is complete. */
   readonly proof: string;
-  /** False: only the packages themselves. */
+  /** False: without the dependencies of the packages. */
   readonly dependencies: boolean;
 }
 
-/** The environment's Python, made when it is not there yet; throws when Python or pip cannot do it. */
+/** The Python of the environment, which is created when missing; throws when Python or pip fails. */
 export async function virtualEnvironment(environment: VirtualEnvironment): Promise<string> {
   const { name, packages, proof, dependencies } = environment;
   const folder = join(CACHE, name);

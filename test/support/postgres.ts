@@ -1,4 +1,4 @@
-// One real PostgreSQL for a test file, a fresh schema for each test.
+// Starts a PostgreSQL for a test file, with a new schema for each test.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { systemClock } from '../../src/util/clock.ts';
 
 export interface TestPostgres {
   readonly url: string;
-  /** A pool on a schema of its own, migrated. Closed by stop(). */
+  /** A pool on a new, migrated schema; stop() closes it. */
   database(connectionsMax?: number): Promise<Database>;
   stop(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Numbers in [0, 1) that a seed decides: the same seed, the same numbers (mulberry32). */
+/** A generator of numbers in [0, 1) that are determined by the seed (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed | 0;
   return () => {

@@ -1,5 +1,4 @@
-// Stands in for a Chroma server that is hard to stop: it ignores SIGTERM, as release 1.3.4 does, and has a child
-// of its own, as a wrapper script would. Started as `node stubborn-server.ts --path DIR --port N --host H`.
+// A server that is hard to stop: it ignores SIGTERM, as release 1.3.4 does, and has a child, as a wrapper script has. Started as `node stubborn-server.ts --path DIR --port N --host H`.
 
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
