@@ -9,6 +9,7 @@ import { buildDataPlane } from './data-plane.ts';
 import { depsOf, type GatewayParts } from './deps.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { buildListeners, statusSource } from './listeners.ts';
+import { buildMetrics } from './metrics.ts';
 import { buildReplication } from './replication.ts';
 import { buildStorage } from './storage.ts';
 
@@ -35,8 +36,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const caches = buildCaches(config, storage.head.lsn, current);
     const replication = buildReplication(config, { deps, storage, caches, current }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
-    const status = statusSource(deps, storage, { ...replication, ...dataPlane });
-    const listeners = buildListeners(config, { deps, storage, dataPlane, status }, life);
+    const metrics = buildMetrics({ caches, replication, dataPlane });
+    const status = statusSource(deps, storage, { ...replication, ...dataPlane, metrics });
+    const listeners = buildListeners(config, { deps, storage, dataPlane, status, metrics }, life);
     await life.start();
     const stopped = new AbortController();
     return {

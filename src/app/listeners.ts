@@ -11,6 +11,7 @@ import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
 import { joinRouters, type Router } from '../http/router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
+import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -27,6 +28,7 @@ interface Parts {
   readonly storage: Storage;
   readonly dataPlane: DataPlane;
   readonly status: StatusSource;
+  readonly metrics: MetricsRegistry;
 }
 
 // Chroma's servers refuse larger bodies.
@@ -37,7 +39,7 @@ const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 
 export function buildListeners(config: Config, parts: Parts, life: Lifecycle): Listeners {
-  const { deps, storage, dataPlane } = parts;
+  const { deps, storage, dataPlane, metrics } = parts;
   const chroma = chromaRouter({
     handlers: dataPlane.handlers,
     capabilities: () => storage.capabilities.current,
@@ -54,7 +56,7 @@ export function buildListeners(config: Config, parts: Parts, life: Lifecycle): L
   };
   const adminPort = config.ADMIN_PORT ?? null;
   if (adminPort !== null) {
-    listen(life, 'admin listener', {
+    listen({ life, metrics }, 'admin_listener', {
       ...shared,
       port: adminPort,
       router: joinRouters(status, operator),
@@ -64,7 +66,7 @@ export function buildListeners(config: Config, parts: Parts, life: Lifecycle): L
       limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
     });
   }
-  const server = listen(life, 'listener', {
+  const server = listen({ life, metrics }, 'listener', {
     ...shared,
     port: config.PORT,
     router: adminPort === null ? joinRouters(chroma, status, operator) : joinRouters(chroma, status),
@@ -75,13 +77,18 @@ export function buildListeners(config: Config, parts: Parts, life: Lifecycle): L
   return { url: () => server().url };
 }
 
-/** Adds a server to the gateway's life; the result throws before it has started. */
-function listen(life: Lifecycle, name: string, options: ServerOptions): () => RunningServer {
+/** Adds a server to the gateway's life and its metrics; the result throws before it has started. */
+function listen(
+  { life, metrics }: { life: Lifecycle; metrics: MetricsRegistry },
+  name: string,
+  options: ServerOptions,
+): () => RunningServer {
   let server: RunningServer | null = null;
   life.add({
     name,
     start: async () => {
       server = await startServer(options);
+      metrics.register(name, server.metrics);
     },
     stop: async () => server?.stop(STOP_DEADLINE_MS),
   });
@@ -110,8 +117,12 @@ function operatorRouter(config: Config, { deps, storage, dataPlane }: Parts): Ro
 }
 
 /** What /health, /status and /wal/status are made from. */
-export function statusSource(deps: Deps, storage: Storage, parts: Replication & DataPlane): StatusSource {
-  const { leader, logBuffer, retention, appender, positions, nodes, recordReads } = parts;
+export function statusSource(
+  deps: Deps,
+  storage: Storage,
+  parts: Replication & DataPlane & { metrics: MetricsRegistry },
+): StatusSource {
+  const { leader, logBuffer, retention, appender, positions, nodes, recordReads, metrics } = parts;
   const { catalog, decisions } = storage;
   return {
     gatewayId: deps.gatewayId,
@@ -122,6 +133,7 @@ export function statusSource(deps: Deps, storage: Storage, parts: Replication & 
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
     reads: () => recordReads.counts,
+    metrics: () => metrics.snapshot(),
     nodes: () =>
       nodes.all().map(({ member, applier, workload }) => ({
         member,

@@ -2,6 +2,7 @@
 // until its response has been sent. Without it, only the number of clients would bound memory.
 
 import { PolychromeError } from '../errors.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
 
 export interface ByteBudgetOptions {
@@ -73,6 +74,27 @@ export class ByteBudget {
   /** Requests that wait for room. */
   get waiting(): number {
     return this.#waiters.size;
+  }
+
+  get metrics(): readonly Metric[] {
+    return [
+      {
+        kind: 'bound',
+        name: 'body_bytes',
+        help: 'Memory of request bodies.',
+        unit: 'bytes',
+        max: this.#capacity,
+        read: () => this.#used,
+      },
+      {
+        kind: 'bound',
+        name: 'bodies_waiting',
+        help: 'Requests that wait for the body budget.',
+        unit: 'requests',
+        max: this.#waitersMax,
+        read: () => this.#waiters.size,
+      },
+    ];
   }
 
   /** The lease when there is room and no waiting request goes first; null otherwise. */

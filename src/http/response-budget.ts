@@ -5,6 +5,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
 
 export interface ResponseBudgetOptions {
@@ -62,6 +63,26 @@ export class ResponseBudget {
   /** Bytes held now. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get metrics(): readonly Metric[] {
+    return [
+      {
+        kind: 'bound',
+        name: 'bytes',
+        help: 'Memory of responses that are not complete, or not read by their clients.',
+        unit: 'bytes',
+        max: this.#bytesMax,
+        read: () => this.#bytes,
+      },
+      {
+        kind: 'counter',
+        name: 'clients_disconnected',
+        help: 'Clients disconnected because their unread responses left no room.',
+        unit: 'clients',
+        read: () => this.cut,
+      },
+    ];
   }
 
   /** Whether so many more bytes may be held; then they count until given back. */

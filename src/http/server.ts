@@ -3,6 +3,7 @@
 import { createServer, type Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { StartupError } from '../errors.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
 import { Connections } from './connections.ts';
 import { Pipeline, type PipelineOptions } from './pipeline.ts';
@@ -62,6 +63,7 @@ export interface RunningServer {
   readonly url: string;
   readonly port: number;
   load(): ServerLoad;
+  readonly metrics: readonly Metric[];
   /** Completes the requests being served, refuses others, closes; at the deadline it aborts what still runs. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -101,6 +103,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     url: `http://${host}:${port}`,
     port,
     load: () => loadOf(connections, pipeline, options),
+    metrics: [...connectionMetrics(connections, limits.connectionsMax), ...pipeline.budget.metrics],
     stop: (deadlineMs) => (stopped ??= stop(deadlineMs)),
   };
 }
@@ -119,6 +122,33 @@ function loadOf(
     responseBytes: responseBudget.bytes,
     readersCut: responseBudget.cut,
   };
+}
+
+function connectionMetrics(connections: Connections, max: number): Metric[] {
+  return [
+    {
+      kind: 'bound',
+      name: 'connections',
+      help: 'Open connections.',
+      unit: 'connections',
+      max,
+      read: () => connections.open,
+    },
+    {
+      kind: 'counter',
+      name: 'connections_refused',
+      help: 'Connections refused because too many were open.',
+      unit: 'connections',
+      read: () => connections.refused,
+    },
+    {
+      kind: 'gauge',
+      name: 'requests',
+      help: 'Requests being served.',
+      unit: 'requests',
+      read: () => connections.serving,
+    },
+  ];
 }
 
 interface Closing {

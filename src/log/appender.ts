@@ -1,8 +1,9 @@
 // Group commit: one append is in flight at a time and takes everything that waited. Each batch has a token, under which
 // an append of unknown outcome is looked up before it is sent again.
 
-import type { Clock } from '../util/clock.ts';
 import { PolychromeError } from '../errors.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
+import type { Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import { checksum, type AppendResult, type Draft, type Entry } from './entry.ts';
 
@@ -92,6 +93,11 @@ export class Appender {
   /** Entries that wait for the next append. */
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  get metrics(): readonly Metric[] {
+    const help = 'Writes that wait for the next append.';
+    return [{ kind: 'gauge', name: 'waiting', help, unit: 'writes', read: () => this.waiting }];
   }
 
   /** Resolves when the batch in flight is durable, or has failed; null when there is none. */

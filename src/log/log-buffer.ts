@@ -1,5 +1,6 @@
 // The newest entries of the log in memory: appliers take them from here, and read from PostgreSQL only what is missing.
 
+import type { Metric } from '../observability/metrics-registry.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { EntryListener } from './entry-publisher.ts';
 import type { Entry } from './entry.ts';
@@ -46,6 +47,11 @@ export class LogBuffer implements EntryListener {
   /** LSN of the last entry known to be durable. */
   get head(): number {
     return this.#head;
+  }
+
+  get metrics(): readonly Metric[] {
+    const help = 'Memory of the newest entries of the log.';
+    return [{ kind: 'bound', name: 'bytes', help, unit: 'bytes', max: BYTES_MAX, read: () => this.#bytes }];
   }
 
   /** Takes the entries of one append. Entries of other gateways leave a gap, which is read from the log. */

@@ -6,6 +6,7 @@
 // node can have responded.
 
 import type { FoundRecord, RecordColumn, RecordTexts } from '../chroma/batch/projected-query.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
 import { LruMap } from '../util/lru-map.ts';
 import { mapKey } from '../util/map-key.ts';
 import { ShardLSNs } from './shard-lsns.ts';
@@ -105,7 +106,14 @@ export class RecordCache {
       read: () => counts[name],
     });
     return [
-      { kind: 'bound', name: 'bytes', help: 'Memory of records.', unit: 'bytes', max, read: () => this.bytes },
+      {
+        kind: 'bound',
+        name: 'bytes',
+        help: 'Memory of records.',
+        unit: 'bytes',
+        max,
+        read: () => this.bytes,
+      },
       counter('hits', 'rows', 'Rows of queries found in the cache.'),
       counter('misses', 'rows', 'Rows of queries not in the cache.'),
       counter('projected', 'queries', 'Queries completed from the cache.'),

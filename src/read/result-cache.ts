@@ -44,11 +44,19 @@ export class ResultCache {
   }
 
   get metrics(): readonly Metric[] {
-    const [unit, max] = ['bytes', this.#bytesMax];
+    const counter = (name: 'hits' | 'misses', help: string): Metric => ({
+      kind: 'counter',
+      name,
+      help,
+      unit: 'reads',
+      read: () => this.counts[name],
+    });
+    const help = 'Memory of cached responses.';
+    const max = this.#bytesMax;
     return [
-      { kind: 'bound', name: 'bytes', help: 'Memory of cached responses.', unit, max, read: () => this.bytes },
-      { kind: 'counter', name: 'hits', help: 'Reads served from the cache.', unit: 'reads', read: () => this.counts.hits },
-      { kind: 'counter', name: 'misses', help: 'Reads not in the cache.', unit: 'reads', read: () => this.counts.misses },
+      { kind: 'bound', name: 'bytes', help, unit: 'bytes', max, read: () => this.bytes },
+      counter('hits', 'Reads served from the cache.'),
+      counter('misses', 'Reads not in the cache.'),
     ];
   }
 

@@ -2,6 +2,7 @@
 // writes may be acknowledged. The durable number per node is its checkpoint (checkpoints.ts); this runs ahead of it.
 
 import type { AckLevel, EntryRef } from '../coordination/cluster-view.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
 import { Notifier } from '../util/notifier.ts';
 
 interface NodePosition {
@@ -45,6 +46,11 @@ export class Positions {
     let count = 0;
     for (const waiters of this.#waiters.values()) count += waiters.size;
     return count;
+  }
+
+  get metrics(): readonly Metric[] {
+    const help = 'Durable writes that wait to be acknowledged.';
+    return [{ kind: 'gauge', name: 'waiting', help, unit: 'writes', read: () => this.waiting }];
   }
 
   /** Members count for `quorum` and `all`, dead or alive; the primary for `primary`. */

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 /** Path from the repository's root, with slashes → text. */
 export type Sources = ReadonlyMap<string, string>;
 
-const BASE = ['errors.ts', 'util'];
+const BASE = ['errors.ts', 'util', 'observability'];
 const CHROMA = ['chroma/parse', 'chroma/protocol', 'chroma/client', 'chroma/batch'];
 const STORES = ['log', 'catalog', 'coordination'];
 const BELOW_REPLICATION = [...BASE, 'postgres', ...STORES, ...CHROMA, 'nodes'];
@@ -19,6 +19,7 @@ const API = [...DATA_PLANE, 'read', 'write', 'auth'];
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   util: [],
+  observability: ['errors.ts', 'util'],
   config: ['errors.ts'],
   postgres: BASE,
   http: BASE,

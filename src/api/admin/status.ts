@@ -3,6 +3,7 @@
 import type { Node } from '../../nodes/node.ts';
 import { canServe } from '../../nodes/node-state.ts';
 import type { Term } from '../../coordination/term.ts';
+import type { MetricSample } from '../../observability/metrics-registry.ts';
 import { maskCredentials } from '../../util/mask-credentials.ts';
 
 export interface StatusSource {
@@ -16,6 +17,7 @@ export interface StatusSource {
   /** Writes that wait to be appended, and writes that wait for their level. */
   readonly waiting: () => { append: number; acknowledgement: number };
   readonly reads: () => ReadCounts;
+  readonly metrics: () => Readonly<Record<string, MetricSample>>;
   readonly nodes: () => readonly NodeSource[];
   /** LSNs of entries that no node takes. */
   readonly quarantined: () => readonly number[];
@@ -163,6 +165,8 @@ export interface WalStatus {
   readonly trimmed: number;
   readonly waiting: { readonly append: number; readonly acknowledgement: number };
   readonly checkpoints: Readonly<Record<string, number>>;
+  /** Counters, gauges and bounds of this gateway. */
+  readonly metrics: Readonly<Record<string, MetricSample>>;
 }
 
 export function walStatusOf(source: StatusSource): WalStatus {
@@ -172,6 +176,7 @@ export function walStatusOf(source: StatusSource): WalStatus {
     trimmed: source.trimmed(),
     waiting: source.waiting(),
     checkpoints: Object.fromEntries(checkpoints),
+    metrics: source.metrics(),
   };
 }
 

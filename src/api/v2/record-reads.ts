@@ -15,6 +15,7 @@ import { PolychromeError } from '../../errors.ts';
 import type { HttpResponse } from '../../http/response.ts';
 import { refusalResponse } from './error-responses.ts';
 import type { BodyProbe } from './body-probe.ts';
+import type { Metric } from '../../observability/metrics-registry.ts';
 import { Coalescer } from '../../read/coalescer.ts';
 import { emptyQueryAnswer, withoutRows } from './empty-query.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
@@ -106,6 +107,20 @@ export class RecordReads {
       records: { ...records.counts, bytes: records.bytes },
       coalesced: { calls: queries.calls + gets.calls, reads: queries.reads + gets.reads },
     };
+  }
+
+  get metrics(): readonly Metric[] {
+    const counter = (name: 'reads' | 'calls', help: string): Metric => ({
+      kind: 'counter',
+      name,
+      help,
+      unit: name,
+      read: () => this.#queries.counts[name] + this.#gets.counts[name],
+    });
+    return [
+      counter('reads', 'Reads that can share a call to a node.'),
+      counter('calls', 'Calls to nodes for these reads.'),
+    ];
   }
 
   readonly handlers: Readonly<Record<Action, Handler>> = {

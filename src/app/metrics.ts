@@ -1,0 +1,25 @@
+// Registers what the parts of a gateway measure.
+
+import { MetricsRegistry } from '../observability/metrics-registry.ts';
+import type { Caches } from './caches.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { Replication } from './replication.ts';
+
+interface MeasuredParts {
+  readonly caches: Caches;
+  readonly replication: Replication;
+  readonly dataPlane: DataPlane;
+}
+
+/** The listeners add theirs when they have started. */
+export function buildMetrics({ caches, replication, dataPlane }: MeasuredParts): MetricsRegistry {
+  const registry = new MetricsRegistry();
+  registry.register('append', replication.appender.metrics);
+  registry.register('acknowledgement', replication.positions.metrics);
+  registry.register('log_buffer', replication.logBuffer.metrics);
+  registry.register('result_cache', caches.responses.metrics);
+  registry.register('record_cache', caches.records.metrics);
+  registry.register('coalescing', dataPlane.recordReads.metrics);
+  registry.register('responses', dataPlane.responseBudget.metrics);
+  return registry;
+}
