@@ -1,4 +1,5 @@
-// A server that is hard to stop: it ignores SIGTERM, as release 1.3.4 does, and has a child, as a wrapper script has. Started as `node stubborn-server.ts --path DIR --port N --host H`.
+// A server that is hard to stop: it ignores SIGTERM, as release 1.3.4 does, and has a child, as a wrapper script has.
+// Started as `node stubborn-server.ts --path DIR --port N --host H`.
 
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
