@@ -86,7 +86,10 @@ export class Quarantine {
   }
 
   async recordRetry(lsn: number, retriedLSN: number): Promise<void> {
-    await this.#database.query(`update ${this.#table} set retried_lsn = $2 where lsn = $1`, [lsn, retriedLSN]);
+    await this.#database.query(`update ${this.#table} set retried_lsn = $2 where lsn = $1`, [
+      lsn,
+      retriedLSN,
+    ]);
   }
 
   get #table(): string {

@@ -23,6 +23,8 @@ export class TcpProxy {
   delayMs = 0;
   /** Called with each chunk of a request before it passes; may change the mode for it. */
   onRequest: ((chunk: Buffer) => void) | null = null;
+  /** The response to what a client sends, in place of the server's; null: it is forwarded. */
+  intercept: ((chunk: Buffer) => string | null) | null = null;
   /** Number of connections reset in mode `reset` or by `breaksOff`. */
   resets = 0;
   /** Whether the request of this chunk passes and its connection is reset when the server starts to respond. */
@@ -89,6 +91,9 @@ export class TcpProxy {
     let broken = false;
     client.on('data', (chunk: Buffer) => {
       this.onRequest?.(chunk);
+      const response = this.intercept?.(chunk) ?? null;
+      // The connection ends: the server may have received the head of the request already.
+      if (response !== null) return void client.end(response);
       broken ||= this.breaksOff?.(chunk) === true;
       if (this.#mode !== 'silent') server.write(chunk);
     });
