@@ -1,11 +1,11 @@
 // What the door checks in the bodies of schema calls; the rest only a node can judge, and the primary does.
 
-import { endsServers, readCollectionMetadata } from '../../chroma/parse/collection-metadata.ts';
+import { crashesServers, readCollectionMetadata } from '../../chroma/parse/collection-metadata.ts';
 import { Faults } from '../../chroma/parse/faults.ts';
 import { JsonCursor, JsonSyntaxError, OBJECT_CLOSE, type Slice } from '../../chroma/parse/json.ts';
 import type { Wording } from '../../chroma/protocol/messages.ts';
 import { readMetadata } from '../../chroma/parse/metadata-column.ts';
-import { invalid, isRefusal, misshapen, RefusedBody, type Refusal } from '../../chroma/parse/refusal.ts';
+import { invalidArgument, isRefusal, shapeRefusal, RefusedBody, type Refusal } from '../../chroma/parse/refusal.ts';
 import { readTopLevel, type TopLevelValue } from '../../chroma/parse/rewrite.ts';
 import { PolychromeError } from '../../errors.ts';
 
@@ -16,7 +16,7 @@ export function stringFields(body: Buffer, payload: string, names: readonly stri
   if (isRefusal(fields)) return fields;
   const found = names.map((name) => fields.get(name));
   const missing = names.find((_name, index) => found[index] === undefined);
-  if (missing !== undefined) return misshapen(body, endOfJson(body), `missing field \`${missing}\``);
+  if (missing !== undefined) return shapeRefusal(body, endOfJson(body), `missing field \`${missing}\``);
   return found.map((field) => (field?.type === 'string' ? field.value : ''));
 }
 
@@ -56,7 +56,7 @@ export function modificationFault(
   const told = Object.entries(faults).flatMap(([field, fault]) =>
     fault === null ? [] : [`${field}: ${fault}`],
   );
-  return told.length === 0 ? null : invalid(`Validation error: ${told.join('\n')}`);
+  return told.length === 0 ? null : invalidArgument(`Validation error: ${told.join('\n')}`);
 }
 
 /** Refuses a collection that would end a server, or that it would never answer, in what `fields` say of it. */
@@ -69,7 +69,7 @@ export function refuseHazards(
     if (type !== 'object') continue;
     const metadata = name.endsWith('metadata') ? readCollectionMetadata(body, slice, modern) : null;
     if (metadata?.unstorable === true) throw new PolychromeError('unsupported', UNSTORABLE);
-    if (metadata?.endsServers ?? endsServers(body, slice))
+    if (metadata?.crashesServers ?? crashesServers(body, slice))
       throw new PolychromeError('invalid_argument', FATAL);
   }
 }
@@ -106,7 +106,7 @@ function isReadable(body: Buffer, { start }: Slice): boolean {
 export function databaseNameFault(name: string, { modern }: Wording): Refusal | null {
   if (!modern) return tooShort('database_name', name);
   const fault = topologicalFault(name);
-  return fault === null ? null : invalid(fault);
+  return fault === null ? null : invalidArgument(fault);
 }
 
 /** Why Chroma does not take a tenant's name, or null. */
@@ -134,5 +134,5 @@ function nameFault(name: string): string | null {
 function tooShort(field: string, value: string): Refusal | null {
   if (Array.from(value).length >= NAME_LENGTH_MIN) return null;
   const text = `{"value": String(${JSON.stringify(value)}), "min": Number(${NAME_LENGTH_MIN})}`;
-  return invalid(`Validation error: ${field}: Validation error: length [${text}]`);
+  return invalidArgument(`Validation error: ${field}: Validation error: length [${text}]`);
 }

@@ -7,7 +7,7 @@ import type { DatabaseName } from '../../chroma/protocol/paths.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
-import { invalid, isRefusal } from '../../chroma/parse/refusal.ts';
+import { invalidArgument, isRefusal } from '../../chroma/parse/refusal.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { SchemaOperation } from '../../chroma/protocol/operation.ts';
 import { jsonResponse, type HttpResponse } from '../../http/response.ts';
@@ -167,7 +167,7 @@ export class SchemaRoutes {
   readonly getCollectionById: Handler = async ({ params, signal }) => {
     const { tenant, database } = this.#options.names.place(params);
     const id = canonicalUuid(params['collection'] as string);
-    if (id === null) return refusalResponse(invalid(NOT_A_UUID));
+    if (id === null) return refusalResponse(invalidArgument(NOT_A_UUID));
     const found = this.#options.catalog.collection(id);
     const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
     const object = visible ? await this.#options.objects.one(found, signal) : null;

@@ -1,6 +1,6 @@
 // Chroma's API as an HTTP server serves it: routes, authorization, content types, and the handlers behind them.
 
-import { withoutRest } from '../../chroma/parse/rewrite.ts';
+import { withoutTrailingBytes } from '../../chroma/parse/rewrite.ts';
 import { isJsonType } from '../../chroma/protocol/content-type.ts';
 import type { WholeResponse } from '../../http/response.ts';
 import type { ClientRequest, Handler, RequestHead, Router, RouteMatch } from '../../http/router.ts';
@@ -36,7 +36,7 @@ export function chromaRouter({ handlers, capabilities, authorizer }: ChromaRoute
         params,
         readsBody: route.jsonBody,
         admit: (head: RequestHead) => admit(authorizer, head, route),
-        trimBody: (body: Buffer) => (ignoresRest ? withoutRest(body) : body),
+        trimBody: (body: Buffer) => (ignoresRest ? withoutTrailingBytes(body) : body),
         handle: (request: ClientRequest) => handler(request),
       } satisfies RouteMatch;
     },

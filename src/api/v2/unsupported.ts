@@ -5,7 +5,7 @@
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../../chroma/protocol/collection-id.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
-import { invalid, isRefusal, misshapen, type Refusal } from '../../chroma/parse/refusal.ts';
+import { invalidArgument, isRefusal, shapeRefusal, type Refusal } from '../../chroma/parse/refusal.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
 import type { RouteName } from './routes.ts';
@@ -36,9 +36,9 @@ const ATTACH = unsupported(
 );
 const DETACH = unsupported(tonic('Operation is not implemented or not supported', 'Not implemented'));
 const NO_FUNCTION = errorResponse(404, 'NotFoundError', 'Attached function not found');
-const MULTI_REGION = refusalResponse(invalid('multi-region databases do not support attached functions'));
+const MULTI_REGION = refusalResponse(invalidArgument('multi-region databases do not support attached functions'));
 const NOT_A_CRN = refusalResponse(
-  invalid(
+  invalidArgument(
     'Validation error: crn: CRN must be in the format <tenant_resource_name>:<database_name>:<collection_name> with non-empty parts',
   ),
 );
@@ -96,7 +96,7 @@ async function search(
   const fields = readTopLevel(body, ['searches'], { name: 'struct SearchRequestPayload' });
   if (isRefusal(fields)) return refusalResponse(fields);
   if (!fields.has('searches')) {
-    return refusalResponse(misshapen(body, body.length, 'missing field `searches`'));
+    return refusalResponse(shapeRefusal(body, body.length, 'missing field `searches`'));
   }
   const collection = await names.byId(params);
   const { id: shard } = onlyShard(collection);
@@ -135,7 +135,7 @@ function functionFault(names: Names, params: Params, prefix: string): WholeRespo
       ? `invalid length: expected length 32 for simple format, found ${collection.length}`
       : `invalid character: expected an optional prefix of \`urn:uuid:\` followed by [0-9a-fA-F-], found \`${collection[at]}\` at ${at + 1}`;
   const message = `Client validation error: Invalid collection_id UUID format: ${fault}`;
-  return refusalResponse(invalid(tonic('Client specified an invalid argument', message, prefix)));
+  return refusalResponse(invalidArgument(tonic('Client specified an invalid argument', message, prefix)));
 }
 
 /** How the servers quote an error of their own gRPC layer. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { endsServers, readCollectionMetadata } from './collection-metadata.ts';
+import { crashesServers, readCollectionMetadata } from './collection-metadata.ts';
 
 function read(metadata: string, modern = true) {
   const body = Buffer.from(`{"metadata":${metadata}}`);
@@ -28,7 +28,7 @@ describe('the metadata of a collection', () => {
   test.each(['{"a":[1]}', '{"a":1,"b":[]}', '{"a":{"indices":[1],"values":[1]}}'])(
     '%s is not stored',
     (metadata) => {
-      expect(read(metadata)).toEqual({ fault: null, unstorable: true, endsServers: false });
+      expect(read(metadata)).toEqual({ fault: null, unstorable: true, crashesServers: false });
       expect(read(metadata, false).unstorable).toBe(false);
     },
   );
@@ -44,11 +44,11 @@ describe('the metadata of a collection', () => {
     ['{"a":0}', false],
     ['{"hnsw:M":0,"hnsw:M":16}', false],
   ])('%s ends servers: %s', (metadata, ends) => {
-    expect(read(metadata).endsServers).toBe(ends);
+    expect(read(metadata).crashesServers).toBe(ends);
   });
 });
 
-test('of a key given twice the last value counts', () => {
+test('the last value of a repeated key counts', () => {
   expect(read('{"a":[1],"a":1}').unstorable).toBe(false);
   expect(read('{"a":1,"a":[1]}').unstorable).toBe(true);
 });
@@ -67,5 +67,5 @@ test.each([
   ['{}', false],
 ])('the configuration %s ends servers: %s', (configuration, ends) => {
   const body = Buffer.from(configuration);
-  expect(endsServers(body, { start: 0, end: body.length })).toBe(ends);
+  expect(crashesServers(body, { start: 0, end: body.length })).toBe(ends);
 });

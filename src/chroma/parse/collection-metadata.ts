@@ -1,20 +1,19 @@
-// Reads what a collection is to be, in a body that a server can read: what it refuses, what it cannot store, and what
-// ends it.
+// Validates a collection's metadata and configuration: what a server rejects, cannot store, or crashes on.
 
 import { ARRAY_OPEN, isDigit, JsonCursor, MINUS, OBJECT_OPEN, type Slice } from './json.ts';
 import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 
 export interface CollectionMetadata {
-  /** Why a server refuses it, or null. */
+  /** Why a server rejects it, or null. */
   readonly fault: string | null;
   /**
-   * Whether it holds a list or a sparse vector (NEW). A single server knows these among the metadata of records only:
-   * the handler of a create or a modification panics, and the connection ends without an answer (observed on 1.3.4).
+   * Whether it holds a list or a sparse vector (NEW). A single-node server accepts these in the metadata of records only:
+   * the handler of a create or a modification panics and the connection ends without a response (observed on 1.3.4).
    */
   readonly unstorable: boolean;
-  /** As endsServers, in the spelling of clients of old. */
-  readonly endsServers: boolean;
+  /** As crashesServers, in the notation of older clients. */
+  readonly crashesServers: boolean;
 }
 
 const DEPTH = 2;
@@ -22,58 +21,58 @@ const NEIGHBORS_KEY = 'hnsw:M';
 const NEIGHBORS_FIELD = 'max_neighbors';
 const FUNCTION_FIELD = 'embedding_function';
 const KEYS_FIELD = 'keys';
-// hnswlib, in the servers, knows no more than 10,000.
+// The limit of hnswlib in the servers.
 const NEIGHBORS_MIN = 2;
 const NEIGHBORS_MAX = 10_000;
 
-const endsServer = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || neighbors > NEIGHBORS_MAX;
+const isCrashing = (neighbors: number): boolean => neighbors < NEIGHBORS_MIN || neighbors > NEIGHBORS_MAX;
 
 /**
- * Whether the configuration or schema in `slice` gives the vector index too few neighbors, or too many. A server takes
- * that. Of none it ends, process and all, when the first records are added, and again whenever that is repeated; of one
- * or of very many it may answer 500 to every write, or nothing at all (observed on 1.0.5 and 1.3.4).
+ * Whether the configuration or schema in `slice` gives the vector index too few neighbors, or too many. A server accepts
+ * that. With no neighbors its process ends when the first records are added, and again on every repetition. With one, or
+ * very many, it may answer 500 to every write, or not at all (observed on 1.0.5 and 1.3.4).
  */
-export function endsServers(body: Buffer, { start }: Slice): boolean {
+export function crashesServers(body: Buffer, { start }: Slice): boolean {
   const cursor = new JsonCursor(body);
   cursor.pos = start;
-  return endsServersWithin(cursor, '');
+  return crashesServersWithin(cursor, '');
 }
 
-/** As endsServers, for the value at the cursor, the value of the member `owner`. Consumes it. */
-function endsServersWithin(cursor: JsonCursor, owner: string): boolean {
+/** As crashesServers, for the value at the cursor, which is consumed; `owner` is the name of its member. */
+function crashesServersWithin(cursor: JsonCursor, owner: string): boolean {
   const byte = cursor.peek();
   let found = false;
   if (byte === ARRAY_OPEN && cursor.openArray()) {
-    do found = endsServersWithin(cursor, '') || found;
+    do found = crashesServersWithin(cursor, '') || found;
     while (cursor.nextElement());
   } else if (byte === OBJECT_OPEN && cursor.openObject()) {
-    do found = memberEndsServers(cursor, owner) || found;
+    do found = memberCrashesServers(cursor, owner) || found;
     while (cursor.nextMember());
   } else if (byte !== ARRAY_OPEN && byte !== OBJECT_OPEN) cursor.scalar(byte, false);
   return found;
 }
 
-function memberEndsServers(cursor: JsonCursor, owner: string): boolean {
+function memberCrashesServers(cursor: JsonCursor, owner: string): boolean {
   const name = cursor.decoded(cursor.name(false));
   cursor.colon();
   const byte = cursor.peek();
   const start = cursor.pos;
-  const found = endsServersWithin(cursor, name);
-  // An embedding function is configured as its maker likes, and a server only stores that. Among the keys of a
-  // schema, though, it is the name of a key.
+  const found = crashesServersWithin(cursor, name);
+  // A server stores the configuration of an embedding function without reading it. In the keys of a schema, though,
+  // the name is an ordinary key.
   if (name === FUNCTION_FIELD && owner !== KEYS_FIELD) return false;
   const isNumber = byte === MINUS || isDigit(byte);
-  return found || (name === NEIGHBORS_FIELD && isNumber && endsServer(cursor.numberSince(start)));
+  return found || (name === NEIGHBORS_FIELD && isNumber && isCrashing(cursor.numberSince(start)));
 }
 
-/** The metadata in `slice` of `body`, an object; `modern` says whether the servers know lists and sparse vectors. */
+/** Validates the metadata object in `slice`; `modern`: the servers accept lists and sparse vectors. */
 export function readCollectionMetadata(body: Buffer, slice: Slice, modern: boolean): CollectionMetadata {
   const cursor = new JsonCursor(body);
   cursor.pos = slice.start;
   if (!cursor.openObject()) {
-    return { fault: 'Metadata cannot be empty', unstorable: false, endsServers: false };
+    return { fault: 'Metadata cannot be empty', unstorable: false, crashesServers: false };
   }
-  // Of a key given twice the last value counts.
+  // The last value of a repeated key counts.
   const values = new Map<string, CollectionMetadata>();
   do {
     const key = cursor.decoded(cursor.name(true));
@@ -84,7 +83,7 @@ export function readCollectionMetadata(body: Buffer, slice: Slice, modern: boole
   return {
     fault: found.find(({ fault }) => fault !== null)?.fault ?? null,
     unstorable: found.some(({ unstorable }) => unstorable),
-    endsServers: found.some(({ endsServers: ends }) => ends),
+    crashesServers: found.some(({ crashesServers: crashes }) => crashes),
   };
 }
 
@@ -99,7 +98,7 @@ function readValue(cursor: JsonCursor, key: string, modern: boolean): Collection
   return {
     fault,
     unstorable: modern && (isObject || byte === ARRAY_OPEN),
-    endsServers: key === NEIGHBORS_KEY && /^\d+$/.test(text) && endsServer(Number(text)),
+    crashesServers: key === NEIGHBORS_KEY && /^\d+$/.test(text) && isCrashing(Number(text)),
   };
 }
 
@@ -112,10 +111,10 @@ function keyFault(key: string): string | null {
 }
 
 function vectorFault(cursor: JsonCursor): string | null {
-  const verdict = readSparseVector(cursor, DEPTH);
-  if (verdict === 'uneven') {
+  const result = readSparseVector(cursor, DEPTH);
+  if (result === 'uneven') {
     return 'Invalid sparse vector: Sparse vector indices, values, and tokens (when present) must have the same length';
   }
-  if (verdict !== 'unsorted') return null;
+  if (result !== 'unsorted') return null;
   return 'Invalid sparse vector: Sparse vector indices must be sorted in strictly ascending order (no duplicates)';
 }

@@ -1,5 +1,6 @@
-// Reads the `embeddings` column: arrays of numbers, or base64 strings of little-endian 32-bit floats, never both in
-// one call. This is where nearly all bytes of a write are, so the loop over components is written for speed.
+// Reads and validates the `embeddings` column: arrays of numbers, or base64 strings of little-endian 32-bit floats.
+//
+// Nearly all bytes of a write are here, so the loop over components is written for speed.
 
 import {
   ARRAY_OPEN,
@@ -15,24 +16,23 @@ import {
 } from './json.ts';
 import type { Faults } from './faults.ts';
 import type { BodyCapabilities, RecordKind } from './record-call.ts';
-import { misfit, RefusedBody } from './refusal.ts';
+import { variantRefusal, RefusedBody } from './refusal.ts';
 
-// Half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
-// reads it back as null (observed: 3.4028235677973366e38). The limit lies a little below, so that the server's own
-// inexact parsing of doubles cannot cross it.
+// From half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
+// returns null (observed: 3.4028235677973366e38). The limit is a little lower, so that the server's own inexact parsing
+// of doubles cannot cross it.
 const FLOAT32_LIMIT = 3.4028235677e38;
-// A number with no more digits than this before its point is within the range of a 32-bit float.
+// A number with at most this many digits before its point is within the range of a 32-bit float.
 const SAFE_DIGITS = 38;
 
-// What a 1.3.4 server says; a 1.0.5 server takes such vectors and reads them back as null.
+// The messages of a 1.3.4 server; a 1.0.5 server accepts such vectors and returns them as null.
 const NOT_FINITE = 'Validation error: embeddings: Embeddings must not contain NaN or Infinity values';
 const EMPTY = 'Validation error: embeddings: Each embedding must have at least 1 dimension';
 
-/** What the column holds. */
 export interface EmbeddingColumn {
   readonly slice: Slice;
   readonly count: number;
-  /** Length of every embedding; null when there is none. */
+  /** Length of every embedding; null without embeddings. */
   readonly dimension: number | null;
   readonly encoding: 'floats' | 'base64' | null;
 }
@@ -40,21 +40,21 @@ export interface EmbeddingColumn {
 export interface EmbeddingsOptions {
   readonly kind: RecordKind;
   readonly capabilities: Pick<BodyCapabilities, 'base64Embeddings' | 'metadataArrays'>;
-  /** Takes note of what Chroma would not take. */
+  /** Collects what Chroma would not accept. */
   readonly faults: Faults;
 }
 
-/** Consumes the value of `embeddings`; throws RefusedBody when its shape is not what the call takes. */
+/** Consumes the value of `embeddings`; throws RefusedBody when it has the wrong shape. */
 export function readEmbeddings(cursor: JsonCursor, options: EmbeddingsOptions): EmbeddingColumn {
   const start = cursor.pos;
   const { kind } = options;
   const column = new EmbeddingReader(cursor, options).read();
   if (column !== null) return column;
-  // The server reads the whole value before it tries the variants, so faults of syntax come first.
+  // The server reads the whole value before it tries the variants, so syntax errors come first.
   cursor.pos = start;
   cursor.value(true, 1);
   const type = kind === 'update' ? 'UpdateEmbeddingsPayload' : 'EmbeddingsPayload';
-  throw new RefusedBody(misfit(cursor.bytes, cursor.pos, 'embeddings: ', type));
+  throw new RefusedBody(variantRefusal(cursor.bytes, cursor.pos, 'embeddings: ', type));
 }
 
 class EmbeddingReader {
@@ -77,7 +77,7 @@ class EmbeddingReader {
     this.#isNew = capabilities.metadataArrays;
   }
 
-  /** The column, or null when the value has another shape. */
+  /** The column; null when the value has another shape. */
   read(): EmbeddingColumn | null {
     const cursor = this.#cursor;
     if (cursor.peek() !== ARRAY_OPEN) return null;
@@ -88,7 +88,7 @@ class EmbeddingReader {
         this.#count++;
       } while (cursor.nextElement());
     }
-    this.#judge();
+    this.#addFaults();
     return {
       slice: { start, end: cursor.pos - 1 },
       count: this.#count,
@@ -110,12 +110,12 @@ class EmbeddingReader {
     this.#encoding = encoding;
     const dimension = encoding === 'floats' ? this.#floats() : this.#base64Floats();
     if (dimension === null) return false;
-    this.#note(dimension);
+    this.#compare(dimension);
     return true;
   }
 
-  #note(dimension: number): void {
-    // An update is looked at vector by vector: the first that is faulty decides what is told.
+  #compare(dimension: number): void {
+    // An update is validated vector by vector: the first faulty one determines the message.
     if (dimension === 0) this.#someEmpty ||= !(this.#nullable && this.#someInfinite);
     if (this.#dimension === null) this.#dimension = dimension;
     else if (this.#dimension !== dimension) {
@@ -123,15 +123,15 @@ class EmbeddingReader {
     }
   }
 
-  // A 1.0.5 server stores a vector with infinity, and reads it back as null. By an empty one in an update it fixes the
-  // dimension at 0, whatever else is wrong, and the collection is unreadable for good: told before that could happen.
-  #judge(): void {
+  // A 1.0.5 server stores a vector with infinity and returns null. An empty one in an update fixes the dimension at 0,
+  // whatever else is wrong, and the collection stays unreadable: so it is reported first.
+  #addFaults(): void {
     const emptyAt = this.#nullable && !this.#isNew ? 'mixed' : 'embeddings';
     if (this.#someEmpty) this.#faults.add(emptyAt, EMPTY);
-    if (this.#someInfinite) this.#faults.add(this.#isNew ? 'embeddings' : 'ours', NOT_FINITE);
+    if (this.#someInfinite) this.#faults.add(this.#isNew ? 'embeddings' : 'unsafe', NOT_FINITE);
   }
 
-  // Returns how many components the array has, or null when something in it is no number.
+  // Returns the number of components; null when one is not a number.
   #floats(): number | null {
     const cursor = this.#cursor;
     const { bytes } = cursor;
@@ -147,7 +147,7 @@ class EmbeddingReader {
       else while (byte >= 0x30 && byte <= 0x39) byte = bytes[++pos] ?? 0;
       if (byte === DOT && pos > first) {
         byte = bytes[++pos] ?? 0;
-        // A point without a digit after it must not reach the comma below.
+        // A point without a digit after it must not pass the check for the comma below.
         if (!isDigit(byte)) byte = 0;
         else while (byte >= 0x30 && byte <= 0x39) byte = bytes[++pos] ?? 0;
       }
@@ -155,7 +155,7 @@ class EmbeddingReader {
         pos++;
         continue;
       }
-      // The last of the array, or not a short plain number followed at once by a comma: read it again with care.
+      // The last of the array, or not a short plain number directly before a comma: read it with all checks.
       cursor.pos = start;
       if (!this.#component()) return null;
       if (!cursor.nextElement()) return count;
@@ -182,7 +182,7 @@ class EmbeddingReader {
     cursor.string(true);
     const text = cursor.decoded(start);
     const floats = Buffer.from(text, 'base64');
-    // Node decodes leniently; only canonical base64 comes out as it went in, and the server takes no other.
+    // Node decodes leniently; only canonical base64 survives the round trip, and the server accepts no other.
     if (floats.toString('base64') !== text) {
       this.#undecodable(`Invalid base64 string: ${base64Fault(text)}`);
     }
@@ -191,7 +191,7 @@ class EmbeddingReader {
       this.#undecodable(`Invalid byte length: ${floats.length} ${rest}`);
     }
     for (let high = 3; high < floats.length; high += 4) {
-      // All exponent bits set: infinity or NaN, which the server stores and reads back as null.
+      // All exponent bits set: infinity or NaN, which the server stores and returns as null.
       if (((floats[high] ?? 0) & 0x7f) === 0x7f && (floats[high - 1] ?? 0) >= 0x80) {
         this.#notFinite(floats, high - 3);
         break;
@@ -200,7 +200,7 @@ class EmbeddingReader {
     return floats.length >> 2;
   }
 
-  // NEW: it is found while decoding, and told as such.
+  // NEW: the server finds it while decoding and reports it so.
   #notFinite(floats: Buffer, at: number): void {
     const value = floats.readFloatLE(at);
     const name = Number.isNaN(value) ? 'NaN' : value > 0 ? 'inf' : '-inf';
@@ -213,7 +213,7 @@ class EmbeddingReader {
   }
 }
 
-// What the server's decoder (the base64 crate) says of text that is not canonical base64.
+// The message of the server's decoder (the base64 crate) for text that is not canonical base64.
 function base64Fault(text: string): string {
   const bytes = Buffer.from(text);
   const symbols = /^[A-Za-z0-9+/]*/.exec(text)?.[0].length ?? 0;

@@ -1,6 +1,7 @@
-// The size of the filters of a request, and the limits it must keep. A server turns `ids`, `where` and `where_document`
-// into one statement of SQLite. Beyond SQLite's limits it answers 500, and beyond some 5,000 conditions its process ends
-// (docs/chroma-behaviour.md).
+// Measures the filters of a request and enforces their limits.
+//
+// A server turns `ids`, `where` and `where_document` into one SQLite statement. Beyond SQLite's limits it answers 500, and
+// beyond some 5,000 conditions its process ends (docs/chroma-behaviour.md).
 
 import {
   ARRAY_CLOSE,
@@ -13,10 +14,10 @@ import {
   type Slice,
 } from './json.ts';
 import { closingQuote } from './json-path.ts';
-import { invalid, type Refusal } from './refusal.ts';
+import { invalidArgument, type Refusal } from './refusal.ts';
 
 export interface FilterSize {
-  /** Conditions, `$and` and `$or` included: each may add a level to the expression that SQLite parses. */
+  /** Conditions including `$and` and `$or`: each may add a level to the expression that SQLite parses. */
   conditions: number;
   /** SQL variables for ids, values and keys. */
   operands: number;
@@ -31,18 +32,18 @@ export interface FilterLimits {
 }
 
 /**
- * 1.0.5 and 1.5.9 answer up to these limits, whatever the request combines (measured). SQLite parses expressions 1,000
- * levels deep, of which a server needs some itself: it answers 961 conditions in every arrangement, and fails at 991 in
- * some. It binds 32,766 variables, of which a server needs 3. serde parses 62 operators around a condition.
+ * 1.0.5 and 1.5.9 serve any combination within these limits (measured). SQLite parses expressions 1,000 levels deep, of
+ * which a server uses some itself: it serves 961 conditions in every arrangement and fails with 991 in some. It binds
+ * 32,766 variables, of which a server uses 3. serde parses 62 operators around a condition.
  */
 export const DEFAULT_LIMITS: FilterLimits = { conditionsMax: 900, operandsMax: 32_700, depthMax: 62 };
 
-// A condition on a number is looked up among integers and among floats, each time by key and value.
+// A condition on a number is matched against integers and floats, each time by key and value.
 const WHERE_VARIABLES = 4;
 const DOCUMENT_VARIABLES = 1;
 const NUMBER_VARIABLES = 2;
 
-// serde parses 127 levels: what is open deeper is never looked at by a server, and needs no measure.
+// serde parses 127 levels: deeper ones never reach a server's filter code and need not be measured.
 const LEVELS_MAX = 256;
 
 /** Adds the size of the filter in `slice` of `bytes`, which is well-formed JSON, to `size`. */
@@ -51,7 +52,7 @@ export function measureFilter(
   { start, end }: Slice,
   { isDocument, size }: { readonly isDocument: boolean; readonly size: FilterSize },
 ): void {
-  // Whether each of the arrays and objects that are open is an array.
+  // For each open array or object: whether it is an array.
   const open: boolean[] = [];
   let arrays = 0;
   for (let pos = start; pos < end; pos++) {
@@ -81,23 +82,23 @@ export function measureFilter(
   }
 }
 
-/** Why a request of this size is refused; null when it keeps the limits. */
+/** Why a request of this size is rejected; null within the limits. */
 export function filterRefusal(
   { conditions, operands, depth }: FilterSize,
   { conditionsMax, operandsMax, depthMax }: FilterLimits,
 ): Refusal | null {
   if (depth > depthMax) {
-    return invalid(
+    return invalidArgument(
       `The filter nests $and and $or ${depth} deep; at most a depth of ${depthMax} is allowed (FILTER_DEPTH_MAX).`,
     );
   }
   if (conditions > conditionsMax) {
-    return invalid(
+    return invalidArgument(
       `where and where_document hold ${conditions} conditions, each $and and $or counted as one; at most ${conditionsMax} are allowed (FILTER_CONDITIONS_MAX).`,
     );
   }
   if (operands <= operandsMax) return null;
-  return invalid(
+  return invalidArgument(
     `ids, where and where_document need ${operands} SQL variables; at most ${operandsMax} are allowed (FILTER_OPERANDS_MAX). An id and a string or boolean of a list need 1, a number of a list ${NUMBER_VARIABLES}, a condition of where ${WHERE_VARIABLES}, one of where_document ${DOCUMENT_VARIABLES}.`,
   );
 }
@@ -108,7 +109,7 @@ function isScalarStart(byte: number): boolean {
   return byte === MINUS || isDigit(byte) || isLetter(byte);
 }
 
-// The point and the plus of a number too.
+// Including the point and the plus of a number.
 function isScalarByte(byte: number): boolean {
   return isScalarStart(byte) || byte === 0x2e || byte === 0x2b;
 }

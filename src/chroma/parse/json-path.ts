@@ -1,5 +1,7 @@
-// Where in a body serde was when it found a fault, in the words of its messages: `metadatas[1].colour: ` (the crate
-// serde_path_to_error; observed on 1.0.5 and 1.3.4). Only ever asked of a body that is refused, so it reads it again.
+// The path that serde's messages give for a syntax error: `metadatas[1].colour: `.
+//
+// Written by the crate serde_path_to_error (observed on 1.0.5 and 1.3.4). Needed for rejected bodies only, so the body is
+// read again.
 
 import {
   ARRAY_CLOSE,
@@ -16,13 +18,13 @@ const BACKSLASH = 0x5c;
 interface OpenValue {
   readonly isArray: boolean;
   index: number;
-  /** Of the member whose value is being read; null before its key is complete. */
+  /** Key of the member being read; null before it is complete. */
   key: string | null;
 }
 
 /**
- * The path to a fault of syntax, with the colon and space that follow it; empty at the top level. `follows` says whether
- * serde reads the value of a member of the body, or skips it as a whole.
+ * The path to a syntax error, with the colon and space after it; empty at the top level. `follows` tells whether serde
+ * reads the value of a member of the body, or skips it as a whole.
  */
 export function pathTo(body: Buffer, error: JsonSyntaxError, follows: (member: string) => boolean): string {
   const open = openAt(body, error.token);
@@ -35,7 +37,7 @@ export function pathTo(body: Buffer, error: JsonSyntaxError, follows: (member: s
     if (place === 'after_key') return '';
     return place === 'between' || value.key === null ? '.?' : `.${value.key}`;
   });
-  // Where it does not even know the member of the body, it names no place.
+  // serde gives no path when the member of the body is unknown to it.
   const path = segments.join('').replace(/^\./, '');
   return path === '' || path === '?' ? '' : `${path}: `;
 }
@@ -62,7 +64,7 @@ function openAt(body: Buffer, end: number): OpenValue[] {
   return open;
 }
 
-/** The position of the quote that ends the well-formed string which begins at `start`. */
+/** Position of the closing quote of the well-formed string that begins at `start`. */
 export function closingQuote(body: Buffer, start: number): number {
   let pos = start + 1;
   while (pos < body.length && body[pos] !== QUOTE) pos += body[pos] === BACKSLASH ? 2 : 1;

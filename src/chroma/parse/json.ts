@@ -1,6 +1,7 @@
-// Reads JSON byte by byte, as the serde_json in Chroma's servers does, without building values: it finds where
-// a value ends and whether it is well formed. `strict` means serde deserializes the value (as opposed to ignoring
-// it): nesting is limited, `\u` escapes must pair up, numbers must fit a double. Observed on a 1.0.5 server.
+// Reads JSON byte by byte without building values, with the rules and messages of Chroma's serde_json.
+//
+// `strict` means that serde deserializes the value, as opposed to ignoring it: nesting is limited, `\u` escapes must pair
+// up, numbers must fit a double. Observed on a 1.0.5 server.
 
 import { isUtf8 } from 'node:buffer';
 
@@ -11,12 +12,12 @@ export interface Slice {
 }
 
 /**
- * Where in an array or object something is wrong: `inside` an element or the value of a member, `between` two of them or
- * before the first, `after_key` between a key and its value.
+ * Place of an error in an array or object: `inside` an element or the value of a member, `between` two of them or before
+ * the first, `after_key` between a key and its value.
  */
 export type FaultPlace = 'inside' | 'between' | 'after_key';
 
-/** The text is not JSON; `offset` is the byte at which this shows, `token` where the token it is in begins. */
+/** The text is not JSON; `offset` is the faulty byte, `token` the first byte of its token. */
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError';
   readonly offset: number;
@@ -31,10 +32,10 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-// serde_json gives up when its counter of 128 reaches zero, so 127 levels pass (serde_json, de.rs, remaining_depth).
+// serde_json fails when its counter of 128 reaches zero, so 127 levels pass (serde_json, de.rs, remaining_depth).
 const DEPTH_MAX = 127;
 const LEVELS_AT_FIRST = 32;
-// Larger exponents change nothing for any comparison made here, and a counter that stops cannot overflow.
+// Larger exponents do not change any comparison made here, and a bounded counter cannot overflow.
 const EXPONENT_MAX = 1_000_000;
 
 export const QUOTE = 0x22;
@@ -72,24 +73,24 @@ export function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/** A position in a JSON text, moved by reading tokens. Reading past the end sees the byte 0, which no token allows. */
+/** A position in a JSON text, moved by reading tokens. Past the end it reads 0, which no token allows. */
 export class JsonCursor {
   readonly bytes: Buffer;
-  /** Whether there may be strings that are no UTF-8: serde finds that at the end of each string it deserializes. */
+  /** Whether strings may be invalid UTF-8, which serde reports at the end of each string that it deserializes. */
   readonly #checksUtf8: boolean;
   pos = 0;
-  /** Whether the string read last held escapes, and whether it held bytes above 0x7f. */
+  /** Whether the last string had escapes, and whether it had bytes above 0x7f. */
   stringEscaped = false;
   stringWide = false;
-  /** Whether the number read last was written without fraction and exponent. */
+  /** Whether the last number had neither fraction nor exponent. */
   numberIsInteger = false;
-  /** The number read last is less than ten to this power. */
+  /** The last number is less than ten to this power. */
   numberMagnitude = 0;
-  /** Of the arrays and objects open inside the value that `value` reads: whether each is an object. A byte a level. */
+  /** For each level open inside the value that `value` reads: 1 for an object, 0 for an array. */
   #isObject = new Uint8Array(LEVELS_AT_FIRST);
   #levels = 0;
 
-  /** `checksUtf8`: for bytes that are not known to be UTF-8. */
+  /** `checksUtf8`: the bytes are not known to be UTF-8. */
   constructor(bytes: Buffer, checksUtf8 = false) {
     this.bytes = bytes;
     this.#checksUtf8 = checksUtf8 && !isUtf8(bytes);
@@ -109,7 +110,7 @@ export class JsonCursor {
     return byte;
   }
 
-  /** Consumes the literal (`null`, `true`, `false`) that must stand here. */
+  /** Consumes the literal (`null`, `true`, `false`) that must be here. */
   literal(word: string): void {
     for (let index = 0; index < word.length; index++, this.pos++) {
       if (this.bytes[this.pos] !== word.charCodeAt(index)) {
@@ -118,7 +119,7 @@ export class JsonCursor {
     }
   }
 
-  /** Consumes the string whose opening quote stands here. */
+  /** Consumes the string whose opening quote is here. */
   string(strict: boolean): void {
     const { bytes } = this;
     let pos = this.pos + 1;
@@ -154,7 +155,7 @@ export class JsonCursor {
     return String(JSON.parse(bytes.toString('utf8', start, pos)));
   }
 
-  /** Consumes a number; grammar only, the range is the caller's to judge by `numberMagnitude`. */
+  /** Consumes a number; checks the grammar only, the caller checks the range by `numberMagnitude`. */
   number(): void {
     const { bytes } = this;
     let pos = this.pos;
@@ -178,7 +179,7 @@ export class JsonCursor {
     this.pos = pos;
   }
 
-  /** The number from `start` to here as a double: for comparing with a limit, never for passing on (I11). */
+  /** The number from `start` to here as a double: only for comparing with a limit (I11). */
   numberSince(start: number): number {
     return Number(this.bytes.toString('latin1', start, this.pos));
   }
@@ -199,9 +200,9 @@ export class JsonCursor {
     else this.fail(this.pos < this.bytes.length ? 'expected value' : 'EOF while parsing a value');
   }
 
-  /** Consumes any value; `depth` is how many arrays and objects stand open around it. */
+  /** Consumes any value; `depth` is the number of arrays and objects open around it. */
   value(strict: boolean, depth: number): void {
-    // No recursion, so no depth can overflow the stack.
+    // Without recursion, so no depth can overflow the stack.
     this.#levels = 0;
     for (;;) {
       const byte = this.peek();
@@ -218,7 +219,7 @@ export class JsonCursor {
     }
   }
 
-  /** Consumes the bracket that stands here: true when an element follows, false when the array was closed at once. */
+  /** Consumes the bracket here: true when an element follows, false when the array is empty. */
   openArray(): boolean {
     this.pos++;
     if (this.peek() !== ARRAY_CLOSE) {
@@ -237,10 +238,10 @@ export class JsonCursor {
     return false;
   }
 
-  /** Consumes the string that must stand here as an object's key; returns where its quote stood. */
+  /** Consumes the key of a member; returns the position of its opening quote. */
   name(strict: boolean): number {
     if (this.peek() !== QUOTE) {
-      // serde's own readers look for the next value after a comma; what it skips is read by one that does not.
+      // serde's deserializer expects a value after a comma; its reader of ignored values reports the object instead.
       const eof =
         strict && this.#followsComma() ? 'EOF while parsing a value' : 'EOF while parsing an object';
       this.fail(this.#atEnd(eof, 'key must be a string'), this.pos, 'between');
@@ -258,7 +259,7 @@ export class JsonCursor {
     this.pos++;
   }
 
-  /** After an element of an array: true when another follows, false when the array was closed. Consumes either. */
+  /** After an element: consumes the comma and returns true, or the closing bracket and returns false. */
   nextElement(): boolean {
     const byte = this.peek();
     if (byte === ARRAY_CLOSE) {
@@ -274,7 +275,7 @@ export class JsonCursor {
     return true;
   }
 
-  /** After a member of an object: true when another follows, false when the object was closed. Consumes either. */
+  /** After a member: consumes the comma and returns true, or the closing brace and returns false. */
   nextMember(): boolean {
     const byte = this.peek();
     if (byte === OBJECT_CLOSE) {
@@ -295,7 +296,7 @@ export class JsonCursor {
     if (this.pos < this.bytes.length) this.fail('trailing characters');
   }
 
-  // After a complete value: closes what ends here. False when the outermost value is complete, else stands at the next.
+  // After a complete value: closes the levels that end here. False when the outermost value is complete.
   #closeAll(strict: boolean): boolean {
     for (; this.#levels > 0; this.#levels--) {
       const isObject = this.#isObject[this.#levels - 1] === 1;
@@ -335,7 +336,7 @@ export class JsonCursor {
     this.fail(offset < this.bytes.length ? 'invalid number' : 'EOF while parsing a value', offset);
   }
 
-  // `pos` is at the `e`; returns where the number ends and adds the exponent to its magnitude.
+  // `pos` is at the `e`; returns the end of the number and adds the exponent to its magnitude.
   #exponent(pos: number): number {
     const { bytes } = this;
     this.numberIsInteger = false;
@@ -380,7 +381,7 @@ export class JsonCursor {
       const letter = byte | 0x20;
       if (isDigit(byte)) unit = unit * 16 + byte - ZERO;
       else if (letter >= 0x61 && letter <= 0x66) unit = unit * 16 + letter - 0x57;
-      // serde reads all four before it looks at them.
+      // serde reads all four digits before it checks them.
       else this.fail(pos + 4 <= this.bytes.length ? 'invalid escape' : 'EOF while parsing a string', pos + 3);
     }
     return unit;

@@ -11,14 +11,14 @@ const bodyOf = (records: number, dimension: number): Buffer => {
   const ids = Array.from({ length: records }, (_, n) => `"id-${n}"`).join(',');
   const vector = `[${Array.from({ length: dimension }, (_, n) => n / 7).join(',')}]`;
   const text = `{"ids":[${ids}],"embeddings":[${Array.from({ length: records }, () => vector).join(',')}]}`;
-  // An allocation of its own, as the server makes for a body.
+  // A separate allocation, as the server makes for a body.
   const body = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   body.write(text);
   return body;
 };
 
 describe('a large body', () => {
-  test('is scanned elsewhere with the same result, and comes back byte by byte', async () => {
+  test('is scanned in the thread with the same result, and its bytes come back', async () => {
     const body = bodyOf(400, 768);
     const copy = Buffer.from(body);
     const here = scanRecordCall('add', copy, CHROMA_1_0_5) as RecordCall;
@@ -31,14 +31,14 @@ describe('a large body', () => {
     expect((calls[1] as RecordCall).ids.length).toBe(401);
   });
 
-  test('is refused in the same words', async () => {
+  test('is refused with the same message', async () => {
     const broken = bodyOf(400, 768);
     broken[broken.length - 1] = 0x20;
     const here = scanRecordCall('add', Buffer.from(broken), CHROMA_1_0_5);
     expect(await scanner.scan('add', broken, CHROMA_1_0_5)).toEqual(here);
   });
 
-  test('unlike a small one, which is scanned on the spot', () => {
+  test('is scanned on the event loop when it is small', () => {
     expect(scanner.scan('add', bodyOf(1, 2), CHROMA_1_0_5)).not.toBeInstanceOf(Promise);
   });
 });

@@ -1,5 +1,6 @@
-// Scans large bodies in a thread of its own, so that the event loop is never held for more than some milliseconds:
-// the scanner reads about 500 MB/s, and a body may have 40 MiB. Bodies are handed over and back, not copied.
+// Scans large bodies in a worker thread, so that the event loop is blocked for some milliseconds at most.
+//
+// The scanner reads about 500 MB/s, and a body may have 40 MiB. Bodies are transferred to the thread and back, not copied.
 
 import { Worker } from 'node:worker_threads';
 import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts';
@@ -7,7 +8,7 @@ import type { Refusal } from './refusal.ts';
 import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
 import { scanRecordCall } from './scanner.ts';
 
-/** Up to here a body is scanned where it arrived: some 4 ms. */
+/** Bodies up to this size are scanned on the event loop: some 4 ms. */
 const LARGE_BYTES = 2 * 1024 * 1024;
 
 type Task =
@@ -18,19 +19,19 @@ export type ScanTask = Task & { readonly number: number; readonly bytes: Uint8Ar
 
 export interface ScanResult {
   readonly number: number;
-  /** The body, handed back. */
+  /** The body, transferred back. */
   readonly bytes: Uint8Array;
   readonly result: Omit<RecordCall, 'body'> | Refusal | RequestOutline;
 }
 
-/** A request's outline, and its body: another Buffer than the one that was handed in when that was large. */
+/** A request's outline and its body; a large body is another Buffer than the one that was passed in. */
 export interface Outlined {
   readonly outline: RequestOutline;
   readonly body: Buffer;
   readonly isLarge: boolean;
 }
 
-interface Waiting {
+interface PendingScan {
   readonly resolve: (result: ScanResult['result'], body: Buffer) => void;
   readonly reject: (error: Error) => void;
 }
@@ -38,9 +39,9 @@ interface Waiting {
 export class LargeScanner {
   #worker: Worker | null = null;
   #next = 0;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #pending = new Map<number, PendingScan>();
 
-  /** As scanRecordCall. `body` of a large call is emptied: use the body of the result. */
+  /** As scanRecordCall. A large `body` is detached: use the body of the result. */
   scan(
     kind: RecordKind,
     body: Buffer,
@@ -52,7 +53,7 @@ export class LargeScanner {
     );
   }
 
-  /** As outlineOf. A large `body` is emptied: use the one of the result. */
+  /** As outlineOf. A large `body` is detached: use the body of the result. */
   outline(action: OutlinedAction, body: Buffer): Promise<Outlined> | Outlined {
     if (!isLarge(body)) return { outline: outlineOf(action, body), body, isLarge: false };
     return this.#run({ type: 'outline', action }, body, (result, returned) => ({
@@ -74,33 +75,33 @@ export class LargeScanner {
   ): Promise<Result> {
     const number = this.#next++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(number, { resolve: (...given) => resolve(take(...given)), reject });
+      this.#pending.set(number, { resolve: (...given) => resolve(take(...given)), reject });
       this.#thread().postMessage({ ...task, number, bytes: body }, [body.buffer as ArrayBuffer]);
     });
   }
 
   #thread(): Worker {
     if (this.#worker !== null) return this.#worker;
-    // In a checkout the sources run as they are; a release runs what was compiled from them.
+    // A checkout runs the TypeScript sources, a release the compiled files.
     const file = import.meta.url.endsWith('.ts') ? './scan-thread.ts' : './scan-thread.js';
     const worker = new Worker(new URL(file, import.meta.url));
     worker.unref();
     worker.on('message', ({ number, bytes, result }: ScanResult) => {
-      const waiting = this.#waiting.get(number);
-      this.#waiting.delete(number);
-      waiting?.resolve(result, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      const pending = this.#pending.get(number);
+      this.#pending.delete(number);
+      pending?.resolve(result, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     });
     worker.on('error', (error) => {
       this.#worker = null;
-      for (const { reject } of this.#waiting.values()) reject(error);
-      this.#waiting.clear();
+      for (const { reject } of this.#pending.values()) reject(error);
+      this.#pending.clear();
     });
     this.#worker = worker;
     return worker;
   }
 }
 
-// A slice of a shared pool cannot be handed over; those are small.
+// A slice of a shared pool cannot be transferred; such bodies are small.
 function isLarge(body: Buffer): boolean {
   return body.length > LARGE_BYTES && body.byteOffset === 0 && body.byteLength === body.buffer.byteLength;
 }

@@ -1,16 +1,17 @@
-// Reads one record's metadata: a flat object of strings, numbers and booleans, on newer servers also of arrays. Newer
-// servers know sparse vectors too, but a single one stores none.
+// Reads and validates one record's metadata: a flat object of strings, numbers, booleans and, on newer servers, arrays.
+//
+// Newer servers parse sparse vectors too, but a single-node server stores none.
 
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
 import type { Faults } from './faults.ts';
 import type { RecordKind } from './record-call.ts';
-import { misfit, RefusedBody, refuseType } from './refusal.ts';
+import { variantRefusal, RefusedBody, refuseType } from './refusal.ts';
 import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 
 // Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no
-// string ends the server's log reader: from then on every write fails, until restart and after (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server). Others
-// are stored and hidden, or become the document. Nobody needs them, so all are refused.
+// string ends the server's log reader: from then on every write fails, until restart and after (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server). Other
+// keys are stored and hidden, or become the document. All are refused.
 const RESERVED_PREFIX = 'chroma:';
 // A number of so few digits is within 64 bits.
 const SAFE_INTEGER_DIGITS = 18;
@@ -23,9 +24,9 @@ const METADATA_DEPTH = 3;
 
 export interface MetadataOptions {
   readonly kind: RecordKind;
-  /** Whether the servers are of the level that has arrays (NEW). */
+  /** Whether the servers accept arrays (NEW). */
   readonly arrays: boolean;
-  /** Takes note of what Chroma would not take. */
+  /** Collects what Chroma would not accept. */
   readonly faults: Faults;
 }
 
@@ -33,50 +34,45 @@ export interface MetadataOptions {
 export function readMetadata(cursor: JsonCursor, index: number, options: MetadataOptions): void {
   if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, `metadatas[${index}]: `, 'a map');
   if (!cursor.openObject()) return;
-  // Of a key given twice the last value counts.
-  let verdicts: Map<string, { key: string; verdict: Exclude<Verdict, 'fine' | 'misfit'> }> | null = null;
+  // The last value of a repeated key counts.
+  let found: Map<string, { key: string; problem: Problem }> | null = null;
   do {
     const nameStart = cursor.name(true);
-    judgeKey(cursor, nameStart, index, options);
+    checkKey(cursor, nameStart, index, options);
     const nameEnd = cursor.pos;
     cursor.colon();
     cursor.peek();
     const start = cursor.pos;
-    const verdict = readValue(cursor, options);
-    if (verdict === 'fine' && verdicts === null) continue;
+    const result = readValue(cursor, options);
+    if (result === 'valid' && found === null) continue;
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
-    if (verdict === 'misfit') refuseMisfit(cursor, start, `metadatas[${index}].${key}: `, options.kind);
-    verdicts ??= new Map();
-    if (verdict === 'fine') verdicts.delete(mapKey(key));
-    else verdicts.set(mapKey(key), { verdict, key });
+    if (result === 'misfit') refuseMisfit(cursor, start, `metadatas[${index}].${key}: `, options.kind);
+    found ??= new Map();
+    if (result === 'valid') found.delete(mapKey(key));
+    else found.set(mapKey(key), { problem: result, key });
   } while (cursor.nextMember());
-  for (const { key, verdict } of verdicts?.values() ?? []) note(verdict, index, key, options.faults);
+  for (const { key, problem } of found?.values() ?? []) addFault(problem, index, key, options.faults);
 }
 
-function note(
-  verdict: Exclude<Verdict, 'fine' | 'misfit'>,
-  index: number,
-  key: string,
-  faults: Faults,
-): void {
-  if (verdict === 'unsound') faults.add('metadatas', invalidAt(index));
-  else if (verdict === 'sparse') {
+function addFault(problem: Problem, index: number, key: string, faults: Faults): void {
+  if (problem === 'invalid') faults.add('metadatas', invalidAt(index));
+  else if (problem === 'sparse') {
     const message = `Unimplemented: Sparse vector is not supported for local chroma: ${key}`;
     faults.add('sparse', { status: 501, error: 'ChromaError', message });
   } else
-    faults.add('ours', 'Metadata integers must be within signed 64 bits: the server would round this one');
+    faults.add('unsafe', 'Metadata integers must be within signed 64 bits: the server would round this one');
 }
 
-// The server reads the whole value before it tries the variants, so faults of syntax come first.
+// The server reads the whole value before it tries the variants, so syntax errors come first.
 function refuseMisfit(cursor: JsonCursor, start: number, path: string, kind: RecordKind): never {
   cursor.pos = start;
   cursor.value(true, METADATA_DEPTH);
   const type = kind === 'add' ? 'MetadataValue' : 'UpdateMetadataValue';
-  throw new RefusedBody(misfit(cursor.bytes, cursor.pos, path, type));
+  throw new RefusedBody(variantRefusal(cursor.bytes, cursor.pos, path, type));
 }
 
 // The key ends at the cursor.
-function judgeKey(
+function checkKey(
   cursor: JsonCursor,
   start: number,
   index: number,
@@ -87,9 +83,9 @@ function judgeKey(
   if (!suspicious && !cursor.stringEscaped) return;
   const key = cursor.decoded(start);
   if (key.startsWith(RESERVED_PREFIX)) {
-    faults.add('ours', `Metadata key cannot start with '${RESERVED_PREFIX}': ${key}`);
+    faults.add('unsafe', `Metadata key cannot start with '${RESERVED_PREFIX}': ${key}`);
   }
-  // NEW: rust/types/src/validators.rs, validate_metadata_key; older servers take such keys.
+  // NEW: rust/types/src/validators.rs, validate_metadata_key; older servers accept such keys.
   if (arrays && (key === '' || key.startsWith('#') || key.startsWith('$'))) {
     faults.add('metadatas', invalidAt(index));
   }
@@ -98,33 +94,36 @@ function judgeKey(
 const invalidAt = (index: number): string =>
   `Validation error: metadatas: Invalid metadata at index ${index}`;
 
-type Verdict = 'fine' | 'misfit' | 'unsafe' | 'sparse' | 'unsound';
+/** `unsafe`: the server would change the value; `sparse`: a sparse vector; `invalid`: a malformed one. */
+type Problem = 'unsafe' | 'sparse' | 'invalid';
+/** `misfit`: the value has none of the accepted types. */
+type ValueResult = 'valid' | 'misfit' | Problem;
 
-function readValue(cursor: JsonCursor, { kind, arrays }: MetadataOptions): Verdict {
+function readValue(cursor: JsonCursor, { kind, arrays }: MetadataOptions): ValueResult {
   const byte = cursor.peek();
   if (byte === OBJECT_OPEN) return arrays ? readObject(cursor) : 'misfit';
   if (byte === ARRAY_OPEN) return arrays ? readArray(cursor) : 'misfit';
-  // Upsert and update take null as "remove this key" (observed).
+  // Upsert and update accept null as "remove this key" (observed).
   if (byte === LETTER_N && kind === 'add') return 'misfit';
   return readScalar(cursor, byte);
 }
 
-function readObject(cursor: JsonCursor): Verdict {
-  const verdict = readSparseVector(cursor, METADATA_DEPTH);
-  if (verdict === 'misfit') return verdict;
-  return verdict === 'sound' ? 'sparse' : 'unsound';
+function readObject(cursor: JsonCursor): ValueResult {
+  const result = readSparseVector(cursor, METADATA_DEPTH);
+  if (result === 'misfit') return result;
+  return result === 'valid' ? 'sparse' : 'invalid';
 }
 
-function readScalar(cursor: JsonCursor, byte: number): Verdict {
+function readScalar(cursor: JsonCursor, byte: number): ValueResult {
   const start = cursor.pos;
   cursor.scalar(byte, true);
-  if (byte !== MINUS && !isDigit(byte)) return 'fine';
-  if (!cursor.numberIsInteger || cursor.numberMagnitude <= SAFE_INTEGER_DIGITS) return 'fine';
-  return survives(cursor.bytes.toString('latin1', start, cursor.pos)) ? 'fine' : 'unsafe';
+  if (byte !== MINUS && !isDigit(byte)) return 'valid';
+  if (!cursor.numberIsInteger || cursor.numberMagnitude <= SAFE_INTEGER_DIGITS) return 'valid';
+  return survives(cursor.bytes.toString('latin1', start, cursor.pos)) ? 'valid' : 'unsafe';
 }
 
-// Observed: from 2^63 on, and below -2^63, the server stores an integer as the nearest double. JavaScript's clients
-// write doubles of that size as integers, and those it keeps; the 64-bit hash of another client it would change.
+// The server stores an integer outside signed 64 bits as the nearest double (observed). It keeps doubles of that size,
+// which JavaScript clients write as integers; it would change the 64-bit hash of another client.
 function survives(text: string): boolean {
   const integer = BigInt(text);
   if (integer >= INTEGER_MIN && integer <= INTEGER_MAX) return true;
@@ -133,18 +132,18 @@ function survives(text: string): boolean {
 }
 
 // NEW: arrays of strings, of booleans, of numbers; nothing nested, nothing mixed, no null.
-function readArray(cursor: JsonCursor): Verdict {
-  if (!cursor.openArray()) return 'fine';
-  let verdict: Verdict = 'fine';
+function readArray(cursor: JsonCursor): ValueResult {
+  if (!cursor.openArray()) return 'valid';
+  let result: ValueResult = 'valid';
   let type: string | null = null;
   do {
     const byte = cursor.peek();
     const element = elementType(byte);
     if (element === null || (type !== null && type !== element)) return 'misfit';
     type = element;
-    if (readScalar(cursor, byte) === 'unsafe') verdict = 'unsafe';
+    if (readScalar(cursor, byte) === 'unsafe') result = 'unsafe';
   } while (cursor.nextElement());
-  return verdict;
+  return result;
 }
 
 function elementType(byte: number): string | null {

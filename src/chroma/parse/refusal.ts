@@ -1,4 +1,4 @@
-// The words in which Chroma's servers refuse a body: status, error name and message as a 1.0.5 server gives them.
+// Builds the responses with which Chroma rejects a body: status, error name and message of a 1.0.5 server.
 
 import {
   ARRAY_OPEN,
@@ -14,7 +14,7 @@ import {
 } from './json.ts';
 import { pathTo } from './json-path.ts';
 
-// Messages quote the offending value; a client needs no more of it than this to know which.
+// Messages quote the faulty value; this much identifies it.
 const QUOTED_BYTES_MAX = 200;
 
 /** The response with which Chroma rejects a body. */
@@ -29,7 +29,7 @@ export interface Refusal {
   readonly after?: { readonly dimension: number | null };
 }
 
-/** Thrown inside the scanner, turned into its result at the top. */
+/** Thrown while a body is read; scanRecordCall and readTopLevel return its refusal. */
 export class RefusedBody extends Error {
   override readonly name = 'RefusedBody';
   readonly refusal: Refusal;
@@ -40,23 +40,23 @@ export class RefusedBody extends Error {
   }
 }
 
-/** Tells a refusal from what a reader of bodies returns otherwise. */
+/** Whether a reader of bodies returned a refusal. */
 export function isRefusal(result: object): result is Refusal {
   return 'status' in result && 'error' in result;
 }
 
-/** The answer to a body that is JSON of the right shape but asks for what Chroma does not do. */
-export function invalid(message: string): Refusal {
+/** Rejects a body of the right shape whose values are invalid. */
+export function invalidArgument(message: string): Refusal {
   return { status: 400, error: 'InvalidArgumentError', message };
 }
 
-// The answer to a body that is not JSON, which shows once `consumed` bytes are read.
+// Rejects a body that is not JSON, which is known once `consumed` bytes are read.
 function malformed(body: Buffer, consumed: number, reason: string): Refusal {
-  return invalid(`Failed to parse the request body as JSON: ${reason}${place(body, consumed)}`);
+  return invalidArgument(`Failed to parse the request body as JSON: ${reason}${place(body, consumed)}`);
 }
 
-/** The answer to a body in which a fault of syntax was found; `follows` as for `pathTo`. */
-export function unreadable(
+/** Rejects a body with a syntax error; `follows` as for `pathTo`. */
+export function syntaxRefusal(
   body: Buffer,
   error: JsonSyntaxError,
   follows: (member: string) => boolean,
@@ -68,21 +68,21 @@ export function unreadable(
   );
 }
 
-/** The answer to JSON of another shape than the operation takes, which shows once `consumed` bytes are read. */
-export function misshapen(body: Buffer, consumed: number, reason: string): Refusal {
+/** Rejects JSON of another shape than the operation accepts, which is known once `consumed` bytes are read. */
+export function shapeRefusal(body: Buffer, consumed: number, reason: string): Refusal {
   const message = `Failed to deserialize the JSON body into the target type: ${reason}${place(body, consumed)}`;
   return { status: 422, error: 'ChromaError', message };
 }
 
 /**
- * As `misshapen`, for the value of a member that fits none of the variants of an untagged enum. serde_json then still
- * tries to end the map, and so has read up to the next comma, or past a closing brace.
+ * As shapeRefusal, for a value that matches no variant of an untagged enum. serde_json then still tries to end the map,
+ * so it has read up to the next comma, or past a closing brace.
  */
-export function misfit(body: Buffer, end: number, path: string, type: string): Refusal {
+export function variantRefusal(body: Buffer, end: number, path: string, type: string): Refusal {
   let at = end;
   while (isSpace(body[at])) at++;
   if (body[at] === OBJECT_CLOSE) at++;
-  return misshapen(body, at, `${path}data did not match any variant of untagged enum ${type}`);
+  return shapeRefusal(body, at, `${path}data did not match any variant of untagged enum ${type}`);
 }
 
 // serde_json counts lines from 1 and columns in bytes read since the last line feed.
@@ -96,22 +96,22 @@ function place(body: Buffer, consumed: number): string {
   return ` at line ${line} column ${consumed - lineStart}`;
 }
 
-/** Refuses the value at the cursor for its type; `path` says where it is, as in `ids[0]: `. */
+/** Rejects the value at the cursor for its type; `path` is its place, as in `ids[0]: `. */
 export function refuseType(cursor: JsonCursor, path: string, expected: string): never {
   const { bytes } = cursor;
   const byte = cursor.peek();
   const start = cursor.pos;
-  // serde sees only the opening bracket of a sequence or a map before it gives up.
+  // serde stops at the opening bracket of a sequence or a map.
   if (byte !== ARRAY_OPEN && byte !== OBJECT_OPEN) cursor.scalar(byte, true);
   const found = describe(bytes, start, cursor.pos);
-  // An integer for a u32 is of the right type, whatever its size.
+  // Any integer has the right type for a u32.
   const wrong = expected === 'u32' && found.startsWith('integer') ? 'value' : 'type';
   throw new RefusedBody(
-    misshapen(bytes, cursor.pos, `${path}invalid ${wrong}: ${found}, expected ${expected}`),
+    shapeRefusal(bytes, cursor.pos, `${path}invalid ${wrong}: ${found}, expected ${expected}`),
   );
 }
 
-// What serde calls the value between `start` and `end`.
+// serde's description of the value between `start` and `end`.
 function describe(body: Buffer, start: number, end: number): string {
   const byte = body[start] ?? 0;
   const text = body.toString('utf8', start, Math.min(end, start + QUOTED_BYTES_MAX));
@@ -127,7 +127,7 @@ function describe(body: Buffer, start: number, end: number): string {
 const INTEGER_MIN = -(2n ** 63n);
 const INTEGER_MAX = 2n ** 64n - 1n;
 
-// serde_json keeps what fits 64 bits as an integer; everything else it turns into a double, and writes that.
+// serde_json keeps integers of 64 bits; any other number becomes a double and is written as such.
 function describeNumber(text: string): string {
   if (/^-?\d+$/.test(text) && text !== '-0') {
     const integer = BigInt(text);
@@ -136,7 +136,7 @@ function describeNumber(text: string): string {
   return `floating point \`${double(Number(text))}\``;
 }
 
-// As the crate ryu writes a double: with a point, and with an exponent outside of 1e-5 to 1e16.
+// As the crate ryu writes a double: with a point, and with an exponent outside 1e-5 to 1e16.
 function double(value: number): string {
   if (Object.is(value, -0)) return '-0.0';
   const exponent = value === 0 ? 0 : Number(value.toExponential().split('e')[1]);

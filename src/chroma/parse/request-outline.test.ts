@@ -46,18 +46,18 @@ describe('the size of a filter', () => {
     expect(sizeOf(body)).toEqual(expected);
   });
 
-  test('of a query counts ids only beside a filter', () => {
+  test('counts the ids of a query only with a filter', () => {
     expect(sizeOf({ ids: ['a', 'b'] }, 'query').operands).toBe(0);
     expect(sizeOf({ ids: ['a', 'b'], where: { k: 1 } }, 'query').operands).toBe(6);
   });
 
-  test('is found behind escaped names, after white space and before a fault of syntax', () => {
+  test('is measured with escaped names, after white space and before a syntax error', () => {
     expect(sizeOf('{"\\u0077here" : {"k":1}}').conditions).toBe(1);
     expect(sizeOf('{"where":{"$or":[{"k":1},\n{"k":2}]} , "ids":[}').conditions).toBe(3);
     expect(sizeOf('[{"where":{"k":1}}]').conditions).toBe(0);
   });
 
-  test('of a filter nested 10,000 deep is found without recursion', () => {
+  test('is measured without recursion for a filter nested 10,000 deep', () => {
     const levels = 10_000;
     const nested = `${'{"$and":['.repeat(levels)}{"k":1}${']}'.repeat(levels)}`;
     expect(sizeOf(`{"where":${nested}}`).depth).toBeGreaterThan(DEFAULT_LIMITS.depthMax);
@@ -88,7 +88,7 @@ describe('a filter is refused', () => {
     expect(refusal(many)).toContain('46004 SQL variables');
   });
 
-  test('in no case at the limit', () => {
+  test('but accepted at the limits', () => {
     expect(refusal({ where: or(899, equal) })).toBeUndefined();
     expect(refusal({ where: { k: { $in: times(16_348, (i) => i) } } })).toBeUndefined();
     expect(refusal({ where: { k: { $in: times(32_696, String) } } })).toBeUndefined();
@@ -98,13 +98,13 @@ describe('a filter is refused', () => {
 });
 
 describe('the outline', () => {
-  test('says whether a page is asked for', () => {
+  test('tells whether a page is requested', () => {
     expect(outline({ limit: 1 }).isPaged).toBe(true);
     expect(outline({ offset: 0 }).isPaged).toBe(true);
     expect(outline({ limit: null, offset: null }).isPaged).toBe(false);
   });
 
-  test('finds an n_results of 0 and nothing like it', () => {
+  test('finds an n_results of exactly 0', () => {
     const body = Buffer.from('{"n_results" : 0 ,"query_embeddings":[[1,2],[3,4]]}');
     const { zeroResults, vectors } = outlineOf('query', body);
     expect(withOneResult(body, zeroResults!).toString()).toBe(

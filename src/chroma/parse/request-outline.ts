@@ -1,5 +1,4 @@
-// What the gateway must know of the body of a get, a query or a delete before any node is asked: the size of its
-// filters, whether it asks for a page, whether it asks for no rows. Bounded and without recursion.
+// Reads what the gateway needs from the body of a get, query or delete: size of filters, paging, number of results.
 
 import type { FilterSize } from './filter-limits.ts';
 import { measureFilter } from './filter-limits.ts';
@@ -9,15 +8,15 @@ export interface RequestOutline {
   readonly filter: FilterSize;
   /** Whether `limit` or `offset` is given. */
   readonly isPaged: boolean;
-  /** Where the value of `n_results` stands when it is 0; null otherwise. */
+  /** The value of `n_results` when it is 0; null otherwise. */
   readonly zeroResults: Slice | null;
   /** Number of elements of `query_embeddings`. */
   readonly vectors: number;
   /** JSON text of `include`; null when it is absent. */
   readonly include: string | null;
   /**
-   * Whether it has only members that any server can read, and no condition. Not looked at: the elements of `ids` of a get
-   * and of `query_embeddings`, and the value of `n_results`.
+   * Whether it has only members that every server can read, and no condition. Does not consider the elements of `ids` of
+   * a get and of `query_embeddings`, and the value of `n_results`.
    */
   readonly isPlain: boolean;
 }
@@ -31,7 +30,7 @@ export function withOneResult(body: Buffer, zero: Slice): Buffer {
 
 const ZERO = '0'.charCodeAt(0);
 
-/** The outline of `body`. Where it is no JSON, servers stop reading too: what stands before that counts. */
+/** The outline of `body`, up to its first syntax error, where servers stop reading too. */
 export function outlineOf(action: OutlinedAction, body: Buffer): RequestOutline {
   const outline = new Outline(action, body);
   try {
@@ -40,7 +39,7 @@ export function outlineOf(action: OutlinedAction, body: Buffer): RequestOutline 
     if (!(error instanceof JsonSyntaxError)) throw error;
   }
   const { filter, ids, isPaged, zeroResults, vectors, include, isPlain } = outline;
-  // Without a filter a query looks ids up in memory, however many they are (observed: 70,000).
+  // Without a filter, a query finds any number of ids in memory (observed: 70,000).
   if (action !== 'query' || filter.conditions > 0) filter.operands += ids;
   return { filter, isPaged, zeroResults, vectors, include, isPlain };
 }
@@ -86,7 +85,7 @@ class Outline {
     const start = cursor.pos;
     const isDocument = name === 'where_document';
     const isFilter = isDocument || name === 'where';
-    // A filter nested deeper than servers parse is measured too.
+    // A filter that is nested deeper than servers parse is measured too.
     cursor.value(!isFilter, 1);
     const slice = { start, end: cursor.pos };
     const isNull = first === LETTER_N;
@@ -105,7 +104,7 @@ class Outline {
     } else this.isPlain = false;
   }
 
-  /** The number of elements of the array at the cursor. Consumes it. */
+  /** The number of elements of the array at the cursor, which is consumed. */
   #elements(): number {
     const cursor = this.#cursor;
     if (!cursor.openArray()) return 0;
@@ -119,7 +118,7 @@ class Outline {
 }
 
 const CONTENTS = new Set(['documents', 'embeddings', 'metadatas', 'uris', 'distances']);
-// Longer than every content named once, with much white space.
+// More than every content once, with much white space.
 const PLAIN_INCLUDE_MAX = 1_000;
 
 function isPlainInclude(text: string): boolean {

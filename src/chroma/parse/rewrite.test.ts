@@ -6,7 +6,7 @@ import {
   withCollectionId,
   withCollectionIdentity,
   withGetOrCreate,
-  withoutRest,
+  withoutTrailingBytes,
 } from './rewrite.ts';
 
 test.each([
@@ -16,10 +16,10 @@ test.each([
   ['{"a":', '{"a":'],
   ['', ''],
 ])('of %s a server reads %s', (body, read) => {
-  expect(withoutRest(Buffer.from(body)).toString()).toBe(read);
+  expect(withoutTrailingBytes(Buffer.from(body)).toString()).toBe(read);
 });
 
-describe('what is refused is told as by a server', () => {
+describe('refusals equal those of a server', () => {
   const SHAPE = 'Failed to deserialize the JSON body into the target type: ';
   const payload = { name: 'struct CreateTenantPayload', types: { name: 'a string' } } as const;
   test.each([
@@ -49,7 +49,7 @@ describe('get_or_create', () => {
     expect(withGetOrCreate(Buffer.from(before), true).toString()).toBe(after);
   });
 
-  test('is set in any object, and nothing else changes', () => {
+  test('is set in any object without other changes', () => {
     fc.assert(
       fc.property(
         fc.dictionary(fc.string(), fc.jsonValue()),
@@ -67,7 +67,7 @@ describe('get_or_create', () => {
 });
 
 describe('reading the top level', () => {
-  test('tells absent, null and every type of value apart', () => {
+  test('distinguishes absent, null and every type of value', () => {
     const body = Buffer.from('{"a":null,"b":"\\u0078","c":true,"d":false,"e":1.0,"f":[1],"g":{"b":1},"z":1}');
     const found = readTopLevel(body, ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']);
     if (isRefusal(found)) throw new Error(found.message);
@@ -105,12 +105,12 @@ describe('reading the top level', () => {
 });
 
 describe('the identity of collections', () => {
-  test('the id is replaced at the top level only, other bytes stay', () => {
+  test('the id is replaced at the top level only', () => {
     const json = '{"metadata":{"id":"x"}, "id" : "old","dimension":3.0,"log_position":0}';
     expect(withCollectionId(Buffer.from(json), 'new').toString()).toBe(json.replace('"old"', '"new"'));
   });
 
-  test('in a list every collection has its own', () => {
+  test('the id of every collection in a list is replaced', () => {
     const list = '[{"id":"1","name":"a"}, {"name":"b","id":"2"}]';
     const json = withCollectionIdentity(Buffer.from(list), { id: (old) => `new-${old}`, tenant: 'unused' });
     expect(json.toString()).toBe('[{"id":"new-1","name":"a"}, {"name":"b","id":"new-2"}]');
@@ -125,12 +125,12 @@ describe('the identity of collections', () => {
     );
   });
 
-  test.each(['', '7', '{"id":"a"', '{"id":"a"}{}', '[1]'])('%s is no collection', (json) => {
+  test.each(['', '7', '{"id":"a"', '{"id":"a"}{}', '[1]'])('throws for %s', (json) => {
     expect(() => withCollectionId(Buffer.from(json), 'x')).toThrow();
   });
 });
 
-test('a create passes on what a server skips unread', () => {
+test('a create keeps what a server ignores', () => {
   const body = Buffer.from('{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":false}');
   expect(withGetOrCreate(body, true).toString()).toBe(
     '{"name":"abc","unknown":["\\ud800",1e400],"get_or_create":true}',

@@ -1,5 +1,6 @@
-// Reads and replaces single values in the bodies of schema calls and in the servers' answers. Works on tokens: every
-// byte that is not replaced stays as it was (I11), so that numbers and unknown fields survive.
+// Reads and replaces single values in schema requests and in servers' responses.
+//
+// All other bytes stay as they are (I11), so that numbers and unknown fields survive.
 
 import {
   ARRAY_OPEN,
@@ -14,47 +15,44 @@ import {
   QUOTE,
   type Slice,
 } from './json.ts';
-import { misshapen, RefusedBody, refuseType, unreadable, type Refusal } from './refusal.ts';
+import { shapeRefusal, RefusedBody, refuseType, syntaxRefusal, type Refusal } from './refusal.ts';
 
-/** A value at the top level of a body, with the bytes it was written in. */
+/** A value at the top level of a body. */
 export type TopLevelValue = { readonly slice: Slice } & (
   | { readonly type: 'string'; readonly value: string }
   | { readonly type: 'boolean'; readonly value: boolean }
   | { readonly type: 'null' | 'number' | 'object' | 'array' }
 );
 
-/** What Chroma's server reads a body into. */
-export interface Payload<Key extends string> {
+/** The struct into which Chroma's server deserializes a body. */
+export interface ChromaStruct<Key extends string> {
   /** Its name in messages, as in `struct CreateTenantPayload`. */
   readonly name: string;
-  /** Of the members that have one type only, null not among them. */
+  /** The types of members that have one type only and cannot be null. */
   readonly types?: Readonly<Partial<Record<Key, 'a string' | 'a boolean'>>>;
 }
 
-/**
- * The values of those of `keys` that the object in `body` has, or what Chroma answers to a body it cannot read. Without
- * `payload` any object will do.
- */
+/** The values of `keys` in the object in `body`, or Chroma's refusal; without `struct` any object is accepted. */
 export function readTopLevel<Key extends string>(
   body: Buffer,
   keys: readonly Key[],
-  payload: Payload<Key> = { name: 'a map' },
+  struct: ChromaStruct<Key> = { name: 'a map' },
 ): ReadonlyMap<Key, TopLevelValue> | Refusal {
   const found = new Map<Key, TopLevelValue>();
   const cursor = new JsonCursor(body, true);
   const known = (name: string): Key | undefined => keys.find((candidate) => candidate === name);
   try {
-    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', payload.name);
+    if (cursor.peek() !== OBJECT_OPEN) refuseType(cursor, '', struct.name);
     const refuseTwice = (name: string): void => {
       const key = known(name);
       if (key === undefined || !found.has(key)) return;
-      throw new RefusedBody(misshapen(body, cursor.pos, `duplicate field \`${key}\``));
+      throw new RefusedBody(shapeRefusal(body, cursor.pos, `duplicate field \`${key}\``));
     };
     const read = (name: string): void => {
       const key = known(name);
-      // Unknown fields are skipped without their numbers or escapes being looked at (observed).
+      // Numbers and escapes of unknown fields are not checked (observed).
       if (key === undefined) return cursor.value(false, 1);
-      refuseOther(cursor, key, payload.types?.[key]);
+      refuseOther(cursor, key, struct.types?.[key]);
       found.set(key, readValue(cursor));
     };
     readMembers(cursor, read, refuseTwice);
@@ -62,13 +60,13 @@ export function readTopLevel<Key extends string>(
   } catch (error) {
     if (error instanceof RefusedBody) return error.refusal;
     if (!(error instanceof JsonSyntaxError)) throw error;
-    return unreadable(body, error, (name) => known(name) !== undefined);
+    return syntaxRefusal(body, error, (name) => known(name) !== undefined);
   }
   return found;
 }
 
-/** The JSON value that `body` begins with, when something follows it; otherwise `body`. */
-export function withoutRest(body: Buffer): Buffer {
+/** `body` without the bytes after its JSON value. */
+export function withoutTrailingBytes(body: Buffer): Buffer {
   const cursor = new JsonCursor(body);
   try {
     cursor.value(false, 0);
@@ -79,7 +77,7 @@ export function withoutRest(body: Buffer): Buffer {
   return body.subarray(0, cursor.pos);
 }
 
-// serde gives up at a value of another type, before it reads what follows.
+// serde stops at a value of another type.
 function refuseOther(cursor: JsonCursor, key: string, type: 'a string' | 'a boolean' | undefined): void {
   if (type === undefined) return;
   const byte = cursor.peek();
@@ -87,7 +85,7 @@ function refuseOther(cursor: JsonCursor, key: string, type: 'a string' | 'a bool
   refuseType(cursor, `${key}: `, type);
 }
 
-/** The body of a create with `get_or_create` set to `value`. Throws when it is no object. */
+/** The body of a create with `get_or_create` set to `value`. Throws JsonSyntaxError when it is not an object. */
 export function withGetOrCreate(body: Buffer, value: boolean): Buffer {
   const cursor = new JsonCursor(body);
   if (cursor.peek() !== OBJECT_OPEN) cursor.fail('expected an object');
@@ -106,17 +104,17 @@ export function withGetOrCreate(body: Buffer, value: boolean): Buffer {
   return edited(body, edits);
 }
 
-/** What a Collection object says of who it is; a function is given the old value. */
+/** New values for the identifying strings of a Collection object; a function receives the old value. */
 export type CollectionIdentity = Partial<
   Record<'id' | 'name' | 'tenant' | 'database', string | ((old: string) => string)>
 >;
 
-/** A Collection object, or an array of them, with its `id` replaced. Throws when `json` is neither. */
+/** A Collection object, or an array of them, with its `id` replaced. Throws JsonSyntaxError for other JSON. */
 export function withCollectionId(json: Buffer, id: string): Buffer {
   return withCollectionIdentity(json, { id });
 }
 
-/** As withCollectionId, for any of the strings that identify a collection; a field that is absent stays absent. */
+/** As withCollectionId, for any of the identifying strings; an absent field stays absent. */
 export function withCollectionIdentity(json: Buffer, identity: CollectionIdentity): Buffer {
   const cursor = new JsonCursor(json);
   const edits: Edit[] = [];
@@ -142,8 +140,7 @@ export function withCollectionIdentity(json: Buffer, identity: CollectionIdentit
   return edited(json, edits);
 }
 
-// Calls `member` at the value of each member of the object whose bracket stands here; it must consume the value.
-// `named` is called after the name.
+// Calls `named` after the name of each member of the object at the cursor, then `member`, which must consume the value.
 function readMembers(
   cursor: JsonCursor,
   member: (name: string) => void,
@@ -176,7 +173,7 @@ interface Edit extends Slice {
   readonly text: string;
 }
 
-// `edits` are in the order of their places and do not overlap.
+// `edits` are ordered and do not overlap.
 function edited(bytes: Buffer, edits: readonly Edit[]): Buffer {
   const parts: Buffer[] = [];
   let from = 0;

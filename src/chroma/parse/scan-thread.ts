@@ -1,4 +1,4 @@
-// The thread of large-scanner.ts.
+// The worker thread of LargeScanner.
 
 import { parentPort } from 'node:worker_threads';
 import type { ScanResult, ScanTask } from './large-scanner.ts';

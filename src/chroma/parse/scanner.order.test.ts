@@ -1,4 +1,4 @@
-// Which fault of a write is told, and what a server looks at before: by release.
+// Which fault of a write is reported, and what a server checks before, by release.
 
 import { describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
@@ -6,7 +6,7 @@ import type { BodyCapabilities, RecordKind } from './record-call.ts';
 import { scanRecordCall } from './scanner.ts';
 import { isRefusal } from './refusal.ts';
 
-// The level of a 1.0.5 server, and that of the newest known.
+// The capabilities of a 1.0.5 server, and of the newest known.
 const MIDDLE: BodyCapabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
 const NEWEST: BodyCapabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true };
 
@@ -27,11 +27,11 @@ const EMPTY = 'Validation error: embeddings: Each embedding must have at least 1
 const INFINITE = 'Validation error: embeddings: Embeddings must not contain NaN or Infinity values';
 const METADATA = 'Validation error: metadatas: Invalid metadata at index 0';
 
-// Tried on both servers, fault by fault (test/system/refusals.bare.test.ts does it again).
-describe('of several faults tells the one that a server comes to first', () => {
+// Tried on both servers, fault by fault; test/system/refusals.bare.test.ts repeats it.
+describe('reports the first of several faults that a server finds', () => {
   const two = (ids: string, embeddings: string, metadatas = '[null,null]'): string =>
     `{"ids":${ids},"embeddings":[${embeddings}],"metadatas":${metadatas}}`;
-  const told = (body: string, level: BodyCapabilities, kind: RecordKind = 'add'): string => {
+  const messageOf = (body: string, level: BodyCapabilities, kind: RecordKind = 'add'): string => {
     const result = scan(kind, body, level);
     if (!isRefusal(result)) throw new Error(`taken: ${body}`);
     return result.message;
@@ -52,7 +52,7 @@ describe('of several faults tells the one that a server comes to first', () => {
     [two('["",""]', '[1]'), LENGTHS],
     [two('["",""]', '[1],[2]', '[{"s":{"indices":[1],"values":[1]}},null]'), EMPTY_ID],
   ])('newest: %s', (body, message) => {
-    expect(told(body, NEWEST)).toBe(message);
+    expect(messageOf(body, NEWEST)).toBe(message);
   });
 
   test.each<[string, string]>([
@@ -63,30 +63,30 @@ describe('of several faults tells the one that a server comes to first', () => {
     [two('["a"]', '[1,2],[1,1e39]', '[{"chroma:x":1},null]'), LENGTHS],
     [two('["a","b"]', '[1,2],[1,1e39]'), INFINITE],
   ])('1.0.5: %s', (body, message) => {
-    expect(told(body, MIDDLE)).toBe(message);
+    expect(messageOf(body, MIDDLE)).toBe(message);
   });
 
-  test('an update is looked at vector by vector', () => {
-    expect(told(two('["a","b"]', '[1,1e39],[]'), NEWEST, 'update')).toBe(INFINITE);
-    expect(told(two('["a","b"]', '[],[1,1e39]'), NEWEST, 'update')).toBe(EMPTY);
-    expect(told(two('["a","b"]', '[1,2],[]'), MIDDLE, 'update')).toBe(DIMENSIONS);
+  test('an update is validated vector by vector', () => {
+    expect(messageOf(two('["a","b"]', '[1,1e39],[]'), NEWEST, 'update')).toBe(INFINITE);
+    expect(messageOf(two('["a","b"]', '[],[1,1e39]'), NEWEST, 'update')).toBe(EMPTY);
+    expect(messageOf(two('["a","b"]', '[1,2],[]'), MIDDLE, 'update')).toBe(DIMENSIONS);
     // Before a 1.0.5 server could fix the dimension at 0.
-    expect(told(two('[]', '[]'), MIDDLE, 'update')).toBe(EMPTY);
-    expect(told(two('[]', '[]'), NEWEST, 'update')).toBe(EMPTY);
+    expect(messageOf(two('[]', '[]'), MIDDLE, 'update')).toBe(EMPTY);
+    expect(messageOf(two('[]', '[]'), NEWEST, 'update')).toBe(EMPTY);
   });
 
-  test('a delete without anything to delete, before its limit', () => {
+  test('an empty delete before its limit', () => {
     const nothing = 'Validation error: ids, where: Either ids or where must be specified';
-    expect(told('{"ids":[],"limit":1}', NEWEST, 'delete')).toBe(nothing);
-    expect(told('{"ids":["a"],"limit":1}', NEWEST, 'delete')).toMatch(/limit can only be specified/);
-    expect(told('{"where":{},"where_document":{}}', NEWEST, 'delete')).toBe('Invalid where clause');
+    expect(messageOf('{"ids":[],"limit":1}', NEWEST, 'delete')).toBe(nothing);
+    expect(messageOf('{"ids":["a"],"limit":1}', NEWEST, 'delete')).toMatch(/limit can only be specified/);
+    expect(messageOf('{"where":{},"where_document":{}}', NEWEST, 'delete')).toBe('Invalid where clause');
   });
 
-  test('of conditions and a document filter that is refused the primary tells one', () => {
+  test('neither of an invalid filter and an invalid document filter: the primary reports one', () => {
     expect(scan('delete', '{"where":{"a":[]},"where_document":{}}')).toMatchObject({ conditional: true });
   });
 
-  test('what a server looks at first: the collection, and for some its dimension', () => {
+  test('what a server checks before: the collection, and for some faults its dimension', () => {
     const after = (body: string, level = NEWEST): unknown => {
       const result = scan('add', body, level);
       return isRefusal(result) ? result.after : null;
@@ -149,12 +149,12 @@ describe('sparse vectors in metadata', () => {
     '{"indices":[1],"values":[1],"tokens":[1]}',
     '{"constructor":1}',
   ])('%s is none', (vector) => {
-    const told =
+    const message =
       'metadatas[0].the key: data did not match any variant of untagged enum MetadataValue at line 1';
-    expect(given(vector)).toMatchObject({ status: 422, message: expect.stringContaining(told) });
+    expect(given(vector)).toMatchObject({ status: 422, message: expect.stringContaining(message) });
   });
 
-  test('of a key given twice the last value counts', () => {
+  test('the last value of a repeated key counts', () => {
     const twice = (one: string, other: string): unknown => given(`${one},"the key":${other}`);
     const vector = '{"indices":[1],"values":[1]}';
     expect(twice(vector, '[1]')).toMatchObject({ conditional: false });
@@ -162,7 +162,7 @@ describe('sparse vectors in metadata', () => {
     expect(twice('1', vector)).toMatchObject({ status: 501 });
   });
 
-  test('a number no double holds is a fault of syntax', () => {
+  test('a number beyond the range of a double is a syntax error', () => {
     expect(given('{"indices":[1],"values":[1e400]}')).toMatchObject({
       message: expect.stringContaining('JSON: metadatas[0].the key.values[0]: number out of range at line 1'),
     });

@@ -1,5 +1,4 @@
-// The scanner against JSON.parse: what it finds in a body is what is there, however the body is spelled, and no
-// damaged body passes for a sound one.
+// Compares the scanner with JSON.parse: on valid bodies in any notation, and on damaged bodies, which must not be accepted.
 
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -71,7 +70,7 @@ function expectFound(kind: RecordKind, call: RecordCall, body: Body): void {
   expect(call.conditional).toBe(kind === 'delete' && conditions.some((item) => (item ?? null) !== null));
 }
 
-// A string JSON can hold without lone surrogates: serde has no such strings.
+// Strings without lone surrogates, which serde does not have.
 const TEXT = fc.string({ unit: 'grapheme', maxLength: 8 });
 const KEY = TEXT.filter(
   (key) => key !== '' && !/^[#$]/.test(key) && !key.startsWith('chroma:') && key !== '__proto__',
@@ -129,7 +128,7 @@ const CASES = fc
     return { kind, body, text: spell(body, () => choices[next++ % choices.length] ?? 0) };
   });
 
-test('what the scanner finds in a sound body is what JSON.parse finds', () => {
+test('the scanner finds in a valid body what JSON.parse finds', () => {
   fc.assert(
     fc.property(CASES, ({ kind, text }) => {
       const call = scanRecordCall(kind, Buffer.from(text), CAPABILITIES);
@@ -141,7 +140,7 @@ test('what the scanner finds in a sound body is what JSON.parse finds', () => {
   );
 });
 
-test('a body with one byte changed, removed or added is refused, or is what JSON.parse says it is', () => {
+test('a body with one byte changed, removed or added is refused, or agrees with JSON.parse', () => {
   const edit = fc.constantFrom('change', 'remove', 'add');
   const byte = fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from('"\\{}[],:0123456789.eE+-nt \n')));
   let passed = 0;
@@ -160,7 +159,7 @@ test('a body with one byte changed, removed or added is refused, or is what JSON
         return;
       }
       passed++;
-      // Bytes that are no UTF-8 pass only in fields that no server looks at.
+      // Invalid UTF-8 is accepted only in fields that no server reads.
       const decoded = new TextDecoder('utf8', { ignoreBOM: true }).decode(body);
       const parsed: Body = JSON.parse(decoded);
       expectFound(kind, call, parsed);
@@ -170,7 +169,7 @@ test('a body with one byte changed, removed or added is refused, or is what JSON
   expect(Math.min(passed, refused)).toBeGreaterThan(300);
 });
 
-test('no truncated body passes', () => {
+test('every truncated body is refused', () => {
   fc.assert(
     fc.property(CASES, fc.nat(), ({ kind, text }, place) => {
       const body = Buffer.from(text.trimEnd());

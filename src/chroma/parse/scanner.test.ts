@@ -4,7 +4,7 @@ import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts'
 import { scanRecordCall } from './scanner.ts';
 import { isRefusal } from './refusal.ts';
 
-// The level of a 1.0.5 server, and that of the newest known.
+// The capabilities of a 1.0.5 server, and of the newest known.
 const MIDDLE: BodyCapabilities = { ...CHROMA_1_0_5, maxBatchSize: 4 };
 const NEWEST: BodyCapabilities = { ...MIDDLE, metadataArrays: true, deleteLimit: true };
 const OLDEST: BodyCapabilities = { ...MIDDLE, base64Embeddings: false };
@@ -35,7 +35,7 @@ function base64(...floats: number[]): string {
 const SYNTAX = 'Failed to parse the request body as JSON: ';
 const SHAPE = 'Failed to deserialize the JSON body into the target type: ';
 
-// Statuses and texts as a 1.0.5 server gives them, unless a name says otherwise.
+// Statuses and messages of a 1.0.5 server, unless a name says otherwise.
 const REFUSED: [RecordKind, string, number, string][] = [
   ['add', '', 400, `${SYNTAX}EOF while parsing a value at line 1 column 0`],
   ['add', '{', 400, `${SYNTAX}EOF while parsing an object at line 1 column 1`],
@@ -209,7 +209,7 @@ describe('refuses as Chroma does', () => {
     },
   );
 
-  test('a value of the wrong type, however long', () => {
+  test('a value of the wrong type and any length', () => {
     const long = `"${'\\"'.repeat(300)}"`;
     for (const value of [long, '1'.repeat(300), `"${'é'.repeat(300)}"`]) {
       expect(scan('add', `{"ids":${value}}`)).toMatchObject({ status: 422 });
@@ -219,18 +219,18 @@ describe('refuses as Chroma does', () => {
   test.each(['\xff', '\xc3', '\xed\xa0\x80', '\xc0\xaf'])('bytes that are not UTF-8', (bytes) => {
     const latin = (text: string): Buffer => Buffer.from(text, 'latin1');
     const column = 10 + bytes.length;
-    const told = `invalid unicode code point at line 1 column ${column}`;
+    const message = `invalid unicode code point at line 1 column ${column}`;
     const body = latin(`{"ids":["${bytes}"],"embeddings":[[1]]}`);
-    expect(scan('add', body)).toMatchObject({ status: 400, message: `${SYNTAX}ids[0]: ${told}` });
+    expect(scan('add', body)).toMatchObject({ status: 400, message: `${SYNTAX}ids[0]: ${message}` });
     const name = latin(`{"12345${bytes}":1}`);
     expect(scan('add', name)).toMatchObject({
-      message: `${SYNTAX}${told.replace(/\d+$/, String(column - 2))}`,
+      message: `${SYNTAX}${message.replace(/\d+$/, String(column - 2))}`,
     });
-    // A fault that a server comes to first is told first.
+    // The fault that a server finds first is reported.
     expect(scan('add', latin(`{"ids":["a"],x"${bytes}"}`))).toMatchObject({
       message: `${SYNTAX}key must be a string at line 1 column 14`,
     });
-    // A delete reads all of its body, other calls skip what they do not know.
+    // A delete parses its whole body; other calls skip unknown fields.
     expect(isRefusal(scan('add', latin(record(`"x":"${bytes}"`))))).toBe(false);
     expect(scan('delete', latin(`{"x":"${bytes}"}`))).toMatchObject({ status: 400 });
   });
@@ -263,8 +263,8 @@ describe('refuses as Chroma does', () => {
       '{"where":{"$or":[{},{"n":1e400}]}}',
       'where.$or[1].n: number out of range at line 1 column 30',
     ],
-  ])('%s %s: where it was', (kind, body, told) => {
-    expect(scan(kind, body)).toMatchObject({ status: 400, message: SYNTAX + told });
+  ])('%s %s: its place', (kind, body, message) => {
+    expect(scan(kind, body)).toMatchObject({ status: 400, message: SYNTAX + message });
   });
 
   test.each<[string, string]>([
@@ -277,12 +277,12 @@ describe('refuses as Chroma does', () => {
     ['18446744073709551616', 'invalid type: floating point `1.8446744073709552e+19`'],
     ['"a"', 'invalid type: string "a"'],
     ['true', 'invalid type: boolean `true`'],
-  ])('a limit of %s', (limit, told) => {
-    const message = `${SHAPE}limit: ${told}, expected u32 at line 1 column ${9 + limit.length}`;
+  ])('a limit of %s', (limit, fault) => {
+    const message = `${SHAPE}limit: ${fault}, expected u32 at line 1 column ${9 + limit.length}`;
     expect(scan('delete', `{"limit":${limit}}`, NEWEST)).toMatchObject({ status: 422, message });
   });
 
-  test('a filter given twice, once it has read all', () => {
+  test('a repeated filter, after reading the whole body', () => {
     const twice = (rest: string): string => `{"where":{"a":1},"where":{"a":1}${rest}}`;
     const message = `${SHAPE}duplicate field \`where\` at line 1 column 33`;
     expect(scan('delete', twice(''))).toMatchObject({ status: 422, message });
@@ -319,7 +319,7 @@ describe('refuses as Chroma does', () => {
   );
 });
 
-describe('refuses what Chroma takes but answers badly', () => {
+describe('refuses what Chroma accepts with harmful effect', () => {
   test.each(['1e39', '-1e39', '3.4028236e38', '1e308', `4${'0'.repeat(38)}`, `0.${'0'.repeat(10)}4e49`])(
     'an embedding component of %s, which a server stores as infinity',
     (number) => {
@@ -332,7 +332,7 @@ describe('refuses what Chroma takes but answers badly', () => {
     expect(scan('add', record('', '[1e400,1]'))).toMatchObject({ status: 400, message });
   });
 
-  test('base64 embeddings with infinities or NaN', () => {
+  test('base64 embeddings with infinity or NaN', () => {
     for (const bad of [NaN, Infinity, -Infinity]) {
       expect(scan('add', record('', base64(1, bad, 2)))).toMatchObject({ status: 400 });
     }
@@ -378,7 +378,7 @@ describe('refuses what Chroma takes but answers badly', () => {
   });
 });
 
-describe('goes by the level of the weakest server', () => {
+describe('follows the capabilities of the least capable server', () => {
   test('base64 embeddings', () => {
     const body = record('', base64(1, 2, 3));
     expect(scan('add', body, OLDEST)).toMatchObject({ status: 422 });
@@ -412,13 +412,13 @@ describe('goes by the level of the weakest server', () => {
       expect(scan('delete', `{"where":{"k":1},"limit":${limit}}`, NEWEST)).toMatchObject({ status: 422 });
     }
     expect(scan('delete', '{"ids":["a"],"limit":null}', MIDDLE)).toMatchObject({ conditional: false });
-    // Not a field there, so it may stand twice.
+    // Not a field there, so it may be repeated.
     expect(isRefusal(scan('delete', '{"ids":["a"],"limit":null,"limit":null}', MIDDLE))).toBe(false);
     expect(scan('delete', '{"ids":["a"],"limit":null,"limit":null}', NEWEST)).toMatchObject({ status: 422 });
   });
 });
 
-test('what follows the body is refused, or ignored by servers before 1.3', () => {
+test('bytes after the body are refused, or ignored by servers before 1.3', () => {
   const sound = record('');
   for (const rest of ['x', '{}', ' \n\0']) {
     expect(accepted('add', sound + rest).body.toString()).toBe(sound);
@@ -429,7 +429,7 @@ test('what follows the body is refused, or ignored by servers before 1.3', () =>
   expect(scan('add', '{"ids":["a"]}x')).toMatchObject({ status: 422 });
 });
 
-describe('takes what Chroma takes', () => {
+describe('accepts what Chroma accepts', () => {
   test.each<[RecordKind, string]>([
     ['add', '{"ids":[],"embeddings":[]}'],
     ['update', '{"ids":[]}'],

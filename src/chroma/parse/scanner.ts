@@ -1,7 +1,8 @@
-// Takes a write of records apart in one pass over its bytes, and refuses what Chroma refuses and what Chroma
-// answers badly: a refused first write would fix the collection's dimension, some bodies wedge a collection, one
-// kills the node. Every rule was tried on a 1.0.5 server; what only later ones do was tried on a 1.3.4 server and is
-// marked NEW. No number is built to be passed on (I11).
+// Scans and validates a write of records in one pass over its bytes, without building numbers (I11).
+//
+// It rejects what Chroma rejects, because a rejected first write would fix the collection's dimension, and what Chroma
+// accepts with harmful effect: some bodies make a collection unusable, one ends the server. Every rule was tried on a
+// 1.0.5 server. Rules marked NEW hold only for later releases and were tried on a 1.3.4 server.
 
 import { readEmbeddings, type EmbeddingColumn } from './embedding-column.ts';
 import { Faults } from './faults.ts';
@@ -18,9 +19,9 @@ import {
 } from './json.ts';
 import { readMetadata } from './metadata-column.ts';
 import type { BodyCapabilities, Column, RecordCall, RecordKind } from './record-call.ts';
-import { misshapen, RefusedBody, refuseType, unreadable, type Refusal } from './refusal.ts';
+import { shapeRefusal, RefusedBody, refuseType, syntaxRefusal, type Refusal } from './refusal.ts';
 
-/** The call in `body` taken apart, or what Chroma answers to it; never throws. Keeps `body`, which must not change. */
+/** The call in `body`, or Chroma's refusal; never throws. The result keeps `body`, which must not change. */
 export function scanRecordCall(
   kind: RecordKind,
   body: Buffer,
@@ -31,11 +32,11 @@ export function scanRecordCall(
   } catch (error) {
     if (error instanceof RefusedBody) return error.refusal;
     if (!(error instanceof JsonSyntaxError)) throw error;
-    return unreadable(body, error, (member) => kind === 'delete' || FIELDS[kind].has(member));
+    return syntaxRefusal(body, error, (member) => kind === 'delete' || FIELDS[kind].has(member));
   }
 }
 
-// The fields each operation knows; a known one given twice is refused, an unknown one ignored (observed).
+// The fields of each operation; a repeated known field is rejected, an unknown one ignored (observed).
 const RECORD_FIELDS = ['ids', 'embeddings', 'documents', 'metadatas', 'uris'];
 const DELETE_FIELDS = ['ids', 'where', 'where_document', 'limit'];
 const FIELDS: Readonly<Record<RecordKind, ReadonlySet<string>>> = {
@@ -73,11 +74,11 @@ class RecordScanner {
   #embeddings: EmbeddingColumn | null = null;
   readonly #filters: Partial<Record<Filter, 'object' | 'refused'>> = {};
   #limited = false;
-  /** A column whose length differs from another's, seen once all are read. */
+  /** Lengths of the columns, compared once all are read. */
   readonly #lengths: number[] = [];
   readonly #faults = new Faults();
-  /** A filter given twice, which a delete notices only when it has read all. */
-  #doubled: Filter | null = null;
+  /** A repeated filter, which a delete reports only after reading the whole body. */
+  #repeatedFilter: Filter | null = null;
 
   constructor(kind: RecordKind, body: Buffer, capabilities: BodyCapabilities) {
     this.#kind = kind;
@@ -89,7 +90,7 @@ class RecordScanner {
   scan(): RecordCall | Refusal {
     this.#object();
     const ids = this.#ids ?? [];
-    this.#judge(ids);
+    this.#checkWhole(ids);
     const refusal = this.#faults.refusal(this.#embeddings?.dimension ?? null);
     if (refusal !== null) return refusal;
     return {
@@ -111,7 +112,7 @@ class RecordScanner {
       do this.#member();
       while (cursor.nextMember());
     }
-    if (this.#doubled !== null) this.#misshapen(`duplicate field \`${this.#doubled}\``);
+    if (this.#repeatedFilter !== null) this.#refuseShape(`duplicate field \`${this.#repeatedFilter}\``);
     this.#requireFields();
     // A 1.0.5 server stops reading here and ignores what follows.
     if (this.#capabilities.deleteLimit) cursor.end();
@@ -125,7 +126,7 @@ class RecordScanner {
     if (known) this.#noteField(field);
     cursor.colon();
     cursor.peek();
-    // A delete is deserialized through a buffer of all fields (serde flatten): unknown ones are read strictly there.
+    // A delete is deserialized through a buffer of all fields (serde flatten), which parses unknown fields strictly.
     if (this.#kind === 'delete') this.#deleteField(field);
     else if (known) this.#recordField(field);
     else cursor.value(false, 1);
@@ -133,8 +134,8 @@ class RecordScanner {
 
   #noteField(field: string): void {
     if (this.#seen.has(field)) {
-      if (!isFilter(field)) this.#misshapen(`duplicate field \`${field}\``);
-      this.#doubled ??= field;
+      if (!isFilter(field)) this.#refuseShape(`duplicate field \`${field}\``);
+      this.#repeatedFilter ??= field;
     }
     this.#seen.add(field);
   }
@@ -166,7 +167,7 @@ class RecordScanner {
     else this.#cursor.value(true, 1);
   }
 
-  // Whether the conditions make sense only the primary can say; that they are an object, and not an empty one, is plain.
+  // Only the primary can validate the conditions; here they must be an object that is not empty.
   #readFilter(name: Filter): void {
     const cursor = this.#cursor;
     const start = cursor.pos;
@@ -216,14 +217,14 @@ class RecordScanner {
     return { start, end: cursor.pos - 1 };
   }
 
-  // NEW: a u32 that needs a filter. Servers that do not know `limit` ignore it and delete everything that matches.
+  // NEW: a u32 that requires a filter. Older servers ignore `limit` and delete everything that matches.
   #readLimit(): void {
     const cursor = this.#cursor;
     const start = cursor.pos;
     const byte = cursor.peek();
     cursor.value(true, 1);
     if (!this.#capabilities.deleteLimit) {
-      this.#faults.add('ours', 'limit is not supported: a server of this cluster would ignore it');
+      this.#faults.add('unsafe', 'limit is not supported: a server of this cluster would ignore it');
       return;
     }
     this.#limited = true;
@@ -241,33 +242,33 @@ class RecordScanner {
 
   #requireFields(): void {
     if (this.#kind === 'delete') return;
-    if (!this.#seen.has('ids')) this.#misshapen('missing field `ids`');
+    if (!this.#seen.has('ids')) this.#refuseShape('missing field `ids`');
     if (this.#kind !== 'update' && !this.#seen.has('embeddings'))
-      this.#misshapen('missing field `embeddings`');
+      this.#refuseShape('missing field `embeddings`');
   }
 
-  // What only the whole body can tell. The server would fix the dimension before it finds these faults.
-  #judge(ids: readonly string[]): void {
+  // Checks that need the whole body. The server would fix the dimension before it finds these faults.
+  #checkWhole(ids: readonly string[]): void {
     const { maxBatchSize, base64Embeddings } = this.#capabilities;
-    // Releases that take base64 split what exceeds the size they name (observed: adds of 40,000 records, deletes of
+    // Releases that accept base64 split calls above the size they report (observed: adds of 40,000 records, deletes of
     // 80,000 ids). Older ones answer 500 and fix the dimension.
     if (ids.length > maxBatchSize && !base64Embeddings) {
       this.#faults.add(
-        'ours',
+        'unsafe',
         `Batch size of ${ids.length} is greater than max batch size of ${maxBatchSize}`,
       );
     }
-    if (this.#kind === 'delete') return this.#judgeDelete(ids);
+    if (this.#kind === 'delete') return this.#checkDelete(ids);
     if (this.#lengths.some((length) => length !== ids.length)) {
       this.#faults.add('lengths', 'Inconsistent number of IDs, embeddings, documents, URIs and metadatas');
     }
     if (ids.includes('')) this.#faults.add('ids', 'Empty ID, ID must have at least one character');
   }
 
-  #judgeDelete(ids: readonly string[]): void {
+  #checkDelete(ids: readonly string[]): void {
     const { where, where_document: document } = this.#filters;
     if (where === 'refused') this.#faults.add('decoding', 'Invalid where clause');
-    // Where there are conditions as well, which of the two is told only the primary can say.
+    // With conditions as well, only the primary can tell which of the two is reported.
     if (where === undefined && document === 'refused') {
       this.#faults.add('decoding', 'Invalid where document clause');
     }
@@ -280,7 +281,7 @@ class RecordScanner {
     }
   }
 
-  #misshapen(reason: string): never {
-    throw new RefusedBody(misshapen(this.#body, this.#cursor.pos, reason));
+  #refuseShape(reason: string): never {
+    throw new RefusedBody(shapeRefusal(this.#body, this.#cursor.pos, reason));
   }
 }

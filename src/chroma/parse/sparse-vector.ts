@@ -1,17 +1,18 @@
-// Reads a sparse vector in metadata, as releases from 1.3 on know it: `{"indices":[1],"values":[1.0]}`, with or without
-// `"#type":"sparse_vector"` and `tokens`. A single server knows their shape and stores none (rust/types/src/metadata.rs,
-// rust/log/src/sqlite_log.rs; observed on 1.3.4).
+// Reads and validates a sparse vector in metadata: `{"indices":[1],"values":[1.0]}`.
+//
+// `"#type":"sparse_vector"` and `tokens` are optional. Releases from 1.3 on parse sparse vectors, but a single-node server
+// stores none (rust/types/src/metadata.rs, rust/log/src/sqlite_log.rs; observed on 1.3.4).
 
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, QUOTE, type JsonCursor } from './json.ts';
 
-/** `misfit`: another shape, and the cursor stands anywhere; `uneven`, `unsorted`: of this shape, but not sound. */
-export type SparseVerdict = 'misfit' | 'uneven' | 'unsorted' | 'sound';
+/** `misfit`: another shape, with the cursor at an undefined place; `uneven`, `unsorted`: of this shape, but invalid. */
+export type SparseVectorResult = 'misfit' | 'uneven' | 'unsorted' | 'valid';
 
 const TYPE = 'sparse_vector';
 const U32_MAX = 0xffff_ffff;
 
 /** Consumes the object at the cursor when it has the shape of a sparse vector. */
-export function readSparseVector(cursor: JsonCursor, depth: number): SparseVerdict {
+export function readSparseVector(cursor: JsonCursor, depth: number): SparseVectorResult {
   const columns = new Map<string, readonly (string | number)[] | null>();
   if (!cursor.openObject()) return 'misfit';
   do {
@@ -31,7 +32,7 @@ export function readSparseVector(cursor: JsonCursor, depth: number): SparseVerdi
   const even = indices.length === values.length && (tokens == null || tokens.length === indices.length);
   const ascending = indices.every((index, at) => at === 0 || Number(index) > Number(indices[at - 1]));
   if (!even) return 'uneven';
-  return ascending ? 'sound' : 'unsorted';
+  return ascending ? 'valid' : 'unsorted';
 }
 
 type Reader = (cursor: JsonCursor) => readonly (string | number)[] | null | 'misfit';
@@ -68,7 +69,7 @@ function readString(cursor: JsonCursor): string | null {
   return cursor.decoded(start);
 }
 
-// Looked at only here: the bytes go on as they are, or not at all (I11).
+// The number serves validation only: the bytes are passed on unchanged (I11).
 function readIndex(cursor: JsonCursor): number | null {
   const byte = cursor.peek();
   const start = cursor.pos;

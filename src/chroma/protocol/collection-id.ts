@@ -1,6 +1,6 @@
-// Collection ids in paths. Chroma parses them with Rust's uuid crate, which knows more spellings than the usual one.
+// Reads collection ids in paths, in every notation that Rust's uuid crate accepts in Chroma's servers.
 
-/** What Chroma answers, with 400, to a collection id that is no UUID. Checked before anything is looked up. */
+/** Chroma's message, with status 400, for a collection id that is not a UUID; checked before any lookup. */
 export const NOT_A_COLLECTION_ID = 'Collection ID is not a valid UUIDv4';
 
 const DASHED = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -8,8 +8,8 @@ const PLAIN = /^[0-9a-f]{32}$/;
 const URN = 'urn:uuid:';
 
 /**
- * The lower-case, dashed form of a UUID written in any way Chroma takes: either case, without dashes, in braces, or
- * as urn:uuid:…; null for anything else. The version digit is not looked at, whatever the message says.
+ * The lower-case form with dashes of a UUID in any notation that Chroma accepts: either case, without dashes, in braces,
+ * or as urn:uuid:…; null for anything else. Despite the message, the version digit is not checked.
  */
 export function canonicalUuid(text: string): string | null {
   if (text.length === 36 && DASHED.test(text)) return text;

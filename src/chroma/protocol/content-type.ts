@@ -1,5 +1,6 @@
-// Which content types Chroma takes for a JSON body: axum's Json extractor with the mime crate's grammar, absence
-// allowed. Tried on 1.0.5.
+// Tells which content types Chroma accepts for a JSON body.
+//
+// The rules are those of axum's Json extractor with the mime crate's grammar, absence allowed (tried on 1.0.5).
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9a-z-]";
 const JSON_TYPE = new RegExp(

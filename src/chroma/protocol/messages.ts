@@ -1,8 +1,8 @@
-// What Chroma's servers say in answers Polychrome gives itself, word for word, by release (observed on 1.0.5 and 1.3.4).
+// The errors of Chroma's servers in responses that Polychrome builds itself, by release (observed on 1.0.5 and 1.3.4).
 
 import { PolychromeError } from '../../errors.ts';
 
-/** 1.0.5 says "does not exists"; later releases mended it. */
+/** 1.0.5 says "does not exists"; later releases (`modern`) "does not exist". */
 export interface Wording {
   readonly modern: boolean;
 }
@@ -12,7 +12,7 @@ const missing = ({ modern }: Wording): string => (modern ? 'does not exist' : 'd
 export const collectionMissing = (wording: Wording, id: string): PolychromeError =>
   new PolychromeError('not_found', `Collection [${id}] ${missing(wording)}.`);
 
-/** What a get by id is told; only releases that know schemas have it. */
+/** For a get by id, which only releases with schemas have. */
 export const collectionIdMissing = (id: string): PolychromeError =>
   new PolychromeError('not_found', `Collection [${id}] does not exist`);
 
@@ -22,14 +22,14 @@ export const collectionNameMissing = (wording: Wording, name: string): Polychrom
 export const collectionExists = (name: string): PolychromeError =>
   new PolychromeError('already_exists', `Collection [${name}] already exists`);
 
-/** What a get of a missing database is told. */
+/** For a get of a missing database. */
 export const databaseNotFound = (name: string): PolychromeError =>
   new PolychromeError('not_found', `Database [${name}] not found. Are you sure it exists?`);
 
 export const databaseMissing = (name: string): PolychromeError =>
   new PolychromeError('not_found', `Database [${name}] not found`);
 
-/** What a create in a missing database is told. */
+/** For a create in a missing database. */
 export const databaseMissingForCreate = (name: string): PolychromeError =>
   new PolychromeError('invalid_argument', `Database [${name}] does not exist`);
 

@@ -1,4 +1,4 @@
-// Chroma's mutations, typed: what an entry of the log asks nodes to do.
+// The mutations that entries of the log hold.
 
 import type { RecordCall } from '../parse/record-call.ts';
 
@@ -34,7 +34,7 @@ export type SchemaOperation =
       readonly name: string;
     }
   | { readonly type: 'create_tenant'; readonly tenant: string }
-  /** In the catalog alone: servers have no call for it. */
+  /** In the catalog only: servers cannot delete tenants. */
   | { readonly type: 'delete_tenant'; readonly tenant: string }
   | {
       readonly type: 'create_database';
@@ -44,12 +44,12 @@ export type SchemaOperation =
     }
   | { readonly type: 'delete_database'; readonly tenant: string; readonly database: string };
 
-/** A schema operation that is a call on a node. */
+/** A schema operation that nodes execute. */
 export type NodeSchemaOperation = Exclude<SchemaOperation, { type: 'delete_tenant' }>;
 
 export type Operation = RecordOperation | SchemaOperation;
 
-/** Whether the primary must decide before anybody else may apply the operation (I5). */
+/** Whether the primary must decide before other nodes apply the operation (I5). */
 export function needsDecision(operation: Operation): boolean {
   switch (operation.type) {
     case 'records':
