@@ -138,11 +138,15 @@ export class MemoryReplication {
     return this.append({ type: 'records', shard: SHARD, call });
   }
 
-  /** Lets time pass until `condition` holds; fails after `limitMs`. */
-  async until(condition: () => boolean, what: string, limitMs = PATIENCE_MS): Promise<void> {
-    for (let passed = 0; !condition(); passed += STEP_MS) {
+  /** Lets time pass in steps until `condition` holds; fails after `limitMs`. */
+  async until(
+    condition: () => boolean,
+    what: string,
+    { limitMs = PATIENCE_MS, stepMs = STEP_MS } = {},
+  ): Promise<void> {
+    for (let passed = 0; !condition(); passed += stepMs) {
       if (passed > limitMs) throw new Error(`not within ${limitMs} ms: ${what} (${this.#states()})`);
-      await this.clock.pass(STEP_MS, STEP_MS);
+      await this.clock.pass(stepMs, stepMs);
     }
   }
 
@@ -195,7 +199,7 @@ export class MemoryReplication {
       clock: this.clock,
       random,
       newId: () => `id-${++ids}`,
-      logger: SILENT as unknown as Deps['logger'],
+      logger: SILENT,
       nodePid: () => undefined,
       onNodeHung: () => undefined,
       onFailure: (error) => {

@@ -113,6 +113,11 @@ export class MemoryStorage {
     return found;
   }
 
+  /** Another gateway has taken the lease and given it back: the term that is running is over. */
+  endTerm(): void {
+    this.#lease = { epoch: this.#lease.epoch + 1, holder: null, renewal: 0 };
+  }
+
   #requireLease(epoch: number): void {
     if (epoch !== this.#lease.epoch) throw new Error(LEASE_LOST);
   }
