@@ -35,7 +35,7 @@ export interface NodeClientOptions {
   readonly clock: Clock;
   /** For opening a connection and checking the marker. 5 s: the check reads one small sqlite row. */
   readonly connectTimeoutMs?: number;
-  /** 16: a stock server serves no more queries per second with more (chroma-facts, section 11). */
+  /** 16: a stock server serves no more queries per second with more (docs/chroma-behaviour.md#throughput). */
   readonly readConnections?: number;
   /** 8: a server applies writes one after the other; more only lets the uploads of shards overlap. */
   readonly mutateConnections?: number;

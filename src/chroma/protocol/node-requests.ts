@@ -114,7 +114,7 @@ export function countRecordsRequest(shard: ShardLocation): NodeRead {
 
 /** Which records to read, and which of their columns. */
 export interface RecordSelection {
-  /** At most 5,000: a server fails with more than 32,766 (chroma-facts, section 7). */
+  /** At most 5,000: a server fails with more than 32,766 (docs/chroma-behaviour.md#order-and-scanning). */
   readonly ids?: readonly string[];
   readonly limit?: number;
   readonly offset?: number;
