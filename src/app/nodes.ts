@@ -157,7 +157,7 @@ function buildVerifier(
       await checkpoints.settled();
       return checkpoint();
     },
-    assigned: () => checkpoints.held(node),
+    assigned: () => checkpoints.assigned(node),
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
     markSuspect: (shard, reason) => {
@@ -248,7 +248,7 @@ function buildApplier(
     recheck: async () => {
       const finding = await verifier.verify();
       if (finding?.contentLost === true) member.on('lost_content', finding.reason);
-      return finding === null ? checkpoints.held(id) : null;
+      return finding === null ? checkpoints.assigned(id) : null;
     },
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>

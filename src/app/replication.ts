@@ -12,7 +12,7 @@ import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
-import type { HeldShard } from '../replication/checkpoints.ts';
+import type { AssignedShard } from '../replication/checkpoints.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
 import { Positions } from '../replication/positions.ts';
@@ -156,7 +156,7 @@ function buildArbiter(
   const opinions = new SecondOpinion({
     node: (id) => {
       const { client, workload } = nodes.get(id);
-      return { client, workload, held: (shard) => healthyShard(storage, id, shard) };
+      return { client, workload, assigned: (shard) => healthyShard(storage, id, shard) };
     },
     collectionOf: (shard) => catalog.collectionOfShard(shard),
     clock,
@@ -255,7 +255,7 @@ function hungNodeHandler(
   };
 }
 
-function healthyShard({ catalog }: Storage, node: string, shard: string): HeldShard | null {
+function healthyShard({ catalog }: Storage, node: string, shard: string): AssignedShard | null {
   const at = catalog.collectionOfShard(shard);
   const physical = catalog.physical(node, shard);
   if (at === null || physical === null || physical.suspect !== null) return null;

@@ -4,6 +4,7 @@
 
 import type { Clock } from '../util/clock.ts';
 import { sleep } from '../util/clock.ts';
+import { linkedAbort } from '../util/race.ts';
 import type { Term } from './term.ts';
 import type { Database } from '../postgres/database.ts';
 
@@ -94,7 +95,7 @@ export class Lease {
     stop: AbortSignal,
   ): Promise<void> {
     const { clock, durationMs } = this.#options;
-    const over = new AbortController();
+    const { controller: over, unlink } = linkedAbort(stop);
     const until = (from: number): number => from + durationMs * (1 - MARGIN);
     const state = { deadline: until(sentAt), lost: false };
     const term: Term = {
@@ -104,15 +105,13 @@ export class Lease {
       // A renewal answered after the end moves the deadline, and the lease may have been given back since.
       held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
-    const onStop = (): void => over.abort();
-    stop.addEventListener('abort', onStop, { once: true });
     const leading = lead(term).finally(() => over.abort());
     // Its failure is looked at below, maybe only when a renewal under way has come back.
     leading.catch(() => undefined);
     try {
       await this.#renew(epoch, state, until, over);
     } finally {
-      stop.removeEventListener('abort', onStop);
+      unlink();
       over.abort();
       const complete = await leading.then(
         () => true,

@@ -1,5 +1,7 @@
 // One leadership, and the end of it while something is awaited.
 
+import { orAborted } from '../util/race.ts';
+
 /** The term of one leadership: over as soon as `signal` aborts. */
 export interface Term {
   readonly epoch: number;
@@ -17,13 +19,5 @@ export class TermOver extends Error {
 
 /** `work`'s result, or TermOver when the term ends first. */
 export function orOver<T>(work: Promise<T>, term: Term): Promise<T> {
-  if (term.signal.aborted) {
-    work.catch(() => undefined);
-    return Promise.reject(new TermOver());
-  }
-  return new Promise((resolve, reject) => {
-    const over = (): void => reject(new TermOver());
-    term.signal.addEventListener('abort', over, { once: true });
-    work.then(resolve, reject).finally(() => term.signal.removeEventListener('abort', over));
-  });
+  return orAborted(work, term.signal, () => new TermOver());
 }

@@ -3,7 +3,7 @@
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
-import { type Identity, type Progress } from '../chroma/client/identity.ts';
+import { type Identity, type LogProgress } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
 import type { VerificationFailure, Node } from './node.ts';
 import type { NodeRow, NodeStore } from './node-store.ts';
@@ -138,7 +138,7 @@ export class Admission {
   }
 
   /** Writes how far the node is onto the node itself. */
-  async writeMarker(progress: Progress, term: Term): Promise<void> {
+  async writeMarker(progress: LogProgress, term: Term): Promise<void> {
     const { client, identity } = this.#options;
     const stored = await readMarker(client, DEADLINE_MS);
     if (stored === null || identity.expected === null) throw new Error('the node has no marker');

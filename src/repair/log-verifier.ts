@@ -11,7 +11,7 @@ import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { readMarker } from '../nodes/marker.ts';
 import type { VerificationFailure } from '../nodes/node.ts';
-import type { HeldShard } from '../replication/checkpoints.ts';
+import type { AssignedShard } from '../replication/checkpoints.ts';
 import type { Decision, Decisions } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -27,7 +27,7 @@ export interface LogVerifierOptions {
   /** The durable checkpoint of the node; resolves when no checkpoint is being written. */
   readonly checkpoint: () => Promise<number>;
   /** The shards assigned to the node. */
-  readonly assigned: () => Promise<ReadonlyMap<string, HeldShard>>;
+  readonly assigned: () => Promise<ReadonlyMap<string, AssignedShard>>;
   readonly log: { read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> };
   /** Called when the log is damaged: verification fails, and the node is not at fault. */
   readonly onDamaged: (damage: LogDamaged) => void;
@@ -145,7 +145,7 @@ export class LogVerifier {
   /** Names address every later call, so one wrong name makes the whole node unusable, not only a shard. */
   async #nameFailure(
     names: readonly ExpectedName[],
-    assigned: ReadonlyMap<string, HeldShard>,
+    assigned: ReadonlyMap<string, AssignedShard>,
   ): Promise<VerificationFailure | null> {
     for (const { tenant, database, name, shard } of names) {
       const place = { tenant, database };
@@ -165,7 +165,7 @@ export class LogVerifier {
   /** By shard, the first record that differs from the log. Reads the log again, because it contains the content. */
   async #recordFaults(
     { shards }: Expectation,
-    assigned: ReadonlyMap<string, HeldShard>,
+    assigned: ReadonlyMap<string, AssignedShard>,
     range: LogRange,
   ): Promise<Map<string, string>> {
     const faults = new Map<string, string>();

@@ -4,7 +4,7 @@ import type { NodeClient } from '../chroma/client/node-client.ts';
 import { getRecordsRequest } from '../chroma/protocol/node-requests.ts';
 import { type RecordOperation } from '../chroma/protocol/operation.ts';
 import type { Entry } from '../log/entry.ts';
-import type { HeldShard } from '../replication/checkpoints.ts';
+import type { AssignedShard } from '../replication/checkpoints.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { mapKey } from '../util/map-key.ts';
 import { columnContent, hasContent, type ReadRecords } from './record-content.ts';
@@ -19,7 +19,7 @@ const IDS_PER_READ = 500;
  */
 export async function showsEffect(
   client: NodeClient,
-  shard: HeldShard,
+  shard: AssignedShard,
   entry: Entry,
 ): Promise<boolean | null> {
   const operation = toOperation(entry);

@@ -10,7 +10,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
-import type { Checkpoints, HeldShard, ShardChange } from './checkpoints.ts';
+import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
 import { ConditionalDelete } from './conditional-delete.ts';
 import { DecisionWait, type Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
@@ -41,7 +41,7 @@ export interface ApplierOptions {
   readonly workload: Workload;
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly trials: Trials;
-  readonly arbiter: Pick<Arbiter, 'judge'>;
+  readonly arbiter: Pick<Arbiter, 'resolve'>;
   /** Failed attempts of one entry after which the node has failed it. */
   readonly attemptsMax: number;
   /** Why the node's canary fails, or null. */
@@ -65,11 +65,11 @@ export interface ApplierOptions {
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
   /** Whether the node's shard shows an effect of an entry that is quarantined; null: there is no telling. */
-  readonly showsEffect: (shard: HeldShard, entry: Entry, term: Term) => Promise<boolean | null>;
+  readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
   /** Whether no other node has a healthy copy of the shard. */
   readonly isLastCopy: (shard: string) => boolean;
   /** Compares the node's content with the log, no call being in flight; what it holds then, null: it could not be compared. */
-  readonly recheck: () => Promise<ReadonlyMap<string, HeldShard> | null>;
+  readonly recheck: () => Promise<ReadonlyMap<string, AssignedShard> | null>;
 }
 
 // A round takes what one second of a stock server's work is at most; more would only delay its checkpoint. Every node's
@@ -99,7 +99,7 @@ export class Applier {
   readonly #serial: SerialEntries;
   readonly #records: RecordCalls;
   /** Every shard this node is assigned, the suspect ones included. */
-  #held = new Map<string, HeldShard>();
+  #assigned = new Map<string, AssignedShard>();
   #checkpoint = 0;
   /** Read from the log for the last round, which was full before them. */
   #unused: Entry[] = [];
@@ -159,8 +159,8 @@ export class Applier {
 
   /** The shard is suspect on this node, and that is durable: it takes nothing more of it, and decides nothing from it. */
   markSuspect(shard: string, reason: string): void {
-    const held = this.#held.get(shard);
-    if (held?.suspect === null) this.#held.set(shard, { ...held, suspect: reason });
+    const assigned = this.#assigned.get(shard);
+    if (assigned?.suspect === null) this.#assigned.set(shard, { ...assigned, suspect: reason });
   }
 
   get callsInFlight(): number {
@@ -191,7 +191,7 @@ export class Applier {
    */
   async run(
     term: Term,
-    start: { checkpoint: number; held: ReadonlyMap<string, HeldShard> },
+    start: { checkpoint: number; assigned: ReadonlyMap<string, AssignedShard> },
     unknownMs: number | null,
   ): Promise<void> {
     try {
@@ -202,7 +202,7 @@ export class Applier {
       this.#offeredTo = start.checkpoint + ROUND_ENTRIES_MAX;
       const { unanswered } = this.#records;
       for (const lsn of unanswered) if (lsn <= start.checkpoint) unanswered.delete(lsn);
-      this.#held = new Map(start.held);
+      this.#assigned = new Map(start.assigned);
       this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
     } catch (error) {
@@ -223,9 +223,9 @@ export class Applier {
   /** Between rounds, so that the node stands still while it is looked at. */
   async #recheckIfDue(): Promise<void> {
     if (this.#recheck?.isDue !== true) return;
-    const held = await this.#options.recheck();
-    if (held === null) return this.#recheckLater(0);
-    this.#held = new Map(held);
+    const assigned = await this.#options.recheck();
+    if (assigned === null) return this.#recheckLater(0);
+    this.#assigned = new Map(assigned);
     this.#recheck = null;
   }
 
@@ -311,9 +311,9 @@ export class Applier {
   }
 
   async #apply(round: Round, term: Term): Promise<readonly ShardChange[]> {
-    if (round.type === 'alone') return this.#serial.apply(round.entry, round.operation, this.#held, term);
+    if (round.type === 'alone') return this.#serial.apply(round.entry, round.operation, this.#assigned, term);
     // All of a failed round are awaited: no call may be left running when the next round is planned.
-    const calls = round.calls.map((call) => this.#records.apply(call, this.#held, term));
+    const calls = round.calls.map((call) => this.#records.apply(call, this.#assigned, term));
     const failed = (await Promise.allSettled(calls)).find((call) => call.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     return [];
@@ -327,7 +327,7 @@ export class Applier {
       if (lsn > upTo || !decisions.isQuarantined(lsn)) continue;
       const wasOffered =
         this.#records.unanswered.delete(lsn) || trials.of(lsn).has(node) || lsn <= this.#offeredTo;
-      const shard = target === null ? undefined : this.#held.get(target);
+      const shard = target === null ? undefined : this.#assigned.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
       const isShown = await showsEffect(shard, entry, term);
       // Where there is no telling, the last healthy copy stays in use: there is nothing better to serve.
@@ -341,7 +341,7 @@ export class Applier {
    * can decide no node passes before it is decided: it might be the primary next, and never decide it.
    */
   #mayPass(entry: Entry): boolean {
-    const shard = entry.target === null ? undefined : this.#held.get(entry.target);
+    const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
     return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
   }
 

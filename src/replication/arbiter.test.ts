@@ -5,7 +5,7 @@ import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
-import { Arbiter, type Opinion, type Verdict } from './arbiter.ts';
+import { Arbiter, type Opinion, type Resolution } from './arbiter.ts';
 import type { Decider, Decision, Ruling } from './decisions.ts';
 import { TermOver } from '../coordination/term.ts';
 import { toDraft } from './entry-operation.ts';
@@ -96,38 +96,38 @@ function fails(node: string, failure: Failure, times = 1): void {
   for (let n = 0; n < times; n++) trials.failed(node, [LSN], failure);
 }
 
-/** Judges the entry at a node; the verdict once time has passed, null while it waits. */
-async function judge(
+/** Judges the entry at a node; the resolution once time has passed, null while it waits. */
+async function resolve(
   node: string,
   {
     operation = UPSERT,
     applied = 0,
     withinMs = 1_000,
   }: { operation?: Operation; applied?: number; withinMs?: number } = {},
-): Promise<Verdict | 'TermOver' | null> {
+): Promise<Resolution | 'TermOver' | null> {
   const entry: Entry = { lsn: LSN, ...toDraft(operation), batch: 't', appendedAt: 0 };
   const { signal } = over;
   const term: Term = { epoch: 3, clean: true, signal, held: () => !signal.aborted };
-  let verdict: Verdict | 'TermOver' | null = null;
-  arbiter.judge({ node, entry, operation, applied }, term).then(
-    (found) => (verdict = found),
+  let resolution: Resolution | 'TermOver' | null = null;
+  arbiter.resolve({ node, entry, operation, applied }, term).then(
+    (found) => (resolution = found),
     (error: unknown) => {
       if (!(error instanceof TermOver)) throw error;
-      verdict = 'TermOver';
+      resolution = 'TermOver';
     },
   );
   for (let passed = 0; passed <= withinMs; passed += 500) {
     await clock.pass(500, 250);
-    if (verdict !== null) break;
+    if (resolution !== null) break;
   }
-  return verdict;
+  return resolution;
 }
 
 describe('an entry that two nodes fail alike', () => {
   test('is quarantined with the response of the server when it is a write of records', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);
-    expect(await judge('a')).toBe('ended');
+    expect(await resolve('a')).toBe('ended');
     expect(asked).toEqual(['b']);
     expect(recorded).toHaveLength(1);
     const [{ by, ruling }] = recorded as [(typeof recorded)[number]];
@@ -143,7 +143,7 @@ describe('an entry that two nodes fail alike', () => {
   test('is refused when it was not decided yet', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);
-    expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+    expect(await resolve('a', { operation: DELETE_WHERE })).toBe('ended');
     expect(recorded[0]?.ruling).toMatchObject({ outcome: 'refused', status: 500 });
   });
 
@@ -155,14 +155,14 @@ describe('an entry that two nodes fail alike', () => {
     positions.nodeApplied('a', LSN);
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);
-    await judge('a');
+    await resolve('a');
     expect(isReached).toBe(true);
   });
 
   test('ends with 500 in the shape of Chroma when the servers hang on it', async () => {
     fails('a', silent('hung'));
     opinion = silent('hung');
-    expect(await judge('a')).toBe('ended');
+    expect(await resolve('a')).toBe('ended');
     const { status, body } = recorded[0]!.ruling;
     expect([status, JSON.parse(String(body))]).toEqual([
       500,
@@ -173,7 +173,7 @@ describe('an entry that two nodes fail alike', () => {
   test('is partly applied when the node has applied its first records', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);
-    expect(await judge('a', { applied: 2 })).toBe('ended');
+    expect(await resolve('a', { applied: 2 })).toBe('ended');
     const { outcome, status, body } = recorded[0]!.ruling;
     expect([outcome, status]).toEqual(['partly_applied', 500]);
     expect(JSON.parse(String(body))).toMatchObject({
@@ -185,7 +185,7 @@ describe('an entry that two nodes fail alike', () => {
   test('is ended again later when the decision could not be recorded', async () => {
     fails('a', response(500), LIMITS.attempts);
     [opinion, canRecord] = [response(500), false];
-    expect(await judge('a')).toBeNull();
+    expect(await resolve('a')).toBeNull();
     canRecord = true;
     await clock.pass(500);
     expect(ended).toEqual([`${LSN} quarantined`]);
@@ -196,21 +196,21 @@ describe('a node is suspect', () => {
   test('when it fails what another node can apply to a scratch collection', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = 'applies';
-    expect(await judge('a')).toBe('suspect');
+    expect(await resolve('a')).toBe('suspect');
     expect(recorded).toEqual([]);
   });
 
   test('when the other node fails in another way', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = response(400);
-    expect(await judge('a')).toBe('suspect');
+    expect(await resolve('a')).toBe('suspect');
   });
 
   test('when it fails what another node has applied, and no other node is asked', async () => {
     positions.nodeApplied('b', LSN);
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);
-    expect(await judge('a')).toBe('suspect');
+    expect(await resolve('a')).toBe('suspect');
     expect([asked, recorded]).toEqual([[], []]);
   });
 
@@ -218,7 +218,7 @@ describe('a node is suspect', () => {
     working.delete('b');
     [reach, opinion] = [LSN, response(500)];
     fails('a', response(500), LIMITS.attempts);
-    expect(await judge('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
+    expect(await resolve('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
     expect(recorded).toEqual([]);
   });
 });
@@ -228,14 +228,14 @@ test('an entry that another node has applied only to a suspect shard counts as a
   suspects.add('b');
   fails('a', response(500), LIMITS.attempts);
   opinion = response(500);
-  expect(await judge('a')).toBe('ended');
+  expect(await resolve('a')).toBe('ended');
 });
 
 test('an undecided entry ends although a node is away: that node takes back what it did', async () => {
   working.delete('b');
   [reach, opinion] = [LSN, response(500)];
   fails('a', response(500), LIMITS.attempts);
-  expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+  expect(await resolve('a', { operation: DELETE_WHERE })).toBe('ended');
 });
 
 test('an accepted conditional delete is quarantined when no node can carry it out', async () => {
@@ -249,7 +249,7 @@ test('an accepted conditional delete is quarantined when no node can carry it ou
   };
   fails('a', response(500), LIMITS.attempts);
   opinion = response(500);
-  expect(await judge('a', { operation: DELETE_WHERE })).toBe('ended');
+  expect(await resolve('a', { operation: DELETE_WHERE })).toBe('ended');
   expect(recorded.map(({ ruling }) => ruling.outcome)).toEqual(['quarantined']);
   expect(ended).toEqual([`${LSN} quarantined`]);
 });
@@ -257,7 +257,7 @@ test('an accepted conditional delete is quarantined when no node can carry it ou
 describe('without a second opinion', () => {
   test('an entry waits, and ends after the timeout, when no other node could try it', async () => {
     fails('a', response(500), LIMITS.attempts);
-    expect(await judge('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
+    expect(await resolve('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
     await clock.pass(10_000, 250);
     expect(ended).toEqual([`${LSN} quarantined`]);
   });
@@ -265,7 +265,7 @@ describe('without a second opinion', () => {
   test('an entry waits for other nodes, and ends after the timeout, when all are away', async () => {
     working = new Set(['a']);
     fails('a', silent('hung'));
-    expect(await judge('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
+    expect(await resolve('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
     await clock.pass(10_000, 250);
     expect(ended).toEqual([`${LSN} quarantined`]);
   });
@@ -273,9 +273,9 @@ describe('without a second opinion', () => {
   test('an entry ends after five attempts when there is one node', async () => {
     members = ['a'];
     fails('a', response(500), LIMITS.attempts - 1);
-    expect(await judge('a')).toBe('offer');
+    expect(await resolve('a')).toBe('offer');
     fails('a', response(500));
-    expect(await judge('a')).toBe('ended');
+    expect(await resolve('a')).toBe('ended');
     expect(asked).toEqual([]);
   });
 });
@@ -283,17 +283,17 @@ describe('without a second opinion', () => {
 describe('an entry is offered', () => {
   test('while the node has failed it less often than it may', async () => {
     fails('a', response(500), LIMITS.attempts - 1);
-    expect(await judge('a')).toBe('offer');
+    expect(await resolve('a')).toBe('offer');
     expect(asked).toEqual([]);
   });
 
   test('once more when two processes have ended during it', async () => {
     fails('a', silent('died'));
     opinion = silent('died');
-    expect(await judge('a')).toBe('offer');
+    expect(await resolve('a')).toBe('offer');
     expect(asked).toEqual(['b']);
     fails('a', silent('died'));
-    expect(await judge('a')).toBe('ended');
+    expect(await resolve('a')).toBe('ended');
     expect(asked).toEqual(['b']);
   });
 });
@@ -308,22 +308,22 @@ describe('a decision that stands', () => {
       pages: 0,
       generation: 0,
     };
-    expect(await judge('c')).toBe('ended');
+    expect(await resolve('c')).toBe('ended');
     expect(recorded).toEqual([]);
   });
 
   test('ends an entry that needs one when it is refused, and not when it is accepted', async () => {
     decision = { lsn: LSN, outcome: 'refused', status: 400, body: Buffer.alloc(0), pages: 0, generation: 1 };
-    expect(await judge('c', { operation: DELETE_WHERE })).toBe('ended');
+    expect(await resolve('c', { operation: DELETE_WHERE })).toBe('ended');
     decision = { ...decision, outcome: 'accepted', status: 200 };
-    expect(await judge('c', { operation: DELETE_WHERE })).toBe('offer');
+    expect(await resolve('c', { operation: DELETE_WHERE })).toBe('offer');
   });
 });
 
 test('a third node waits while two have failed, and does not outlive the term', async () => {
   fails('a', response(500));
   fails('b', silent('died'));
-  expect(await judge('c')).toBeNull();
+  expect(await resolve('c')).toBeNull();
   over.abort();
-  expect(await judge('c')).toBe('TermOver');
+  expect(await resolve('c')).toBe('TermOver');
 });

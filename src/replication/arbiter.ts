@@ -29,7 +29,7 @@ export type Opinion = 'applies' | 'untried' | Failure;
  * - `suspect`: this node is at fault, and goes on without it;
  * - `ended`: a decision about it is on record.
  */
-export type Verdict = 'offer' | 'suspect' | 'ended';
+export type Resolution = 'offer' | 'suspect' | 'ended';
 
 export interface ArbiterOptions {
   readonly trials: Pick<Trials, 'of' | 'failed'>;
@@ -59,7 +59,7 @@ export class Arbiter {
   }
 
   /** What the node does next with an entry that has failed, here or elsewhere. Throws TermOver. */
-  async judge(trial: Case, term: Term): Promise<Verdict> {
+  async resolve(trial: Case, term: Term): Promise<Resolution> {
     for (;;) {
       if (!term.held()) throw new TermOver();
       if (await this.#isEnded(trial)) return 'ended';
@@ -77,7 +77,7 @@ export class Arbiter {
     }
   }
 
-  /** A decision stands that leaves nothing to send: another node's verdict, or the primary's. */
+  /** A decision stands that leaves nothing to send: another node's resolution, or the primary's. */
   async #isEnded({ entry, operation }: Case): Promise<boolean> {
     const { decisions } = this.#options;
     if (decisions.exception(entry.lsn) !== null) return true;

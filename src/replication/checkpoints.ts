@@ -3,7 +3,7 @@
 import type { Database } from '../postgres/database.ts';
 
 /** A shard as one node holds it: under the id that node gave it, in the database its collection belongs to. */
-export interface HeldShard {
+export interface AssignedShard {
   readonly physical: string;
   readonly tenant: string;
   readonly database: string;
@@ -67,9 +67,9 @@ export class Checkpoints {
   }
 
   /** What a node holds, as last checkpointed. */
-  async held(node: string): Promise<Map<string, HeldShard>> {
+  async assigned(node: string): Promise<Map<string, AssignedShard>> {
     const s = this.#database.schema;
-    const rows = await this.#database.query<{ shard: string } & HeldShard & Record<string, unknown>>(
+    const rows = await this.#database.query<{ shard: string } & AssignedShard & Record<string, unknown>>(
       `select n.shard, n.physical, c.tenant, c.database, n.suspect from ${s}.node_shard n
          join ${s}.shard x on x.id = n.shard join ${s}.collection c on c.id = x.collection where n.node = $1`,
       [node],

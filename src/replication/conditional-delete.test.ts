@@ -112,9 +112,9 @@ const callOf = (body: object): RecordCall =>
   scanRecordCall('delete', Buffer.from(JSON.stringify(body)), LEVEL) as RecordCall;
 const apply = (
   body: object = { where: { n: 1 } },
-  held = HELD as typeof HELD | (Omit<typeof HELD, 'suspect'> & { suspect: string }),
+  assigned = HELD as typeof HELD | (Omit<typeof HELD, 'suspect'> & { suspect: string }),
 ): Promise<Decision> =>
-  deletes().apply(LSN, { type: 'records', shard: SHARD, call: callOf(body) }, held, term);
+  deletes().apply(LSN, { type: 'records', shard: SHARD, call: callOf(body) }, assigned, term);
 const ids = (count: number, length = 8): string[] =>
   Array.from({ length: count }, (_, n) => String(n).padStart(length, 'x'));
 

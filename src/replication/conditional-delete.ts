@@ -9,7 +9,7 @@ import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Term } from '../coordination/term.ts';
 import { crashPoint } from '../util/crash-point.ts';
-import type { HeldShard } from './checkpoints.ts';
+import type { AssignedShard } from './checkpoints.ts';
 import type { DecisionWait } from './decision-wait.ts';
 import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
 import { type Delivery } from './delivery.ts';
@@ -50,7 +50,7 @@ export class ConditionalDelete {
   async apply(
     lsn: number,
     { shard, call }: RecordOperation,
-    target: HeldShard,
+    target: AssignedShard,
     term: Term,
   ): Promise<Decision> {
     const { waits, decisions, limits } = this.#options;
@@ -72,7 +72,7 @@ export class ConditionalDelete {
   }
 
   async #delete(
-    chunk: { lsn: number; shard: string; target: HeldShard; body: Buffer; work: number },
+    chunk: { lsn: number; shard: string; target: AssignedShard; body: Buffer; work: number },
     term: Term,
   ): Promise<void> {
     const { lsn, shard, target, body, work } = chunk;
@@ -89,7 +89,7 @@ export class ConditionalDelete {
     const { lsn, call, by } = selection;
     const { decisions } = this.#options;
     const wanted = limitOf(call) ?? Infinity;
-    let held: string[] = [];
+    let assigned: string[] = [];
     let bytes = 0;
     let pages = 0;
     let selected = 0;
@@ -99,19 +99,19 @@ export class ConditionalDelete {
       if (!('ids' in page)) return page;
       size = page.size;
       selected += page.ids.length;
-      held.push(...page.ids);
+      assigned.push(...page.ids);
       bytes += page.bytes;
       if (bytes > INLINE_BYTES_MAX) {
-        const stored = await decisions.addPage(by, lsn, pages, Buffer.from(JSON.stringify(held)));
+        const stored = await decisions.addPage(by, lsn, pages, Buffer.from(JSON.stringify(assigned)));
         if (!stored) throw new Error('another primary decides');
         pages += 1;
-        held = [];
+        assigned = [];
         bytes = 0;
       }
       if (page.isLast) break;
     }
-    if (pages === 0) return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(held)) };
-    if (held.length > 0) await decisions.addPage(by, lsn, pages++, Buffer.from(JSON.stringify(held)));
+    if (pages === 0) return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(assigned)) };
+    if (assigned.length > 0) await decisions.addPage(by, lsn, pages++, Buffer.from(JSON.stringify(assigned)));
     // The pages count only once this row stands: no node has deleted anything before.
     const body = Buffer.from(JSON.stringify({ deleted: selected }));
     return { outcome: 'accepted', status: 200, body, pages };
@@ -141,7 +141,7 @@ interface Selection {
   readonly lsn: number;
   readonly shard: string;
   readonly call: RecordCall;
-  readonly target: HeldShard;
+  readonly target: AssignedShard;
   readonly by: Decider;
   readonly term: Term;
 }

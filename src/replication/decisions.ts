@@ -1,6 +1,7 @@
 // Decisions: the outcomes of entries that only a node can determine, recorded once and final (I5, I7).
 
 import type { Database } from '../postgres/database.ts';
+import { LruMap } from '../util/lru-map.ts';
 import { Notifier } from '../util/notifier.ts';
 
 export interface Decision {
@@ -40,14 +41,12 @@ export function appliedRecords({ body }: Decision): number {
 /** Decisions as recorded, remembered while somebody may still ask. */
 export class Decisions {
   readonly #database: Database;
-  readonly #recent = new Map<number, Decision>();
+  // Replicas read decisions within moments; older ones are read from PostgreSQL again.
+  readonly #recent = new LruMap<number, Decision>({ weightMax: 1_024 });
   /** Of entries that nodes apply only in part, or not at all. */
   readonly #exceptions = new Map<number, Decision>();
   /** Notified when one was recorded. */
   readonly recorded = new Notifier();
-
-  // Replicas ask for decisions within moments; older ones are read from PostgreSQL again.
-  static readonly #RECENT_MAX = 1_024;
 
   constructor(database: Database) {
     this.#database = database;
@@ -80,7 +79,7 @@ export class Decisions {
   /** The decision for an entry, or null when there is none yet. */
   async find(lsn: number): Promise<Decision | null> {
     const known = this.#recent.get(lsn);
-    if (known !== undefined) return known;
+    if (known !== null) return known;
     const [row] = await this.#database.query<Decision & Record<string, unknown>>(
       `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision where lsn = $1`,
       [lsn],
@@ -137,8 +136,5 @@ export class Decisions {
     this.#recent.set(decision.lsn, decision);
     if (decision.outcome === 'quarantined' || decision.outcome === 'partly_applied')
       this.#exceptions.set(decision.lsn, decision);
-    if (this.#recent.size > Decisions.#RECENT_MAX) {
-      this.#recent.delete(this.#recent.keys().next().value as number);
-    }
   }
 }

@@ -4,6 +4,7 @@
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
+import { isSuccess } from '../chroma/protocol/response-effect.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { orOver, TermOver, type Term } from '../coordination/term.ts';
 import type { Node } from '../nodes/node.ts';
@@ -61,8 +62,6 @@ const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 2_000;
 // Attempts of a call that brings several entries; then they go in smaller calls.
 const MERGED_ATTEMPTS_MAX = 2;
-
-const isSuccess = ({ status }: NodeResponse): boolean => status >= 200 && status < 300;
 
 export class Delivery {
   readonly #options: DeliveryOptions;

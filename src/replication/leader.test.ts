@@ -51,7 +51,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     logBuffer: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
-    checkpoints: { held: () => Promise.resolve(new Map()) },
+    checkpoints: { assigned: () => Promise.resolve(new Map()) },
     decisions: { load: nothing },
     trials: { load: nothing, forget: () => undefined },
     stagger: { reconsider: () => undefined },

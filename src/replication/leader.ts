@@ -32,7 +32,7 @@ export interface LeaderOptions {
   readonly head: () => Promise<Head>;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'advance'>;
   readonly positions: Pick<Positions, 'applied' | 'setCluster' | 'moved'>;
-  readonly checkpoints: Pick<Checkpoints, 'held'>;
+  readonly checkpoints: Pick<Checkpoints, 'assigned'>;
   readonly decisions: Pick<Decisions, 'load'>;
   readonly trials: Pick<Trials, 'load' | 'forget'>;
   readonly stagger: Pick<Stagger, 'reconsider'>;
@@ -201,7 +201,7 @@ export class Leader {
     const held = (): boolean => term.held() && !signal.aborted && !this.#halt.isRewound;
     try {
       const { checkpoint, busyLSN, busyMs } = await admission.row();
-      const start = { checkpoint, held: await this.#options.checkpoints.held(member.id) };
+      const start = { checkpoint, assigned: await this.#options.checkpoints.assigned(member.id) };
       const isBusy = busyLSN !== null && busyLSN > checkpoint;
       const unknownMs = distrust ? (isBusy ? busyMs : 0) : null;
       await applier.run({ ...term, signal, held }, start, unknownMs);

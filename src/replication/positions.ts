@@ -4,6 +4,7 @@
 import type { AckLevel, EntryRef } from '../coordination/cluster-view.ts';
 import type { Metric } from '../observability/metrics-registry.ts';
 import { Notifier } from '../util/notifier.ts';
+import { onAbort } from '../util/race.ts';
 
 interface NodePosition {
   /** Everything up to here is applied. */
@@ -148,12 +149,12 @@ export class Positions {
       const done = (): void => {
         waiters.delete(waiter);
         if (waiters.size === 0) this.#waiters.delete(lsn);
-        signal.removeEventListener('abort', done);
+        unsubscribe();
         resolve();
       };
       const waiter: Waiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
       this.#waiters.set(lsn, waiters.add(waiter));
-      signal.addEventListener('abort', done, { once: true });
+      const unsubscribe = onAbort(signal, done);
       this.#settle(this.#lookedUp(waiter));
     });
   }

@@ -6,8 +6,8 @@ import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Case, Verdict } from './arbiter.ts';
-import type { HeldShard } from './checkpoints.ts';
+import type { Case, Resolution } from './arbiter.ts';
+import type { AssignedShard } from './checkpoints.ts';
 import type { Decision } from './decisions.ts';
 import { CallFailed, type Call } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -34,12 +34,12 @@ interface Sent {
 let clock: ManualClock;
 let workload: Workload;
 let positions: Positions;
-let held: Map<string, HeldShard>;
+let assigned: Map<string, AssignedShard>;
 let sent: Sent[];
 /** Makes of a call what the node does: a status, or `fail` when its attempts are used up. */
 let node: (call: Sent) => Promise<number | 'fail'> | number | 'fail';
-let verdicts: Verdict[];
-let judged: Case[];
+let resolutions: Resolution[];
+let resolved: Case[];
 let open: Set<number>;
 let failures: (readonly [lsn: number, status: number])[];
 let exceptions: Map<number, Decision>;
@@ -56,8 +56,8 @@ beforeEach(() => {
   workload = new Workload(clock, 500);
   positions = new Positions(() => false);
   positions.setCluster(['a', 'b'], 'a');
-  held = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
-  [sent, verdicts, judged, failures, suspects, events] = [[], [], [], [], [], []];
+  assigned = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
   [open, exceptions, announceFailure] = [new Set(), new Map(), null];
   node = () => 200;
   over = new AbortController();
@@ -88,9 +88,9 @@ beforeEach(() => {
       },
     },
     arbiter: {
-      judge: async (trial: Case) => {
-        judged.push(trial);
-        return verdicts.shift() ?? 'offer';
+      resolve: async (trial: Case) => {
+        resolved.push(trial);
+        return resolutions.shift() ?? 'offer';
       },
     },
     trials: {
@@ -108,7 +108,7 @@ beforeEach(() => {
     canary: async () => null,
     suspect: async (shard: string, reason: string) => {
       suspects.push(reason);
-      held.set(shard, { ...held.get(shard)!, suspect: reason });
+      assigned.set(shard, { ...assigned.get(shard)!, suspect: reason });
     },
     announce: async (lsn: number) => {
       if (announceFailure !== null) throw announceFailure;
@@ -138,7 +138,8 @@ function callOf(...entries: readonly Entry[]): ShardCall {
   return round.calls[0]!;
 }
 
-const apply = (...entries: readonly Entry[]): Promise<void> => calls.apply(callOf(...entries), held, term);
+const apply = (...entries: readonly Entry[]): Promise<void> =>
+  calls.apply(callOf(...entries), assigned, term);
 /** Applies while time passes. */
 async function applyInTime(...entries: readonly Entry[]): Promise<void> {
   const state = { isOver: false };
@@ -190,7 +191,7 @@ describe('a large entry', () => {
     node = ({ ids }) => (ids[0] === `7-${PART}` && sent.length < 4 ? 'fail' : 200);
     await apply(upsert(7, 2_500));
     expect(ranges().map(([first]) => first)).toEqual([0, PART, PART, PART, 2 * PART]);
-    expect(judged.map(({ applied }) => applied)).toEqual([PART, PART]);
+    expect(resolved.map(({ applied }) => applied)).toEqual([PART, PART]);
     expect(positions.appliedTo('a', SHARD)).toBe(7);
     expect(open.size).toBe(0);
   });
@@ -220,7 +221,7 @@ describe('a large entry', () => {
       exceptions.set(7, exception(7, 'partly_applied', `{"applied":${PART}}`));
       return 'fail';
     };
-    verdicts = ['ended'];
+    resolutions = ['ended'];
     await apply(upsert(7, 2_500));
     expect(Math.max(...ranges().map(([first]) => first))).toBeLessThanOrEqual(PART);
     expect(suspects).toEqual([]);
@@ -232,9 +233,9 @@ test('the arbiter knows in the next term which parts of an entry were applied in
   await expect(apply(upsert(7, 2_500))).rejects.toBeInstanceOf(TermOver);
   // The node died of the second part.
   open.add(7);
-  verdicts = ['ended'];
+  resolutions = ['ended'];
   await apply(upsert(7, 2_500));
-  expect(judged.map(({ applied }) => applied)).toEqual([PART]);
+  expect(resolved.map(({ applied }) => applied)).toEqual([PART]);
 });
 
 describe('an entry that was partly applied elsewhere', () => {
@@ -258,12 +259,12 @@ describe('several entries in one call', () => {
 
   test('are sent in halves until the one that fails is alone', async () => {
     node = ({ lsns }) => (lsns.includes(3) ? 'fail' : 200);
-    verdicts = ['ended'];
+    resolutions = ['ended'];
     exceptions.set(3, exception(3, 'quarantined'));
     await apply(upsert(1, 1), upsert(2, 1), upsert(3, 1), upsert(4, 1));
     expect(sent.map(({ lsns }) => lsns)).toEqual([[1, 2, 3, 4], [1, 2], [3, 4], [4]]);
-    // Those that were in a call with it are judged too, and offered.
-    expect(judged.map(({ entry }) => entry.lsn)).toEqual([3, 4]);
+    // Those that were in a call with it are resolved too, and offered.
+    expect(resolved.map(({ entry }) => entry.lsn)).toEqual([3, 4]);
     expect([...open]).toEqual([3]);
   });
 
@@ -275,7 +276,7 @@ describe('several entries in one call', () => {
 
   test('are sent no further when the shard becomes suspect in between', async () => {
     node = ({ lsns }) => (lsns.includes(1) ? 'fail' : 200);
-    verdicts = ['suspect'];
+    resolutions = ['suspect'];
     await apply(upsert(1, 1), upsert(2, 1));
     expect(sent.map(({ lsns }) => lsns)).toEqual([[1, 2]]);
     expect(suspects).toEqual(['fails LSN 1, which other nodes can apply']);
@@ -285,7 +286,7 @@ describe('several entries in one call', () => {
 describe('an entry that fails alone', () => {
   test('is not sent again before the arbiter offers it', async () => {
     open.add(7);
-    verdicts = ['ended'];
+    resolutions = ['ended'];
     exceptions.set(7, exception(7, 'quarantined'));
     await apply(upsert(7, 1));
     expect([sent, suspects]).toEqual([[], []]);
@@ -293,7 +294,7 @@ describe('an entry that fails alone', () => {
 
   test('makes the shard suspect when other nodes can apply it', async () => {
     open.add(7);
-    verdicts = ['suspect'];
+    resolutions = ['suspect'];
     await apply(upsert(7, 1));
     expect(suspects).toEqual(['fails LSN 7, which other nodes can apply']);
     expect(positions.appliedTo('a', SHARD)).toBe(0);
@@ -321,10 +322,10 @@ describe('an entry that fails alone', () => {
 });
 
 test('no call goes to a suspect shard, and a missing one is made suspect', async () => {
-  held.set(SHARD, { ...held.get(SHARD)!, suspect: 'it differs' });
+  assigned.set(SHARD, { ...assigned.get(SHARD)!, suspect: 'it differs' });
   await apply(upsert(1, 1));
   expect([sent, suspects]).toEqual([[], []]);
-  held.clear();
+  assigned.clear();
   await apply(upsert(1, 1));
   expect([sent, suspects]).toEqual([[], ['the node has no such shard']]);
 });

@@ -9,7 +9,7 @@ import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
-import type { HeldShard } from './checkpoints.ts';
+import type { AssignedShard } from './checkpoints.ts';
 import { appliedRecords, type Decisions } from './decisions.ts';
 import { CallFailed, type Call, type Delivery } from './delivery.ts';
 import type { Positions } from './positions.ts';
@@ -26,7 +26,7 @@ export interface RecordCallsOptions {
   readonly delivery: Delivery;
   readonly workload: Workload;
   readonly stagger: Pick<Stagger, 'turn'>;
-  readonly arbiter: Pick<Arbiter, 'judge'>;
+  readonly arbiter: Pick<Arbiter, 'resolve'>;
   readonly trials: Pick<Trials, 'isOpen' | 'applied' | 'failed'>;
   readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
@@ -59,8 +59,8 @@ export class RecordCalls {
   }
 
   /** Applies one call of a round. Throws TermOver. */
-  async apply(call: ShardCall, held: ReadonlyMap<string, HeldShard>, term: Term): Promise<void> {
-    const target = held.get(call.shard);
+  async apply(call: ShardCall, assigned: ReadonlyMap<string, AssignedShard>, term: Term): Promise<void> {
+    const target = assigned.get(call.shard);
     // The entry passed the log, so the shard was created before it; a node without it has lost it.
     if (target === undefined) return this.#options.suspect(call.shard, 'the node has no such shard', term);
     if (target.suspect !== null) return;
@@ -73,8 +73,8 @@ export class RecordCalls {
     if (response !== null && isSuccess(response)) return this.#taken(call.shard, lsns, term);
     // Repeating what a part of the call may have done is harmless, so the halves may go on their own.
     for (const half of halves(call, this.#options.limits())) {
-      if (this.#isSuspect(held, call.shard)) return;
-      await this.apply(half, held, term);
+      if (this.#isSuspect(assigned, call.shard)) return;
+      await this.apply(half, assigned, term);
     }
   }
 
@@ -82,7 +82,7 @@ export class RecordCalls {
   async #alone(
     call: ShardCall,
     { entry, operation }: ShardCall['members'][number],
-    target: HeldShard,
+    target: AssignedShard,
     term: Term,
   ): Promise<void> {
     const { arbiter, node, trials, workload, limits, decisions } = this.#options;
@@ -90,13 +90,13 @@ export class RecordCalls {
     for (;;) {
       if (trials.isOpen(entry.lsn)) {
         const applied = Math.max(from, this.#applied.get(entry.lsn) ?? 0);
-        const verdict = await arbiter.judge({ node, entry, operation, applied }, term);
-        if (verdict === 'suspect') {
+        const resolution = await arbiter.resolve({ node, entry, operation, applied }, term);
+        if (resolution === 'suspect') {
           const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
           return this.#options.suspect(call.shard, reason, term);
         }
         const exception = decisions.exception(entry.lsn);
-        if (verdict === 'ended' && exception?.outcome !== 'partly_applied') return;
+        if (resolution === 'ended' && exception?.outcome !== 'partly_applied') return;
       }
       const exception = decisions.exception(entry.lsn);
       const records = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
@@ -203,14 +203,14 @@ export class RecordCalls {
     positions.lateApplied(node, lsns);
   }
 
-  #isSuspect(held: ReadonlyMap<string, HeldShard>, shard: string): boolean {
-    return (held.get(shard)?.suspect ?? null) !== null;
+  #isSuspect(assigned: ReadonlyMap<string, AssignedShard>, shard: string): boolean {
+    return (assigned.get(shard)?.suspect ?? null) !== null;
   }
 }
 
 interface Parts {
   readonly call: ShardCall;
-  readonly target: HeldShard;
+  readonly target: AssignedShard;
   readonly parts: Iterable<RecordCall>;
   readonly from: number;
   readonly to: number;
@@ -226,7 +226,7 @@ interface FailedPart {
 
 interface Sending {
   readonly call: ShardCall;
-  readonly target: HeldShard;
+  readonly target: AssignedShard;
   readonly body: Buffer[];
   readonly work: number;
   readonly term: Term;

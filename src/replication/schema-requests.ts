@@ -12,7 +12,7 @@ import {
 } from '../chroma/protocol/node-requests.ts';
 import type { NodeSchemaOperation } from '../chroma/protocol/operation.ts';
 import { withGetOrCreate } from '../chroma/parse/rewrite.ts';
-import type { HeldShard } from './checkpoints.ts';
+import type { AssignedShard } from './checkpoints.ts';
 
 export interface SchemaRequest {
   readonly request: NodeMutation;
@@ -20,10 +20,10 @@ export interface SchemaRequest {
   readonly alreadyDone: number | null;
 }
 
-/** The request for a schema change on the node that holds the shards `held`. */
+/** The request for a schema change on the node that holds the shards `assigned`. */
 export function schemaRequest(
   operation: NodeSchemaOperation,
-  held: ReadonlyMap<string, HeldShard>,
+  assigned: ReadonlyMap<string, AssignedShard>,
 ): SchemaRequest {
   switch (operation.type) {
     case 'create_collection': {
@@ -32,7 +32,7 @@ export function schemaRequest(
       return { request: createCollectionRequest(operation, body), alreadyDone: null };
     }
     case 'modify_collection': {
-      const target = held.get(onlyShard(operation));
+      const target = assigned.get(onlyShard(operation));
       if (target === undefined)
         throw new Error(`This node has no shard of collection ${operation.collection}`);
       return { request: modifyCollectionRequest(target, operation.body), alreadyDone: null };

@@ -15,7 +15,7 @@ import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Case, Opinion } from './arbiter.ts';
-import type { HeldShard } from './checkpoints.ts';
+import type { AssignedShard } from './checkpoints.ts';
 import { selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
 import {
@@ -35,7 +35,7 @@ export interface Consultant {
   readonly client: NodeClient;
   readonly workload: Workload;
   /** The shard as this node holds it; null when it does not, or its copy is suspect. */
-  readonly held: (shard: string) => HeldShard | null;
+  readonly assigned: (shard: string) => AssignedShard | null;
 }
 
 export interface SecondOpinionOptions {
@@ -75,8 +75,13 @@ export class SecondOpinion {
     }
   }
 
-  async #select({ client, held }: Consultant, shard: string, call: RecordCall, term: Term): Promise<Opinion> {
-    const target = held(shard);
+  async #select(
+    { client, assigned }: Consultant,
+    shard: string,
+    call: RecordCall,
+    term: Term,
+  ): Promise<Opinion> {
+    const target = assigned(shard);
     if (target === null) return 'untried';
     const request = getRecordsRequest(target, selectionBody(call, 0, 1));
     return opinionOf(await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal }));
@@ -115,9 +120,9 @@ export class SecondOpinion {
   }
 
   /** The index configuration of the shard's collection, as the node shows it. */
-  async #configuration({ client, held }: Consultant, shard: string, term: Term): Promise<object | null> {
+  async #configuration({ client, assigned }: Consultant, shard: string, term: Term): Promise<object | null> {
     const at = this.#options.collectionOf(shard);
-    const target = held(shard);
+    const target = assigned(shard);
     if (at === null || target === null) return null;
     const request = collectionRequest(at, at.name);
     const found = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });

@@ -21,11 +21,11 @@ interface Applied {
   readonly cleared: readonly number[];
 }
 
-/** What comes of an operation that the node responds to so; `verdict`: the arbiter's, when it has failed before. */
+/** What comes of an operation that the node responds to so; `resolution`: the arbiter's, when it has failed before. */
 async function applied(
   operation: SchemaOperation,
   { status, body }: { status: number; body: object },
-  verdict: 'offer' | 'ended' | 'suspect' | null = null,
+  resolution: 'offer' | 'ended' | 'suspect' | null = null,
 ): Promise<Applied> {
   const recorded: Ruling[] = [];
   const [suspects, cleared]: [string[], number[]] = [[], []];
@@ -53,15 +53,15 @@ async function applied(
       throw error;
     },
   } as unknown as DecisionWaitOptions);
-  const attempts = new Map(verdict === null ? [] : [['a', {}]]);
+  const attempts = new Map(resolution === null ? [] : [['a', {}]]);
   const serial = new SerialEntries({
     node: 'a',
     delivery,
     waits,
-    arbiter: { judge: async () => verdict },
+    arbiter: { resolve: async () => resolution },
     trials: {
       of: () => attempts,
-      isOpen: () => verdict !== null,
+      isOpen: () => resolution !== null,
       applied: (lsns: readonly number[]) => void cleared.push(...lsns),
     },
     positions: new Positions(() => false),
@@ -77,8 +77,8 @@ async function applied(
     batch: 't',
     appendedAt: 0,
   };
-  const held = new Map([['s', { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
-  await serial.apply(entry, operation, held, term);
+  const assigned = new Map([['s', { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  await serial.apply(entry, operation, assigned, term);
   return { decision: recorded[0], suspects, cleared };
 }
 

@@ -9,7 +9,7 @@ import { readTopLevel, withCollectionId } from '../chroma/parse/rewrite.ts';
 import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Arbiter } from './arbiter.ts';
-import type { HeldShard, ShardChange } from './checkpoints.ts';
+import type { AssignedShard, ShardChange } from './checkpoints.ts';
 import type { ConditionalDelete } from './conditional-delete.ts';
 import type { DecisionWait } from './decision-wait.ts';
 import type { Ruling } from './decisions.ts';
@@ -40,7 +40,7 @@ export interface SerialEntriesOptions {
   readonly reads: NodeReads;
   readonly waits: DecisionWait;
   readonly deletes: Pick<ConditionalDelete, 'apply'>;
-  readonly arbiter: Pick<Arbiter, 'judge'>;
+  readonly arbiter: Pick<Arbiter, 'resolve'>;
   readonly trials: Pick<Trials, 'of' | 'isOpen' | 'applied'>;
   readonly positions: Positions;
   readonly limits: () => MergeLimits;
@@ -53,7 +53,7 @@ export interface SerialEntriesOptions {
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
-type Held = Map<string, HeldShard>;
+type AssignedShards = Map<string, AssignedShard>;
 
 /** What a stock server responds with to a schema call that has nothing to report. */
 const DONE = Buffer.from('{}');
@@ -79,36 +79,46 @@ export class SerialEntries {
     this.#options = options;
   }
 
-  /** Applies one entry, keeps `held` true and returns what has changed of it. Throws TermOver, ForeignContent. */
-  async apply(entry: Entry, operation: Operation, held: Held, term: Term): Promise<ShardChange[]> {
+  /** Applies one entry, keeps `assigned` true and returns what has changed of it. Throws TermOver, ForeignContent. */
+  async apply(
+    entry: Entry,
+    operation: Operation,
+    assigned: AssignedShards,
+    term: Term,
+  ): Promise<ShardChange[]> {
     const { trials } = this.#options;
     for (;;) {
       try {
         if (trials.isOpen(entry.lsn)) {
-          const next = await this.#judged(entry, operation, held, term);
+          const next = await this.#resolved(entry, operation, assigned, term);
           if (next === 'past') return [];
         }
-        const changes = await this.#apply(entry, operation, held, term);
+        const changes = await this.#apply(entry, operation, assigned, term);
         trials.applied([entry.lsn]);
         return changes;
       } catch (error) {
         if (error instanceof LacksShard) {
-          await this.#lacks(error, entry, held, term);
+          await this.#lacks(error, entry, assigned, term);
           return [];
         }
-        // The failed attempts are on record: the next turn of the loop has them judged.
+        // The failed attempts are on record: the next turn of the loop has them resolved.
         if (!(error instanceof CallFailed)) throw error;
       }
     }
   }
 
   /** What is done about an entry that has failed: `send` it, here or because a decision says so, or go `past` it. */
-  async #judged(entry: Entry, operation: Operation, held: Held, term: Term): Promise<'send' | 'past'> {
+  async #resolved(
+    entry: Entry,
+    operation: Operation,
+    assigned: AssignedShards,
+    term: Term,
+  ): Promise<'send' | 'past'> {
     const { arbiter, node } = this.#options;
-    const verdict = await arbiter.judge({ node, entry, operation, applied: 0 }, term);
-    if (verdict === 'suspect') throw this.#blamed(operation, entry);
-    if (verdict === 'offer') return 'send';
-    await this.#undo(entry, operation, held, term);
+    const resolution = await arbiter.resolve({ node, entry, operation, applied: 0 }, term);
+    if (resolution === 'suspect') throw this.#blamed(operation, entry);
+    if (resolution === 'offer') return 'send';
+    await this.#undo(entry, operation, assigned, term);
     this.#options.positions.discarded(entry.lsn);
     return 'past';
   }
@@ -123,9 +133,14 @@ export class SerialEntries {
     return this.#options.stepDown(lsn) ? new LacksShard([], reason) : new ForeignContent(reason);
   }
 
-  async #apply(entry: Entry, operation: Operation, held: Held, term: Term): Promise<ShardChange[]> {
+  async #apply(
+    entry: Entry,
+    operation: Operation,
+    assigned: AssignedShards,
+    term: Term,
+  ): Promise<ShardChange[]> {
     if (operation.type === 'records') {
-      const target = held.get(operation.shard);
+      const target = assigned.get(operation.shard);
       if (target === undefined)
         throw new Error(`LSN ${entry.lsn}: this node has no shard ${operation.shard}`);
       const decision = await this.#options.deletes.apply(entry.lsn, operation, target, term);
@@ -133,21 +148,21 @@ export class SerialEntries {
       return [];
     }
     if (operation.type === 'delete_tenant') return [];
-    if (operation.type === 'create_collection') return this.#create(entry, operation, held, term);
-    if (operation.type === 'delete_collection') return this.#drop(entry, operation, held, term);
+    if (operation.type === 'create_collection') return this.#create(entry, operation, assigned, term);
+    if (operation.type === 'delete_collection') return this.#drop(entry, operation, assigned, term);
     if (!needsDecision(operation)) {
-      await this.#send(entry, operation, held, term);
+      await this.#send(entry, operation, assigned, term);
       return [];
     }
     let applied = false;
     const decision = await this.#options.waits.decided(entry.lsn, term, async () => {
-      const response = await this.#send(entry, operation, held, term);
+      const response = await this.#send(entry, operation, assigned, term);
       mustHave(operation, response, entry);
       applied = true;
       return ruling(response, response.body);
     });
-    if (decision.outcome !== 'accepted') await this.#undo(entry, operation, held, term);
-    else if (!applied) mustHave(operation, await this.#send(entry, operation, held, term), entry);
+    if (decision.outcome !== 'accepted') await this.#undo(entry, operation, assigned, term);
+    else if (!applied) mustHave(operation, await this.#send(entry, operation, assigned, term), entry);
     return [];
   }
 
@@ -156,10 +171,15 @@ export class SerialEntries {
    * more is answered from the shard; if this node was to decide, another does. Where there is no other, the entry is
    * refused: left undecided behind a checkpoint it would never be decided, and later nodes would wait for it for ever.
    */
-  async #lacks({ shards, message }: LacksShard, entry: Entry, held: Held, term: Term): Promise<void> {
+  async #lacks(
+    { shards, message }: LacksShard,
+    entry: Entry,
+    assigned: AssignedShards,
+    term: Term,
+  ): Promise<void> {
     const { suspect, stepDown, positions, node, waits } = this.#options;
     for (const shard of shards) {
-      const known = held.get(shard);
+      const known = assigned.get(shard);
       if (known === undefined || known.suspect !== null) continue;
       await suspect(shard, message, term);
     }
@@ -170,24 +190,29 @@ export class SerialEntries {
     positions.nodePassed(node, entry.lsn);
   }
 
-  async #create(entry: Entry, operation: CreateCollection, held: Held, term: Term): Promise<ShardChange[]> {
+  async #create(
+    entry: Entry,
+    operation: CreateCollection,
+    assigned: AssignedShards,
+    term: Term,
+  ): Promise<ShardChange[]> {
     let response: NodeResponse | undefined;
     const decision = await this.#options.waits.decided(entry.lsn, term, async () => {
-      response = await this.#createAnew(entry, operation, held, term);
+      response = await this.#createAnew(entry, operation, assigned, term);
       const { body } = response;
       return ruling(response, isSuccess(response) ? withCollectionId(body, operation.collection) : body);
     });
     if (decision.outcome !== 'accepted') {
-      await this.#undo(entry, operation, held, term);
+      await this.#undo(entry, operation, assigned, term);
       return [];
     }
     // Another node decided, or this one before a crash: it follows.
     if (response === undefined || !isSuccess(response))
-      response = await this.#createAnew(entry, operation, held, term);
+      response = await this.#createAnew(entry, operation, assigned, term);
     const id = idIn(response.body);
     if (id === null) throw new ForeignContent(`collection "${operation.name}" was created without an id`);
     const { tenant, database } = operation;
-    held.set(operation.shard, { physical: id, tenant, database, suspect: null });
+    assigned.set(operation.shard, { physical: id, tenant, database, suspect: null });
     return [{ shard: operation.shard, physical: id, lsn: entry.lsn }];
   }
 
@@ -198,29 +223,29 @@ export class SerialEntries {
   async #createAnew(
     entry: Entry,
     operation: CreateCollection,
-    held: Held,
+    assigned: AssignedShards,
     term: Term,
   ): Promise<NodeResponse> {
-    const response = await this.#send(entry, operation, held, term);
+    const response = await this.#send(entry, operation, assigned, term);
     if (response.status !== 409) return response;
-    if (!(await this.#removeLeftover(entry, operation, held, term))) {
+    if (!(await this.#removeLeftover(entry, operation, assigned, term))) {
       throw new ForeignContent(`another collection has the name "${operation.name}"`);
     }
-    return this.#send(entry, operation, held, term);
+    return this.#send(entry, operation, assigned, term);
   }
 
   /** Removes an empty collection the log knows nothing of. False when the name belongs to a shard of the log. */
   async #removeLeftover(
     entry: Entry,
     operation: CreateCollection,
-    held: ReadonlyMap<string, HeldShard>,
+    assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<boolean> {
     const { reads, delivery } = this.#options;
     const found = await reads.read(collectionRequest(operation, operation.name), entry.lsn, term);
     if (!isSuccess(found)) return true;
     const id = collectionIdIn(found);
-    if ([...held.values()].some(({ physical }) => physical === id)) return false;
+    if ([...assigned.values()].some(({ physical }) => physical === id)) return false;
     const counted = countRecordsRequest({ ...operation, physical: id ?? '' });
     const count = (await reads.read(counted, entry.lsn, term)).body.toString();
     if (count !== '0')
@@ -231,9 +256,9 @@ export class SerialEntries {
   }
 
   /** Takes back what a refused entry may have done to this node, and reads it back. */
-  async #undo(entry: Entry, operation: Operation, held: Held, term: Term): Promise<void> {
+  async #undo(entry: Entry, operation: Operation, assigned: AssignedShards, term: Term): Promise<void> {
     if (operation.type === 'create_collection') {
-      await this.#removeLeftover(entry, operation, held, term);
+      await this.#removeLeftover(entry, operation, assigned, term);
       return;
     }
     if (operation.type !== 'modify_collection') return;
@@ -248,17 +273,17 @@ export class SerialEntries {
   async #drop(
     entry: Entry,
     operation: Extract<SchemaOperation, { type: 'delete_collection' }>,
-    held: Held,
+    assigned: AssignedShards,
     term: Term,
   ): Promise<ShardChange[]> {
     const { shards, name } = operation;
-    await this.#empty(entry, shards, held, term);
-    await this.#send(entry, operation, held, term);
-    for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
+    await this.#empty(entry, shards, assigned, term);
+    await this.#send(entry, operation, assigned, term);
+    for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       const count = await this.#options.reads.read(countRecordsRequest(target), entry.lsn, term);
       if (!isMissing(count)) throw new ForeignContent(`collection "${name}" has another name on the node`);
     }
-    for (const shard of shards) held.delete(shard);
+    for (const shard of shards) assigned.delete(shard);
     return shards.map((shard) => ({ shard, physical: null, lsn: entry.lsn }));
   }
 
@@ -269,14 +294,14 @@ export class SerialEntries {
   async #empty(
     { lsn }: Entry,
     shards: readonly string[],
-    held: ReadonlyMap<string, HeldShard>,
+    assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<void> {
     const { limits, leavesLists, reads, delivery } = this.#options;
     if (!leavesLists()) return;
     const limit = limits().maxIds;
     const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
-    for (const target of shards.flatMap((shard) => held.get(shard) ?? [])) {
+    for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       for (;;) {
         const page = await reads.read(getRecordsRequest(target, { limit, include: [] }), lsn, term);
         // Gone already: the round is made again.
@@ -294,10 +319,10 @@ export class SerialEntries {
   async #send(
     { lsn }: Entry,
     operation: NodeSchemaOperation,
-    held: ReadonlyMap<string, HeldShard>,
+    assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<NodeResponse> {
-    const { request, alreadyDone } = schemaRequest(operation, held);
+    const { request, alreadyDone } = schemaRequest(operation, assigned);
     const isFinal = (response: NodeResponse): boolean =>
       response.status === alreadyDone || hasNoEffect(request.operation, response);
     const call = { request, lsns: [lsn], work: SCHEMA_WORK, isFinal };

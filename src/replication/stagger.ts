@@ -4,6 +4,7 @@
 
 import type { Term } from '../coordination/term.ts';
 import { TermOver } from '../coordination/term.ts';
+import { onAbort } from '../util/race.ts';
 
 export interface StaggerOptions {
   /** Nodes that reads may be sent to. */
@@ -35,13 +36,13 @@ export class Stagger {
         reject(new TermOver());
       };
       const start = (): void => {
-        term.signal.removeEventListener('abort', leave);
+        unsubscribe();
         resolve();
       };
       const waiter: Waiter = { node, start };
       if (term.signal.aborted) return reject(new TermOver());
       this.#waiters.push(waiter);
-      term.signal.addEventListener('abort', leave, { once: true });
+      const unsubscribe = onAbort(term.signal, leave);
     });
     // Counted when it was started: nobody else has taken its place meanwhile.
     return () => this.#end(node);

@@ -3,6 +3,7 @@
 
 import type { Database } from '../postgres/database.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruMap } from '../util/lru-map.ts';
 
 /** How an attempt failed. `died`: the node's process ended with the call in flight. */
 export type FailureKind = 'response' | 'dropped' | 'died' | 'hung';
@@ -55,7 +56,7 @@ const ENTRIES_MAX = 4_096;
 
 export class Trials {
   readonly #options: TrialsOptions;
-  readonly #byEntry = new Map<number, Map<string, Attempts>>();
+  readonly #byEntry = new LruMap<number, Map<string, Attempts>>({ weightMax: ENTRIES_MAX });
   readonly #diedMs = new Map<string, number>();
   #epoch = 0;
 
@@ -75,7 +76,7 @@ export class Trials {
 
   /** What each node has made of the entry; nodes that never failed it are missing. */
   of(lsn: number): ReadonlyMap<string, Attempts> {
-    return this.#byEntry.get(lsn) ?? new Map();
+    return this.#byEntry.peek(lsn) ?? new Map();
   }
 
   /** The entry has failed and no node has applied it since: it goes alone, and not everywhere. */
@@ -118,7 +119,7 @@ export class Trials {
   died(node: string): void {
     const now = this.#options.clock.monotonic();
     this.#diedMs.set(node, now);
-    for (const nodes of this.#byEntry.values()) {
+    for (const [, nodes] of this.#byEntry) {
       const each = nodes.get(node);
       if (each?.failure.kind === 'dropped' && now - each.lastMs <= DIED_WITHIN_MS)
         nodes.set(node, { ...each, failure: { ...each.failure, kind: 'died' } });
@@ -133,7 +134,7 @@ export class Trials {
 
   /** Every node that follows the log has gone past `lsn`. */
   forget(lsn: number): void {
-    for (const each of this.#byEntry.keys()) if (each <= lsn) this.#byEntry.delete(each);
+    for (const [each] of this.#byEntry) if (each <= lsn) this.#byEntry.delete(each);
   }
 
   /** The entry that the node fails most often; null when none failed more than once. */
@@ -147,9 +148,8 @@ export class Trials {
   }
 
   #put(lsn: number, node: string, attempts: Attempts): void {
-    const nodes = this.#byEntry.get(lsn) ?? new Map<string, Attempts>();
+    const nodes = this.#byEntry.peek(lsn) ?? new Map<string, Attempts>();
     this.#byEntry.set(lsn, nodes.set(node, attempts));
-    if (this.#byEntry.size > ENTRIES_MAX) this.#byEntry.delete(this.#byEntry.keys().next().value as number);
   }
 }
 

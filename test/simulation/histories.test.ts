@@ -47,7 +47,7 @@ describe('under random faults of calls and processes', () => {
       await replication.caughtUp();
       await model.caughtUp();
       // Five failed attempts in a row make a copy suspect: it serves nothing, and applies nothing more.
-      const healthy = replication.replicas.filter(({ held }) => held.get(SHARD)!.suspect === null);
+      const healthy = replication.replicas.filter(({ assigned }) => assigned.get(SHARD)!.suspect === null);
       expect(healthy.map(({ id }) => id)).toContain(replication.primary);
       expect(healthy.length).toBeGreaterThanOrEqual(2);
       for (const { id } of healthy) expect(replication.content(id)).toBe(model.content('model'));

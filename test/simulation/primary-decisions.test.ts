@@ -15,9 +15,9 @@ describe('an entry that only the primary can decide', () => {
     for (const { fake } of replication.replicas) fake.plan(isCreate, 'drop_after');
     replication.create();
     await replication.caughtUp();
-    for (const { fake, held } of replication.replicas) {
+    for (const { fake, assigned } of replication.replicas) {
       const list = JSON.parse(fake.look('GET', COLLECTIONS).text) as { id: string }[];
-      expect(list.map(({ id }) => id)).toEqual([held.get(SHARD)!.physical]);
+      expect(list.map(({ id }) => id)).toEqual([assigned.get(SHARD)!.physical]);
     }
   });
 
@@ -44,7 +44,7 @@ describe('an entry that only the primary can decide', () => {
     await replication.until(() => fake.hanging === 1, 'the delete is out');
     fake.look(
       'POST',
-      `${COLLECTIONS}/${replication.replica('a').held.get(SHARD)!.physical}/update`,
+      `${COLLECTIONS}/${replication.replica('a').assigned.get(SHARD)!.physical}/update`,
       '{"ids":["y"],"documents":["red"]}',
     );
     fake.cut();

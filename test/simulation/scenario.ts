@@ -65,7 +65,7 @@ export const executed = (id: string): string[] =>
     .fake.executed.filter(isWrite)
     .map(({ body }) => /"documents":\["(.*?)"/.exec(body)![1]!);
 
-export const suspicion = (id: string): string | null => replication.replica(id).held.get(SHARD)!.suspect;
+export const suspicion = (id: string): string | null => replication.replica(id).assigned.get(SHARD)!.suspect;
 export const isSuspect = (id: string): boolean => suspicion(id) !== null;
 
 /** Collections of second opinions that a server still has. */

@@ -14,7 +14,7 @@ import type { Operation } from '../../src/chroma/protocol/operation.ts';
 import { CurrentTerm } from '../../src/coordination/current-term.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import type { Node } from '../../src/nodes/node.ts';
-import type { HeldShard } from '../../src/replication/checkpoints.ts';
+import type { AssignedShard } from '../../src/replication/checkpoints.ts';
 import { toDraft } from '../../src/replication/entry-operation.ts';
 import type { Positions } from '../../src/replication/positions.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
@@ -45,7 +45,7 @@ export interface Replica {
   readonly workload: BuiltNode['workload'];
   /** Its durable checkpoint. */
   checkpoint: number;
-  readonly held: ReadonlyMap<string, HeldShard>;
+  readonly assigned: ReadonlyMap<string, AssignedShard>;
 }
 
 export interface MemoryReplicationOptions {
@@ -159,9 +159,9 @@ export class MemoryReplication {
 
   /** Every record a node holds of the collection, as it would be read. */
   content(id: string): string {
-    const { fake, held } = this.replica(id);
+    const { fake, assigned } = this.replica(id);
     const body = '{"include":["documents","metadatas","embeddings","uris"]}';
-    const path = `${COLLECTIONS}/${held.get(SHARD)!.physical}/get`;
+    const path = `${COLLECTIONS}/${assigned.get(SHARD)!.physical}/get`;
     return fake.look('POST', path, body).text;
   }
 
@@ -223,8 +223,8 @@ export class MemoryReplication {
       set checkpoint(lsn) {
         storage.node(id).checkpoint = lsn;
       },
-      get held() {
-        return storage.node(id).held;
+      get assigned() {
+        return storage.node(id).assigned;
       },
     };
   }

@@ -5,7 +5,7 @@ import type { LeaseRow, LeaseStore } from '../../src/coordination/lease.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import type { Head } from '../../src/log/postgres-log.ts';
 import type { NodeRow } from '../../src/nodes/node-store.ts';
-import type { HeldShard, ShardChange } from '../../src/replication/checkpoints.ts';
+import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
@@ -14,7 +14,7 @@ import { CHROMA_1_0_5 } from './capability-levels.ts';
 export interface MemoryNode extends NodeRow {
   checkpoint: number;
   markerLSN: number;
-  readonly held: Map<string, HeldShard>;
+  readonly assigned: Map<string, AssignedShard>;
 }
 
 /** Where the one collection of a simulation belongs. */
@@ -158,7 +158,7 @@ export class MemoryStorage {
       add: async (epoch: number, node: Pick<NodeRow, 'id' | 'url' | 'incarnation'>) => {
         this.#requireLease(epoch);
         const blank = { checkpoint: 0, markerLSN: 0, busyLSN: null, busyMs: 0 };
-        this.nodes.set(node.id, { ...node, ...blank, held: new Map() });
+        this.nodes.set(node.id, { ...node, ...blank, assigned: new Map() });
       },
       update: async (epoch: number) => this.#requireLease(epoch),
       announce: async (epoch: number) => this.#requireLease(epoch),
@@ -177,30 +177,30 @@ export class MemoryStorage {
   #checkpoints(): object {
     return {
       settled: async () => undefined,
-      held: async (id: string) => new Map(this.node(id).held),
+      assigned: async (id: string) => new Map(this.node(id).assigned),
       save: async (epoch: number, id: string, lsn: number, changes: readonly ShardChange[]) => {
         await Promise.resolve();
         this.#requireLease(epoch);
-        const { held } = this.node(id);
+        const { assigned } = this.node(id);
         this.node(id).checkpoint = lsn;
         for (const { shard, physical } of changes) {
-          if (physical === null) held.delete(shard);
-          else held.set(shard, { physical, ...this.#place, suspect: null });
+          if (physical === null) assigned.delete(shard);
+          else assigned.set(shard, { physical, ...this.#place, suspect: null });
         }
       },
       suspect: async (epoch: number, id: string, shard: string, reason: string) => {
         await Promise.resolve();
         this.#requireLease(epoch);
-        const known = this.node(id).held.get(shard);
+        const known = this.node(id).assigned.get(shard);
         if (known === undefined) throw new Error(LEASE_LOST);
-        this.node(id).held.set(shard, { ...known, suspect: known.suspect ?? reason });
+        this.node(id).assigned.set(shard, { ...known, suspect: known.suspect ?? reason });
       },
     };
   }
 
   #catalog(): object {
     const marked = new Set<string>();
-    const copy = (id: string, shard: string): HeldShard | null => this.nodes.get(id)?.held.get(shard) ?? null;
+    const copy = (id: string, shard: string): AssignedShard | null => this.nodes.get(id)?.assigned.get(shard) ?? null;
     const isSuspect = (id: string, shard: string): boolean =>
       marked.has(`${id} ${shard}`) || (copy(id, shard)?.suspect ?? null) !== null;
     return {
