@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { breaches, importsOf, sharedNames, unneededExceptions } from './support/layers.ts';
+import { breaches, importsOf, sharedNames, unneededTimeExceptions } from './support/layers.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
@@ -23,7 +23,7 @@ test('the code keeps to the layout', () => {
 });
 
 test('every exception is needed', () => {
-  expect(unneededExceptions(sources)).toEqual([]);
+  expect(unneededTimeExceptions(sources)).toEqual([]);
 });
 
 describe('the check reports', () => {

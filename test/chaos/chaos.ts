@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
-import { Workload } from '../support/workload.ts';
+import { CheckedWorkload } from '../support/workload.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { draw } from './faults.ts';
 
@@ -37,7 +37,7 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
     let [faults, acknowledged, part] = [0, 0, 0];
     // A new workload each minute, because its comparison reads everything that it wrote.
     while (performance.now() < until && broken.length === 0) {
-      const workload = await Workload.prepare(() => cluster.api, `chaos-${part++}`);
+      const workload = await CheckedWorkload.prepare(() => cluster.api, `chaos-${part++}`);
       const stop = new AbortController();
       const load = workload.run(stop.signal);
       const partEnds = Math.min(until, performance.now() + LOAD_PARTS_MS);

@@ -2,7 +2,7 @@
 
 import { AdminClient, ChromaClient, type Collection, IncludeEnum } from 'chromadb-1';
 import { fakeEmbedding } from './fake-embedding.ts';
-import { byName, type Step } from './side.ts';
+import { byName, type ClientStep } from './side.ts';
 
 export class Context {
   readonly client: ChromaClient;
@@ -31,7 +31,7 @@ const embeddingFunction = { generate: async (texts: string[]) => texts.map(fakeE
 const ALL = [IncludeEnum.Documents, IncludeEnum.Embeddings, IncludeEnum.Metadatas];
 const words = (context: Context): Collection => context.get('old-words');
 
-export const STEPS: readonly Step<Context>[] = [
+export const STEPS: readonly ClientStep<Context>[] = [
   ['heartbeat is a number', async ({ client }) => typeof (await client.heartbeat())],
   ['version', ({ client }) => client.version()],
   ['reset, which is disabled', ({ client }) => client.reset()],

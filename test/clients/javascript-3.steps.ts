@@ -14,7 +14,7 @@ import {
   VectorIndexConfig,
 } from 'chromadb';
 import { fakeEmbedding } from './fake-embedding.ts';
-import { byName, type Step } from './side.ts';
+import { byName, type ClientStep } from './side.ts';
 
 export class Context {
   readonly url: URL;
@@ -60,7 +60,7 @@ const ALL = [IncludeEnum.documents, IncludeEnum.embeddings, IncludeEnum.metadata
 const everything = { include: [...ALL] };
 const numbered = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-const SERVER: Step<Context>[] = [
+const SERVER: ClientStep<Context>[] = [
   ['heartbeat is a number', async ({ client }) => typeof (await client.heartbeat())],
   ['version', ({ client }) => client.version()],
   ['identity', ({ client }) => client.getUserIdentity()],
@@ -71,7 +71,7 @@ const SERVER: Step<Context>[] = [
   ['a server that is not there', () => new ChromaClient({ host: '127.0.0.1', port: 1 }).heartbeat()],
 ];
 
-const PLACES: Step<Context>[] = [
+const PLACES: ClientStep<Context>[] = [
   ['create tenant', ({ admin }) => admin.createTenant({ name: 'acme' })],
   ['create tenant again', ({ admin }) => admin.createTenant({ name: 'acme' })],
   ['get tenant', ({ admin }) => admin.getTenant({ name: 'acme' })],
@@ -102,7 +102,7 @@ const PLACES: Step<Context>[] = [
   ['its collections are gone', (context) => context.get('elsewhere').count()],
 ];
 
-const COLLECTIONS: Step<Context>[] = [
+const COLLECTIONS: ClientStep<Context>[] = [
   [
     'create',
     async (context) =>
@@ -182,7 +182,7 @@ const COLLECTIONS: Step<Context>[] = [
   ['write to a deleted one', (context) => context.get('tuned').add({ ids: ['a'], embeddings: [[1]] })],
 ];
 
-const RECORDS: Step<Context>[] = [
+const RECORDS: ClientStep<Context>[] = [
   [
     'add',
     (context) =>
@@ -220,7 +220,7 @@ const RECORDS: Step<Context>[] = [
       { kind: { $nin: ['word'] } },
       { none: { $eq: 'x' } },
     ] as const
-  ).map((where): Step<Context> => [
+  ).map((where): ClientStep<Context> => [
     `get where ${JSON.stringify(where)}`,
     (context) => context.get('first').get({ where: where as never }),
   ]),
@@ -232,7 +232,7 @@ const RECORDS: Step<Context>[] = [
       { $and: [{ $contains: 'red' }, { $not_contains: 'cherry' }] },
       { $contains: '🍒' },
     ] as const
-  ).map((whereDocument): Step<Context> => [
+  ).map((whereDocument): ClientStep<Context> => [
     `get where document ${JSON.stringify(whereDocument)}`,
     (context) => context.get('first').get({ whereDocument: whereDocument as never }),
   ]),
@@ -352,7 +352,7 @@ const RECORDS: Step<Context>[] = [
   ],
 ];
 
-const TEXTS: Step<Context>[] = [
+const TEXTS: ClientStep<Context>[] = [
   [
     'add of texts',
     (context) =>
@@ -394,7 +394,7 @@ const TEXTS: Step<Context>[] = [
   ],
 ];
 
-export const STEPS: readonly Step<Context>[] = [
+export const STEPS: readonly ClientStep<Context>[] = [
   ...prefixed('server', SERVER),
   ...prefixed('places', PLACES),
   ...prefixed('collections', COLLECTIONS),
@@ -403,7 +403,7 @@ export const STEPS: readonly Step<Context>[] = [
 ];
 
 /** Polychrome refuses a limit where servers ignore it (hazards.ts). */
-export const LIMITED_DELETE: Step<Context> = [
+export const LIMITED_DELETE: ClientStep<Context> = [
   'delete with a limit',
   async (context) => [
     await context.get('limited').delete({ where: { n: { $gte: 0 } }, limit: 10 }),
@@ -411,6 +411,6 @@ export const LIMITED_DELETE: Step<Context> = [
   ],
 ];
 
-function prefixed(group: string, steps: readonly Step<Context>[]): Step<Context>[] {
+function prefixed(group: string, steps: readonly ClientStep<Context>[]): ClientStep<Context>[] {
   return steps.map(([name, run]) => [`${group}: ${name}`, run]);
 }

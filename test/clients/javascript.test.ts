@@ -6,7 +6,7 @@ import { type BareServer, capabilitiesOf, startBareServer } from '../support/chr
 import { TestCluster } from '../support/cluster.ts';
 import * as one from './javascript-1.steps.ts';
 import * as three from './javascript-3.steps.ts';
-import { Side, type Step } from './side.ts';
+import { Side, type ClientStep } from './side.ts';
 
 let cluster: TestCluster;
 let bare: BareServer;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([cluster?.stop(), bare?.stop()]));
 
 interface Client<Context> {
-  readonly STEPS: readonly Step<Context>[];
+  readonly STEPS: readonly ClientStep<Context>[];
   readonly Context: new (url: string) => Context;
 }
 
@@ -39,7 +39,7 @@ function behavesAlike<Context>(name: string, { STEPS, Context }: Client<Context>
 test('obeys or refuses the limit of a delete', async () => {
   const [polychrome, chroma] = [cluster, bare].map(({ url }) => new Side(url, new three.Context(url)));
   const many = Array.from({ length: 30 }, (_, n) => n);
-  const prepare: Step<three.Context> = [
+  const prepare: ClientStep<three.Context> = [
     'prepare',
     async (context) => {
       const embeddings = many.map((n) => [n, 1]);

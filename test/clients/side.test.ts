@@ -1,13 +1,13 @@
 // The comparison of clients' results reports real differences and ignores ids and addresses.
 
 import { expect, test } from 'vitest';
-import { Side, type Step } from './side.ts';
+import { Side, type ClientStep } from './side.ts';
 
 const side = (url: string): Side<string> => new Side(url, url);
 const ID = ['3f6bd5b0-0000-4000-8000-000000000001', '3f6bd5b0-0000-4000-8000-000000000002'] as const;
 
 async function same(ours: () => unknown, theirs: () => unknown): Promise<boolean> {
-  const step = (run: () => unknown): Step<string> => ['a step', async () => run()];
+  const step = (run: () => unknown): ClientStep<string> => ['a step', async () => run()];
   const [a, b] = [await side('http://a').run(step(ours)), await side('http://b').run(step(theirs))];
   return JSON.stringify(a) === JSON.stringify(b);
 }
@@ -38,7 +38,7 @@ test.each([
 
 test('numbers an id equally in all steps of one server', async () => {
   const subject = side('http://a');
-  const give = (id: string): Step<string> => ['give', () => Promise.resolve(id)];
+  const give = (id: string): ClientStep<string> => ['give', () => Promise.resolve(id)];
   expect(await subject.run(give(ID[1]))).toEqual({ result: '<id 1>' });
   expect(await subject.run(give(ID[0]))).toEqual({ result: '<id 2>' });
   expect(await subject.run(give(ID[1]))).toEqual({ result: '<id 1>' });

@@ -1,7 +1,7 @@
 // Runs steps of a client on one of two servers, and returns results and errors as plain values with numbered ids, because
 // ids are random.
 
-export type Step<Context> = readonly [name: string, run: (context: Context) => Promise<unknown>];
+export type ClientStep<Context> = readonly [name: string, run: (context: Context) => Promise<unknown>];
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
@@ -16,7 +16,7 @@ export class Side<Context> {
   }
 
   /** The result of the step, or the class and message of its error. */
-  async run([, step]: Step<Context>): Promise<unknown> {
+  async run([, step]: ClientStep<Context>): Promise<unknown> {
     try {
       return this.#plain({ result: (await step(this.#context)) ?? null });
     } catch (error) {

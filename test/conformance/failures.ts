@@ -14,13 +14,14 @@ import {
   behaviour,
   updates,
 } from './steps.ts';
-import { COLLECTIONS, type Behaviour, type Step, type Conversation } from './subject.ts';
+import { COLLECTIONS, type Behaviour, type ConversationStep, type Conversation } from './subject.ts';
 
 const OTHER = '{other}';
 /** Attempts until a call is executed although its connection ended: a race with the server. */
 const CUTS_MAX = 20;
 
-const broken = (asked: Step['request'], start: string): Step => refuses(asked, 500, 'InternalError', start);
+const broken = (asked: ConversationStep['request'], start: string): ConversationStep =>
+  refuses(asked, 500, 'InternalError', start);
 const UNSENT = 'Error sending message to compactor';
 const DEAF = 'Error executing plan: Error sending backfill request to compactor: Failed to send request';
 const WEDGED = 'Failed to pull logs from the log store';
@@ -56,7 +57,7 @@ const ends = broken(
   records('upsert', '{"ids":["x"],"embeddings":[[9]],"metadatas":[{"chroma:document":5}]}'),
   UNSENT,
 );
-const healthy: Step = { request: request('GET', '/api/v2/healthcheck'), status: 200, body: null };
+const healthy: ConversationStep = { request: request('GET', '/api/v2/healthcheck'), status: 200, body: null };
 const unpoisoned = answers(request('DELETE', `${COLLECTIONS}/talk-{n}`), '{}');
 
 const READER: readonly Behaviour[] = [
@@ -174,7 +175,7 @@ const WEDGE: readonly Behaviour[] = [
   },
 ];
 
-const checkpointed = (lsn: number): Step =>
+const checkpointed = (lsn: number): ConversationStep =>
   answers(request('PUT', `${COLLECTIONS}/{other}`, `{"new_metadata":{"checkpoint":${lsn}}}`), '{}');
 
 /** The checkpoint of a marker: the metadata of a collection. */

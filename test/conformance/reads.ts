@@ -1,12 +1,13 @@
 // Filters, columns and nearest neighbours.
 
 import { adds, answers, finds, invalid, misshapen, records, refuses, behaviour } from './steps.ts';
-import { NO_SUCH_ID, type Behaviour, type Step } from './subject.ts';
+import { NO_SUCH_ID, type Behaviour, type ConversationStep } from './subject.ts';
 
 const FIVE =
   '{"ids":["1","2","3","4","5"],"embeddings":[[1],[2],[3],[4],[5]],"metadatas":[{"i":1,"s":"a"},{"i":2,"f":1.5},{"f":2.0,"b":true},{"s":"b","b":false},null],"documents":["red Pear","green pear","a%b",null,"x_y"]}';
-const where = (clause: string, ...ids: string[]): Step => finds(`"where":${clause}`, ids);
-const document = (clause: string, ...ids: string[]): Step => finds(`"where_document":${clause}`, ids);
+const where = (clause: string, ...ids: string[]): ConversationStep => finds(`"where":${clause}`, ids);
+const document = (clause: string, ...ids: string[]): ConversationStep =>
+  finds(`"where_document":${clause}`, ids);
 
 export const READS: readonly Behaviour[] = [
   behaviour(

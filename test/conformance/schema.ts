@@ -1,7 +1,7 @@
 // Tenants, databases and collections: create, find, change and drop them, and send malformed requests.
 
 import { adds, answers, counts, empty, invalid, misshapen, refuses, request, behaviour } from './steps.ts';
-import { COLLECTIONS, NO_SUCH_ID, type Behaviour, type Step } from './subject.ts';
+import { COLLECTIONS, NO_SUCH_ID, type Behaviour, type ConversationStep } from './subject.ts';
 
 const TENANTS = '/api/v2/tenants';
 const MINE = `${TENANTS}/tenant-{n}/databases`;
@@ -11,7 +11,7 @@ const CONFIGURATION =
 const collection = (name: string, metadata: string, dimension = 'null'): string =>
   `{"id":"${NO_SUCH_ID}","name":"${name}","configuration_json":${CONFIGURATION},"metadata":${metadata},"dimension":${dimension},"tenant":"tenant-{n}","database":"base-{n}","log_position":0,"version":0}`;
 
-const makesMine: readonly Step[] = [
+const makesMine: readonly ConversationStep[] = [
   answers(request('POST', TENANTS, '{"name":"tenant-{n}"}'), '{}'),
   answers(request('POST', MINE, '{"name":"base-{n}"}'), '{}'),
 ];

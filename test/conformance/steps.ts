@@ -1,9 +1,9 @@
 // Requests and expected responses, from which the behaviours are composed.
 
-import { COLLECTIONS, type Behaviour, type Body, type Request, type Step } from './subject.ts';
+import { COLLECTIONS, type Behaviour, type Body, type Request, type ConversationStep } from './subject.ts';
 
 /** A behaviour that consists of steps only. */
-export const behaviour = (name: string, ...steps: readonly Step[]): Behaviour => ({
+export const behaviour = (name: string, ...steps: readonly ConversationStep[]): Behaviour => ({
   name,
   run: (conversation) => conversation.steps(...steps),
 });
@@ -17,45 +17,48 @@ export const records = (action: string, body?: string, id = '{id}'): Request =>
   request(body === undefined ? 'GET' : 'POST', `${COLLECTIONS}/${id}/${action}`, body);
 
 /** Expects exactly this JSON, in any order of keys. */
-export const answers = (asked: Request, json: string, status = 200): Step => ({
+export const answers = (asked: Request, json: string, status = 200): ConversationStep => ({
   request: asked,
   status,
   body: { json },
 });
 
 /** Expects an error of this name whose message starts so. */
-export const refuses = (asked: Request, status: number, error: string, start = ''): Step => ({
+export const refuses = (asked: Request, status: number, error: string, start = ''): ConversationStep => ({
   request: asked,
   status,
   body: { error, start },
 });
 
-export const invalid = (asked: Request, start: string): Step =>
+export const invalid = (asked: Request, start: string): ConversationStep =>
   refuses(asked, 400, 'InvalidArgumentError', start);
 
-export const misshapen = (asked: Request): Step =>
+export const misshapen = (asked: Request): ConversationStep =>
   refuses(asked, 422, 'ChromaError', 'Failed to deserialize the JSON body into the target type: ');
 
-export const empty = (asked: Request, status: number): Step => {
+export const empty = (asked: Request, status: number): ConversationStep => {
   const body: Body = { empty: true };
   return { request: asked, status, body };
 };
 
-export const adds = (body: string, id = '{id}'): Step => answers(records('add', body, id), '{}', 201);
-export const upserts = (body: string, id = '{id}'): Step => answers(records('upsert', body, id), '{}');
-export const updates = (body: string, id = '{id}'): Step => answers(records('update', body, id), '{}');
+export const adds = (body: string, id = '{id}'): ConversationStep =>
+  answers(records('add', body, id), '{}', 201);
+export const upserts = (body: string, id = '{id}'): ConversationStep =>
+  answers(records('upsert', body, id), '{}');
+export const updates = (body: string, id = '{id}'): ConversationStep =>
+  answers(records('update', body, id), '{}');
 /** The body of a delete's response differs by release. */
-export const deletes = (body: string, id = '{id}'): Step => ({
+export const deletes = (body: string, id = '{id}'): ConversationStep => ({
   request: records('delete', body, id),
   status: 200,
   body: null,
 });
 
-export const counts = (number: number, id = '{id}'): Step =>
+export const counts = (number: number, id = '{id}'): ConversationStep =>
   answers(records('count', undefined, id), String(number));
 
 /** A get with these fields and no columns returns these ids in this order. */
-export const finds = (fields: string, ids: readonly string[], id = '{id}'): Step =>
+export const finds = (fields: string, ids: readonly string[], id = '{id}'): ConversationStep =>
   answers(
     records('get', `{${fields}${fields === '' ? '' : ','}"include":[]}`, id),
     `{"ids":${JSON.stringify(ids)},"embeddings":null,"documents":null,"uris":null,"metadatas":null,"include":[]}`,
@@ -68,7 +71,7 @@ export const holds = (
   documents: string,
   uris: string,
   metadatas: string,
-): Step => {
+): ConversationStep => {
   const include = '["documents","metadatas","embeddings","uris"]';
   return answers(
     records('get', `{"include":${include}}`),

@@ -35,7 +35,7 @@ export interface Request {
 export type Body =
   { readonly json: string } | { readonly error: string; readonly start: string } | { readonly empty: true };
 
-export interface Step {
+export interface ConversationStep {
   readonly request: Request;
   readonly status: number;
   readonly body: Body | null;
@@ -74,7 +74,7 @@ export class Conversation {
   }
 
   /** Sends each request and compares its response. */
-  async steps(...steps: readonly Step[]): Promise<void> {
+  async steps(...steps: readonly ConversationStep[]): Promise<void> {
     for (const { request, status, body } of steps) {
       const said = `${request.method} ${request.path} ${request.body ?? ''}`;
       const response = await this.ask(request);

@@ -1,5 +1,6 @@
 // The report of a soak as Markdown: measurements by minute, and their growth.
 
+import { median } from '../../bench/statistics.ts';
 import type { SoakResult, SoakSample } from './soak.ts';
 
 export interface SoakContext {
@@ -21,12 +22,6 @@ const QUANTITIES: readonly Quantity[] = [
   { name: 'handles', unit: '', of: ({ handles }) => handles },
   { name: 'PostgreSQL', unit: 'MiB', of: ({ postgresBytes }) => postgresBytes / MIB },
 ];
-
-/** The middle value; NaN without values. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-}
 
 /** Change from the second quarter to the last, in percent; the first quarter warms up. */
 export function growthPercent(values: readonly number[]): number {

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TestCluster } from '../support/cluster.ts';
-import { gaugeEnvironment, readGauge, type Gauge } from '../support/gauge.ts';
+import { gaugeEnvironment, readGauge, type ProcessGauge } from '../support/gauge.ts';
 import { sql } from '../support/postgres-faults.ts';
 
-export interface SoakSample extends Gauge {
+export interface SoakSample extends ProcessGauge {
   /** Size of the whole database. */
   readonly postgresBytes: number;
   readonly requests: number;

@@ -1,6 +1,6 @@
 // Chroma's HTTP API for tests: raw statuses and bodies, without a client library.
 
-export interface ChromaResponse {
+export interface TextResponse {
   readonly status: number;
   readonly text: string;
   readonly headers: Headers;
@@ -20,7 +20,7 @@ export class ChromaHttp {
     path: string,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<ChromaResponse> {
+  ): Promise<TextResponse> {
     const init: RequestInit = { method, headers: { 'content-type': 'application/json', ...headers } };
     if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(this.url + path, init);
@@ -40,7 +40,7 @@ export class ChromaHttp {
     action: string,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<ChromaResponse> {
+  ): Promise<TextResponse> {
     return this.call(
       body === undefined ? 'GET' : 'POST',
       `${DEFAULT}/collections/${id}/${action}`,
@@ -49,7 +49,7 @@ export class ChromaHttp {
     );
   }
 
-  collections(): Promise<ChromaResponse> {
+  collections(): Promise<TextResponse> {
     return this.call('GET', `${DEFAULT}/collections`);
   }
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CrashPoint } from '../../src/util/crash-point.ts';
 import { TestCluster } from './cluster.ts';
 import { until } from './until.ts';
-import { Workload } from './workload.ts';
+import { CheckedWorkload } from './workload.ts';
 
 /** Points that every write passes. */
 export const WRITE_POINTS = {
@@ -56,7 +56,7 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
       '%s',
       async (point, next) => {
         await gatewayThatDiesAt(point);
-        const workload = await Workload.prepare(() => cluster.api, point.replace('_', '-'));
+        const workload = await CheckedWorkload.prepare(() => cluster.api, point.replace('_', '-'));
         if (point === 'delete_halfway') await workload.prepareBulk(BULK);
         await cluster.allServe();
 

@@ -5,7 +5,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 
-export interface Gauge {
+export interface ProcessGauge {
   readonly at: number;
   readonly rssBytes: number;
   readonly heapUsedBytes: number;
@@ -28,9 +28,9 @@ export function gaugeEnvironment(file: string): Record<string, string> {
 }
 
 /** The last gauge written; null before the first. */
-export function readGauge(file: string): Gauge | null {
+export function readGauge(file: string): ProcessGauge | null {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Gauge;
+    return JSON.parse(readFileSync(file, 'utf8')) as ProcessGauge;
   } catch {
     return null;
   }
@@ -46,7 +46,7 @@ if (file !== undefined) {
     const { rss, heapUsed, external } = process.memoryUsage();
     // The histogram counts the whole interval between two samples, the resolution included.
     const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
-    const gauge: Gauge = {
+    const gauge: ProcessGauge = {
       at: Date.now(),
       rssBytes: rss,
       heapUsedBytes: heapUsed,

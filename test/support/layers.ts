@@ -78,7 +78,7 @@ export function breaches(sources: Sources): string[] {
 }
 
 /** Exceptions for files that do not exist any more, or that need none. */
-export function unneededExceptions(sources: Sources): string[] {
+export function unneededTimeExceptions(sources: Sources): string[] {
   return Object.keys(CONTROLS_ITSELF).filter(
     (path) => !UNCONTROLLED.test(withoutComments(sources.get(path) ?? '')),
   );

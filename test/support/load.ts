@@ -2,10 +2,10 @@
 
 import type { TestCluster } from './cluster.ts';
 import { until } from './until.ts';
-import { Workload } from './workload.ts';
+import { CheckedWorkload } from './workload.ts';
 
 export interface UnderLoad {
-  readonly workload: Workload;
+  readonly workload: CheckedWorkload;
   /** Resolves when this many more writes are acknowledged. */
   readonly more: (writes: number) => Promise<void>;
   readonly reads: () => number;
@@ -26,7 +26,7 @@ export async function underLoad(
   fault: (load: UnderLoad) => Promise<void>,
 ): Promise<LoadResult> {
   const { api } = cluster;
-  const workload = await Workload.prepare(() => api, name);
+  const workload = await CheckedWorkload.prepare(() => api, name);
   const id = await api.create(`${name}-read`);
   await api.records(id, 'add', { ids: ['a'], embeddings: [[1, 2]], documents: ['kept'] });
   const stop = new AbortController();
@@ -62,7 +62,7 @@ export async function underLoad(
 }
 
 /** Number of responses that neither accept a write nor refuse it as invalid. */
-function failures({ statuses }: Workload): number {
+function failures({ statuses }: CheckedWorkload): number {
   const failed = Object.entries(statuses).filter(([status]) => !/^[24]/.test(status));
   return failed.reduce((sum, [, count]) => sum + count, 0);
 }

@@ -2,7 +2,7 @@
 // A unit is what one write changes, so that its value is whole or absent.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ChromaHttp, ChromaResponse } from './chroma-http.ts';
+import type { ChromaHttp, TextResponse } from './chroma-http.ts';
 
 /** The promise of the response to a write. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
@@ -19,14 +19,14 @@ interface Subject {
 interface Step {
   readonly unit: string;
   readonly apply: (value: Value) => Value;
-  readonly send: () => Promise<ChromaResponse>;
+  readonly send: () => Promise<TextResponse>;
 }
 
 const DATABASES = '/api/v2/tenants/default_tenant/databases';
 const DIMENSION = 2;
 const RETRY_MS = 20;
 
-export class Workload {
+export class CheckedWorkload {
   readonly #api: () => ChromaHttp;
   readonly #name: string;
   readonly #collection: string;
@@ -50,8 +50,8 @@ export class Workload {
   }
 
   /** `name` is the prefix of every name and id of this workload only. */
-  static async prepare(api: () => ChromaHttp, name: string): Promise<Workload> {
-    return new Workload(api, name, await api().create(`${name}-records`));
+  static async prepare(api: () => ChromaHttp, name: string): Promise<CheckedWorkload> {
+    return new CheckedWorkload(api, name, await api().create(`${name}-records`));
   }
 
   /** Number of responses to writes by status. */
@@ -156,7 +156,7 @@ export class Workload {
 }
 
 async function outcomeOf(
-  send: () => Promise<ChromaResponse>,
+  send: () => Promise<TextResponse>,
 ): Promise<{ outcome: Outcome; gone: boolean; text: string }> {
   try {
     const { status, text, headers } = await send();
@@ -232,7 +232,7 @@ const deletesById: Kind = (target, writer, n) => {
   const unit = `${writer}:${n}`;
   const ids = idsOf(unit, 4);
   const kept = [ids[0]!, ids[3]!];
-  const send = (): Promise<ChromaResponse> =>
+  const send = (): Promise<TextResponse> =>
     target.api().records(target.collection, 'delete', { ids: ids.slice(1, 3) });
   const apply = (value: Value): Value => (value === '' ? '' : valueOf(kept, `add${n}`));
   return [put(target, 'add', unit, ids, n), { unit, apply, send }];
@@ -249,7 +249,7 @@ function* schemaChanges({ api }: Target, writer: string, n: number): Generator<S
   const [first, second] = [`${unit}.first`, `${unit}.second`];
   const at = `${DATABASES}/default_database/collections`;
   let id = '';
-  const create = async (): Promise<ChromaResponse> => {
+  const create = async (): Promise<TextResponse> => {
     const response = await api().call('POST', at, { name: first });
     if (response.status === 200) id = (JSON.parse(response.text) as { id: string }).id;
     return response;

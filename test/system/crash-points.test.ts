@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { CRASH_POINTS } from '../../src/util/crash-point.ts';
 import { DECIDING_POINTS, killedAtEach, WRITE_POINTS } from '../support/crash-points.ts';
 import { until } from '../support/until.ts';
-import { Workload } from '../support/workload.ts';
+import { CheckedWorkload } from '../support/workload.ts';
 
 const clusterAfterwards = killedAtEach(WRITE_POINTS);
 
@@ -17,7 +17,7 @@ test('covers every crash point', () => {
 
 test('the workload reports a lost write, a refused write that is present, and nodes that differ', async () => {
   const cluster = await clusterAfterwards();
-  const workload = await Workload.prepare(() => cluster.api, 'report');
+  const workload = await CheckedWorkload.prepare(() => cluster.api, 'report');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
   await until(async () => workload.acknowledged > 200, 'the workload has written');

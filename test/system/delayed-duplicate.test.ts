@@ -2,7 +2,7 @@
 // that is detected, and the shard becomes suspect (I8, docs/guarantees.md).
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ChromaResponse } from '../support/chroma-http.ts';
+import type { TextResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -88,7 +88,7 @@ test('shows the entry of a call that breaks off on the primary until the node re
 test('writes to a collection that is suspect on the primary, and refuses one that is suspect on all nodes', async () => {
   const { api } = cluster;
   const id = await api.create('suspected');
-  const write = (record: string): Promise<ChromaResponse> =>
+  const write = (record: string): Promise<TextResponse> =>
     api.records(id, 'upsert', { ids: [record], embeddings: [[3, 4]], documents: ['written'] });
   const makeSuspect = async (node: string, record: string): Promise<void> => {
     const before = (await suspects()).length;

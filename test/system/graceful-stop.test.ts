@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
-import { Workload } from '../support/workload.ts';
+import { CheckedWorkload } from '../support/workload.ts';
 
 // Far longer than a start, so that waiting for the lease to expire would be visible.
 const LEASE_MS = 20_000;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => cluster.stop());
 
 test('leaves no write with an unknown outcome when a gateway stops under load', async () => {
-  const workload = await Workload.prepare(() => cluster.api, 'stop');
+  const workload = await CheckedWorkload.prepare(() => cluster.api, 'stop');
   // A request that the gateway never read ends without a response, and was not executed.
   workload.cutIsRefused = true;
   const load = workload.run(new AbortController().signal, true);

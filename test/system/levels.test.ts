@@ -1,7 +1,7 @@
 // Acknowledgement levels while nodes are down: a confirmed write has reached its level, any other is reported as durable, and is.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { ChromaResponse } from '../support/chroma-http.ts';
+import type { TextResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => cluster.stop());
 
-const add = (id: string, level: string): Promise<ChromaResponse> =>
+const add = (id: string, level: string): Promise<TextResponse> =>
   cluster.api.records(collection, 'add', { ids: [id], embeddings: [[1]] }, { 'x-polychrome-ack': level });
 
 /** Stops nodes one after the other; resolves when the others can take writes. */
@@ -34,7 +34,7 @@ async function stop(...ids: string[]): Promise<void> {
 }
 
 /** The response reports the write as durable, and the log holds it at the LSN in the response. */
-async function expectDurable({ status, text, headers }: ChromaResponse, id: string): Promise<void> {
+async function expectDurable({ status, text, headers }: TextResponse, id: string): Promise<void> {
   expect([status, text]).toEqual([503, expect.stringMatching(/durable at LSN \d+/)]);
   // A client must not be invited to repeat the write.
   expect(headers.get('retry-after')).toBeNull();

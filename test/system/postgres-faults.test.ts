@@ -6,7 +6,7 @@ import { TestCluster } from '../support/cluster.ts';
 import { freezePostgres, SmallDisk, sql, terminateConnections } from '../support/postgres-faults.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
-import { Workload } from '../support/workload.ts';
+import { CheckedWorkload } from '../support/workload.ts';
 
 // `npm run chaos -- --long` tests the default settings; the suite tests shorter timeouts.
 const chaos = process.env['CHAOS'] === '1';
@@ -31,11 +31,14 @@ const seconds = (ms: number): Promise<void> => {
 };
 
 /** Runs writers and readers through `fault`, and checks what every node holds afterwards. */
-async function survives(name: string, fault: (workload: Workload) => Promise<void>): Promise<Workload> {
+async function survives(
+  name: string,
+  fault: (workload: CheckedWorkload) => Promise<void>,
+): Promise<CheckedWorkload> {
   const { api } = cluster;
   // The previous fault may have cost the gateway its lease.
   await until(async () => (await fetch(`${cluster.url}/health`)).status === 200, 'the gateway leads');
-  const workload = await Workload.prepare(() => api, name);
+  const workload = await CheckedWorkload.prepare(() => api, name);
   workload.lateMs = lateMs;
   const id = await api.create(`read-${name}`);
   await api.records(id, 'add', { ids: ['a'], embeddings: [[1, 2]], documents: ['kept'] });

@@ -2,7 +2,7 @@
 // meanwhile (I6, I8).
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ChromaResponse } from '../support/chroma-http.ts';
+import type { TextResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { until } from '../support/until.ts';
@@ -107,7 +107,7 @@ describe('a query has the same response as from a node', () => {
   }
 
   /** The bytes, except for the order of keys in a metadata, which no server keeps. */
-  function comparable({ status, text }: ChromaResponse): unknown {
+  function comparable({ status, text }: TextResponse): unknown {
     if (status !== 200) return [status, text];
     const found = JSON.parse(text) as Found;
     const oneKey = (found.metadatas ?? []).flat().every((each) => Object.keys(each ?? {}).length < 2);
@@ -144,7 +144,7 @@ test('preloads a collection once queries have missed enough of its records', asy
     documents: numbers.map(() => document),
   });
   expect(status).toBe(201);
-  const ask = (near: number): Promise<ChromaResponse> =>
+  const ask = (near: number): Promise<TextResponse> =>
     cluster.api.records(collection, 'query', { query_embeddings: [[near, 0]], n_results: 10 });
   const before = (await cluster.status()).reads.records.preloaded;
   // 900 records are found, and the last 100 never.

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
-import { Workload } from '../support/workload.ts';
+import { CheckedWorkload } from '../support/workload.ts';
 
 const PARTITION = 64;
 
@@ -29,7 +29,7 @@ const count = async (table: string, where = 'true'): Promise<number> =>
   );
 
 test('loses nothing when the log is trimmed under load, and does not use a node that was left behind', async () => {
-  const workload = await Workload.prepare(() => cluster.api, 'trim');
+  const workload = await CheckedWorkload.prepare(() => cluster.api, 'trim');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
   await until(async () => (await walStatus()).trimmed > 0, 'the log is trimmed');
@@ -100,7 +100,7 @@ test('trims the log before its retention time when it exceeds WAL_RETENTION_BYTE
   await cluster.startGateway({ WAL_RETENTION: `${retentionMs / 1_000}s`, WAL_RETENTION_BYTES: '1' });
   const { head } = await walStatus();
   const startedAt = performance.now();
-  const workload = await Workload.prepare(() => cluster.api, 'bytes');
+  const workload = await CheckedWorkload.prepare(() => cluster.api, 'bytes');
   const stop = new AbortController();
   const load = workload.run(stop.signal);
   // Entries of this load, none of which has reached the retention time.

@@ -2,7 +2,7 @@
 // identical, and they match the catalog.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ChromaHttp, type ChromaResponse } from '../support/chroma-http.ts';
+import { ChromaHttp, type TextResponse } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -44,14 +44,14 @@ async function named(name: string): Promise<CollectionObject | undefined> {
   return (await list(cluster.api)).find((collection) => collection.name === name);
 }
 
-const create = (name: string, body: object = {}): Promise<ChromaResponse> =>
+const create = (name: string, body: object = {}): Promise<TextResponse> =>
   cluster.api.call('POST', collectionsOf('default_database'), { name, ...body });
-const rename = (id: string, name: string): Promise<ChromaResponse> =>
+const rename = (id: string, name: string): Promise<TextResponse> =>
   cluster.api.call('PUT', `${collectionsOf('default_database')}/${id}`, { new_name: name });
-const drop = (name: string): Promise<ChromaResponse> =>
+const drop = (name: string): Promise<TextResponse> =>
   cluster.api.call('DELETE', `${collectionsOf('default_database')}/${name}`);
 
-const count = (responses: readonly ChromaResponse[], status: number): number =>
+const count = (responses: readonly TextResponse[], status: number): number =>
   responses.filter((response) => response.status === status).length;
 
 async function killPrimary(): Promise<void> {
