@@ -14,7 +14,7 @@ Examples:
 
   DATABASE_URL=postgres://… PRIMARY_URL=http://chroma-1:8000 REPLICA_URL=http://chroma-2:8000 polychrome serve
 
-Every setting is an environment variable; README.md lists them. The gateway does not start with an invalid setting.`;
+Every setting is an environment variable; docs/configuration.md lists them. The gateway does not start with an invalid setting.`;
 
 export function serveCommand(): Command {
   return new Command('serve')

@@ -28,7 +28,7 @@ Examples:
   polychrome up --chroma "chroma run"        the Chroma on your PATH instead of the one installed with Polychrome
   polychrome up --chroma "chroma run --path {path} --port {port} --host {host}"
 
-Settings of "polychrome serve" that are not about addresses can be given in the environment (see README.md).`;
+Settings of "polychrome serve" that are not about addresses can be given in the environment (see docs/configuration.md).`;
 
 /** How long a stop waits for requests in flight. */
 const GATEWAY_STOP_WAIT_MS = 15_000;
@@ -99,6 +99,8 @@ async function serveUntilStopped(
   const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
   const gateway = await startGateway(config, {
     nodePid: (nodeId) => nodes.get(nodeId)?.pid(),
+    // The supervisor restarts it.
+    onNodeHung: (nodeId) => cluster.killNode(nodeId),
     onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
   });
   try {

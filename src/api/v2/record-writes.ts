@@ -2,7 +2,7 @@
 
 import type { Shard } from '../../catalog/catalog.ts';
 import { onlyShard } from '../../catalog/only-shard.ts';
-import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
+import { DEFAULT_FILTER_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import type { RecordCall, RecordKind } from '../../chroma/parse/record-call.ts';
 import { type Refusal, isRefusal } from '../../chroma/parse/refusal.ts';
@@ -12,9 +12,11 @@ import { PolychromeError } from '../../errors.ts';
 import type { AckLevel } from '../../coordination/cluster-view.ts';
 import type { HttpResponse } from '../../http/response.ts';
 import { refusalResponse } from './error-responses.ts';
+import { selectedCount } from '../../replication/decisions.ts';
 import type { Names } from './resolve.ts';
 import type { NodeSelection } from '../../read/node-selection.ts';
 import type { ClientRequest, Handler } from '../../http/router.ts';
+import { selectedCount } from '../../replication/decisions.ts';
 import type { CompletedWrite, RejectedWrite, Writer } from '../../write/writer.ts';
 
 export interface RecordWritesOptions {
@@ -27,8 +29,8 @@ export interface RecordWritesOptions {
   readonly filterLimits?: FilterLimits;
 }
 
-const OUT_OF_USE =
-  "Nothing was changed: the content of this collection is in doubt on every node, for reasons the gateway's log gives. That does not pass by itself; other collections are not affected.";
+const NO_HEALTHY_COPY =
+  'Nothing was changed: every copy of this collection is suspect, and an operator must repair it. GET /status gives the reasons. Other collections are not affected.';
 
 /** The handlers under the names of their routes. */
 export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
@@ -53,20 +55,20 @@ async function write(
   const collection = await names.byId(request.params);
   const shard = onlyShard(collection);
   if (isRefusal(call)) return refused(call, shard);
-  // It would be on record, and on no node.
-  if (selection.isOutOfUse(shard.id)) throw new PolychromeError('no_healthy_copy', OUT_OF_USE);
+  // The entry would be in the log and on no node.
+  if (selection.isOutOfUse(shard.id)) throw new PolychromeError('no_healthy_copy', NO_HEALTHY_COPY);
   const result = await writer.write(
     { type: 'records', shard: shard.id, call },
-    levelAsked(request, options.ackLevel),
+    requestedLevel(request, options.ackLevel),
   );
-  if ('s' in result) throw notTaken(result, call.dimension, names, request);
+  if ('s' in result) throw rejectionError(result, call.dimension, names, request);
   shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());
 }
 
 /** The call, or the refusal of a conditional delete whose selection would break a server. */
 async function withinLimits(
-  { scanner, filterLimits = DEFAULT_LIMITS }: RecordWritesOptions,
+  { scanner, filterLimits = DEFAULT_FILTER_LIMITS }: RecordWritesOptions,
   call: RecordCall,
 ): Promise<RecordCall | Refusal> {
   if (!call.conditional) return call;
@@ -74,7 +76,7 @@ async function withinLimits(
   return filterRefusal(outline.filter, filterLimits) ?? { ...call, body };
 }
 
-/** The answer to a call refused for what it holds: a server compares dimensions before it looks at some of that. */
+/** The response to a call refused for its content; a server compares dimensions before some of the other checks. */
 function refused(refusal: Refusal, { dimension }: Shard): HttpResponse {
   const given = refusal.after?.dimension ?? dimension;
   if (given !== null && dimension !== null && given !== dimension) throw wrongDimension(dimension, given);
@@ -93,11 +95,11 @@ function recordsWritten(
   }
   if (kind !== 'delete' || !deleteLimit) return { status: kind === 'add' ? 201 : 200, body: '{}', headers };
   // Releases that know a limit also say how many: those asked for by id, or those the filter had found.
-  const deleted = decision === null ? ids : (JSON.parse(decision.body.toString()) as string[]).length;
+  const deleted = decision === null ? ids : selectedCount(decision);
   return { status: 200, body: JSON.stringify({ deleted }), headers };
 }
 
-function notTaken(
+function rejectionError(
   result: RejectedWrite,
   dimension: number | null,
   names: Names,
@@ -107,9 +109,9 @@ function notTaken(
   return names.missing(request.params['collection'] as string);
 }
 
-function levelAsked(request: ClientRequest, fallback: AckLevel): AckLevel {
-  const asked = request.headers['x-polychrome-ack'];
-  if (asked === undefined) return fallback;
-  if (asked === 'log' || asked === 'primary' || asked === 'quorum' || asked === 'all') return asked;
+function requestedLevel(request: ClientRequest, fallback: AckLevel): AckLevel {
+  const level = request.headers['x-polychrome-ack'];
+  if (level === undefined) return fallback;
+  if (level === 'log' || level === 'primary' || level === 'quorum' || level === 'all') return level;
   throw new PolychromeError('invalid_argument', 'x-polychrome-ack must be log, primary, quorum or all.');
 }
