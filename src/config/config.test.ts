@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS } from '../chroma/parse/filter-limits.ts';
+import { DEFAULT_FILTER_LIMITS } from '../chroma/parse/filter-limits.ts';
 import { loadConfig, SETTINGS, type Config } from './config.ts';
 
 type Environment = Readonly<Record<string, string>>;
@@ -125,7 +125,7 @@ describe('an invalid value is refused with the name of its variable', () => {
 
 test('the limits of filters default to those of the servers', () => {
   const { FILTER_CONDITIONS_MAX, FILTER_OPERANDS_MAX, FILTER_DEPTH_MAX } = load({});
-  expect(DEFAULT_LIMITS).toEqual({
+  expect(DEFAULT_FILTER_LIMITS).toEqual({
     conditionsMax: FILTER_CONDITIONS_MAX,
     operandsMax: FILTER_OPERANDS_MAX,
     depthMax: FILTER_DEPTH_MAX,

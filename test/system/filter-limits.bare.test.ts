@@ -1,7 +1,7 @@
 // The limits of filters on a bare server: it responds at each limit, alone and combined, and fails above.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS, filterRefusal } from '../../src/chroma/parse/filter-limits.ts';
+import { DEFAULT_FILTER_LIMITS, filterRefusal } from '../../src/chroma/parse/filter-limits.ts';
 import { outlineOf } from '../../src/chroma/parse/request-outline.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { startBareServer, type BareServer } from '../support/chroma-server.ts';
@@ -55,7 +55,7 @@ const FAILING: readonly (readonly [name: string, body: Body])[] = [
 ];
 
 const isRefused = (body: Body): boolean =>
-  filterRefusal(outlineOf('get', Buffer.from(JSON.stringify(body))).filter, DEFAULT_LIMITS) !== null;
+  filterRefusal(outlineOf('get', Buffer.from(JSON.stringify(body))).filter, DEFAULT_FILTER_LIMITS) !== null;
 
 describe('a bare server', () => {
   let server: BareServer;

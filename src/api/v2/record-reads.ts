@@ -1,12 +1,11 @@
-// The handlers of get, query and count: from the cache when it still holds the truth, else from a node; queries that
-// differ only in their vectors go together.
+// The handlers of get, query and count: from the result cache while its response is current, else from a node.
 
 import { isUtf8 } from 'node:buffer';
 import type { Collection } from '../../catalog/catalog.ts';
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { recordsPath } from '../../chroma/protocol/paths.ts';
 import { scanGetCall, type GetCall } from '../../chroma/batch/get-call.ts';
-import { DEFAULT_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
+import { DEFAULT_FILTER_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import { LargeScanner, type Outlined } from '../../chroma/parse/large-scanner.ts';
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import { scanQueryCall, type QueryCall } from '../../chroma/batch/query-call.ts';
@@ -17,7 +16,7 @@ import { refusalResponse } from './error-responses.ts';
 import type { BodyProbe } from './body-probe.ts';
 import type { Metric } from '../../observability/metrics-registry.ts';
 import { Coalescer } from '../../read/coalescer.ts';
-import { emptyQueryAnswer, withoutRows } from './empty-query.ts';
+import { emptyQueryBody, withoutRows } from './empty-query.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
 import { Gets } from '../../read/gets.ts';
 import type { Names } from './resolve.ts';
@@ -39,7 +38,7 @@ type Action = RecordRead | 'count';
 export interface RecordReadsOptions {
   readonly reader: Reader;
   readonly names: Names;
-  readonly judge: BodyProbe;
+  readonly bodyProbe: BodyProbe;
   /** Reads bodies that are too large for the event loop. */
   readonly scanner?: LargeScanner;
   readonly filterLimits?: FilterLimits;
@@ -49,7 +48,7 @@ export interface RecordReadsOptions {
   readonly cache: ResultCache;
   readonly records: RecordCache;
   readonly consistency: Consistency;
-  /** LSN of the log's last entry. */
+  /** LSN of the last entry of the log. */
   readonly head: () => number;
   /** Nodes that serve, at this moment. */
   readonly serving: () => number;
@@ -58,31 +57,31 @@ export interface RecordReadsOptions {
   readonly stopped: AbortSignal;
 }
 
-interface Gain {
+interface CacheCounts {
   readonly hits: number;
   readonly misses: number;
   readonly bytes: number;
 }
 
-// One call under way for each node: a second one splits what could go together (docs/performance.md).
+// One call in flight for each node: a second one would take requests from the next batch (docs/performance.md).
 const CALLS_PER_NODE = 1;
-// Larger questions are hardly asked twice, and to hash the largest would hold the event loop for tens of milliseconds.
+// Larger requests are rarely repeated, and hashing the largest would block the event loop for tens of milliseconds.
 const CACHED_BODY_MAX = 256 * 1024;
-// Larger bodies are read on a thread: the event loop would be held for more than 4 ms.
+// Larger bodies are parsed on a thread: they would block the event loop for more than 4 ms.
 const SCANNED_BODY_MAX = 2 * 1024 * 1024;
-// A merged call brings up to 1,000 ids more, and must stay within the same limits.
+// A merged call adds up to 1,000 ids, and must stay within the same limits.
 const COALESCED_OPERANDS_MAX = 16_000;
 // Maximum number of bodies for missing collections that nodes validate at one time; beyond it the response is that the
 // collection is missing.
-const JUDGING_MAX = 4;
+const PROBES_MAX = 4;
 
 export class RecordReads {
   readonly #options: RecordReadsOptions;
   readonly #scanner: LargeScanner;
   readonly #queries: Coalescer<QueryCall>;
   readonly #gets: Coalescer<GetCall>;
-  /** Bodies that are being shown to a node. */
-  #judging = 0;
+  /** Bodies that a node is validating. */
+  #probes = 0;
 
   constructor(options: RecordReadsOptions) {
     const { clock, reader, records, serving, stopped } = options;
@@ -94,10 +93,10 @@ export class RecordReads {
     this.#gets = new Coalescer({ kind: new Gets(reader), clock, callsMax });
   }
 
-  /** What coalescing and what is kept gain. */
+  /** What coalescing and the caches gain, counted since the start. */
   get counts(): {
-    cache: Gain;
-    records: Gain & { projected: number; preloaded: number };
+    cache: CacheCounts;
+    records: CacheCounts & { projected: number; preloaded: number };
     coalesced: { calls: number; reads: number };
   } {
     const { cache, records } = this.#options;
@@ -136,60 +135,60 @@ export class RecordReads {
       collection = await names.byId(request.params);
     } catch (error) {
       const isMissing = error instanceof PolychromeError && error.code === 'not_found';
-      const refusal = isMissing && action !== 'count' ? await this.#judged(action, request) : null;
+      const refusal = isMissing && action !== 'count' ? await this.#probe(action, request) : null;
       if (refusal !== null) return refusal;
       throw error;
     }
     const shard = onlyShard(collection);
-    const session = consistencyAsked(request, this.#options.consistency) === 'session';
-    const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#lsnAsked(request));
+    const session = requestedConsistency(request, this.#options.consistency) === 'session';
+    const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#requestedLSN(request));
     if (!cache.isEnabled || request.body.length > CACHED_BODY_MAX)
-      return this.#ask(action, collection, floor, request);
+      return this.#readFromNode(action, collection, floor, request);
 
     const search = searchOf(request);
     const key = ResultCache.key(shard.id, action + search, request.body);
-    const kept = cache.find(key, Math.max(heads.get(shard.id), floor));
-    if (kept !== null) return { status: 200, body: kept.body, headers: lsnHeader(kept.label) };
+    const cached = cache.find(key, Math.max(heads.get(shard.id), floor));
+    if (cached !== null) return { status: 200, body: cached.body, headers: lsnHeader(cached.label) };
     const { generation } = cache;
-    const answer = await this.#ask(action, collection, floor, request);
-    const buffered = bufferedBody(answer);
+    const response = await this.#readFromNode(action, collection, floor, request);
+    const buffered = bufferedBody(response);
     if (buffered !== null) cache.store(key, { body: buffered.body, label: buffered.applied }, generation);
-    return answer;
+    return response;
   }
 
   /**
-   * A server reads the body before it looks for the collection. Clients that go on asking for a missing collection must
-   * not be work for the nodes: a plainly valid body is not shown to a node, and of the others a few at a time.
+   * A server parses the body before it looks for the collection. Repeated requests for a missing collection must not load
+   * the nodes: a plainly valid body is not sent to a node, and of the others a few at a time.
    */
-  async #judged(action: RecordRead, request: ClientRequest): Promise<HttpResponse | null> {
+  async #probe(action: RecordRead, request: ClientRequest): Promise<HttpResponse | null> {
     const { outline, body, isLarge } = await this.#scanner.outline(action, request.body);
     const refusal = filterRefusal(outline.filter, this.#limits);
     if (refusal !== null) return refusalResponse(refusal);
     const { zeroResults } = outline;
-    const asked = zeroResults === null ? body : withOneResult(body, zeroResults);
-    if (this.#judging >= JUDGING_MAX || (!isLarge && isPlain(scanned(action, asked), outline))) return null;
-    this.#judging += 1;
+    const probed = zeroResults === null ? body : withOneResult(body, zeroResults);
+    if (this.#probes >= PROBES_MAX || (!isLarge && isPlain(scanned(action, probed), outline))) return null;
+    this.#probes += 1;
     try {
-      return await this.#options.judge.refusalOf(action, body);
+      return await this.#options.bodyProbe.refusalOf(action, body);
     } finally {
-      this.#judging -= 1;
+      this.#probes -= 1;
     }
   }
 
-  /** A client that gives back the LSN of an earlier answer sees nothing older, through whichever gateway. */
-  #lsnAsked({ headers }: ClientRequest): number {
-    const asked = headers['x-polychrome-lsn'];
-    if (asked === undefined) return 0;
+  /** A client that sends the LSN of an earlier response sees nothing older, through any gateway. */
+  #requestedLSN({ headers }: ClientRequest): number {
+    const lsn = headers['x-polychrome-lsn'];
+    if (lsn === undefined) return 0;
     const head = this.#options.head();
-    if (typeof asked === 'string' && /^\d{1,15}$/.test(asked) && Number(asked) <= head) return Number(asked);
+    if (typeof lsn === 'string' && /^\d{1,15}$/.test(lsn) && Number(lsn) <= head) return Number(lsn);
     throw new PolychromeError(
       'invalid_argument',
-      `x-polychrome-lsn must be an LSN as given in an earlier answer; the log ends at ${head}.`,
+      `x-polychrome-lsn must be an LSN from an earlier response; the last LSN of the log is ${head}.`,
     );
   }
 
-  /** The response of a node, asked for once the body is known to keep the limits. */
-  async #ask(
+  /** The response of a node, once the body is known to be within the limits. */
+  async #readFromNode(
     action: Action,
     collection: Collection,
     floor: number,
@@ -206,7 +205,7 @@ export class RecordReads {
       return this.#noRows(collection, floor, request, { outline, body, isLarge });
     if (request.query.size === 0 && !isLarge && outline.filter.operands <= COALESCED_OPERANDS_MAX) {
       const target = { shard: shard.id, collection };
-      // A vector of the wrong length would spoil the call for the others.
+      // A vector of another length would make the merged call fail.
       if (query !== null && query.dimension === shard.dimension)
         return this.#queries.read(target, { call: query, floor, signal: request.signal });
       const get = action === 'get' ? scanGetCall(body) : null;
@@ -235,32 +234,32 @@ export class RecordReads {
     );
   }
 
-  /** A query for zero rows reaches no node; with a filter, which only a node can validate, one row is asked for. */
+  /** A query for zero rows reaches no node; with a filter, which only a node can validate, it is sent for one row. */
   async #noRows(
     collection: Collection,
     floor: number,
     request: ClientRequest,
     { outline, body, isLarge }: Outlined,
   ): Promise<HttpResponse> {
-    const asked = outline.zeroResults === null ? body : withOneResult(body, outline.zeroResults);
-    const call = isLarge ? null : scanQueryCall(asked);
+    const probed = outline.zeroResults === null ? body : withOneResult(body, outline.zeroResults);
+    const call = isLarge ? null : scanQueryCall(probed);
     if (call === null || !isPlain(call, outline)) {
-      const answer = await this.#send('query', collection, { floor, isPaged: false }, request, asked);
-      return withoutRows(answer, outline);
+      const response = await this.#send('query', collection, { floor, isPaged: false }, request, probed);
+      return withoutRows(response, outline);
     }
     const { dimension } = onlyShard(collection);
     if (dimension !== null && dimension !== call.dimension) throw wrongDimension(dimension, call.dimension);
-    return { status: 200, body: emptyQueryAnswer(outline), headers: lsnHeader(floor) };
+    return { status: 200, body: emptyQueryBody(outline), headers: lsnHeader(floor) };
   }
 
   get #limits(): FilterLimits {
-    return this.#options.filterLimits ?? DEFAULT_LIMITS;
+    return this.#options.filterLimits ?? DEFAULT_FILTER_LIMITS;
   }
 }
 
 const lsnHeader = (lsn: number): Record<string, string> => ({ 'x-polychrome-lsn': String(lsn) });
 
-/** Whether any server can read the call: it scans, and holds no condition and no field that only a server knows. */
+/** Whether every server accepts the call: it scans, and has no condition and no field that only a server can validate. */
 function isPlain(call: GetCall | QueryCall | null, outline: RequestOutline): boolean {
   return call !== null && outline.isPlain && isUtf8(call.body);
 }
@@ -272,7 +271,7 @@ function scanSmallQuery(body: Buffer): QueryCall | null {
   return body.length > SCANNED_BODY_MAX ? null : scanQueryCall(body);
 }
 
-/** Everything but the vectors, which were read already, makes the outline. */
+/** The outline of everything but the vectors, which have been parsed already. */
 function outlinedQuery({ body, key, count }: QueryCall): Outlined {
   const outline = outlineOf('query', Buffer.from(key.replace('\u0000', ''), 'latin1'));
   return { outline: { ...outline, vectors: count }, body, isLarge: false };
@@ -282,9 +281,9 @@ function searchOf({ query }: ClientRequest): string {
   return query.size === 0 ? '' : `?${query.toString()}`;
 }
 
-function consistencyAsked(request: ClientRequest, fallback: Consistency): Consistency {
-  const asked = request.headers['x-polychrome-consistency'];
-  if (asked === undefined) return fallback;
-  if (asked === 'session' || asked === 'eventual') return asked;
+function requestedConsistency(request: ClientRequest, fallback: Consistency): Consistency {
+  const level = request.headers['x-polychrome-consistency'];
+  if (level === undefined) return fallback;
+  if (level === 'session' || level === 'eventual') return level;
   throw new PolychromeError('invalid_argument', 'x-polychrome-consistency must be session or eventual.');
 }

@@ -107,7 +107,7 @@ export function recordsInGetResponse(response: Buffer): FoundRecord[] | null {
   const found: FoundRecord[] = strings(response, ids.start).map((id) => ({ id }));
   for (const { name, start, ends } of columns) {
     if (!isRecordColumn(name) || ends === null) continue;
-    if (!addTexts(response, { start, ends }, name, found)) return null;
+    if (!addTexts(response, { column: name, start, ends }, found)) return null;
   }
   return found;
 }
@@ -119,7 +119,8 @@ export function recordsInQueryResponse({ response, columns, ids }: QueryRows): F
     if (!isRecordColumn(name) || ends === null) continue;
     for (const [vector, rows] of found.entries()) {
       const open = elementStart(start, ends, vector);
-      if (!addTexts(response, { start: open, ends: elementEnds(response, open) }, name, rows)) return null;
+      const place = { column: name, start: open, ends: elementEnds(response, open) };
+      if (!addTexts(response, place, rows)) return null;
     }
   }
   return found.flat();
@@ -130,8 +131,7 @@ const isRecordColumn = (name: string): name is RecordColumn => name === 'documen
 /** Sets the column of each row to its element of the array; false when the counts differ. */
 function addTexts(
   response: Buffer,
-  { start, ends }: { readonly start: number; readonly ends: readonly number[] },
-  column: RecordColumn,
+  { column, start, ends }: { column: RecordColumn; start: number; ends: readonly number[] },
   rows: readonly RecordTexts[],
 ): boolean {
   if (ends.length !== rows.length) return false;
@@ -162,7 +162,7 @@ export function completeResponses(
     for (const { name, start, end, ends } of columns) {
       whole += `${whole === '' ? '{' : ','}"${name}":`;
       const column = wanted.find((one) => one === name);
-      if (column !== undefined) whole += columnText(column, ids.slice(vector, until), texts, row);
+      if (column !== undefined) whole += columnText(ids.slice(vector, until), { column, texts, row });
       else if (name === 'include') whole += include;
       else if (ends === null) whole += response.toString('latin1', start, end);
       else {
@@ -187,12 +187,11 @@ export interface Completion {
 }
 
 function columnText(
-  column: RecordColumn,
   ids: readonly (readonly string[])[],
-  texts: readonly RecordTexts[],
-  first: number,
+  from: { readonly column: RecordColumn; readonly texts: readonly RecordTexts[]; readonly row: number },
 ): string {
-  let row = first;
+  const { column, texts } = from;
+  let { row } = from;
   let text = '[';
   for (const [index, { length }] of ids.entries()) {
     text += index === 0 ? '[' : ',[';

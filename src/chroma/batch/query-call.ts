@@ -82,7 +82,7 @@ function scan(cursor: JsonCursor): QueryCall | null {
   return { body, vectors: slice, count, dimension, rowsPerVector, withEmbeddings, include, key };
 }
 
-const COMMA = Buffer.from(',');
+const COMMA_BYTES = Buffer.from(',');
 
 /** A body without its vectors. */
 interface Frame {
@@ -96,7 +96,7 @@ export function mergeQueryCalls(calls: readonly QueryCall[], frame?: Frame): Buf
   const { before, after } = frame ?? { before: text.subarray(0, own.start), after: text.subarray(own.end) };
   const chunks = [before];
   for (const { body, vectors } of calls) {
-    if (chunks.length > 1) chunks.push(COMMA);
+    if (chunks.length > 1) chunks.push(COMMA_BYTES);
     chunks.push(body.subarray(vectors.start, vectors.end));
   }
   chunks.push(after);

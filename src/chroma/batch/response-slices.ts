@@ -1,13 +1,15 @@
 // Finds values in the compact JSON of a server's responses, as byte offsets. The text is trusted, not validated.
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const ARRAY_OPEN = 0x5b;
-const ARRAY_CLOSE = 0x5d;
-const OBJECT_OPEN = 0x7b;
-const OBJECT_CLOSE = 0x7d;
+import {
+  ARRAY_CLOSE,
+  ARRAY_OPEN,
+  BACKSLASH,
+  COLON,
+  COMMA,
+  OBJECT_CLOSE,
+  OBJECT_OPEN,
+  QUOTE,
+} from '../parse/json.ts';
 
 /** Bytes that skipping a value must examine. */
 const STRUCTURAL = new Uint8Array(256);

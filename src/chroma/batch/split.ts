@@ -6,6 +6,7 @@
 import {
   ARRAY_CLOSE,
   ARRAY_OPEN,
+  BACKSLASH,
   isSpace,
   LETTER_N,
   OBJECT_CLOSE,
@@ -45,7 +46,6 @@ const BASE64_BYTES_PER_UNIT = 4 * MIB;
 // At least the bytes that a part's body has around its items.
 const FRAME_BYTES = '{"ids":[],"embeddings":[],"documents":[],"metadatas":[],"uris":[]}'.length;
 
-const BACKSLASH = 0x5c;
 // The end of long strings is found natively; for short ones that call takes longer than the loop.
 const NATIVE_SEARCH_FROM = 64;
 // Bytes that skipping an array or object must examine.

@@ -25,7 +25,7 @@ export interface Expected extends Identity {
 }
 
 /** The log that a node follows, its checkpoint, and the token of the entry at that LSN. */
-export interface Progress {
+export interface LogProgress {
   readonly log: string;
   /** An LSN. */
   readonly checkpoint: number;
@@ -34,7 +34,7 @@ export interface Progress {
 
 export interface Marker extends Identity {
   /** Null until the node has followed a log. */
-  readonly progress: Progress | null;
+  readonly progress: LogProgress | null;
 }
 
 /** A marker, with the id that the node gave its collection. */

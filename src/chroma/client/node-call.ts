@@ -2,6 +2,7 @@
 
 import type { Client, Dispatcher } from 'undici';
 import type { Clock } from '../../util/clock.ts';
+import { onAbort } from '../../util/race.ts';
 import { NodeError } from './node-error.ts';
 import type { NodeHeaders, NodeRequest, ReadRequest, ResponseSink } from './node-request.ts';
 import { joinBuffers, PIECE_BYTES, splitBody } from './request-body.ts';
@@ -56,11 +57,9 @@ export class NodeCall implements Dispatcher.DispatchHandler {
       });
     };
     watch(deadlineMs);
-    if (signal === undefined) return;
-    const onAbort = (): void => this.fail(this.#error('aborted', 'the caller cancelled the call'));
-    this.#cancelSignal = () => signal.removeEventListener('abort', onAbort);
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
+    this.#cancelSignal = onAbort(signal, () =>
+      this.fail(this.#error('aborted', 'the caller cancelled the call')),
+    );
   }
 
   /** Sends the request; `release` runs when its connection is free again. */

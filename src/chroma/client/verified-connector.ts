@@ -46,7 +46,8 @@ export function createVerifiedConnector(options: VerifiedConnectorOptions): buil
   return createConnector(options, (socket, target, done) => {
     // Read before the request: a marker written meanwhile may be missing from the response.
     const markerLSN = options.expect()?.markerLSN ?? 0;
-    requestMarker(socket, hostHeader(target), options.basePath, (response) => {
+    const request = { host: hostHeader(target), basePath: options.basePath };
+    requestMarker(socket, request, (response) => {
       if (response instanceof NodeError) return done(response);
       const found = checkMarker(response, options.expect(), markerLSN);
       if (found instanceof NodeError) return done(found);
@@ -118,8 +119,7 @@ function hostHeader(target: buildConnector.Options): string {
 /** Requests the marker and collects the response; leaves no listener of its own on the socket. */
 function requestMarker(
   socket: Socket,
-  host: string,
-  basePath: string,
+  { host, basePath }: { readonly host: string; readonly basePath: string },
   done: (response: ChromaResponse | NodeError) => void,
 ): void {
   const parser = new HttpResponseParser({ isStrict: true, bodyBytesMax: MARKER_BYTES_MAX });

@@ -16,7 +16,7 @@ import {
 } from './json.ts';
 import type { Faults } from './faults.ts';
 import type { BodyCapabilities, RecordKind } from './record-call.ts';
-import { variantRefusal, RefusedBody } from './refusal.ts';
+import { refuseVariant } from './refusal.ts';
 
 // From half a unit above the largest 32-bit float (3.4028234663852886e38) the server rounds up to infinity and later
 // returns null (observed: 3.4028235677973366e38). The limit is a little lower, so that the server's own inexact parsing
@@ -54,7 +54,7 @@ export function readEmbeddings(cursor: JsonCursor, options: EmbeddingsOptions): 
   cursor.pos = start;
   cursor.value(true, 1);
   const type = kind === 'update' ? 'UpdateEmbeddingsPayload' : 'EmbeddingsPayload';
-  throw new RefusedBody(variantRefusal(cursor.bytes, cursor.pos, 'embeddings: ', type));
+  refuseVariant(cursor, 'embeddings: ', type);
 }
 
 class EmbeddingReader {

@@ -9,15 +9,15 @@ import { invalidArgument, type Refusal } from './refusal.ts';
  * dimension is compared with the collection's. `unsafe` is what servers accept with harmful effect.
  */
 const STEPS = ['decoding', 'embeddings', 'metadatas', 'mixed', 'lengths', 'ids', 'sparse', 'unsafe'] as const;
-export type Step = (typeof STEPS)[number];
+export type ValidationStep = (typeof STEPS)[number];
 
 const VALIDATION = 'Validation error: ';
 
 export class Faults {
-  readonly #found = new Map<Step, Refusal>();
+  readonly #found = new Map<ValidationStep, Refusal>();
 
   /** Adds a fault; the first of each step counts. */
-  add(step: Step, fault: string | Refusal): void {
+  add(step: ValidationStep, fault: string | Refusal): void {
     if (this.#found.has(step)) return;
     this.#found.set(step, typeof fault === 'string' ? invalidArgument(fault) : fault);
   }
@@ -36,7 +36,7 @@ export class Faults {
   }
 
   // Embeddings and metadatas are validated in one step, and all its faults are reported, one per line.
-  #withMetadata(step: Step, { message }: Refusal): string {
+  #withMetadata(step: ValidationStep, { message }: Refusal): string {
     const other = step === 'embeddings' ? this.#found.get('metadatas') : undefined;
     return other === undefined ? message : `${message}\n${other.message.slice(VALIDATION.length)}`;
   }

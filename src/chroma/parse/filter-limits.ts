@@ -36,7 +36,7 @@ export interface FilterLimits {
  * which a server uses some itself: it serves 961 conditions in every arrangement and fails with 991 in some. It binds
  * 32,766 variables, of which a server uses 3. serde parses 62 operators around a condition.
  */
-export const DEFAULT_LIMITS: FilterLimits = { conditionsMax: 900, operandsMax: 32_700, depthMax: 62 };
+export const DEFAULT_FILTER_LIMITS: FilterLimits = { conditionsMax: 900, operandsMax: 32_700, depthMax: 62 };
 
 // A condition on a number is matched against integers and floats, each time by key and value.
 const WHERE_VARIABLES = 4;

@@ -6,14 +6,13 @@
 import {
   ARRAY_CLOSE,
   ARRAY_OPEN,
+  BACKSLASH,
   COMMA,
   OBJECT_CLOSE,
   OBJECT_OPEN,
   QUOTE,
   type JsonSyntaxError,
 } from './json.ts';
-
-const BACKSLASH = 0x5c;
 
 interface OpenValue {
   readonly isArray: boolean;

@@ -40,8 +40,8 @@ const EXPONENT_MAX = 1_000_000;
 
 export const QUOTE = 0x22;
 export const COMMA = 0x2c;
-const COLON = 0x3a;
-const BACKSLASH = 0x5c;
+export const COLON = 0x3a;
+export const BACKSLASH = 0x5c;
 export const ARRAY_OPEN = 0x5b;
 export const ARRAY_CLOSE = 0x5d;
 export const OBJECT_OPEN = 0x7b;

@@ -5,7 +5,7 @@
 import { ARRAY_OPEN, isDigit, LETTER_N, MINUS, OBJECT_OPEN, QUOTE, type JsonCursor } from './json.ts';
 import type { Faults } from './faults.ts';
 import type { RecordKind } from './record-call.ts';
-import { variantRefusal, RefusedBody, refuseType } from './refusal.ts';
+import { refuseType, refuseVariant } from './refusal.ts';
 import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 
@@ -38,7 +38,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
   let found: Map<string, { key: string; problem: Problem }> | null = null;
   do {
     const nameStart = cursor.name(true);
-    checkKey(cursor, nameStart, index, options);
+    checkKey(cursor, { start: nameStart, index }, options);
     const nameEnd = cursor.pos;
     cursor.colon();
     cursor.peek();
@@ -46,15 +46,22 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     const result = readValue(cursor, options);
     if (result === 'valid' && found === null) continue;
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
-    if (result === 'misfit') refuseMisfit(cursor, start, `metadatas[${index}].${key}: `, options.kind);
+    if (result === 'misfit') {
+      cursor.pos = start;
+      refuseMisfit(cursor, `metadatas[${index}].${key}: `, options.kind);
+    }
     found ??= new Map();
     if (result === 'valid') found.delete(mapKey(key));
     else found.set(mapKey(key), { problem: result, key });
   } while (cursor.nextMember());
-  for (const { key, problem } of found?.values() ?? []) addFault(problem, index, key, options.faults);
+  for (const { key, problem } of found?.values() ?? []) addFault(options.faults, problem, { index, key });
 }
 
-function addFault(problem: Problem, index: number, key: string, faults: Faults): void {
+function addFault(
+  faults: Faults,
+  problem: Problem,
+  { index, key }: { readonly index: number; readonly key: string },
+): void {
   if (problem === 'invalid') faults.add('metadatas', invalidAt(index));
   else if (problem === 'sparse') {
     const message = `Unimplemented: Sparse vector is not supported for local chroma: ${key}`;
@@ -64,18 +71,16 @@ function addFault(problem: Problem, index: number, key: string, faults: Faults):
 }
 
 // The server reads the whole value before it tries the variants, so syntax errors come first.
-function refuseMisfit(cursor: JsonCursor, start: number, path: string, kind: RecordKind): never {
-  cursor.pos = start;
+function refuseMisfit(cursor: JsonCursor, path: string, kind: RecordKind): never {
   cursor.value(true, METADATA_DEPTH);
   const type = kind === 'add' ? 'MetadataValue' : 'UpdateMetadataValue';
-  throw new RefusedBody(variantRefusal(cursor.bytes, cursor.pos, path, type));
+  refuseVariant(cursor, path, type);
 }
 
 // The key ends at the cursor.
 function checkKey(
   cursor: JsonCursor,
-  start: number,
-  index: number,
+  { start, index }: { readonly start: number; readonly index: number },
   { arrays, faults }: MetadataOptions,
 ): void {
   const first = cursor.bytes[start + 1] ?? 0;

@@ -75,14 +75,15 @@ export function shapeRefusal(body: Buffer, consumed: number, reason: string): Re
 }
 
 /**
- * As shapeRefusal, for a value that matches no variant of an untagged enum. serde_json then still tries to end the map,
- * so it has read up to the next comma, or past a closing brace.
+ * Rejects the value that ends at the cursor, because it matches no variant of the untagged enum `type`. serde_json then
+ * still tries to end the map, so it has read up to the next comma, or past a closing brace.
  */
-export function variantRefusal(body: Buffer, end: number, path: string, type: string): Refusal {
-  let at = end;
-  while (isSpace(body[at])) at++;
-  if (body[at] === OBJECT_CLOSE) at++;
-  return shapeRefusal(body, at, `${path}data did not match any variant of untagged enum ${type}`);
+export function refuseVariant({ bytes, pos }: JsonCursor, path: string, type: string): never {
+  let at = pos;
+  while (isSpace(bytes[at])) at++;
+  if (bytes[at] === OBJECT_CLOSE) at++;
+  const reason = `${path}data did not match any variant of untagged enum ${type}`;
+  throw new RefusedBody(shapeRefusal(bytes, at, reason));
 }
 
 // serde_json counts lines from 1 and columns in bytes read since the last line feed.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_LIMITS, filterRefusal, type FilterSize } from './filter-limits.ts';
+import { DEFAULT_FILTER_LIMITS, filterRefusal, type FilterSize } from './filter-limits.ts';
 import { outlineOf, withOneResult, type OutlinedAction } from './request-outline.ts';
 
 const outline = (body: unknown, action: OutlinedAction = 'get') =>
@@ -60,12 +60,13 @@ describe('the size of a filter', () => {
   test('is measured without recursion for a filter nested 10,000 deep', () => {
     const levels = 10_000;
     const nested = `${'{"$and":['.repeat(levels)}{"k":1}${']}'.repeat(levels)}`;
-    expect(sizeOf(`{"where":${nested}}`).depth).toBeGreaterThan(DEFAULT_LIMITS.depthMax);
+    expect(sizeOf(`{"where":${nested}}`).depth).toBeGreaterThan(DEFAULT_FILTER_LIMITS.depthMax);
   });
 });
 
 describe('a filter is refused', () => {
-  const refusal = (body: unknown): string | undefined => filterRefusal(sizeOf(body), DEFAULT_LIMITS)?.message;
+  const refusal = (body: unknown): string | undefined =>
+    filterRefusal(sizeOf(body), DEFAULT_FILTER_LIMITS)?.message;
   const equal = (index: number): object => ({ k: index });
   const contains = (index: number): object => ({ $contains: `w${index}` });
   const or = (count: number, make: (index: number) => object): object => ({ $or: times(count, make) });

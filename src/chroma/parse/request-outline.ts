@@ -2,7 +2,7 @@
 
 import type { FilterSize } from './filter-limits.ts';
 import { measureFilter } from './filter-limits.ts';
-import { ARRAY_OPEN, JsonCursor, JsonSyntaxError, LETTER_N, OBJECT_OPEN, type Slice } from './json.ts';
+import { ARRAY_OPEN, JsonCursor, JsonSyntaxError, LETTER_N, OBJECT_OPEN, ZERO, type Slice } from './json.ts';
 
 export interface RequestOutline {
   readonly filter: FilterSize;
@@ -27,8 +27,6 @@ export type OutlinedAction = 'get' | 'query' | 'delete';
 export function withOneResult(body: Buffer, zero: Slice): Buffer {
   return Buffer.concat([body.subarray(0, zero.start), Buffer.from('1'), body.subarray(zero.end)]);
 }
-
-const ZERO = '0'.charCodeAt(0);
 
 /** The outline of `body`, up to its first syntax error, where servers stop reading too. */
 export function outlineOf(action: OutlinedAction, body: Buffer): RequestOutline {
