@@ -1,4 +1,4 @@
-// Answers that are handed on piece by piece, at the pace of whoever takes them. Real sockets throughout.
+// Streamed responses with back-pressure, on real sockets.
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -12,8 +12,8 @@ import {
 } from '../../../test/support/node-server.ts';
 import type { ResponseFlow } from './node-request.ts';
 
-describe('streamed answers', () => {
-  it('stop at the source while they are paused', async () => {
+describe('streamed responses', () => {
+  it('stop at the server while they are paused', async () => {
     let written = 0;
     const server = nodeServer((_request, response) => {
       response.writeHead(200, { 'content-length': 64 * LARGE.length });
@@ -53,7 +53,7 @@ describe('streamed answers', () => {
     expect(received).toBe(64 * LARGE.length);
   });
 
-  it('arrive whole though every piece is followed by a pause of no time', async () => {
+  it('arrive complete when every piece is followed by an immediate pause and resume', async () => {
     const server = nodeServer((_request, response) => void response.end(Buffer.alloc(16 * LARGE.length)));
     const client = clientTo(await listening(server));
     let flow: ResponseFlow | null = null;
@@ -72,13 +72,13 @@ describe('streamed answers', () => {
     expect(received).toBe(16 * LARGE.length);
   });
 
-  it('that are taken slowly hold up no other call; of too many the slowest ends', async () => {
+  it('that are read slowly do not block other calls; of too many the slowest is aborted', async () => {
     const server = nodeServer((request, response) => {
       response.end(request.url === '/big' ? Buffer.alloc(64 * LARGE.length) : '{}');
     });
     const client = clientTo(await listening(server), { readConnections: 1 });
     const slow: Promise<unknown>[] = [];
-    // One more than may hold connections beside the others (PAUSED_MAX).
+    // One more than PAUSED_MAX.
     for (let n = 0; n < 33; n++) {
       const stopped = gate();
       let flow: ResponseFlow | null = null;
@@ -103,7 +103,7 @@ describe('streamed answers', () => {
     await Promise.all(slow);
   });
 
-  it('report an end before the end, after the head', async () => {
+  it('report an end of the connection after the head', async () => {
     const server = nodeServer((_request, response) => {
       response.writeHead(200, { 'content-length': 100 });
       response.write('half', () => response.socket?.destroy());

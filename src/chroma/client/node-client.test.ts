@@ -1,4 +1,4 @@
-// Real sockets throughout: what is promised here is about what reaches the other end.
+// On real sockets, because the guarantees are about what reaches the other end.
 
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
@@ -25,16 +25,16 @@ import { systemClock } from '../../util/clock.ts';
 import type { Clock } from '../../util/clock.ts';
 
 describe('reads', () => {
-  it('go to the base path with their headers and exact length, and come back whole', async () => {
+  it('are sent to the base path with their headers and exact length, and return the whole response', async () => {
     const seen: IncomingMessage[] = [];
     const server = nodeServer((request, response) => {
       seen.push(request);
-      void bodyOf(request).then((body) => response.writeHead(200, { 'x-answer': 'yes' }).end(body));
+      void bodyOf(request).then((body) => response.writeHead(200, { 'x-response': 'yes' }).end(body));
     });
     const port = await listening(server);
     const client = clientTo(port, { url: `http://127.0.0.1:${port}/base/` });
     const body = [Buffer.from('{"a":'), Buffer.from('1.0}')];
-    const answer = await client.read({
+    const response = await client.read({
       method: 'POST',
       path: '/q',
       body,
@@ -42,9 +42,9 @@ describe('reads', () => {
       deadlineMs: 5000,
     });
 
-    expect(answer).toMatchObject({
+    expect(response).toMatchObject({
       status: 200,
-      headers: { 'x-answer': 'yes' },
+      headers: { 'x-response': 'yes' },
       body: Buffer.from('{"a":1.0}'),
     });
     expect(seen[0]?.url).toBe('/base/q');
@@ -56,21 +56,23 @@ describe('reads', () => {
     expect(seen[0]?.headers).not.toHaveProperty('transfer-encoding');
   });
 
-  it('share few connections, each of which was checked once', async () => {
+  it('share a few connections, each of which is checked once', async () => {
     const server = nodeServer((request, response) => response.end(request.url));
     let connections = 0;
     let checks = 0;
     server.on('connection', () => (connections += 1));
     server.on('request', (request: IncomingMessage) => (checks += request.url === MARKER_PATH ? 1 : 0));
     const client = clientTo(await listening(server), { readConnections: 4 });
-    const answers = await Promise.all(Array.from({ length: 100 }, (_, index) => get(client, `/${index}`)));
+    const responses = await Promise.all(Array.from({ length: 100 }, (_, index) => get(client, `/${index}`)));
 
-    expect(answers.map((answer) => answer.body.toString())).toEqual(answers.map((_, index) => `/${index}`));
+    expect(responses.map((response) => response.body.toString())).toEqual(
+      responses.map((_, index) => `/${index}`),
+    );
     expect(connections).toBe(4);
     expect(checks).toBe(4);
   });
 
-  it('that were given up leave the others alone', async () => {
+  it('that are cancelled do not affect others', async () => {
     const arrived = gate();
     const server = nodeServer((request, response) => {
       if (request.url === '/stuck') return arrived.open();
@@ -94,7 +96,7 @@ describe('reads', () => {
     });
   });
 
-  it('end at their deadline, on the wire and in the queue', async () => {
+  it('end at their deadline, in flight and in the queue', async () => {
     const timers = new Map<number, () => void>();
     const after: Clock['after'] = (delayMs, task) => (
       timers.set(delayMs, task),
@@ -113,7 +115,7 @@ describe('reads', () => {
     expect(timers.size).toBe(0);
   });
 
-  it('are turned away when too many wait', async () => {
+  it('are rejected when the queue is full', async () => {
     const client = clientTo(await listening(nodeServer(() => {})), { readConnections: 1, waitingMax: 1 });
     const others = [failure(get(client)), failure(get(client))];
     expect(await failure(get(client))).toMatchObject({ code: 'busy', sent: false });
@@ -121,15 +123,15 @@ describe('reads', () => {
     expect((await Promise.all(others)).map((error) => error.code)).toEqual(['unanswered', 'aborted']);
   });
 
-  it('refuse an answer beyond the bound', async () => {
+  it('reject a response beyond the size limit', async () => {
     const server = nodeServer((_request, response) => response.end(LARGE));
     const client = clientTo(await listening(server), { responseBytesMax: 1000 });
     expect(await failure(get(client))).toMatchObject({ code: 'too_large' });
   });
 });
 
-describe('a connection found dead before anything was sent', () => {
-  it('is replaced without the caller noticing', async () => {
+describe('a connection that was reset before anything was sent', () => {
+  it('is replaced transparently', async () => {
     let peer: Socket | null = null;
     const server = nodeServer((request, response) => {
       peer = request.socket;
@@ -146,7 +148,7 @@ describe('a connection found dead before anything was sent', () => {
 });
 
 describe('mutations', () => {
-  it('look at the lease before the first byte of a small request', async () => {
+  it('check the lease before the first byte of a small request', async () => {
     let requests = 0;
     const client = clientTo(await listening(nodeServer(() => (requests += 1))));
     const lost = new Error('the lease is gone');
@@ -159,7 +161,7 @@ describe('mutations', () => {
     expect(requests).toBe(0);
   });
 
-  it('look at the lease before the last piece of a large one, when all others have left', async () => {
+  it('check the lease before the last piece of a large request, after all others were sent', async () => {
     let received = 0;
     const arrived = gate();
     let complete = false;
@@ -178,7 +180,7 @@ describe('mutations', () => {
     expect(received).toBeLessThan(LARGE.length);
   });
 
-  it('arrive whole, from one buffer or from many, with their length', async () => {
+  it('arrive complete, from one buffer or from many, with their length', async () => {
     const parts = Array.from({ length: 1000 }, (_, index) => Buffer.alloc(index + 400, String(index % 10)));
     const bodies: Buffer[] = [];
     const lengths: (string | undefined)[] = [];
@@ -197,7 +199,7 @@ describe('mutations', () => {
     expect(looks).toBe(2);
   });
 
-  it('are sent once, and say so, when their connection ends without an answer', async () => {
+  it('are sent once and reported as sent when the connection ends without a response', async () => {
     let requests = 0;
     const server = nodeServer((request) => {
       requests += 1;
@@ -209,7 +211,7 @@ describe('mutations', () => {
     expect(requests).toBe(2);
   });
 
-  it('are unanswered when the answer breaks off', async () => {
+  it('are unanswered when the response is incomplete', async () => {
     const server = nodeServer((_request, response) => {
       response.writeHead(201, { 'content-length': 10 });
       response.write('{', () => response.socket?.destroy());
@@ -218,13 +220,13 @@ describe('mutations', () => {
     expect(await failure(post(client, SMALL))).toMatchObject({ code: 'unanswered', sent: true });
   });
 
-  it('hang as long as their connection lives, and do not stop reads', async () => {
+  it('wait while their connection lives, without blocking reads', async () => {
     const arrived = gate();
     const server = nodeServer((request, response) => {
       if (request.method === 'POST') return arrived.open();
       response.end('ok');
     });
-    // Every timer that is set while the mutation hangs would end it, were there one.
+    // No timer is set for the mutation: running all timers does not end it.
     const timers = new Set<() => void>();
     const after: Clock['after'] = (_delayMs, task) => (timers.add(task), () => timers.delete(task));
     const client = clientTo(await listening(server), { clock: { now: () => 0, monotonic: () => 0, after } });
@@ -238,12 +240,12 @@ describe('mutations', () => {
     expect((await hanging).code).toBe('unanswered');
   });
 
-  it('finish while the client closes; what waits and what comes later is turned away', async () => {
+  it('finish while the client closes; queued and later ones are rejected', async () => {
     const arrived = gate();
-    const answer = gate();
+    const respond = gate();
     const server = nodeServer((_request, response) => {
       arrived.open();
-      void answer.opened.then(() => response.writeHead(201).end('{}'));
+      void respond.opened.then(() => response.writeHead(201).end('{}'));
     });
     const client = clientTo(await listening(server), { mutateConnections: 1 });
     const running = post(client, SMALL);
@@ -252,14 +254,14 @@ describe('mutations', () => {
     const closed = client.close();
     expect(await waiting).toMatchObject({ code: 'aborted', sent: false });
     expect((await failure(post(client, SMALL))).code).toBe('aborted');
-    answer.open();
+    respond.open();
     expect((await running).status).toBe(201);
     await closed;
   });
 });
 
-describe('whom the client speaks to', () => {
-  it('is checked anew for each connection: a node swapped in between gets nothing', async () => {
+describe('the identity of the node', () => {
+  it('is checked for each connection: a swapped node receives nothing', async () => {
     let requests = 0;
     const first = nodeServer((request, response) => {
       requests += 1;
@@ -284,7 +286,7 @@ describe('whom the client speaks to', () => {
     expect(requests).toBe(1);
   });
 
-  it('is checked anew when somebody else is expected: old connections are not used', async () => {
+  it('is checked again when another identity is expected: old connections are not used', async () => {
     let expected = me;
     const server = nodeServer((_request, response) => response.end('ok'));
     const client = clientTo(await listening(server), {}, () => expected);
@@ -293,7 +295,7 @@ describe('whom the client speaks to', () => {
     expect((await failure(get(client))).code).toBe('wrong_identity');
   });
 
-  it('is reported as refused while its process is gone, and used again afterwards', async () => {
+  it('is not reached while the process is gone, and reached again afterwards', async () => {
     const server = nodeServer((_request, response) => response.end('ok'));
     const port = await listening(server);
     const client = clientTo(port);
@@ -310,7 +312,7 @@ describe('whom the client speaks to', () => {
     expect((await get(client)).status).toBe(200);
   });
 
-  it('does not matter to an unverified client, which asks for no marker', async () => {
+  it('is not checked by an unverified client', async () => {
     const urls: (string | undefined)[] = [];
     const server = createHttpServer((request, response) => {
       urls.push(request.url);
@@ -323,7 +325,7 @@ describe('whom the client speaks to', () => {
     expect(urls).toEqual(['/x']);
   });
 
-  it('is not guessed from a server that speaks no HTTP', async () => {
+  it('is not accepted from a server that does not speak HTTP', async () => {
     const port = await listening(createServer((socket) => socket.end('SSH-2.0-x\r\n\r\n')));
     expect(await failure(get(clientTo(port)))).toMatchObject({ code: 'unanswered', sent: false });
   });

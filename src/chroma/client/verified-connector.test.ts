@@ -1,4 +1,4 @@
-// Real sockets: what the connector leaves behind on one is what matters.
+// On real sockets, because the state in which the connector leaves them matters.
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ afterEach(() => {
   for (const cleanUp of cleanUps.splice(0)) cleanUp();
 });
 
-/** The port of a server that does `serve` with each connection once its first request has come. */
+/** Starts a server that calls `serve` for each connection once its first bytes have arrived; returns its port. */
 async function serverThat(serve: (socket: Socket, request: string) => void): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -59,11 +59,11 @@ function connect(port: number, attempt: Attempt = {}): Promise<Socket> {
 async function failure(attempt: Promise<unknown>): Promise<NodeError> {
   const outcome: unknown = await attempt.catch((error: unknown) => error);
   if (outcome instanceof NodeError) return outcome;
-  throw new Error('a NodeError was expected', { cause: outcome });
+  throw new Error('expected a NodeError', { cause: outcome });
 }
 
 describe('a verified connection', () => {
-  it('has asked for the marker over the very socket it hands out, and leaves nothing on it', async () => {
+  it('was checked on the same socket, which has no listeners left', async () => {
     const requests: string[] = [];
     const server = await serverThat((socket, request) => {
       requests.push(request);
@@ -84,7 +84,7 @@ describe('a verified connection', () => {
     expect(String(socket.read())).toBe('echo hello');
   });
 
-  it('takes an answer that comes byte by byte, and a chunked one', async () => {
+  it('accepts a chunked response that arrives byte by byte', async () => {
     const text = collection(me);
     const chunked = `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n${text.slice(0, 5)}\r\n${(text.length - 5).toString(16)}\r\n${text.slice(5)}\r\n0\r\n\r\n`;
     const server = await serverThat((socket) => {
@@ -103,7 +103,7 @@ describe('a verified connection', () => {
     ['another node', { ...me, node: 'n2' }],
     ['another cluster', { ...me, cluster: 'd' }],
     ['an earlier incarnation', { ...me, incarnation: 'i0' }],
-  ])('is refused to %s, and its socket destroyed', async (_who, found) => {
+  ])('is rejected for %s, and its socket destroyed', async (_who, found) => {
     const verified: Identity[] = [];
     let closed: Promise<unknown> = Promise.resolve();
     const server = await serverThat((socket) => {
@@ -116,7 +116,7 @@ describe('a verified connection', () => {
     await closed;
   });
 
-  it('is refused to everybody while nobody is expected', async () => {
+  it('is rejected while no node is expected', async () => {
     const server = await serverThat((socket) => socket.write(sized(collection(me))));
     const error = await failure(connect(server, { expect: () => null }));
     expect(error).toMatchObject({ code: 'wrong_identity', message: 'expected no node, found c/n1/i1' });
@@ -127,10 +127,10 @@ describe('a verified connection', () => {
     ['a marker without metadata', sized(collection(null)), 'marker_missing'],
     ['a marker that names no incarnation', sized(collection({ cluster: 'c', node: 'n1' })), 'marker_missing'],
     ['an error', sized('{}', '500 Internal Server Error'), 'unanswered'],
-    ['something that is no collection', sized('[]'), 'unanswered'],
-    ['something that is no JSON', sized('<html>'), 'unanswered'],
-    ['more than it was asked', sized(collection(me)) + 'HTTP/1.1 200 OK\r\n', 'unanswered'],
-    ['an answer of unknown length', `HTTP/1.1 200 OK\r\n\r\n${collection(me)}`, 'unanswered'],
+    ['another JSON value', sized('[]'), 'unanswered'],
+    ['something other than JSON', sized('<html>'), 'unanswered'],
+    ['more than the response', sized(collection(me)) + 'HTTP/1.1 200 OK\r\n', 'unanswered'],
+    ['a response of unknown length', `HTTP/1.1 200 OK\r\n\r\n${collection(me)}`, 'unanswered'],
     [
       'a closing connection',
       `HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
@@ -138,17 +138,17 @@ describe('a verified connection', () => {
     ],
     ['a repeated length', `HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 0\r\n\r\n`, 'unanswered'],
     ['an older protocol', `HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n`, 'unanswered'],
-  ])('is not made with a server that answers %s', async (_what, answer, code) => {
-    const server = await serverThat((socket) => socket.write(answer));
+  ])('is not made with a server that sends %s', async (_what, response, code) => {
+    const server = await serverThat((socket) => socket.write(response));
     expect(await failure(connect(server))).toMatchObject({ code, sent: false });
   });
 
-  it('is not made when the server hangs up during the check', async () => {
+  it('is not made when the server closes it during the check', async () => {
     const server = await serverThat((socket) => socket.end('HTTP/1.1 200 OK\r\n'));
     expect(await failure(connect(server))).toMatchObject({ code: 'unanswered', sent: false });
   });
 
-  it('is given up when the check takes too long', async () => {
+  it('is abandoned when the check takes too long', async () => {
     const timers: (() => void)[] = [];
     const after: Clock['after'] = (_delayMs, task) => (timers.push(task), () => {});
     const clock: Clock = { now: () => 0, monotonic: () => 0, after };
@@ -156,7 +156,7 @@ describe('a verified connection', () => {
     expect(await failure(connect(server, { clock }))).toMatchObject({ code: 'timeout', sent: false });
   });
 
-  it('is refused where nobody listens', async () => {
+  it('is refused where no process listens', async () => {
     const gone = createServer().listen(0, '127.0.0.1');
     await once(gone, 'listening');
     const address = gone.address();
@@ -168,7 +168,7 @@ describe('a verified connection', () => {
 });
 
 describe('an unverified connection', () => {
-  it('asks nothing', async () => {
+  it('sends no request of its own', async () => {
     const port = await serverThat((socket, request) => socket.write(request));
     const connector = createUnverifiedConnector({ basePath: '', connectTimeoutMs: 5000, clock: systemClock });
     const socket = await new Promise<Socket>((resolve, reject) => {
@@ -186,7 +186,7 @@ describe('an https node behind a base path', () => {
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
 
-  /** A key and its certificate, both PEM; null where there is no openssl. */
+  /** A key and its certificate, both PEM; null without openssl. */
   function selfSigned(): { key: string; cert: string } | null {
     try {
       const args = ['req', '-x509', ...curve, ...subject, '-keyout', '-', '-out', '-'];
@@ -202,7 +202,7 @@ describe('an https node behind a base path', () => {
   const pair = selfSigned();
 
   it.skipIf(pair === null)(
-    'is checked and used like any other, and refused without its authority',
+    'is checked and used like any other, and rejected without its certificate authority',
     async () => {
       const urls: (string | undefined)[] = [];
       const server = createHttpsServer(pair ?? {}, (request, response) => {
