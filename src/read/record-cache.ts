@@ -65,11 +65,11 @@ export class RecordCache {
    */
   readonly #records = new Map<string, CachedRecord>();
   #bytes = 0;
-  /** LSN of the last reported change of a record, the latest change last. */
-  readonly #changed = new LruMap<string, number>({
-    weightMax: CHANGED_MAX,
-    onEvict: (_key, lsn) => (this.#unreported = Math.max(this.#unreported, lsn)),
-  });
+  /**
+   * LSN of the last reported change of a record, the latest change last. Not an LruMap: evicting once per entry, not per
+   * id, takes a quarter of the time for entries of a thousand ids.
+   */
+  readonly #changed = new Map<string, number>();
   /** Up to this LSN there may be changes that #changed does not list. */
   #unreported: number;
   /** LSN of the last entry of each shard that did not say which records it changes. */
@@ -133,7 +133,13 @@ export class RecordCache {
     for (const id of ids) {
       const key = keyOf(shard, id);
       this.#remove(key);
+      this.#changed.delete(key);
       this.#changed.set(key, lsn);
+    }
+    for (const [key, oldest] of this.#changed) {
+      if (this.#changed.size <= CHANGED_MAX) break;
+      this.#changed.delete(key);
+      this.#unreported = Math.max(this.#unreported, oldest);
     }
   }
 
@@ -201,7 +207,7 @@ export class RecordCache {
   /** LSN of the last entry that may have changed the record: an unreported change may be later than a reported one. */
   #since(key: string, shard: string, unlisted: number): number {
     const unreported = Math.min(this.#unreported, this.#options.heads.get(shard));
-    return Math.max(unlisted, unreported, this.#changed.peek(key) ?? 0);
+    return Math.max(unlisted, unreported, this.#changed.get(key) ?? 0);
   }
 
   #evict(): void {
