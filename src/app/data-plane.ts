@@ -56,16 +56,16 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   const timeoutMs = config.READ_TIMEOUT_MS;
   const reader = new Reader({ selection, view, clock, logger, timeoutMs, responseBudget });
   const writer = buildWriter(config, parts);
-  const judge = new BodyProbe(() => {
+  const bodyProbe = new BodyProbe(() => {
     const selected = selection.selectNow({ shard: null, floor: 0, sticky: false });
     return selected?.node.client ?? null;
   });
-  const recordReads = buildRecordReads(config, parts, { scanner, reader, names, judge }, life);
+  const recordReads = buildRecordReads(config, parts, { scanner, reader, names, bodyProbe }, life);
   const handlers = buildHandlers(config, parts, {
     scanner,
     reader,
     names,
-    judge,
+    bodyProbe,
     selection,
     writer,
     recordReads,
@@ -100,7 +100,7 @@ interface Readers {
   readonly scanner: LargeScanner;
   readonly reader: Reader;
   readonly names: Names;
-  readonly judge: BodyProbe;
+  readonly bodyProbe: BodyProbe;
 }
 
 function buildRecordReads(
@@ -131,7 +131,7 @@ function buildHandlers(
   { deps, storage, caches }: Parts,
   built: Readers & { selection: NodeSelection; writer: Writer; recordReads: RecordReads },
 ) {
-  const { scanner, reader, names, judge, selection, writer, recordReads } = built;
+  const { scanner, reader, names, bodyProbe, selection, writer, recordReads } = built;
   const { floors } = caches;
   const { catalog } = storage;
   const capabilities = () => storage.capabilities.current;
@@ -149,7 +149,7 @@ function buildHandlers(
       ackLevel: config.ACK_LEVEL,
     }),
     ...recordReads.handlers,
-    ...schemaRoutes(new SchemaRoutes({ ...shared, objects, judge, catalog, newId, allowReset })),
+    ...schemaRoutes(new SchemaRoutes({ ...shared, objects, bodyProbe, catalog, newId, allowReset })),
     ...unsupportedRoutes(shared),
     ...descriptionRoutes(reader),
   };

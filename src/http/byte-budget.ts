@@ -4,6 +4,7 @@
 import { PolychromeError } from '../errors.ts';
 import type { Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
+import { onAbort } from '../util/race.ts';
 
 export interface ByteBudgetOptions {
   /** Bytes held at once; at least one largest body. */
@@ -113,7 +114,7 @@ export class ByteBudget {
       const leave = (): void => {
         this.#waiters.delete(waiter);
         cancel();
-        signal?.removeEventListener('abort', giveUp);
+        unsubscribe();
       };
       const giveUp = (): void => {
         leave();
@@ -127,7 +128,7 @@ export class ByteBudget {
       const waiter: Waiter = { bytes, overtakenBytes: 0, admit };
       const cancel = this.#clock.after(this.#waitMsMax, giveUp);
       this.#waiters.add(waiter);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      const unsubscribe = onAbort(signal, giveUp);
     });
   }
 

@@ -164,7 +164,7 @@ export class Pipeline {
   }
 }
 
-// What Node's parser accepts and Chroma's does not: other versions, and bodies whose end cannot be told.
+// What Node's parser accepts and Chroma's does not: other versions, and bodies whose end is undefined.
 function isAcceptable({ httpVersion, headers }: IncomingMessage): boolean {
   const coding = headers['transfer-encoding'];
   if (coding === undefined) return httpVersion === '1.1' || httpVersion === '1.0';

@@ -197,7 +197,7 @@ class SizedUpload {
     if (this.#filled === 0 && chunk.length === this.#length) {
       this.#bytes = chunk; // the parser's own copy, not used elsewhere
     } else {
-      // Not from Buffer's pool: a body kept for long would keep a whole slab with it.
+      // Not from Buffer's pool: a body in use would keep a whole slab in memory.
       if (this.#filled === 0) this.#bytes = Buffer.allocUnsafeSlow(this.#length);
       chunk.copy(this.#bytes, this.#filled);
     }

@@ -25,7 +25,7 @@ export function parseTarget(text: string): Target | null {
   return PATH.test(path) && QUERY.test(query) ? { path, query } : null;
 }
 
-// Every server must take the absolute form (RFC 9112, 3.2.2); the authority decides nothing here.
+// Every server must accept the absolute form (RFC 9112, 3.2.2); the authority is ignored.
 function afterAuthority(text: string): string | null {
   const start = /^https?:\/\/[^/?#]+/i.exec(text)?.[0].length;
   if (start === undefined) return null;

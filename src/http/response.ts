@@ -62,7 +62,7 @@ export async function sendStreamed(
     await streamed(stream);
     stream.finish();
   } catch (error) {
-    // A client must not take half a response for a whole one.
+    // The client must notice that the response is incomplete.
     if (response.headersSent) response.destroy();
     throw error;
   }
@@ -112,7 +112,7 @@ class ResponseStream implements ResponseWriter {
   }
 }
 
-/** The headers of a response as a flat list, as writeHead takes them fastest. */
+/** The headers of a response as a flat list, the fastest form for writeHead. */
 export function headerList(headers: ResponseHeaders | undefined, hasBody: boolean): string[] {
   const list: string[] = [];
   let isTyped = !hasBody;

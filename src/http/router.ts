@@ -1,4 +1,4 @@
-// What a server asks of the application behind it: which requests it takes, and how its errors look.
+// The interface between a server and the application behind it: routes, handlers, and the form of errors.
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { HttpResponse, WholeResponse } from './response.ts';
@@ -27,7 +27,7 @@ export interface ClientRequest extends RequestHead {
 /** Responds to a request; what it throws becomes a response by way of ErrorResponses. */
 export type Handler = (request: ClientRequest) => Promise<HttpResponse>;
 
-/** The route that takes a request. */
+/** The route of a request. */
 export interface RouteMatch {
   /** For log lines. */
   readonly name: string;

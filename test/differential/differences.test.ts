@@ -63,7 +63,7 @@ const UNIQUE = refusal(
   'Database error: error returned from database: (code: 2067) UNIQUE constraint failed: collections.name, collections.database_id',
 );
 const BAD_NAME = invalid('Validation error: name: Expected a name containing 3-512 characters. Got: x');
-const NO_NEIGHBORS = invalid('max_neighbors must be from 2 to 10000: a server would end, or not answer.');
+const NO_NEIGHBORS = invalid('max_neighbors must be from 2 to 10000: other values end a server or make it hang.');
 const badKey = (key: string): Answer =>
   invalid(`Validation error: metadata: Metadata key cannot start with '#' or '$': ${key}`);
 const sparse = (key: string): Answer =>

@@ -1,4 +1,4 @@
-// GET /health, /status and /wal/status: what an operator, a load balancer and a test need to know.
+// The content of GET /health, /status and /wal/status.
 
 import type { Node } from '../../nodes/node.ts';
 import { canServe } from '../../nodes/node-state.ts';
@@ -19,7 +19,7 @@ export interface StatusSource {
   readonly reads: () => ReadCounts;
   readonly metrics: () => Readonly<Record<string, MetricSample>>;
   readonly nodes: () => readonly NodeSource[];
-  /** LSNs of entries that no node takes. */
+  /** LSNs of entries that no node applies. */
   readonly quarantined: () => readonly number[];
   readonly now: () => number;
 }
@@ -46,22 +46,22 @@ export interface NodeSource {
   readonly member: Node;
   readonly checkpoint: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
-  /** The call it is working on. */
+  /** The call in flight; null when there is none. */
   readonly work: () => Work | null;
-  /** The entry that keeps failing on it. */
+  /** The entry that keeps failing on the node; null when there is none. */
   readonly failing: () => FailingEntry | null;
-  /** At most so many. */
+  /** At most `max`. */
   readonly suspects: (max: number) => readonly SuspectCollection[];
   readonly pid: number | undefined;
 }
 
 interface Work {
-  /** LSNs of the first and the last entry in the call; null for a call that is no entry's. */
+  /** LSNs of the first and the last entry in the call; null for a call without entries. */
   readonly from: number | null;
   readonly to: number | null;
-  /** Estimated size: about so many seconds of a stock server. */
+  /** Estimated size, in seconds of a stock server. */
   readonly work: number;
-  /** For so long. */
+  /** Time in flight. */
   readonly ms: number;
   /** Estimated remaining time. */
   readonly remainingMs: number;
@@ -69,7 +69,7 @@ interface Work {
 
 interface FailingEntry {
   readonly lsn: number;
-  /** What it changes: the id of a collection's shard; null when not in memory. */
+  /** Shard that it changes; null when the entry is not in memory. */
   readonly target: string | null;
   readonly attempts: number;
   /** Since the first attempt. */
@@ -90,10 +90,10 @@ export interface Status {
   readonly leader: string | null;
   readonly epoch: number | null;
   readonly head: number;
-  /** Entries that at least one node has still to apply. */
+  /** Entries that at least one node has not applied. */
   readonly pending: number;
   readonly halted: string | null;
-  /** LSNs of entries that were refused by sound nodes alike, and that no node takes: the last of them. */
+  /** LSNs of entries that healthy nodes failed alike and no node applies: the last LISTED_MAX of them. */
   readonly quarantined: readonly number[];
   readonly reads: ReadCounts;
   readonly nodes: readonly NodeStatus[];
@@ -104,7 +104,7 @@ interface NodeStatus {
   readonly url: string;
   readonly role: 'primary' | 'replica';
   readonly state: string;
-  /** Why it is in this state; null while it works. */
+  /** Why it is in this state; null while it serves. */
   readonly reason: string | null;
   /** Since when it is in this state, ISO 8601. */
   readonly since: string;
@@ -115,12 +115,12 @@ interface NodeStatus {
   readonly work: Work | null;
   /** The entry that keeps failing on it, from the second attempt on; null when there is none. */
   readonly failing: FailingEntry | null;
-  /** Collections in doubt on it, which are not used there: the first of them. */
+  /** Collections whose copies on the node are suspect and not used: the first LISTED_MAX of them. */
   readonly suspects: readonly SuspectCollection[];
   readonly pid?: number;
 }
 
-// What is wrong with more than so many is seen by these.
+// More would not tell an operator more.
 const LISTED_MAX = 100;
 
 const masked = (text: string | null): string | null => (text === null ? null : maskCredentials(text));
@@ -180,7 +180,7 @@ export function walStatusOf(source: StatusSource): WalStatus {
   };
 }
 
-/** Whether this gateway should get traffic: it leads, and a node answers reads. */
+/** Whether this gateway should get traffic: it leads, and a node serves reads. */
 export function healthOf(source: StatusSource): { healthy: boolean; reason: string | null } {
   if (source.halted() !== null) return { healthy: false, reason: source.halted() };
   if (source.term() === null) return { healthy: false, reason: 'this gateway does not lead' };

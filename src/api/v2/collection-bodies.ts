@@ -1,15 +1,21 @@
-// What the door checks in the bodies of schema calls; the rest only a node can judge, and the primary does.
+// Validates the bodies of schema calls as far as a gateway can; the primary decides on the rest.
 
 import { crashesServers, readCollectionMetadata } from '../../chroma/parse/collection-metadata.ts';
 import { Faults } from '../../chroma/parse/faults.ts';
 import { JsonCursor, JsonSyntaxError, OBJECT_CLOSE, type Slice } from '../../chroma/parse/json.ts';
 import type { Wording } from '../../chroma/protocol/messages.ts';
 import { readMetadata } from '../../chroma/parse/metadata-column.ts';
-import { invalidArgument, isRefusal, shapeRefusal, RefusedBody, type Refusal } from '../../chroma/parse/refusal.ts';
+import {
+  invalidArgument,
+  isRefusal,
+  shapeRefusal,
+  RefusedBody,
+  type Refusal,
+} from '../../chroma/parse/refusal.ts';
 import { readTopLevel, type TopLevelValue } from '../../chroma/parse/rewrite.ts';
 import { PolychromeError } from '../../errors.ts';
 
-/** Required string fields of a body, in this order; or what Chroma answers when one is not there. */
+/** Required string fields of a body, in this order; or Chroma's refusal when one is missing. */
 export function stringFields(body: Buffer, payload: string, names: readonly string[]): string[] | Refusal {
   const types = Object.fromEntries(names.map((name) => [name, 'a string' as const]));
   const fields = readTopLevel(body, names, { name: `struct ${payload}`, types });
@@ -26,40 +32,40 @@ export function stringField(body: Buffer, payload: string, name: string): string
   return isRefusal(found) ? found : (found[0] as string);
 }
 
-// serde notices what is missing at the closing brace.
+// serde reports a missing field at the closing brace.
 function endOfJson(body: Buffer): number {
   return body.lastIndexOf(OBJECT_CLOSE) + 1;
 }
 
 const UNSTORABLE =
   'Lists and sparse vectors in the metadata of a collection are not supported: a server cannot store them.';
-const FATAL = 'max_neighbors must be from 2 to 10000: a server would end, or not answer.';
+const FATAL = 'max_neighbors must be from 2 to 10000: other values end a server or make it hang.';
 
-// rust/types/src/validators.rs: what a collection may be called.
+// Names of collections: rust/types/src/validators.rs.
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]$/;
 const NAME_LENGTH_MIN = 3;
 const IP_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
-/** Why Chroma does not take a modification of a collection, or null; `fields` are those of its body. */
+/** Why Chroma refuses a modification of a collection, or null; `fields` are those of its body. */
 export function modificationFault(
   body: Buffer,
   fields: ReadonlyMap<string, TopLevelValue>,
   { modern }: Wording,
 ): Refusal | null {
   const [name, metadata] = [fields.get('new_name'), fields.get('new_metadata')];
-  const judge = modern ? topologicalFault : nameFault;
+  const faultOf = modern ? topologicalFault : nameFault;
   const faults = {
-    new_name: name?.type === 'string' ? judge(name.value) : null,
+    new_name: name?.type === 'string' ? faultOf(name.value) : null,
     new_metadata:
       metadata?.type === 'object' ? readCollectionMetadata(body, metadata.slice, modern).fault : null,
   };
-  const told = Object.entries(faults).flatMap(([field, fault]) =>
+  const reported = Object.entries(faults).flatMap(([field, fault]) =>
     fault === null ? [] : [`${field}: ${fault}`],
   );
-  return told.length === 0 ? null : invalidArgument(`Validation error: ${told.join('\n')}`);
+  return reported.length === 0 ? null : invalidArgument(`Validation error: ${reported.join('\n')}`);
 }
 
-/** Refuses a collection that would end a server, or that it would never answer, in what `fields` say of it. */
+/** Throws when `fields` describe a collection that ends a server or makes it hang. */
 export function refuseHazards(
   body: Buffer,
   fields: ReadonlyMap<string, TopLevelValue>,
@@ -75,9 +81,9 @@ export function refuseHazards(
 }
 
 /**
- * Whether a modification is readable, and of nothing but metadata that no server can store: then there is nothing left
- * for a node to judge, and its handler would panic. With a new name it finds first that the collection is missing, and
- * what is wrong with a configuration only a node can say (rust/sysdb/src/sqlite.rs, update_collection).
+ * Whether a modification is readable, and changes nothing but metadata that no server can store: then no node needs to
+ * validate it, and its handler would panic. With a new name a node first finds that the collection is missing, and only
+ * a node can validate a configuration (rust/sysdb/src/sqlite.rs, update_collection).
  */
 export function isOnlyUnstorable(body: Buffer, { modern }: Wording): boolean {
   const fields = readTopLevel(body, ['new_name', 'new_metadata', 'new_configuration']);
@@ -102,19 +108,19 @@ function isReadable(body: Buffer, { start }: Slice): boolean {
   }
 }
 
-/** Why Chroma does not take a database's name, or null; releases that do not know schemas take any long enough. */
+/** Why Chroma refuses a database's name, or null; releases without schemas accept any that is long enough. */
 export function databaseNameFault(name: string, { modern }: Wording): Refusal | null {
   if (!modern) return tooShort('database_name', name);
   const fault = topologicalFault(name);
   return fault === null ? null : invalidArgument(fault);
 }
 
-/** Why Chroma does not take a tenant's name, or null. */
+/** Why Chroma refuses a tenant's name, or null. */
 export function tenantNameFault(name: string): Refusal | null {
   return tooShort('name', name);
 }
 
-// Newer releases take the name of a topology, and a plus, before a name.
+// Newer releases accept the name of a topology and a plus before a name.
 function topologicalFault(name: string): string | null {
   const parts = name.split('+');
   if (parts.length > 2) return 'Expected a name to contain at most one topology:  Got two `+` characters.';

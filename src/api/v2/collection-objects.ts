@@ -1,4 +1,4 @@
-// Collection objects as clients see them: a node describes the collection, the id is the one it has here.
+// Collection objects as clients see them: a node's description with the id that Polychrome assigned.
 
 import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { elementEnds } from '../../chroma/batch/response-slices.ts';
@@ -14,7 +14,7 @@ export interface CollectionObjectsOptions {
   readonly floors: SessionFloors;
 }
 
-// Up to here they are asked for one by one; for more, one list of the whole database is cheaper.
+// Up to here objects are read one by one; for more, one list of the whole database is cheaper.
 const SINGLY_MAX = 8;
 const NEVER = new AbortController().signal;
 
@@ -55,7 +55,7 @@ export class CollectionObjects {
     return objects.filter((object) => object !== null);
   }
 
-  /** The LSN at which all of them are as this gateway acknowledged them. */
+  /** The LSN from which all of them are as this gateway acknowledged them. */
   #floor(collections: readonly Collection[]): number {
     const { floors } = this.#options;
     let floor = floors.schema;

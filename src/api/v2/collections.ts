@@ -2,7 +2,7 @@
 
 import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { canonicalUuid } from '../../chroma/protocol/collection-id.ts';
-import * as say from '../../chroma/protocol/messages.ts';
+import * as messages from '../../chroma/protocol/messages.ts';
 import type { DatabaseName } from '../../chroma/protocol/paths.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
@@ -33,7 +33,7 @@ export interface SchemaRoutesOptions {
   readonly writer: Writer;
   readonly objects: CollectionObjects;
   readonly names: Names;
-  readonly judge: BodyProbe;
+  readonly bodyProbe: BodyProbe;
   readonly capabilities: () => Capabilities;
   readonly newId: () => string;
   readonly allowReset: boolean;
@@ -51,7 +51,7 @@ const MODIFICATION = {
 } as const;
 const NOT_A_UUID = 'Validation error: collection_id: Invalid collection ID format, expected UUID';
 
-/** A server has it from its start, and again after a reset. */
+/** A server creates it when it starts, and again after a reset. */
 const DEFAULT_DATABASE = {
   id: '00000000-0000-0000-0000-000000000000',
   tenant: 'default_tenant',
@@ -80,17 +80,17 @@ export class SchemaRoutes {
     const fault = tenantNameFault(name);
     if (fault !== null) return refusalResponse(fault);
     const result = await this.#write({ type: 'create_tenant', tenant: name });
-    if ('s' in result) throw say.tenantExists(name);
+    if ('s' in result) throw messages.tenantExists(name);
     return this.#decided(result, OK);
   };
 
   readonly getTenant: Handler = async ({ params }) => {
     const { tenant } = place(params);
-    if (!this.#options.catalog.hasTenant(tenant)) throw say.tenantMissing(tenant);
+    if (!this.#options.catalog.hasTenant(tenant)) throw messages.tenantMissing(tenant);
     return jsonResponse({ name: tenant, resource_name: null });
   };
 
-  /** A single server takes a resource name and does nothing with it, not even look for the tenant. */
+  /** A single server accepts a resource name and ignores it; it does not even look for the tenant. */
   readonly updateTenant: Handler = async ({ params, body }) => {
     place(params);
     const name = stringField(body, 'UpdateTenantPayload', 'resource_name');
@@ -110,14 +110,14 @@ export class SchemaRoutes {
       tenant,
       database,
     });
-    if ('s' in result) throw say.databaseExists(database);
+    if ('s' in result) throw messages.databaseExists(database);
     return this.#decided(result, OK);
   };
 
   readonly getDatabase: Handler = async ({ params }) => {
     const { tenant, database } = this.#options.names.place(params);
     const found = this.#options.catalog.database(tenant, database);
-    if (found === null) throw say.databaseNotFound(database);
+    if (found === null) throw messages.databaseNotFound(database);
     return jsonResponse({ id: found.id, name: found.name, tenant: found.tenant });
   };
 
@@ -127,7 +127,7 @@ export class SchemaRoutes {
     return jsonResponse(paged(found, pageOf(query)).map(({ id, name }) => ({ id, name, tenant })));
   };
 
-  /** Its collections go first, one by one: what the log holds are single steps. */
+  /** Deletes its collections first, one by one: each entry of the log is a single step. */
   readonly deleteDatabase: Handler = async ({ params }) => {
     const { tenant, database } = place(params);
     await this.#dropDatabase(tenant, database);
@@ -136,7 +136,7 @@ export class SchemaRoutes {
 
   readonly createCollection: Handler = async ({ params, body }) => {
     const at = this.#options.names.place(params);
-    const refusal = await this.#options.judge.refusalOfCreate(body);
+    const refusal = await this.#options.bodyProbe.refusalOfCreate(body);
     if (refusal !== null) return refusal;
     const fields = readTopLevel(body, CREATION.keys, CREATION);
     const name = stringField(body, 'CreateCollectionPayload', 'name');
@@ -150,9 +150,9 @@ export class SchemaRoutes {
     const shard = this.#options.newId();
     const result = await this.#write({ type: 'create_collection', collection: id, shard, ...at, name, body });
     if (!('s' in result)) return this.#decided(result, null);
-    if (result.s === 'no_database') throw say.databaseMissingForCreate(at.database);
-    if (getOrCreate?.type !== 'boolean' || !getOrCreate.value) throw say.collectionExists(name);
-    // The log knows of the collection; this copy of the catalog may not yet.
+    if (result.s === 'no_database') throw messages.databaseMissingForCreate(at.database);
+    if (getOrCreate?.type !== 'boolean' || !getOrCreate.value) throw messages.collectionExists(name);
+    // The log has the collection; this copy of the catalog may not have it yet.
     if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.state !== 'ready') {
       await this.#options.catalog.refresh();
     }
@@ -171,7 +171,7 @@ export class SchemaRoutes {
     const found = this.#options.catalog.collection(id);
     const visible = found?.state === 'ready' && found.tenant === tenant && found.database === database;
     const object = visible ? await this.#options.objects.one(found, signal) : null;
-    if (object === null) throw say.collectionIdMissing(id);
+    if (object === null) throw messages.collectionIdMissing(id);
     return { status: 200, body: object };
   };
 
@@ -190,7 +190,7 @@ export class SchemaRoutes {
 
   readonly modifyCollection: Handler = async ({ params, body }) => {
     if (!isOnlyUnstorable(body, this.#wording)) {
-      const refusal = await this.#options.judge.refusalOf('modify', body);
+      const refusal = await this.#options.bodyProbe.refusalOf('modify', body);
       if (refusal !== null) return refusal;
     }
     const fields = readTopLevel(body, MODIFICATION.keys, MODIFICATION);
@@ -210,7 +210,7 @@ export class SchemaRoutes {
       body,
     });
     if (!('s' in result)) return this.#decided(result, OK);
-    if (result.s === 'exists') throw say.collectionExists(newName ?? '');
+    if (result.s === 'exists') throw messages.collectionExists(newName ?? '');
     throw this.#options.names.missing(collection.id);
   };
 
@@ -220,13 +220,13 @@ export class SchemaRoutes {
     for (;;) {
       const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
       if (found === null || found.state === 'creating')
-        throw say.collectionNameMissing(this.#wording, name);
+        throw messages.collectionNameMissing(this.#wording, name);
       const result = await this.#write(deletionOf(found));
       if (!('s' in result)) return OK;
-      // The name has gone to another collection, or away, since the catalog was last read.
+      // The name was given to another collection, or freed, since the catalog was last read.
       await this.#options.catalog.refresh();
       if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.id === found.id) {
-        throw say.collectionNameMissing(this.#wording, name);
+        throw messages.collectionNameMissing(this.#wording, name);
       }
     }
   };
@@ -247,7 +247,7 @@ export class SchemaRoutes {
     return jsonResponse(true);
   };
 
-  get #wording(): say.Wording {
+  get #wording(): messages.Wording {
     return { modern: this.#options.capabilities().deleteLimit };
   }
 
@@ -255,19 +255,19 @@ export class SchemaRoutes {
     return this.#options.writer.write(operation, 'primary');
   }
 
-  /** The answer to a decided write: `answer`, or what the primary said (null: always that). */
-  #decided({ lsn, decision }: CompletedWrite, answer: HttpResponse | null): HttpResponse {
+  /** The response to a decided write: `response`, or the primary's own (null: always that). */
+  #decided({ lsn, decision }: CompletedWrite, response: HttpResponse | null): HttpResponse {
     const headers = { 'content-type': 'application/json', 'x-polychrome-lsn': String(lsn) };
-    if (decision !== null && (decision.outcome !== 'accepted' || answer === null)) {
+    if (decision !== null && (decision.outcome !== 'accepted' || response === null)) {
       return { status: decision.status, body: decision.body, headers };
     }
-    return typeof answer === 'object' && answer !== null ? { ...answer, headers } : OK;
+    return typeof response === 'object' && response !== null ? { ...response, headers } : OK;
   }
 
   async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<HttpResponse> {
     const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
     const object = found?.state === 'ready' ? await this.#options.objects.one(found, signal) : null;
-    if (object === null) throw say.collectionNameMissing(this.#wording, name);
+    if (object === null) throw messages.collectionNameMissing(this.#wording, name);
     return { status: 200, body: object };
   }
 
@@ -285,8 +285,8 @@ export class SchemaRoutes {
       await this.#dropCollections(tenant, database);
       const result = await this.#write({ type: 'delete_database', tenant, database });
       if (!('s' in result)) return;
-      // Somebody may have made a collection in between: then once more.
-      if (result.s !== 'not_empty') throw say.databaseMissing(database);
+      // A client may have created a collection in between: then once more.
+      if (result.s !== 'not_empty') throw messages.databaseMissing(database);
       await this.#options.catalog.refresh();
     }
   }
@@ -325,7 +325,7 @@ function paged<T>(all: readonly T[], { limit, offset }: Page): readonly T[] {
   return all.slice(offset, limit === null ? undefined : offset + limit);
 }
 
-/** PostgreSQL's text has no place for the character NUL, and no name needs it. */
+/** PostgreSQL's text type cannot hold the character NUL. */
 function refuseNul(name: string): void {
   if (name.includes('\u0000')) {
     throw new PolychromeError('invalid_argument', 'A name must not contain the character NUL.');

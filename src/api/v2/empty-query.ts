@@ -7,8 +7,8 @@ import type { HttpResponse, ResponseWriter } from '../../http/response.ts';
 const COLUMNS = ['ids', 'embeddings', 'documents', 'uris', 'metadatas', 'distances'] as const;
 const INCLUDE_DEFAULT: readonly string[] = ['documents', 'metadatas', 'distances'];
 
-/** The body of the response to a query for zero rows, for a request that a server takes. */
-export function emptyQueryAnswer({ vectors, include }: RequestOutline): string {
+/** The body of the response to a query for zero rows that a server accepts. */
+export function emptyQueryBody({ vectors, include }: RequestOutline): string {
   const included = include === null ? INCLUDE_DEFAULT : (JSON.parse(include) as string[]);
   const rows = Array.from({ length: vectors }, () => []);
   const columns = COLUMNS.map((column) => [
@@ -24,10 +24,10 @@ const DISCARD: ResponseWriter = {
   closed: false,
 };
 
-/** A node's answer to the same query for one row, without that row; an answer of another status stays as it is. */
-export async function withoutRows(answer: HttpResponse, outline: RequestOutline): Promise<HttpResponse> {
-  if (typeof answer === 'function') await answer(DISCARD);
-  else if (answer.status !== 200) return answer;
-  const headers = typeof answer === 'function' ? {} : answer.headers;
-  return { status: 200, body: emptyQueryAnswer(outline), ...(headers === undefined ? {} : { headers }) };
+/** A node's response to the same query for one row, without that row; one of another status is returned as it is. */
+export async function withoutRows(response: HttpResponse, outline: RequestOutline): Promise<HttpResponse> {
+  if (typeof response === 'function') await response(DISCARD);
+  else if (response.status !== 200) return response;
+  const headers = typeof response === 'function' ? {} : response.headers;
+  return { status: 200, body: emptyQueryBody(outline), ...(headers === undefined ? {} : { headers }) };
 }

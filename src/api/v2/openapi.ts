@@ -1,4 +1,4 @@
-// What a server says of its API, for people and for tools: openapi.json and the pages that show it, as a node has them.
+// The handlers of openapi.json and of the pages that show it: a node's own.
 
 import { openApiPath, segment } from '../../chroma/protocol/paths.ts';
 import type { RouteName } from './routes.ts';
@@ -9,10 +9,10 @@ import type { ClientRequest, Handler } from '../../http/router.ts';
 /** The handlers under the names of their routes. */
 export function descriptionRoutes(reader: Reader): Partial<Record<RouteName, Handler>> {
   const pass = async (path: string, { signal }: ClientRequest): Promise<HttpResponse> => {
-    // Any node that serves will do: all of a cluster can do the same.
+    // Any serving node: all nodes of a cluster have the same API.
     const wanted = { shard: null, floor: 0, sticky: false };
-    const answer = await reader.read(wanted, { method: 'GET', path: () => path }, signal);
-    return typeof answer !== 'function' && answer.status === 404 ? { status: 404 } : answer;
+    const response = await reader.read(wanted, { method: 'GET', path: () => path }, signal);
+    return typeof response !== 'function' && response.status === 404 ? { status: 404 } : response;
   };
   return {
     openapi: (request) => pass(openApiPath, request),

@@ -8,7 +8,7 @@ export interface Page {
   readonly offset: number;
 }
 
-/** Throws invalid_argument in Chroma's words. */
+/** Throws invalid_argument with Chroma's message. */
 export function pageOf(query: URLSearchParams): Page {
   return { limit: unsigned(query, 'limit'), offset: unsigned(query, 'offset') ?? 0 };
 }

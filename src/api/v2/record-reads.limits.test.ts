@@ -45,7 +45,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
     names: {
       byId: async () => (isMissing ? Promise.reject(missing) : collection),
     } as unknown as Names,
-    judge: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyProbe,
+    bodyProbe: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyProbe,
     floors: new SessionFloors(7),
     heads,
     cache: new ResultCache(0),

@@ -32,7 +32,7 @@ function optionsOf(consistency: Consistency): RecordReadsOptions {
   return {
     reader: {} as Reader,
     names: {} as Names,
-    judge: new BodyProbe(() => null),
+    bodyProbe: new BodyProbe(() => null),
     floors,
     heads,
     cache: new ResultCache(0),
@@ -63,10 +63,7 @@ async function floorOf(
     shards: [{ id: 'shard', dimension: 1 }],
   };
   const reader = {
-    read: async (wanted: ReadRequirements) => (
-      asked.push(wanted),
-      { status: 200, body: Buffer.from('0') }
-    ),
+    read: async (wanted: ReadRequirements) => (asked.push(wanted), { status: 200, body: Buffer.from('0') }),
   };
   const { handlers } = new RecordReads({
     ...optionsOf(consistency),
@@ -91,7 +88,7 @@ describe('a read of a collection that is missing', () => {
   function reads(
     error: PolychromeError,
   ): (action: 'get' | 'query', body: string | Buffer) => Promise<unknown> {
-    const judge = {
+    const bodyProbe = {
       refusalOf: (_action: string, body: Buffer) => {
         shown.push(body.toString());
         return new Promise((resolve) => told.push(() => resolve(FAULT)));
@@ -101,7 +98,7 @@ describe('a read of a collection that is missing', () => {
     const { handlers } = new RecordReads({
       ...optionsOf('session'),
       names: names as unknown as Names,
-      judge: judge as unknown as BodyProbe,
+      bodyProbe: bodyProbe as unknown as BodyProbe,
     });
     return (action, body) => handlers[action](requestOf({}, Buffer.from(body as string)));
   }
@@ -165,7 +162,7 @@ describe('a read must see', () => {
     expect(await floorOf()).toBe(9);
   });
 
-  test('what any gateway may have acknowledged before this one started', async () => {
+  test('what any gateway can have acknowledged before this one started', async () => {
     expect(await floorOf()).toBe(HEAD_AT_START);
   });
 
@@ -176,7 +173,7 @@ describe('a read must see', () => {
     expect(await floorOf({ 'x-polychrome-consistency': 'session' }, 'eventual')).toBe(9);
   });
 
-  test('at least what an earlier answer showed its client', async () => {
+  test('at least what an earlier response showed its client', async () => {
     expect(await floorOf({ 'x-polychrome-lsn': '20' })).toBe(20);
     expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'eventual')).toBe(20);
     expect(await floorOf({ 'x-polychrome-lsn': '2' })).toBe(HEAD_AT_START);

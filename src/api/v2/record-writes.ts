@@ -16,7 +16,6 @@ import { selectedCount } from '../../replication/decisions.ts';
 import type { Names } from './resolve.ts';
 import type { NodeSelection } from '../../read/node-selection.ts';
 import type { ClientRequest, Handler } from '../../http/router.ts';
-import { selectedCount } from '../../replication/decisions.ts';
 import type { CompletedWrite, RejectedWrite, Writer } from '../../write/writer.ts';
 
 export interface RecordWritesOptions {
@@ -94,7 +93,7 @@ function recordsWritten(
     return { status: decision.status, body: decision.body, headers };
   }
   if (kind !== 'delete' || !deleteLimit) return { status: kind === 'add' ? 201 : 200, body: '{}', headers };
-  // Releases that know a limit also say how many: those asked for by id, or those the filter had found.
+  // Releases with a limit also report how many: the ids given, or those that the filter selected.
   const deleted = decision === null ? ids : selectedCount(decision);
   return { status: 200, body: JSON.stringify({ deleted }), headers };
 }

@@ -1,5 +1,5 @@
-// From the names and ids in a request's path to what the catalog knows, with Chroma's answers for what it does not.
-// Tenant and database are enforced here: Chroma's servers find a collection by its id alone, whoever asks.
+// Finds what the names and ids in a request's path refer to, with Chroma's errors for what does not exist. Tenant and
+// database are enforced here: Chroma's servers find a collection by its id alone.
 
 import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { RESERVED } from '../../chroma/client/identity.ts';
@@ -21,7 +21,7 @@ export class Names {
     this.#wording = wording;
   }
 
-  /** The database a path names. Throws reserved; invalid_argument for one that newer releases do not even look for. */
+  /** The database that a path names. Throws reserved, and invalid_argument for a name that newer releases refuse. */
   place({ tenant = '', database = '' }: Params): DatabaseName {
     refuseReserved(tenant);
     if (this.#wording().modern && Buffer.byteLength(database) < DATABASE_BYTES_MIN) {
@@ -30,7 +30,7 @@ export class Names {
     return { tenant, database };
   }
 
-  /** The collection a path names by id. Throws not_found, invalid_argument, reserved. */
+  /** The collection that a path names by id. Throws not_found, invalid_argument, reserved. */
   async byId(params: Params): Promise<Collection> {
     const { tenant, database } = this.place(params);
     const id = canonicalUuid(params['collection'] ?? '');

@@ -1,4 +1,4 @@
-// Answers that need no node: what a Chroma server says about itself.
+// The handlers of what a Chroma server reports about itself; they need no node.
 
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -18,13 +18,13 @@ export function localRoutes({ capabilities, clock }: LocalRoutesOptions): {
   identity: Handler;
 } {
   return {
-    // A number of 19 digits: built as text, for it is beyond what a JavaScript number holds exactly.
+    // Built as text: a number of 19 digits exceeds what a JavaScript number holds exactly.
     heartbeat: async () => ({
       status: 200,
       body: `{"nanosecond heartbeat":${BigInt(clock.now()) * 1_000_000n}}`,
     }),
     healthcheck: async () => jsonResponse({ is_executor_ready: true, is_log_client_ready: true }),
-    // Every release answers this (docs/chroma-behaviour.md#routes).
+    // Every release responds with this (docs/chroma-behaviour.md#routes).
     version: async () => jsonResponse('1.0.0'),
     preflight: async () => {
       const { maxBatchSize, base64Embeddings } = capabilities();

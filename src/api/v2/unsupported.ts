@@ -1,6 +1,6 @@
-// Routes that only distributed Chroma serves. A single server refuses them, after it has read the body and looked at
-// the collection; so do we, in its words (observed on 1.0.5 and 1.3.4). What would change something never reaches a
-// node; a search does, so that it works from the day that servers can do it.
+// The handlers of routes that only distributed Chroma serves. A single server refuses them after it has parsed the body
+// and found the collection; these handlers do the same with its messages (observed on 1.0.5 and 1.3.4). Mutations never
+// reach a node; a search does, so that it works as soon as servers support it.
 
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { canonicalUuid, NOT_A_COLLECTION_ID } from '../../chroma/protocol/collection-id.ts';
@@ -36,7 +36,9 @@ const ATTACH = unsupported(
 );
 const DETACH = unsupported(tonic('Operation is not implemented or not supported', 'Not implemented'));
 const NO_FUNCTION = errorResponse(404, 'NotFoundError', 'Attached function not found');
-const MULTI_REGION = refusalResponse(invalidArgument('multi-region databases do not support attached functions'));
+const MULTI_REGION = refusalResponse(
+  invalidArgument('multi-region databases do not support attached functions'),
+);
 const NOT_A_CRN = refusalResponse(
   invalidArgument(
     'Validation error: crn: CRN must be in the format <tenant_resource_name>:<database_name>:<collection_name> with non-empty parts',
@@ -123,7 +125,7 @@ function idOf({ tenant = '', collection = '' }: Params): string {
   return id;
 }
 
-/** What the functions' routes say to names they do not take; they do not ask whether the collection exists. */
+/** The refusal of invalid names by the functions' routes, which do not check that the collection exists. */
 function functionFault(names: Names, params: Params, prefix: string): WholeResponse | null {
   const { database } = names.place(params);
   if (database.includes('+')) return MULTI_REGION;
@@ -138,7 +140,7 @@ function functionFault(names: Names, params: Params, prefix: string): WholeRespo
   return refusalResponse(invalidArgument(tonic('Client specified an invalid argument', message, prefix)));
 }
 
-/** How the servers quote an error of their own gRPC layer. */
+/** An error of the servers' gRPC layer, as they format it. */
 function tonic(code: string, message: string, prefix = 'Tonic error'): string {
   return `${prefix}: code: '${code}', message: ${JSON.stringify(message)}`;
 }
