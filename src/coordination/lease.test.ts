@@ -226,6 +226,23 @@ describe('a holder', () => {
     expect(row.holder).toBe(null);
   });
 
+  test('releases a lease that it acquires while it stops, without leading', async () => {
+    let acquired: () => void = () => undefined;
+    call = async (work) => {
+      const result = work();
+      if (row.holder !== null) await new Promise<void>((resolve) => (acquired = resolve));
+      return result;
+    };
+    const one = gateway('one');
+    await clock.pass(1);
+    call = atOnce;
+    stop.abort();
+    acquired();
+    await Promise.all(runs);
+    expect(one.terms).toEqual([]);
+    expect(row.holder).toBe(null);
+  });
+
   test('whose work failed does not say that nothing is under way', async () => {
     const one = gateway('one');
     await clock.pass(1);

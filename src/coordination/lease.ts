@@ -1,6 +1,6 @@
-// The lease decides which gateway leads. The holder counts its time from sending a renewal and stops with margin; a
-// challenger takes over only after seeing the same (epoch, renewal) for a whole lease on its own clock. So clocks need
-// not agree, and no moment has two leaders that both think they may act.
+// The lease decides which gateway leads. The holder counts from sending a renewal and stops with a margin; a challenger
+// takes over only after seeing the same (epoch, renewal) for a whole lease on its own clock. Clocks need not agree, and
+// no two gateways consider themselves leader at one moment.
 
 import type { Clock } from '../util/clock.ts';
 import { sleep } from '../util/clock.ts';
@@ -16,7 +16,7 @@ export interface LeaseRow {
 
 export interface LeaseStore {
   read(): Promise<LeaseRow>;
-  /** The new epoch, or null when somebody else was faster. */
+  /** The new epoch, or null when another gateway acquired it first. */
   acquire(holder: string, seen: LeaseRow): Promise<number | null>;
   /** False when the epoch has moved on. */
   renew(epoch: number): Promise<boolean>;
@@ -40,7 +40,7 @@ interface Acquired {
   readonly clean: boolean;
 }
 
-// The holder stops acting when this part of the lease is left: what it has begun to send still lands in its own term.
+// The holder stops acting when this part of the lease is left, so that calls already sent arrive within its term.
 const MARGIN = 0.25;
 
 export class Lease {
@@ -50,7 +50,7 @@ export class Lease {
     this.#options = options;
   }
 
-  /** Leads whenever it can until `stop` aborts: calls `lead` once a term, and awaits it before it challenges again. */
+  /** Acquires the lease whenever it can until `stop` aborts; calls `lead` once per term, and awaits it. */
   async run(lead: (term: Term) => Promise<void>, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       const acquired = await this.#challenge(stop);
@@ -59,7 +59,7 @@ export class Lease {
     }
   }
 
-  /** Watches until the lease can be taken, or returns null to try again. */
+  /** Watches until the lease can be acquired; null to try again. */
   async #challenge(stop: AbortSignal): Promise<Acquired | null> {
     const { store, clock, holder, durationMs } = this.#options;
     try {
@@ -72,7 +72,7 @@ export class Lease {
           await sleep(clock, pollMs, stop);
           if (stop.aborted) return null;
           const now = await store.read();
-          // A clock that jumped over the watch (suspended machine) proves nothing about the holder.
+          // A clock that jumped (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
           clean = now.holder === null;
@@ -102,11 +102,12 @@ export class Lease {
       epoch,
       clean,
       signal: over.signal,
-      // A renewal answered after the end moves the deadline, and the lease may have been given back since.
+      // A renewal that succeeds after the end moves the deadline, although the lease may have been released.
       held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
-    const leading = lead(term).finally(() => over.abort());
-    // Its failure is looked at below, maybe only when a renewal under way has come back.
+    // A gateway that was stopped while it acquired the lease only releases it.
+    const leading = stop.aborted ? Promise.resolve() : lead(term).finally(() => over.abort());
+    // Its failure is handled below, possibly only after a renewal in flight has returned.
     leading.catch(() => undefined);
     try {
       await this.#renew(epoch, state, until, over);
@@ -120,8 +121,8 @@ export class Lease {
           return false;
         },
       );
-      // Given back only after the last step of the term: the next leader need not wait the lease out. A term that
-      // failed may have left a step behind.
+      // Released only after the last step of the term, so that the next leader need not wait for the lease to
+      // expire. A term that failed may have left a step in flight.
       if (complete && !state.lost)
         await this.#options.store.release(epoch).catch((error: unknown) => this.#options.onError(error));
     }

@@ -1,11 +1,11 @@
-// One leadership, and the end of it while something is awaited.
+// The term of one leadership, and waiting no longer than it lasts.
 
 import { orAborted } from '../util/race.ts';
 
-/** The term of one leadership: over as soon as `signal` aborts. */
+/** One leadership: over as soon as `signal` aborts. */
 export interface Term {
   readonly epoch: number;
-  /** The leader before gave the lease back, so that nothing it began can still be under way. */
+  /** The leader before released the lease cleanly: no call of its own can still be in flight. */
   readonly clean: boolean;
   readonly signal: AbortSignal;
   /** True while this gateway may act as leader, by its own clock and with margin. */
