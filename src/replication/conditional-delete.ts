@@ -3,7 +3,6 @@
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { recordsPath } from '../chroma/protocol/paths.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';

@@ -3,7 +3,6 @@
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
-import { collectionByNamePath, recordsPath } from '../chroma/protocol/paths.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import { readTopLevel, withCollectionId } from '../chroma/parse/rewrite.ts';
 import type { Term } from '../coordination/term.ts';
