@@ -1,5 +1,5 @@
-// Routes a single server refuses, and those it answers without its data: the same requests to Polychrome and to a
-// bare server of the same release, and the same status, content type and body back, up to the collection's id.
+// Routes that a single server refuses, and those that need no data: the same requests to Polychrome and to a bare server
+// of the same release get the same status, content type and body, up to the collection's id.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChromaHttp } from '../support/chroma-http.ts';
@@ -60,7 +60,7 @@ const REQUESTS: readonly Request[] = [
   ['POST', '/api/v2/reset'],
 ];
 
-// Names that one release or the other does not take; a database that is made is made on both.
+// Names that some release refuses; a database that is created is created on both.
 const NAMES = [
   'no',
   'é',
@@ -144,7 +144,7 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([cluster?.stop(), bare?.stop()]));
 
-describe('is answered as a single server answers it', () => {
+describe('the response is that of a single server', () => {
   test.each([...REQUESTS, ...DATABASES].map((request) => ({ name: request.join(' '), request })))(
     '$name',
     async ({ request }) => {
@@ -153,7 +153,7 @@ describe('is answered as a single server answers it', () => {
   );
 });
 
-test('/docs leads to the page, which a node has', async () => {
+test('/docs redirects to the page as a single server does', async () => {
   const redirect = async (url: string): Promise<object> => {
     const { status, headers } = await fetch(`${url}/docs`, { redirect: 'manual' });
     return { status, location: headers.get('location') };
@@ -161,7 +161,7 @@ test('/docs leads to the page, which a node has', async () => {
   expect(await redirect(cluster.url)).toEqual(await redirect(bare.url));
 });
 
-test('a well-formed resource name, which makes a server drop the connection, is refused', async () => {
+test('a well-formed resource name is refused, where a server drops the connection', async () => {
   await expect(fetch(`${bare.url}/api/v2/collections/a:b:c`)).rejects.toThrow('fetch failed');
   expect(await polychrome.ask(['GET', '/api/v2/collections/a:b:c'])).toMatchObject({
     status: 501,

@@ -7,7 +7,7 @@ test('the status shows no credentials of a node', () => {
     url: 'http://user:secret@host:8000',
     state: 'down',
     since: 0,
-    reason: 'no answer from http://user:secret@host:8000',
+    reason: 'no response from http://user:secret@host:8000',
     lastError: 'http://user:secret@host:8000 refused',
   };
   const nothing = (): null => null;

@@ -6,7 +6,7 @@ test.each([
   ['{"new_metadata":{"a":1,"b":["x"]},"new_name":null,"other":2}', true],
   ['{"new_metadata":{"a":{"indices":[1],"values":[1.0]}}}', true],
   ['{"new_metadata":{"a":1}}', false],
-  // A node has something to say about these.
+  // A node validates these.
   ['{"new_metadata":{"a":[1,"x"]}}', false],
   ['{"new_metadata":{"a":[[1]]}}', false],
   ['{"new_metadata":{"a":{"b":1}}}', false],
@@ -16,7 +16,10 @@ test.each([
   ['{"new_metadata":{"a":[1]}', false],
   ['{"new_metadata":{"a":[1]},"new_metadata":{"a":[1]}}', false],
   ['[]', false],
-])('whether a modification is of nothing but what no server can store: %s', (body, expected) => {
-  expect(isOnlyUnstorable(Buffer.from(body), { modern: true })).toBe(expected);
-  expect(isOnlyUnstorable(Buffer.from(body), { modern: false })).toBe(false);
-});
+])(
+  'isOnlyUnstorable tells whether a modification changes only metadata that no server can store: %s',
+  (body, expected) => {
+    expect(isOnlyUnstorable(Buffer.from(body), { modern: true })).toBe(expected);
+    expect(isOnlyUnstorable(Buffer.from(body), { modern: false })).toBe(false);
+  },
+);

@@ -1,4 +1,4 @@
-// What is decided about a read before any node is asked: the limits of its filters, and a query for zero rows.
+// Reads that need no node: those above the limits of filters, and queries for zero rows.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../test/support/manual-clock.ts';
@@ -17,15 +17,15 @@ import { ShardLSNs } from '../../read/shard-lsns.ts';
 const MEBIBYTE = 1024 * 1024;
 
 let asked: string[];
-let shown: number;
+let probes: number;
 let isMissing: boolean;
-let answer: WholeResponse;
+let nodeResponse: WholeResponse;
 
 beforeEach(() => {
   asked = [];
-  shown = 0;
+  probes = 0;
   isMissing = false;
-  answer = { status: 200, body: Buffer.from('{"ids":[["a"]],"documents":[["text"]]}') };
+  nodeResponse = { status: 200, body: Buffer.from('{"ids":[["a"]],"documents":[["text"]]}') };
 });
 
 const missing = new PolychromeError('not_found', 'missing');
@@ -37,7 +37,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
   const reader = {
     read: async (_wanted: unknown, { body: sent }: RoutedRead) => {
       asked.push(Buffer.concat([sent ?? []].flat()).toString());
-      return answer;
+      return nodeResponse;
     },
   };
   const { handlers } = new RecordReads({
@@ -45,7 +45,7 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
     names: {
       byId: async () => (isMissing ? Promise.reject(missing) : collection),
     } as unknown as Names,
-    bodyProbe: { refusalOf: async () => ((shown += 1), null) } as unknown as BodyProbe,
+    bodyProbe: { refusalOf: async () => ((probes += 1), null) } as unknown as BodyProbe,
     floors: new SessionFloors(7),
     heads,
     cache: new ResultCache(0),
@@ -80,7 +80,7 @@ describe('a filter above a limit', () => {
       const { status, body: said } = await read(action, body);
       expect([status, said]).toEqual([400, expect.stringContaining('FILTER_CONDITIONS_MAX')]);
     }
-    expect([asked, shown]).toEqual([[], 0]);
+    expect([asked, probes]).toEqual([[], 0]);
   });
 
   test('is none at the limit, however large the body', async () => {
@@ -128,13 +128,13 @@ describe('a query for zero rows', () => {
   });
 
   test('with a filter that a node refuses is refused', async () => {
-    answer = { status: 400, body: '{"error":"InvalidArgumentError"}' };
+    nodeResponse = { status: 400, body: '{"error":"InvalidArgumentError"}' };
     expect((await read('query', { ...QUERY, where: {} })).status).toBe(400);
   });
 
   test('of a missing collection says so', async () => {
     isMissing = true;
     await expect(read('query', QUERY)).rejects.toBe(missing);
-    expect([asked, shown]).toEqual([[], 0]);
+    expect([asked, probes]).toEqual([[], 0]);
   });
 });

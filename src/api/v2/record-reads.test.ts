@@ -76,22 +76,22 @@ async function floorOf(
 
 describe('a read of a collection that is missing', () => {
   const FAULT = { status: 422, body: 'unreadable' };
-  let shown: string[];
-  let told: (() => void)[];
+  let sent: string[];
+  let respond: (() => void)[];
 
   beforeEach(() => {
-    shown = [];
-    told = [];
+    sent = [];
+    respond = [];
   });
 
-  /** Reads whose bodies are faulty, as is said when those in `told` are called. */
+  /** Reads whose bodies a node refuses once the functions in `respond` are called. */
   function reads(
     error: PolychromeError,
   ): (action: 'get' | 'query', body: string | Buffer) => Promise<unknown> {
     const bodyProbe = {
       refusalOf: (_action: string, body: Buffer) => {
-        shown.push(body.toString());
-        return new Promise((resolve) => told.push(() => resolve(FAULT)));
+        sent.push(body.toString());
+        return new Promise((resolve) => respond.push(() => resolve(FAULT)));
       },
     };
     const names = { byId: () => Promise.reject(error) };
@@ -103,8 +103,8 @@ describe('a read of a collection that is missing', () => {
     return (action, body) => handlers[action](requestOf({}, Buffer.from(body as string)));
   }
 
-  const shownToNode = (count: number): Promise<void> =>
-    until(async () => told.length === count, 'bodies are shown to a node');
+  const sentToNode = (count: number): Promise<void> =>
+    until(async () => respond.length === count, 'a node has been sent bodies');
 
   const MISSING = collectionMissing({ modern: true }, 'c');
 
@@ -112,9 +112,9 @@ describe('a read of a collection that is missing', () => {
     ['get', '{"ids":["a"]}'],
     ['get', '{"ids":["a"],"include":["documents"],"where":null}'],
     ['query', '{"query_embeddings":[[1,2]],"n_results":3,"include":["distances"]}'],
-  ] as const)('is no work for a node when it is plain: %s %s', async (action, body) => {
+  ] as const)('is not sent to a node when it is plainly valid: %s %s', async (action, body) => {
     await expect(reads(MISSING)(action, body)).rejects.toBe(MISSING);
-    expect(shown).toEqual([]);
+    expect(sent).toEqual([]);
   });
 
   test.each([
@@ -125,30 +125,30 @@ describe('a read of a collection that is missing', () => {
     ['query', '{"query_embeddings":[[1,2]],"include":["nothing"]}'],
     ['query', '{"query_embeddings":[[1,2]],"ids":[1]}'],
     ['get', Buffer.from('{"ids":["\u00ff"]}', 'latin1')],
-  ] as const)('is refused as a node refuses it: %s %s', async (action, body) => {
-    const answer = reads(MISSING)(action, body);
-    await shownToNode(1);
-    told[0]?.();
-    expect(await answer).toEqual(FAULT);
+  ] as const)('gets the refusal of a node: %s %s', async (action, body) => {
+    const response = reads(MISSING)(action, body);
+    await sentToNode(1);
+    respond[0]?.();
+    expect(await response).toEqual(FAULT);
   });
 
-  test('is shown to a node a few at a time', async () => {
+  test('is sent to a node a few at a time', async () => {
     const read = reads(MISSING);
-    const judged = Array.from({ length: 4 }, () => read('query', '{}'));
-    await shownToNode(4);
+    const pending = Array.from({ length: 4 }, () => read('query', '{}'));
+    await sentToNode(4);
     await expect(read('query', '{}')).rejects.toBe(MISSING);
-    for (const tell of told) tell();
-    expect(await Promise.all(judged)).toEqual([FAULT, FAULT, FAULT, FAULT]);
+    for (const each of respond) each();
+    expect(await Promise.all(pending)).toEqual([FAULT, FAULT, FAULT, FAULT]);
     const next = read('query', '{}');
-    await shownToNode(5);
-    told.at(-1)?.();
+    await sentToNode(5);
+    respond.at(-1)?.();
     expect(await next).toEqual(FAULT);
   });
 
-  test('is not shown to a node when something else is wrong', async () => {
+  test('is not sent to a node when the error is another', async () => {
     const reserved = new PolychromeError('reserved', 'reserved');
     await expect(reads(reserved)('query', '{}')).rejects.toBe(reserved);
-    expect(shown).toEqual([]);
+    expect(sent).toEqual([]);
   });
 });
 

@@ -1,4 +1,4 @@
-// A conditional delete is held against the limits of filters before anything is logged.
+// The limits of filters apply to a conditional delete before it is appended.
 
 import { expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
@@ -13,7 +13,7 @@ import type { Writer } from '../../write/writer.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
-/** What comes of a delete: its response, and the bodies that were logged. */
+/** The response to a delete, and the bodies that were appended. */
 async function deletion(
   body: object,
   filterLimits?: FilterLimits,
@@ -60,24 +60,24 @@ test.each([
     { where: { k: { $in: Array.from({ length: 16_381 }, (_, value) => value) } } },
     'FILTER_OPERANDS_MAX',
   ],
-])('a delete with too many %s is refused and not logged', async (_what, body, setting) => {
+])('a delete with too many %s is refused and not appended', async (_what, body, setting) => {
   const { status, said, logged } = await deletion(body);
   expect([status, said, logged]).toEqual([400, expect.stringContaining(setting), []]);
 });
 
-test('a delete at the limit is logged as it came, however large', async () => {
+test('a delete at the limit is appended unchanged, whatever its size', async () => {
   const body = { where: or(899, 'x'.repeat((3 * MEBIBYTE) / 899)) };
   const { status, logged } = await deletion(body);
   expect(status).toBe(200);
   expect(logged).toEqual([JSON.stringify(body)]);
 });
 
-test('a delete of 30,000 ids without a filter is logged', async () => {
+test('a delete of 30,000 ids without a filter is appended', async () => {
   const body = { ids: Array.from({ length: 30_000 }, (_, index) => `id-${index}`) };
   expect((await deletion(body)).logged).toEqual([JSON.stringify(body)]);
 });
 
-test('the limits are those that are set', async () => {
+test('the limits are those of the settings', async () => {
   const limits = { conditionsMax: 2, operandsMax: 100, depthMax: 1 };
   expect((await deletion({ where: or(1) }, limits)).status).toBe(200);
   expect((await deletion({ where: or(2) }, limits)).said).toContain('at most 2 are allowed');
