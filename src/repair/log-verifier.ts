@@ -55,7 +55,7 @@ const IDS_PER_READ = 500;
 // A marker is written every second, in which a node applies some thousand records. With more than this, about 100 MB of
 // ids, the marker is so old that a rebuild is faster.
 const RECORDS_MAX = 1_000_000;
-// A server that has just started may answer 500 while it loads; one that continues to has lost the collection.
+// A server that has just started may respond with 500 while it loads; one that continues to has lost the collection.
 const ATTEMPTS_MAX = 3;
 const PAUSE_MS = 200;
 

@@ -97,7 +97,7 @@ it.each([
   ['HTTP/1.1 503 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n', false],
   ['HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n', false],
   ['HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n', true],
-])('tells whether the connection stays open: %j', (text, keepAlive) => {
+])('reports whether the connection stays open: %j', (text, keepAlive) => {
   expect(parse(text).parser.keepAlive).toBe(keepAlive);
 });
 

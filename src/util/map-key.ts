@@ -13,6 +13,6 @@ const DIGEST_PREFIX = 'sha256:';
  */
 export function mapKey(text: string): string {
   if (text.length <= HASHED_LENGTH_MAX && !text.startsWith(DIGEST_PREFIX)) return text;
-  // Not UTF-8, which encodes every lone surrogate as the same bytes.
+  // Not UTF-8, which encodes every unpaired surrogate as the same bytes.
   return DIGEST_PREFIX + createHash('sha256').update(text, 'utf16le').digest('base64');
 }
