@@ -14,21 +14,21 @@ beforeEach(async () => {
 });
 
 describe('the lease in PostgreSQL', () => {
-  test('goes to one of many who ask at the same moment', async () => {
+  test('is acquired by one of many concurrent challengers', async () => {
     const seen = await store.read();
     const epochs = await Promise.all(Array.from({ length: 8 }, (_, n) => store.acquire(`g${n}`, seen)));
     expect(epochs.filter((epoch) => epoch !== null)).toEqual([1]);
     expect((await store.read()).holder).toBe(`g${epochs.indexOf(1)}`);
   });
 
-  test('goes to one of many who watched a holder that has gone', async () => {
+  test('is acquired by one of many that watched a holder disappear', async () => {
     await store.acquire('gone', await store.read());
     const seen = await store.read();
     const epochs = await Promise.all(Array.from({ length: 8 }, (_, n) => store.acquire(`g${n}`, seen)));
     expect(epochs.filter((epoch) => epoch !== null)).toEqual([2]);
   });
 
-  test('stays with a holder that has renewed since it was looked at', async () => {
+  test('stays with a holder that has renewed since it was read', async () => {
     await store.acquire('holder', await store.read());
     const seen = await store.read();
     expect(await store.renew(1)).toBe(true);
@@ -36,7 +36,7 @@ describe('the lease in PostgreSQL', () => {
     expect(await store.read()).toEqual({ epoch: 1, holder: 'holder', renewal: 1 });
   });
 
-  test('cannot be renewed or given back under an epoch that is over', async () => {
+  test('cannot be renewed or released under an old epoch', async () => {
     await store.acquire('one', await store.read());
     await store.acquire('two', await store.read());
     expect(await store.renew(1)).toBe(false);
@@ -44,7 +44,7 @@ describe('the lease in PostgreSQL', () => {
     expect(await store.read()).toEqual({ epoch: 2, holder: 'two', renewal: 0 });
   });
 
-  test('once given back, is free at once, and no longer renewed by whoever gave it', async () => {
+  test('is free at once when released, and cannot be renewed by its last holder', async () => {
     const before = await store.read();
     await store.acquire('one', before);
     await store.release(1);

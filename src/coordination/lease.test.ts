@@ -39,7 +39,7 @@ class Row {
 
 type Call = <T>(work: () => T) => Promise<T>;
 
-/** A gateway's way to the row; `call` may be late, or lose the question or the answer. */
+/** A gateway's way to the row; `call` may be late, or lose the statement or its result. */
 const storeOf = (row: Row, call: Call): LeaseStore => ({
   read: () => call(() => row.read()),
   acquire: (holder, seen) => call(() => row.acquire(holder, seen)),
@@ -100,14 +100,14 @@ function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway
 }
 
 describe('a challenger', () => {
-  test('takes a lease nobody holds at once, knowing that nothing is under way', async () => {
+  test('acquires a free lease at once, as a clean term', async () => {
     const one = gateway('one');
     await clock.pass(1);
     expect(one.terms.map(({ epoch, clean }) => ({ epoch, clean }))).toEqual([{ epoch: 1, clean: true }]);
     expect(row.holder).toBe('one');
   });
 
-  test('waits a whole lease in which nothing moves, and then expects the worst', async () => {
+  test('waits a whole lease without a renewal, and then begins a term that is not clean', async () => {
     row.acquire('gone', row.read());
     const one = gateway('one');
     await clock.pass(LEASE_MS - 1);
@@ -116,7 +116,7 @@ describe('a challenger', () => {
     expect(one.terms.map(({ epoch, clean }) => ({ epoch, clean }))).toEqual([{ epoch: 2, clean: false }]);
   });
 
-  test('begins to wait anew with every renewal it sees', async () => {
+  test('starts waiting again with every renewal it sees', async () => {
     row.acquire('alive', row.read());
     const one = gateway('one');
     for (let n = 0; n < 5; n++) {
@@ -128,7 +128,7 @@ describe('a challenger', () => {
     expect(one.terms).toHaveLength(1);
   });
 
-  test('proves nothing by having slept', async () => {
+  test('does not count the time that its machine was suspended', async () => {
     row.acquire('alive', row.read());
     const one = gateway('one');
     await clock.pass(LEASE_MS * 0.5);
@@ -137,7 +137,7 @@ describe('a challenger', () => {
     expect(one.terms).toEqual([]);
   });
 
-  test('takes a lease that is given back at once', async () => {
+  test('acquires a released lease at once', async () => {
     row.acquire('leaving', row.read());
     const one = gateway('one');
     await clock.pass(LEASE_MS * 0.3);
@@ -146,7 +146,7 @@ describe('a challenger', () => {
     expect(one.terms.map(({ clean }) => clean)).toEqual([true]);
   });
 
-  test('goes on when PostgreSQL does not answer', async () => {
+  test('continues when PostgreSQL does not respond', async () => {
     call = async () => Promise.reject(new Error('down'));
     const one = gateway('one');
     await clock.pass(LEASE_MS);
@@ -165,7 +165,7 @@ describe('a holder', () => {
     expect(one.terms[0]!.held()).toBe(true);
   });
 
-  test('stops a quarter of the lease before anybody may take over, when renewals fail', async () => {
+  test('stops a quarter of the lease before a takeover is possible, when renewals fail', async () => {
     const one = gateway('one');
     await clock.pass(0);
     call = async () => Promise.reject(new Error('down'));
@@ -176,7 +176,7 @@ describe('a holder', () => {
     expect(one.terms[0]!.signal.aborted).toBe(true);
   });
 
-  test('counts from the sending of a renewal, not from its answer', async () => {
+  test('counts from sending a renewal, not from its response', async () => {
     const one = gateway('one');
     await clock.pass(1);
     // Renewed on the server at once, known here only 0.5 leases later.
@@ -198,14 +198,14 @@ describe('a holder', () => {
     call = atOnce;
   });
 
-  test('that slept through its lease knows it when it wakes, before anything runs', async () => {
+  test('knows on waking that the lease expired while its machine was suspended', async () => {
     const one = gateway('one');
     await clock.pass(1);
     clock.freeze(LEASE_MS);
     expect(one.terms[0]!.held()).toBe(false);
   });
 
-  test('stops at once when another has taken over, and gives back nothing', async () => {
+  test('stops at once when another has taken over, and releases nothing', async () => {
     const one = gateway('one');
     await clock.pass(1);
     row.acquire('two', row.read());
@@ -215,7 +215,7 @@ describe('a holder', () => {
     expect(row.read()).toMatchObject({ epoch: 2, holder: 'two' });
   });
 
-  test('gives the lease back when it is told to stop, after the last step of its term', async () => {
+  test('releases the lease when it is stopped, after the last step of its term', async () => {
     const one = gateway('one');
     await clock.pass(1);
     let held: string | null = null;
@@ -243,7 +243,7 @@ describe('a holder', () => {
     expect(row.holder).toBe(null);
   });
 
-  test('whose work failed does not say that nothing is under way', async () => {
+  test('does not release the lease when its work failed', async () => {
     const one = gateway('one');
     await clock.pass(1);
     one.finish(new Error('a step may be out'));
@@ -281,7 +281,7 @@ describe('a holder', () => {
   });
 });
 
-describe('never two at once', () => {
+describe('two leaders at one moment', () => {
   /** Three gateways whose clocks drift and freeze, and whose calls are late or lost: how often two held, and how many terms there were. */
   async function history(
     seed: number,
@@ -296,7 +296,7 @@ describe('never two at once', () => {
       if (chance() < 0.05) throw new Error('the question was lost');
       const answer = work();
       await latency();
-      if (chance() < 0.05) throw new Error('the answer was lost');
+      if (chance() < 0.05) throw new Error('the result was lost');
       return answer;
     };
     const crew = durationsMs.map((durationMs, n) => {
@@ -325,7 +325,7 @@ describe('never two at once', () => {
     return { together, terms: crew.reduce((sum, { terms }) => sum + terms.length, 0) };
   }
 
-  test('in a hundred histories', async () => {
+  test('do not exist in a hundred random histories', async () => {
     let termsInAll = 0;
     for (let seed = 0; seed < 100; seed++) {
       const { together, terms } = await history(seed, [LEASE_MS, LEASE_MS, LEASE_MS]);
@@ -335,7 +335,7 @@ describe('never two at once', () => {
     expect(termsInAll).toBeGreaterThan(500);
   });
 
-  test('a gateway that goes by another length is seen to break it', async () => {
+  test('are detected when one gateway uses another lease duration', async () => {
     const { together } = await history(1, [10 * LEASE_MS, LEASE_MS, LEASE_MS]);
     expect(together).toBeGreaterThan(0);
   });

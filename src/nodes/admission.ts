@@ -1,4 +1,4 @@
-// How a server becomes a node, and how a node proves, each time it is met again, that it still is the one it was.
+// Admits a server as a new node, and verifies the identity and content of a known one.
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
@@ -12,17 +12,17 @@ import { TermOver } from '../coordination/term.ts';
 
 export interface AdmissionOptions {
   readonly member: Node;
-  /** Whom the verified client expects; set here once known. */
+  /** The identity that the verified client expects; set here once known. */
   readonly identity: { expected: Identity | null };
   readonly client: NodeClient;
-  /** Checks nobody's identity: used only until the node has one. */
+  /** Checks no identity: used only until the node has one. */
   readonly unverified: NodeClient;
   readonly nodes: NodeStore;
   readonly newId: () => string;
-  /** The node's server was asked what it can do; called before it is admitted. */
+  /** Called before the node is admitted; refuses one whose server lacks a capability. */
   readonly onAdmitting: () => Promise<void>;
   readonly onRewound: (reason: string) => void;
-  /** Holds what the log has after the node's marker against its content; what keeps it from being used, or null. */
+  /** Compares the node's content with the log after its marker; why it cannot be used, or null. */
   readonly verify: () => Promise<VerificationFailure | null>;
 }
 
@@ -36,7 +36,7 @@ export class Admission {
     this.#options = options;
   }
 
-  /** Learns from PostgreSQL whether this node is known and who it must be. */
+  /** Loads from PostgreSQL whether this node is known, and under which identity. */
   async load(cluster: string): Promise<void> {
     const { member, identity, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
@@ -51,15 +51,15 @@ export class Admission {
     return (await this.row()).checkpoint;
   }
 
-  /** What PostgreSQL knows of the node. */
+  /** The node's row in PostgreSQL. */
   async row(): Promise<NodeRow> {
     const { member, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
-    if (row === undefined) throw new Error(`${member.id} is not known to PostgreSQL`);
+    if (row === undefined) throw new Error(`${member.id} has no row in PostgreSQL`);
     return row;
   }
 
-  /** Admits the node if it is who it must be, or blank and new; otherwise moves its state and says why. */
+  /** Admits the node if it has its identity, or is blank and new; otherwise changes its state with the reason. */
   async admit(term: Term, head: Head): Promise<void> {
     const { member, client, onAdmitting, onRewound, verify } = this.#options;
     try {
@@ -71,17 +71,19 @@ export class Admission {
         return member.refuse(`the node follows another log (${progress.log})`);
       }
       if (progress !== null && progress.checkpoint > head.lsn) {
-        return onRewound(`${member.id} has applied LSN ${progress.checkpoint}; the log ends at ${head.lsn}`);
+        return onRewound(
+          `${member.id} has applied LSN ${progress.checkpoint}; the head of the log is ${head.lsn}`,
+        );
       }
       if ((progress?.checkpoint ?? 0) < member.markerLSN) {
-        const was = `its marker says LSN ${progress?.checkpoint ?? 0}, and had said ${member.markerLSN}`;
+        const was = `its marker holds LSN ${progress?.checkpoint ?? 0}, and held ${member.markerLSN} before`;
         return member.on('lost_content', `the node came back with older content: ${was}`);
       }
       await onAdmitting();
       const failure = await verify();
       if (failure?.contentLost === true) return member.on('lost_content', failure.reason);
       if (failure !== null) return member.callFailed(new Error(failure.reason), false);
-      member.on('admitted', 'its identity is proved');
+      member.on('admitted', 'identity and content verified');
     } catch (error) {
       await this.#explain(error, term, head);
     }
@@ -137,7 +139,7 @@ export class Admission {
     if (contents !== null) member.on('lost_content', 'the node came back blank: its marker is gone');
   }
 
-  /** Writes how far the node is onto the node itself. */
+  /** Writes the node's progress into its marker. */
   async writeMarker(progress: LogProgress, term: Term): Promise<void> {
     const { client, identity } = this.#options;
     const stored = await readMarker(client, DEADLINE_MS);

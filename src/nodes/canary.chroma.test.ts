@@ -9,7 +9,11 @@ import { systemClock, type Clock } from '../util/clock.ts';
 import { createCanary } from './canary.ts';
 import { RESERVED } from '../chroma/client/identity.ts';
 import { createUnverifiedNodeClient, type NodeClient } from '../chroma/client/node-client.ts';
-import { createCollectionRequest, deleteCollectionRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
+import {
+  createCollectionRequest,
+  deleteCollectionRequest,
+  recordsRequest,
+} from '../chroma/protocol/node-requests.ts';
 import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 
 const options = { recordId: 'gateway-1', deadlineMs: 10_000, random: Math.random, clock: systemClock };
@@ -99,7 +103,7 @@ describe('on a real server', () => {
   });
 });
 
-describe('a server that only seems to work is found out', () => {
+describe('detects a server that only seems to work: one that', () => {
   it('as the others are found to work', async () => {
     const client = await clientOf((url) => likeChroma(url, {}));
     expect(await createCanary(client, halves).run()).toMatchObject({ ok: true });
@@ -114,7 +118,7 @@ describe('a server that only seems to work is found out', () => {
     ['gives back an older value', { get: { status: 200, body: { documents: ['0.1 0.1'] } } }, 'not_found'],
     ['has lost the record from its index', { query: { status: 200, body: { ids: [[]] } } }, 'not_queryable'],
     ['cannot query', { query: { status: 500, body: {} } }, 'refused'],
-    ['answers nonsense', { get: { status: 200, body: 5 } }, 'refused'],
+    ['responds with nonsense', { get: { status: 200, body: 5 } }, 'refused'],
     ['cannot create collections', { collections: { status: 500, body: {} } }, 'refused'],
   ])('when it %s', async (_what, differently, failure) => {
     const client = await clientOf((url) => likeChroma(url, differently));
@@ -133,7 +137,7 @@ describe('a server that only seems to work is found out', () => {
 });
 
 describe('a write that hangs', () => {
-  it('is left under way, and no second one is begun until it ends', async () => {
+  it('stays in flight, and no second one begins before it ends', async () => {
     const timers = new Set<() => void>();
     const after: Clock['after'] = (_delayMs, task) => (timers.add(task), () => timers.delete(task));
     const clock: Clock = { now: () => 0, monotonic: () => 0, after };

@@ -1,5 +1,5 @@
-// The canary: a write and two reads that prove a node works. A server whose log reader has died answers its health
-// check with 200 for ever and refuses every write (and most reads); only doing shows it.
+// The canary: a write and two reads that prove that a node works. A server whose log reader has died keeps passing its
+// health check and refuses every write and most reads.
 
 import { z } from 'zod';
 import type { Clock } from '../util/clock.ts';
@@ -21,9 +21,9 @@ const CANARY_COLLECTION = 'canary';
 
 /**
  * How a run ended.
- * - `unreachable`: no answer, for the reason in `code`.
- * - `hanging`: the write had no answer at the deadline; it is still under way, and no other is begun until it ends.
- * - `refused`: an answer that is not a success (`status`).
+ * - `unreachable`: no response, for the reason in `code`.
+ * - `hanging`: the write had no response at the deadline; it is still in flight, and no other begins before it ends.
+ * - `refused`: a response that is not a success (`status`).
  * - `not_found`, `not_queryable`: written and acknowledged, but not read back by id, or by its own vector.
  */
 export type CanaryFailureKind = 'unreachable' | 'hanging' | 'refused' | 'not_found' | 'not_queryable';
@@ -32,9 +32,9 @@ export interface CanaryFailure {
   readonly failure: CanaryFailureKind;
   /** With `unreachable`. */
   readonly code: NodeErrorCode | null;
-  /** With `refused`; null when the answer could not be read. */
+  /** With `refused`; null when the response could not be read. */
   readonly status: number | null;
-  /** For operators; may hold what the node said. */
+  /** For operators; may contain the node's own message. */
   readonly message: string;
 }
 
@@ -42,9 +42,9 @@ export type CanaryResult =
   { readonly ok: true; readonly ms: number } | ({ readonly ok: false; readonly ms: number } & CanaryFailure);
 
 export interface CanaryOptions {
-  /** Names this gateway's record: two gateways that shared one would read each other's values. */
+  /** The id of this gateway's record: gateways that shared one would read each other's values. */
   readonly recordId: string;
-  /** Length of the vector; 8 is enough to tell one from another. The same on every gateway of a cluster. */
+  /** Dimension of the vector; the same on every gateway of a cluster. */
   readonly dimension?: number;
   /** For the write, and again for each of the reads; ms. */
   readonly deadlineMs: number;
@@ -54,7 +54,7 @@ export interface CanaryOptions {
 }
 
 export interface Canary {
-  /** One run, shared by those who ask meanwhile; while an earlier write hangs, `hanging` at once. */
+  /** One run, shared by concurrent callers; `hanging` at once while an earlier write hangs. */
   run(): Promise<CanaryResult>;
 }
 
@@ -80,7 +80,7 @@ class NodeCanary implements Canary {
   readonly #client: NodeClient;
   readonly #options: Required<CanaryOptions>;
   #physical: string | null = null;
-  /** A write without an answer; there is never a second beside it. */
+  /** A write without a response is in flight; there is never a second beside it. */
   #hanging = false;
   #running: Promise<CanaryResult> | null = null;
 
@@ -107,35 +107,37 @@ class NodeCanary implements Canary {
       if (error instanceof NodeError) {
         return { ok: false, ms: ms(), failure: 'unreachable', code: error.code, status: null, message };
       }
-      // An answer that is not what Chroma gives.
+      // A response that is not Chroma's.
       return { ok: false, ms: ms(), failure: 'refused', code: null, status: null, message };
     }
   }
 
   async #writeAndReadBack(): Promise<void> {
     const { recordId, dimension, random } = this.#options;
-    if (this.#hanging) throw hanging('an earlier write has still not been answered');
+    if (this.#hanging) throw hanging('an earlier write has no response yet');
     const vector = Array.from({ length: dimension }, () => Math.fround(random()));
     const value = vector.join(' ');
     const body = { ids: [recordId], embeddings: [vector], documents: [value] };
 
-    const physical = await this.#withinDeadline(this.#write(Buffer.from(JSON.stringify(body))));
+    const physical = await this.#untilDeadline(this.#write(Buffer.from(JSON.stringify(body))));
     await this.#expectById(physical, value);
     await this.#expectByVector(physical, vector);
   }
 
-  /** Upserts the record, in a collection made when it is missing; returns the collection's id. */
+  /** Upserts the record, creating its collection if necessary; returns the collection's id. */
   async #write(body: Buffer): Promise<string> {
     const known = this.#physical;
     if (known !== null) {
-      const answer = await this.#client.mutate(recordsRequest({ ...RESERVED, physical: known }, 'upsert', body));
-      if (answer.status !== 404) return successful(answer, known);
+      const response = await this.#client.mutate(
+        recordsRequest({ ...RESERVED, physical: known }, 'upsert', body),
+      );
+      if (response.status !== 404) return successful(response, known);
       this.#physical = null; // the node was emptied, or the collection dropped
     }
     const physical = await this.#makeCollection();
-    const answer = await this.#client.mutate(recordsRequest({ ...RESERVED, physical }, 'upsert', body));
+    const response = await this.#client.mutate(recordsRequest({ ...RESERVED, physical }, 'upsert', body));
     this.#physical = physical;
-    return successful(answer, physical);
+    return successful(response, physical);
   }
 
   async #makeCollection(): Promise<string> {
@@ -150,13 +152,13 @@ class NodeCanary implements Canary {
     return physical;
   }
 
-  /** A mutation cannot be taken back: at the deadline it is left under way, and remembered. */
-  #withinDeadline<T>(write: Promise<T>): Promise<T> {
+  /** A mutation cannot be cancelled: at the deadline it stays in flight. */
+  #untilDeadline<T>(write: Promise<T>): Promise<T> {
     const { clock, deadlineMs } = this.#options;
     this.#hanging = true;
     const ended = write.finally(() => (this.#hanging = false));
     return new Promise((resolve, reject) => {
-      const late = (): void => reject(hanging(`a write had no answer after ${deadlineMs} ms`));
+      const late = (): void => reject(hanging(`a write had no response after ${deadlineMs} ms`));
       const cancel = clock.after(deadlineMs, late);
       ended.then(resolve, reject).finally(cancel);
     });
@@ -165,24 +167,24 @@ class NodeCanary implements Canary {
   async #expectById(physical: string, value: string): Promise<void> {
     const selection = { ids: [this.#options.recordId], include: ['documents'] as const };
     const request = getRecordsRequest({ ...RESERVED, physical }, selection);
-    const answer = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
-    const { documents } = foundShape.parse(JSON.parse(successful(answer, answer.body.toString())));
+    const response = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
+    const { documents } = foundShape.parse(JSON.parse(successful(response, response.body.toString())));
     if (documents[0] === value) return;
-    throw new CanaryFailed('not_found', 'a write was acknowledged, but not read back');
+    throw new CanaryFailed('not_found', 'an acknowledged write is not found by id');
   }
 
   async #expectByVector(physical: string, vector: readonly number[]): Promise<void> {
     const query = { query_embeddings: [vector], n_results: 1, include: [] };
     const request = queryRecordsRequest({ ...RESERVED, physical }, query);
-    const answer = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
-    const { ids } = queriedShape.parse(JSON.parse(successful(answer, answer.body.toString())));
+    const response = await this.#client.read({ ...request, deadlineMs: this.#options.deadlineMs });
+    const { ids } = queriedShape.parse(JSON.parse(successful(response, response.body.toString())));
     if (ids[0]?.[0] === this.#options.recordId) return;
-    throw new CanaryFailed('not_queryable', 'a record written is not found by its own vector');
+    throw new CanaryFailed('not_queryable', 'a stored record is not found by its own vector');
   }
 }
 
-function successful<T>(answer: Pick<NodeResponse, 'status' | 'body'>, value: T): T {
-  if (answer.status < 200 || answer.status > 299) throw refused(answer);
+function successful<T>(response: Pick<NodeResponse, 'status' | 'body'>, value: T): T {
+  if (response.status < 200 || response.status > 299) throw refused(response);
   return value;
 }
 

@@ -1,10 +1,10 @@
-// What every node of the cluster can do. Content and log may already use it, so it is stored and never lowered: a
-// server that can do less would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
+// The capabilities that every node has. Content and log may already use them, so the level is stored and never lowered:
+// a server with fewer would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
 
 import { minimumCapabilities, type Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Database } from '../postgres/database.ts';
 
-// What any server can do: in force until the first node is known.
+// What any server can do; in force until the first node joins.
 const LEAST: Capabilities = {
   maxBatchSize: 100,
   base64Embeddings: false,
@@ -36,29 +36,29 @@ export class CapabilityLevel {
   }
 
   /**
-   * Takes a node in, or says what it lacks. While the log is empty the level is the least of all nodes; afterwards it
-   * only rises, when all `members` are known to be able to do more. Throws when the lease has moved on.
+   * Null when the node may join; otherwise what its server lacks. While the log is empty the level is the minimum of
+   * all nodes; later it only rises, once all of `nodesCount` nodes can do more. Throws when the lease has moved on.
    */
   async join(
     node: string,
     capabilities: Capabilities,
-    members: number,
+    nodesCount: number,
     epoch: number,
   ): Promise<string | null> {
     await this.load();
     const offered = minimumCapabilities([capabilities, ...this.#ofNode.values()]) as Capabilities;
     const stored = this.#stored;
-    const lacks = stored === null ? [] : lackOf(capabilities, stored);
+    const lacks = stored === null ? [] : missingFrom(capabilities, stored);
     if (stored === null || lacks.length > 0) {
       if (!(await this.#store(offered, epoch, true))) return `the server lacks ${lacks.join(', ')}`;
-    } else if (this.#ofNode.size + 1 >= members && lackOf(stored, offered).length > 0) {
+    } else if (this.#ofNode.size + 1 >= nodesCount && missingFrom(stored, offered).length > 0) {
       await this.#store(offered, epoch, false);
     }
     this.#ofNode.set(node, capabilities);
     return null;
   }
 
-  /** Stores the level; with `onlyEmpty`, only while nothing was logged. Returns whether it was stored. */
+  /** Stores the level; with `onlyEmpty`, only while the log is empty. Returns whether it was stored. */
   async #store(level: Capabilities, epoch: number, onlyEmpty: boolean): Promise<boolean> {
     const s = this.#database.schema;
     const rows = await this.#database.query(
@@ -71,8 +71,8 @@ export class CapabilityLevel {
   }
 }
 
-/** What `wanted` can do and `has` cannot. */
-function lackOf(has: Capabilities, wanted: Capabilities): string[] {
+/** The capabilities of `wanted` that `has` lacks. */
+function missingFrom(has: Capabilities, wanted: Capabilities): string[] {
   const lacks: string[] = ABILITIES.filter((ability) => wanted[ability] && !has[ability]);
   return has.maxBatchSize < wanted.maxBatchSize ? [...lacks, `maxBatchSize ${wanted.maxBatchSize}`] : lacks;
 }

@@ -1,6 +1,6 @@
-// The marker: what a node stores to prove who it is and how far it came. It is the metadata of one collection in a
-// tenant that clients never see. Chroma keeps metadata in the same sqlite file as the records, committed in order,
-// so a marker that survived a power cut vouches for everything applied before it was written.
+// The marker: the identity and progress that a node stores, as metadata of a collection in the reserved tenant. Chroma
+// keeps metadata in the same sqlite file as records and commits in order, so a marker that survives a power cut proves
+// that everything applied before it survived too.
 
 import { z } from 'zod';
 import {
@@ -23,7 +23,7 @@ import {
 } from '../chroma/protocol/node-requests.ts';
 import type { ChromaResponse } from '../chroma/protocol/response-effect.ts';
 
-/** A node answered something the marker's protocol does not provide for. */
+/** A node responded with something that the marker protocol does not allow. */
 export class MarkerError extends Error {
   override readonly name = 'MarkerError';
 }
@@ -35,16 +35,20 @@ export async function readMarker(
   signal?: AbortSignal,
 ): Promise<StoredMarker | null> {
   const limit = signal === undefined ? {} : { signal };
-  const answer = await client.read({ ...collectionRequest(RESERVED, MARKER_COLLECTION), deadlineMs, ...limit });
-  if (answer.status === 404) return null;
-  return storedMarkerIn(expectStatus(answer, [200], 'reading the marker').body);
+  const response = await client.read({
+    ...collectionRequest(RESERVED, MARKER_COLLECTION),
+    deadlineMs,
+    ...limit,
+  });
+  if (response.status === 404) return null;
+  return storedMarkerIn(expectStatus(response, [200], 'reading the marker').body);
 }
 
 /** Replaces the whole marker in one call. Throws NodeError, MarkerError. */
 export async function writeMarker(client: NodeClient, physicalId: string, marker: Marker): Promise<void> {
   const body = Buffer.from(JSON.stringify({ new_metadata: metadataOf(marker) }));
-  const answer = await client.mutate(modifyCollectionRequest({ ...RESERVED, physical: physicalId }, body));
-  expectStatus(answer, [200], 'writing the marker');
+  const response = await client.mutate(modifyCollectionRequest({ ...RESERVED, physical: physicalId }, body));
+  expectStatus(response, [200], 'writing the marker');
 }
 
 /**
@@ -60,17 +64,17 @@ export async function installMarker(client: NodeClient, marker: Marker): Promise
   const body = Buffer.from(JSON.stringify(collection));
   const created = await client.mutate(createCollectionRequest(RESERVED, body));
 
-  // get_or_create answers with what was there before, if anything was.
+  // get_or_create returns the collection that was there before, if there was one.
   const stored = storedMarkerIn(expectStatus(created, [200], 'creating the marker').body);
   if (stored === null) throw new MarkerError('the marker collection exists but names no node');
   if (!sameIdentity(stored.marker, marker)) {
     const { cluster, node, incarnation } = stored.marker;
-    throw new MarkerError(`the node is marked already: ${cluster}/${node}/${incarnation}`);
+    throw new MarkerError(`the node already has a marker: ${cluster}/${node}/${incarnation}`);
   }
   return stored.physicalId;
 }
 
-/** What a server holds that has not joined yet. */
+/** What a server holds before it joins. */
 export interface NodeContents {
   readonly marker: Marker | null;
   /** Databases of the default tenant. Other tenants cannot be listed (Chroma has no route for it). */
@@ -81,7 +85,7 @@ export interface NodeContents {
   readonly blank: boolean;
 }
 
-/** Looks whether a server can become a node without burying anybody's data. Throws NodeError, MarkerError. */
+/** Lists what a server holds, so that one with data is not taken over as a node. Throws NodeError, MarkerError. */
 export async function inspectNode(client: NodeClient, deadlineMs: number): Promise<NodeContents> {
   const tenant = 'default_tenant';
   const marker = (await readMarker(client, deadlineMs))?.marker ?? null;
@@ -109,12 +113,12 @@ function metadataOf(marker: Marker): Record<string, string | number> {
   return { cluster, node, incarnation, ...progress };
 }
 
-function expectStatus<Answer extends ChromaResponse>(
-  answer: Answer,
+function expectStatus<Response extends ChromaResponse>(
+  response: Response,
   statuses: readonly number[],
   doing: string,
-): Answer {
-  if (statuses.includes(answer.status)) return answer;
-  const told = answer.body.toString('utf8', 0, 300);
-  throw new MarkerError(`${doing} was answered with status ${answer.status}: ${told}`);
+): Response {
+  if (statuses.includes(response.status)) return response;
+  const detail = response.body.toString('utf8', 0, 300);
+  throw new MarkerError(`${doing} failed with status ${response.status}: ${detail}`);
 }

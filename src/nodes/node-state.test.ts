@@ -10,7 +10,7 @@ import {
 } from './node-state.ts';
 
 describe('the states of a node', () => {
-  test('nobody serves without having been level', () => {
+  test('no node serves without having caught up', () => {
     for (const state of NODE_STATES) {
       for (const event of NODE_EVENTS) {
         if (nextState(state, event) !== 'serving' || state === 'serving') continue;
@@ -31,17 +31,17 @@ describe('the states of a node', () => {
     }
   });
 
-  test('a busy node keeps its term and may be read from, and is down when it fails', () => {
+  test('a busy node follows and serves reads, and is down when it fails', () => {
     expect([follows('busy'), canServe('busy')]).toEqual([true, true]);
     expect(nextState('busy', 'responds')).toBe('busy');
     expect(nextState('busy', 'failed')).toBe('down');
   });
 
-  test('a wrong identity ends every use, from every state', () => {
+  test('a wrong identity fences a node in any state', () => {
     for (const state of NODE_STATES) expect(follows(nextState(state, 'wrong_identity'))).toBe(false);
   });
 
-  test('a node that has lost content follows no more, whatever happens to it', () => {
+  test('a node that lost content follows no more in any later state', () => {
     for (const event of NODE_EVENTS) {
       const next = nextState('needs_rebuild', event);
       expect(next === 'needs_rebuild' || next === 'fenced').toBe(true);

@@ -1,11 +1,11 @@
 // The states of a node and what moves it between them. Pure: no clock, no socket.
 //
-//                                              ┌──occupied──▶ busy
-//   joining ──admitted──▶ catching_up ──level──▶ serving ◀──free──┘ │
-//                           ▲      │               │              │
-//                        answers  failed         failed         failed
-//                           │      ▼               │              │
-//                           └──── down ◀───────────┴──────────────┘
+//                                                   ┌──occupied──▶ busy
+//   joining ──admitted──▶ catching_up ──caught_up──▶ serving ◀──free──┘ │
+//                           ▲      │                    │               │
+//                       responds  failed              failed          failed
+//                           │      ▼                    │               │
+//                           └──── down ◀────────────────┴───────────────┘
 //   any ──wrong_identity──▶ fenced          any ──lost_content──▶ needs_rebuild
 
 export const NODE_STATES = [
@@ -21,13 +21,13 @@ export type NodeState = (typeof NODE_STATES)[number];
 
 export const NODE_EVENTS = [
   'admitted', // identity checked, capabilities known
-  'caught_up', // has applied what the log held a moment ago, and its canary works
-  'occupied', // works on a call of ours that keeps it from other things for a while
+  'caught_up', // has applied what the log held a moment ago, and its canary succeeds
+  'occupied', // works on a call that delays everything else
   'free', // has responded to that call
-  'failed', // stopped answering, or answers that it cannot work
-  'responds', // answers again under the right identity
-  'wrong_identity', // is not the node it should be
-  'lost_content', // lacks what the log says it had applied
+  'failed', // stopped responding, or responds that it cannot work
+  'responds', // responds again under its own identity
+  'wrong_identity', // another server is at its address
+  'lost_content', // lacks content that it had applied
 ] as const;
 export type NodeEvent = (typeof NODE_EVENTS)[number];
 
@@ -42,7 +42,7 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
   lost_content: 'needs_rebuild',
 });
 
-// The compiler holds this table complete; the tests walk through it.
+// The compiler requires every pair; the tests run through them.
 const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   joining: { ...stay('joining'), admitted: 'catching_up' },
   catching_up: { ...stay('catching_up'), caught_up: 'serving', failed: 'down' },
@@ -50,7 +50,7 @@ const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   // Alive, and the last choice for reads.
   busy: { ...stay('busy'), free: 'serving', failed: 'down' },
   down: { ...stay('down'), responds: 'catching_up' },
-  // Another node stands where this one was. When the right one is back it must catch up like any other.
+  // Another server is at its address. When the right one is back it catches up like any other.
   fenced: { ...stay('fenced'), lost_content: 'fenced', responds: 'catching_up' },
   needs_rebuild: { ...stay('needs_rebuild') },
 };
@@ -60,14 +60,14 @@ export function nextState(state: NodeState, event: NodeEvent): NodeState {
 }
 
 /**
- * Whether an applier may send entries to a node in this state. A node that is down gets none: when it answers again it
- * may be a new process on older content, which is looked at before anything is added to it.
+ * Whether an applier may send entries to a node in this state. A node that is down gets none: it may come back as a new
+ * process with older content, which is verified before anything is added to it.
  */
 export function follows(state: NodeState): boolean {
   return state === 'catching_up' || canServe(state);
 }
 
-/** Whether reads may be sent to a node in this state, as far as it has applied what they must see. */
+/** Whether reads may be sent to a node in this state; whether it has applied their floor is asked elsewhere. */
 export function canServe(state: NodeState): boolean {
   return state === 'serving' || state === 'busy';
 }
@@ -79,8 +79,8 @@ export interface PrimaryCandidate {
 }
 
 /**
- * Which node should be primary: the present one while it works, else the one with the least left to do, serving ones
- * first. Null when none works: the present one then keeps the role, and writes wait.
+ * Which node should be primary: the present one while it works, else a serving one, else any other that works; of these
+ * the one that has applied most. Null when none works: the present one keeps the role, and writes wait.
  */
 export function choosePrimary(nodes: readonly PrimaryCandidate[], present: string | null): string | null {
   const able = nodes.filter((node) => follows(node.state));

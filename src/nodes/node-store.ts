@@ -1,4 +1,4 @@
-// What PostgreSQL knows of nodes: who they are, how far they are, and which one is primary.
+// The nodes in PostgreSQL: identity, progress, state, and which one is primary.
 
 import type { Database } from '../postgres/database.ts';
 import type { NodeState } from './node-state.ts';
@@ -9,9 +9,9 @@ export interface NodeRow {
   readonly incarnation: string;
   readonly checkpoint: number;
   readonly markerLSN: number;
-  /** The last entry of the long call announced for the node; null when none ever was. */
+  /** The last entry of the long call announced for the node; null when there never was one. */
   readonly busyLSN: number | null;
-  /** How long that call may still be executed, ms. */
+  /** How long that call may still be running, ms. */
   readonly busyMs: number;
 }
 
@@ -38,7 +38,7 @@ export class NodeStore {
     return rows;
   }
 
-  /** Makes a node known before anything is written to it. Throws when the lease has moved on. */
+  /** Adds a node, before anything is written to it. Throws when the lease has moved on. */
   async add(epoch: number, node: { id: string; url: string; incarnation: string }): Promise<void> {
     const s = this.#database.schema;
     await this.#leading(
@@ -49,7 +49,7 @@ export class NodeStore {
     );
   }
 
-  /** Keeps the address and state for people and for other gateways. Throws when the lease has moved on. */
+  /** Records address and state for operators and other gateways. Throws when the lease has moved on. */
   async update(
     epoch: number,
     id: string,
@@ -65,7 +65,7 @@ export class NodeStore {
     );
   }
 
-  /** A call that brings entries up to `lsn` will keep the node busy for about so long. Throws when the lease has moved on. */
+  /** Announces a call with entries up to `lsn` that takes about `forMs`. Throws when the lease has moved on. */
   async announce(epoch: number, id: string, lsn: number, forMs: number): Promise<void> {
     await this.#leading(
       epoch,
@@ -76,7 +76,7 @@ export class NodeStore {
     );
   }
 
-  /** The node's own marker is known to hold this checkpoint. Throws when the lease has moved on. */
+  /** Records that the node's marker holds this checkpoint. Throws when the lease has moved on. */
   async marked(epoch: number, id: string, lsn: number): Promise<void> {
     await this.#leading(
       epoch,

@@ -4,15 +4,15 @@ import { Node, type CanaryReport, type VerificationFailure, type ProbeResult } f
 
 const OVERDUE_MAX_MS = 60_000;
 
-const SOUND: ProbeResult = { found: 'itself', checkpoint: 10, log: 'log' };
-const SILENT: ProbeResult = { found: 'silent', reason: 'no answer within 2000 ms' };
+const HEALTHY: ProbeResult = { found: 'itself', checkpoint: 10, log: 'log' };
+const SILENT: ProbeResult = { found: 'silent', reason: 'no response within 2000 ms' };
 const REFUSED: ProbeResult = { found: 'refused', reason: 'nothing listens' };
 
 let clock: ManualClock;
 let stop: AbortController;
 let watching: Promise<void>;
 let member: Node;
-/** What the node shows to whoever looks. */
+/** The result of the next probe. */
 let shown: ProbeResult | Promise<ProbeResult>;
 let canaryFailure: CanaryReport | null;
 /** What the node is working on. */
@@ -20,13 +20,13 @@ let work: { explainsSilence: boolean; isLong: boolean; overdueMs: number };
 let failure: VerificationFailure | null | Promise<VerificationFailure | null>;
 let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
-/** Times that nothing listened. */
+/** Times that a connection was refused. */
 let gone: number;
 
 beforeEach(async () => {
   clock = new ManualClock();
   stop = new AbortController();
-  [shown, canaryFailure, failure] = [SOUND, null, null];
+  [shown, canaryFailure, failure] = [HEALTHY, null, null];
   work = { explainsSilence: false, isLong: false, overdueMs: -Infinity };
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
@@ -71,14 +71,14 @@ async function serve(): Promise<void> {
 }
 
 describe('a node that joins', () => {
-  test('is only looked at until it is admitted', async () => {
+  test('is only probed until it is admitted', async () => {
     await clock.pass(5_000);
     expect(member.state).toBe('joining');
     expect(counts.canaries).toBe(0);
     expect(member.probed).toBe(true);
   });
 
-  test('is not called level before its canary has worked', async () => {
+  test('is not caught up before its canary has succeeded', async () => {
     canaryFailure = { reason: 'writes are refused', isSilence: false };
     member.on('admitted', '');
     await clock.pass(1_000);
@@ -88,7 +88,7 @@ describe('a node that joins', () => {
     expect(member.canaryWorks).toBe(true);
   });
 
-  test('may be blank, or unknown to whoever looks', async () => {
+  test('may be blank, or of an identity that is not known yet', async () => {
     shown = { found: 'unmarked' };
     await clock.pass(1_000);
     shown = { found: 'another', reason: 'nobody is expected yet' };
@@ -100,7 +100,7 @@ describe('a node that joins', () => {
 describe('a node that serves', () => {
   beforeEach(serve);
 
-  test('is left in peace for one missed probe, and down after the second', async () => {
+  test('serves after one missed probe, and is down after the second', async () => {
     shown = SILENT;
     await clock.pass(550);
     expect(member.state).toBe('serving');
@@ -109,32 +109,32 @@ describe('a node that serves', () => {
     expect(member.reason).toBe(SILENT.reason);
   });
 
-  test('starts its count anew with every answer', async () => {
+  test('counts missed probes from the last response', async () => {
     for (let n = 0; n < 10; n++) {
-      shown = n % 2 === 0 ? SILENT : SOUND;
+      shown = n % 2 === 0 ? SILENT : HEALTHY;
       await clock.pass(550);
     }
     expect(transitions).toEqual([]);
   });
 
-  test('is down at once when nothing listens', async () => {
+  test('is down at once when a connection is refused', async () => {
     shown = REFUSED;
     await clock.pass(550);
     expect(member.state).toBe('down');
   });
 
-  test('whose process is gone is looked at often, so that it is met soon when it is back', async () => {
+  test('is probed often after its process is gone, so that its return is noticed soon', async () => {
     shown = REFUSED;
     await clock.pass(550);
     const before = gone;
     await clock.pass(600);
     expect(gone - before).toBeGreaterThanOrEqual(10);
-    shown = SOUND;
+    shown = HEALTHY;
     await clock.pass(60);
     expect(member.state).toBe('catching_up');
   });
 
-  test('whose process is gone wakes nobody with it, and is looked at less often when it stays away', async () => {
+  test('notifies once when its process is gone, and is probed less often when it stays away', async () => {
     shown = REFUSED;
     await clock.pass(550);
     let woken = false;
@@ -145,7 +145,7 @@ describe('a node that serves', () => {
     expect([woken, gone - before]).toEqual([false, 10]);
   });
 
-  test('whose connection ends while it is asked is asked again at once', async () => {
+  test('is probed again at once when its connection ends during a probe', async () => {
     let answer: (result: ProbeResult) => void = () => undefined;
     shown = new Promise((resolve) => (answer = resolve));
     await clock.pass(600);
@@ -158,7 +158,7 @@ describe('a node that serves', () => {
     expect(gone).toBe(1);
   });
 
-  test('that is only silent may still be at what it was asked', async () => {
+  test('may still execute its calls when it is only silent', async () => {
     shown = SILENT;
     await clock.pass(5_000);
     expect(gone).toBe(0);
@@ -170,7 +170,7 @@ describe('a node that serves', () => {
     expect(member.lastError).toBe('ECONNREFUSED');
   });
 
-  test('is looked at soon after a real call had no answer, but not once for each of many', async () => {
+  test('is probed soon after a real call had no response, but not once for each of many', async () => {
     const before = counts.probes;
     await clock.pass(60);
     for (let n = 0; n < 100; n++) member.callFailed(new Error('reset'), false);
@@ -180,61 +180,61 @@ describe('a node that serves', () => {
     expect(counts.probes - before).toBeGreaterThanOrEqual(1);
   });
 
-  test('is asked for a canary every ten seconds or so', async () => {
+  test('runs a canary about every ten seconds', async () => {
     const before = counts.canaries;
     await clock.pass(33_000);
     expect(counts.canaries - before).toBe(3);
   });
 
-  test('is found out by its canary soon after it answered badly', async () => {
+  test('is down after a canary fails soon after a bad response', async () => {
     canaryFailure = { reason: 'refused: HTTP 500', isSilence: false };
-    member.answeredBadly(new Error('HTTP 500'));
+    member.respondedBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(member.state).toBe('down');
     expect(member.lastError).toBe('canary: refused: HTTP 500');
   });
 
-  test('stays when the canary does not confirm a bad answer', async () => {
+  test('keeps serving when the canary does not confirm a bad response', async () => {
     const before = counts.canaries;
-    member.answeredBadly(new Error('HTTP 500'));
+    member.respondedBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(counts.canaries).toBe(before + 1);
     expect(transitions).toEqual([]);
   });
 
-  test('and comes back with another identity is fenced', async () => {
+  test('is fenced when it comes back with another identity', async () => {
     shown = { found: 'another', reason: 'node "b"' };
     await clock.pass(550);
     expect(member.state).toBe('fenced');
     expect(member.reason).toBe('node "b"');
   });
 
-  test('and comes back blank needs a rebuild', async () => {
+  test('needs a rebuild when it comes back blank', async () => {
     shown = { found: 'unmarked' };
     await clock.pass(550);
     expect(member.state).toBe('needs_rebuild');
   });
 
-  test('and comes back with a marker older than one it is known to have held needs a rebuild', async () => {
+  test('needs a rebuild when it comes back with an older marker', async () => {
     member.markerLSN = 11;
     await clock.pass(550);
     expect(member.state).toBe('needs_rebuild');
-    expect(member.reason).toContain('LSN 10, and had said 11');
+    expect(member.reason).toContain('LSN 10, and held 11 before');
   });
 
-  test('is not accused when its marker is written while it is being asked', async () => {
+  test('is not taken for older when its marker is written during a probe', async () => {
     let answer: (result: ProbeResult) => void = () => undefined;
     shown = new Promise((resolve) => (answer = resolve));
     await clock.pass(550);
     member.markerLSN = 11;
-    answer(SOUND);
+    answer(HEALTHY);
     await clock.pass(10);
     expect(member.state).toBe('serving');
   });
 });
 
 describe('a node that works on a call', () => {
-  const HANGS: CanaryReport = { reason: 'hanging: a write had no answer', isSilence: true };
+  const HANGS: CanaryReport = { reason: 'hanging: a write had no response', isSilence: true };
   beforeEach(async () => {
     await serve();
     work.explainsSilence = true;
@@ -245,15 +245,15 @@ describe('a node that works on a call', () => {
     shown = SILENT;
     await clock.pass(60_000);
     expect(member.state).toBe('busy');
-    expect(member.reason).toBe('it works on a call and answers no probe meanwhile');
+    expect(member.reason).toBe('works on a call and does not respond to probes meanwhile');
     expect(transitions).toEqual(['serving occupied']);
   });
 
-  test('serves again when it answers and the call has ended', async () => {
+  test('serves again when it responds and the call has ended', async () => {
     work.isLong = true;
     shown = SILENT;
     await clock.pass(5_000);
-    shown = SOUND;
+    shown = HEALTHY;
     await clock.pass(1_000);
     expect(member.state).toBe('busy');
     work = { explainsSilence: false, isLong: false, overdueMs: -Infinity };
@@ -276,7 +276,7 @@ describe('a node that works on a call', () => {
     work.explainsSilence = false;
     await clock.pass(550);
     expect(member.state).not.toBe('down');
-    shown = SOUND;
+    shown = HEALTHY;
     await clock.pass(550);
     expect(member.state).toBe('serving');
   });
@@ -298,12 +298,12 @@ describe('a node that works on a call', () => {
 
   test('is down when its canary gets a bad response, within the bound as well', async () => {
     canaryFailure = { reason: 'refused: HTTP 500', isSilence: false };
-    member.answeredBadly(new Error('HTTP 500'));
+    member.respondedBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(member.state).toBe('down');
   });
 
-  test('is asked for no canary while the call is a long one', async () => {
+  test('runs no canary while the call is a long one', async () => {
     work.isLong = true;
     const before = counts.canaries;
     await clock.pass(33_000);
@@ -316,7 +316,7 @@ describe('a node that works on a call', () => {
     expect(member.state).toBe('down');
   });
 
-  test('is down when the call is overdue although it answers probes', async () => {
+  test('is down when the call is overdue although it responds to probes', async () => {
     work = { explainsSilence: false, isLong: true, overdueMs: OVERDUE_MAX_MS };
     await clock.pass(5_000);
     expect(member.state).toBe('serving');
@@ -337,16 +337,16 @@ describe('a node that was down', () => {
     expect(member.state).toBe('down');
   });
 
-  test('catches up when it answers again', async () => {
-    shown = SOUND;
+  test('catches up when it responds again', async () => {
+    shown = HEALTHY;
     await clock.pass(600);
     expect(member.state).toBe('catching_up');
     expect(member.reason).toBe(null);
   });
 
   test('stays down while its canary fails', async () => {
-    [shown, canaryFailure] = [SOUND, { reason: 'refused', isSilence: false }];
-    member.answeredBadly(new Error('HTTP 500'));
+    [shown, canaryFailure] = [HEALTHY, { reason: 'refused', isSilence: false }];
+    member.respondedBadly(new Error('HTTP 500'));
     await clock.pass(1_200);
     expect(member.state).toBe('down');
     canaryFailure = null;
@@ -358,7 +358,7 @@ describe('a node that was down', () => {
 describe('a node whose connection ended', () => {
   beforeEach(serve);
 
-  test('is used again only when what it serves was held against the log', async () => {
+  test('is used again only after its content was compared with the log', async () => {
     failure = { contentLost: false, reason: 'the log cannot be read' };
     member.connectionLost();
     expect(member.state).toBe('down');
@@ -372,7 +372,7 @@ describe('a node whose connection ended', () => {
     expect(member.verified).toBe(true);
   });
 
-  test('needs a rebuild when it lacks what it had applied', async () => {
+  test('needs a rebuild when it lacks content that it had applied', async () => {
     failure = { contentLost: true, reason: 'LSN 7 is missing' };
     member.connectionLost();
     await clock.pass(600);
@@ -380,7 +380,7 @@ describe('a node whose connection ended', () => {
     expect(member.reason).toBe('LSN 7 is missing');
   });
 
-  test('is not trusted for a verification that was begun before the connection ended once more', async () => {
+  test('is not verified by a comparison that began before its connection ended again', async () => {
     let finish: (found: VerificationFailure | null) => void = () => undefined;
     failure = new Promise((resolve) => (finish = resolve));
     member.connectionLost();

@@ -1,28 +1,29 @@
-// One node as this gateway sees it: its state, the probes that watch it, and what real calls report about it.
+// One node as this gateway sees it: its state changes with probes, canaries and the outcomes of real calls.
 
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { linkedAbort } from '../util/race.ts';
 import { nextState, type NodeEvent, type NodeState } from './node-state.ts';
 
-/** What a look at a node found. */
+/** What a probe found. */
 export type ProbeResult =
-  /** Answers under its own identity; `checkpoint`: what its marker says, 0 when it says nothing yet. */
+  /** The node, under its own identity; `checkpoint`: of its marker, 0 when it has no progress yet. */
   | { readonly found: 'itself'; readonly checkpoint: number; readonly log: string | null }
   | { readonly found: 'another'; readonly reason: string }
-  /** Under its own identity, with a marker older than it is known to have held. */
+  /** The node, with a marker older than one it is known to have held. */
   | { readonly found: 'older'; readonly reason: string }
   /** No marker: a server that was never a node, or lost everything. */
   | { readonly found: 'unmarked' }
-  /** Nothing listens: its process is gone. */
+  /** The connection was refused: the process is gone. */
   | { readonly found: 'refused'; readonly reason: string }
   | { readonly found: 'silent'; readonly reason: string };
 
-/** How a node is looked at; the composition root builds it on the node client. */
+/** The checks of one node. */
 export interface NodeProbe {
   probe(): Promise<ProbeResult>;
-  /** A write and reads that prove it works; resolves with why not, or null. */
+  /** A write and reads that prove that the node works; why it does not, or null. */
   canary(): Promise<CanaryReport | null>;
-  /** Holds what a new process serves against the log; resolves with what keeps the node from being used, or null. */
+  /** Compares the content of a new process with the log; why the node cannot be used, or null. */
   verify(): Promise<VerificationFailure | null>;
 }
 
@@ -33,9 +34,9 @@ export interface CanaryReport {
   readonly isSilence: boolean;
 }
 
-/** What the node is working on, as far as it matters for telling a busy node from a failed one. */
+/** The difference between a busy node and a failed one. */
 export interface NodeWork {
-  /** A call of ours is in flight and within its bound. */
+  /** A call is in flight and within its bound. */
   readonly explainsSilence: boolean;
   /** A long call is in flight: the node is the last choice for reads. */
   readonly isLong: boolean;
@@ -44,7 +45,7 @@ export interface NodeWork {
 }
 
 export interface VerificationFailure {
-  /** For good: the node lacks what it had applied. Otherwise only until it could be looked at. */
+  /** The node lacks content that it had applied. False: it could not be verified yet. */
   readonly contentLost: boolean;
   readonly reason: string;
 }
@@ -58,17 +59,17 @@ export interface NodeOptions {
   readonly overdueMaxMs: number;
   readonly clock: Clock;
   readonly onTransition: (member: Node, from: NodeState, event: NodeEvent, reason: string) => void;
-  /** Nothing listens at the node's address: whatever its process was asked ended with it. */
+  /** Called when a connection was refused: calls in flight have ended with the process. */
   readonly onProcessGone: () => void;
 }
 
-// A probe every half second notices a hanging process within some seconds; two misses, so that one slow answer
-// under load moves no primary.
+// A probe every half second notices a hanging process within seconds; two misses, so that one slow response under load
+// does not change the primary.
 const PROBE_MS = 500;
-// Two probes are so far apart at least; at most, too, for the first ten seconds in which nothing listens: a refused
-// connection costs next to nothing, and a server that was started anew is waited for.
+// The shortest interval between two probes; also the interval during the first ten seconds of refused connections, which
+// cost little, so that a restarted server is noticed at once.
 const PROBE_APART_MS = 50;
-const REFUSALS_AWAITED = 200;
+const REFUSALS_FAST_MAX = 200;
 const MISSES_MAX = 2;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
@@ -78,27 +79,27 @@ export class Node {
   readonly id: string;
   readonly url: string;
   readonly #options: NodeOptions;
-  /** Since when it is in its state, wall clock ms. */
+  /** When it entered its state, wall clock ms. */
   #since: number;
-  /** A node is not used before it was seen under its own identity. */
+  /** A node is not used before its identity was verified. */
   #state: NodeState = 'joining';
   #reason: string | null = null;
   #lastError: string | null = null;
   #misses = 0;
-  /** Probes in a row that found nothing listening. */
+  /** Consecutive probes whose connection was refused. */
   #refusals = 0;
   #canaryAt = 0;
   #canaryFailed = false;
-  #unfit = false;
-  readonly #hurry = new Notifier();
-  /** Something happened since the last look began. */
-  #hurried = false;
-  /** Counts the times its process may have become another. */
+  #isRefused = false;
+  readonly #probeRequested = new Notifier();
+  /** A probe was requested since the last one began. */
+  #isProbeDue = false;
+  /** Counts the connections that ended: after each, the process may be another. */
   #interruptions = 0;
   #verified = 0;
-  /** The checkpoint its marker is known to have held: less means that it has travelled back in time. */
+  /** The checkpoint that its marker is known to have held: a lower one means older content. */
   markerLSN = 0;
-  /** Whether a probe has come back since the start. */
+  /** Whether a probe has ended since the start. */
   probed = false;
   readonly changed = new Notifier();
 
@@ -113,12 +114,12 @@ export class Node {
     return this.#state;
   }
 
-  /** Since when it is in its state: wall clock, ms since the epoch. */
+  /** When it entered its state: wall clock, ms since the epoch. */
   get since(): number {
     return this.#since;
   }
 
-  /** Why it is in its state; null while all is well. */
+  /** Why it is in its state; null while it serves or catches up. */
   get reason(): string | null {
     return this.#reason;
   }
@@ -127,7 +128,7 @@ export class Node {
     return this.#lastError;
   }
 
-  /** Moves the state machine. `reason` is kept for people. */
+  /** Moves the state machine. `reason` is shown to operators. */
   on(event: NodeEvent, reason: string): void {
     const from = this.#state;
     this.#state = nextState(from, event);
@@ -138,81 +139,82 @@ export class Node {
     this.changed.notify();
   }
 
-  /** Keeps the node out, whatever it answers, until this gateway is started anew: it is not fit to be a member. */
+  /** Excludes the node until this gateway is restarted: its server cannot be a member of this cluster. */
   refuse(reason: string): void {
-    this.#unfit = true;
+    this.#isRefused = true;
     this.on('wrong_identity', reason);
   }
 
-  /** A real call had no answer. `refused`: the process is gone, which needs no second opinion. */
+  /** A real call got no response. `refused`: the process is gone, which needs no probe to confirm. */
   callFailed(error: Error, refused: boolean): void {
     this.#lastError = error.message;
     if (refused) this.on('failed', error.message);
-    else this.#lookSoon();
+    else this.#probeSoon();
   }
 
-  /** A real call was answered in a way that puts the node in doubt: the canary decides. */
-  answeredBadly(error: Error): void {
+  /** A real call got a response that a working node does not give: the canary decides. */
+  respondedBadly(error: Error): void {
     this.#lastError = error.message;
     this.#canaryAt = Math.min(this.#canaryAt, this.#options.clock.monotonic() + CANARY_AFTER_TROUBLE_MS);
-    this.#lookSoon();
+    this.#probeSoon();
   }
 
   /**
-   * The connection that watches the node has ended, as every connection does when its process does. Whatever answers
-   * next may be a new process on a folder put in its place, so nothing is read from it before it was verified.
+   * The connection that watches the node has ended, as every connection does when its process ends. The server that
+   * responds next may be a new process on another folder: nothing is read from it before it is verified.
    */
   connectionLost(): void {
-    // Admission verifies by itself.
+    // Admission includes the verification.
     if (this.#state === 'joining') return;
     this.#interruptions += 1;
     this.#canaryAt = 0;
-    this.on('failed', 'its connection ended: the process may be a new one');
-    this.#lookSoon();
+    this.on('failed', 'connection ended: the process may be a new one');
+    this.#probeSoon();
   }
 
-  /** Whether the process that answers is the one that was verified last. */
+  /** Whether the process that responds is the one that was verified last. */
   get verified(): boolean {
     return this.#verified === this.#interruptions;
   }
 
-  /** The outcome of the last canary; a node is not called level before one has worked. */
+  /** Whether the last canary succeeded; false before the first. */
   get canaryWorks(): boolean {
     return this.#canaryAt > 0 && !this.#canaryFailed;
   }
 
-  /** Watches until `stop` aborts. */
+  /** Probes the node until `stop` aborts. */
   async watch(stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!stop.aborted) {
-      this.#hurried = false;
-      const found = await this.#look();
+      this.#isProbeDue = false;
+      const found = await this.#probe();
       this.#refusals = found === 'refused' ? this.#refusals + 1 : 0;
       this.probed = true;
       if (this.#refusals <= 1) this.changed.notify();
-      // Nothing that happens tells sooner that somebody listens again.
-      const isAwaited = this.#refusals > 0 && this.#refusals <= REFUSALS_AWAITED;
-      if (!isAwaited && !this.#hurried) await this.#pause(stop);
+      // No event announces that a server listens again: only the next probe finds it.
+      const isAwaited = this.#refusals > 0 && this.#refusals <= REFUSALS_FAST_MAX;
+      if (!isAwaited && !this.#isProbeDue) await this.#pause(stop);
       // Many failing calls at once must not turn into as many probes.
       if (!stop.aborted) await sleep(clock, PROBE_APART_MS, stop);
     }
   }
 
-  /** Ends early when there is reason to look again. */
+  /** Ends early when a probe is requested. */
   async #pause(stop: AbortSignal): Promise<void> {
-    const pause = new AbortController();
-    const signal = AbortSignal.any([stop, pause.signal]);
-    await Promise.race([sleep(this.#options.clock, PROBE_MS, signal), this.#hurry.wait(signal)]);
-    pause.abort();
+    const { controller, unlink } = linkedAbort(stop);
+    const { signal } = controller;
+    await Promise.race([sleep(this.#options.clock, PROBE_MS, signal), this.#probeRequested.wait(signal)]);
+    controller.abort();
+    unlink();
   }
 
-  #lookSoon(): void {
-    this.#hurried = true;
-    this.#hurry.notify();
+  #probeSoon(): void {
+    this.#isProbeDue = true;
+    this.#probeRequested.notify();
   }
 
-  async #look(): Promise<ProbeResult['found']> {
-    // As known before the node is asked: a marker written meanwhile may be missing from its answer.
+  async #probe(): Promise<ProbeResult['found']> {
+    // As known before the probe: a marker written meanwhile may be missing from its result.
     const { markerLSN } = this;
     const result = await this.#options.probe.probe();
     switch (result.found) {
@@ -222,17 +224,17 @@ export class Node {
         this.on('failed', result.reason);
         break;
       case 'silent':
-        // Silence that a call of ours explains is no error, and hides none.
+        // Silence that a call in flight explains is no error, and hides none.
         if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
-        // What was missed while a call of ours explained it says nothing once that call has ended.
+        // Probes missed while a call explained it do not count once that call has ended.
         this.#misses = this.#options.work.explainsSilence ? 0 : this.#misses + 1;
-        // A node that works on a call of ours is silent, not dead.
+        // I16: a busy node is never treated as a failed one.
         if (this.#options.work.explainsSilence)
-          this.on('occupied', 'it works on a call and answers no probe meanwhile');
+          this.on('occupied', 'works on a call and does not respond to probes meanwhile');
         else if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
         break;
       case 'another':
-        // Before admission it may only be that nobody knows yet whom to expect.
+        // Before admission the expected identity may not be known yet.
         if (this.#state !== 'joining') this.on('wrong_identity', result.reason);
         break;
       case 'older':
@@ -245,29 +247,29 @@ export class Node {
       case 'itself':
         this.#misses = 0;
         if (result.checkpoint < markerLSN) {
-          const was = `its marker says LSN ${result.checkpoint}, and had said ${markerLSN}`;
+          const was = `its marker holds LSN ${result.checkpoint}, and held ${markerLSN} before`;
           this.on('lost_content', `the node came back with older content: ${was}`);
-        } else await this.#answers();
+        } else await this.#responded();
     }
     return result.found;
   }
 
-  async #answers(): Promise<void> {
+  async #responded(): Promise<void> {
     const { clock } = this.#options;
     const { work, overdueMaxMs } = this.#options;
-    if (this.#unfit || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
+    if (this.#isRefused || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
     if (work.isOverdueBy(overdueMaxMs)) return this.on('failed', 'a call has exceeded its bound');
     if (!this.verified && !(await this.#verify())) return;
-    // A canary would only wait behind a long call.
+    // Behind a long call a canary would only wait.
     const isCanaryDue = clock.monotonic() >= this.#canaryAt || this.#canaryFailed;
     if (isCanaryDue && !(work.isLong && work.explainsSilence) && !(await this.#canaryPasses())) return;
-    // Lost again meanwhile: what was verified is gone.
+    // The connection ended again meanwhile: another process may have been verified.
     if (!this.verified) return;
-    this.on('responds', 'answers again');
-    if (!work.isLong) this.on('free', 'answers again');
+    this.on('responds', 'responds again');
+    if (!work.isLong) this.on('free', 'responds again');
   }
 
-  /** False when the node has failed its canary. One that waits behind a call of ours says nothing and is run again. */
+  /** False when the node failed its canary. One delayed by a call in flight proves nothing and is run again. */
   async #canaryPasses(): Promise<boolean> {
     const { clock, probe, work } = this.#options;
     const report = await probe.canary();

@@ -1,5 +1,5 @@
-// How a node is looked at: its marker, read over a connection that proves its identity and is kept for nothing else;
-// its canary; and, when its process may be a new one, its content.
+// Probes a node: reads its marker over a connection of its own that proves its identity, runs its canary, and verifies
+// its content when its process may be a new one.
 
 import type { CanaryReport, VerificationFailure, NodeWork, NodeProbe, ProbeResult } from './node.ts';
 import type { Canary } from './canary.ts';
@@ -9,15 +9,15 @@ import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 
-// Longer than a busy server keeps a read of one sqlite row waiting; two misses in a row mean that it hangs.
+// Longer than a busy server delays a read of one sqlite row; two misses in a row mean that the node hangs.
 const PATIENCE_MS = 2_000;
-// A question is not taken back before: that would end the connection, whose end means that the process is gone.
+// A probe is not cancelled before: that would end the connection, and its end means that the process is gone.
 const DEADLINE_MS = 60_000;
-// Nor while a call of ours explains the silence: a legal call may take minutes.
+// Nor while a call in flight explains the silence: a legal call may take minutes.
 const DEADLINE_MAX_MS = 3_600_000;
 
 export interface NodeProbeOptions {
-  /** One connection, used by the probe alone: that it lives proves that the process does. */
+  /** One connection, used by probes only: while it lives, so does the process. */
   readonly watcher: NodeClient;
   readonly canary: Canary;
   readonly verify: () => Promise<VerificationFailure | null>;
@@ -31,12 +31,12 @@ export function createNodeProbe({ watcher, canary, verify, work, clock }: NodePr
   const orLate = async (result: Promise<ProbeResult>): Promise<ProbeResult> => {
     const answered = new AbortController();
     const late = sleep(clock, PATIENCE_MS, answered.signal);
-    const silent = { found: 'silent', reason: `no answer within ${PATIENCE_MS} ms` } as const;
+    const silent = { found: 'silent', reason: `no response within ${PATIENCE_MS} ms` } as const;
     return Promise.race([result, late.then(() => silent)]).finally(() => answered.abort());
   };
   return {
     async probe() {
-      // A late response to an earlier question says that the node answers, not what it holds now.
+      // A late response to an earlier probe shows that the node responds, not what it holds now.
       if (asked !== null) {
         if (clock.monotonic() - asked.sinceMs > DEADLINE_MS && !work.explainsSilence) asked.giveUp();
         const result = await orLate(asked.result);

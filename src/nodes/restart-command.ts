@@ -1,4 +1,4 @@
-// Has an operator's command restart a node that hangs on a call.
+// Runs an operator's command that restarts a node which hangs on a call.
 
 import { spawn } from 'node:child_process';
 import type { Clock } from '../util/clock.ts';
@@ -11,7 +11,7 @@ export interface RestartCommandOptions {
   readonly logger: Logger;
 }
 
-// A server needs some seconds to start and to be verified: no sooner again.
+// A server needs some seconds to start and to be verified; a node is not restarted again before that.
 const APART_MS = 60_000;
 // A command that has not ended by then is ended.
 const LIMIT_MS = 60_000;

@@ -2,23 +2,23 @@
 
 import type { Database } from '../postgres/database.ts';
 
-/** A shard as one node holds it: under the id that node gave it, in the database its collection belongs to. */
+/** One node's copy of a shard: its collection id on that node, and the database the collection belongs to. */
 export interface AssignedShard {
   readonly physical: string;
   readonly tenant: string;
   readonly database: string;
-  /** Why its content is in doubt; null when it is sound. */
+  /** Why its content may differ from the log; null when it is healthy. */
   readonly suspect: string | null;
 }
 
-/** A shard a node has just created (under `physical`) or dropped (null). */
+/** A shard that a node has just created (with id `physical`) or dropped (null). */
 export interface ShardChange {
   readonly shard: string;
   readonly physical: string | null;
   readonly lsn: number;
 }
 
-interface Waiting {
+interface QueuedCheckpoint {
   readonly epoch: number;
   readonly node: string;
   readonly lsn: number;
@@ -27,10 +27,10 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Writes the checkpoints of all nodes over one statement in flight: what arrives meanwhile goes together next. */
+/** Writes the checkpoints of all nodes, one statement in flight; those that arrive meanwhile share the next. */
 export class Checkpoints {
   readonly #database: Database;
-  #queue: Waiting[] = [];
+  #queue: QueuedCheckpoint[] = [];
   #writing = false;
   #written: Promise<void> = Promise.resolve();
 
@@ -46,7 +46,7 @@ export class Checkpoints {
     });
   }
 
-  /** Resolves when no checkpoint is on its way to PostgreSQL. */
+  /** Resolves when no checkpoint is being written. */
   settled(): Promise<void> {
     return this.#written;
   }
@@ -66,7 +66,7 @@ export class Checkpoints {
     this.#writing = false;
   }
 
-  /** What a node holds, as last checkpointed. */
+  /** The shards assigned to a node, as last checkpointed. */
   async assigned(node: string): Promise<Map<string, AssignedShard>> {
     const s = this.#database.schema;
     const rows = await this.#database.query<{ shard: string } & AssignedShard & Record<string, unknown>>(
@@ -82,7 +82,7 @@ export class Checkpoints {
     );
   }
 
-  /** Makes a node's shard suspect. Throws when the lease has moved on. */
+  /** Records that a node's copy of a shard is suspect. Throws when the lease has moved on. */
   async suspect(epoch: number, node: string, shard: string, reason: string): Promise<void> {
     const s = this.#database.schema;
     const rows = await this.#database.query(
@@ -95,11 +95,11 @@ export class Checkpoints {
       throw new Error(`${node} could not be recorded as suspect: the lease has moved on`);
   }
 
-  /** I7: what one term left waiting never goes out under the epoch of another, nor takes the other's down with it. */
-  #takeBatch(): Waiting[] {
+  /** I7: checkpoints of two terms never share a statement: each is written under its own epoch, or fails alone. */
+  #takeBatch(): QueuedCheckpoint[] {
     const epoch = this.#queue[0]?.epoch;
     const nodes = new Set<string>();
-    const batch: Waiting[] = [];
+    const batch: QueuedCheckpoint[] = [];
     for (const waiting of this.#queue) {
       if (waiting.epoch !== epoch || nodes.has(waiting.node)) break;
       nodes.add(waiting.node);
@@ -109,7 +109,7 @@ export class Checkpoints {
     return batch;
   }
 
-  async #write(batch: readonly Waiting[]): Promise<void> {
+  async #write(batch: readonly QueuedCheckpoint[]): Promise<void> {
     const changes = batch.flatMap(({ node, changes: shards }) => shards.map((shard) => ({ node, ...shard })));
     await this.#database.query(
       `select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7)`,

@@ -235,5 +235,5 @@ function describe({ status, body }: Failure): string {
 export function reportTrouble(member: Node, error: Error): void {
   if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');
-  else if (error instanceof BadResponse) member.answeredBadly(error);
+  else if (error instanceof BadResponse) member.respondedBadly(error);
 }

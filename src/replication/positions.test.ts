@@ -17,14 +17,14 @@ async function isReached(
   return reached;
 }
 
-function cluster(inDoubt: ReadonlySet<string> = new Set()): Positions {
-  const positions = new Positions((node, shard) => shard === 's' && inDoubt.has(node));
+function cluster(suspect: ReadonlySet<string> = new Set()): Positions {
+  const positions = new Positions((node, shard) => shard === 's' && suspect.has(node));
   positions.setCluster(['a', 'b', 'c'], 'a');
   return positions;
 }
 
 describe('a write is acknowledged', () => {
-  test('at level primary by the primary, not by a replica', async () => {
+  test('at level primary when the primary applied it, not a replica', async () => {
     const positions = cluster();
     expect(await isReached(positions, 5, 'primary', () => positions.shardApplied('b', 's', [5]))).toBe(false);
     expect(await isReached(cluster(), 5, 'primary', () => undefined)).toBe(false);
@@ -32,7 +32,7 @@ describe('a write is acknowledged', () => {
     expect(await isReached(other, 5, 'primary', () => other.shardApplied('a', 's', [5]))).toBe(true);
   });
 
-  test('by a new primary that had applied it before it became primary', async () => {
+  test('when a node that had applied it becomes primary', async () => {
     const positions = cluster();
     const then = (): void => {
       positions.shardApplied('b', 's', [5]);
@@ -41,10 +41,10 @@ describe('a write is acknowledged', () => {
     expect(await isReached(positions, 5, 'primary', then)).toBe(true);
   });
 
-  describe('that some nodes do not have, the shard being suspect there,', () => {
-    /** Whether it is reached when all of these nodes are past it, and these are in doubt. */
-    const isReachedBy = (level: AckLevel, past: string[], inDoubt: string[]): Promise<boolean> => {
-      const positions = cluster(new Set(inDoubt));
+  describe('while the copy of some nodes is suspect', () => {
+    /** Whether it is reached when all of these nodes are past it, and these have a suspect copy. */
+    const isReachedBy = (level: AckLevel, past: string[], suspect: string[]): Promise<boolean> => {
+      const positions = cluster(new Set(suspect));
       return isReached(positions, 5, level, () => {
         for (const node of past) positions.nodeApplied(node, 6);
         // Who is primary does not change what a node has.
@@ -52,43 +52,43 @@ describe('a write is acknowledged', () => {
       });
     };
 
-    test('when the primary is one of them, once another has it', async () => {
+    test('once another node has it, when the primary is one of them', async () => {
       expect(await isReachedBy('primary', ['a', 'b'], ['a', 'b'])).toBe(false);
       expect(await isReachedBy('primary', ['a', 'b', 'c'], ['a', 'b'])).toBe(true);
       expect(await isReachedBy('primary', ['b', 'c'], ['b'])).toBe(false);
     });
 
-    test('by as many as the level asks for that have it', async () => {
+    test('once enough healthy copies have it', async () => {
       expect(await isReachedBy('quorum', ['a', 'b'], ['a'])).toBe(false);
       expect(await isReachedBy('quorum', ['a', 'b', 'c'], ['a'])).toBe(true);
       expect(await isReachedBy('all', ['a', 'b', 'c'], ['a'])).toBe(false);
     });
 
-    test('never when it is so on all', async () => {
+    test('never when all copies are suspect', async () => {
       for (const level of ['primary', 'quorum', 'all'] as const)
         expect(await isReachedBy(level, ['a', 'b', 'c'], ['a', 'b', 'c'])).toBe(false);
     });
 
-    test('although they were past it before anybody waited for it', async () => {
+    test('by the same rule when they were past it before the wait began', async () => {
       const positions = cluster(new Set(['a', 'b']));
       for (const node of ['a', 'b']) positions.nodeApplied(node, 6);
       expect(await isReached(positions, 5, 'primary', () => undefined)).toBe(false);
       expect(await isReached(positions, 5, 'primary', () => positions.nodeApplied('c', 6))).toBe(true);
     });
 
-    test('nor those that have come to be in doubt since they took it', async () => {
-      const inDoubt = new Set<string>();
-      const positions = cluster(inDoubt);
+    test('not by copies that became suspect after they applied it', async () => {
+      const suspect = new Set<string>();
+      const positions = cluster(suspect);
       const then = (): void => {
         positions.nodeApplied('b', 5);
-        inDoubt.add('b');
+        suspect.add('b');
         positions.nodeApplied('a', 5);
       };
       expect(await isReached(positions, 5, 'quorum', then)).toBe(false);
       expect(await isReached(positions, 5, 'quorum', () => positions.nodeApplied('c', 5))).toBe(true);
     });
 
-    test('by all that are past it when it came to nothing', async () => {
+    test('by all nodes that are past it when it was discarded', async () => {
       const positions = cluster(new Set(['a', 'b', 'c']));
       const then = (): void => {
         positions.nodeApplied('a', 5);
@@ -99,7 +99,7 @@ describe('a write is acknowledged', () => {
     });
   });
 
-  test('by none that goes past it without taking it', async () => {
+  test('not by nodes that pass it without applying it', async () => {
     const positions = cluster();
     const then = (): void => {
       positions.nodePassed('b', 5);
@@ -120,7 +120,7 @@ describe('a write is acknowledged', () => {
   });
 });
 
-test('several may wait for one entry, and all are told', async () => {
+test('notifies all waiters of one entry', async () => {
   const positions = cluster();
   const signal = new AbortController().signal;
   const waiters = ['primary', 'primary', 'all'].map((level) =>
@@ -132,7 +132,7 @@ test('several may wait for one entry, and all are told', async () => {
 });
 
 describe('a position', () => {
-  test('is that of the shard while a round is under way, and of the node after it', () => {
+  test('is that of the shard during a round, and of the node after it', () => {
     const positions = cluster();
     positions.nodeApplied('a', 3);
     positions.shardApplied('a', 's', [4, 6]);
@@ -143,7 +143,7 @@ describe('a position', () => {
     expect(positions.appliedTo('a', 't')).toBe(6);
   });
 
-  test('is forgotten about nobody: an unknown node has applied nothing', () => {
+  test('of an unknown node is 0', () => {
     expect(cluster().applied('x')).toBe(0);
   });
 });

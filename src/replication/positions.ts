@@ -1,5 +1,5 @@
-// How far each node is, as known in memory the moment an answer arrives: what reads may be sent where, and which
-// writes may be acknowledged. The durable number per node is its checkpoint (checkpoints.ts); this runs ahead of it.
+// How far each node has applied the log, in memory and ahead of its durable checkpoint (checkpoints.ts): decides which
+// reads a node may serve and which writes may be acknowledged.
 
 import type { AckLevel, EntryRef } from '../coordination/cluster-view.ts';
 import type { Metric } from '../observability/metrics-registry.ts';
@@ -9,40 +9,40 @@ import { onAbort } from '../util/race.ts';
 interface NodePosition {
   /** Everything up to here is applied. */
   applied: number;
-  /** Shards that are further than `applied`, within the round in flight. */
+  /** Shards that are ahead of `applied`, within the round in flight. */
   ahead: Map<string, number>;
-  /** Entries above `applied` of calls that were answered after their term. */
+  /** Entries above `applied` of calls whose response came after their term. */
   late: Set<number>;
 }
 
 interface Waiter {
   readonly lsn: number;
-  /** Null, too, once the entry is discarded. */
+  /** Null also once the entry is discarded. */
   shard: string | null;
   readonly level: AckLevel;
-  /** Nodes that are past the entry. */
+  /** Nodes that applied or passed the entry. */
   readonly past: Set<string>;
-  /** Those of them that went past it without taking it. */
+  /** Those of them that passed it without applying it. */
   readonly passedBy: Set<string>;
   readonly resolve: () => void;
 }
 
 export class Positions {
   readonly #nodes = new Map<string, NodePosition>();
-  /** By LSN; several may wait for one: who wrote it, and whoever it stands in the way of. */
+  /** By LSN; one entry may have several waiters: its writer, and requests that need the name it creates. */
   readonly #waiters = new Map<number, Set<Waiter>>();
   #primary: string | null = null;
   #members: readonly string[] = [];
-  readonly #inDoubt: (node: string, shard: string) => boolean;
-  /** Notified whenever a node has moved on. */
+  readonly #isSuspect: (node: string, shard: string) => boolean;
+  /** Notified when a node has applied more. */
   readonly moved = new Notifier();
 
-  /** `inDoubt`: whether a node's shard is suspect; what it may hold of it counts for no level of acknowledgement (I3). */
-  constructor(inDoubt: (node: string, shard: string) => boolean) {
-    this.#inDoubt = inDoubt;
+  /** `isSuspect`: whether a node's copy of the shard is suspect; such a copy counts for no acknowledgement (I3). */
+  constructor(isSuspect: (node: string, shard: string) => boolean) {
+    this.#isSuspect = isSuspect;
   }
 
-  /** Writes that wait to be acknowledged. */
+  /** Writes that wait for their acknowledgement. */
   get waiting(): number {
     let count = 0;
     for (const waiters of this.#waiters.values()) count += waiters.size;
@@ -59,7 +59,7 @@ export class Positions {
     this.#members = members;
     this.#primary = primary;
     for (const waiter of [...this.#waiters.values()].flatMap((waiters) => [...waiters])) {
-      this.#settle(this.#lookedUp(waiter));
+      this.#settle(this.#updated(waiter));
     }
   }
 
@@ -80,47 +80,47 @@ export class Positions {
     return Math.max(position.applied, position.ahead.get(shard) ?? 0);
   }
 
-  /** A call for this shard was answered: its entries, up to the last of `lsns`, are applied there. */
+  /** A call for this shard succeeded: its entries, up to the last of `lsns`, are applied on the node. */
   shardApplied(node: string, shard: string, lsns: readonly number[]): void {
     const last = lsns.at(-1);
     if (last === undefined) return;
     this.#position(node).ahead.set(shard, last);
-    for (const lsn of lsns) this.#confirm(node, lsn);
+    for (const lsn of lsns) this.#markPast(node, lsn);
     this.moved.notify();
   }
 
-  /** Calls of an earlier term were answered: their entries are applied there, though the round is made again. */
+  /** A call of an earlier term succeeded late: its entries are applied, although the round will be repeated. */
   lateApplied(node: string, lsns: readonly number[]): void {
     const position = this.#position(node);
     for (const lsn of lsns) {
       if (lsn > position.applied) position.late.add(lsn);
-      this.#confirm(node, lsn);
+      this.#markPast(node, lsn);
     }
   }
 
-  /** Whether the node has applied the entry, or gone past it. */
+  /** Whether the node has applied or passed the entry. */
   hasApplied(node: string, lsn: number, shard: string): boolean {
     return this.appliedTo(node, shard) >= lsn || this.#nodes.get(node)?.late.has(lsn) === true;
   }
 
-  /** Whether a node other than `node` has applied the entry, or gone past it. */
+  /** Whether a node other than `node` has applied or passed the entry. */
   isAppliedElsewhere(node: string, lsn: number, shard: string): boolean {
     return this.#members.some((other) => other !== node && this.hasApplied(other, lsn, shard));
   }
 
-  /** The node's process may be a new one: what it surely has is what was checkpointed; the rest is applied again. */
+  /** The node's process may be a new one: only what was checkpointed is known to be there. */
   restarted(node: string, checkpoint: number): void {
     const position = this.#position(node);
     position.applied = Math.min(position.applied, checkpoint);
     position.ahead.clear();
   }
 
-  /** The node goes past this entry without taking it: it lacks what the entry changes. */
+  /** The node passes this entry without applying it: it lacks the shard that the entry changes. */
   nodePassed(node: string, lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) waiter.passedBy.add(node);
   }
 
-  /** The entry was refused or quarantined: there is nothing of it that a node could have, or lack. */
+  /** The entry was refused or quarantined: it has no effect that a node could lack. */
   discarded(lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
       waiter.shard = null;
@@ -128,19 +128,19 @@ export class Positions {
     }
   }
 
-  /** The node has applied everything up to `lsn`, but for what it passed, or has in doubt. */
+  /** The node has applied or passed everything up to `lsn`. */
   nodeApplied(node: string, lsn: number): void {
     const position = this.#position(node);
     const from = position.applied;
     position.applied = Math.max(from, lsn);
     position.ahead.clear();
     for (const each of position.late) if (each <= position.applied) position.late.delete(each);
-    for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#confirm(node, each);
+    for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#markPast(node, each);
     this.moved.notify();
   }
 
   /**
-   * Resolves once the level is reached for the entry, or `signal` aborts. Call it before anybody can apply the entry.
+   * Resolves once the level is reached for the entry, or `signal` aborts. Call it before any node can apply the entry.
    */
   reached({ lsn, shard }: EntryRef, level: AckLevel, signal: AbortSignal): Promise<void> {
     if (level === 'log' || signal.aborted) return Promise.resolve();
@@ -155,11 +155,11 @@ export class Positions {
       const waiter: Waiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
       this.#waiters.set(lsn, waiters.add(waiter));
       const unsubscribe = onAbort(signal, done);
-      this.#settle(this.#lookedUp(waiter));
+      this.#settle(this.#updated(waiter));
     });
   }
 
-  #confirm(node: string, lsn: number): void {
+  #markPast(node: string, lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
       waiter.past.add(node);
       this.#settle(waiter);
@@ -167,20 +167,20 @@ export class Positions {
   }
 
   /** The waiter, with the members that are past its entry by now. */
-  #lookedUp(waiter: Waiter): Waiter {
+  #updated(waiter: Waiter): Waiter {
     for (const node of this.#members) if (this.applied(node) >= waiter.lsn) waiter.past.add(node);
     return waiter;
   }
 
   #settle({ level, shard, past, passedBy, resolve }: Waiter): void {
     const primary = this.#primary;
-    // Looked at now: content that has become suspect since the node took the entry may lack it.
+    // Evaluated now: a copy that became suspect since it applied the entry may lack it.
     const has = (node: string): boolean =>
-      past.has(node) && !passedBy.has(node) && (shard === null || !this.#inDoubt(node, shard));
+      past.has(node) && !passedBy.has(node) && (shard === null || !this.#isSuspect(node, shard));
     const count = this.#members.filter(has).length;
     const reached =
       level === 'primary'
-        ? // Where the primary cannot have it, any other that has it stands in: reads of it are answered there.
+        ? // When the primary's copy is suspect, any other that has the entry counts: reads are served there.
           primary !== null && past.has(primary) && (has(primary) || count > 0)
         : level === 'quorum'
           ? count * 2 > this.#members.length
