@@ -78,7 +78,7 @@ it('completes at an interim response when asked to report it', () => {
   expect(parser.surplusBytes).toBe(SIZED.length);
 });
 
-it('drops the body when it is not kept', () => {
+it('drops the body when it is only counted', () => {
   const { parser, completeAt } = parse(SIZED, { keepsBody: false });
   expect(completeAt).toBe(SIZED.length);
   expect(parser.body).toHaveLength(0);

@@ -30,7 +30,7 @@ export interface HttpResponseParserOptions {
 export interface ExpectedResponse {
   /** The response to HEAD has no body, whatever its headers say. */
   readonly method?: string;
-  /** False: the body is counted, not kept. */
+  /** False: the body is only counted. */
   readonly keepsBody?: boolean;
 }
 
@@ -63,7 +63,7 @@ export class HttpResponseParser {
     this.#options = { isStrict: false, reportsInterim: false, bodyBytesMax: Infinity, ...options };
   }
 
-  /** Body of the last response; empty unless it was kept. */
+  /** Body of the last response; empty when only counted. */
   get body(): Buffer {
     return Buffer.concat(this.#body);
   }

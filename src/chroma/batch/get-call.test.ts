@@ -58,10 +58,10 @@ describe('the response to a merged get', () => {
 
   test('is split into the responses to the separate gets', () => {
     fc.assert(
-      fc.property(stored, fc.array(fc.array(id, { minLength: 1 }), { minLength: 1 }), (rows, asked) => {
-        const calls = asked.map((ids) => scan({ ids })!);
-        const split = splitGetResponse(responseTo(rows, asked.flat()), calls);
-        expect(split?.map(String)).toEqual(asked.map((ids) => responseTo(rows, ids).toString()));
+      fc.property(stored, fc.array(fc.array(id, { minLength: 1 }), { minLength: 1 }), (rows, requested) => {
+        const calls = requested.map((ids) => scan({ ids })!);
+        const split = splitGetResponse(responseTo(rows, requested.flat()), calls);
+        expect(split?.map(String)).toEqual(requested.map((ids) => responseTo(rows, ids).toString()));
       }),
     );
   });

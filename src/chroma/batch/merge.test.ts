@@ -90,7 +90,7 @@ function columnsOf(kind: RecordKind, embedded: boolean): fc.Arbitrary<Columns> {
 
 const CALLS = fc.constantFrom<RecordKind>('add', 'upsert', 'update', 'delete').chain((kind) => {
   const embedded = kind === 'update' ? fc.boolean() : fc.constant(true);
-  const one = embedded.chain((brings) => columnsOf(kind, brings));
+  const one = embedded.chain((hasEmbeddings) => columnsOf(kind, hasEmbeddings));
   return fc.record({ kind: fc.constant(kind), all: fc.array(one, { minLength: 1, maxLength: 6 }) });
 });
 
@@ -161,7 +161,7 @@ describe('calls do not merge', () => {
     ['when their encodings differ', add('a'), call('add', { ids: ['b'], embeddings: [base64] })],
     ['when their dimensions differ', add('a'), call('add', { ids: ['b'], embeddings: [[1]] })],
     [
-      'when only one brings embeddings',
+      'when only one has embeddings',
       call('update', { ids: ['a'], embeddings: [[1, 2]] }),
       call('update', { ids: ['b'], documents: ['x'] }),
     ],

@@ -189,14 +189,14 @@ describe('mutations', () => {
       void bodyOf(request).then((body) => bodies.push(body) && response.writeHead(201).end('{}'));
     });
     const client = clientTo(await listening(server));
-    let looks = 0;
-    const look = (): void => void (looks += 1);
-    expect((await post(client, LARGE, look)).status).toBe(201);
-    await client.mutate({ method: 'POST', path: '/w', body: parts, beforeLast: look });
+    let checks = 0;
+    const check = (): void => void (checks += 1);
+    expect((await post(client, LARGE, check)).status).toBe(201);
+    await client.mutate({ method: 'POST', path: '/w', body: parts, beforeLast: check });
     expect(bodies[0]?.equals(LARGE)).toBe(true);
     expect(bodies[1]?.equals(Buffer.concat(parts))).toBe(true);
     expect(lengths).toEqual([LARGE, Buffer.concat(parts)].map((body) => String(body.length)));
-    expect(looks).toBe(2);
+    expect(checks).toBe(2);
   });
 
   it('are sent once and reported as sent when the connection ends without a response', async () => {

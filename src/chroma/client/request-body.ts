@@ -2,7 +2,7 @@
 
 /** Bodies up to this size are sent in one piece, larger ones in pieces of this size. */
 export const PIECE_BYTES = 256 * 1024;
-// What is kept back of a large body until beforeLast() has passed.
+// Bytes of a large body held back until beforeLast() has passed.
 const LAST_PIECE_BYTES = 16 * 1024;
 
 /** The `bytes` of `parts` in pieces; `beforeLast` is called before the last piece and may throw. */

@@ -127,7 +127,7 @@ describe('sparse vectors in metadata', () => {
     '{"indices":[2,1],"values":[1,2]}',
     '{"indices":[1,1],"values":[1,2]}',
     '{"indices":[1],"values":[1],"tokens":[]}',
-  ])('%s is not a sound one', (vector) => {
+  ])('%s is invalid', (vector) => {
     expect(given(vector)).toMatchObject({ status: 400, message: METADATA });
   });
 

@@ -147,11 +147,11 @@ test('a body with one byte changed, removed or added is refused, or agrees with 
   let refused = 0;
   fc.assert(
     fc.property(CASES, edit, byte, fc.nat(), ({ kind, text }, how, value, place) => {
-      const sound = Buffer.from(text);
-      const at = place % sound.length;
+      const valid = Buffer.from(text);
+      const at = place % valid.length;
       const middle = how === 'remove' ? [] : [value];
-      const after = sound.subarray(how === 'add' ? at : at + 1);
-      const body = Buffer.concat([sound.subarray(0, at), Buffer.from(middle), after]);
+      const after = valid.subarray(how === 'add' ? at : at + 1);
+      const body = Buffer.concat([valid.subarray(0, at), Buffer.from(middle), after]);
       const call = scanRecordCall(kind, body, CAPABILITIES);
       if (isRefusal(call)) {
         refused++;

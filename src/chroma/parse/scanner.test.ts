@@ -419,13 +419,13 @@ describe('follows the capabilities of the least capable server', () => {
 });
 
 test('bytes after the body are refused, or ignored by servers before 1.3', () => {
-  const sound = record('');
+  const valid = record('');
   for (const rest of ['x', '{}', ' \n\0']) {
-    expect(accepted('add', sound + rest).body.toString()).toBe(sound);
-    expect(scan('add', sound + rest, NEWEST)).toMatchObject({ status: 400 });
+    expect(accepted('add', valid + rest).body.toString()).toBe(valid);
+    expect(scan('add', valid + rest, NEWEST)).toMatchObject({ status: 400 });
   }
   const message = `${SYNTAX}trailing characters at line 1 column 35`;
-  expect(scan('add', `${sound}x`, NEWEST)).toMatchObject({ status: 400, message });
+  expect(scan('add', `${valid}x`, NEWEST)).toMatchObject({ status: 400, message });
   expect(scan('add', '{"ids":["a"]}x')).toMatchObject({ status: 422 });
 });
 

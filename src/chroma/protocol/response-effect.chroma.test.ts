@@ -24,7 +24,7 @@ import {
 } from './node-requests.ts';
 import { collectionIdIn, hasNoEffect, isMissing } from './response-effect.ts';
 
-// 1.3.4 takes database names of the same form as collection names only; 1.0.5 takes any.
+// 1.3.4 accepts the form of collection names only; 1.0.5 accepts any name.
 const name = { tenant: 'tenant one/größe', database: 'a.b' };
 const NOWHERE = '00000000-0000-4000-8000-000000000000';
 const DEADLINE_MS = 5000;
