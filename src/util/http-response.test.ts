@@ -56,7 +56,9 @@ describe.each([
 
 it('parses consecutive responses with one parser', () => {
   const { parser } = parse(CHUNKED, { size: 5 });
+  expect(parser.headers.has('transfer-encoding')).toBe(true);
   parser.begin();
+  expect(parser.headers.size).toBe(0);
   expect(parser.push(Buffer.from(SIZED))).toBe(true);
   expect(parser.status).toBe(201);
   expect(parser.reason).toBe('Created');

@@ -4,6 +4,7 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 /** Bytes of a head, of a chunk-size line and of all trailers; nginx and Node bound heads at 8 to 64 KiB. */
 const HEAD_BYTES_MAX = 64 * 1024;
 const LINE_FEED = 0x0a;
+const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 const HEADER_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:/;
 const CHUNK_SIZE = /^([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i;
 // Above 15 digits a number is not exact.
@@ -42,7 +43,7 @@ export class HttpResponseParser {
   status = 0;
   reason = '';
   /** Header values by lower-case name; of a repeated header the last one. */
-  headers: ReadonlyMap<string, string> = new Map();
+  headers: ReadonlyMap<string, string> = NO_HEADERS;
   /** False when the server closes the connection after the last response. */
   keepAlive = true;
   /** Bytes that the last push() received behind the end of the response. */
@@ -76,6 +77,8 @@ export class HttpResponseParser {
     this.#body = [];
     this.#bodyBytes = 0;
     this.status = 0;
+    this.reason = '';
+    this.headers = NO_HEADERS;
     this.surplusBytes = 0;
   }
 
