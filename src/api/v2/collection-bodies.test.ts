@@ -17,7 +17,7 @@ test.each([
   ['{"new_metadata":{"a":[1]},"new_metadata":{"a":[1]}}', false],
   ['[]', false],
 ])(
-  'isOnlyUnstorable tells whether a modification changes only metadata that no server can store: %s',
+  'isOnlyUnstorable reports whether a modification changes only metadata that no server can store: %s',
   (body, expected) => {
     expect(isOnlyUnstorable(Buffer.from(body), { modern: true })).toBe(expected);
     expect(isOnlyUnstorable(Buffer.from(body), { modern: false })).toBe(false);
