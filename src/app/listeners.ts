@@ -23,7 +23,7 @@ export interface Listeners {
   url(): string;
 }
 
-interface Parts {
+interface ListenerParts {
   readonly deps: Deps;
   readonly storage: Storage;
   readonly dataPlane: DataPlane;
@@ -38,7 +38,7 @@ const ADMIN_BODY_BYTES_MAX = 64 * 1024;
 const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 
-export function buildListeners(config: Config, parts: Parts, life: Lifecycle): Listeners {
+export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
   const { deps, storage, dataPlane, metrics } = parts;
   const chroma = chromaRouter({
     handlers: dataPlane.handlers,
@@ -99,7 +99,7 @@ function listen(
 }
 
 /** The routes under /admin. */
-function operatorRouter(config: Config, { deps, storage, dataPlane }: Parts): Router {
+function operatorRouter(config: Config, { deps, storage, dataPlane }: ListenerParts): Router {
   const { catalog, quarantine, capabilities } = storage;
   const { scanner, selection, writer } = dataPlane;
   const { logger } = deps;

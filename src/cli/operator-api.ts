@@ -10,10 +10,11 @@ export interface OperatorOptions {
   readonly json?: boolean;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Adds the options; their defaults are the settings of a gateway in the same environment. */
-export function addOperatorOptions(command: Command, env: Environment): Command {
+export function addOperatorOptions(
+  command: Command,
+  env: Readonly<Record<string, string | undefined>>,
+): Command {
   const port = env['ADMIN_PORT'] || env['PORT'] || '8000';
   return command
     .option('--url <url>', 'where the operator API is', `http://127.0.0.1:${port}`)

@@ -37,7 +37,7 @@ const WAIT_MS_MAX = 5_000;
 // Share of the budget that large bodies leave to small ones, so that slow bulk loads never stop single writes.
 const SMALL_SHARE = 1 / 8;
 
-interface Waiter {
+interface WaitingBody {
   readonly bytes: number;
   /** Bytes admitted before this waiter since it became the oldest. */
   overtakenBytes: number;
@@ -54,7 +54,7 @@ export class ByteBudget {
   readonly #waitersMax: number;
   readonly #waitMsMax: number;
   readonly #clock: Clock;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Set<WaitingBody>();
   #used = 0;
 
   constructor(options: ByteBudgetOptions) {
@@ -125,7 +125,7 @@ export class ByteBudget {
         leave();
         resolve(this.#take(bytes));
       };
-      const waiter: Waiter = { bytes, overtakenBytes: 0, admit };
+      const waiter: WaitingBody = { bytes, overtakenBytes: 0, admit };
       const cancel = this.#clock.after(this.#waitMsMax, giveUp);
       this.#waiters.add(waiter);
       const unsubscribe = onAbort(signal, giveUp);
@@ -146,7 +146,7 @@ export class ByteBudget {
     const [oldest] = this.#waiters;
     if (oldest !== undefined) oldest.overtakenBytes += bytes;
     this.#used += bytes;
-    return new Lease(bytes, (returned) => {
+    return new AdmittedBytes(bytes, (returned) => {
       this.#used -= returned;
       if (this.#waiters.size > 0) this.#admitWaiters();
     });
@@ -161,7 +161,7 @@ export class ByteBudget {
   }
 }
 
-class Lease implements ByteLease {
+class AdmittedBytes implements ByteLease {
   #bytes: number;
   readonly #giveBack: (bytes: number) => void;
 

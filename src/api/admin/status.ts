@@ -1,5 +1,6 @@
 // The content of GET /health, /status and /wal/status.
 
+import type { SuspectCollection } from '../../catalog/catalog.ts';
 import type { Node } from '../../nodes/node.ts';
 import { canServe } from '../../nodes/node-state.ts';
 import type { Term } from '../../coordination/term.ts';
@@ -47,7 +48,7 @@ export interface NodeSource {
   readonly checkpoint: number;
   readonly lag: (now: number) => { entries: number; ms: number | null };
   /** The call in flight; null when there is none. */
-  readonly work: () => Work | null;
+  readonly work: () => WorkStatus | null;
   /** The entry that keeps failing on the node; null when there is none. */
   readonly failing: () => FailingEntry | null;
   /** At most `max`. */
@@ -55,7 +56,7 @@ export interface NodeSource {
   readonly pid: number | undefined;
 }
 
-interface Work {
+interface WorkStatus {
   /** LSNs of the first and the last entry in the call; null for a call without entries. */
   readonly from: number | null;
   readonly to: number | null;
@@ -76,14 +77,6 @@ interface FailingEntry {
   readonly ms: number;
   /** The result of the last attempt. */
   readonly error: string;
-}
-
-interface SuspectCollection {
-  readonly id: string;
-  readonly tenant: string;
-  readonly database: string;
-  readonly name: string;
-  readonly reason: string;
 }
 
 export interface Status {
@@ -112,7 +105,7 @@ interface NodeStatus {
   readonly lag: { readonly entries: number; readonly ms: number | null };
   readonly lastError: string | null;
   /** The call it is working on; null when there is none. */
-  readonly work: Work | null;
+  readonly work: WorkStatus | null;
   /** The entry that keeps failing on it, from the second attempt on; null when there is none. */
   readonly failing: FailingEntry | null;
   /** Collections whose copies on the node are suspect and not used: the first LISTED_MAX of them. */

@@ -16,7 +16,7 @@ import type { BodyProbe } from './body-probe.ts';
 import type { CollectionObjects } from './collection-objects.ts';
 import { refuseReserved, type Names, type Params } from './resolve.ts';
 import { mapKey } from '../../util/map-key.ts';
-import { pageOf, type Page } from './paging.ts';
+import { pageOf, type PageRange } from './paging.ts';
 import {
   databaseNameFault,
   isOnlyUnstorable,
@@ -321,7 +321,7 @@ function deletionOf(collection: Collection): SchemaOperation {
   return { type: 'delete_collection', collection: id, shards, tenant, database, name };
 }
 
-function paged<T>(all: readonly T[], { limit, offset }: Page): readonly T[] {
+function paged<T>(all: readonly T[], { limit, offset }: PageRange): readonly T[] {
   return all.slice(offset, limit === null ? undefined : offset + limit);
 }
 

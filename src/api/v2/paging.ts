@@ -2,14 +2,14 @@
 
 import { PolychromeError } from '../../errors.ts';
 
-export interface Page {
+export interface PageRange {
   /** Null: no limit. */
   readonly limit: number | null;
   readonly offset: number;
 }
 
 /** Throws invalid_argument with Chroma's message. */
-export function pageOf(query: URLSearchParams): Page {
+export function pageOf(query: URLSearchParams): PageRange {
   return { limit: unsigned(query, 'limit'), offset: unsigned(query, 'offset') ?? 0 };
 }
 

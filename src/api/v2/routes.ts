@@ -6,6 +6,7 @@
 // unknown mutating routes: no request outside this table reaches a node.
 
 import { PolychromeError } from '../../errors.ts';
+import type { RouteParams } from '../../http/router.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 
 /**
@@ -138,11 +139,9 @@ export interface Route {
   readonly jsonBody: boolean;
 }
 
-/** Parameters are `tenant`, `database`, `collection` (id or name, as sent), `crn`, `function`, `rest`: decoded. */
-export type RouteParams = Readonly<Record<string, string>>;
-
-export interface RouteMatch {
+export interface MatchedRoute {
   readonly route: Route;
+  /** `tenant`, `database`, `collection` (id or name, as sent), `crn`, `function`, `rest`. */
   readonly params: RouteParams;
 }
 
@@ -191,7 +190,7 @@ export function matchRoute(
   method: string,
   path: string,
   capabilities: RouteCapabilities,
-): RouteMatch | 'not_found' | 'method_not_allowed' {
+): MatchedRoute | 'not_found' | 'method_not_allowed' {
   const found = find(path, capabilities);
   if (found === null) return 'not_found';
   const route = found.leaf.routes.get(method);
