@@ -23,7 +23,9 @@ export interface ClusterView {
   applied(node: string, shard?: string): number;
   /** Whether the node's copy of the shard is suspect: nothing is served from it. */
   isSuspect(node: string, shard: string): boolean;
-  /** Resolves once the level is reached for the entry, or `signal` aborts. Call it before any node can apply the entry. */
+  /**
+   * Resolves once the level is reached for the entry, or `signal` aborts. Call it before any node can apply the entry.
+   */
   reached(entry: EntryRef, level: AckLevel, signal: AbortSignal): Promise<void>;
   /** Notified when a node has applied more. */
   readonly changed: Notifier;

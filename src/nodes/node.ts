@@ -66,8 +66,8 @@ export interface NodeOptions {
 // A probe every half second notices a hanging process within seconds; two misses, so that one slow response under load
 // does not change the primary.
 const PROBE_MS = 500;
-// The shortest interval between two probes; also the interval during the first ten seconds of refused connections, which
-// cost little, so that a restarted server is noticed at once.
+// The shortest interval between two probes; also the interval during the first ten seconds of refused connections,
+// which cost little, so that a restarted server is noticed at once.
 const PROBE_APART_MS = 50;
 const REFUSALS_FAST_MAX = 200;
 const MISSES_MAX = 2;

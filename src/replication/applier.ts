@@ -1,5 +1,5 @@
-// Applies the log to one node, in rounds. It accepts nothing but its checkpoint plus one (I1), and each round is durably
-// checkpointed before the next begins (I4).
+// Applies the log to one node, in rounds: each begins at the checkpoint plus one (I1) and is durably checkpointed
+// before the next begins (I4).
 
 import type { MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
@@ -42,51 +42,51 @@ export interface ApplierOptions {
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly trials: Trials;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
-  /** Failed attempts of one entry after which the node has failed it. */
+  /** Failed attempts after which a node counts as having failed an entry. */
   readonly attemptsMax: number;
-  /** Why the node's canary fails, or null. */
+  /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
   readonly limits: () => MergeLimits;
   readonly settleMs: number;
-  /** Whether lists in metadata outlive their collection on these servers. */
+  /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
   /** Resolves when the append in flight is over; null when there is none. */
   readonly appendInFlight: () => Promise<void> | null;
-  /** Who decides at this moment. */
+  /** The node that decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
-  /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
+  /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
-  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   /** A long call is about to be sent; durable before it goes. */
   readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
   readonly onLong: (isLong: boolean) => void;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
-  /** Whether the node's shard shows an effect of an entry that is quarantined; null: there is no telling. */
+  /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
   /** Whether no other node has a healthy copy of the shard. */
   readonly isLastCopy: (shard: string) => boolean;
-  /** Compares the node's content with the log, no call being in flight; what it holds then, null: it could not be compared. */
+  /** Compares the node's content with the log, while no call is in flight. Its shards then; null: not compared. */
   readonly recheck: () => Promise<ReadonlyMap<string, AssignedShard> | null>;
 }
 
-// A round takes what one second of a stock server's work is at most; more would only delay its checkpoint. Every node's
-// round holds its bytes, beside the log buffer.
+// A round takes at most one second of a stock server's work; more would only delay its checkpoint. Its bytes are held
+// in memory per node, in addition to the log buffer.
 export const ROUND_ENTRIES_MAX = 1_024;
 const ROUND_BYTES_MAX = 8 * 1024 * 1024;
 const ROUND_WORK_MAX = 1;
-// Callers whose writes one call applied get their responses together and come back together, over a few milliseconds.
-// Taken at once, the first of them would make a call by itself, and the rest another: a call for 64 records costs a
-// server what seven single ones do (docs/performance.md). So a round that follows one of many entries waits for the
-// appends in flight, each as long as a healthy PostgreSQL may need, unless more is at hand than last time.
+// Clients whose writes one call applied get their responses together and send their next writes within milliseconds. If
+// the first of these started a round at once, the rest would need a second call, and a call for 64 records costs a
+// server what seven single ones do (docs/performance.md). So a round after a batched one waits for the appends in
+// flight, each for as long as a healthy PostgreSQL needs, unless more entries are queued than last time.
 const BATCHED_FROM = 8;
 const BATCHED_MAX = 1.5;
 const APPENDS_MAX = 3;
 const APPEND_MS_MAX = 10;
 const PAUSE_MS = 200;
-// A call that broke off and is executed after all is executed within moments, or within its bound.
+// A delayed duplicate is executed within moments, or within the bound of its call.
 const RECHECK_MS = 5_000;
 
 interface Recheck {
@@ -98,19 +98,19 @@ export class Applier {
   readonly #delivery: Delivery;
   readonly #serial: SerialEntries;
   readonly #records: RecordCalls;
-  /** Every shard this node is assigned, the suspect ones included. */
+  /** Every shard assigned to this node, suspect ones included. */
   #assigned = new Map<string, AssignedShard>();
   #checkpoint = 0;
-  /** Read from the log for the last round, which was full before them. */
+  /** Entries read for the last round that did not fit into it. */
   #unused: Entry[] = [];
-  /** Entries that were at hand for the last round. */
+  /** Entries that were available for the last round. */
   #roundEntries = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
-  /** The node is to be read back; null: no call of it has broken off since it was. */
+  /** A recheck of the node's content is scheduled; null when no call's outcome was unknown since the last. */
   #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
-  /** An earlier leader may have sent entries up to here. */
+  /** LSN up to which an earlier leader may have sent entries. */
   #offeredTo = 0;
 
   constructor(options: ApplierOptions) {
@@ -131,13 +131,13 @@ export class Applier {
 
   /**
    * The checkpoint with the token of its entry, for the marker; null before the first round of this process, and while
-   * a recheck is due: what is looked at then is what the log holds after the marker.
+   * a recheck is due: it compares what the log holds after the marker.
    */
   get mark(): { lsn: number; token: string } | null {
     return this.#recheck === null ? this.#mark : null;
   }
 
-  /** Entries and ms this node is behind the head; ms is null before the first entry was looked at. */
+  /** Entries and ms this node is behind the head; ms is null before the first entry was read. */
   lag(now: number): { entries: number; ms: number | null } {
     const { logBuffer, positions, node } = this.#options;
     const entries = Math.max(0, logBuffer.head - positions.applied(node));
@@ -157,7 +157,9 @@ export class Applier {
     return { lsn, target, attempts, ms: Math.round(clock.monotonic() - sinceMs), error };
   }
 
-  /** The shard is suspect on this node, and that is durable: it takes nothing more of it, and decides nothing from it. */
+  /**
+   * Called once the suspicion is durable: from now on the shard's entries are passed, and nothing is decided from it.
+   */
   markSuspect(shard: string, reason: string): void {
     const assigned = this.#assigned.get(shard);
     if (assigned?.suspect === null) this.#assigned.set(shard, { ...assigned, suspect: reason });
@@ -167,27 +169,27 @@ export class Applier {
     return this.#delivery.inFlight;
   }
 
-  /** Nothing listens where the node was: no call whose outcome is unknown is being executed any more. */
+  /** The node's process is gone: calls of unknown outcome are no longer being executed. */
   processGone(): void {
     this.#delivery.processGone();
     this.#options.trials.died(this.#options.node);
   }
 
-  /** The calls in flight have exceeded their bound: each counts as a failed attempt of what it brings. */
+  /** The calls in flight have exceeded their bound: each counts as a failed attempt of its entries. */
   callsOverdue(): void {
     const { workload, trials, node } = this.#options;
     const body = Buffer.from('no response within the bound of the call');
     for (const { lsns } of workload.inFlight) trials.failed(node, lsns, { kind: 'hung', status: 0, body });
   }
 
-  /** Resolves when the node has responded to everything it was sent, or the connections have ended. */
+  /** Resolves when every call has a response or its connection has ended. */
   callsEnded(): Promise<void> {
     return this.#delivery.ended();
   }
 
   /**
-   * Follows the log until the term is over. `unknownMs`: an earlier leader may have left a call that is executed for so
-   * long; null when it cannot have. Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
+   * Follows the log until the term is over. `unknownMs`: for so long a call of an earlier leader may still be executed;
+   * null when there can be none. Throws LogDamaged when the log cannot be trusted beyond the checkpoint.
    */
   async run(
     term: Term,
@@ -210,7 +212,7 @@ export class Applier {
     }
   }
 
-  /** I8: a delayed duplicate is not prevented, so its traces are looked for once it has had its time. */
+  /** I8: a delayed duplicate cannot be prevented, so its effects are looked for once it has had time to execute. */
   #recheckLater(boundMs: number): void {
     const due: Recheck = { isDue: false };
     this.#recheck = due;
@@ -220,7 +222,7 @@ export class Applier {
     });
   }
 
-  /** Between rounds, so that the node stands still while it is looked at. */
+  /** Between rounds, so that nothing changes during the comparison. */
   async #recheckIfDue(): Promise<void> {
     if (this.#recheck?.isDue !== true) return;
     const assigned = await this.#options.recheck();
@@ -252,7 +254,7 @@ export class Applier {
   }
 
   /**
-   * Only the primary is sent what no other node has applied: an entry that breaks servers reaches one of them, and
+   * Entries that no other node has applied go to the primary only: one that breaks servers reaches one of them, and
    * after it one more (arbiter.ts).
    */
   #allowed(entries: Entry[]): Entry[] {
@@ -267,14 +269,14 @@ export class Applier {
     return end === -1 ? entries : entries.slice(0, end);
   }
 
-  /** Under load, what is becoming durable at this moment joins the round. */
+  /** Under load, entries whose append is in flight join the round. */
   async #batch(entries: Entry[], term: Term): Promise<Entry[]> {
     const { logBuffer, clock, appendInFlight } = this.#options;
     const enough = this.#roundEntries < BATCHED_FROM ? 0 : this.#roundEntries * BATCHED_MAX;
     let batched = entries;
     for (let appends = 0; appends < APPENDS_MAX && batched.length < enough; appends++) {
       const append = appendInFlight();
-      // Nothing joins a round that did not take all there is already.
+      // No append joins a round that does not reach the head.
       if (append === null || term.signal.aborted || batched.at(-1)?.lsn !== logBuffer.head) break;
       await Promise.race([append, sleep(clock, APPEND_MS_MAX, term.signal)]);
       batched = await this.#next(term);
@@ -302,7 +304,7 @@ export class Applier {
     await this.#saveCheckpoint(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
-    // What is in memory is taken from there again, with all that has come since.
+    // Entries still in the log buffer are taken from there again, with those appended since.
     const isInMemory = logBuffer.peek(round.upTo + 1) !== null;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);
     this.#mark = { lsn: round.upTo, token: entries[round.upTo - first.lsn]!.batch };
@@ -312,7 +314,7 @@ export class Applier {
 
   async #apply(round: Round, term: Term): Promise<readonly ShardChange[]> {
     if (round.type === 'alone') return this.#serial.apply(round.entry, round.operation, this.#assigned, term);
-    // All of a failed round are awaited: no call may be left running when the next round is planned.
+    // All calls of a failed round are awaited: none may be in flight when the next round is planned.
     const calls = round.calls.map((call) => this.#records.apply(call, this.#assigned, term));
     const failed = (await Promise.allSettled(calls)).find((call) => call.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -330,22 +332,22 @@ export class Applier {
       const shard = target === null ? undefined : this.#assigned.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
       const isShown = await showsEffect(shard, entry, term);
-      // Where there is no telling, the last healthy copy stays in use: there is nothing better to serve.
+      // When it cannot be determined, the last healthy copy stays in use: there is no better one.
       if (isShown === false || (isShown === null && isLastCopy(target))) continue;
       await suspect(target, `may have applied LSN ${lsn}, which is quarantined`, term);
     }
   }
 
   /**
-   * A suspect shard waits to be rebuilt; entries for it would change nothing that may be served. What only the primary
-   * can decide no node passes before it is decided: it might be the primary next, and never decide it.
+   * A suspect copy waits for its rebuild, so entries for it are passed. An entry that only the primary can decide is
+   * not passed before it is decided: this node may become the primary, and would never decide it.
    */
   #mayPass(entry: Entry): boolean {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
     return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
   }
 
-  /** Makes the checkpoint durable; while PostgreSQL does not respond, the node rests. */
+  /** Makes the checkpoint durable; while PostgreSQL does not respond, the node gets no further calls. */
   async #saveCheckpoint(lsn: number, changes: readonly ShardChange[], term: Term): Promise<void> {
     const { checkpoints, node, clock, onTrouble } = this.#options;
     for (;;) {

@@ -96,7 +96,7 @@ function fails(node: string, failure: Failure, times = 1): void {
   for (let n = 0; n < times; n++) trials.failed(node, [LSN], failure);
 }
 
-/** Judges the entry at a node; the resolution once time has passed, null while it waits. */
+/** Resolves the entry at a node; the resolution after some time, null while it waits. */
 async function resolve(
   node: string,
   {
@@ -147,7 +147,7 @@ describe('an entry that two nodes fail alike', () => {
     expect(recorded[0]?.ruling).toMatchObject({ outcome: 'refused', status: 500 });
   });
 
-  test('counts for no level any more, so that its writer is answered', async () => {
+  test('counts for no level any more, so that its writer gets its response', async () => {
     let isReached = false;
     void positions
       .reached({ lsn: LSN, shard: SHARD }, 'primary', new AbortController().signal)

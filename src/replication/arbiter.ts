@@ -1,5 +1,5 @@
-// Ends entries that no healthy node can apply (I16). When a node has failed an entry, the arbiter weighs what the other
-// nodes made of it, asks one for a second opinion, and either blames the node or has the entry refused or quarantined.
+// Ends entries that no healthy node can apply (I16): compares a node's failure with the outcomes on other nodes, asks
+// one for a second opinion, and makes the node suspect or has the entry refused or quarantined.
 
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import type { Term } from '../coordination/term.ts';
@@ -12,22 +12,22 @@ import type { Positions } from './positions.ts';
 import { nextStep, type Evidence, type TrialLimits } from './trial-step.ts';
 import type { Attempts, Failure, Trials } from './trials.ts';
 
-/** An entry on trial at one node. */
+/** An entry that has failed, as one node is about to continue with it. */
 export interface Case {
   readonly node: string;
   readonly entry: Entry;
   readonly operation: Operation;
-  /** How many of its records the node has applied already; its other parts have not been sent. */
+  /** How many of its records the node has applied; its other parts have not been sent. */
   readonly applied: number;
 }
 
-/** What a node that is asked makes of an entry: it can apply it, it fails, or there was no way to try. */
+/** A second opinion: the node can apply the entry, it fails, or the entry could not be tried. */
 export type Opinion = 'applies' | 'untried' | Failure;
 
 /**
  * - `offer`: send it (again);
  * - `suspect`: this node is at fault, and goes on without it;
- * - `ended`: a decision about it is on record.
+ * - `ended`: a decision about it is recorded.
  */
 export type Resolution = 'offer' | 'suspect' | 'ended';
 
@@ -42,9 +42,9 @@ export interface ArbiterOptions {
   /** Whether the node follows the log and responds at this moment. */
   readonly works: (node: string) => boolean;
   readonly isSuspect: (node: string, shard: string) => boolean;
-  /** LSN up to which a node that is away may have applied the log. */
+  /** LSN up to which an unavailable node may have applied the log. */
   readonly mayHaveApplied: (node: string) => Promise<number>;
-  /** Has a node try the entry where it changes no content. */
+  /** Has a node try the entry without changing any content. */
   readonly ask: (node: string, trial: Case, term: Term) => Promise<Opinion>;
   readonly onEnded: (entry: Entry, decision: Decision) => void;
 }
@@ -68,7 +68,7 @@ export class Arbiter {
       if (step === 'ask') {
         const opinion = await this.#askAnother(trial, term);
         if (opinion === 'applies') return 'suspect';
-        // Without a second opinion it ends as it does without other nodes.
+        // Without a second opinion the entry ends as it does with a single node.
         if (opinion === 'untried') step = evidence.sinceMs > this.#options.limits.timeoutMs ? 'end' : 'wait';
       }
       if (step === 'offer' || step === 'suspect') return step;
@@ -77,7 +77,7 @@ export class Arbiter {
     }
   }
 
-  /** A decision stands that leaves nothing to send: another node's resolution, or the primary's. */
+  /** A recorded decision leaves nothing to send. */
   async #isEnded({ entry, operation }: Case): Promise<boolean> {
     const { decisions } = this.#options;
     if (decisions.exception(entry.lsn) !== null) return true;
@@ -89,9 +89,9 @@ export class Arbiter {
     const attempts = trials.of(entry.lsn);
     const peers = members().filter((other) => other !== node);
     const isTaken = peers.some((other) => this.#hasTaken(other, entry));
-    // A node that died of it or hangs on it has not responded to it; what it has done there is read back.
+    // A node that died of it or hangs on it has not confirmed it; any effect there is read back later.
     const away = peers.filter((other) => !works(other) && !isFatal(attempts.get(other)));
-    // What an undecided entry has done to a node that is away, that node takes back when it learns of the refusal.
+    // An unavailable node undoes the effect of an undecided entry when it learns of the refusal.
     const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
     const reached =
       isTaken || isUndecided ? [] : await Promise.all(away.map((other) => mayHaveApplied(other)));
@@ -117,7 +117,10 @@ export class Arbiter {
     return this.#options.works(node) && !attempts.has(node) && !attempts.has(scratchOf(node));
   }
 
-  /** Asks another node. Its failure is evidence; one that fails in another way shows that the first is at fault. */
+  /**
+   * Asks another node. Its failure is evidence against the entry; a different failure is evidence against the first
+   * node.
+   */
   async #askAnother({ node, entry, ...trial }: Case, term: Term): Promise<Opinion> {
     const { members, trials, ask } = this.#options;
     const attempts = trials.of(entry.lsn);
@@ -137,7 +140,7 @@ export class Arbiter {
     const failure = (attempts.get(node) ?? [...attempts.values()][0])?.failure;
     if (failure === undefined) return null;
     const by = { epoch: term.epoch, node: null, generation: 0 };
-    // An accepted delete that no node can carry out is quarantined: it cannot be refused any more.
+    // An accepted delete that no node can apply is quarantined: it can no longer be refused.
     const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
     const ruling = rulingOn({ operation, applied }, failure, isUndecided);
     const stands = await decisions.record(by, entry.lsn, ruling);
@@ -148,7 +151,7 @@ export class Arbiter {
   }
 }
 
-/** The name under which a failure of a node's scratch collection is kept: its own copy was not touched. */
+/** The name under which a failure in a node's scratch collection is recorded: its copy was not touched. */
 function scratchOf(node: string): string {
   return `${node} scratch`;
 }
@@ -157,7 +160,7 @@ function isFatal(attempts: Attempts | undefined): boolean {
   return attempts !== undefined && attempts.alone > 0 && /^(died|hung)$/.test(attempts.failure.kind);
 }
 
-/** How an entry ends that fails like this on every node it was offered to. */
+/** The decision about an entry that fails like this on every node it was offered to. */
 function rulingOn(
   { operation, applied }: Pick<Case, 'operation' | 'applied'>,
   failure: Failure,

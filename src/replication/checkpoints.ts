@@ -38,7 +38,7 @@ export class Checkpoints {
     this.#database = database;
   }
 
-  /** Resolves when the checkpoint is durable. Throws when the lease has moved on or PostgreSQL does not answer. */
+  /** Resolves when the checkpoint is durable. Throws when the lease has moved on or PostgreSQL does not respond. */
   save(epoch: number, node: string, lsn: number, changes: readonly ShardChange[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ epoch, node, lsn, changes, resolve, reject });

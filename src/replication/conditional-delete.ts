@@ -1,5 +1,5 @@
-// Deletes whose ids depend on a node's state: the primary selects the ids, page by page, and records them; then every
-// node deletes exactly these.
+// Deletes whose ids depend on a node's state: the primary selects the ids in pages and records them; then every node
+// deletes exactly these.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
@@ -45,7 +45,7 @@ export class ConditionalDelete {
     this.#options = options;
   }
 
-  /** The decision, carried out on this node when it was accepted. Throws LacksShard, CallFailed, TermOver. */
+  /** Applies the decision on this node, and returns it. Throws LacksShard, CallFailed, TermOver. */
   async apply(
     lsn: number,
     { shard, call }: RecordOperation,
@@ -83,7 +83,7 @@ export class ConditionalDelete {
     if (isMissing(response)) throw lacking(shard, lsn);
   }
 
-  /** Selects the ids on this node, which is the primary: nothing else is applied to it meanwhile. */
+  /** Selects the ids on this node, the primary; nothing else is applied to it meanwhile. */
   async #select(selection: Selection): Promise<Ruling> {
     const { lsn, call, by } = selection;
     const { decisions } = this.#options;
@@ -111,7 +111,7 @@ export class ConditionalDelete {
     }
     if (pages === 0) return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(assigned)) };
     if (assigned.length > 0) await decisions.addPage(by, lsn, pages++, Buffer.from(JSON.stringify(assigned)));
-    // The pages count only once this row stands: no node has deleted anything before.
+    // The pages count only once this row exists: no node deletes before.
     const body = Buffer.from(JSON.stringify({ deleted: selected }));
     return { outcome: 'accepted', status: 200, body, pages };
   }
@@ -176,7 +176,7 @@ export function selectionBody(call: RecordCall, offset: number, limit: number): 
 /** How many records the delete takes at most; null: all. */
 function limitOf(call: RecordCall): number | null {
   const fields = readTopLevel(call.body, ['limit']);
-  // Servers that do not know `limit` let it stand twice, as null; then there is none.
+  // Servers without `limit` accept it twice, as null; then there is none.
   const limit = isRefusal(fields) ? undefined : fields.get('limit');
   if (limit?.type !== 'number') return null;
   return Number(call.body.subarray(limit.slice.start, limit.slice.end).toString());

@@ -1,5 +1,4 @@
-// The decision for an entry that only a node can decide: made once by the primary and recorded before it has further
-// effect; every other node waits for the record.
+// Waits for the decision of an entry that only a node can decide; the primary makes and records it once (I5).
 
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -19,7 +18,7 @@ export interface DecisionWaitOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly decisions: Pick<Decisions, 'find' | 'record' | 'recorded'>;
-  /** Who decides at this moment. */
+  /** The node that decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
   readonly onTrouble: (error: Error) => void;
@@ -35,9 +34,9 @@ export class DecisionWait {
   }
 
   /**
-   * The recorded decision, or `decide`'s once it is recorded, when this node is the primary. When `decide` returns null
-   * another primary is to decide; it is asked again as long as none has. Throws TermOver, and what `decide` throws as
-   * ForeignContent, LacksShard or CallFailed.
+   * The recorded decision; as the primary, that of `decide` once it is recorded. `decide` returns null while another
+   * node is to become primary, and is called again until a decision exists. Throws TermOver, and ForeignContent,
+   * LacksShard or CallFailed from `decide`.
    */
   async decided(lsn: number, term: Term, decide: (by: Decider) => Promise<Ruling | null>): Promise<Decision> {
     const { decisions, primaryChanged, clock, onTrouble } = this.#options;
@@ -63,7 +62,7 @@ export class DecisionWait {
     }
   }
 
-  /** The decision; `wait` while another node is to decide; null when it is worth asking again soon. */
+  /** The decision; `wait` while another node is to decide; null to try again soon. */
   async #look(
     lsn: number,
     term: Term,
@@ -78,7 +77,7 @@ export class DecisionWait {
     const ruled = await decide(by);
     if (ruled === null) return null;
     crashPoint('decision_before');
-    // Null: another node decides by now, and this process has not heard of it yet.
+    // Null: another node is primary, and this process has not been notified yet.
     return decisions.record(by, lsn, ruled);
   }
 }

@@ -15,7 +15,7 @@ const SETTLE_MS = 500;
 interface Sent {
   readonly path: string;
   readonly beforeLast: () => void;
-  answer(status: number): void;
+  respond(status: number): void;
   fail(code: 'unanswered' | 'refused' | 'aborted', sent: boolean): void;
 }
 
@@ -51,7 +51,7 @@ beforeEach(() => {
       sent.push({
         path,
         beforeLast: beforeLast!,
-        answer: (status) => resolve({ status, headers: {}, body: Buffer.from('{}') }),
+        respond: (status) => resolve({ status, headers: {}, body: Buffer.from('{}') }),
         fail: (code, wasSent) => reject(new NodeError(code, code, { sent: wasSent })),
       }),
     );
@@ -86,43 +86,43 @@ async function untilSent(count: number): Promise<void> {
 }
 
 describe('a call', () => {
-  test('that is answered is made once', async () => {
-    const answer = call('/a');
-    sent[0]!.answer(201);
-    expect((await answer).status).toBe(201);
+  test('is sent once when the node responds', async () => {
+    const response = call('/a');
+    sent[0]!.respond(201);
+    expect((await response).status).toBe(201);
     await clock.pass(10_000);
     expect(paths()).toEqual(['/a']);
   });
 
-  test('that ends in an answer without effect is not repeated', async () => {
-    const answer = call('/a', { ...alone, isFinal: ({ status }) => status === 400 });
-    sent[0]!.answer(400);
-    expect((await answer).status).toBe(400);
+  test('is not repeated after a final response without effect', async () => {
+    const response = call('/a', { ...alone, isFinal: ({ status }) => status === 400 });
+    sent[0]!.respond(400);
+    expect((await response).status).toBe(400);
   });
 
   test('that hangs has no second copy beside it, however long it takes', async () => {
-    const answer = call('/a');
+    const response = call('/a');
     await clock.pass(600_000, 10_000);
     expect(paths()).toEqual(['/a']);
     expect(delivery.inFlight).toBe(1);
-    sent[0]!.answer(200);
-    await answer;
+    sent[0]!.respond(200);
+    await response;
   });
 
-  test('is repeated until it is answered as it should be', async () => {
-    const answer = call('/a', alone);
+  test('is repeated until it succeeds', async () => {
+    const response = call('/a', alone);
     sent[0]!.fail('unanswered', true);
     await untilSent(2);
-    sent[1]!.answer(503);
+    sent[1]!.respond(503);
     await untilSent(3);
-    sent[2]!.answer(200);
-    await answer;
+    sent[2]!.respond(200);
+    await response;
     expect(paths()).toEqual(['/a', '/a', '/a']);
     expect(troubles).toEqual(['unanswered', 'HTTP 503: {}']);
   });
 
   test('is repeated with growing pauses, of a second at most', async () => {
-    const answer = call('/a');
+    const response = call('/a');
     const at: number[] = [];
     for (let n = 0; n < 12; n++) {
       at.push(clock.monotonic());
@@ -133,8 +133,8 @@ describe('a call', () => {
     expect(pauses[0]).toBeLessThan(50);
     expect(Math.max(...pauses)).toBeLessThanOrEqual(1_010);
     expect(pauses).toEqual([...pauses].sort((a, b) => a - b));
-    sent.at(-1)!.answer(200);
-    await answer;
+    sent.at(-1)!.respond(200);
+    await response;
   });
 });
 
@@ -156,18 +156,18 @@ describe('a call that keeps failing', () => {
     const ended = outcome(call('/a', alone));
     for (let n = 1; n <= ATTEMPTS_MAX; n++) {
       await untilSent(n);
-      sent[n - 1]!.answer(500);
+      sent[n - 1]!.respond(500);
     }
     expect(await ended()).toBe('CallFailed');
     expect(sent).toHaveLength(ATTEMPTS_MAX);
     expect(trials.of(7).get('a')).toMatchObject({ attempts: ATTEMPTS_MAX, alone: ATTEMPTS_MAX });
   });
 
-  test('ends after two attempts when it brings several entries, and counts them for each', async () => {
+  test('ends after two attempts when it has several entries, and counts for each', async () => {
     const ended = outcome(call('/a'));
     for (const n of [1, 2]) {
       await untilSent(n);
-      sent[n - 1]!.answer(500);
+      sent[n - 1]!.respond(500);
     }
     expect(await ended()).toBe('CallFailed');
     for (const lsn of [7, 9]) expect(trials.of(lsn).get('a')).toMatchObject({ attempts: 2, alone: 0 });
@@ -178,11 +178,11 @@ describe('a call that keeps failing', () => {
     const ended = outcome(call('/a', alone));
     for (let n = 1; n <= 3 * ATTEMPTS_MAX; n++) {
       await untilSent(n);
-      sent[n - 1]!.answer(500);
+      sent[n - 1]!.respond(500);
     }
     expect(trials.isOpen(7)).toBe(false);
     await untilSent(3 * ATTEMPTS_MAX + 1);
-    sent.at(-1)!.answer(200);
+    sent.at(-1)!.respond(200);
     expect(await ended()).toBe('HTTP 200');
   });
 
@@ -207,7 +207,7 @@ describe('a call that keeps failing', () => {
     }
     expect(trials.isOpen(7)).toBe(false);
     await untilSent(3 * ATTEMPTS_MAX + 1);
-    sent.at(-1)!.answer(200);
+    sent.at(-1)!.respond(200);
     expect(await ended()).toBe('HTTP 200');
   });
 
@@ -230,7 +230,7 @@ describe('a call that keeps failing', () => {
     const ended = outcome(call('/a', alone));
     for (let n = 1; n <= ATTEMPTS_MAX; n++) {
       await untilSent(n);
-      sent[n - 1]!.answer(500);
+      sent[n - 1]!.respond(500);
     }
     await ended();
     expect(clock.monotonic() - startMs).toBeGreaterThanOrEqual(700);
@@ -241,22 +241,22 @@ describe('a different call', () => {
   async function followsAtOnce(): Promise<void> {
     const second = call('/b');
     expect(paths().at(-1)).toBe('/b');
-    sent.at(-1)!.answer(200);
+    sent.at(-1)!.respond(200);
     await second;
   }
 
-  test('follows an unanswered one only when the node has answered for a settling time', async () => {
+  test('follows one without a response only after the node has responded for a settling time', async () => {
     const first = call('/a');
     sent[0]!.fail('unanswered', true);
     await clock.pass(100);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await first;
     const second = call('/b');
     await clock.pass(SETTLE_MS - 10);
     expect(paths()).toEqual(['/a', '/a']);
     await clock.pass(20);
     expect(paths()).toEqual(['/a', '/a', '/b']);
-    sent[2]!.answer(200);
+    sent[2]!.respond(200);
     await second;
   });
 
@@ -266,7 +266,7 @@ describe('a different call', () => {
     await clock.pass(50);
     sent[1]!.fail('refused', false);
     await clock.pass(100);
-    sent[2]!.answer(200);
+    sent[2]!.respond(200);
     await first;
     await followsAtOnce();
   });
@@ -277,7 +277,7 @@ describe('a different call', () => {
     await clock.pass(1);
     delivery.processGone();
     await clock.pass(50);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await first;
     await followsAtOnce();
     expect(duplicates).toEqual([]);
@@ -287,7 +287,7 @@ describe('a different call', () => {
     const first = call('/a');
     sent[0]!.fail('unanswered', false);
     await clock.pass(100);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await first;
     await followsAtOnce();
   });
@@ -298,14 +298,14 @@ describe('a different call', () => {
     const first = call('/a', { work: 1 });
     sent[0]!.fail('unanswered', true);
     await clock.pass(100);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await first;
     const second = call('/b');
     await clock.pass(boundMs - 60);
     expect(paths()).toEqual(['/a', '/a']);
     await clock.pass(120);
     expect(paths()).toEqual(['/a', '/a', '/b']);
-    sent[2]!.answer(200);
+    sent[2]!.respond(200);
     await second;
     expect(duplicates).toEqual([boundMs]);
   });
@@ -313,35 +313,35 @@ describe('a different call', () => {
   test('waits for the announced bound when an earlier leader may have left a long call in the node', async () => {
     delivery.distrust(3_000);
     const first = call('/a');
-    sent[0]!.answer(200);
+    sent[0]!.respond(200);
     await first;
     const second = call('/b');
     await clock.pass(2_950);
     expect(paths()).toEqual(['/a']);
     await clock.pass(100);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await second;
   });
 
   test('waits a settling time when an earlier leader may have left a call in the node', async () => {
     delivery.distrust(0);
     const first = call('/a');
-    sent[0]!.answer(200);
+    sent[0]!.respond(200);
     await first;
     const second = call('/b');
     await clock.pass(SETTLE_MS - 10);
     expect(paths()).toEqual(['/a']);
     await clock.pass(20);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await second;
   });
 });
 
 describe('when the term is over', () => {
-  test('nothing more is sent, and a call under way is waited for by the next term', async () => {
-    const answer = call('/a');
+  test('nothing more is sent, and the next term waits for a call in flight', async () => {
+    const response = call('/a');
     over.abort();
-    await expect(answer).rejects.toBeInstanceOf(TermOver);
+    await expect(response).rejects.toBeInstanceOf(TermOver);
     await expect(call('/b')).rejects.toBeInstanceOf(TermOver);
     expect(paths()).toEqual(['/a']);
 
@@ -350,28 +350,28 @@ describe('when the term is over', () => {
     const waiting = delivery.idle(next).then(() => (idle = true));
     await clock.pass(1_000);
     expect(idle).toBe(false);
-    sent[0]!.answer(200);
+    sent[0]!.respond(200);
     await waiting;
     expect(delivery.inFlight).toBe(0);
   });
 
   test('the last bytes of a call are held back', () => {
-    const answer = call('/a');
+    const response = call('/a');
     expect(() => sent[0]!.beforeLast()).not.toThrow();
     over.abort();
     expect(() => sent[0]!.beforeLast()).toThrow(TermOver);
-    return expect(answer).rejects.toBeInstanceOf(TermOver);
+    return expect(response).rejects.toBeInstanceOf(TermOver);
   });
 });
 
 describe('a late response', () => {
   test('is reported when it comes after the term has ended', async () => {
     const late: number[] = [];
-    const answer = call('/a', { onLate: ({ status }) => void late.push(status) });
+    const response = call('/a', { onLate: ({ status }) => void late.push(status) });
     over.abort();
-    await expect(answer).rejects.toBeInstanceOf(TermOver);
+    await expect(response).rejects.toBeInstanceOf(TermOver);
     expect(workload.current).not.toBeNull();
-    sent[0]!.answer(201);
+    sent[0]!.respond(201);
     await delivery.ended();
     expect(late).toEqual([201]);
     expect(workload.current).toBeNull();
@@ -384,7 +384,7 @@ describe('a delayed duplicate', () => {
     sent[0]!.fail('unanswered', true);
     await clock.pass(1_000);
     expect(duplicates).toEqual([]);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await broken;
     expect(duplicates).toEqual([workload.boundMs(0.01)]);
   });
@@ -393,7 +393,7 @@ describe('a delayed duplicate', () => {
     const refused = call('/b');
     sent[0]!.fail('refused', false);
     await clock.pass(1_000);
-    sent[1]!.answer(200);
+    sent[1]!.respond(200);
     await refused;
     expect(duplicates).toEqual([]);
   });

@@ -1,6 +1,6 @@
-// One mutating call to one node, made until the node responds or has failed it for good. No call is abandoned while its
-// connection lives, no second copy goes out beside a living first, and a different call follows one whose outcome is
-// unknown only after the node has been responding for a settling time: a delayed duplicate may still be executing.
+// Repeats one mutating call to one node until the node responds or has failed it for good. A call is never abandoned,
+// and never sent twice, while its connection lives. After a call of unknown outcome a different call waits until the
+// node has responded for a settling time: a delayed duplicate may still be executing.
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { MutateRequest, NodeResponse } from '../chroma/client/node-request.ts';
@@ -13,7 +13,7 @@ import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import type { Failure, Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
 
-/** Thrown when a call has failed as often as it may; the node works otherwise. */
+/** Thrown when a call has used up its attempts although the node's canary succeeds. */
 export class CallFailed extends Error {
   override readonly name = 'CallFailed';
   readonly failure: Failure;
@@ -30,43 +30,43 @@ export interface DeliveryOptions {
   readonly clock: Clock;
   readonly workload: Workload;
   readonly trials: Pick<Trials, 'failed' | 'of'>;
-  /** Failed attempts of one entry after which the node has failed it. */
+  /** Failed attempts after which a node counts as having failed an entry. */
   readonly attemptsMax: number;
-  /** Why the node's canary fails, or null: whether a failed attempt is the call's fault or the node's. */
+  /** Why the node's canary fails; null: then a failed attempt is the call's fault. */
   readonly canary: () => Promise<string | null>;
   /** How long a node must have responded before a different call follows one whose outcome is unknown, ms. */
   readonly settleMs: number;
-  /** Called with every failure to get a response, or with a response that says the node cannot work. */
+  /** Called when a call gets no response, or one that a working node does not give. */
   readonly onTrouble: (error: Error) => void;
-  /** A call whose outcome was unknown was made again: for so many ms a duplicate of it may still be executing. */
+  /** Called when a call of unknown outcome was repeated: for so many ms its duplicate may still be executing. */
   readonly onDuplicate: (boundMs: number) => void;
 }
 
 export interface Call {
   readonly request: Omit<MutateRequest, 'beforeLast'>;
-  /** Of the entries it brings, in order. */
+  /** Of its entries, in order. */
   readonly lsns: readonly number[];
   /** Estimated work (chroma/batch/split.ts). */
   readonly work: number;
-  /** Accepts a response that is not 2xx as the end of it. */
+  /** Whether a response that is not 2xx ends the call. */
   readonly isFinal: (response: NodeResponse) => boolean;
-  /** Told of a response that came after the term had ended. */
+  /** Called with a response that came after the term had ended. */
   readonly onLate?: (response: NodeResponse) => void;
 }
 
-// Repeating sooner only adds load to a node in trouble; later than a second would be felt as a pause after recovery.
+// Sooner would only add load to a failing node; later than a second would delay writes after recovery.
 const RECONNECT_FIRST_MS = 20;
 const RECONNECT_MAX_MS = 1_000;
-// A bad response is likely to be given again: the attempts spread over some seconds, so that a passing shortage passes.
+// A failure is likely to repeat at once: attempts are spread over seconds, so that a short overload passes.
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 2_000;
-// Attempts of a call that brings several entries; then they go in smaller calls.
+// Attempts of a call for several entries; then they are sent in smaller calls.
 const MERGED_ATTEMPTS_MAX = 2;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #inFlight = new Set<Promise<unknown>>();
-  /** The bound of calls whose outcome is unknown while the node's process lived on, ms; null when there is none. */
+  /** The bound of a call of unknown outcome whose process lives, ms; null when there is none. */
   #unknownMs: number | null = null;
   /** No different call before this moment, clock.monotonic() ms. */
   #settledAt = 0;
@@ -90,19 +90,19 @@ export class Delivery {
     while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }
 
-  /** Treats the node as if the outcome of a call were unknown: an earlier leader may have left one, for so many ms. */
+  /** Assumes a call of unknown outcome: one of an earlier leader may still be executed for so many ms. */
   distrust(boundMs: number): void {
     this.#unknownMs = Math.max(this.#unknownMs ?? 0, boundMs);
   }
 
-  /** The node's process is gone, and every call with it that has ended here: none of them has a delayed duplicate. */
+  /** The node's process is gone: no call has a delayed duplicate. */
   processGone(): void {
     this.#unknownMs = null;
   }
 
   /**
-   * The node's response: 2xx, or one that `isFinal` accepts. Everything else is repeated, with growing pauses. Throws
-   * TermOver when the term ends first, CallFailed when the attempts are used up and the node's canary works.
+   * The node's response: 2xx, or one that `isFinal` accepts. Any other outcome is repeated with growing pauses. Throws
+   * TermOver when the term ends first, CallFailed when the attempts are used up and the node's canary succeeds.
    */
   async call(call: Call, term: Term): Promise<NodeResponse> {
     const { clock } = this.#options;
@@ -130,7 +130,7 @@ export class Delivery {
     }
   }
 
-  /** Longer with every attempt, those of earlier calls for the same entry included. */
+  /** Grows with every attempt, including those of earlier calls for the same entry. */
   #pauseMs({ lsns }: Call, type: 'response' | 'dropped'): number {
     const { trials, node } = this.#options;
     const attempts = trials.of(lsns[0] ?? 0).get(node)?.attempts ?? 1;
@@ -138,7 +138,7 @@ export class Delivery {
     return Math.min(firstMs * 2 ** (attempts - 1), RETRY_MAX_MS);
   }
 
-  /** A call of unknown outcome has been made again, and the node has responded. */
+  /** A call of unknown outcome was repeated, and the node has responded. */
   #settle(): void {
     if (this.#unknownMs === null) return;
     const { clock, settleMs } = this.#options;
@@ -202,11 +202,11 @@ export class Delivery {
   #unanswered({ lsns, work }: Call, error: NodeError): Attempt {
     const { workload, trials, node, onTrouble } = this.#options;
     let type: 'dropped' | 'unsent' = 'unsent';
-    // A refused connection proves that the process was gone, and its calls with it.
+    // A refused connection proves that the process, and its calls, are gone.
     if (error.code === 'refused') this.processGone();
     else if (error.sent && error.code !== 'aborted') {
       this.#unknownMs = Math.max(this.#unknownMs ?? 0, workload.boundMs(work));
-      // Counted here: when the node is gone the term ends, and there is no attempt after this one.
+      // Counted here: when the node goes down the applier stops, and makes no further attempt.
       trials.failed(node, lsns, { kind: 'dropped', status: 0, body: Buffer.from(error.message) });
       type = 'dropped';
     }
@@ -218,7 +218,7 @@ export class Delivery {
 type Attempt =
   { readonly type: 'response'; readonly response: NodeResponse } | { readonly type: 'dropped' | 'unsent' };
 
-/** The node responded, and the response says it cannot do what the log knows to be right. */
+/** The node failed a call that the log has validated. */
 class BadResponse extends Error {
   override readonly name = 'BadResponse';
 
@@ -231,7 +231,7 @@ function describe({ status, body }: Failure): string {
   return `HTTP ${status}: ${body.toString('utf8', 0, 300)}`;
 }
 
-/** Reports to a member what a call to it ran into. */
+/** Reports the failure of a call to its node. */
 export function reportTrouble(member: Node, error: Error): void {
   if (error instanceof NodeError && error.code === 'older_content') member.on('lost_content', error.message);
   if (error instanceof NodeError) member.callFailed(error, error.code === 'refused');

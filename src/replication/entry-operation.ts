@@ -1,5 +1,4 @@
-// How Chroma's mutations are written into the log and read back: here the log, which knows only bytes, meets Chroma,
-// which knows only calls.
+// Encodes Chroma's mutations as entries of the log, and decodes them.
 
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
@@ -64,7 +63,7 @@ interface Header {
   new_name: string | null;
 }
 
-/** What an entry means; scans its body again only when it did not come through memory. Throws on an unknown kind. */
+/** The operation of an entry; scans its body only when it was read from PostgreSQL. Throws on an unknown kind. */
 export function toOperation(entry: Entry): Operation {
   if (entry.parsed !== undefined) return entry.parsed as Operation;
   const target = entry.target as string;
@@ -99,9 +98,9 @@ export function toOperation(entry: Entry): Operation {
   }
 }
 
-// Entries were checked against the capability level of their day, which may since have been raised: newer levels
-// take more, but refuse metadata keys that older ones took, and know a field that older ones ignored. What more than
-// one of these takes means the same at each, and what any level takes, one of these takes.
+// An entry was validated against the capability level at the time, which may have been raised since: newer levels
+// accept more, but refuse metadata keys that older ones accepted, and know a field that older ones ignored. Every body
+// that any level accepts is accepted by one of these, and means the same at each that accepts it.
 const NEWEST: Capabilities = {
   maxBatchSize: Number.MAX_SAFE_INTEGER,
   base64Embeddings: true,
@@ -112,22 +111,22 @@ const NEWEST: Capabilities = {
 const LEVELS: readonly Capabilities[] = [
   NEWEST,
   { ...NEWEST, metadataArrays: false },
-  // Takes `limit` given twice, when it is null.
+  // Accepts `limit` twice, when it is null.
   { ...NEWEST, deleteLimit: false },
 ];
 
 function scanned(entry: Entry): RecordCall {
   const kind: RecordKind = entry.kind === 'delete_where' ? 'delete' : (entry.kind as RecordKind);
-  let told = '';
+  let reason = '';
   for (const level of LEVELS) {
     const call = scanRecordCall(kind, entry.body, level);
     if (!isRefusal(call)) return call;
-    told = call.message;
+    reason = call.message;
   }
-  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${told}`);
+  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${reason}`);
 }
 
-/** The records an entry changes; null when it does not say which (a conditional delete; what is not about records). */
+/** Ids of the records that an entry changes; null when it does not list them (conditional deletes, schema changes). */
 export function idsChanged(parsed: unknown): readonly string[] | null {
   const operation = parsed as Operation | undefined;
   return operation?.type === 'records' && !operation.call.conditional ? operation.call.ids : null;

@@ -153,7 +153,7 @@ describe('decisions and checkpoints', () => {
     expect(await decisions.record(by, LSN, ruling(409))).toMatchObject({ outcome: 'accepted', status: 200 });
   });
 
-  test('what is quarantined is known to whoever leads next', async () => {
+  test('the next leader knows the quarantined entries', async () => {
     await STEPS['a quarantine']!(NEW);
     const next = new Decisions(database);
     expect(next.quarantined).toEqual([]);

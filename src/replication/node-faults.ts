@@ -1,11 +1,11 @@
-// What a node shows that contradicts the log.
+// Contradictions between a node and the log.
 
-/** A node holds something under a name that the log says is free, or cannot be given what the log says it has. */
+/** A node has content under a name that is free in the log, or a collection cannot be created on it as logged. */
 export class ForeignContent extends Error {
   override readonly name = 'ForeignContent';
 }
 
-/** A node does not have a shard that the log says it has, or cannot use it. */
+/** A node lacks a shard that is assigned to it, or cannot use it. */
 export class LacksShard extends Error {
   override readonly name = 'LacksShard';
   readonly shards: readonly string[];

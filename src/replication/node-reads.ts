@@ -1,4 +1,4 @@
-// Reads that an applier needs before it can go on, made until the node responds or has failed the entry for good.
+// Reads that an applier depends on, repeated until the node responds or has failed the entry for good.
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse, ReadRequest } from '../chroma/client/node-request.ts';
@@ -15,7 +15,7 @@ export interface NodeReadsOptions {
   readonly clock: Clock;
   readonly trials: Pick<Trials, 'failed' | 'of'>;
   readonly attemptsMax: number;
-  /** Why the node's canary fails, or null. */
+  /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
   readonly onTrouble: (error: Error) => void;
 }
@@ -32,8 +32,8 @@ export class NodeReads {
   }
 
   /**
-   * The node's response, of status below 500. Throws CallFailed when the entry at `lsn` has failed as often as it may
-   * while the node's canary works, NodeError `too_large` at once, TermOver.
+   * The node's response, of status below 500. Throws CallFailed when the entry at `lsn` has used up its attempts while
+   * the node's canary succeeds, NodeError `too_large` at once, TermOver.
    */
   async read(
     request: Omit<ReadRequest, 'deadlineMs' | 'signal'>,
@@ -62,12 +62,12 @@ export class NodeReads {
 
   async #count(failure: Failure, lsn: number, term: Term): Promise<void> {
     const { node, trials, attemptsMax, canary } = this.#options;
-    // A dropped connection is counted before the canary: the node may be gone with it.
+    // A dropped connection is counted before the canary, which a node that is gone would fail.
     if (failure.kind !== 'response') trials.failed(node, [lsn], failure);
     if ((await canary()) !== null) return;
     if (failure.kind === 'response') trials.failed(node, [lsn], failure);
     if (!term.held()) throw new TermOver();
-    // A read that hangs is made on one more node, not here again.
+    // A read that hangs is tried on one more node, and not again on this one.
     const isOver = failure.kind === 'hung' || (trials.of(lsn).get(node)?.alone ?? 0) >= attemptsMax;
     if (isOver) throw new CallFailed(failure);
   }

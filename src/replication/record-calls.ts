@@ -1,5 +1,5 @@
-// Sends the record calls of a round to one node: in parts that the node can do in about a second, in turn with other
-// nodes where they are long, in smaller calls where they fail, until each of their entries is applied or ended.
+// Sends the record calls of a round to one node: in parts of about a second, staggered with other nodes when they are
+// long, and in smaller calls when they fail, until each entry is applied or ended.
 
 import { mergeRecordCalls, type MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
@@ -31,25 +31,27 @@ export interface RecordCallsOptions {
   readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
   readonly limits: () => MergeLimits;
-  /** Why the node's canary fails, or null. */
+  /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
-  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
-  /** A long call is about to be sent that keeps the node busy until about `untilMs` from now; durable before it goes. */
+  /**
+   * A long call is about to be sent that keeps the node busy until about `untilMs` from now; durable before it goes.
+   */
   readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
   /** The node begins a long call, or has ended it. */
   readonly onLong: (isLong: boolean) => void;
 }
 
 const RETRY_MS = 200;
-// Entries that an interrupted round can have begun: a round's, and one before it.
+// Entries that an interrupted round can have begun: those of that round and of the one before it.
 const NOTED_MAX = 2_048;
 
 export class RecordCalls {
   readonly #options: RecordCallsOptions;
-  /** Entries whose call went out and has no final response: a term may end, and their call go on. */
+  /** Entries whose call has no final response; the call may outlive its term. */
   readonly unanswered = new Set<number>();
-  /** How many records of an entry this node has applied, where its other parts have not been taken yet. */
+  /** How many records this node has applied of entries that it has applied in part. */
   readonly #applied = new Map<number, number>();
   /** The entry whose long call is announced. */
   #announced = 0;
@@ -61,7 +63,7 @@ export class RecordCalls {
   /** Applies one call of a round. Throws TermOver. */
   async apply(call: ShardCall, assigned: ReadonlyMap<string, AssignedShard>, term: Term): Promise<void> {
     const target = assigned.get(call.shard);
-    // The entry passed the log, so the shard was created before it; a node without it has lost it.
+    // The log has validated the entry, so its shard was created earlier: a node without it has lost it.
     if (target === undefined) return this.#options.suspect(call.shard, 'the node has no such shard', term);
     if (target.suspect !== null) return;
     const lsns = call.members.map(({ entry }) => entry.lsn);
@@ -71,7 +73,7 @@ export class RecordCalls {
     const work = call.members.reduce((sum, { operation }) => sum + workOf(operation.call), 0);
     const response = await this.#send({ call, target, body: merged, work, term });
     if (response !== null && isSuccess(response)) return this.#taken(call.shard, lsns, term);
-    // Repeating what a part of the call may have done is harmless, so the halves may go on their own.
+    // Repeating a part that was applied is harmless, so the halves can be sent separately.
     for (const half of halves(call, this.#options.limits())) {
       if (this.#isSuspect(assigned, call.shard)) return;
       await this.apply(half, assigned, term);
@@ -108,20 +110,20 @@ export class RecordCalls {
     }
   }
 
-  /** A refusal of what passed every check: counted when the node works otherwise. */
+  /** A refusal of a validated call: counted when the node's canary succeeds. */
   async #refused(lsn: number, { status, body }: NodeResponse, term: Term): Promise<void> {
     const { canary, trials, node, clock } = this.#options;
     if ((await canary()) === null) trials.failed(node, [lsn], { kind: 'response', status, body });
     await sleep(clock, RETRY_MS, term.signal);
   }
 
-  /** Sends the parts that cover records `from` to `to`, in order; the first that was not taken, or null. */
+  /** Sends the parts with records `from` to `to`, in order; the first that failed, or null. */
   async #parts({ call, target, parts, from, to, term }: Parts): Promise<FailedPart | null> {
     let isFirst = true;
     for (const part of parts) {
       const range = part.part ?? { from: 0, to: part.ids.length };
       if (range.to <= from || range.from >= to) continue;
-      // Parts may be cut elsewhere than before: what was applied already is repeated, which is harmless.
+      // Parts may be cut differently than before; repeating applied records is harmless.
       const cut = range.to > to ? firstRecords(part, to - range.from) : part;
       if (!isFirst) crashPoint('part_halfway');
       isFirst = false;
@@ -133,7 +135,7 @@ export class RecordCalls {
     return null;
   }
 
-  /** Remembered beyond the term: a node may die of a later part. */
+  /** Kept beyond the term: a node may die of a later part. */
   #note(lsn: number, records: number): void {
     for (const each of this.#applied.keys()) if (each < lsn - NOTED_MAX) this.#applied.delete(each);
     this.#applied.set(lsn, Math.max(this.#applied.get(lsn) ?? 0, records));
@@ -146,7 +148,7 @@ export class RecordCalls {
     const lsns = call.members.map(({ entry }) => entry.lsn);
     for (const lsn of lsns) this.unanswered.add(lsn);
     const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
-    // Merged or whole, its entries are applied: a late response counts for the acknowledgement.
+    // The call covers whole entries: they are applied, and a late response counts for acknowledgement.
     const isWhole = call.members.length > 1 || work === workOf(call.members[0]!.operation.call);
     const onLate = (response: NodeResponse): void => {
       if (isWhole && isSuccess(response)) this.#late(lsns);
@@ -166,7 +168,7 @@ export class RecordCalls {
     }
   }
 
-  /** Takes its turn among the nodes and announces the call. */
+  /** Waits for its turn among the nodes and announces the call. */
   async #longTurn(lsns: readonly number[], work: number, term: Term): Promise<() => void> {
     const { stagger, node, announce, workload, onLong } = this.#options;
     const lsn = lsns.at(-1) ?? 0;
@@ -188,14 +190,14 @@ export class RecordCalls {
   async #taken(shard: string, lsns: readonly number[], term: Term): Promise<void> {
     const { positions, node, decisions, trials, suspect } = this.#options;
     const refused = lsns.find((lsn) => decisions.isQuarantined(lsn));
-    // Others failed it while this node was at it (I8).
+    // It was quarantined while this node applied it (I8).
     if (refused !== undefined) return suspect(shard, `applied LSN ${refused}, which is quarantined`, term);
     for (const lsn of lsns) this.#applied.delete(lsn);
     trials.applied(lsns);
     positions.shardApplied(node, shard, lsns);
   }
 
-  /** The response came after the term; the round is repeated, but what was applied is applied. */
+  /** The response came after the term: its entries count as applied, although the round is repeated. */
   #late(lsns: readonly number[]): void {
     const { positions, node, decisions, trials } = this.#options;
     if (lsns.some((lsn) => decisions.isQuarantined(lsn))) return;

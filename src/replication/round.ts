@@ -1,8 +1,8 @@
 // Planning a round: the set of calls an applier makes between two checkpoints. Pure.
 //
-// I4: a round has at most one call per shard in flight, and repeating an interrupted round is exact however the repeated
-// round is cut: all entries of one shard in it are of one kind and touch disjoint ids. A call too large for a node to do
-// in about a second is sent in parts, in order.
+// I4: a round has at most one call per shard in flight, and repeating an interrupted round is exact however the
+// repeated round is cut: all entries of one shard in it are of one kind and touch disjoint ids. A call too large for a
+// node to do in about a second is sent in parts, in order.
 
 import { CallMerger, type MergeLimits } from '../chroma/batch/merge.ts';
 import { workOf } from '../chroma/batch/split.ts';
@@ -25,7 +25,7 @@ export interface RoundOptions {
   readonly limits: MergeLimits;
   /** Work of a round (chroma/batch/split.ts): a write waits for the round before its own. */
   readonly workMax: number;
-  /** The node goes past the entry without a call. */
+  /** The node passes the entry without a call. */
   readonly skips: (entry: Entry) => boolean;
   /** The entry has failed before: it makes a call, and a round, of its own. */
   readonly isolates: (entry: Entry) => boolean;

@@ -1,4 +1,4 @@
-// The request that makes a schema change on a node, and the status that means it was made before.
+// The request for a schema change on a node, and the status that means it was applied before.
 
 import { onlyShard } from '../catalog/only-shard.ts';
 import {
@@ -20,7 +20,7 @@ export interface SchemaRequest {
   readonly alreadyDone: number | null;
 }
 
-/** The request for a schema change on the node that holds the shards `assigned`. */
+/** The request for a schema change on the node to which `assigned` are assigned. */
 export function schemaRequest(
   operation: NodeSchemaOperation,
   assigned: ReadonlyMap<string, AssignedShard>,

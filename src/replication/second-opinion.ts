@@ -1,6 +1,5 @@
-// Has a working node try an entry that another node fails, where it changes no content: records go to a scratch
-// collection of the same configuration in the reserved tenant, selections are only read, collections are created under
-// another name.
+// Has a working node try an entry that another node fails, without changing content: records go to a scratch collection
+// of the same configuration in the reserved tenant, selections are only read, collections get another name.
 
 import { RESERVED } from '../chroma/client/identity.ts';
 import { mergeRecordCalls } from '../chroma/batch/merge.ts';
@@ -34,13 +33,13 @@ import type { Workload } from './workload.ts';
 export interface Consultant {
   readonly client: NodeClient;
   readonly workload: Workload;
-  /** The shard as this node holds it; null when it does not, or its copy is suspect. */
+  /** This node's healthy copy of the shard; null when it has none. */
   readonly assigned: (shard: string) => AssignedShard | null;
 }
 
 export interface SecondOpinionOptions {
   readonly node: (id: string) => Consultant;
-  /** Where clients know the collection that a shard belongs to. */
+  /** The collection of a shard, as clients name it. */
   readonly collectionOf: (shard: string) => (DatabaseName & { readonly name: string }) | null;
   readonly clock: Clock;
 }
@@ -55,7 +54,7 @@ export class SecondOpinion {
     this.#options = options;
   }
 
-  /** What the node makes of the entry. Throws TermOver. */
+  /** Whether the node can apply the entry. Throws TermOver. */
   async ask(node: string, trial: Case, term: Term): Promise<Opinion> {
     const consultant = this.#options.node(node);
     const { operation, entry } = trial;
@@ -65,7 +64,7 @@ export class SecondOpinion {
       if (operation.type === 'records') return await this.#write(consultant, trial, term);
       if (operation.type === 'create_collection')
         return await this.#create(consultant, operation.body, entry.lsn, term);
-      // What is left changes names only: when one node fails at it, the node is at fault.
+      // Any other operation changes names only: a node that fails it is at fault.
       return 'applies';
     } catch (error) {
       if (!(error instanceof NodeError)) throw error;
@@ -108,7 +107,7 @@ export class SecondOpinion {
     const physical = collectionIdIn(created);
     if (physical === null) return 'untried';
     try {
-      // The part that failed; what comes after it has not been tried anywhere.
+      // Only the part that failed: later parts have not been tried anywhere.
       const parts = splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity });
       const part = [...parts].find((each) => (each.part?.from ?? 0) >= applied);
       if (part === undefined) return 'untried';
@@ -135,7 +134,7 @@ export class SecondOpinion {
     return hnsw === undefined || hnsw === null ? null : { hnsw };
   }
 
-  /** A name of its own, once what an interrupted trial left behind is gone. */
+  /** A new name, after removing what an interrupted trial left behind. */
   async #newName(consultant: Consultant, lsn: number, term: Term): Promise<string> {
     const request = { ...listCollectionsRequest(RESERVED), deadlineMs: DEADLINE_MS, signal: term.signal };
     const list = await consultant.client.read(request);
@@ -144,7 +143,7 @@ export class SecondOpinion {
     return `${PREFIX}${lsn}`;
   }
 
-  /** Removes a collection; what fails, or takes too long, is removed before the next trial. */
+  /** Removes a collection; if that fails or takes too long, the next trial removes it. */
   async #remove({ client }: Consultant, name: string): Promise<void> {
     const over = new AbortController();
     const removed = client
@@ -154,7 +153,7 @@ export class SecondOpinion {
     await Promise.race([removed, sleep(this.#options.clock, DEADLINE_MS, over.signal)]);
   }
 
-  /** A mutating call, awaited for its bound: a node that takes longer hangs. */
+  /** A mutating call, awaited for its bound; a node that takes longer hangs. */
   async #mutate(
     { client, workload }: Consultant,
     call: { readonly request: NodeMutation; readonly work: number },
@@ -180,7 +179,7 @@ export class SecondOpinion {
   }
 }
 
-/** An update of records that are not there would try nothing. */
+/** An update of missing records would prove nothing, so it is tried as an upsert. */
 function kindOf({ kind, columns }: RecordCall): RecordKind {
   return kind === 'update' && columns.embeddings !== undefined ? 'upsert' : kind;
 }

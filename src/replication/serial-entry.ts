@@ -1,4 +1,4 @@
-// Entries that make a round of their own: schema changes, and deletes whose ids depend on a node's state.
+// Applies serial entries, each a round of its own: schema changes, and deletes whose ids depend on a node's state.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
@@ -43,23 +43,23 @@ export interface SerialEntriesOptions {
   readonly trials: Pick<Trials, 'of' | 'isOpen' | 'applied'>;
   readonly positions: Positions;
   readonly limits: () => MergeLimits;
-  /** Whether lists in metadata outlive their collection on these servers. */
+  /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
-  /** This node cannot decide the entry at `lsn`; whether another will be primary in its place. */
+  /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
-  /** Makes a shard of this node suspect, durably and then to its applier, before anything is answered from it (I8). */
+  /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
 type AssignedShards = Map<string, AssignedShard>;
 
-/** What a stock server responds with to a schema call that has nothing to report. */
+/** A stock server's response to a schema call without a result. */
 const DONE = Buffer.from('{}');
 // Deleting a collection's records, and creating one, takes a stock server milliseconds.
 const SCHEMA_WORK = 0.01;
 
-/** What the client gets when the only working node cannot use the collection: nothing was changed, anywhere. */
+/** The response when the only working node cannot use the collection: nothing was changed on any node. */
 const NO_OTHER_NODE: Ruling = {
   outcome: 'refused',
   status: 503,
@@ -78,7 +78,7 @@ export class SerialEntries {
     this.#options = options;
   }
 
-  /** Applies one entry, keeps `assigned` true and returns what has changed of it. Throws TermOver, ForeignContent. */
+  /** Applies one entry, updates `assigned` and returns its changes. Throws TermOver, ForeignContent. */
   async apply(
     entry: Entry,
     operation: Operation,
@@ -100,13 +100,13 @@ export class SerialEntries {
           await this.#lacks(error, entry, assigned, term);
           return [];
         }
-        // The failed attempts are on record: the next turn of the loop has them resolved.
+        // The failed attempts are recorded: the arbiter resolves them in the next iteration.
         if (!(error instanceof CallFailed)) throw error;
       }
     }
   }
 
-  /** What is done about an entry that has failed: `send` it, here or because a decision says so, or go `past` it. */
+  /** What to do with an entry that has failed: `send` it, or go `past` it. */
   async #resolved(
     entry: Entry,
     operation: Operation,
@@ -122,13 +122,13 @@ export class SerialEntries {
     return 'past';
   }
 
-  /** This node fails what others can do. */
+  /** This node fails an entry that others can apply. */
   #blamed(operation: Operation, { lsn }: Entry): Error {
     const reason = `the node fails LSN ${lsn}, and others do not`;
     if (operation.type === 'records') return new LacksShard([operation.shard], reason);
     if (operation.type === 'modify_collection') return new LacksShard(operation.shards, reason);
     if (operation.type === 'delete_collection') return new ForeignContent(reason);
-    // A collection that it cannot create leaves it nothing to mark; another node decides, if this one was to.
+    // A collection that it cannot create has no copy to mark; if this node was to decide, another does.
     return this.#options.stepDown(lsn) ? new LacksShard([], reason) : new ForeignContent(reason);
   }
 
@@ -166,9 +166,9 @@ export class SerialEntries {
   }
 
   /**
-   * I8: the log says that this node has a shard, and the node cannot use it. Nothing is decided from that, and nothing
-   * more is answered from the shard; if this node was to decide, another does. Where there is no other, the entry is
-   * refused: left undecided behind a checkpoint it would never be decided, and later nodes would wait for it for ever.
+   * I8: this node cannot use a shard that is assigned to it. Nothing is decided from it and nothing is served from it;
+   * if this node was to decide, another does. Without another, the entry is refused: left undecided before a checkpoint
+   * it would never be decided, and later nodes would wait for ever.
    */
   async #lacks(
     { shards, message }: LacksShard,
@@ -205,7 +205,7 @@ export class SerialEntries {
       await this.#undo(entry, operation, assigned, term);
       return [];
     }
-    // Another node decided, or this one before a crash: it follows.
+    // Decided by another node, or by this one before a crash: follow the decision.
     if (response === undefined || !isSuccess(response))
       response = await this.#createAnew(entry, operation, assigned, term);
     const id = idIn(response.body);
@@ -216,8 +216,8 @@ export class SerialEntries {
   }
 
   /**
-   * Creates the collection, and nothing older under its name is taken for it: a collection that stands there already is
-   * this entry's own, from before a crash, or one that was refused. Both are empty, and go first.
+   * Creates the collection. One that already has its name is this entry's own, from before a crash, or belongs to a
+   * refused entry; it is empty in both cases, and is removed first.
    */
   async #createAnew(
     entry: Entry,
@@ -233,7 +233,7 @@ export class SerialEntries {
     return this.#send(entry, operation, assigned, term);
   }
 
-  /** Removes an empty collection the log knows nothing of. False when the name belongs to a shard of the log. */
+  /** Removes an empty collection that is not in the log. False when the name belongs to a shard of the log. */
   async #removeLeftover(
     entry: Entry,
     operation: CreateCollection,
@@ -254,21 +254,21 @@ export class SerialEntries {
     return true;
   }
 
-  /** Takes back what a refused entry may have done to this node, and reads it back. */
+  /** Undoes what a refused entry may have done to this node, and verifies it by a read. */
   async #undo(entry: Entry, operation: Operation, assigned: AssignedShards, term: Term): Promise<void> {
     if (operation.type === 'create_collection') {
       await this.#removeLeftover(entry, operation, assigned, term);
       return;
     }
     if (operation.type !== 'modify_collection') return;
-    // Offered, and not refused in a way known to be free of effect: the collection may have changed.
+    // Offered, and not refused in a way known to have no effect: the collection may have changed.
     if (!this.#options.trials.of(entry.lsn).has(this.#options.node)) return;
     for (const shard of operation.shards) {
       await this.#options.suspect(shard, `LSN ${entry.lsn} was refused, and may have been applied`, term);
     }
   }
 
-  /** Drops a collection, found by the id the node knows it by: a 404 for a name proves nothing. */
+  /** Drops a collection, found by its id on the node: a 404 for its name proves nothing. */
   async #drop(
     entry: Entry,
     operation: Extract<SchemaOperation, { type: 'delete_collection' }>,
@@ -303,7 +303,7 @@ export class SerialEntries {
     for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       for (;;) {
         const page = await reads.read(getRecordsRequest(target, { limit, include: [] }), lsn, term);
-        // Gone already: the round is made again.
+        // Already dropped: the round is being repeated.
         const ids = isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
         const [deletion] = deleteByIdsBodies(ids, limit);
         if (ids.length === 0 || deletion === undefined) break;
@@ -314,7 +314,7 @@ export class SerialEntries {
     }
   }
 
-  /** Sends a schema operation; responses that mean "already so" on a repetition count as done. */
+  /** Sends a schema operation; a response that means it was applied before counts as success. */
   async #send(
     { lsn }: Entry,
     operation: NodeSchemaOperation,
@@ -326,12 +326,12 @@ export class SerialEntries {
       response.status === alreadyDone || hasNoEffect(request.operation, response);
     const call = { request, lsns: [lsn], work: SCHEMA_WORK, isFinal };
     const response = await this.#options.delivery.call(call, term);
-    // The log has made sure that the first time could not be refused so: what is there already is this entry's own.
+    // The log guarantees that a first attempt is not refused so: the entry was applied before.
     return response.status === alreadyDone ? { ...response, status: 200, body: DONE } : response;
   }
 }
 
-/** Throws LacksShard when the node does not know the collection it was to change. */
+/** Throws LacksShard when the node does not have the collection. */
 function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
   if (operation.type === 'modify_collection' && isMissing(response))
     throw new LacksShard(operation.shards, `the node has no such collection, at LSN ${lsn}`);

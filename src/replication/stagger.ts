@@ -1,6 +1,5 @@
-// Takes turns: long calls are staggered over the nodes, so that with two or more serving nodes one of them is always
-// free to answer reads. One replica at a time makes a long call; the primary makes its own beside it while a third
-// node is free.
+// Staggers long calls over the nodes, so that with two or more serving nodes one is always free for reads. One replica
+// at a time makes a long call; the primary makes its own beside it while a third node is free.
 
 import type { Term } from '../coordination/term.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -27,7 +26,7 @@ export class Stagger {
     this.#options = options;
   }
 
-  /** Resolves when the node may make a long call, in the order asked; call the result when it has ended. */
+  /** Resolves, in order of request, when the node may make a long call; call the result when it has ended. */
   async turn(node: string, term: Term): Promise<() => void> {
     if (this.#mayStart(node)) return this.#begin(node);
     await new Promise<void>((resolve, reject) => {
@@ -44,7 +43,7 @@ export class Stagger {
       this.#waiters.push(waiter);
       const unsubscribe = onAbort(term.signal, leave);
     });
-    // Counted when it was started: nobody else has taken its place meanwhile.
+    // Counted when it was started, so that no other node could take its place meanwhile.
     return () => this.#end(node);
   }
 
@@ -61,7 +60,7 @@ export class Stagger {
   #mayStart(node: string): boolean {
     const serving = this.#options.serving();
     const others = serving.filter((other) => other !== node);
-    // A node that serves no reads keeps nobody waiting, and the only one has nobody to take turns with.
+    // A node that serves no reads delays none, and a single node has no other to alternate with.
     if (!serving.includes(node) || others.length === 0 || this.#long.has(node)) return true;
     const primary = this.#options.primary();
     const isReplicaLong = others.some((other) => other !== primary && this.#long.has(other));

@@ -24,7 +24,9 @@ export class SuspectShards {
     this.#options = options;
   }
 
-  /** Resolves when the suspicion is durable and known. Throws when it could not be recorded; the copy stays excluded. */
+  /**
+   * Resolves when the suspicion is durable and known. Throws when it could not be recorded; the copy stays excluded.
+   */
   async add(node: string, shard: string, reason: string, { epoch }: Pick<Term, 'epoch'>): Promise<void> {
     const { forget, exclude, record, notifyApplier, refreshCatalog, logger } = this.#options;
     logger.error({ node, shard, reason }, 'shard became suspect');

@@ -1,5 +1,5 @@
 // Failed attempts to apply an entry, by node: the evidence on which an entry is refused or quarantined (arbiter.ts).
-// Kept in PostgreSQL too, so that the next leader does not offer it to a node that it was kept from.
+// Also stored in PostgreSQL, so that the next leader does not offer the entry to further nodes.
 
 import type { Database } from '../postgres/database.ts';
 import type { Clock } from '../util/clock.ts';
@@ -15,10 +15,10 @@ export interface Failure {
   readonly body: Buffer;
 }
 
-/** What a node has made of an entry so far. */
+/** A node's failed attempts to apply an entry. */
 export interface Attempts {
   readonly attempts: number;
-  /** Of these, calls that brought nothing but this entry. */
+  /** Of these, calls for this entry alone. */
   readonly alone: number;
   /** The last one. */
   readonly failure: Failure;
@@ -43,7 +43,7 @@ export interface TrialsOptions {
   readonly onStoreError: (error: Error) => void;
 }
 
-/** An entry that a node keeps failing, for status. */
+/** An entry that a node keeps failing, for the status. */
 export interface Trial extends Attempts {
   readonly node: string;
   readonly lsn: number;
@@ -64,7 +64,9 @@ export class Trials {
     this.#options = options;
   }
 
-  /** Learns what earlier leaders found; called at the start of a term, whose epoch is that of what follows. */
+  /**
+   * Loads the attempts under earlier leaders; called at the start of a term, under whose epoch later ones are stored.
+   */
   async load(epoch: number): Promise<void> {
     this.#epoch = epoch;
     for (const { lsn, node, ...attempts } of await this.#options.store.load()) {
@@ -74,24 +76,24 @@ export class Trials {
     }
   }
 
-  /** What each node has made of the entry; nodes that never failed it are missing. */
+  /** The failed attempts of each node that has some. */
   of(lsn: number): ReadonlyMap<string, Attempts> {
     return this.#byEntry.peek(lsn) ?? new Map();
   }
 
-  /** The entry has failed and no node has applied it since: it goes alone, and not everywhere. */
+  /** The entry has failed and no node has applied it since. */
   isOpen(lsn: number): boolean {
     return this.#byEntry.has(lsn);
   }
 
-  /** Whether the entry makes a call of its own: two attempts, anywhere, have failed with others in the call. */
+  /** Whether the entry gets a call of its own: two attempts have failed, on any nodes. */
   isIsolated(lsn: number): boolean {
     let attempts = 0;
     for (const each of this.of(lsn).values()) attempts += each.attempts;
     return attempts >= 2;
   }
 
-  /** The call that brought these entries, in LSN order, failed on the node. */
+  /** A call for these entries, in LSN order, failed on the node. */
   failed(node: string, lsns: readonly number[], failure: Failure): void {
     const { clock, onRepeated, store, onStoreError } = this.#options;
     const changed = new Map<number, Attempts>();
@@ -115,7 +117,7 @@ export class Trials {
     store.save(this.#epoch, node, changed).catch(onStoreError);
   }
 
-  /** The node's process is gone: calls whose connection ended just now ended with it, noticed before or after. */
+  /** The node's process is gone: calls whose connection ended just before or after ended with it. */
   died(node: string): void {
     const now = this.#options.clock.monotonic();
     this.#diedMs.set(node, now);
@@ -126,13 +128,13 @@ export class Trials {
     }
   }
 
-  /** A node has applied these entries: nothing is wrong with them. */
+  /** A node has applied these entries: the failures were not theirs. */
   applied(lsns: readonly number[]): void {
     if (this.#byEntry.size === 0) return;
     for (const lsn of lsns) this.#byEntry.delete(lsn);
   }
 
-  /** Every node that follows the log has gone past `lsn`. */
+  /** Every node has applied or passed the log up to `lsn`. */
   forget(lsn: number): void {
     for (const [each] of this.#byEntry) if (each <= lsn) this.#byEntry.delete(each);
   }
@@ -208,7 +210,7 @@ export class PostgresTrialStore implements TrialStore {
   }
 }
 
-/** For people; NUL cannot be stored as text. */
+/** For operators; NUL cannot be stored as text. */
 export function detailOf(failure: Failure | undefined): string {
   return (failure?.body.toString('utf8', 0, 300) ?? '').replaceAll('\0', '');
 }

@@ -1,5 +1,5 @@
-// What a node is working on, how long that should take, and whether it has exceeded its bound. A node that is silent
-// within the bound is busy; beyond it, it has failed.
+// The calls in flight on a node, their expected duration, and their bound: a node that is silent within the bound is
+// busy, beyond it it has failed.
 
 import type { Clock } from '../util/clock.ts';
 
@@ -11,13 +11,13 @@ export interface Load {
   readonly work: number;
 }
 
-/** What a node is doing, for status. */
+/** The call that a node is working on, for the status. */
 export interface Work {
   /** LSNs of the first and the last entry in the call; null for a call that is no entry's. */
   readonly from: number | null;
   readonly to: number | null;
   readonly work: number;
-  /** For so long, ms. */
+  /** Time since it was sent, ms. */
   readonly ms: number;
   /** Estimated remaining time, ms; 0 once the estimate has passed. */
   readonly remainingMs: number;
@@ -25,12 +25,12 @@ export interface Work {
 
 // 0.5 MB/s of documents until the node's own rate is known; a stock server on a quiet machine does about 2 MB/s.
 const UNIT_MS_ASSUMED = 2_000;
-// A node gets this many times its estimate: its neighbours on the machine may need the processor as well.
+// A call may take this many times its estimate: other processes on the machine need the processor as well.
 const PATIENCE = 5;
-// A small call is answered within milliseconds. A node that has been silent for this long beyond its estimate hangs:
-// it is the time within which a fail-over from a hanging node begins.
+// A small call gets its response within milliseconds. A node that is silent for this long beyond its bound hangs:
+// failover begins after this time.
 const SILENCE_MS = 5_000;
-// Smaller calls say more about fixed costs than about the rate.
+// Smaller calls measure fixed costs rather than the rate.
 const MEASURED_FROM = 0.1;
 const WEIGHT = 0.3;
 // Calls are made smaller when they take longer than this, and larger again when they take less.
@@ -49,7 +49,7 @@ export class Workload {
   #unitMs: number | null = null;
   #partWork = 1;
   #work = 0;
-  /** When the node last responded to a call, or got one while it had none; clock.monotonic() ms. */
+  /** When the node last responded to a call, or got one while idle; clock.monotonic() ms. */
   #progressMs = 0;
 
   /** `longMs`: estimated duration from which a call is long: it is staggered, and the node counts as busy. */
@@ -83,7 +83,7 @@ export class Workload {
     return PATIENCE * Math.max(this.expectedMs(work), work * UNIT_MS_ASSUMED);
   }
 
-  /** A call goes out; the returned function is called when it has ended, with whether the node responded. */
+  /** Registers a call; call the result when it has ended, with whether the node responded. */
   begin(load: Load): (responded: boolean) => void {
     const now = this.#clock.monotonic();
     if (this.#calls.size === 0) this.#progressMs = now;

@@ -1,4 +1,5 @@
-// An entry that a node passes, because it has lost the shard or its copy is suspect, counts for no acknowledgement (I3).
+// An entry that a node passes, because it has lost the shard or its copy is suspect, counts for no acknowledgement
+// (I3).
 
 import { afterEach, expect, test } from 'vitest';
 import type { RecordKind } from '../../src/chroma/parse/record-call.ts';

@@ -200,7 +200,8 @@ export class MemoryStorage {
 
   #catalog(): object {
     const marked = new Set<string>();
-    const copy = (id: string, shard: string): AssignedShard | null => this.nodes.get(id)?.assigned.get(shard) ?? null;
+    const copy = (id: string, shard: string): AssignedShard | null =>
+      this.nodes.get(id)?.assigned.get(shard) ?? null;
     const isSuspect = (id: string, shard: string): boolean =>
       marked.has(`${id} ${shard}`) || (copy(id, shard)?.suspect ?? null) !== null;
     return {
