@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { NodeRegistry } from './node-registry.ts';
+import type { Node } from './node.ts';
+
+const node = (id: string): { member: Node } => ({ member: { id } as Node });
+
+test('lists nodes in the order in which they were added, and finds them by id', () => {
+  const registry = new NodeRegistry();
+  const [a, b] = [node('a'), node('b')];
+  registry.add(b);
+  registry.add(a);
+  expect([registry.all(), registry.ids(), registry.get('a')]).toEqual([[b, a], ['b', 'a'], a]);
+});
+
+test('a list taken earlier does not change when a node is added, and the addition is notified', async () => {
+  const registry = new NodeRegistry();
+  registry.add(node('a'));
+  const before = registry.all();
+  const changed = registry.changed.wait(new AbortController().signal);
+  registry.add(node('b'));
+  await changed;
+  expect([before.length, registry.all().length]).toEqual([1, 2]);
+});
+
+test('throws for an unknown id, and for an id that is taken', () => {
+  const registry = new NodeRegistry();
+  registry.add(node('a'));
+  expect(() => registry.get('b')).toThrow('no node "b"');
+  expect(() => registry.add(node('a'))).toThrow('two nodes "a"');
+});
