@@ -109,6 +109,24 @@ describe('a failing response', () => {
     expect(replication.content('a')).toContain('"ids":["x","y"]');
   });
 
+  test('after the primary died of the call quarantines the entry, and the copy of the primary is read back', async () => {
+    await following('a', 'b', 'c');
+    replication.replica('a').fake.plan(isWrite, 'drop_after');
+    for (const id of ['b', 'c']) replication.replica(id).fake.plan(writing('"1"'), REFUSAL, Infinity);
+    const lsn = replication.write('upsert', upsert('x', 1));
+    await replication.until(() => executed('a').length > 0, 'the primary has applied it');
+    replication.replica('a').fake.kill();
+    await replication.caughtUp('b', 'c');
+    expect([replication.ended, suspicion('b'), suspicion('c')]).toEqual([
+      [{ lsn, outcome: 'quarantined' }],
+      null,
+      null,
+    ]);
+    replication.replica('a').fake.start();
+    await replication.caughtUp();
+    expect(suspicion('a')).toBe(`may have applied LSN ${lsn}, which is quarantined`);
+  });
+
   test('given once, and followed by a success, has no consequence', async () => {
     await following('a', 'b', 'c');
     for (const id of ['a', 'b']) replication.replica(id).fake.plan(isWrite, REFUSAL, 1);
