@@ -8,6 +8,7 @@ import type { Entry } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
+import { linkedAbort } from '../util/race.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
@@ -234,9 +235,9 @@ export class Applier {
   /** The next entries that this node may apply; none when the term is over or a recheck is due. */
   async #next(term: Term): Promise<Entry[]> {
     const { logBuffer, positions, primaryChanged, decisions } = this.#options;
-    const due = new AbortController();
-    const signal = this.#recheck === null ? term.signal : AbortSignal.any([term.signal, due.signal]);
-    if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => due.abort());
+    const { controller, unlink } = linkedAbort(term.signal);
+    const { signal } = controller;
+    if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => controller.abort());
     try {
       while (!signal.aborted) {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
@@ -249,7 +250,8 @@ export class Applier {
       }
       return [];
     } finally {
-      due.abort();
+      controller.abort();
+      unlink();
     }
   }
 

@@ -3,7 +3,8 @@
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
-import type { Notifier } from '../util/notifier.ts';
+import { waitForAny, type Notifier } from '../util/notifier.ts';
+import { linkedAbort } from '../util/race.ts';
 import type { Decider, Decision, Decisions, Ruling } from './decisions.ts';
 import { CallFailed } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -42,10 +43,10 @@ export class DecisionWait {
     const { decisions, primaryChanged, clock, onTrouble } = this.#options;
     for (;;) {
       if (!term.held()) throw new TermOver();
-      const watch = new AbortController();
-      const signal = AbortSignal.any([watch.signal, term.signal]);
+      const { controller, unlink } = linkedAbort(term.signal);
+      const { signal } = controller;
       // Watched before looking, so that nothing recorded in between is missed.
-      const changed = Promise.race([decisions.recorded.wait(signal), primaryChanged.wait(signal)]);
+      const changed = waitForAny([decisions.recorded, primaryChanged], signal);
       try {
         const decision = await this.#look(lsn, term, decide);
         if (decision !== null && decision !== 'wait') return decision;
@@ -57,7 +58,8 @@ export class DecisionWait {
         onTrouble(error as Error);
         await sleep(clock, PAUSE_MS, term.signal);
       } finally {
-        watch.abort();
+        controller.abort();
+        unlink();
       }
     }
   }

@@ -15,7 +15,7 @@ interface NodePosition {
   late: Set<number>;
 }
 
-interface Waiter {
+interface AckWaiter {
   readonly lsn: number;
   /** Null also once the entry is discarded. */
   shard: string | null;
@@ -30,7 +30,7 @@ interface Waiter {
 export class Positions {
   readonly #nodes = new Map<string, NodePosition>();
   /** By LSN; one entry may have several waiters: its writer, and requests that need the name it creates. */
-  readonly #waiters = new Map<number, Set<Waiter>>();
+  readonly #waiters = new Map<number, Set<AckWaiter>>();
   #primary: string | null = null;
   #members: readonly string[] = [];
   readonly #isSuspect: (node: string, shard: string) => boolean;
@@ -152,7 +152,7 @@ export class Positions {
         unsubscribe();
         resolve();
       };
-      const waiter: Waiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
+      const waiter: AckWaiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
       this.#waiters.set(lsn, waiters.add(waiter));
       const unsubscribe = onAbort(signal, done);
       this.#settle(this.#updated(waiter));
@@ -167,12 +167,12 @@ export class Positions {
   }
 
   /** The waiter, with the members that are past its entry by now. */
-  #updated(waiter: Waiter): Waiter {
+  #updated(waiter: AckWaiter): AckWaiter {
     for (const node of this.#members) if (this.applied(node) >= waiter.lsn) waiter.past.add(node);
     return waiter;
   }
 
-  #settle({ level, shard, past, passedBy, resolve }: Waiter): void {
+  #settle({ level, shard, past, passedBy, resolve }: AckWaiter): void {
     const primary = this.#primary;
     // Evaluated now: a copy that became suspect since it applied the entry may lack it.
     const has = (node: string): boolean =>

@@ -118,12 +118,12 @@ export class RecordCalls {
   }
 
   /** Sends the parts with records `from` to `to`, in order; the first that failed, or null. */
-  async #parts({ call, target, parts, from, to, term }: Parts): Promise<FailedPart | null> {
+  async #parts({ call, target, parts, from, to, term }: PartsToSend): Promise<FailedPart | null> {
     let isFirst = true;
     for (const part of parts) {
       const range = part.part ?? { from: 0, to: part.ids.length };
       if (range.to <= from || range.from >= to) continue;
-      // Parts may be cut differently than before; repeating applied records is harmless.
+      // PartsToSend may be cut differently than before; repeating applied records is harmless.
       const cut = range.to > to ? firstRecords(part, to - range.from) : part;
       if (!isFirst) crashPoint('part_halfway');
       isFirst = false;
@@ -210,7 +210,7 @@ export class RecordCalls {
   }
 }
 
-interface Parts {
+interface PartsToSend {
   readonly call: ShardCall;
   readonly target: AssignedShard;
   readonly parts: Iterable<RecordCall>;

@@ -11,7 +11,7 @@ export interface StaggerOptions {
   readonly primary: () => string | null;
 }
 
-interface Waiter {
+interface QueuedTurn {
   readonly node: string;
   readonly start: () => void;
 }
@@ -20,7 +20,7 @@ export class Stagger {
   readonly #options: StaggerOptions;
   /** Nodes with a long call in flight, and how many. */
   readonly #long = new Map<string, number>();
-  #waiters: Waiter[] = [];
+  #waiters: QueuedTurn[] = [];
 
   constructor(options: StaggerOptions) {
     this.#options = options;
@@ -38,7 +38,7 @@ export class Stagger {
         unsubscribe();
         resolve();
       };
-      const waiter: Waiter = { node, start };
+      const waiter: QueuedTurn = { node, start };
       if (term.signal.aborted) return reject(new TermOver());
       this.#waiters.push(waiter);
       const unsubscribe = onAbort(term.signal, leave);
@@ -49,7 +49,7 @@ export class Stagger {
 
   /** The states or roles of nodes have changed: others may start. */
   reconsider(): void {
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters) {
       if (!this.#mayStart(waiter.node)) continue;
       this.#waiters = this.#waiters.filter((each) => each !== waiter);
       this.#begin(waiter.node);
