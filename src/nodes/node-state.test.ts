@@ -91,7 +91,7 @@ describe('the choice of the primary', () => {
       'b',
     ],
     [
-      'nobody is chosen when nobody works',
+      'no primary is chosen when no node works',
       [node('a', 'down', 9), node('b', 'fenced', 9), node('c', 'needs_rebuild', 9)],
       'a',
       null,

@@ -91,7 +91,7 @@ describe('a node that joins', () => {
   test('may be blank, or of an identity that is not known yet', async () => {
     shown = { found: 'unmarked' };
     await clock.pass(1_000);
-    shown = { found: 'another', reason: 'nobody is expected yet' };
+    shown = { found: 'another', reason: 'no identity is expected yet' };
     await clock.pass(1_000);
     expect(member.state).toBe('joining');
   });

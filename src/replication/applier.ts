@@ -32,7 +32,7 @@ export interface ApplierOptions {
   readonly node: string;
   readonly client: NodeClient;
   readonly clock: Clock;
-  readonly logBuffer: LogBuffer;
+  readonly logBuffer: Pick<LogBuffer, 'head' | 'next' | 'peek'>;
   readonly positions: Positions;
   readonly checkpoints: Pick<Checkpoints, 'save'>;
   readonly decisions: Pick<

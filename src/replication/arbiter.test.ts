@@ -123,7 +123,7 @@ async function resolve(
   return resolution;
 }
 
-describe('an entry that two nodes fail alike', () => {
+describe('an entry that two nodes fail in the same way', () => {
   test('is quarantined with the response of the server when it is a write of records', async () => {
     fails('a', response(500), LIMITS.attempts);
     opinion = response(500);

@@ -221,7 +221,7 @@ describe("the leader's decision", () => {
     expect(await rows('quarantine')).toEqual([]);
   });
 
-  test('notifies those who wait for a decision', async () => {
+  test('notifies waiters of a decision', async () => {
     const notified = decisions.recorded.wait(AbortSignal.timeout(10_000)).then(() => true);
     await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
     expect(await notified).toBe(true);

@@ -38,7 +38,7 @@ export function appliedRecords({ body }: Decision): number {
   return (JSON.parse(body.toString()) as { applied: number }).applied;
 }
 
-/** Decisions as recorded, remembered while somebody may still ask. */
+/** Decisions as recorded, cached while replicas still ask for them. */
 export class Decisions {
   readonly #database: Database;
   // Replicas read decisions within moments; older ones are read from PostgreSQL again.
@@ -113,7 +113,7 @@ export class Decisions {
 
   /**
    * Records a decision and returns the one that stands: the first. Null when the lease or the primary has moved on,
-   * and so somebody else decides.
+   * so that another node decides.
    */
   async record(
     by: Decider,

@@ -52,7 +52,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'end',
     ],
     [
-      'ends when another node failed it alike',
+      'ends when another node failed it in the same way',
       { own: REFUSED, others: [failed('response', 1)], askable: 1 },
       'end',
     ],
@@ -89,14 +89,18 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
     ['waits at a third node when two processes have died once each', { others: [KILLED, KILLED] }, 'wait'],
     ['ends at a third node after the timeout', { others: [REFUSED, KILLED], sinceMs: LATE_MS }, 'end'],
-    ['ends at a third node when both failed alike', { others: [REFUSED, failed('response', 1)] }, 'end'],
+    [
+      'ends at a third node when both failed in the same way',
+      { others: [REFUSED, failed('response', 1)] },
+      'end',
+    ],
   ],
   'an entry that another node has applied': [
     ['is offered at a third node', { others: [KILLED, KILLED], isTaken: true }, 'offer'],
     ['is offered again until the attempts are used up', { own: KILLED, isTaken: true }, 'offer'],
     ['makes this node suspect when its attempts are used up', { own: REFUSED, isTaken: true }, 'suspect'],
     [
-      'makes this node suspect although another failed it alike',
+      'makes this node suspect although another failed it in the same way',
       { own: REFUSED, others: [REFUSED], isTaken: true },
       'suspect',
     ],
@@ -105,7 +109,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ['waits for that node at first', { own: REFUSED, mayBeTaken: true }, 'wait'],
     ['makes this node suspect later', { own: REFUSED, mayBeTaken: true, sinceMs: LATE_MS }, 'suspect'],
     [
-      'makes this node suspect although another failed it alike',
+      'makes this node suspect although another failed it in the same way',
       { own: REFUSED, others: [REFUSED], mayBeTaken: true, sinceMs: LATE_MS },
       'suspect',
     ],
