@@ -11,6 +11,7 @@ import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
 import { Node, type NodeProbe } from '../nodes/node.ts';
+import type { NodeRegistry } from '../nodes/node-registry.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
@@ -39,6 +40,8 @@ export interface BuiltNode extends Follower, ReadCandidate {
 
 /** What all nodes of a gateway share. */
 export interface NodeParts {
+  /** All nodes, this one included once the gateway is built. */
+  readonly nodes: Pick<NodeRegistry<BuiltNode>, 'ids'>;
   readonly config: Config;
   readonly deps: Deps;
   readonly storage: Storage;
@@ -242,7 +245,7 @@ function buildApplier(
     },
     showsEffect: (shard, entry) => showsEffect(client, shard, entry),
     isLastCopy: (shard) =>
-      !config.nodes.some((other) => other.id !== id && catalog.isHealthy(other.id, shard)),
+      !parts.nodes.ids().some((other) => other !== id && catalog.isHealthy(other, shard)),
     suspect: (shard, reason, term) => suspects.add(id, shard, reason, term),
     onTrouble: (error) => reportTrouble(member, error),
     recheck: async () => {
@@ -262,7 +265,7 @@ function buildAdmission(
   member: Node,
   { identity, clients: { client, unverified } }: Wiring,
   verifier: LogVerifier,
-  { config, deps, storage, current, leader }: NodeParts,
+  { nodes, deps, storage, current, leader }: NodeParts,
 ): Admission {
   return new Admission({
     member,
@@ -274,7 +277,7 @@ function buildAdmission(
     onAdmitting: async () => {
       const offered = await probeCapabilities(client);
       const epoch = current.term?.epoch ?? 0;
-      const lacks = await storage.capabilities.join(member.id, offered, config.nodes.length, epoch);
+      const lacks = await storage.capabilities.join(member.id, offered, nodes.ids().length, epoch);
       if (lacks !== null) member.refuse(lacks);
     },
     onRewound: (reason) => leader.rewound(reason),
