@@ -50,13 +50,13 @@ export const GREEN = '{"where_document":{"$contains":"green"}}';
 
 /** Without effect, and never given to a call that passed the checks: the server is at fault. */
 export const REFUSAL: Fault = {
-  answer: { status: 400, text: '{"error":"InvalidArgumentError","message":"Validation error: no"}' },
+  response: { status: 400, text: '{"error":"InvalidArgumentError","message":"Validation error: no"}' },
   executed: false,
 };
 /** A response that may come after an effect. */
 const INTERNAL = { status: 500, text: '{"error":"InternalError","message":"no"}' };
-export const FAILURE: Fault = { answer: INTERNAL, executed: false };
-export const FAILURE_WITH_EFFECT: Fault = { answer: INTERNAL, executed: true };
+export const FAILURE: Fault = { response: INTERNAL, executed: false };
+export const FAILURE_WITH_EFFECT: Fault = { response: INTERNAL, executed: true };
 
 /** The writes a node has executed, by their documents. */
 export const executed = (id: string): string[] =>

@@ -1,5 +1,5 @@
-// The real client's promises, without sockets: identity is checked before a connection is used (I12), a mutation has
-// no deadline, and a call fails with the code and the `sent` that the real one would give.
+// A node client without sockets that keeps the promises of the real one: it checks the identity before it uses a
+// connection (I12), mutations have no deadline, and calls fail with the same code and `sent`.
 
 import {
   MARKER_PATH,
@@ -14,25 +14,23 @@ import type {
   NodeResponse,
   ReadRequest,
 } from '../../../src/chroma/client/node-request.ts';
-import {
-  checkMarker,
-} from '../../../src/chroma/client/verified-connector.ts';
+import { checkMarker } from '../../../src/chroma/client/verified-connector.ts';
 import { NodeError } from '../../../src/chroma/client/node-error.ts';
 import type { FakeCall, FakeNode } from './node.ts';
-import type { Answer } from './payload.ts';
+import type { FakeResponse } from './payload.ts';
 import { serve } from './routes.ts';
 
 export interface FakeClientOptions {
-  /** Who must answer; absent: nobody's identity is checked. */
+  /** The expected identity; absent: not checked. */
   readonly expect?: () => Expected | null;
   readonly onDisconnected?: () => void;
 }
 
-/** A call that has been sent. */
+/** A call in flight. */
 export interface Flight {
   readonly call: FakeCall;
   readonly client: NodeClient;
-  readonly succeed: (answer: Answer) => void;
+  readonly succeed: (response: FakeResponse) => void;
   readonly fail: (error: NodeError) => void;
 }
 
@@ -41,7 +39,7 @@ export class FakeNodeClient implements NodeClient {
   readonly #node: FakeNode;
   readonly #options: FakeClientOptions;
   readonly #sent = new Set<Promise<unknown>>();
-  /** The generation of connections ours belongs to, and whom it was checked for; null: there is none. */
+  /** The generation of the connection and the identity checked on it; null without a connection. */
   #connection: { generation: number; identity: Identity | null } | null = null;
   #closed = false;
 
@@ -87,7 +85,7 @@ export class FakeNodeClient implements NodeClient {
     beforeLast: (() => void) | null,
     limits: ReadRequest | null,
   ): Promise<NodeResponse> {
-    // As with sockets, nothing happens before the caller has gone on.
+    // As with sockets, nothing happens before the caller continues.
     await Promise.resolve();
     if (this.#closed || limits?.signal?.aborted === true) {
       throw new NodeError('aborted', 'given up before it was sent');
@@ -101,19 +99,19 @@ export class FakeNodeClient implements NodeClient {
     const { method, path, body = Buffer.alloc(0) } = request;
     const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
     const call: FakeCall = { method, path, body: bytes.toString(), mutates: limits === null };
-    const { status, text } = await this.#answerTo(call, limits);
+    const { status, text } = await this.#respondTo(call, limits);
     return { status, headers: {}, body: Buffer.from(text) };
   }
 
-  #answerTo(call: FakeCall, limits: ReadRequest | null): Promise<Answer> {
+  #respondTo(call: FakeCall, limits: ReadRequest | null): Promise<FakeResponse> {
     return new Promise((resolve, reject) => {
       let release = (): void => undefined;
       const flight: Flight = {
         call,
         client: this,
-        succeed: (answer) => {
+        succeed: (response) => {
           release();
-          resolve(answer);
+          resolve(response);
         },
         fail: (error) => {
           release();
@@ -124,7 +122,7 @@ export class FakeNodeClient implements NodeClient {
       if (limits !== null) {
         const giveUp = (code: 'timeout' | 'aborted'): void => {
           this.#node.abandon(flight);
-          flight.fail(new NodeError(code, `no answer within ${limits.deadlineMs} ms`, { sent: true }));
+          flight.fail(new NodeError(code, `no response within ${limits.deadlineMs} ms`, { sent: true }));
         };
         const onAbort = (): void => giveUp('aborted');
         const cancel = this.#node.clock.after(limits.deadlineMs, () => giveUp('timeout'));
@@ -158,7 +156,7 @@ export class FakeNodeClient implements NodeClient {
     return checkMarker({ status, body: Buffer.from(text) }, expected, expected?.markerLSN ?? 0);
   }
 
-  /** The node ended it, or this side did. */
+  /** The connection has ended, by the node or by this client. */
   connectionEnded(): void {
     if (this.#connection === null) return;
     this.#connection = null;

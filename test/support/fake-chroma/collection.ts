@@ -1,4 +1,4 @@
-// A collection of the fake: its object as answered, and what is checked of names and dimensions.
+// A collection of the fake: its object in responses, and the validation of names and dimensions.
 
 import { float32Text, writeJson, type Scalar } from './json.ts';
 import { invalid, type WritePayload } from './payload.ts';
@@ -14,7 +14,7 @@ export interface Collection {
   readonly records: Records;
 }
 
-/** The configuration of every collection, as JSON: the default. */
+/** The default configuration as JSON; every collection has it. */
 export const CONFIGURATION =
   '{"hnsw":{"space":"l2","ef_construction":100,"ef_search":100,"max_neighbors":16,"resize_factor":1.2,"sync_threshold":1000},"spann":null,"embedding_function":null}';
 
@@ -22,7 +22,7 @@ export function copyOf(collection: Collection): Collection {
   return { ...collection, records: collection.records.clone() };
 }
 
-/** The collection as every answer shows it. */
+/** The collection in responses. */
 export function shown({ id, name, metadata, dimension, tenant, database }: Collection): string {
   return objectText({
     id: JSON.stringify(id),
@@ -37,7 +37,7 @@ export function shown({ id, name, metadata, dimension, tenant, database }: Colle
   });
 }
 
-/** Throws Refused. `field` is what the message blames. */
+/** Throws Refused. The message names `field`. */
 export function checkName(name: string, field: string): void {
   const blame = `Validation error: ${field}: Expected a name that`;
   if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]$/.test(name)) {
@@ -71,7 +71,7 @@ export function fixDimension(collection: Collection, { embeddings }: WritePayloa
   collection.dimension ??= length;
 }
 
-/** Uppercase and undashed ids are understood; null for what is no id. */
+/** Accepts uppercase and undashed ids; null for other texts. */
 export function canonicalUuid(text: string): string | null {
   const digits = text.toLowerCase().replaceAll('-', '');
   if (!/^[0-9a-f]{32}$/.test(digits)) return null;
@@ -82,12 +82,12 @@ export function vectorText(vector: readonly number[]): string {
   return listText(vector.map(float32Text));
 }
 
-/** A JSON array of texts that are JSON already; null stays null. */
+/** A JSON array of texts in JSON; null stays null. */
 export function listText(items: readonly string[] | null): string {
   return items === null ? 'null' : `[${items.join(',')}]`;
 }
 
-/** A JSON object of members that are JSON already. */
+/** A JSON object of members in JSON. */
 export function objectText(members: Readonly<Record<string, string>>): string {
   return `{${Object.entries(members)
     .map(([name, value]) => `${JSON.stringify(name)}:${value}`)

@@ -1,8 +1,8 @@
-// `where` and `where_document` as a 1.0.5 server understands them.
+// `where` and `where_document` with the meaning of a 1.0.5 server.
 
 import { isInteger, isObject, JsonNumber, type Json, type Scalar } from './json.ts';
 
-/** What a filter looks at. */
+/** The record that a filter matches. */
 export interface Filtered {
   readonly metadata: ReadonlyMap<string, Scalar>;
   readonly document: string | null;
@@ -10,7 +10,7 @@ export interface Filtered {
 
 export type Filter = (record: Filtered) => boolean;
 
-/** The server's `where` reader, or its `where_document` reader, refuses the clause. */
+/** A clause that the server's parser of `where` or `where_document` refuses. */
 export class InvalidClause extends Error {
   override readonly name = 'InvalidClause';
 
@@ -98,7 +98,7 @@ function comparison(operator: string, operand: Json): (value: Scalar) => boolean
   }
 }
 
-// Integers and floats compare by value; a boolean is neither.
+// Integers and floats compare by value; booleans are neither.
 function equalTo(operand: Json): (value: Scalar) => boolean {
   if (operand === null || (typeof operand === 'object' && !(operand instanceof JsonNumber))) {
     throw new InvalidClause('where');

@@ -1,5 +1,5 @@
-// JSON as the fake keeps it: numbers as the text a Chroma server would write them in, so that 1.0 stays 1.0 and
-// 64-bit integers stay exact (docs/chroma-behaviour.md#numbers).
+// JSON with numbers as the text that a Chroma server writes, so that 1.0 stays 1.0 and 64-bit integers stay exact
+// (docs/chroma-behaviour.md#numbers).
 
 /** A number as a server writes it. */
 export class JsonNumber {
@@ -18,7 +18,7 @@ export type Scalar = boolean | string | JsonNumber;
 export type Json = null | Scalar | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
 
-/** Throws SyntaxError where the text is not JSON. */
+/** Throws SyntaxError when the text is not JSON. */
 export function parseJson(text: string): Json {
   return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) =>
     typeof value === 'number' ? new JsonNumber(context?.source ?? String(value)) : value,
@@ -39,12 +39,12 @@ export function isObject(value: Json | undefined): value is JsonObject {
   );
 }
 
-/** An integer, and not a float that happens to be whole. */
+/** Whether it is written as an integer: 1.0 is a float. */
 export function isInteger(number: JsonNumber): boolean {
   return /^-?\d+$/.test(number.text);
 }
 
-/** A 32-bit float as a server writes it: the shortest text that reads back as it; null for what JSON cannot hold. */
+/** A 32-bit float as a server writes it: the shortest text that parses to it; null for NaN and infinities. */
 export function float32Text(value: number): string {
   if (!Number.isFinite(value)) return 'null';
   for (let digits = 1; digits < 9; digits++) {
@@ -57,8 +57,8 @@ export function float32Text(value: number): string {
 const I64_MIN = -(2n ** 63n);
 const I64_MAX = 2n ** 63n - 1n;
 
-// serde reads what has no fraction and no exponent as an integer where 64 bits hold it, all else as a double. That
-// its doubles can be off by the last bit where 16 digits or more are given is not modelled.
+// serde parses a number without fraction and exponent as an integer when 64 bits hold it, and others as doubles. Its
+// error in the last bit with 16 or more digits is not modelled.
 function normalised(source: string): string {
   if (/^-?\d+$/.test(source) && source !== '-0') {
     const integer = BigInt(source);
@@ -67,7 +67,7 @@ function normalised(source: string): string {
   return floatText(Number(source), 16, -5);
 }
 
-// The layout of the "ryu" crate, pretty format: plain digits while the decimal point stands near them.
+// The pretty format of the "ryu" crate: plain digits for small exponents.
 function floatText(value: number, pointMax: number, pointMin: number): string {
   if (value === 0) return '0.0';
   const [mantissa = '', exponent = '0'] = value.toExponential().split('e');

@@ -1,23 +1,22 @@
-// The address of a fake Chroma server: everything that can go wrong between Polychrome and a node, when and as a test
-// says, in the errors of the real client. Nothing here moves by itself: what takes time takes the injected clock's,
-// and what is left to chance a seed can choose (`choose`).
+// The address of a fake Chroma server, with all faults between Polychrome and a node under the control of a test, and the
+// errors of the real client. Time comes from the injected clock, random choices from `choose`.
 
 import type { NodeClient } from '../../../src/chroma/client/node-client.ts';
 import { NodeError } from '../../../src/chroma/client/node-error.ts';
 import type { Clock } from '../../../src/util/clock.ts';
 import { FakeNodeClient, type FakeClientOptions, type Flight } from './client.ts';
-import type { Answer } from './payload.ts';
+import type { FakeResponse } from './payload.ts';
 import { serve } from './routes.ts';
 import type { FakeChroma } from './server.ts';
 
 /**
- * What becomes of one call.
+ * The fate of one call.
  * - `drop_before`: its connection ends, and it is never executed.
- * - `drop_after`: it is executed, and its connection ends before the answer.
- * - `late`: its connection ends, and it is executed when the test says so: runLate().
- * - `hang`: no answer while its connection lives, until release(). Ended by cut(), it is late; by kill(), gone.
- * - `slowMs`: executed and answered after so much time.
- * - `answer`: this, instead of its own; `executed` or not.
+ * - `drop_after`: it is executed, and its connection ends before the response.
+ * - `late`: its connection ends, and it is executed by runLate().
+ * - `hang`: no response until release(); after cut() the call is late, after kill() it is lost.
+ * - `slowMs`: executed after this time, with the response.
+ * - `response`: replaces the response of the server; `executed` or not.
  */
 export type Fault =
   | 'drop_before'
@@ -25,25 +24,25 @@ export type Fault =
   | 'late'
   | 'hang'
   | { readonly slowMs: number }
-  | { readonly answer: Answer; readonly executed: boolean };
+  | { readonly response: FakeResponse; readonly executed: boolean };
 
 export interface FakeCall {
   readonly method: string;
   readonly path: string;
   readonly body: string;
-  /** Sent as one that changes something. */
+  /** Sent with mutate(). */
   readonly mutates: boolean;
 }
 
 export class FakeNode {
   readonly clock: Clock;
-  /** Decides on each call that no planned fault meets. */
+  /** Chooses the fault of each call without a planned one. */
   choose: (call: FakeCall) => Fault | null = () => null;
-  /** Every call that was executed, in order, the late ones included. */
+  /** Every executed call, in order, late ones included. */
   readonly executed: FakeCall[] = [];
   #server: FakeChroma;
   #up = true;
-  /** Raised whenever all connections end. */
+  /** The generation of connections; increases when all connections end. */
   #generation = 0;
   readonly #planned: { matches: (call: FakeCall) => boolean; fault: Fault; times: number }[] = [];
   readonly #clients = new Set<FakeNodeClient>();
@@ -67,12 +66,12 @@ export class FakeNode {
     return this.#generation;
   }
 
-  /** Calls executed only when the test says so. */
+  /** Calls that only runLate() executes. */
   get lateCalls(): number {
     return this.#late.length;
   }
 
-  /** Calls without an answer whose connections live. */
+  /** Calls that wait for release(). */
   get hanging(): number {
     return this.#flights.size;
   }
@@ -83,24 +82,24 @@ export class FakeNode {
     return client;
   }
 
-  /** The next `times` calls that match fare so. */
+  /** Plans a fault for the next `times` matching calls. */
   plan(matches: (call: FakeCall) => boolean, fault: Fault, times = 1): void {
     this.#planned.push({ matches, fault, times });
   }
 
-  /** Executes what came late, in the order it was sent; returns what nobody will hear. */
-  runLate(): Answer[] {
+  /** Executes late calls in the order they were sent; returns their lost responses. */
+  runLate(): FakeResponse[] {
     const calls = this.#late;
     this.#late = [];
     return calls.map((call) => this.execute(call));
   }
 
-  /** Answers what hangs. */
+  /** Responds to all hanging calls. */
   release(): void {
     for (const flight of this.#flights) this.#complete(flight);
   }
 
-  /** All connections end; the process lives, and may execute late what it had been sent. */
+  /** Ends all connections; the process lives and may execute received calls late. */
   cut(client?: NodeClient): void {
     if (client === undefined) this.#generation++;
     for (const flight of this.#flights) {
@@ -111,7 +110,7 @@ export class FakeNode {
     for (const each of this.#clients) if (client === undefined || each === client) each.connectionEnded();
   }
 
-  /** The process is gone, with everything it had been sent and not executed; connections are refused. */
+  /** Kills the process: unexecuted calls are lost, and connections are refused. */
   kill(): void {
     this.#up = false;
     this.#generation++;
@@ -120,7 +119,7 @@ export class FakeNode {
     for (const client of this.#clients) client.connectionEnded();
   }
 
-  /** A new process, on what is stored, or on what another server has: an older copy, nothing, another node. */
+  /** Starts a process on the stored data, or on that of another server: an older copy, blank, another node. */
   start(server: FakeChroma = this.#server): void {
     if (this.#up) this.kill();
     this.#server = server;
@@ -128,17 +127,17 @@ export class FakeNode {
     this.#up = true;
   }
 
-  execute(call: FakeCall): Answer {
+  execute(call: FakeCall): FakeResponse {
     this.executed.push(call);
     return serve(this.#server, call.method, call.path, call.body);
   }
 
-  /** What the server would answer, asked past everything that may go wrong. */
-  look(method: string, path: string, body = ''): Answer {
+  /** Calls the server directly, without faults. */
+  look(method: string, path: string, body = ''): FakeResponse {
     return serve(this.#server, method, path, body);
   }
 
-  /** Carries a call over a connection that stands. */
+  /** Sends a call over an open connection. */
   carry(flight: Flight): void {
     this.#flights.add(flight);
     const { call } = flight;
@@ -147,7 +146,7 @@ export class FakeNode {
     if (typeof fault === 'object') {
       if ('slowMs' in fault) return void this.clock.after(fault.slowMs, () => this.#complete(flight));
       if (fault.executed) this.execute(call);
-      return this.#land(flight, () => flight.succeed(fault.answer));
+      return this.#land(flight, () => flight.succeed(fault.response));
     }
     switch (fault) {
       case 'hang':
@@ -163,7 +162,7 @@ export class FakeNode {
     this.#fail(flight);
   }
 
-  /** Takes a call back whose client gave up; what changes something may be executed all the same. */
+  /** Withdraws a call whose client gave up; a mutation may still be executed. */
   abandon(flight: Flight): void {
     this.#land(flight, () => {
       if (flight.call.mutates) this.#late.push(flight.call);
@@ -183,7 +182,9 @@ export class FakeNode {
 
   #fail(flight: Flight): void {
     this.#land(flight, () => {
-      flight.fail(new NodeError('unanswered', 'the connection ended without a whole answer', { sent: true }));
+      flight.fail(
+        new NodeError('unanswered', 'the connection ended without a whole response', { sent: true }),
+      );
     });
   }
 

@@ -1,22 +1,22 @@
-// The bodies of record calls, read and refused as a 1.0.5 server does. Its 400s and 422s name the place in full; here
-// they begin as its do, which is what anybody may rely on (chroma/client/node-api.ts, effectFree).
+// Parses bodies of record calls and refuses them as a 1.0.5 server does. Error messages have the same beginning but lack
+// the full position, which no code may use.
 
 import { isObject, JsonNumber, parseJson, type Json, type JsonObject, type Scalar } from './json.ts';
 
-export interface Answer {
-  /** 0: the connection ended without an answer. */
+export interface FakeResponse {
+  /** 0: the connection ended without a response. */
   readonly status: number;
   readonly text: string;
 }
 
-/** An answer that says no. */
+/** An error response. */
 export class Refused extends Error {
   override readonly name = 'Refused';
-  readonly answer: Answer;
+  readonly response: FakeResponse;
 
   constructor(status: number, error: string, message: string) {
     super(message);
-    this.answer = { status, text: JSON.stringify({ error, message }) };
+    this.response = { status, text: JSON.stringify({ error, message }) };
   }
 }
 
@@ -28,12 +28,12 @@ const misshapen = (message: string): Refused =>
     `Failed to deserialize the JSON body into the target type: ${message} at line 1 column 1`,
   );
 
-/** The caller left the part of Chroma that the fake knows; never an answer, for it would be a wrong one. */
+/** The call uses a part of Chroma that the fake does not model. */
 export class NotModelled extends Error {
   override readonly name = 'NotModelled';
 }
 
-/** One record of an add, upsert or update; `metadata` null: none given. A null value deletes the key. */
+/** One record of an add, upsert or update; `metadata` is null when absent. A null value deletes the key. */
 export interface Item {
   readonly id: string;
   readonly embedding: readonly number[] | null;
@@ -44,7 +44,7 @@ export interface Item {
 
 export type WriteKind = 'add' | 'upsert' | 'update';
 
-/** The columns of a write as they came; their lengths may differ. */
+/** The columns of a write as received; their lengths may differ. */
 export interface WritePayload {
   readonly ids: readonly string[];
   readonly embeddings: readonly (readonly number[] | null)[] | null;
@@ -77,14 +77,14 @@ export function readWrite(kind: WriteKind, body: string): WritePayload {
     uris: column(fields['uris'], 'uris', textOf),
     metadatas,
   };
-  // An update is let through, and wedges its collection (docs/chroma-behaviour.md#error-responses-after-a-commit).
+  // An update is accepted and wedges its collection (docs/chroma-behaviour.md#error-responses-after-a-commit).
   if (kind !== 'update' && payload.embeddings?.some((embedding) => embedding?.length === 0)) {
     throw invalid('Validation error: embeddings: Each embedding must have at least 1 dimension');
   }
   return payload;
 }
 
-/** The records of a write whose columns fit together. */
+/** The records of a write with columns of equal length. */
 export function itemsOf({ ids, embeddings, documents, uris, metadatas }: WritePayload): Item[] {
   const fits = [embeddings, documents, uris, metadatas].every(
     (each) => each === null || each.length === ids.length,
@@ -120,7 +120,7 @@ export function count(fields: JsonObject, name: string): number | null {
 
 const INCLUDABLE = new Set(['distances', 'documents', 'embeddings', 'metadatas', 'uris']);
 
-/** What an answer is to hold, as asked or as is usual for the call. */
+/** The columns of the response: the included ones, or the usual ones of the call. */
 export function included(fields: JsonObject, usual: readonly string[]): readonly string[] {
   if (!('include' in fields)) return usual;
   const include = texts(fields, 'include');
@@ -130,14 +130,14 @@ export function included(fields: JsonObject, usual: readonly string[]): readonly
   return include;
 }
 
-/** Vectors to ask for. */
+/** The vectors of a query. */
 export function queryEmbeddings(fields: JsonObject): readonly (readonly number[])[] {
   const vectors = column(fields['query_embeddings'], 'query_embeddings', vectorOf);
   if (vectors === null) throw misshapen('missing field `query_embeddings`');
   return vectors;
 }
 
-/** Metadata of a record or a collection: scalars, and nulls where they mean a deletion. */
+/** Metadata of a record or a collection: scalars, and nulls where they delete a key. */
 export function metadataOf(value: Json, nulls: boolean): ReadonlyMap<string, Scalar | null> | null {
   if (value === null) return null;
   if (!isObject(value)) throw misshapen('metadatas: expected a map');
@@ -179,7 +179,7 @@ function embeddingsOf(
       each === null ? null : typeof each === 'string' ? decoded(each) : vectorOf(each),
     );
   } catch (error) {
-    if (error instanceof Refused && error.answer.status === 422) throw noVariant;
+    if (error instanceof Refused && error.response.status === 422) throw noVariant;
     throw error;
   }
 }

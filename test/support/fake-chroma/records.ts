@@ -1,11 +1,11 @@
-// The content of one collection: records in the order they were first stored, and the backlog of writes that the
-// server has made durable but not applied (its table embeddings_queue).
+// The content of one collection: records in the order of first insertion, and the backlog of durable writes that are
+// not applied yet (the table embeddings_queue of a server).
 
 import { documentFilter, InvalidClause, whereFilter, type Filter } from './filters.ts';
 import type { Json, JsonObject, Scalar } from './json.ts';
 import { invalid, type Item, type WriteKind } from './payload.ts';
 
-/** Documents and uris lie among the metadata, as in the server's own tables. */
+/** Documents and uris are metadata, as in the tables of a server. */
 const DOCUMENT = 'chroma:document';
 const URI = 'chroma:uri';
 
@@ -19,10 +19,10 @@ type Write =
   | { readonly kind: WriteKind; readonly items: readonly Item[] }
   | { readonly kind: 'delete'; readonly ids: readonly string[] };
 
-/** How applying a backlog ends when it cannot be applied; nothing of it has been. */
+/** Why a backlog cannot be applied; none of it has been. */
 export type BacklogFailure =
-  | 'panic' // reading it ends the server's log reader for good
-  | 'wedged'; // it cannot be read, now or ever
+  | 'panic' // reading it ends the log reader of the server
+  | 'wedged'; // it can never be read
 
 export class Records {
   #stored = new Map<string, StoredRecord>();
@@ -32,23 +32,23 @@ export class Records {
     return this.#stored.size;
   }
 
-  /** A copy that lives on by itself. */
+  /** An independent copy. */
   clone(): Records {
     const copy = new Records();
-    copy.#stored = new Map(this.#stored); // what is stored is never changed in place
+    copy.#stored = new Map(this.#stored); // stored records are immutable
     copy.#backlog = [...this.#backlog];
     return copy;
   }
 
-  /** Makes a write durable without applying it. */
+  /** Stores a write without applying it. */
   queue(write: Write): void {
     this.#backlog.push(write);
   }
 
-  /** Applies what is durable, in order. */
+  /** Applies the backlog in order. */
   catchUp(): BacklogFailure | null {
     const items = this.#backlog.flatMap((write) => (write.kind === 'delete' ? [] : write.items));
-    // A document is read as text, whatever was stored as one (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server).
+    // A document is read as text, whatever its stored type (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server).
     const poisonous = ({ metadata }: Item): boolean =>
       metadata?.has(DOCUMENT) === true && typeof metadata.get(DOCUMENT) !== 'string';
     if (items.some(poisonous)) return 'panic';
@@ -58,7 +58,7 @@ export class Records {
     return null;
   }
 
-  /** Records in stored order; `ids` that are not there are left out. Throws Refused. */
+  /** Records in stored order, without missing `ids`. Throws Refused. */
   select(fields: JsonObject, ids: readonly string[] | null): StoredRecord[] {
     const filter = filterOf(fields);
     const wanted = ids === null ? null : new Set(ids);
@@ -115,7 +115,7 @@ export function uriOf({ values }: StoredRecord): string | null {
   return typeof uri === 'string' ? uri : null;
 }
 
-/** As read back: what belongs to Chroma is hidden, and a record that has nothing beside its document has none. */
+/** Metadata in responses: without the keys of Chroma; null when there are no others. */
 export function visibleMetadata({ values }: StoredRecord): Json {
   if ([...values.keys()].every((key) => key === DOCUMENT)) return null;
   return Object.fromEntries([...values].filter(([key]) => !key.startsWith('chroma:')));

@@ -1,6 +1,6 @@
-// Which step of the fake server a request reaches (docs/chroma-behaviour.md#routes).
+// Maps requests to methods of the fake server (docs/chroma-behaviour.md#routes).
 
-import { type Answer, Refused } from './payload.ts';
+import { type FakeResponse, Refused } from './payload.ts';
 import type { FakeChroma } from './server.ts';
 
 type Handler = (
@@ -8,14 +8,14 @@ type Handler = (
   parameters: readonly string[],
   body: string,
   query: URLSearchParams,
-) => Answer;
+) => FakeResponse;
 
 interface Route {
   readonly pattern: RegExp;
   readonly methods: Readonly<Record<string, Handler>>;
 }
 
-/** The parts of a 1.0.5 server's description that chroma/protocol/capabilities.ts reads. */
+/** The parts of a 1.0.5 server's OpenAPI description that chroma/protocol/capabilities.ts reads. */
 const OPENAPI =
   '{"components":{"schemas":{"CreateCollectionPayload":{"properties":{"configuration":{},"get_or_create":{},"metadata":{},"name":{}}},"DeleteCollectionRecordsPayload":{"allOf":[{"$ref":"#/components/schemas/RawWhereFields"},{"properties":{"ids":{}}}]},"HashMap":{"additionalProperties":{"oneOf":[{"type":"boolean"},{"type":"integer"},{"type":"number"},{"type":"string"}]}}}}}';
 
@@ -35,7 +35,7 @@ const COLLECTION = `${DATABASE}/collections/{}`;
 const ROUTES: readonly Route[] = [
   route('/openapi.json', { GET: always(OPENAPI) }),
   route('/api/v2/heartbeat', { GET: always('{"nanosecond heartbeat":0}') }),
-  // As a real one: it says so whatever has become of its log reader.
+  // As a real one, whatever the state of its log reader.
   route('/api/v2/healthcheck', {
     GET: always('{"is_executor_ready":true,"is_log_client_ready":true}'),
   }),
@@ -78,8 +78,8 @@ const ROUTES: readonly Route[] = [
   route(`${COLLECTION}/query`, { POST: (server, [, , id = ''], body) => server.query(id, body) }),
 ];
 
-/** One request to the server, from its first step to its last; `path` as in the request line. Throws NotModelled. */
-export function serve(server: FakeChroma, method: string, path: string, body = ''): Answer {
+/** Executes one request; `path` as in the request line. Throws NotModelled. */
+export function serve(server: FakeChroma, method: string, path: string, body = ''): FakeResponse {
   const [pathname = '', query = ''] = path.split('?', 2);
   try {
     const found = ROUTES.find(({ pattern }) => pattern.test(pathname));
@@ -89,7 +89,7 @@ export function serve(server: FakeChroma, method: string, path: string, body = '
     const parameters = (found.pattern.exec(pathname) ?? []).slice(1).map(decodeURIComponent);
     return handler(server, parameters, body, new URLSearchParams(query));
   } catch (error) {
-    if (error instanceof Refused) return error.answer;
+    if (error instanceof Refused) return error.response;
     throw error;
   }
 }

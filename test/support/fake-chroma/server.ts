@@ -1,6 +1,5 @@
-// A Chroma server in memory, answering as a 1.0.5 does for what it models; anything beyond throws NotModelled. What it
-// promises is asserted of real servers by test/conformance. It has what a real one has: content that survives the
-// process, and a process with a memory of its own that can break while it still says that all is well.
+// A Chroma 1.0.5 server in memory, with content that survives its process. Calls that it does not model throw NotModelled;
+// test/conformance asserts its behaviour of real servers too.
 
 import {
   canonicalUuid,
@@ -17,7 +16,7 @@ import {
 } from './collection.ts';
 import { float32Text, writeJson } from './json.ts';
 import {
-  type Answer,
+  type FakeResponse,
   count,
   included,
   invalid,
@@ -39,7 +38,7 @@ interface Database {
   readonly tenant: string;
 }
 
-/** Everything a server has stored, at one moment. */
+/** A copy of everything that a server has stored. */
 export interface Disk {
   readonly tenants: ReadonlySet<string>;
   readonly databases: readonly Database[];
@@ -48,7 +47,7 @@ export interface Disk {
 
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
-const ok = (text = '{}', status = 200): Answer => ({ status, text });
+const ok = (text = '{}', status = 200): FakeResponse => ({ status, text });
 const notFound = (message: string): Refused => new Refused(404, 'NotFoundError', message);
 const exists = (what: string): Refused => new Refused(409, 'ChromaError', `${what} already exists`);
 const internal = (message: string): Refused => new Refused(500, 'InternalError', message);
@@ -59,22 +58,22 @@ export class FakeChroma {
   #databases: Database[] = [{ id: NIL_UUID, name: 'default_database', tenant: 'default_tenant' }];
   #collections = new Map<string, Collection>();
 
-  /** Whether every write is refused until the process ends. */
+  /** Whether every write fails until the process ends. */
   get isPoisoned(): boolean {
     return this.#readerDead;
   }
 
-  /** The log reader has panicked: no backlog is applied until the process ends. */
+  /** Whether the log reader has panicked: no backlog is applied until the process ends. */
   #readerDead = false;
-  /** Collections whose backlog this process has applied once; reads of these need the log reader no more. */
+  /** Collections whose backlog this process has applied once; reads of these do not need the log reader. */
   #caughtUp = new Set<string>();
 
-  /** `random`: numbers in [0, 1), for the ids it gives. */
+  /** `random`: numbers in [0, 1), for ids. */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  /** A new process on the same content. */
+  /** Starts a process on the same content. */
   restart(): void {
     this.#readerDead = false;
     this.#caughtUp = new Set();
@@ -89,7 +88,7 @@ export class FakeChroma {
     };
   }
 
-  /** A new process on other content: an older copy of its own has lost its tail. */
+  /** Starts a process on other content, such as an older copy, which lacks the last writes. */
   restore(disk: Disk): void {
     this.#tenants = new Set(disk.tenants);
     this.#databases = [...disk.databases];
@@ -97,7 +96,7 @@ export class FakeChroma {
     this.restart();
   }
 
-  createTenant(body: string): Answer {
+  createTenant(body: string): FakeResponse {
     const name = nameIn(body);
     if (name.length < 3) throw invalid('Validation error: name: Validation error: length');
     if (this.#tenants.has(name)) throw exists(`Tenant [${name}]`);
@@ -105,12 +104,12 @@ export class FakeChroma {
     return ok();
   }
 
-  getTenant(tenant: string): Answer {
+  getTenant(tenant: string): FakeResponse {
     if (!this.#tenants.has(tenant)) throw notFound(`Tenant [${tenant}] not found`);
     return ok(JSON.stringify({ name: tenant, resource_name: null }));
   }
 
-  createDatabase(tenant: string, body: string): Answer {
+  createDatabase(tenant: string, body: string): FakeResponse {
     const name = nameIn(body);
     if (name.length < 3) throw new NotModelled('how releases refuse short names of databases');
     if (this.#database(tenant, name) !== undefined) throw exists(`Database [${name}]`);
@@ -119,17 +118,17 @@ export class FakeChroma {
     return ok();
   }
 
-  listDatabases(tenant: string): Answer {
+  listDatabases(tenant: string): FakeResponse {
     return ok(JSON.stringify(this.#databases.filter((each) => each.tenant === tenant)));
   }
 
-  getDatabase(tenant: string, name: string): Answer {
+  getDatabase(tenant: string, name: string): FakeResponse {
     const found = this.#database(tenant, name);
     if (found === undefined) throw notFound(`Database [${name}] not found. Are you sure it exists?`);
     return ok(JSON.stringify(found));
   }
 
-  deleteDatabase(tenant: string, name: string): Answer {
+  deleteDatabase(tenant: string, name: string): FakeResponse {
     const found = this.#database(tenant, name);
     if (found === undefined) throw notFound(`Database [${name}] not found`);
     this.#databases = this.#databases.filter((each) => each !== found);
@@ -137,7 +136,7 @@ export class FakeChroma {
     return ok();
   }
 
-  createCollection(tenant: string, database: string, body: string): Answer {
+  createCollection(tenant: string, database: string, body: string): FakeResponse {
     const fields = readObject(body);
     const name = fields['name'];
     if (typeof name !== 'string') throw new NotModelled('a collection without a name');
@@ -162,8 +161,8 @@ export class FakeChroma {
     return ok(shown(collection));
   }
 
-  /** Ordered by id, as a server does: an order of its own on every node. */
-  listCollections(tenant: string, database: string, page: URLSearchParams): Answer {
+  /** Ordered by id, as a server does; the order differs between nodes. */
+  listCollections(tenant: string, database: string, page: URLSearchParams): FakeResponse {
     const all = this.#inDatabase(tenant, database).sort((a, b) => (a.id < b.id ? -1 : 1));
     const offset = Number(page.get('offset') ?? 0);
     const limit = Number(page.get('limit') ?? Infinity);
@@ -175,24 +174,24 @@ export class FakeChroma {
     );
   }
 
-  countCollections(tenant: string, database: string): Answer {
+  countCollections(tenant: string, database: string): FakeResponse {
     return ok(String(this.#inDatabase(tenant, database).length));
   }
 
-  getCollection(tenant: string, database: string, name: string): Answer {
+  getCollection(tenant: string, database: string, name: string): FakeResponse {
     const found = this.#named(tenant, database, name);
     if (found === undefined) throw notFound(`Collection [${name}] does not exists`);
     return ok(shown(found));
   }
 
-  deleteCollection(tenant: string, database: string, name: string): Answer {
+  deleteCollection(tenant: string, database: string, name: string): FakeResponse {
     const found = this.#named(tenant, database, name);
     if (found === undefined) throw notFound(`Collection [${name}] does not exists`);
     this.#collections.delete(found.id);
     return ok();
   }
 
-  modifyCollection(id: string, body: string): Answer {
+  modifyCollection(id: string, body: string): FakeResponse {
     const fields = readObject(body);
     if ((fields['new_configuration'] ?? null) !== null) throw new NotModelled('a new configuration');
     const name = fields['new_name'] ?? null;
@@ -214,7 +213,7 @@ export class FakeChroma {
     return ok();
   }
 
-  write(kind: WriteKind, id: string, body: string): Answer {
+  write(kind: WriteKind, id: string, body: string): FakeResponse {
     const payload = readWrite(kind, body);
     const collection = this.#collection(id);
     fixDimension(collection, payload);
@@ -224,7 +223,7 @@ export class FakeChroma {
     );
   }
 
-  deleteRecords(id: string, body: string): Answer {
+  deleteRecords(id: string, body: string): FakeResponse {
     const fields = readObject(body);
     const ids = texts(fields, 'ids');
     const collection = this.#collection(id);
@@ -237,20 +236,20 @@ export class FakeChroma {
     let doomed = ids ?? [];
     if (filtered) {
       this.#readable(collection, 'Failed to resolve records for deletion');
-      doomed = collection.records.select(fields, ids).map((record) => record.id); // a limit is not looked at
+      doomed = collection.records.select(fields, ids).map((record) => record.id); // ignores a limit
     }
     return this.#take(collection, doomed, 200, () =>
       collection.records.queue({ kind: 'delete', ids: doomed }),
     );
   }
 
-  countRecords(id: string): Answer {
+  countRecords(id: string): FakeResponse {
     const collection = this.#collection(id);
     this.#readable(collection);
     return ok(String(collection.records.size));
   }
 
-  getRecords(id: string, body: string): Answer {
+  getRecords(id: string, body: string): FakeResponse {
     const fields = readObject(body);
     const ids = texts(fields, 'ids');
     const include = included(fields, ['documents', 'metadatas']);
@@ -274,7 +273,7 @@ export class FakeChroma {
     );
   }
 
-  query(id: string, body: string): Answer {
+  query(id: string, body: string): FakeResponse {
     const fields = readObject(body);
     const vectors = queryEmbeddings(fields);
     const results = count(fields, 'n_results') ?? 10;
@@ -311,8 +310,13 @@ export class FakeChroma {
     );
   }
 
-  /** Makes a write durable, then has it applied; the answer tells of the second alone. */
-  #take(collection: Collection, touched: readonly unknown[], status: number, commit: () => void): Answer {
+  /** Stores a write, then applies it; the response reports only the second. */
+  #take(
+    collection: Collection,
+    touched: readonly unknown[],
+    status: number,
+    commit: () => void,
+  ): FakeResponse {
     if (touched.length === 0) return ok('{}', status);
     commit();
     if (this.#readerDead) throw internal('Error sending message to compactor');
@@ -327,7 +331,7 @@ export class FakeChroma {
     }
   }
 
-  /** The first read of a collection by this process applies what is durable; later ones take what is there. */
+  /** The first read of a collection by this process applies its backlog; later reads do not. */
   #readable(collection: Collection, doing = 'Error executing plan'): void {
     if (this.#caughtUp.has(collection.id)) return;
     const failed = `${doing}: Error sending backfill request to compactor`;
@@ -343,7 +347,7 @@ export class FakeChroma {
     }
   }
 
-  /** By id alone, whatever tenant and database the path names. `check` comes between reading the id and looking it up. */
+  /** By id, whatever tenant and database the path names. `check` runs between parsing the id and the lookup. */
   #collection(id: string, check: () => void = () => undefined): Collection {
     const canonical = canonicalUuid(id);
     if (canonical === null) throw invalid('Collection ID is not a valid UUIDv4');
