@@ -64,6 +64,7 @@ test.each([
   'alone',
   'level',
   'answers a request',
+  'a lone leading surrogate',
   'held',
 ])('finds nothing in "%s"', (text) => {
   expect(found(text)).toEqual([]);

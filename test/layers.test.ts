@@ -22,6 +22,10 @@ test('the code keeps to the layout', () => {
   expect(breaches(sources)).toEqual([]);
 });
 
+test('no two types or exported functions share a name', () => {
+  expect(sharedNames(sources)).toEqual([]);
+});
+
 test('every exception is needed', () => {
   expect(unneededTimeExceptions(sources)).toEqual([]);
 });

@@ -125,13 +125,13 @@ async function stopGateway(gateway: Gateway, stopRequest: StopRequest): Promise<
   );
 }
 
-interface NodeAddress {
+interface LocalNodeAddress {
   readonly id: string;
   readonly url: string;
 }
 
 /** Loads the user's settings, with the addresses of the local cluster. */
-function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly NodeAddress[]): Config {
+function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly LocalNodeAddress[]): Config {
   const {
     PRIMARY_URL: _primary,
     REPLICA_URL: _replica,

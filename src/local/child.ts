@@ -89,7 +89,7 @@ export async function spawnChild(options: ChildOptions): Promise<Child> {
     exited,
     signal: (signal) => signalGroup(pid, signal),
     stop: () => stopGroup(pid, exited, options),
-    output: () => readTail(options.logFile, logStart),
+    output: () => readLastOutput(options.logFile, logStart),
   };
 }
 
@@ -149,7 +149,7 @@ function rotate(file: string): void {
   if (size > LOG_BYTES_MAX) renameSync(file, `${file}.1`);
 }
 
-function readTail(file: string, from: number): string {
+function readLastOutput(file: string, from: number): string {
   const descriptor = openSync(file, 'r');
   try {
     const size = fstatSync(descriptor).size;

@@ -25,7 +25,7 @@ const markerSchema = z.object({
   ports: z.record(z.string(), z.number().int()),
 });
 
-type Marker = z.infer<typeof markerSchema>;
+type DirectoryMarker = z.infer<typeof markerSchema>;
 
 export interface DataDirectory {
   readonly path: string;
@@ -53,7 +53,7 @@ export function openDataDirectory(path: string): DataDirectory {
 function open(directory: string): DataDirectory {
   mkdirSync(directory, { recursive: true });
   const known = readMarker(directory);
-  let marker: Marker = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
+  let marker: DirectoryMarker = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
   if (known === undefined) writeMarker(directory, marker);
   for (const folder of ['nodes', 'logs']) mkdirSync(join(directory, folder), { recursive: true });
   return {
@@ -71,7 +71,7 @@ function open(directory: string): DataDirectory {
   };
 }
 
-function readMarker(directory: string): Marker | undefined {
+function readMarker(directory: string): DirectoryMarker | undefined {
   const entries = readdirSync(directory);
   if (!entries.includes(MARKER)) {
     // An interrupted first start leaves a draft of the marker; a new file system contains lost+found.
@@ -100,7 +100,7 @@ function readMarker(directory: string): Marker | undefined {
   return parsed.data;
 }
 
-function writeMarker(directory: string, marker: Marker): void {
+function writeMarker(directory: string, marker: DirectoryMarker): void {
   const file = join(directory, MARKER);
   const draft = `${file}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(marker, undefined, 2)}\n`);

@@ -22,8 +22,8 @@ interface OpenValue {
 }
 
 /**
- * The path to a syntax error, with the colon and space after it; empty at the top level. `follows` tells whether serde
- * reads the value of a member of the body, or skips it as a whole.
+ * The path to a syntax error, with the colon and space after it; empty at the top level. `follows`: whether serde
+ * reads the value of a member of the body or skips it as a whole.
  */
 export function pathTo(body: Buffer, error: JsonSyntaxError, follows: (member: string) => boolean): string {
   const open = openAt(body, error.token);

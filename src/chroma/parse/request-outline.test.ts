@@ -99,7 +99,7 @@ describe('a filter is refused', () => {
 });
 
 describe('the outline', () => {
-  test('tells whether a page is requested', () => {
+  test('reports whether a page is requested', () => {
     expect(outline({ limit: 1 }).isPaged).toBe(true);
     expect(outline({ offset: 0 }).isPaged).toBe(true);
     expect(outline({ limit: null, offset: null }).isPaged).toBe(false);

@@ -35,9 +35,9 @@ export function readSparseVector(cursor: JsonCursor, depth: number): SparseVecto
   return ascending ? 'valid' : 'unsorted';
 }
 
-type Reader = (cursor: JsonCursor) => readonly (string | number)[] | null | 'misfit';
+type PartReader = (cursor: JsonCursor) => readonly (string | number)[] | null | 'misfit';
 
-const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
+const READERS: ReadonlyMap<string, PartReader> = new Map<string, PartReader>([
   ['#type', (cursor) => orNull(cursor, () => (readString(cursor) === TYPE ? [] : 'misfit'))],
   ['indices', (cursor) => readArray(cursor, readIndex)],
   ['values', (cursor) => readArray(cursor, readValue)],

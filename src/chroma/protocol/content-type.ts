@@ -1,4 +1,4 @@
-// Tells which content types Chroma accepts for a JSON body.
+// The content types that Chroma accepts for a JSON body.
 //
 // The rules are those of axum's Json extractor with the mime crate's grammar, absence allowed (tried on 1.0.5).
 

@@ -25,7 +25,7 @@ export function segment(text: string): string {
 /** max_batch_size and supports_base64_encoding. */
 export const preflightPath = `${ROOT}/pre-flight-checks`;
 
-/** The description of the API, about 35 KiB; only it tells releases apart without writing. */
+/** The description of the API, about 35 KiB; only it distinguishes releases without writing. */
 export const openApiPath = '/openapi.json';
 
 /** POST here creates a tenant. */

@@ -100,7 +100,7 @@ create table ${s}.node_shard (
   shard uuid not null,
   physical uuid not null,
   from_lsn bigint not null,
-  suspect text,                               -- why its content is in doubt; null when it is not
+  suspect text,                               -- why its content may differ from the log; null when healthy
   view bigint not null,
   primary key (node, shard)
 );

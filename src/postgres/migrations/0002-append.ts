@@ -1,9 +1,9 @@
-// The append: one call numbers, judges and stores a whole batch under the lock of the head row, so that no client
-// round trip happens while others wait, and whatever the log can decide is decided here once (I1, I5).
+// The append: one call validates, numbers and stores a whole batch under the lock of the head row, so that no round trip
+// happens while other calls wait. All decisions of the log are made here, once (I1, I5).
 
 export const append = (s: string): string => `
--- Judges one schema entry and makes the rows it implies. Answers {"s":"ok"} or the reason it is not taken; never raises.
---   busy {lsn}: an undecided entry stands in the way; ask again when it is decided.
+-- Validates one schema entry and writes its rows. Returns {"s":"ok"} or the reason of the refusal; never raises.
+--   busy {lsn}: an undecided entry must be decided first; call again afterwards.
 create function ${s}.append_schema(p_kind text, p_target uuid, h jsonb, p_lsn bigint) returns jsonb
 language plpgsql as $$
 declare
@@ -86,7 +86,7 @@ create function ${s}.append(
 declare
   h ${s}.head%rowtype;
   seen jsonb;
-  verdict jsonb;
+  reply jsonb;
   results jsonb[] := '{}';
   taken int[] := '{}';
   lsns bigint[] := '{}';
@@ -107,26 +107,26 @@ begin
     if p_kinds[i] in ('add', 'upsert', 'update', 'delete', 'delete_where') then
       select live, dimension into shard_live, shard_dimension from ${s}.shard where id = p_targets[i];
       if not found or not shard_live then
-        verdict := '{"s":"no_collection"}';
+        reply := '{"s":"no_collection"}';
       elsif p_dimensions[i] is not null and shard_dimension is not null and shard_dimension <> p_dimensions[i] then
-        verdict := jsonb_build_object('s', 'dimension', 'expected', shard_dimension);
+        reply := jsonb_build_object('s', 'dimension', 'expected', shard_dimension);
       else
         if p_dimensions[i] is not null and shard_dimension is null then
           update ${s}.shard set dimension = p_dimensions[i] where id = p_targets[i];
         end if;
-        verdict := '{"s":"ok"}';
+        reply := '{"s":"ok"}';
       end if;
     else
-      verdict := ${s}.append_schema(p_kinds[i], p_targets[i], p_headers[i]::jsonb, next);
+      reply := ${s}.append_schema(p_kinds[i], p_targets[i], p_headers[i]::jsonb, next);
     end if;
-    if verdict->>'s' = 'ok' then
-      verdict := jsonb_build_object('s', 'ok', 'lsn', next);
+    if reply->>'s' = 'ok' then
+      reply := jsonb_build_object('s', 'ok', 'lsn', next);
       taken := taken || i;
       lsns := lsns || next;
       offsets := offsets || at;
       next := next + 1;
     end if;
-    results := results || verdict;
+    results := results || reply;
     at := at + p_lengths[i];
   end loop;
 

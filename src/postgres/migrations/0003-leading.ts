@@ -17,7 +17,7 @@ begin
 end $$;
 
 -- Moves the checkpoint of several nodes; what a node created or dropped (physical is null)
--- on the way is recorded with it. Never lowers (I4): one that an answer was lost of may already stand further on.
+-- on the way is recorded with it. Never lowers (I4): after a lost response it may already be higher.
 create function ${s}.checkpoint(
   p_epoch bigint, p_nodes text[], p_lsns bigint[],
   p_shard_nodes text[], p_shards uuid[], p_physical uuid[], p_from bigint[]

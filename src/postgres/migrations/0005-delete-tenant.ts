@@ -1,9 +1,9 @@
-// Deleting a tenant, as a reset does: in the catalog alone, for servers have no call for it.
+// Deletes a tenant, as a reset does, in the catalog only: servers have no call for it.
 
 export const deleteTenant = (s: string): string => `
 alter function ${s}.append_schema(text, uuid, jsonb, bigint) rename to append_schema_of_nodes;
 
--- Judges one schema entry: append_schema_of_nodes judges what nodes apply too.
+-- Validates one schema entry; append_schema_of_nodes validates the entries that nodes apply too.
 create function ${s}.append_schema(p_kind text, p_target uuid, h jsonb, p_lsn bigint) returns jsonb
 language plpgsql as $$
 begin
