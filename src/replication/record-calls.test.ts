@@ -373,9 +373,9 @@ describe('a long call', () => {
     expect(events).toEqual(['turn of a', 'announce 7', 'long', 'call', 'no longer', 'release']);
   });
 
-  test('is announced once for an entry that goes in several parts, each in a turn of its own', async () => {
+  test('is announced for each part of an entry, each in a turn of its own', async () => {
     await apply(upsert(7, 2 * PART));
-    expect(events.filter((event) => event.startsWith('announce'))).toEqual(['announce 7']);
+    expect(events.filter((event) => event.startsWith('announce'))).toEqual(Array(2).fill('announce 7'));
     expect(events.filter((event) => event === 'turn of a')).toHaveLength(2);
     expect(events.filter((event) => event === 'release')).toHaveLength(2);
   });

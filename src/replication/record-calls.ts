@@ -53,8 +53,6 @@ export class RecordCalls {
   readonly unanswered = new Set<number>();
   /** How many records this node has applied of entries that it has applied in part. */
   readonly #applied = new Map<number, number>();
-  /** The entry whose long call is announced. */
-  #announced = 0;
 
   constructor(options: RecordCallsOptions) {
     this.#options = options;
@@ -154,8 +152,7 @@ export class RecordCalls {
       if (isWhole && isSuccess(response)) this.#late(lsns);
     };
     const request = recordsRequest(target, kind, body);
-    const total = call.members.reduce((sum, { operation }) => sum + workOf(operation.call), 0);
-    const end = workload.isLongCall(work) ? await this.#longTurn(lsns, total, term) : () => undefined;
+    const end = workload.isLongCall(work) ? await this.#longTurn(lsns, work, term) : () => undefined;
     try {
       const response = await delivery.call({ request, lsns, work, isFinal, onLate } satisfies Call, term);
       for (const lsn of lsns) this.unanswered.delete(lsn);
@@ -174,8 +171,8 @@ export class RecordCalls {
     const lsn = lsns.at(-1) ?? 0;
     const release = await stagger.turn(node, term);
     try {
-      if (this.#announced !== lsn) await announce(lsn, workload.boundMs(work), term);
-      this.#announced = lsn;
+      // Each part anew: a new leader waits for what is announced before it sends anything else.
+      await announce(lsn, workload.boundMs(work), term);
     } catch (error) {
       release();
       throw error;
