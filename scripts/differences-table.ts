@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import {
-  ANSWER_DIFFERENCES,
+  RESPONSE_DIFFERENCES,
   DIMENSION_DIFFERENCE,
   SPARED_DIFFERENCES,
 } from '../test/differential/differences.ts';
@@ -18,7 +18,7 @@ export function withDifferences(text: string): string {
 }
 
 function table(): string {
-  const rows = [...SPARED_DIFFERENCES, ...ANSWER_DIFFERENCES, DIMENSION_DIFFERENCE].map(
+  const rows = [...SPARED_DIFFERENCES, ...RESPONSE_DIFFERENCES, DIMENSION_DIFFERENCE].map(
     ({ name, reason }) => `| ${name} | ${reason.replaceAll('|', '\\|')} |`,
   );
   // The formatter would pad every row to the longest.

@@ -7,10 +7,10 @@ import { operationSequence } from './operations.ts';
 
 export interface CheckOptions {
   readonly endpoints: Endpoints;
-  /** Sequences in all. */
+  /** Number of sequences. */
   readonly runs: number;
   readonly seed: number;
-  /** Told after each sequence that passed, how many did so far. */
+  /** Called after each passed sequence with the number so far. */
   readonly onProgress?: (done: number) => void;
 }
 

@@ -14,7 +14,7 @@ import type { Child } from '../../src/local/child.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { compareSequence, Mismatch, newTally } from './compare.ts';
-import { type Answer, type Endpoint, openEndpoint } from './endpoint.ts';
+import { type EndpointResponse, type Endpoint, openEndpoint } from './endpoint.ts';
 import type { Operation } from './operation.ts';
 import { MAIN } from './schema.ts';
 
@@ -38,12 +38,14 @@ const SEQUENCE: readonly Operation[] = [
   { action: 'missing', method: 'GET', path: `${MAIN}/collections/nonesuch` },
 ];
 
-type Wrong = (answer: Answer, path: string) => Answer;
+type Wrong = (response: EndpointResponse, path: string) => EndpointResponse;
 
 const replaced =
   (part: string, from: string | RegExp, to: string): Wrong =>
-  (answer, path) =>
-    path.endsWith(part) ? { ...answer, body: Buffer.from(answer.body.toString().replace(from, to)) } : answer;
+  (response, path) =>
+    path.endsWith(part)
+      ? { ...response, body: Buffer.from(response.body.toString().replace(from, to)) }
+      : response;
 
 const WRONGS: Readonly<Record<string, Wrong>> = {
   'a record dropped': replaced('/get', '"ids":["a","b"]', '"ids":["a"]'),
@@ -58,25 +60,25 @@ const WRONGS: Readonly<Record<string, Wrong>> = {
   ),
   'a metadata key lost': replaced('/get', /,?"colour":"red",?/, ''),
   'a document turned into null': replaced('/get', '"one"', 'null'),
-  'a collection missing from the list': (answer, path) =>
-    path.endsWith('/collections') && answer.body.includes('[{')
-      ? { ...answer, body: Buffer.from(answer.body.toString().replace(/,\{"id".*\]$/, ']')) }
-      : answer,
+  'a collection missing from the list': (response, path) =>
+    path.endsWith('/collections') && response.body.includes('[{')
+      ? { ...response, body: Buffer.from(response.body.toString().replace(/,\{"id".*\]$/, ']')) }
+      : response,
   'two collections with each other’s id': swapIdsInList(),
   'the first page given for every page': firstPageAlways(),
   'another collection in the place of one of a page': replaced('limit=1', /"name":"\w+"/, '"name":"plums"'),
-  'a status changed': (answer) => (answer.status === 404 ? { ...answer, status: 400 } : answer),
-  'created said as ok': (answer) => (answer.status === 201 ? { ...answer, status: 200 } : answer),
+  'a status changed': (response) => (response.status === 404 ? { ...response, status: 400 } : response),
+  'created said as ok': (response) => (response.status === 201 ? { ...response, status: 200 } : response),
   'a message changed': replaced('/add', 'dimension of 3', 'dimension of 4'),
-  'another content type': (answer) => ({ ...answer, contentType: 'text/plain' }),
+  'another content type': (response) => ({ ...response, contentType: 'text/plain' }),
   'an empty body': replaced('/count', /^.*$/, ''),
   'text that is not JSON': replaced('/count', '2', '2}'),
-  'the answer lost': (answer, path) =>
-    path.endsWith('/query') ? { status: 0, contentType: '', body: Buffer.alloc(0) } : answer,
+  'a lost response': (response, path) =>
+    path.endsWith('/query') ? { status: 0, contentType: '', body: Buffer.alloc(0) } : response,
 };
 
 const HARMLESS: Readonly<Record<string, Wrong>> = {
-  nothing: (answer) => answer,
+  nothing: (response) => response,
   'the keys of a metadata map in another order': replaced(
     '/get',
     /\{"(n|colour)":([^,}]+),"(n|colour)":([^,}]+)\}/,
@@ -85,20 +87,20 @@ const HARMLESS: Readonly<Record<string, Wrong>> = {
 };
 
 function firstPageAlways(): Wrong {
-  let first: Answer | null = null;
-  return (answer, path) => (path.includes('?limit=1') ? (first ??= answer) : answer);
+  let first: EndpointResponse | null = null;
+  return (response, path) => (path.includes('?limit=1') ? (first ??= response) : response);
 }
 
 function swapIdsInList(): Wrong {
-  return (answer, path) => {
-    if (!path.endsWith('/collections') || !answer.body.includes('[{')) return answer;
-    const [one = '', other = ''] = [...answer.body.toString().matchAll(/"id":"([^"]+)"/g)].map(
+  return (response, path) => {
+    if (!path.endsWith('/collections') || !response.body.includes('[{')) return response;
+    const [one = '', other = ''] = [...response.body.toString().matchAll(/"id":"([^"]+)"/g)].map(
       (match) => match[1],
     );
-    const swapped = answer.body
+    const swapped = response.body
       .toString()
       .replaceAll(/"id":"([^"]+)"/g, (_whole, id) => `"id":"${id === one ? other : one}"`);
-    return { ...answer, body: Buffer.from(swapped) };
+    return { ...response, body: Buffer.from(swapped) };
   };
 }
 
@@ -129,23 +131,23 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** A server that passes everything on to the bare one, in a tenant beside, and spoils the answers. */
+/** A server that forwards all requests to the bare one, in another tenant, and distorts the responses. */
 async function broken(wrong: Wrong): Promise<Endpoint> {
-  proxy = createServer((request, response) => {
+  proxy = createServer((request, reply) => {
     void (async () => {
       const chunks = await request.toArray();
       const { method = '', url = '', headers } = request;
       const aside = (text: string): string => text.replaceAll('diff-', 'Diff-');
-      const answer = await endpoint.send({
+      const response = await endpoint.send({
         method,
         path: aside(url),
         headers: headers['content-type'] === undefined ? {} : { 'content-type': headers['content-type'] },
         body: chunks.length === 0 ? null : Buffer.from(aside(Buffer.concat(chunks).toString())),
       });
-      const body = Buffer.from(answer.body.toString().replaceAll('Diff-', 'diff-'));
-      const spoiled = wrong({ ...answer, body }, url);
-      if (spoiled.status === 0) return void response.destroy();
-      response.writeHead(spoiled.status, { 'content-type': spoiled.contentType }).end(spoiled.body);
+      const body = Buffer.from(response.body.toString().replaceAll('Diff-', 'diff-'));
+      const distorted = wrong({ ...response, body }, url);
+      if (distorted.status === 0) return void reply.destroy();
+      reply.writeHead(distorted.status, { 'content-type': distorted.contentType }).end(distorted.body);
     })();
   });
   proxy.listen(0, '127.0.0.1');

@@ -3,12 +3,12 @@
 
 import { randomBytes } from 'node:crypto';
 import {
-  ANSWER_DIFFERENCES,
+  RESPONSE_DIFFERENCES,
   DIMENSION_DIFFERENCE,
   SPARED_DIFFERENCES,
   strayDimension,
 } from './differences.ts';
-import type { Answer, Endpoint } from './endpoint.ts';
+import type { EndpointResponse, Endpoint } from './endpoint.ts';
 import { History, type Side } from './history.ts';
 import { IdSymbols, isCollectionPage, normalise } from './normalise.ts';
 import { type Operation, placeOf, toRequest } from './operation.ts';
@@ -27,7 +27,7 @@ export interface Tally {
   sequences: number;
   operations: number;
   /** Operations per action and status of the bare server: shows whether a run reached what it should. */
-  readonly answers: Map<string, number>;
+  readonly responses: Map<string, number>;
   /** Documented differences met. */
   readonly differences: Map<string, number>;
 }
@@ -35,7 +35,7 @@ export interface Tally {
 export const newTally = (): Tally => ({
   sequences: 0,
   operations: 0,
-  answers: new Map(),
+  responses: new Map(),
   differences: new Map(),
 });
 
@@ -101,7 +101,7 @@ class Run {
       return true;
     }
     const b = await this.#ask('b', operation);
-    increment(this.#tally.answers, `${operation.action} ${b.status}`);
+    increment(this.#tally.responses, `${operation.action} ${b.status}`);
     if (this.#equal(operation, a, b)) {
       history.note(operation, a, b);
       if (isCollectionPage(operation)) await this.#holdAgainstWhole(operation, index, { a, b });
@@ -109,7 +109,7 @@ class Run {
       return true;
     }
     const exchange = { operation, history, a, b };
-    const known = ANSWER_DIFFERENCES.find((difference) => difference.applies(exchange));
+    const known = RESPONSE_DIFFERENCES.find((difference) => difference.applies(exchange));
     if (known === undefined) throw this.#mismatch(operation, index, a, b);
     increment(this.#tally.differences, known.name);
     if (a.status < 400 || b.status < 400) return false;
@@ -117,13 +117,13 @@ class Run {
     return true;
   }
 
-  #ask(side: Side, operation: Operation): Promise<Answer> {
+  #ask(side: Side, operation: Operation): Promise<EndpointResponse> {
     const history = this.#history;
     const names = { tenant: history.tenant, id: (name: string) => history.idOn(side, name) };
     return this.#endpoints[side].send(toRequest(operation, names));
   }
 
-  #equal(operation: Operation, a: Answer, b: Answer): boolean {
+  #equal(operation: Operation, a: EndpointResponse, b: EndpointResponse): boolean {
     const symbols = { a: this.#symbols.a.copy(), b: this.#symbols.b.copy() };
     if (normalise(operation, a, symbols.a) !== normalise(operation, b, symbols.b)) return false;
     this.#symbols = symbols;
@@ -133,7 +133,7 @@ class Run {
   async #holdAgainstWhole(
     operation: Operation,
     index: number,
-    pages: Readonly<Record<Side, Answer>>,
+    pages: Readonly<Record<Side, EndpointResponse>>,
   ): Promise<void> {
     const whole = wholeOf(operation);
     const lists = { a: await this.#ask('a', whole), b: await this.#ask('b', whole) };
@@ -148,7 +148,7 @@ class Run {
 
   // The one state that refused writes leave behind on a bare server. Both sides then get an update of no record, which
   // brings Polychrome to the same dimension, so that what follows can be compared.
-  async #lookForStrayDimension(operation: Operation, index: number, b: Answer): Promise<void> {
+  async #lookForStrayDimension(operation: Operation, index: number, b: EndpointResponse): Promise<void> {
     const known = this.#history.referred(operation);
     const call = placeOf(operation.path).call ?? '';
     if (known === undefined || b.status < 400 || !['add', 'upsert', 'update'].includes(call)) return;
@@ -172,9 +172,9 @@ class Run {
     if (!this.#equal(operation, a, b)) throw this.#mismatch(operation, index, a, b);
   }
 
-  #mismatch(operation: Operation, index: number, a: Answer, b: Answer): Mismatch {
-    const shown = (side: Side, answer: Answer): string =>
-      normalise(operation, answer, this.#symbols[side].copy()).slice(0, 20_000);
+  #mismatch(operation: Operation, index: number, a: EndpointResponse, b: EndpointResponse): Mismatch {
+    const shown = (side: Side, response: EndpointResponse): string =>
+      normalise(operation, response, this.#symbols[side].copy()).slice(0, 20_000);
     return new Mismatch(
       `operation ${index} (${operation.action}): ${operation.method} ${operation.path}\n` +
         `  sent: ${(operation.body ?? operation.bytes ?? '').slice(0, 500)}\n` +

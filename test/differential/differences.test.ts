@@ -1,8 +1,8 @@
 // Each documented difference accepts its case, and rejects what only looks like it.
 
 import { expect, test } from 'vitest';
-import { ANSWER_DIFFERENCES, type Exchange, SPARED_DIFFERENCES, strayDimension } from './differences.ts';
-import type { Answer } from './endpoint.ts';
+import { RESPONSE_DIFFERENCES, type Exchange, SPARED_DIFFERENCES, strayDimension } from './differences.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import { History } from './history.ts';
 import type { Operation } from './operation.ts';
 import { MAIN, SIDE } from './schema.ts';
@@ -10,15 +10,16 @@ import { MAIN, SIDE } from './schema.ts';
 const ID = '5f0c9a34-1111-4222-8333-000000000001';
 const PEARS = `${MAIN}/collections/{id:pears}`;
 
-const json = (status: number, value: unknown): Answer => ({
+const json = (status: number, value: unknown): EndpointResponse => ({
   status,
   contentType: 'application/json',
   body: Buffer.from(JSON.stringify(value)),
 });
-const refusal = (status: number, error: string, message: string): Answer => json(status, { error, message });
-const invalid = (message: string): Answer => refusal(400, 'InvalidArgumentError', message);
+const refusal = (status: number, error: string, message: string): EndpointResponse =>
+  json(status, { error, message });
+const invalid = (message: string): EndpointResponse => refusal(400, 'InvalidArgumentError', message);
 const missing = refusal(404, 'NotFoundError', `Collection [${ID}] does not exists.`);
-const dropped: Answer = { status: 0, contentType: '', body: Buffer.alloc(0) };
+const dropped: EndpointResponse = { status: 0, contentType: '', body: Buffer.alloc(0) };
 const OK = json(200, {});
 
 const call = (method: string, path: string, body?: string, action = ''): Operation =>
@@ -35,7 +36,7 @@ function history(): History {
   return shown;
 }
 
-type Case = readonly [operation: Operation, a: Answer, b: Answer];
+type Case = readonly [operation: Operation, a: EndpointResponse, b: EndpointResponse];
 
 interface Sample {
   readonly accepts: readonly Case[];
@@ -54,7 +55,7 @@ const AN_ARRAY = refusal(
   'ChromaError',
   'Failed to deserialize the JSON body into the target type: invalid type: sequence, expected struct CreateTenantPayload at line 1 column 0',
 );
-const shape = (rest: string): Answer =>
+const shape = (rest: string): EndpointResponse =>
   refusal(422, 'ChromaError', `Failed to deserialize the JSON body into the target type: ${rest}`);
 const IN_USE = refusal(409, 'ChromaError', 'Collection [apples] already exists');
 const UNIQUE = refusal(
@@ -63,10 +64,12 @@ const UNIQUE = refusal(
   'Database error: error returned from database: (code: 2067) UNIQUE constraint failed: collections.name, collections.database_id',
 );
 const BAD_NAME = invalid('Validation error: name: Expected a name containing 3-512 characters. Got: x');
-const NO_NEIGHBORS = invalid('max_neighbors must be from 2 to 10000: other values end a server or make it hang.');
-const badKey = (key: string): Answer =>
+const NO_NEIGHBORS = invalid(
+  'max_neighbors must be from 2 to 10000: other values end a server or make it hang.',
+);
+const badKey = (key: string): EndpointResponse =>
   invalid(`Validation error: metadata: Metadata key cannot start with '#' or '$': ${key}`);
-const sparse = (key: string): Answer =>
+const sparse = (key: string): EndpointResponse =>
   refusal(501, 'ChromaError', `Unimplemented: Sparse vector is not supported for local chroma: ${key}`);
 const update = (body: string): Operation => call('POST', `${PEARS}/update`, body, 'update');
 const remove = (body: string): Operation => call('POST', `${PEARS}/delete`, body);
@@ -236,7 +239,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   },
 };
 
-const ALL = [...SPARED_DIFFERENCES, ...ANSWER_DIFFERENCES];
+const ALL = [...SPARED_DIFFERENCES, ...RESPONSE_DIFFERENCES];
 
 test('each has a sample', () => {
   expect(Object.keys(SAMPLES).sort()).toEqual(ALL.map(({ name }) => name).sort());

@@ -1,9 +1,9 @@
-// Every way in which Polychrome answers otherwise than a bare server, on purpose: one narrow predicate each, with its
-// reason. Whatever none of them accepts is a failure. docs/compatibility.md tells them to users.
+// The intended differences between the responses of Polychrome and of a bare server, each with its reason and a narrow
+// predicate. Any other difference is a failure. docs/compatibility.md lists them for users.
 
 import { isDeepStrictEqual } from 'node:util';
 import { columnNumbers, FLOAT32_LIMIT } from './body-numbers.ts';
-import type { Answer } from './endpoint.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import type { History } from './history.ts';
 import { type Operation, placeOf } from './operation.ts';
 
@@ -12,9 +12,9 @@ export interface Exchange {
   readonly operation: Operation;
   readonly history: History;
   /** Polychrome's answer. */
-  readonly a: Answer;
+  readonly a: EndpointResponse;
   /** The bare server's. */
-  readonly b: Answer;
+  readonly b: EndpointResponse;
 }
 
 interface Named {
@@ -37,9 +37,9 @@ interface ErrorBody {
   readonly message: string;
 }
 
-function errorOf(answer: Answer): ErrorBody {
+function errorOf(response: EndpointResponse): ErrorBody {
   try {
-    const { error, message } = JSON.parse(answer.body.toString()) as Partial<ErrorBody>;
+    const { error, message } = JSON.parse(response.body.toString()) as Partial<ErrorBody>;
     return { error: String(error), message: String(message) };
   } catch {
     return { error: '', message: '' };
@@ -50,9 +50,9 @@ const isRecordWrite = (operation: Operation): boolean =>
   operation.method === 'POST' && ['add', 'upsert', 'update'].includes(placeOf(operation.path).call ?? '');
 
 /** Refused as a bad request in Polychrome's own words. */
-function refuses(answer: Answer, message: string): boolean {
-  const { error, message: said } = errorOf(answer);
-  return answer.status === 400 && error === 'InvalidArgumentError' && said.startsWith(message);
+function refuses(response: EndpointResponse, message: string): boolean {
+  const { error, message: said } = errorOf(response);
+  return response.status === 400 && error === 'InvalidArgumentError' && said.startsWith(message);
 }
 
 const RESERVED = 'polychrome';
@@ -172,15 +172,15 @@ export const SPARED_DIFFERENCES: readonly SparedDifference[] = [
   },
 ];
 
-const isNameInUse = (answer: Answer): boolean =>
-  answer.status === 409 && /^Collection \[.*\] already exists$/.test(errorOf(answer).message);
+const isNameInUse = (response: EndpointResponse): boolean =>
+  response.status === 409 && /^Collection \[.*\] already exists$/.test(errorOf(response).message);
 
-// A fault told with the key of the metadata in which it was found.
+// An error message that ends with the metadata key of the fault.
 const KEYED =
   /^(Validation error: (?:new_)?metadata: Metadata key cannot start with '#' or '\$': |Unimplemented: Sparse vector is not supported for local chroma: )(.*)$/s;
 
-function tellsKey(answer: Answer, { body }: Operation): string | null {
-  const [, fault, key] = KEYED.exec(errorOf(answer).message) ?? [];
+function faultOfKey(response: EndpointResponse, { body }: Operation): string | null {
+  const [, fault, key] = KEYED.exec(errorOf(response).message) ?? [];
   if (fault === undefined || key === undefined) return null;
   return body?.includes(`${JSON.stringify(key)}:`) === true ? fault : null;
 }
@@ -206,7 +206,7 @@ function differsInEarlyEmbeddings({ operation, history, a, b }: Exchange): boole
   );
 }
 
-export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
+export const RESPONSE_DIFFERENCES: readonly AnswerDifference[] = [
   {
     name: 'rename to a name in use',
     reason:
@@ -219,17 +219,17 @@ export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
   },
   {
     name: 'which of several keys',
-    reason: 'A bare server keeps metadata in a hash map, and tells whichever faulty key comes first there.',
+    reason: 'A bare server keeps metadata in a hash map and reports the faulty key that comes first there.',
     applies: ({ operation, a, b }) =>
       a.status === b.status &&
       errorOf(a).error === errorOf(b).error &&
-      tellsKey(a, operation) !== null &&
-      tellsKey(a, operation) === tellsKey(b, operation),
+      faultOfKey(a, operation) !== null &&
+      faultOfKey(a, operation) === faultOfKey(b, operation),
   },
   {
     name: 'lists in the metadata of a collection',
     reason:
-      'From 1.3 on the handler of a bare server panics, and the connection ends without an answer. Polychrome says 501.',
+      'From 1.3 on the handler of a bare server panics, and the connection ends without a response. Polychrome responds with 501.',
     applies: ({ operation, a, b }) =>
       isSchemaCall(operation) &&
       /"(?:new_)?metadata":\{.*:[[{]/.test(operation.body ?? '') &&
@@ -254,15 +254,17 @@ export const ANSWER_DIFFERENCES: readonly AnswerDifference[] = [
   },
 ];
 
-/** Not an answer but a state, seen by looking at the collection after a refused write. */
+/** A difference of state, visible in the collection after a refused write. */
 export const DIMENSION_DIFFERENCE: Named = {
   name: 'dimension fixed by a refused write',
   reason: 'A bare server fixes the dimension of a collection before it refuses its first write.',
 };
 
 /** The dimension that only the bare server has, when that is all in which the two shown collections differ. */
-export function strayDimension(a: Answer, b: Answer): number | null {
+export function strayDimension(a: EndpointResponse, b: EndpointResponse): number | null {
   if (a.status !== 200 || b.status !== 200) return null;
-  const [ours, theirs] = [a, b].map((answer) => /"dimension":(null|\d+)/.exec(answer.body.toString())?.[1]);
+  const [ours, theirs] = [a, b].map(
+    (response) => /"dimension":(null|\d+)/.exec(response.body.toString())?.[1],
+  );
   return ours === 'null' && theirs !== undefined && theirs !== 'null' ? Number(theirs) : null;
 }

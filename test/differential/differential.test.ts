@@ -44,6 +44,6 @@ test(`${RUNS} sequences from seed ${SEED} end equal`, { timeout: 300_000 }, asyn
     'query 200',
     'count 200',
   ]) {
-    expect(tally.answers.get(reached) ?? 0, reached).toBeGreaterThan(RUNS / 10);
+    expect(tally.responses.get(reached) ?? 0, reached).toBeGreaterThan(RUNS / 10);
   }
 });

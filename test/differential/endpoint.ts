@@ -4,15 +4,15 @@
 import { Pool } from 'undici';
 import type { WireRequest } from './operation.ts';
 
-export interface Answer {
-  /** 0: the connection ended without an answer. */
+export interface EndpointResponse {
+  /** 0: the connection ended without a response. */
   readonly status: number;
   readonly contentType: string;
   readonly body: Buffer;
 }
 
 export interface Endpoint {
-  send(request: WireRequest): Promise<Answer>;
+  send(request: WireRequest): Promise<EndpointResponse>;
   close(): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export function openEndpoint(url: string): Endpoint {
   };
 }
 
-async function send(pool: Pool, { method, path, headers, body }: WireRequest): Promise<Answer> {
+async function send(pool: Pool, { method, path, headers, body }: WireRequest): Promise<EndpointResponse> {
   try {
     const response = await pool.request({ method, path, headers, body });
     return {
@@ -45,7 +45,7 @@ async function send(pool: Pool, { method, path, headers, body }: WireRequest): P
   }
 }
 
-// A handler that panics ends the connection; a server that is gone refuses it, which no answer may stand for.
+// A handler that panics ends the connection. A stopped server refuses it, which is an error of the test.
 function isDropped(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET';

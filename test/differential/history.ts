@@ -1,7 +1,7 @@
-// What a run knows after the operations so far: the ids under which each side showed each collection, where it
-// lives, and what it is called now. Learned from the answers alone.
+// The state of a run after the operations so far, from the responses only: the ids of each collection on both sides, its
+// database and its current name.
 
-import type { Answer } from './endpoint.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import { type Operation, placeOf, referredCollections } from './operation.ts';
 
 export type Side = 'a' | 'b';
@@ -48,7 +48,7 @@ export class History {
   }
 
   /** Takes note of an operation to which both sides answered alike. */
-  note(operation: Operation, a: Answer, b: Answer): void {
+  note(operation: Operation, a: EndpointResponse, b: EndpointResponse): void {
     if (a.status !== 200 && a.status !== 201) return;
     this.#noteIds(operation);
     if (operation.method === 'PUT') return this.#noteRename(operation);
@@ -89,8 +89,8 @@ interface CollectionObject {
   readonly database: string;
 }
 
-function asCollection(answer: Answer): CollectionObject | undefined {
-  const value = parsed(answer.body.toString());
+function asCollection(response: EndpointResponse): CollectionObject | undefined {
+  const value = parsed(response.body.toString());
   const [id, name, tenant, database] = ['id', 'name', 'tenant', 'database'].map((key) => field(value, key));
   if (id === undefined || name === undefined || tenant === undefined || database === undefined)
     return undefined;

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { columnNumbers } from './body-numbers.ts';
 import { IdSymbols, normalise } from './normalise.ts';
-import type { Answer } from './endpoint.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import { pageFault } from './pages.ts';
 import { type Operation, placeOf, toRequest } from './operation.ts';
 
@@ -52,12 +52,12 @@ test('a heartbeat is any time, and nothing but a time', () => {
 });
 
 test('a page is a part of the whole list, in its order', () => {
-  const list = (...names: string[]): Answer => ({
+  const list = (...names: string[]): EndpointResponse => ({
     status: 200,
     contentType: '',
     body: Buffer.from(`[${names.map((name) => `{"n":1.0,"name":"${name}"}`).join()}]`),
   });
-  const fault = (query: string, page: Answer): string | null =>
+  const fault = (query: string, page: EndpointResponse): string | null =>
     pageFault({ action: '', method: 'GET', path: `${LIST}?${query}` }, page, list('a', 'b', 'c'));
   expect(fault('limit=2', list('a', 'b'))).toBeNull();
   expect(fault('limit=2&offset=1', list('b', 'c'))).toBeNull();
@@ -79,7 +79,7 @@ test('a whole list of collections has no order, a page of it only a length', () 
   expect(equal('/api/v2/tenants/t/databases', `[${a},${b}]`, `[${b},${a}]`)).toBe(false);
 });
 
-test('several faults are told in any order', () => {
+test('accepts several faults in any order', () => {
   const said = (message: string): string => JSON.stringify({ error: 'InvalidArgumentError', message });
   const short = 'name: Validation error: length [{"value": String("x"), "min": Number(3)}]';
   const swapped = 'name: Validation error: length [{"min": Number(3), "value": String("x")}]';

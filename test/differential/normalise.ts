@@ -1,7 +1,7 @@
-// What of an answer is compared: all of it, but for what no two servers share. Each allowance is made for one shape
-// of answer and no other; the tests hold a near miss against each.
+// Normalises responses for comparison: removes only what differs between any two servers. Each rule matches one shape of
+// response, and the tests check a near miss for each.
 
-import type { Answer } from './endpoint.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import type { Operation } from './operation.ts';
 
 /** Gives the ids of one side names in the order in which they first appear: #1, #2, … */
@@ -12,7 +12,7 @@ export class IdSymbols {
     this.#symbols = new Map(symbols);
   }
 
-  /** A copy: an answer that only one side gave must not move the other side's names. */
+  /** A copy, because a response of one side must not change the names of the other side. */
   copy(): IdSymbols {
     return new IdSymbols(this.#symbols);
   }
@@ -28,14 +28,14 @@ export class IdSymbols {
 const NIL = '00000000-0000-0000-0000-000000000000';
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
-/** The answer as one text, equal on both sides when both say the same. */
-export function normalise(operation: Operation, answer: Answer, symbols: IdSymbols): string {
-  const head = `${answer.status} ${answer.contentType}`;
-  const text = answer.body.toString('utf8');
+/** The response as one text; equal texts mean equal responses. */
+export function normalise(operation: Operation, response: EndpointResponse, symbols: IdSymbols): string {
+  const head = `${response.status} ${response.contentType}`;
+  const text = response.body.toString('utf8');
   // What is not UTF-8 must not become equal by being replaced.
-  if (!Buffer.from(text).equals(answer.body)) return `${head}\n${answer.body.toString('base64')}`;
+  if (!Buffer.from(text).equals(response.body)) return `${head}\n${response.body.toString('base64')}`;
   const value = parse(text);
-  const body = value === undefined ? text : canonical(comparable(operation, answer, value));
+  const body = value === undefined ? text : canonical(comparable(operation, response, value));
   return `${head}\n${withSymbols(body, symbols)}`;
 }
 
@@ -45,8 +45,8 @@ export function isCollectionPage({ method, path }: Operation): boolean {
 }
 
 /** Each element of a JSON array, as a text equal to that of the same element written otherwise; null for anything else. */
-export function elements(answer: Answer): string[] | null {
-  const value = answer.status === 200 ? parse(answer.body.toString('utf8')) : undefined;
+export function elements(response: EndpointResponse): string[] | null {
+  const value = response.status === 200 ? parse(response.body.toString('utf8')) : undefined;
   return Array.isArray(value) ? value.map(canonical) : null;
 }
 
@@ -79,12 +79,12 @@ function canonical(value: unknown): string {
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`;
 }
 
-function comparable(operation: Operation, answer: Answer, value: unknown): unknown {
-  if (answer.status === 200 && operation.method === 'GET') {
+function comparable(operation: Operation, response: EndpointResponse, value: unknown): unknown {
+  if (response.status === 200 && operation.method === 'GET') {
     if (Array.isArray(value) && isCollectionList(operation)) return comparableList(operation, value);
     if (isHeartbeat(operation)) return withoutTime(value);
   }
-  if (answer.status === 400) return withSortedFaults(value);
+  if (response.status === 400) return withSortedFaults(value);
   return value;
 }
 
@@ -122,7 +122,7 @@ function name(item: unknown): string {
 const PARAMETERS =
   /^(\w+: Validation error: length \[\{)("(?:min|max)": Number\(\d+\)), ("value": String\(.*\))(\}\])$/s;
 
-// Several faults at once are told in any order, one a line.
+// A server reports several faults in any order, one a line.
 const FAULTS = 'Validation error: ';
 
 function withSortedFaults(value: unknown): unknown {

@@ -1,7 +1,7 @@
 // A page of a list whose order is the server's own: it must be that part of the server's whole list, and the whole list
 // is what the two sides are compared by.
 
-import type { Answer } from './endpoint.ts';
+import type { EndpointResponse } from './endpoint.ts';
 import { elements } from './normalise.ts';
 import type { Operation } from './operation.ts';
 
@@ -11,7 +11,11 @@ export function wholeOf(operation: Operation): Operation {
 }
 
 /** What is wrong with a page that a server gave, held against its whole list; null when it is that part of it. */
-export function pageFault({ path }: Operation, page: Answer, whole: Answer): string | null {
+export function pageFault(
+  { path }: Operation,
+  page: EndpointResponse,
+  whole: EndpointResponse,
+): string | null {
   const [some, all] = [elements(page), elements(whole)];
   if (some === null || all === null) return some === null ? null : 'there is a page, but no whole list';
   const query = new URLSearchParams(path.replace(/^[^?]*/, ''));

@@ -2,7 +2,7 @@
 
 import type { Status } from '../../src/api/admin/status.ts';
 import { fingerprint, outcomeOf, type SentRead, type SentWrite, type StatusSample } from './history.ts';
-import { judged, paced, type Response, send, shown } from './requests.ts';
+import { checkedRead, paced, type Response, send, shown } from './requests.ts';
 
 export interface Target {
   readonly name: string;
@@ -43,7 +43,7 @@ export class Reader {
     const ids = [...new Set([0, 1, 2].map(() => oldId(Math.floor(this.#random() * OLD_RECORDS))))];
     const body = JSON.stringify({ ids, include: ['documents', 'embeddings'] });
     const response = await send('POST', `${this.#old.url}/get`, body);
-    this.reads.push(judged('get', response, (value) => sameIds((value as { ids?: unknown })?.ids, ids)));
+    this.reads.push(checkedRead('get', response, (value) => sameIds((value as { ids?: unknown })?.ids, ids)));
   }
 
   async #query(): Promise<void> {
@@ -53,7 +53,11 @@ export class Reader {
     const body = JSON.stringify({ query_embeddings: [vector], n_results: 1, include: ['documents'] });
     const response = await send('POST', `${this.#old.url}/query`, body);
     this.reads.push(
-      judged('query', response, (value) => (value as { ids?: string[][] })?.ids?.[0]?.[0] === oldId(nearest)),
+      checkedRead(
+        'query',
+        response,
+        (value) => (value as { ids?: string[][] })?.ids?.[0]?.[0] === oldId(nearest),
+      ),
     );
   }
 }

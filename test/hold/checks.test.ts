@@ -76,7 +76,7 @@ test('finds nothing in a history without faults', () => {
 
 const ONCE = 'applied exactly once on every node, or refused everywhere';
 const PART = 'no entry applied in part';
-const unsettled = (outcome: SentWrite['outcome']): Partial<History> => ({
+const withOutcome = (outcome: SentWrite['outcome']): Partial<History> => ({
   load: [write({ outcome, expected: 'either', response: '503' })],
 });
 
@@ -95,10 +95,10 @@ const WRONG: readonly (readonly [what: string, check: string, over: Partial<Hist
   ],
   ['a refused entry applied', ONCE, { load: [write({ outcome: 'refused', expected: 'refused' })] }],
   [
-    'an unsettled entry applied on one node only',
+    'an entry of unknown outcome applied on one node only',
     ONCE,
     {
-      ...unsettled('pending'),
+      ...withOutcome('pending'),
       ledgers: byNode(ledger({ other: { o: 1 } }), { 'node-1': ledger(GOOD_LEDGER) }),
     },
   ],
@@ -108,12 +108,12 @@ const WRONG: readonly (readonly [what: string, check: string, over: Partial<Hist
     ledgersWith('node-1', { ...GOOD_LEDGER, other: { o: 1, x: 1 } }),
   ],
   [
-    'an unsettled entry applied in part',
+    'an entry of unknown outcome applied in part',
     PART,
-    { ...unsettled('pending'), ledgers: byNode(ledger({ ...GOOD_LEDGER, loaded: { a: 1 } })) },
+    { ...withOutcome('pending'), ledgers: byNode(ledger({ ...GOOD_LEDGER, loaded: { a: 1 } })) },
   ],
   ['a load that was refused', 'responses are as expected', { load: [write({ outcome: 'refused' })] }],
-  ['a load without response', 'responses are as expected', unsettled('unknown')],
+  ['a load without response', 'responses are as expected', withOutcome('unknown')],
   ['a hostile write that was taken', 'responses are as expected', { load: [write({ expected: 'refused' })] }],
   [
     'a hostile read that was answered',
@@ -134,7 +134,7 @@ const WRONG: readonly (readonly [what: string, check: string, over: Partial<Hist
     {
       samples: [
         sample(),
-        sample({ nodes: [{ node: 'node-2', state: 'down', reason: 'no answer within 2000 ms', pid: 1 }] }),
+        sample({ nodes: [{ node: 'node-2', state: 'down', reason: 'no response within 2000 ms', pid: 1 }] }),
         sample(),
       ],
     },

@@ -18,7 +18,7 @@ import {
 import { findings, type Finding, LIMITS, type Limits } from './checks.ts';
 import type { Ending, History, SentRead, SentWrite } from './history.ts';
 import { type Content, type Ledger, indexFolder, keepQueue, readNodeFiles } from './node-files.ts';
-import { judged, send } from './requests.ts';
+import { checkedRead, send } from './requests.ts';
 
 const DATABASE = '/api/v2/tenants/default_tenant/databases/default_database';
 
@@ -131,7 +131,7 @@ export class Drill {
     isRight: (value: unknown) => boolean,
   ): Promise<void> {
     const response = await send('POST', `${target.url}/${action}`, JSON.stringify(body));
-    this.reads.push(judged(action, response, isRight));
+    this.reads.push(checkedRead(action, response, isRight));
   }
 
   /** From now on this node answers 500 to writes of the collection: a file stands where its index should be. */

@@ -33,7 +33,7 @@ export async function send(method: string, url: string, body?: string): Promise<
 export const shown = ({ status, text }: Response): string => `${status} ${text.slice(0, 200)}`;
 
 /** A read as the history keeps it; `isRight` sees the body of a 200. */
-export function judged(what: string, response: Response, isRight: (body: unknown) => boolean): SentRead {
+export function checkedRead(what: string, response: Response, isRight: (body: unknown) => boolean): SentRead {
   const right = response.status === 200 && isRight(parsed(response.text));
   return { what, fault: right ? null : shown(response), tookMs: response.tookMs };
 }

@@ -2,13 +2,13 @@
 // be as it was; another collection must take a write, and no node may have ended.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { Answer } from '../endpoint.ts';
+import type { EndpointResponse } from '../endpoint.ts';
 import { History, type Side } from '../history.ts';
 import { IdSymbols, normalise } from '../normalise.ts';
 import { type Operation, toRequest } from '../operation.ts';
 import { DATABASES, MAIN } from '../schema.ts';
 import { type HostileCase, PEARS, post, seeding } from './hostile-case.ts';
-import { judge, refusedAlone, type Verdict } from './judge.ts';
+import { classify, refusedAlone, type Classification } from './classification.ts';
 import type { Subjects } from './subjects.ts';
 
 /** What became of one case. */
@@ -39,10 +39,10 @@ export async function runCase(subjects: Subjects, hostile: HostileCase): Promise
   try {
     await run.prepare(hostile);
     for (const operation of hostile.operations()) {
-      const verdict = await run.step(operation);
-      outcomes.push(wordOf(verdict));
+      const found = await run.step(operation);
+      outcomes.push(wordOf(found));
       // A server that failed may have changed, and the two sides are no longer in one state.
-      if (verdict.kind !== 'equal') break;
+      if (found.kind !== 'equal') break;
     }
     await run.clear();
     return { fault: null, isLive: true, outcomes };
@@ -52,9 +52,9 @@ export async function runCase(subjects: Subjects, hostile: HostileCase): Promise
   }
 }
 
-function wordOf(verdict: Verdict): string {
-  if (verdict.kind === 'refused') return verdict.why;
-  return verdict.kind === 'difference' ? verdict.name : verdict.kind;
+function wordOf(found: Classification): string {
+  if (found.kind === 'refused') return found.why;
+  return found.kind === 'difference' ? found.name : found.kind;
 }
 
 class CaseRun {
@@ -88,7 +88,7 @@ class CaseRun {
     this.#stateA = await this.#state('a');
   }
 
-  async step(operation: Operation): Promise<Verdict> {
+  async step(operation: Operation): Promise<Classification> {
     const a = await this.#ask('a', operation);
     const alone = refusedAlone({ operation, history: this.#history, a });
     if (alone !== null) {
@@ -97,14 +97,14 @@ class CaseRun {
       return { kind: 'refused', why: alone };
     }
     const b = await this.#ask('b', operation);
-    const verdict = judge({ operation, history: this.#history, a, b }, this.#equal(operation, a, b));
+    const found = classify({ operation, history: this.#history, a, b }, this.#equal(operation, a, b));
     await this.#live(operation);
-    if (verdict.kind === 'fault') throw this.#fault(operation, verdict.message, { a, b });
-    if (verdict.kind === 'equal') {
+    if (found.kind === 'fault') throw this.#fault(operation, found.message, { a, b });
+    if (found.kind === 'equal') {
       this.#history.note(operation, a, b);
       await this.#sameState(operation, { a, b });
-    } else if (verdict.kind === 'refused') await this.#unchanged(operation, a);
-    return verdict;
+    } else if (found.kind === 'refused') await this.#unchanged(operation, a);
+    return found;
   }
 
   /** Both sides forget the case: indexes of large vectors stay in a server's memory as long as they exist. */
@@ -116,13 +116,13 @@ class CaseRun {
     }
   }
 
-  #ask(side: Side, operation: Operation): Promise<Answer> {
+  #ask(side: Side, operation: Operation): Promise<EndpointResponse> {
     const { tenant } = this.#history;
     const names = { tenant, id: (name: string) => this.#history.idOn(side, name) };
     return this.#subjects[side].send(toRequest(operation, names));
   }
 
-  #equal(operation: Operation, a: Answer, b: Answer): boolean {
+  #equal(operation: Operation, a: EndpointResponse, b: EndpointResponse): boolean {
     const symbols = { a: this.#symbols.a.copy(), b: this.#symbols.b.copy() };
     if (normalise(operation, a, symbols.a) !== normalise(operation, b, symbols.b)) return false;
     this.#symbols = symbols;
@@ -145,25 +145,25 @@ class CaseRun {
     ];
     const texts: string[] = [];
     for (const operation of look) {
-      const answer = await this.#ask(side, operation);
-      const text = normalise(operation, answer, new IdSymbols());
+      const response = await this.#ask(side, operation);
+      const text = normalise(operation, response, new IdSymbols());
       texts.push(text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)} ${digest(text)}`);
     }
     return texts.join('\n');
   }
 
-  async #sameState(operation: Operation, answers: Readonly<Record<Side, Answer>>): Promise<void> {
+  async #sameState(operation: Operation, responses: Readonly<Record<Side, EndpointResponse>>): Promise<void> {
     const [ours, theirs] = [await this.#state('a'), await this.#state('b')];
     this.#stateA = ours;
     if (ours === theirs) return;
     throw this.#fault(
       operation,
       `the same responses, but another state:\n  A ${ours}\n  B ${theirs}`,
-      answers,
+      responses,
     );
   }
 
-  async #unchanged(operation: Operation, a: Answer): Promise<void> {
+  async #unchanged(operation: Operation, a: EndpointResponse): Promise<void> {
     const state = await this.#state('a');
     if (state === this.#stateA) return;
     throw this.#fault(operation, `refused, but changed:\n  ${this.#stateA}\n  ${state}`, { a });
@@ -181,12 +181,17 @@ class CaseRun {
       throw this.#fault(operation, 'a node ended', {}, false);
   }
 
-  #fault(operation: Operation, what: string, answers: Partial<Record<Side, Answer>>, isLive = true): Fault {
+  #fault(
+    operation: Operation,
+    what: string,
+    responses: Partial<Record<Side, EndpointResponse>>,
+    isLive = true,
+  ): Fault {
     const shown = (['a', 'b'] as const).flatMap((side) => {
-      const answer = answers[side];
-      return answer === undefined
+      const response = responses[side];
+      return response === undefined
         ? []
-        : [`  ${side}: ${answer.status} ${answer.body.toString().slice(0, SHOWN_MAX)}`];
+        : [`  ${side}: ${response.status} ${response.body.toString().slice(0, SHOWN_MAX)}`];
     });
     const body = (operation.body ?? '').slice(0, SHOWN_MAX);
     return new Fault([`${operation.method} ${operation.path} ${body}: ${what}`, ...shown].join('\n'), isLive);

@@ -1,7 +1,7 @@
 // The two sides under hostile requests: Polychrome, whose nodes must survive, and a bare server, which may end or hang
 // and is then started again.
 
-import type { Answer, Endpoint } from '../endpoint.ts';
+import type { EndpointResponse, Endpoint } from '../endpoint.ts';
 import { openEndpoint } from '../endpoint.ts';
 import type { WireRequest } from '../operation.ts';
 import { type Servers, startServers } from '../servers.ts';
@@ -16,7 +16,7 @@ export interface Subjects {
   stop(): Promise<void>;
 }
 
-const NO_ANSWER: Answer = { status: 0, contentType: '', body: Buffer.alloc(0) };
+const NO_RESPONSE: EndpointResponse = { status: 0, contentType: '', body: Buffer.alloc(0) };
 
 export async function startSubjects(chroma: string | undefined): Promise<Subjects> {
   const servers = await startServers({ chroma });
@@ -24,7 +24,7 @@ export async function startSubjects(chroma: string | undefined): Promise<Subject
   const b = new RestartedEndpoint(servers);
   return {
     release: servers.release,
-    a: { send: (request) => a.send(request).catch(asNoAnswer), close: () => a.close() },
+    a: { send: (request) => a.send(request).catch(asNoResponse), close: () => a.close() },
     b,
     nodePids: () => servers.nodePids(),
     async stop() {
@@ -35,9 +35,9 @@ export async function startSubjects(chroma: string | undefined): Promise<Subject
 }
 
 // Refused connections and headers that never come: what a client sees of a server that ended or hangs.
-function asNoAnswer(error: unknown): Answer {
+function asNoResponse(error: unknown): EndpointResponse {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (/^(?:UND_ERR_|ECONN|EPIPE)/.test(code)) return NO_ANSWER;
+  if (/^(?:UND_ERR_|ECONN|EPIPE)/.test(code)) return NO_RESPONSE;
   throw error;
 }
 
@@ -50,21 +50,21 @@ class RestartedEndpoint implements Endpoint {
     this.#endpoint = openEndpoint(servers.b);
   }
 
-  async send(request: WireRequest): Promise<Answer> {
-    const answer = await this.#endpoint.send(request).catch(asNoAnswer);
-    if (answer.status === 0 && !(await this.#answers())) {
+  async send(request: WireRequest): Promise<EndpointResponse> {
+    const response = await this.#endpoint.send(request).catch(asNoResponse);
+    if (response.status === 0 && !(await this.#isResponding())) {
       await this.#endpoint.close();
       await this.#servers.restartBare();
       this.#endpoint = openEndpoint(this.#servers.b);
     }
-    return answer;
+    return response;
   }
 
   // A panic of one handler leaves the process working.
-  async #answers(): Promise<boolean> {
+  async #isResponding(): Promise<boolean> {
     const heartbeat = { method: 'GET', path: '/api/v2/heartbeat', headers: {}, body: null };
-    const answer = await this.#endpoint.send(heartbeat).catch(asNoAnswer);
-    return answer.status === 200;
+    const response = await this.#endpoint.send(heartbeat).catch(asNoResponse);
+    return response.status === 200;
   }
 
   close(): Promise<void> {

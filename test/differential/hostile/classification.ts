@@ -1,11 +1,11 @@
-// What two responses to one hostile request say about Polychrome. Pure: proved in judge.test.ts.
+// Classifies the two responses to a hostile request: equal, refused, a documented difference, or a fault.
 
 import { SETTINGS } from '../../../src/config/config.ts';
-import { ANSWER_DIFFERENCES, type Exchange, SPARED_DIFFERENCES } from '../differences.ts';
-import type { Answer } from '../endpoint.ts';
+import { RESPONSE_DIFFERENCES, type Exchange, SPARED_DIFFERENCES } from '../differences.ts';
+import type { EndpointResponse } from '../endpoint.ts';
 import { placeOf } from '../operation.ts';
 
-export type Verdict =
+export type Classification =
   /** The same response: both sides must be in the same state. */
   | { readonly kind: 'equal' }
   /** Polychrome refused, on purpose or as a failing server did: it must be as it was before. */
@@ -15,7 +15,7 @@ export type Verdict =
   | { readonly kind: 'fault'; readonly message: string };
 
 /** Polychrome refuses with 400 and names the setting that holds the limit. */
-export function namedLimit({ status, body }: Answer): string | null {
+export function namedLimit({ status, body }: EndpointResponse): string | null {
   if (status !== 400) return null;
   const words = body.toString().match(/\b[A-Z]+(?:_[A-Z]+)+\b/g) ?? [];
   return words.find((word) => word in SETTINGS) ?? null;
@@ -29,9 +29,9 @@ export function refusedAlone(exchange: Omit<Exchange, 'b'>): string | null {
 }
 
 /** No response, or one that says the server failed. */
-export const hasFailed = ({ status }: Answer): boolean => status === 0 || status >= 500;
+export const hasFailed = ({ status }: EndpointResponse): boolean => status === 0 || status >= 500;
 
-const isClientError = ({ status }: Answer): boolean => status >= 400 && status < 500;
+const isClientError = ({ status }: EndpointResponse): boolean => status >= 400 && status < 500;
 
 /** Where Polychrome responds properly although a bare server fails. */
 const IMPROVEMENTS: readonly { readonly name: string; readonly applies: (exchange: Exchange) => boolean }[] =
@@ -46,11 +46,11 @@ const IMPROVEMENTS: readonly { readonly name: string; readonly applies: (exchang
   ];
 
 /** `isEqual`: whether the responses are the same but for what no two servers share. */
-export function judge(exchange: Exchange, isEqual: boolean): Verdict {
+export function classify(exchange: Exchange, isEqual: boolean): Classification {
   const { a, b } = exchange;
   if (!hasFailed(b)) {
     if (isEqual) return { kind: 'equal' };
-    const known = ANSWER_DIFFERENCES.find((difference) => difference.applies(exchange));
+    const known = RESPONSE_DIFFERENCES.find((difference) => difference.applies(exchange));
     if (known !== undefined) return { kind: 'difference', name: known.name };
     return { kind: 'fault', message: 'the responses differ' };
   }
@@ -58,7 +58,7 @@ export function judge(exchange: Exchange, isEqual: boolean): Verdict {
   if (a.status === b.status && a.status !== 0) return { kind: 'refused', why: `${a.status} as the server` };
   const better =
     IMPROVEMENTS.find((improvement) => improvement.applies(exchange)) ??
-    ANSWER_DIFFERENCES.find((difference) => difference.applies(exchange));
+    RESPONSE_DIFFERENCES.find((difference) => difference.applies(exchange));
   if (better !== undefined) return { kind: 'difference', name: better.name };
   return { kind: 'fault', message: `status ${a.status} where the bare server fails with ${b.status}` };
 }
