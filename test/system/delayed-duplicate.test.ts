@@ -107,7 +107,10 @@ test('writes to a collection that is suspect on the primary, and refuses one tha
   await makeSuspect(replica, 'second');
   const { head } = await cluster.status();
   const refused = await write('nowhere');
-  expect([refused.status, refused.text]).toEqual([503, expect.stringContaining('every copy of this collection is suspect')]);
+  expect([refused.status, refused.text]).toEqual([
+    503,
+    expect.stringContaining('every copy of this collection is suspect'),
+  ]);
   expect((await cluster.status()).head).toBe(head);
   expect(
     (
