@@ -181,7 +181,7 @@ function stateFaults({ samples }: History): string[] {
 }
 
 /** How often a value changed, unknown values left out. */
-export function changes(values: readonly (string | number | null)[]): number {
+function changes(values: readonly (string | number | null)[]): number {
   const known = values.filter((value) => value !== null);
   return known.filter((value, index) => index > 0 && value !== known[index - 1]).length;
 }

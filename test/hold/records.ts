@@ -6,7 +6,7 @@ import type { Drill } from './drill.ts';
 import type { Expectation, Operation, SentWrite } from './history.ts';
 
 /** Words of many different letters, as a text index of a server has to work through them. */
-export function words(random: () => number, length: number): string {
+function words(random: () => number, length: number): string {
   const parts: string[] = [];
   for (let size = 0; size < length;) {
     const word = Math.floor(random() * 1e6).toString(36);
@@ -20,7 +20,7 @@ export function words(random: () => number, length: number): string {
 export const longId = (length: number, n: number): string =>
   `${'x'.repeat(length - 8)}${String(n).padStart(8, '0')}`;
 
-export function vectors(random: () => number, count: number, dimension: number): number[][] {
+function vectors(random: () => number, count: number, dimension: number): number[][] {
   return range(count).map(() => range(dimension).map(() => Number((random() - 0.5).toFixed(8))));
 }
 

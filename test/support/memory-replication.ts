@@ -24,8 +24,8 @@ import { ManualClock } from './manual-clock.ts';
 import { MemoryStorage, type MemoryDecisions } from './memory-storage.ts';
 
 export const SETTLE_MS = 500;
-export const ATTEMPTS_MAX = 5;
-export const ENTRY_TIMEOUT_MS = 60_000;
+const ATTEMPTS_MAX = 5;
+const ENTRY_TIMEOUT_MS = 60_000;
 export const COLLECTION = '00000000-0000-4000-8000-00000000c011';
 export const SHARD = '00000000-0000-4000-8000-0000000005a4';
 const PLACE = { tenant: 'default_tenant', database: 'default_database' };

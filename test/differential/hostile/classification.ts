@@ -29,7 +29,7 @@ export function refusedAlone(exchange: Omit<Exchange, 'b'>): string | null {
 }
 
 /** No response, or one that says the server failed. */
-export const hasFailed = ({ status }: EndpointResponse): boolean => status === 0 || status >= 500;
+const hasFailed = ({ status }: EndpointResponse): boolean => status === 0 || status >= 500;
 
 const isClientError = ({ status }: EndpointResponse): boolean => status >= 400 && status < 500;
 
