@@ -92,8 +92,8 @@ test('reports a foreign data directory in one sentence', async () => {
 });
 
 test.each([
-  [['up', '--nodes', '0'], 'A whole number from 1 to 32 is expected.'],
-  [['up', '--port', '80a'], 'A whole number from 1 to 65535 is expected.'],
+  [['up', '--nodes', '0'], 'It must be a whole number from 1 to 32.'],
+  [['up', '--port', '80a'], 'It must be a whole number from 1 to 65535.'],
   [['up', '--nodse', '3'], "unknown option '--nodse'"],
   [['upp'], "unknown command 'upp'"],
 ])('refuses polychrome %j with the usage', async (words, sentence) => {
