@@ -58,6 +58,8 @@ export interface NodeParts {
   readonly refreshCatalog: () => Promise<void>;
   /** Forgets every cached response and record. */
   readonly forget: () => void;
+  /** The node that gets entries for the target before any other. */
+  readonly firstOf: (target: string | null) => string | null;
   /** A node hangs on a call: it should be restarted. */
   readonly onHung: (node: string, url: string) => void;
 }
@@ -229,6 +231,7 @@ function buildApplier(
     leavesLists: () => capabilities.current.metadataArrays,
     primaryChanged,
     primary: () => leader.primary,
+    firstOf: parts.firstOf,
     stepDown: (lsn) => leader.stepDown(id, lsn),
     settleMs: config.SETTLE_MS,
     appendInFlight: () => appender.inFlight,

@@ -100,7 +100,7 @@ export function buildReplication(
   const onHung = hungNodeHandler(config, deps);
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
   for (const address of config.nodes)
-    nodes.add(buildNode(address, { ...parts, primaryChanged, forget, onHung }));
+    nodes.add(buildNode(address, { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung }));
   const retention = buildRetention(shared, leader);
   const view = new LeaderView({
     leader,
@@ -172,6 +172,8 @@ function buildArbiter(
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
     mayHaveApplied: async (id) => {
+      const { offeredTo } = nodes.get(id).applier;
+      if (offeredTo !== null) return offeredTo;
       const row = (await storage.nodes.all()).find((each) => each.id === id);
       return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
     },
@@ -240,6 +242,17 @@ function addToLife(
   });
   life.add({ name: 'catch-up', stop: () => leader.caughtUp(CATCH_UP_DEADLINE_MS) });
   life.add({ name: 'appender', stop: () => appender.stop() });
+}
+
+/** Which node gets entries before any other: the primary, or the first working node where its copy is suspect. */
+function firstOf({ storage, nodes, positions }: Shared): (target: string | null) => string | null {
+  return (target) => {
+    const { primary } = positions;
+    const isHealthy = (id: string): boolean => target === null || !storage.catalog.isSuspect(id, target);
+    if (primary === null || isHealthy(primary)) return primary;
+    const other = nodes.all().find(({ member }) => follows(member.state) && isHealthy(member.id));
+    return other?.member.id ?? primary;
+  };
 }
 
 function hungNodeHandler(

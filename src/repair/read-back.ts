@@ -1,5 +1,6 @@
 // Reads back whether a quarantined entry, which failed on a node, had an effect there.
 
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { getRecordsRequest } from '../chroma/protocol/node-requests.ts';
 import { type RecordOperation } from '../chroma/protocol/operation.ts';
@@ -12,10 +13,11 @@ import { columnContent, hasContent, type ReadRecords } from './record-content.ts
 const DEADLINE_MS = 30_000;
 // Keeps responses with vectors small.
 const IDS_PER_READ = 500;
+const ATTEMPTS_MAX = 3;
 
 /**
  * True when a record has the content of the entry, false when all records show that it was not applied, null when the
- * node cannot show either. Throws NodeError.
+ * node cannot show either.
  */
 export async function showsEffect(
   client: NodeClient,
@@ -26,16 +28,39 @@ export async function showsEffect(
   // A conditional delete does not contain the ids of its records.
   if (operation.type !== 'records' || operation.call.conditional) return null;
   const ids = [...new Map(operation.call.ids.map((id) => [mapKey(id), id])).values()];
-  for (let from = 0; from < ids.length; from += IDS_PER_READ) {
-    const page = ids.slice(from, from + IDS_PER_READ);
-    const request = getRecordsRequest(shard, { ids: page, include: ['documents', 'embeddings'] });
-    const response = await client.read({ ...request, deadlineMs: DEADLINE_MS });
-    if (response.status !== 200) return null;
-    const read = JSON.parse(response.body.toString()) as ReadRecords;
+  let size = IDS_PER_READ;
+  for (let from = 0; from < ids.length;) {
+    const page = ids.slice(from, from + size);
+    const read = await readPage(client, shard, page);
+    if (read === 'too_large' && size > 1) {
+      size = Math.ceil(size / 2);
+      continue;
+    }
+    if (read === null || read === 'too_large') return null;
     const shown = pageShowsEffect(operation.call, page, read);
     if (shown !== false) return shown;
+    from += page.length;
   }
   return false;
+}
+
+/** Null when the node does not show the records, after some attempts. */
+async function readPage(
+  client: NodeClient,
+  shard: AssignedShard,
+  ids: readonly string[],
+): Promise<ReadRecords | 'too_large' | null> {
+  const request = getRecordsRequest(shard, { ids, include: ['documents', 'embeddings'] });
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const response = await client.read({ ...request, deadlineMs: DEADLINE_MS });
+      return response.status === 200 ? (JSON.parse(response.body.toString()) as ReadRecords) : null;
+    } catch (error) {
+      if (!(error instanceof NodeError)) throw error;
+      if (error.code === 'too_large') return 'too_large';
+      if (attempt === ATTEMPTS_MAX) return null;
+    }
+  }
 }
 
 function pageShowsEffect(

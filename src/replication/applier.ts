@@ -55,6 +55,8 @@ export interface ApplierOptions {
   readonly appendInFlight: () => Promise<void> | null;
   /** The node that decides at this moment. */
   readonly primary: () => Primary;
+  /** The node that gets entries for the target before any other: the primary, if its copy is healthy. */
+  readonly firstOf: (target: string | null) => string | null;
   readonly primaryChanged: Notifier;
   /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
@@ -113,6 +115,7 @@ export class Applier {
   readonly #recheckDue = new Notifier();
   /** LSN up to which an earlier leader may have sent entries. */
   #offeredTo = 0;
+  #hasRun = false;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -166,6 +169,12 @@ export class Applier {
     if (assigned?.suspect === null) this.#assigned.set(shard, { ...assigned, suspect: reason });
   }
 
+  /** LSN up to which entries may have been sent to the node; null before this process has followed it. */
+  get offeredTo(): number | null {
+    if (!this.#hasRun) return null;
+    return Math.max(this.#offeredTo, this.#checkpoint, this.#records.sentTo);
+  }
+
   get callsInFlight(): number {
     return this.#delivery.inFlight;
   }
@@ -202,7 +211,8 @@ export class Applier {
       if (unknownMs !== null) this.#delivery.distrust(unknownMs);
       this.#checkpoint = start.checkpoint;
       this.#unused = [];
-      this.#offeredTo = start.checkpoint + ROUND_ENTRIES_MAX;
+      this.#hasRun = true;
+      if (unknownMs !== null) this.#offeredTo = start.checkpoint + ROUND_ENTRIES_MAX;
       const { unanswered } = this.#records;
       for (const lsn of unanswered) if (lsn <= start.checkpoint) unanswered.delete(lsn);
       this.#assigned = new Map(start.assigned);
@@ -256,19 +266,23 @@ export class Applier {
   }
 
   /**
-   * Entries that no other node has applied go to the primary only: one that breaks servers reaches one of them, and
+   * Entries that no other node has applied go to one node only, the primary unless its copy is suspect: one that breaks servers reaches one of them, and
    * after it one more (arbiter.ts).
    */
   #allowed(entries: Entry[]): Entry[] {
-    const { node, primary, positions, trials, decisions } = this.#options;
-    if (primary().node === node) return entries;
-    const end = entries.findIndex(
-      ({ lsn, target }) =>
-        !positions.isAppliedElsewhere(node, lsn, target ?? '') &&
-        !trials.of(lsn).has(node) &&
-        decisions.exception(lsn) === null,
-    );
+    const end = entries.findIndex((entry) => !this.#isAllowed(entry));
     return end === -1 ? entries : entries.slice(0, end);
+  }
+
+  #isAllowed(entry: Entry): boolean {
+    const { node, primary, positions, trials, decisions, firstOf } = this.#options;
+    const { lsn, target } = entry;
+    const operation = toOperation(entry);
+    const isRecords = operation.type === 'records' && !operation.call.conditional;
+    // What only the primary can decide is its own, whatever its copy: it finds out that it cannot, and steps down.
+    if ((isRecords ? firstOf(target) : primary().node) === node) return true;
+    if (trials.of(lsn).has(node) || decisions.exception(lsn) !== null || this.#mayPass(entry)) return true;
+    return positions.isAppliedElsewhere(node, lsn, { shard: target ?? '', onHealthy: isRecords });
   }
 
   /** Under load, entries whose append is in flight join the round. */
@@ -333,9 +347,8 @@ export class Applier {
         this.#records.unanswered.delete(lsn) || trials.of(lsn).has(node) || lsn <= this.#offeredTo;
       const shard = target === null ? undefined : this.#assigned.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
-      const isShown = await showsEffect(shard, entry, term);
-      // When it cannot be determined, the last healthy copy stays in use: there is no better one.
-      if (isShown === false || (isShown === null && isLastCopy(target))) continue;
+      // The last healthy copy stays in use, whatever it shows: there is no better one.
+      if (isLastCopy(target) || (await showsEffect(shard, entry, term)) === false) continue;
       await suspect(target, `may have applied LSN ${lsn}, which is quarantined`, term);
     }
   }

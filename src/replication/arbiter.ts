@@ -10,7 +10,7 @@ import { TermOver } from '../coordination/term.ts';
 import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { nextStep, type Evidence, type TrialLimits } from './trial-step.ts';
-import type { Attempts, Failure, Trials } from './trials.ts';
+import { scratchOf, type Attempts, type Failure, type Trials } from './trials.ts';
 
 /** An entry that has failed, as one node is about to continue with it. */
 export interface Case {
@@ -32,7 +32,7 @@ export type Opinion = 'applies' | 'untried' | Failure;
 export type Resolution = 'offer' | 'suspect' | 'ended';
 
 export interface ArbiterOptions {
-  readonly trials: Pick<Trials, 'of' | 'failed'>;
+  readonly trials: Pick<Trials, 'of' | 'failed' | 'appliedRecords'>;
   readonly decisions: Pick<Decisions, 'exception' | 'find' | 'record'>;
   readonly positions: Positions;
   readonly clock: Clock;
@@ -85,7 +85,7 @@ export class Arbiter {
   }
 
   async #evidence({ node, entry, operation }: Case): Promise<Evidence> {
-    const { trials, decisions, members, works, mayHaveApplied, clock } = this.#options;
+    const { trials, decisions, positions, members, works, mayHaveApplied, clock } = this.#options;
     const attempts = trials.of(entry.lsn);
     const peers = members().filter((other) => other !== node);
     const isTaken = peers.some((other) => this.#hasTaken(other, entry));
@@ -101,6 +101,7 @@ export class Arbiter {
       others: [...attempts].filter(([other]) => other !== node).map(([, each]) => each),
       isTaken,
       mayBeTaken: reached.some((lsn) => lsn >= entry.lsn),
+      isPrimary: positions.primary === node,
       peers: peers.length,
       askable: peers.filter((other) => this.#canAsk(other, attempts)).length,
       sinceMs: clock.monotonic() - first,
@@ -118,24 +119,29 @@ export class Arbiter {
   }
 
   /**
-   * Asks another node. Its failure is evidence against the entry; a different failure is evidence against the first
-   * node.
+   * Asks another node. Its failure is evidence against the entry; success is evidence against the first node.
    */
   async #askAnother({ node, entry, ...trial }: Case, term: Term): Promise<Opinion> {
     const { members, trials, ask } = this.#options;
     const attempts = trials.of(entry.lsn);
     const other = members().find((each) => each !== node && this.#canAsk(each, attempts));
     if (other === undefined) return 'untried';
-    const opinion = await ask(other, { node, entry, ...trial }, term);
+    const applied = Math.max(trial.applied, trials.appliedRecords(entry.lsn));
+    const opinion = await ask(other, { node, entry, ...trial, applied }, term);
     if (typeof opinion === 'string') return opinion;
-    trials.failed(scratchOf(other), [entry.lsn], opinion);
     const own = trials.of(entry.lsn).get(node)?.failure;
-    return own === undefined || own.status === opinion.status ? opinion : 'applies';
+    // The asked node may be in trouble of its own: its silence says nothing about an entry that got a response.
+    if (own?.kind === 'response' && opinion.kind !== 'response') return 'untried';
+    if (own?.kind === 'dropped' && opinion.kind === 'hung') return 'untried';
+    trials.failed(scratchOf(other), [entry.lsn], opinion);
+    return opinion;
   }
 
   /** Records the outcome; null when it could not be recorded. */
-  async #end({ entry, operation, node, applied }: Case, term: Term): Promise<Decision | null> {
+  async #end({ entry, operation, node, ...trial }: Case, term: Term): Promise<Decision | null> {
     const { trials, decisions, positions, onEnded } = this.#options;
+    // What any node has applied, every node applies.
+    const applied = Math.max(trial.applied, trials.appliedRecords(entry.lsn));
     const attempts = trials.of(entry.lsn);
     const failure = (attempts.get(node) ?? [...attempts.values()][0])?.failure;
     if (failure === undefined) return null;
@@ -149,11 +155,6 @@ export class Arbiter {
     onEnded(entry, stands);
     return stands;
   }
-}
-
-/** The name under which a failure in a node's scratch collection is recorded: its copy was not touched. */
-function scratchOf(node: string): string {
-  return `${node} scratch`;
 }
 
 function isFatal(attempts: Attempts | undefined): boolean {

@@ -29,7 +29,7 @@ export interface ConditionalDeleteOptions {
 
 // Ids of usual length make a page of some 20 kB; those of 50,000 characters one of 25 MB. Pages of short ids grow, for
 // each makes the server evaluate the filter again.
-const PAGE_IDS = 512;
+export const PAGE_IDS = 512;
 const PAGE_IDS_MAX = 16_384;
 // Every node holds a page while it deletes what it names, and PostgreSQL sends it as hexadecimal text.
 const PAGE_BYTES = 2 * 1024 * 1024;

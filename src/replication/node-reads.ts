@@ -21,7 +21,7 @@ export interface NodeReadsOptions {
 }
 
 // A selection over a large collection takes a stock server seconds; beyond this it hangs.
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 60_000;
 const PAUSE_MS = 200;
 
 export class NodeReads {

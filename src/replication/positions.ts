@@ -11,8 +11,8 @@ interface NodePosition {
   applied: number;
   /** Shards that are ahead of `applied`, within the round in flight. */
   ahead: Map<string, number>;
-  /** Entries above `applied` of calls whose response came after their term. */
-  late: Set<number>;
+  /** Entries above `applied` that the node has responded to with success; its process may have been replaced since. */
+  confirmed: Set<number>;
 }
 
 interface AckWaiter {
@@ -84,8 +84,12 @@ export class Positions {
   shardApplied(node: string, shard: string, lsns: readonly number[]): void {
     const last = lsns.at(-1);
     if (last === undefined) return;
-    this.#position(node).ahead.set(shard, last);
-    for (const lsn of lsns) this.#markPast(node, lsn);
+    const position = this.#position(node);
+    position.ahead.set(shard, last);
+    for (const lsn of lsns) {
+      position.confirmed.add(lsn);
+      this.#markPast(node, lsn);
+    }
     this.moved.notify();
   }
 
@@ -93,19 +97,24 @@ export class Positions {
   lateApplied(node: string, lsns: readonly number[]): void {
     const position = this.#position(node);
     for (const lsn of lsns) {
-      if (lsn > position.applied) position.late.add(lsn);
+      if (lsn > position.applied) position.confirmed.add(lsn);
       this.#markPast(node, lsn);
     }
   }
 
   /** Whether the node has applied or passed the entry. */
   hasApplied(node: string, lsn: number, shard: string): boolean {
-    return this.appliedTo(node, shard) >= lsn || this.#nodes.get(node)?.late.has(lsn) === true;
+    return this.appliedTo(node, shard) >= lsn || this.#nodes.get(node)?.confirmed.has(lsn) === true;
   }
 
-  /** Whether a node other than `node` has applied or passed the entry. */
-  isAppliedElsewhere(node: string, lsn: number, shard: string): boolean {
-    return this.#members.some((other) => other !== node && this.hasApplied(other, lsn, shard));
+  /** Whether another node has applied or passed the entry; `onHealthy`: on a copy of the shard that is not suspect. */
+  isAppliedElsewhere(node: string, lsn: number, at: { shard: string; onHealthy: boolean }): boolean {
+    return this.#members.some(
+      (other) =>
+        other !== node &&
+        this.hasApplied(other, lsn, at.shard) &&
+        !(at.onHealthy && this.#isSuspect(other, at.shard)),
+    );
   }
 
   /** The node's process may be a new one: only what was checkpointed is known to be there. */
@@ -134,7 +143,7 @@ export class Positions {
     const from = position.applied;
     position.applied = Math.max(from, lsn);
     position.ahead.clear();
-    for (const each of position.late) if (each <= position.applied) position.late.delete(each);
+    for (const each of position.confirmed) if (each <= position.applied) position.confirmed.delete(each);
     for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#markPast(node, each);
     this.moved.notify();
   }
@@ -191,7 +200,7 @@ export class Positions {
   #position(node: string): NodePosition {
     let position = this.#nodes.get(node);
     if (position === undefined) {
-      position = { applied: 0, ahead: new Map(), late: new Set() };
+      position = { applied: 0, ahead: new Map(), confirmed: new Set() };
       this.#nodes.set(node, position);
     }
     return position;

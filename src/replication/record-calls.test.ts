@@ -47,6 +47,7 @@ let suspects: string[];
 /** Announcements and turns in their order. */
 let events: string[];
 let announceFailure: Error | null;
+let progress: [number, number][];
 let over: AbortController;
 let term: Term;
 let calls: RecordCalls;
@@ -58,7 +59,7 @@ beforeEach(() => {
   positions.setCluster(['a', 'b'], 'a');
   assigned = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
   [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
-  [open, exceptions, announceFailure] = [new Set(), new Map(), null];
+  [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
@@ -95,6 +96,8 @@ beforeEach(() => {
     },
     trials: {
       isOpen: (lsn: number) => open.has(lsn),
+      of: () => new Map(),
+      progressed: (_node: string, lsn: number, records: number) => void progress.push([lsn, records]),
       applied: (lsns: readonly number[]) => lsns.forEach((lsn) => open.delete(lsn)),
       failed: (_node: string, lsns: readonly number[], { status }: { status: number }) =>
         lsns.forEach((lsn) => void (open.add(lsn), failures.push([lsn, status]))),
@@ -228,14 +231,10 @@ describe('a large entry', () => {
   });
 });
 
-test('the arbiter knows in the next term which parts of an entry were applied in an earlier one', async () => {
+test('reports the records that were applied before a later part fails', async () => {
   node = ({ ids }) => (ids[0] === '7-0' ? 200 : Promise.reject(new TermOver()));
   await expect(apply(upsert(7, 2_500))).rejects.toBeInstanceOf(TermOver);
-  // The node died of the second part.
-  open.add(7);
-  resolutions = ['ended'];
-  await apply(upsert(7, 2_500));
-  expect(resolved.map(({ applied }) => applied)).toEqual([PART]);
+  expect(progress).toEqual([[7, PART]]);
 });
 
 describe('an entry that was partly applied elsewhere', () => {

@@ -27,7 +27,9 @@ export interface RecordCallsOptions {
   readonly workload: Workload;
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
-  readonly trials: Pick<Trials, 'isOpen' | 'applied' | 'failed'>;
+  readonly trials: Pick<Trials, 'isOpen' | 'of' | 'applied' | 'failed' | 'progressed'>;
+  /** Failed attempts of one entry after which the node has failed it. */
+  readonly attemptsMax: number;
   readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
   readonly limits: () => MergeLimits;
@@ -44,15 +46,13 @@ export interface RecordCallsOptions {
 }
 
 const RETRY_MS = 200;
-// Entries that an interrupted round can have begun: those of that round and of the one before it.
-const NOTED_MAX = 2_048;
 
 export class RecordCalls {
   readonly #options: RecordCallsOptions;
   /** Entries whose call has no final response; the call may outlive its term. */
   readonly unanswered = new Set<number>();
-  /** How many records this node has applied of entries that it has applied in part. */
-  readonly #applied = new Map<number, number>();
+  /** LSN of the last entry that was sent. */
+  sentTo = 0;
 
   constructor(options: RecordCallsOptions) {
     this.#options = options;
@@ -89,8 +89,7 @@ export class RecordCalls {
     let from = 0;
     for (;;) {
       if (trials.isOpen(entry.lsn)) {
-        const applied = Math.max(from, this.#applied.get(entry.lsn) ?? 0);
-        const resolution = await arbiter.resolve({ node, entry, operation, applied }, term);
+        const resolution = await arbiter.resolve({ node, entry, operation, applied: from }, term);
         if (resolution === 'suspect') {
           const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
           return this.#options.suspect(call.shard, reason, term);
@@ -105,6 +104,12 @@ export class RecordCalls {
       if (failed === null) return this.#taken(call.shard, [entry.lsn], term);
       from = failed.from;
       if (failed.response !== null) await this.#refused(entry.lsn, failed.response, term);
+      const attempts = trials.of(entry.lsn).get(node)?.alone ?? 0;
+      // What the decision leaves of the entry has been applied elsewhere.
+      if (exception !== null && attempts >= this.#options.attemptsMax) {
+        const reason = `fails records of LSN ${entry.lsn} that another node has applied`;
+        return this.#options.suspect(call.shard, reason, term);
+      }
     }
   }
 
@@ -128,15 +133,10 @@ export class RecordCalls {
       const body = mergeRecordCalls([cut]);
       const response = await this.#send({ call, target, body, work: workOf(cut), term });
       if (response === null || !isSuccess(response)) return { from: range.from, response };
-      if (call.members.length === 1) this.#note(call.members[0]!.entry.lsn, range.from + cut.ids.length);
+      const { lsn } = call.members[0]!.entry;
+      this.#options.trials.progressed(this.#options.node, lsn, range.from + cut.ids.length);
     }
     return null;
-  }
-
-  /** Kept beyond the term: a node may die of a later part. */
-  #note(lsn: number, records: number): void {
-    for (const each of this.#applied.keys()) if (each < lsn - NOTED_MAX) this.#applied.delete(each);
-    this.#applied.set(lsn, Math.max(this.#applied.get(lsn) ?? 0, records));
   }
 
   /** The node's final response; null when the attempts are used up. */
@@ -145,6 +145,7 @@ export class RecordCalls {
     const { kind } = call.members[0]!.operation.call;
     const lsns = call.members.map(({ entry }) => entry.lsn);
     for (const lsn of lsns) this.unanswered.add(lsn);
+    this.sentTo = Math.max(this.sentTo, lsns.at(-1) ?? 0);
     const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
     // The call covers whole entries: they are applied, and a late response counts for acknowledgement.
     const isWhole = call.members.length > 1 || work === workOf(call.members[0]!.operation.call);
@@ -189,7 +190,6 @@ export class RecordCalls {
     const refused = lsns.find((lsn) => decisions.isQuarantined(lsn));
     // It was quarantined while this node applied it (I8).
     if (refused !== undefined) return suspect(shard, `applied LSN ${refused}, which is quarantined`, term);
-    for (const lsn of lsns) this.#applied.delete(lsn);
     trials.applied(lsns);
     positions.shardApplied(node, shard, lsns);
   }

@@ -15,7 +15,7 @@ import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Case, Opinion } from './arbiter.ts';
 import type { AssignedShard } from './checkpoints.ts';
-import { selectionBody } from './conditional-delete.ts';
+import { PAGE_IDS, selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
 import {
   collectionRequest,
@@ -64,8 +64,8 @@ export class SecondOpinion {
       if (operation.type === 'records') return await this.#write(consultant, trial, term);
       if (operation.type === 'create_collection')
         return await this.#create(consultant, operation.body, entry.lsn, term);
-      // Any other operation changes names only: a node that fails it is at fault.
-      return 'applies';
+      // Any other operation changes names: there is no way to try it without effect.
+      return 'untried';
     } catch (error) {
       if (!(error instanceof NodeError)) throw error;
       if (!error.sent) return 'untried';
@@ -82,7 +82,7 @@ export class SecondOpinion {
   ): Promise<Opinion> {
     const target = assigned(shard);
     if (target === null) return 'untried';
-    const request = getRecordsRequest(target, selectionBody(call, 0, 1));
+    const request = getRecordsRequest(target, selectionBody(call, 0, PAGE_IDS));
     return opinionOf(await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal }));
   }
 
@@ -109,7 +109,7 @@ export class SecondOpinion {
     try {
       // Only the part that failed: later parts have not been tried anywhere.
       const parts = splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity });
-      const part = [...parts].find((each) => (each.part?.from ?? 0) >= applied);
+      const part = [...parts].find((each) => (each.part?.to ?? call.ids.length) > applied);
       if (part === undefined) return 'untried';
       const request = recordsRequest({ ...RESERVED, physical }, kindOf(call), mergeRecordCalls([part]));
       return opinionOf(await this.#mutate(consultant, { request, work: workOf(part) }, term));

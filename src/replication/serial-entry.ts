@@ -1,15 +1,17 @@
 // Applies serial entries, each a round of its own: schema changes, and deletes whose ids depend on a node's state.
 
 import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import { readTopLevel, withCollectionId } from '../chroma/parse/rewrite.ts';
 import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
+import { sleep, type Clock } from '../util/clock.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { AssignedShard, ShardChange } from './checkpoints.ts';
-import type { ConditionalDelete } from './conditional-delete.ts';
+import { PAGE_IDS, type ConditionalDelete } from './conditional-delete.ts';
 import type { DecisionWait } from './decision-wait.ts';
 import type { Ruling } from './decisions.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
@@ -35,6 +37,7 @@ import type { Trials } from './trials.ts';
 
 export interface SerialEntriesOptions {
   readonly node: string;
+  readonly clock: Clock;
   readonly delivery: Delivery;
   readonly reads: NodeReads;
   readonly waits: DecisionWait;
@@ -71,6 +74,8 @@ const NO_OTHER_NODE: Ruling = {
   ),
 };
 
+const PAUSE_MS = 200;
+
 export class SerialEntries {
   readonly #options: SerialEntriesOptions;
 
@@ -102,6 +107,7 @@ export class SerialEntries {
         }
         // The failed attempts are recorded: the arbiter resolves them in the next iteration.
         if (!(error instanceof CallFailed)) throw error;
+        await sleep(this.#options.clock, PAUSE_MS, term.signal);
       }
     }
   }
@@ -257,7 +263,14 @@ export class SerialEntries {
   /** Undoes what a refused entry may have done to this node, and verifies it by a read. */
   async #undo(entry: Entry, operation: Operation, assigned: AssignedShards, term: Term): Promise<void> {
     if (operation.type === 'create_collection') {
-      await this.#removeLeftover(entry, operation, assigned, term);
+      try {
+        await this.#removeLeftover(entry, operation, assigned, term);
+      } catch (error) {
+        // What cannot be read back cannot be undone: the node holds something that is not in the log.
+        if (error instanceof CallFailed)
+          throw new ForeignContent(`collection "${operation.name}" cannot be undone`);
+        throw error;
+      }
       return;
     }
     if (operation.type !== 'modify_collection') return;
@@ -296,20 +309,35 @@ export class SerialEntries {
     assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<void> {
-    const { limits, leavesLists, reads, delivery } = this.#options;
+    const { limits, leavesLists, delivery } = this.#options;
     if (!leavesLists()) return;
-    const limit = limits().maxIds;
     const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
     for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       for (;;) {
-        const page = await reads.read(getRecordsRequest(target, { limit, include: [] }), lsn, term);
-        // Already dropped: the round is being repeated.
-        const ids = isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
-        const [deletion] = deleteByIdsBodies(ids, limit);
-        if (ids.length === 0 || deletion === undefined) break;
-        const request = recordsRequest(target, 'delete', [deletion]);
-        const deleted = await delivery.call({ request, lsns: [lsn], work: 1, isFinal }, term);
-        if (!isSuccess(deleted)) break;
+        const ids = await this.#someIds(target, lsn, term);
+        if (ids.length === 0) break;
+        for (const body of deleteByIdsBodies(ids, limits().maxIds)) {
+          const request = recordsRequest(target, 'delete', [body]);
+          const deleted = await delivery.call({ request, lsns: [lsn], work: 1, isFinal }, term);
+          // Already dropped: the round is being repeated.
+          if (!isSuccess(deleted)) return;
+        }
+      }
+    }
+  }
+
+  /** Some ids of the shard, fewer where they are long; none when it is empty or does not exist. */
+  async #someIds(target: AssignedShard, lsn: number, term: Term): Promise<readonly string[]> {
+    for (let limit = PAGE_IDS; ; limit = Math.ceil(limit / 2)) {
+      try {
+        const page = await this.#options.reads.read(
+          getRecordsRequest(target, { limit, include: [] }),
+          lsn,
+          term,
+        );
+        return isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
+      } catch (error) {
+        if (!(error instanceof NodeError) || error.code !== 'too_large' || limit === 1) throw error;
       }
     }
   }

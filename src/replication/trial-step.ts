@@ -12,6 +12,8 @@ export interface Evidence {
   readonly isTaken: boolean;
   /** An unavailable node may have applied it. */
   readonly mayBeTaken: boolean;
+  /** This node decides, and gets entries that no other node has applied. */
+  readonly isPrimary: boolean;
   /** Other nodes of the cluster, dead or alive. */
   readonly peers: number;
   /** Other nodes that work, and have not failed it: they can be asked. */
@@ -37,11 +39,9 @@ export type Step =
   | 'suspect' // this node is at fault: its copy is suspect, and it goes on
   | 'end'; // no node can apply it: refuse or quarantine it
 
-/** Whether a node has failed the entry for good. One that died of it or hung on it does not get it again. */
-function hasFailed(attempts: Attempts, sinceMs: number, { attempts: max }: TrialLimits): boolean {
-  const { alone, failure } = attempts;
-  if (failure.kind === 'dropped' && sinceMs < DROPS_MS) return false;
-  return alone >= max || (alone >= 1 && isFatal(attempts));
+/** Whether a node has failed the entry for good. */
+function hasFailed({ alone, failure }: Attempts, sinceMs: number, { attempts: max }: TrialLimits): boolean {
+  return alone >= max && !(failure.kind === 'dropped' && sinceMs < DROPS_MS);
 }
 
 const isFatal = ({ failure }: Attempts): boolean => failure.kind === 'died' || failure.kind === 'hung';
@@ -65,16 +65,21 @@ function isProven(a: Attempts, b: Attempts): boolean {
 }
 
 export function nextStep(evidence: Evidence, limits: TrialLimits): Step {
-  const { own, others, isTaken, mayBeTaken, peers, askable, sinceMs } = evidence;
+  const { own, others, isTaken, mayBeTaken, isPrimary, peers, askable, sinceMs } = evidence;
+  if (own !== null && own.alone > 0 && isFatal(own) && !hasFailed(own, sinceMs, limits) && !isTaken) {
+    // A process may end, and a node hang, for other reasons. It goes to one more node first, and then back to this one.
+    if (!mayBeTaken && others.some((other) => isProven(own, other))) return 'end';
+    const isElsewhere = !isPrimary && askable > 0 && others.length === 0;
+    return isElsewhere && sinceMs <= limits.timeoutMs ? 'wait' : 'offer';
+  }
   if (own !== null && hasFailed(own, sinceMs, limits)) {
     if (isTaken && own.failure.kind === 'dropped' && sinceMs <= limits.timeoutMs) return 'offer';
-    if (isTaken) return own.alone >= limits.attempts ? 'suspect' : 'offer';
+    if (isTaken) return 'suspect';
     // It may have been acknowledged: it is neither refused nor quarantined.
     if (mayBeTaken) return sinceMs > limits.timeoutMs / 2 ? 'suspect' : 'wait';
     if (others.some((other) => isProven(own, other))) return 'end';
     if (others.some((other) => other.alone > 0 && isAlike(own, other))) return 'offer';
-    // A single node gets it until the attempts are used up: there is no other to compare with.
-    if (peers === 0) return own.alone >= limits.attempts ? 'end' : 'offer';
+    if (peers === 0) return 'end';
     // Another node has failed it in another way: no third node is asked.
     if (askable > 0 && others.length === 0) return 'ask';
     return sinceMs > limits.timeoutMs ? 'end' : 'wait';

@@ -58,6 +58,7 @@ export class Trials {
   readonly #options: TrialsOptions;
   readonly #byEntry = new LruMap<number, Map<string, Attempts>>({ weightMax: ENTRIES_MAX });
   readonly #diedMs = new Map<string, number>();
+  readonly #appliedRecords = new LruMap<number, number>({ weightMax: ENTRIES_MAX });
   #epoch = 0;
 
   constructor(options: TrialsOptions) {
@@ -122,16 +123,34 @@ export class Trials {
     const now = this.#options.clock.monotonic();
     this.#diedMs.set(node, now);
     for (const [, nodes] of this.#byEntry) {
-      const each = nodes.get(node);
-      if (each?.failure.kind === 'dropped' && now - each.lastMs <= DIED_WITHIN_MS)
-        nodes.set(node, { ...each, failure: { ...each.failure, kind: 'died' } });
+      for (const name of [node, scratchOf(node)]) {
+        const each = nodes.get(name);
+        if (each?.failure.kind === 'dropped' && now - each.lastMs <= DIED_WITHIN_MS)
+          nodes.set(name, { ...each, failure: { ...each.failure, kind: 'died' } });
+      }
     }
+  }
+
+  /** The first records of a split entry have been applied on the node: what failed before was not their fault. */
+  progressed(node: string, lsn: number, records: number): void {
+    if (records <= this.appliedRecords(lsn)) return;
+    this.#appliedRecords.set(lsn, records);
+    const nodes = this.#byEntry.get(lsn);
+    nodes?.delete(node);
+    if (nodes?.size === 0) this.#byEntry.delete(lsn);
+  }
+
+  /** How many of the first records of an entry some node has applied, when it was not applied whole. */
+  appliedRecords(lsn: number): number {
+    return this.#appliedRecords.get(lsn) ?? 0;
   }
 
   /** A node has applied these entries: the failures were not theirs. */
   applied(lsns: readonly number[]): void {
-    if (this.#byEntry.size === 0) return;
-    for (const lsn of lsns) this.#byEntry.delete(lsn);
+    for (const lsn of lsns) {
+      this.#byEntry.delete(lsn);
+      this.#appliedRecords.delete(lsn);
+    }
   }
 
   /** Every node has applied or passed the log up to `lsn`. */
@@ -208,6 +227,11 @@ export class PostgresTrialStore implements TrialStore {
       ],
     );
   }
+}
+
+/** The name under which a failure in a node's scratch collection is recorded: its copy was not touched. */
+export function scratchOf(node: string): string {
+  return `${node} scratch`;
 }
 
 /** For operators; NUL cannot be stored as text. */
