@@ -155,12 +155,16 @@ export class TestCluster {
   }
 
   /** Resolves when every node serves and has applied the whole log. */
-  async allServe(): Promise<void> {
-    await until(async () => {
-      const { nodes, pending, halted } = await this.status();
-      if (pending === 0 && nodes.every(({ state }) => state === 'serving')) return true;
-      throw new Error(JSON.stringify({ pending, halted, nodes }));
-    }, 'every node serves and is caught up');
+  async allServe(limitMs = 30_000): Promise<void> {
+    await until(
+      async () => {
+        const { nodes, pending, halted } = await this.status();
+        if (pending === 0 && nodes.every(({ state }) => state === 'serving')) return true;
+        throw new Error(JSON.stringify({ pending, halted, nodes }));
+      },
+      'every node serves and is caught up',
+      limitMs,
+    );
   }
 
   /** The whole content of each node, read from the node itself, in the order of its records. */
