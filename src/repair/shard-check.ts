@@ -7,6 +7,7 @@ import {
   type NodeRead,
   type ShardLocation,
 } from '../chroma/protocol/node-requests.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { mapKey } from '../util/map-key.ts';
 import type { ExpectedRecord } from './expectation.ts';
 import { hasContent, type ReadRecords, type SentContent } from './record-content.ts';
@@ -31,7 +32,8 @@ export async function recordFault(
   records: ReadonlyMap<string, CheckedRecord>,
 ): Promise<string | null> {
   const ids = [...records.values()].map(({ id }) => id);
-  const response = await read(getRecordsRequest(shard, { ids, include: ['documents', 'embeddings'] }));
+  const response = await readUnlessTooLarge(read, shard, ids);
+  if (response === null) return eitherHalf(read, shard, records);
   if (response.status !== 200) return `cannot be read after a restart: HTTP ${response.status}`;
   const found = JSON.parse(response.body.toString()) as ReadRecords;
   const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
@@ -44,6 +46,33 @@ export async function recordFault(
       return `lost LSN ${lsn}: record "${id}" has older content`;
   }
   return null;
+}
+
+/** Null when the response would be larger than what is read at once, and can be made smaller. */
+async function readUnlessTooLarge(
+  read: ReadNode,
+  shard: ShardLocation,
+  ids: readonly string[],
+): Promise<Awaited<ReturnType<ReadNode>> | null> {
+  try {
+    return await read(getRecordsRequest(shard, { ids, include: ['documents', 'embeddings'] }));
+  } catch (error) {
+    if (error instanceof NodeError && error.code === 'too_large' && ids.length > 1) return null;
+    throw error;
+  }
+}
+
+async function eitherHalf(
+  read: ReadNode,
+  shard: ShardLocation,
+  records: ReadonlyMap<string, CheckedRecord>,
+): Promise<string | null> {
+  const all = [...records];
+  const middle = Math.ceil(all.length / 2);
+  return (
+    (await recordFault(read, shard, new Map(all.slice(0, middle)))) ??
+    recordFault(read, shard, new Map(all.slice(middle)))
+  );
 }
 
 /** Why queries on the shard fail to find records by their own vectors; null when they find one. */
