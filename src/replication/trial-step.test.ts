@@ -63,11 +63,15 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       { own: REFUSED, others: [failed('response', 1)], askable: 1 },
       'end',
     ],
-    ['ends when two nodes hang on it', { own: HUNG, others: [HUNG], askable: 1 }, 'end'],
     [
-      'ends when one node died of it and another hangs on it',
-      { own: KILLED, others: [HUNG], askable: 1 },
+      'ends when two nodes hung on it three times',
+      { own: failed('hung', 2), others: [HUNG], askable: 1 },
       'end',
+    ],
+    [
+      'is offered again after one death and one hang, which may have had other reasons',
+      { own: KILLED, others: [HUNG], askable: 1 },
+      'offer',
     ],
   ],
   'an entry that ended two processes alone': [

@@ -54,14 +54,13 @@ function isAlike(a: Attempts, b: Attempts): boolean {
   );
 }
 
-// Two processes that ended during one call may have been killed by something else; a third is evidence.
-const DEATHS = 3;
+// Two processes that ended or hung during one call may have done so for another reason; a third time is evidence.
+const FATALITIES = 3;
 
 /** Whether two nodes that failed the entry in the same way are sufficient evidence. */
 function isProven(a: Attempts, b: Attempts): boolean {
   if (a.alone === 0 || b.alone === 0 || !isAlike(a, b)) return false;
-  const isDeath = a.failure.kind === 'died' && b.failure.kind === 'died';
-  return !isDeath || a.alone + b.alone >= DEATHS;
+  return !(isFatal(a) && isFatal(b)) || a.alone + b.alone >= FATALITIES;
 }
 
 export function nextStep(evidence: Evidence, limits: TrialLimits): Step {
