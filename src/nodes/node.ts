@@ -231,7 +231,9 @@ export class Node {
         // I16: a busy node is never treated as a failed one.
         if (this.#options.work.explainsSilence)
           this.on('occupied', 'works on a call and does not respond to probes meanwhile');
-        else if (this.#misses >= MISSES_MAX) this.on('failed', result.reason);
+        // A call beyond its bound, without progress, and a missed probe: no second opinion is needed.
+        else if (this.#misses >= MISSES_MAX || this.#options.work.isOverdueBy(0))
+          this.on('failed', result.reason);
         break;
       case 'another':
         // Before admission the expected identity may not be known yet.
