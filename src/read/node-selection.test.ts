@@ -157,6 +157,13 @@ describe('a read that no node can serve yet', () => {
     expect((await selecting).node.member.id).toBe('b');
   });
 
+  test('fails at once when every copy is suspect', async () => {
+    for (const id of ['a', 'b', 'c']) view.suspect(id, SHARD);
+    await expect(selection.select(requirements(), new AbortController().signal)).rejects.toMatchObject({
+      code: 'no_healthy_copy',
+    });
+  });
+
   test('fails at its deadline with the state of every node', async () => {
     node('b').member.on('failed', '');
     const deadline = new AbortController();

@@ -41,6 +41,9 @@ export interface NodeSelectionOptions {
 
 const NONE: ReadonlySet<string> = new Set();
 
+const NO_HEALTHY_COPY =
+  'This collection cannot be read: its copy is lost or suspect on every node. An operator has to repair a node, or delete the collection.';
+
 export class NodeSelection {
   readonly #options: NodeSelectionOptions;
   #turn = 0;
@@ -56,6 +59,9 @@ export class NodeSelection {
       const selected = this.selectNow(requirements);
       if (selected !== null) return selected;
       if (deadline.aborted) throw this.#noneEligible(requirements);
+      // Waiting would not help: an operator has to act.
+      if (requirements.shard !== null && this.isOutOfUse(requirements.shard))
+        throw new PolychromeError('no_healthy_copy', NO_HEALTHY_COPY);
       await waitForAny([view.changed, ...nodes().map(({ member }) => member.changed)], deadline);
     }
   }

@@ -165,7 +165,7 @@ describe('an entry that two nodes fail in the same way', () => {
     const { status, body } = recorded[0]!.ruling;
     expect([status, JSON.parse(String(body))]).toEqual([
       500,
-      { error: 'InternalError', message: expect.stringContaining('Nothing was changed') },
+      { error: 'InternalError', message: expect.stringContaining('it was refused') },
     ]);
   });
 

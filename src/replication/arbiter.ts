@@ -182,4 +182,5 @@ function rulingOn(
   return { outcome: isUndecided ? 'refused' : 'quarantined', ...response };
 }
 
-const NO_RESPONSE = 'The servers end or hang on this request. Nothing was changed.';
+const NO_RESPONSE =
+  'The servers end or hang on this request, so it was refused. A server that did it nevertheless is not asked again.';

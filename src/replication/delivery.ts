@@ -48,6 +48,8 @@ export interface Call {
   readonly lsns: readonly number[];
   /** Estimated work (chroma/batch/split.ts). */
   readonly work: number;
+  /** See Load. */
+  readonly setupMs?: number;
   /** Whether a response that is not 2xx ends the call. */
   readonly isFinal: (response: NodeResponse) => boolean;
   /** Called with a response that came after the term had ended. */
@@ -176,8 +178,8 @@ export class Delivery {
     const beforeLast = (): void => {
       if (!term.held()) throw new TermOver();
     };
-    const { lsns, work } = call;
-    const end = workload.begin({ lsns, work });
+    const { lsns, work, setupMs = 0 } = call;
+    const end = workload.begin({ lsns, work, setupMs });
     const sent = client.mutate({ ...call.request, beforeLast });
     crashPointOnceSent('call_sent');
     const ended = sent.then(
@@ -199,13 +201,13 @@ export class Delivery {
     return result;
   }
 
-  #unanswered({ lsns, work }: Call, error: NodeError): Attempt {
+  #unanswered({ lsns, work, setupMs = 0 }: Call, error: NodeError): Attempt {
     const { workload, trials, node, onTrouble } = this.#options;
     let type: 'dropped' | 'unsent' = 'unsent';
     // A refused connection proves that the process, and its calls, are gone.
     if (error.code === 'refused') this.processGone();
     else if (error.sent && error.code !== 'aborted') {
-      this.#unknownMs = Math.max(this.#unknownMs ?? 0, workload.boundMs(work));
+      this.#unknownMs = Math.max(this.#unknownMs ?? 0, workload.boundMs(work, setupMs));
       // Counted here: when the node goes down the applier stops, and makes no further attempt.
       trials.failed(node, lsns, { kind: 'dropped', status: 0, body: Buffer.from(error.message) });
       type = 'dropped';

@@ -87,6 +87,18 @@ describe('the bound of a call', () => {
     expect([workload.explainsSilence, workload.isOverdueBy(0)]).toEqual([false, false]);
   });
 
+  test('covers the time that a server needs to set up a collection', () => {
+    expect([workload.isLongCall(0.1, 100), workload.isLongCall(0.1, 400)]).toEqual([false, true]);
+    const end = workload.begin({ lsns: [1], work: 0.1, setupMs: 8_000 });
+    expect(workload.current).toMatchObject({ remainingMs: 8_200 });
+    clock.advance(workload.boundMs(0.1, 8_000) + SILENCE_MS);
+    expect([workload.isLong, workload.explainsSilence]).toEqual([true, true]);
+    clock.advance(1);
+    expect(workload.explainsSilence).toBe(false);
+    end(true);
+    expect(workload.isLong).toBe(false);
+  });
+
   test('explains the silence of a small call for some seconds only', () => {
     begin(0.001);
     clock.advance(SILENCE_MS - 1);

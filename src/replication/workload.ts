@@ -9,6 +9,8 @@ export interface Load {
   readonly lsns: readonly number[];
   /** In units of which a stock server does about one a second (chroma/batch/split.ts). */
   readonly work: number;
+  /** What it may take beside that: the first vector of a collection makes the server allocate its index. ms. */
+  readonly setupMs?: number;
 }
 
 /** The call that a node is working on, for the status. */
@@ -69,18 +71,18 @@ export class Workload {
   }
 
   /** Whether a call will keep the node from responding to others for a while. */
-  isLongCall(work: number): boolean {
-    return this.expectedMs(work) > this.#longMs;
+  isLongCall(work: number, setupMs = 0): boolean {
+    return this.expectedMs(work) + setupMs > this.#longMs;
   }
 
   /** A long call is in flight. */
   get isLong(): boolean {
-    return this.isLongCall(this.#work);
+    return this.isLongCall(this.#work, this.#setupMs);
   }
 
   /** The bound of a call, ms: how long it may take, or a duplicate of it may still be executing. */
-  boundMs(work: number): number {
-    return PATIENCE * Math.max(this.expectedMs(work), work * UNIT_MS_ASSUMED);
+  boundMs(work: number, setupMs = 0): number {
+    return PATIENCE * (Math.max(this.expectedMs(work), work * UNIT_MS_ASSUMED) + setupMs);
   }
 
   /** Registers a call; call the result when it has ended, with whether the node responded. */
@@ -102,9 +104,9 @@ export class Workload {
   get current(): Work | null {
     const [oldest] = this.#calls;
     if (oldest === undefined) return null;
-    const { lsns, work, sinceMs } = oldest;
+    const { lsns, work, setupMs = 0, sinceMs } = oldest;
     const ms = Math.round(this.#clock.monotonic() - sinceMs);
-    const remainingMs = Math.round(Math.max(0, this.expectedMs(work) - ms));
+    const remainingMs = Math.round(Math.max(0, this.expectedMs(work) + setupMs - ms));
     return { from: lsns[0] ?? null, to: lsns.at(-1) ?? null, work, ms, remainingMs };
   }
 
@@ -124,7 +126,13 @@ export class Workload {
   }
 
   #overdueMs(): number {
-    return this.#clock.monotonic() - this.#progressMs - SILENCE_MS - this.boundMs(this.#work);
+    return this.#clock.monotonic() - this.#progressMs - SILENCE_MS - this.boundMs(this.#work, this.#setupMs);
+  }
+
+  get #setupMs(): number {
+    let longest = 0;
+    for (const { setupMs = 0 } of this.#calls) longest = Math.max(longest, setupMs);
+    return longest;
   }
 
   #measure(work: number, ms: number): void {

@@ -142,10 +142,26 @@ const POISON: Hazard[] = (
   harmed: collectionUnreadable,
 }));
 
+/** Whether the collection refuses a harmless write. */
+async function collectionTakesNoWrites(subject: HazardSubject): Promise<boolean> {
+  return (await subject.request(post('upsert', '{"ids":["probe"],"embeddings":[[1,2]]}'))).status >= 500;
+}
+
+const MANY_KEYS = Object.fromEntries(Array.from({ length: 5_470 }, (_, n) => [`k${n}`, n]));
+
+const METADATA_SIZE: Hazard[] = (['add', 'upsert', 'update'] as const).map((kind) => ({
+  name: `${kind} with 5,470 metadata keys in one record ends all writes to the collection`,
+  shownBy: everywhere,
+  setup: [ONE_RECORD],
+  hostile: post(kind, JSON.stringify({ ids: ['kept'], embeddings: [[1, 2]], metadatas: [MANY_KEYS] })),
+  harmed: collectionTakesNoWrites,
+}));
+
 export const HAZARDS: readonly Hazard[] = [
   ...DIMENSION,
   ...RESERVED_KEYS,
   ...POISON,
+  ...METADATA_SIZE,
   {
     name: 'metadata under chroma:uri disappears',
     shownBy: everywhere,

@@ -21,6 +21,10 @@ const FIRST_OF_RESERVED = 'c'.charCodeAt(0);
 const HASH = '#'.charCodeAt(0);
 const DOLLAR = '$'.charCodeAt(0);
 const METADATA_DEPTH = 3;
+// A server stores a new record's metadata in one statement with six variables a key, of 32,766 at most. From 5,461 keys on
+// it fails after it has queued the record, and fails every later write of the collection too
+// (docs/chroma-behaviour.md#metadata-with-thousands-of-keys).
+const KEYS_MAX = 5_000;
 
 export interface MetadataOptions {
   readonly kind: RecordKind;
@@ -36,6 +40,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
   if (!cursor.openObject()) return;
   // The last value of a repeated key counts.
   let found: Map<string, { key: string; problem: Problem }> | null = null;
+  let keys = 0;
   do {
     const nameStart = cursor.name(true);
     checkKey(cursor, { start: nameStart, index }, options);
@@ -43,6 +48,8 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     cursor.colon();
     cursor.peek();
     const start = cursor.pos;
+    // A null stores nothing.
+    if (cursor.bytes[start] !== LETTER_N) keys += 1;
     const result = readValue(cursor, options);
     if (result === 'valid' && found === null) continue;
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
@@ -54,6 +61,10 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     if (result === 'valid') found.delete(mapKey(key));
     else found.set(mapKey(key), { problem: result, key });
   } while (cursor.nextMember());
+  if (keys > KEYS_MAX) {
+    const message = `Metadata of one record can have at most ${KEYS_MAX} keys, and record ${index} has ${keys}`;
+    options.faults.add('unsafe', message);
+  }
   for (const { key, problem } of found?.values() ?? []) addFault(options.faults, problem, { index, key });
 }
 

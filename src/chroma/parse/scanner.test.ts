@@ -467,3 +467,23 @@ describe('accepts what Chroma accepts', () => {
     expect(accepted('delete', '{"ids":[],"where":{"k":1}}').conditional).toBe(true);
   });
 });
+
+describe('the number of metadata keys of a record', () => {
+  const withKeys = (count: number, nulls = 0): string =>
+    record(
+      `"metadatas":[${JSON.stringify(
+        Object.fromEntries(Array.from({ length: count + nulls }, (_, n) => [`k${n}`, n < count ? n : null])),
+      )}]`,
+    );
+
+  test('may be 5,000, beside any number of nulls', () => {
+    expect(accepted('upsert', withKeys(5_000, 2_000)).ids).toHaveLength(1);
+  });
+
+  test.each(['add', 'upsert', 'update'] as const)('may not be greater: %s', (kind) => {
+    expect(scan(kind, withKeys(5_001))).toMatchObject({
+      status: 400,
+      message: expect.stringContaining('at most 5000 keys, and record 0 has 5001'),
+    });
+  });
+});

@@ -9,6 +9,9 @@ import { invalid, type Item, type WriteKind } from './payload.ts';
 const DOCUMENT = 'chroma:document';
 const URI = 'chroma:uri';
 
+/** The most metadata keys with a value of one record (docs/chroma-behaviour.md#metadata-with-thousands-of-keys). */
+const KEYS_MAX = 5460;
+
 interface StoredRecord {
   readonly id: string;
   readonly embedding: readonly number[];
@@ -22,7 +25,8 @@ type Write =
 /** Why a backlog cannot be applied; none of it has been. */
 export type BacklogFailure =
   | 'panic' // reading it ends the log reader of the server
-  | 'wedged'; // it can never be read
+  | 'wedged' // it can never be read
+  | 'too many keys'; // it is read, and its metadata never stored
 
 export class Records {
   #stored = new Map<string, StoredRecord>();
@@ -53,6 +57,7 @@ export class Records {
       metadata?.has(DOCUMENT) === true && typeof metadata.get(DOCUMENT) !== 'string';
     if (items.some(poisonous)) return 'panic';
     if (items.some(({ embedding }) => embedding?.length === 0)) return 'wedged';
+    if (this.#backlog.some((write) => this.#hasTooManyKeys(write))) return 'too many keys';
     for (const write of this.#backlog) this.#apply(write);
     this.#backlog = [];
     return null;
@@ -71,6 +76,15 @@ export class Records {
 
   has(id: string): boolean {
     return this.#stored.has(id);
+  }
+
+  #hasTooManyKeys(write: Write): boolean {
+    if (write.kind === 'delete') return false;
+    return write.items.some(({ id, metadata }) => {
+      if (write.kind === 'update' && !this.#stored.has(id)) return false;
+      const values = [...(metadata?.values() ?? [])].filter((value) => value !== null);
+      return values.length > KEYS_MAX;
+    });
   }
 
   #apply(write: Write): void {

@@ -326,6 +326,8 @@ export class FakeChroma {
         throw internal('Error sending message to compactor');
       case 'wedged':
         throw invalid('Error in compaction: Failed to pull logs from the log store');
+      case 'too many keys':
+        throw internal('Error in compaction: Failed to apply logs to the metadata segment');
       case null:
         return ok('{}', status);
     }
@@ -342,6 +344,8 @@ export class FakeChroma {
         throw internal(`${failed}: Failed to receive response`);
       case 'wedged':
         throw invalid(`${failed}: Failed to pull logs from the log store`);
+      case 'too many keys':
+        throw internal(`${failed}: Failed to apply logs to the metadata segment`);
       case null:
         this.#caughtUp.add(collection.id);
     }
