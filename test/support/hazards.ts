@@ -153,7 +153,14 @@ const METADATA_SIZE: Hazard[] = (['add', 'upsert', 'update'] as const).map((kind
   name: `${kind} with 5,470 metadata keys in one record ends all writes to the collection`,
   shownBy: everywhere,
   setup: [ONE_RECORD],
-  hostile: post(kind, JSON.stringify({ ids: ['kept'], embeddings: [[1, 2]], metadatas: [MANY_KEYS] })),
+  hostile: post(
+    kind,
+    JSON.stringify({
+      ids: [kind === 'update' ? 'kept' : 'a'],
+      embeddings: [[1, 2]],
+      metadatas: [MANY_KEYS],
+    }),
+  ),
   harmed: collectionTakesNoWrites,
 }));
 

@@ -81,7 +81,7 @@ export class Records {
   #hasTooManyKeys(write: Write): boolean {
     if (write.kind === 'delete') return false;
     return write.items.some(({ id, metadata }) => {
-      if (write.kind === 'update' && !this.#stored.has(id)) return false;
+      if (write.kind === (this.#stored.has(id) ? 'add' : 'update')) return false; // without effect
       const values = [...(metadata?.values() ?? [])].filter((value) => value !== null);
       return values.length > KEYS_MAX;
     });
