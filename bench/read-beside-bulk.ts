@@ -15,7 +15,10 @@ export type BulkLoad = (typeof BULK_LOADS)[number];
  * Records in one part of a split call. A node receives at most about 1 MB of documents, 8 MB of vectors (a 1,536-d
  * vector is 17 KB of text) or 1,024 records at once.
  */
-const RECORDS_PER_PART: Readonly<Record<BulkLoad, number>> = { bulk_docs: BULK_RECORDS, bulk_1536: 480 };
+const RECORDS_PER_PART: Readonly<Record<BulkLoad, number>> = {
+  bulk_docs: BULK_RECORDS,
+  bulk_1536: BULK_RECORDS / 2,
+};
 const TIMED_PARTS = 3;
 
 /** Rate of each stream; the four streams together use about a sixth of a bare server's capacity. */

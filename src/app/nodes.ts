@@ -14,6 +14,7 @@ import { Node, type NodeProbe } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
+import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
 import { showsEffect } from '../repair/read-back.ts';
@@ -41,7 +42,7 @@ export interface BuiltNode extends Follower, ReadCandidate {
 /** What all nodes of a gateway share. */
 export interface NodeParts {
   /** All nodes, this one included once the gateway is built. */
-  readonly nodes: Pick<NodeRegistry<BuiltNode>, 'ids'>;
+  readonly nodes: Pick<NodeRegistry<BuiltNode>, 'all' | 'ids'>;
   readonly config: Config;
   readonly deps: Deps;
   readonly storage: Storage;
@@ -67,13 +68,15 @@ export interface NodeParts {
 // A merged call must stay below the 40 MiB that Chroma's servers take, with its frame.
 const MERGED_BYTES_MAX = 39 * 1024 * 1024;
 const CANARY_DEADLINE_MS = 5_000;
+// A long call waits so long for reads that were sent to its node before: about the slowest ordinary read of a loaded
+// server, and half of the shortest long call.
+const READS_END_MS_MAX = 250;
 
 /** What the parts of one node know of each other. */
 interface Wiring {
   readonly workload: Workload;
   readonly identity: { expected: Identity | null };
-  /** Reads of this gateway that the node has not responded to. */
-  readonly readsInFlight: Set<AbortController>;
+  readonly readsInFlight: ReadsInFlight;
   readonly clients: Clients;
 }
 
@@ -101,7 +104,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const wiring: Wiring = {
     workload: new Workload(deps.clock, config.STAGGER_MS),
     identity,
-    readsInFlight: new Set(),
+    readsInFlight: new ReadsInFlight(),
     clients: buildClients(address, identity, watched, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
@@ -190,7 +193,7 @@ function buildMember(
     onProcessGone: () => applier().processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
-      if (!canServe(node.state)) for (const read of readsInFlight) read.abort();
+      if (!canServe(node.state)) readsInFlight.abort();
       if (node.state === 'down' && workload.isOverdueBy(0)) {
         applier().callsOverdue();
         onHung(node.id, node.url);
@@ -210,7 +213,7 @@ function buildMember(
 
 function buildApplier(
   member: Node,
-  { workload, clients: { client } }: Wiring,
+  { workload, readsInFlight, clients: { client } }: Wiring,
   verifier: LogVerifier,
   canary: () => Promise<string | null>,
   parts: NodeParts,
@@ -242,6 +245,10 @@ function buildApplier(
     attemptsMax: config.ENTRY_ATTEMPTS,
     canary,
     announce: (lsn, forMs, term) => nodes.announce(term.epoch, id, lsn, forMs),
+    readsEnded: async () => {
+      const isOtherFree = parts.nodes.all().some(({ member: { state } }) => state === 'serving');
+      if (isOtherFree) await readsInFlight.ended(deps.clock, READS_END_MS_MAX);
+    },
     onLong: (isLong) => {
       if (isLong) member.on('occupied', 'it works on a long call');
       else if (!workload.isLong) member.on('free', 'it has responded to the long call');

@@ -3,6 +3,7 @@ import { FakeClusterView } from '../../test/support/fake-cluster-view.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { Node } from '../nodes/node.ts';
+import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { NodeSelection, type ReadCandidate, type ReadRequirements } from './node-selection.ts';
 
 const SHARD = 'shard';
@@ -44,7 +45,7 @@ function serving(id: string): ReadCandidate {
   member.on('caught_up', '');
   copies.set(id, `${id}'s`);
   view.apply(id, 10);
-  return { member, client: {} as NodeClient, readsInFlight: new Set() };
+  return { member, client: {} as NodeClient, readsInFlight: new ReadsInFlight() };
 }
 
 const never = new Promise<never>(() => undefined);
@@ -58,7 +59,7 @@ const selected = (more: Partial<ReadRequirements> = {}): string | null =>
   selection.selectNow(requirements(more))?.node.member.id ?? null;
 const node = (id: string): ReadCandidate => nodes.find(({ member }) => member.id === id)!;
 const setReadsInFlight = (id: string, count: number): void => {
-  for (let n = 0; n < count; n++) node(id).readsInFlight.add(new AbortController());
+  for (let n = 0; n < count; n++) node(id).readsInFlight.begin(new AbortController());
 };
 
 describe('a read is sent', () => {

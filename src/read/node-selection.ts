@@ -6,14 +6,14 @@ import type { ClusterView } from '../coordination/cluster-view.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Node } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
+import type { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { waitForAny } from '../util/notifier.ts';
 
 /** A node that reads may be sent to. */
 export interface ReadCandidate {
   readonly member: Node;
   readonly client: NodeClient;
-  /** Reads of this gateway in flight on the node; aborted when the node stops serving. */
-  readonly readsInFlight: Set<AbortController>;
+  readonly readsInFlight: ReadsInFlight;
 }
 
 /** What a read requires of the node that serves it. */

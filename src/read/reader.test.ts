@@ -5,6 +5,7 @@ import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { ResponseSink, ReadRequest } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { Node } from '../nodes/node.ts';
+import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeSelection, type ReadCandidate } from './node-selection.ts';
@@ -64,7 +65,7 @@ function serving(id: string, view: FakeClusterView): ReadCandidate {
     asked.push(id);
     return behaviours[id]!(request, sink);
   };
-  return { member, client: { stream } as unknown as NodeClient, readsInFlight: new Set() };
+  return { member, client: { stream } as unknown as NodeClient, readsInFlight: new ReadsInFlight() };
 }
 
 function respondsWith(status: number, ...chunks: readonly (string | Buffer)[]): Behaviour {
@@ -247,7 +248,7 @@ describe('an aborted read', () => {
         request.signal!.addEventListener('abort', () => reject(new NodeError('aborted', '', { sent: true }))),
       );
     const reading = whole();
-    for (const one of nodes[0]!.readsInFlight) one.abort();
+    nodes[0]!.readsInFlight.abort();
     expect(String((await reading).body)).toBe('b');
   });
 

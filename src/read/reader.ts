@@ -225,7 +225,7 @@ export class Reader {
     const lsn = view.applied(node.member.id, shard ?? undefined);
     const buffer = new ResponseBuffer(responseBudget);
     const { controller, unlink } = linkedAbort(client);
-    node.readsInFlight.add(controller);
+    const end = node.readsInFlight.begin(controller);
     const request = {
       method: read.method,
       path: read.path(physicalId ?? ''),
@@ -235,7 +235,7 @@ export class Reader {
     };
     const done = node.client.stream(request, buffer).finally(() => {
       buffer.release();
-      node.readsInFlight.delete(controller);
+      end();
       unlink();
     });
     done.catch(() => undefined);

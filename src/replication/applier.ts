@@ -65,6 +65,8 @@ export interface ApplierOptions {
   /** A long call is about to be sent; durable before it goes. */
   readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
   readonly onLong: (isLong: boolean) => void;
+  /** Resolves soon, when the reads that the node has been sent have ended. */
+  readonly readsEnded: () => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */

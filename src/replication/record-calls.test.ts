@@ -21,8 +21,8 @@ import { Workload } from './workload.ts';
 const SHARD = 's';
 const LIMITS = { maxIds: 100_000, maxBytes: 100_000_000 };
 const LEVEL = { ...CHROMA_1_0_5, maxBatchSize: 100_000 };
-/** Records of one part: what a stock server does in a second. */
-const PART = 1_024;
+/** Records of one part of 2,500: three parts of equal size. */
+const PART = 834;
 
 /** A call as it reached the node. */
 interface Sent {
@@ -47,6 +47,8 @@ let suspects: string[];
 /** Announcements and turns in their order. */
 let events: string[];
 let announceFailure: Error | null;
+/** When the reads that the node was sent before a long call have ended. */
+let readsEnded: Promise<void>;
 let progress: [number, number][];
 let over: AbortController;
 let term: Term;
@@ -60,6 +62,7 @@ beforeEach(() => {
   assigned = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
   [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
   [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
+  readsEnded = Promise.resolve();
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
@@ -118,6 +121,7 @@ beforeEach(() => {
       events.push(`announce ${lsn}`);
     },
     onLong: (isLong: boolean) => void events.push(isLong ? 'long' : 'no longer'),
+    readsEnded: () => readsEnded,
   } as unknown as RecordCallsOptions);
 });
 
@@ -175,7 +179,7 @@ describe('a large entry', () => {
     expect(ranges()).toEqual([
       [0, PART],
       [PART, PART],
-      [2 * PART, 452],
+      [2 * PART, 2_500 - 2 * PART],
     ]);
     expect(inFlightMax).toBe(1);
     expect(positions.appliedTo('a', SHARD)).toBe(7);
@@ -369,11 +373,11 @@ describe('a late response', () => {
 describe('a long call', () => {
   test('takes its turn and is announced before it is sent', async () => {
     await apply(upsert(7, 600));
-    expect(events).toEqual(['turn of a', 'announce 7', 'long', 'call', 'no longer', 'release']);
+    expect(events).toEqual(['turn of a', 'long', 'announce 7', 'call', 'no longer', 'release']);
   });
 
   test('is announced for each part of an entry, each in a turn of its own', async () => {
-    await apply(upsert(7, 2 * PART));
+    await apply(upsert(7, 2_000));
     expect(events.filter((event) => event.startsWith('announce'))).toEqual(Array(2).fill('announce 7'));
     expect(events.filter((event) => event === 'turn of a')).toHaveLength(2);
     expect(events.filter((event) => event === 'release')).toHaveLength(2);
@@ -388,7 +392,18 @@ describe('a long call', () => {
   test('is not sent, and gives its turn back, when it cannot be announced', async () => {
     announceFailure = new Error('The lease has moved on');
     await expect(apply(upsert(7, 600))).rejects.toThrow('The lease has moved on');
-    expect([events, sent]).toEqual([['turn of a', 'release'], []]);
+    expect([events, sent]).toEqual([['turn of a', 'long', 'no longer', 'release'], []]);
+  });
+
+  test('is sent when the reads that the node was sent before have ended', async () => {
+    let end = (): void => undefined;
+    readsEnded = new Promise((resolve) => (end = resolve));
+    const applying = apply(upsert(7, 600));
+    await clock.pass(0);
+    expect(events).toEqual(['turn of a', 'long', 'announce 7']);
+    end();
+    await applying;
+    expect(events).toContain('call');
   });
 
   test('takes no turn when it is short', async () => {

@@ -41,8 +41,10 @@ export interface RecordCallsOptions {
    * A long call is about to be sent that keeps the node busy until about `untilMs` from now; durable before it goes.
    */
   readonly announce: (lsn: number, untilMs: number, term: Term) => Promise<void>;
-  /** The node begins a long call, or has ended it. */
+  /** The node begins a long call, or has ended it: reads are sent to other nodes meanwhile. */
   readonly onLong: (isLong: boolean) => void;
+  /** Resolves soon: when the reads that the node has been sent have ended, if others can take the next ones. */
+  readonly readsEnded: () => Promise<void>;
 }
 
 const RETRY_MS = 200;
@@ -176,21 +178,22 @@ export class RecordCalls {
 
   /** Waits for its turn among the nodes and announces the call. */
   async #longTurn(lsns: readonly number[], boundMs: number, term: Term): Promise<() => void> {
-    const { stagger, node, announce, onLong } = this.#options;
+    const { stagger, node, announce, onLong, readsEnded } = this.#options;
     const lsn = lsns.at(-1) ?? 0;
     const release = await stagger.turn(node, term);
-    try {
-      // Each part anew: a new leader waits for what is announced before it sends anything else.
-      await announce(lsn, boundMs, term);
-    } catch (error) {
-      release();
-      throw error;
-    }
-    onLong(true);
-    return () => {
+    const end = (): void => {
       onLong(false);
       release();
     };
+    onLong(true);
+    try {
+      // Each part anew: a new leader waits for what is announced before it sends anything else.
+      await Promise.all([announce(lsn, boundMs, term), readsEnded()]);
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return end;
   }
 
   async #taken(shard: string, lsns: readonly number[], term: Term): Promise<void> {
