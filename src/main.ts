@@ -21,6 +21,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'run one gateway in front of your Chroma servers and your PostgreSQL',
     load: async () => (await import('./cli/serve.ts')).serveCommand(),
   },
+  events: {
+    summary: 'list what happened to the cluster',
+    load: async () => (await import('./cli/events.ts')).eventsCommand(),
+  },
   quarantine: {
     summary: 'list, show, retry or discard entries that no node could apply',
     load: async () => (await import('./cli/quarantine.ts')).quarantineCommand(),

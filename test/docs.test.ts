@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { withDifferences } from '../scripts/differences-table.ts';
 import { withSettings } from '../scripts/settings-table.ts';
 import { SETTINGS } from '../src/config/config.ts';
+import { EVENT_KINDS } from '../src/observability/events.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8');
@@ -113,6 +114,11 @@ test(`${CONFIGURATION} has the settings of the code (if not: npm run docs)`, () 
 test('docs/compatibility.md has the differences of the differential test (if not: npm run docs)', () => {
   const text = read('docs/compatibility.md');
   expect(withDifferences(text)).toBe(text);
+});
+
+test('docs/operations.md explains every kind of event', () => {
+  const text = read('docs/operations.md');
+  expect(Object.keys(EVENT_KINDS).filter((kind) => !text.includes(`\`${kind}\``))).toEqual([]);
 });
 
 test('docs/invariants.md says of every setting where its effect is seen', () => {

@@ -36,7 +36,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const caches = buildCaches(config, storage.head.lsn, current);
     const replication = buildReplication(config, { deps, storage, caches, current }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
-    const metrics = buildMetrics({ caches, replication, dataPlane });
+    const metrics = buildMetrics({ storage, caches, replication, dataPlane });
     const status = statusSource(deps, storage, { ...replication, ...dataPlane, metrics });
     const listeners = buildListeners(config, { deps, storage, dataPlane, status, metrics }, life);
     await life.start();

@@ -2,6 +2,7 @@
 
 import { operatorAccess } from '../api/admin/access.ts';
 import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
+import { eventRoutes } from '../api/admin/events.ts';
 import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
@@ -100,7 +101,7 @@ function listen(
 
 /** The routes under /admin. */
 function operatorRouter(config: Config, { deps, storage, dataPlane }: ListenerParts): Router {
-  const { catalog, quarantine, capabilities } = storage;
+  const { catalog, quarantine, capabilities, events, eventStore } = storage;
   const { scanner, selection, writer } = dataPlane;
   const { logger } = deps;
   const retry = new QuarantineRetry({
@@ -112,7 +113,10 @@ function operatorRouter(config: Config, { deps, storage, dataPlane }: ListenerPa
     capabilities: () => capabilities.current,
     logger,
   });
-  const routes = quarantineRoutes({ quarantine, retry, catalog, logger });
+  const routes = [
+    ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),
+    ...eventRoutes(eventStore),
+  ];
   return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
 }
 

@@ -12,7 +12,8 @@ import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
 import { Node, type NodeProbe } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
-import { canServe } from '../nodes/node-state.ts';
+import { canServe, type NodeState } from '../nodes/node-state.ts';
+import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
@@ -184,6 +185,8 @@ function buildMember(
   applier: () => Applier,
 ): Node {
   const { clock, logger } = deps;
+  /** It has failed since it served last. */
+  let wasOut = false;
   return new Node({
     ...address,
     probe,
@@ -200,8 +203,11 @@ function buildMember(
       }
       stagger.reconsider();
       if (event === 'lost_content') forget();
+      const kind = eventOf(from, node.state, wasOut);
+      wasOut = !canServe(node.state) && (wasOut || from !== 'joining');
       const { term } = current;
       if (term === null) return;
+      if (kind !== null) storage.events.record(kind, { node: node.id, from, reason });
       storage.nodes
         .update(term.epoch, node.id, node.url, node.state, node.reason)
         .catch((error: unknown) =>
@@ -209,6 +215,15 @@ function buildMember(
         );
     },
   });
+}
+
+/** What a transition means to operators; null: nothing. */
+function eventOf(from: NodeState, to: NodeState, wasOut: boolean): EventKind | null {
+  if (to === 'down') return 'node_down';
+  if (to === 'fenced') return 'node_fenced';
+  if (to === 'needs_rebuild') return 'node_lost_content';
+  if (from !== 'catching_up' || to !== 'serving') return null;
+  return wasOut ? 'node_recovered' : 'node_serving';
 }
 
 function buildApplier(

@@ -21,6 +21,7 @@ import { SecondOpinion } from '../replication/second-opinion.ts';
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
+import type { EventSink } from '../observability/events.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
@@ -91,13 +92,14 @@ export function buildReplication(
     nodeStore: storage.nodes,
     refreshCatalog,
     primaryChanged,
+    events: storage.events,
     clock: deps.clock,
     logger: deps.logger,
   });
   const suspects = buildSuspects(shared);
   const arbiter = buildArbiter(shared, trials);
   const forget = (): void => caches.invalidation.forget();
-  const onHung = hungNodeHandler(config, deps);
+  const onHung = hungNodeHandler(config, deps, storage.events);
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
   for (const address of config.nodes)
     nodes.add(buildNode(address, { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung }));
@@ -143,6 +145,7 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
     notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
     refreshCatalog,
+    events: storage.events,
     logger: deps.logger,
   });
 }
@@ -180,6 +183,7 @@ function buildArbiter(
     ask: (node, trial, term) => opinions.ask(node, trial, term),
     onEnded: ({ lsn, kind }, { outcome, status }) => {
       logger.error({ lsn, kind, outcome, status }, 'entry ended: no healthy node can apply it');
+      if (outcome !== 'accepted') storage.events.record(`entry_${outcome}`, { lsn, operation: kind, status });
       void refreshCatalog().catch(() => undefined);
     },
   });
@@ -258,11 +262,13 @@ function firstOf({ storage, nodes, positions }: Shared): (target: string | null)
 function hungNodeHandler(
   config: Config,
   { clock, logger, onNodeHung }: Deps,
+  events: EventSink,
 ): (node: string, url: string) => void {
   const command = config.NODE_RESTART_COMMAND;
   const restart = command === undefined ? null : new RestartCommand({ command, clock, logger });
   return (node, url) => {
     logger.error({ node }, 'node hangs on a call');
+    events.record('node_hung', { node });
     restart?.run(node, url);
     onNodeHung(node);
   };

@@ -3,11 +3,13 @@
 import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
+import { EventStore } from '../history/event-store.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
 import { NodeStore } from '../nodes/node-store.ts';
+import { EventLog } from '../observability/events.ts';
 import { Database } from '../postgres/database.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { requireServer } from '../postgres/require-server.ts';
@@ -30,6 +32,9 @@ export interface Storage {
   readonly nodes: NodeStore;
   readonly trials: PostgresTrialStore;
   readonly quarantine: Quarantine;
+  readonly eventStore: EventStore;
+  /** Where every component records what operators should know. */
+  readonly events: EventLog;
 }
 
 const STATEMENT_TIMEOUT_MS = 10_000;
@@ -70,6 +75,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   await nodes.all();
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
+  const eventStore = new EventStore(queries);
   return {
     log,
     head,
@@ -82,5 +88,25 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     nodes,
     trials: new PostgresTrialStore(steps),
     quarantine: new Quarantine(queries),
+    eventStore,
+    events: buildEvents(eventStore, deps, life),
   };
+}
+
+function buildEvents(store: EventStore, { clock, gatewayId, logger }: Deps, life: Lifecycle): EventLog {
+  const events = new EventLog({
+    store,
+    gateway: gatewayId,
+    clock,
+    onError: (error) => logger.warn({ error: String(error) }, 'events not stored'),
+  });
+  life.add({
+    name: 'events',
+    start: async () => events.record('gateway_started'),
+    stop: async () => {
+      events.record('gateway_stopped');
+      await events.stop();
+    },
+  });
+  return events;
 }

@@ -3,6 +3,7 @@
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { StartupError } from '../errors.ts';
+import { PROCESS, printable, type CommandContext } from './command-context.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
 
 const EXAMPLES = `
@@ -15,14 +16,6 @@ Examples:
 
 An entry is quarantined when no healthy node can apply it. "retry" appends it again, under a new LSN; "discard" closes
 the record and changes nothing else. Exit code 0: done; for "retry": the entry was applied. Exit code 1: anything else.`;
-
-/** What the command prints to, and the environment that holds its defaults. */
-export interface CommandContext {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly write: (text: string | Uint8Array) => void;
-}
-
-const PROCESS: CommandContext = { env: process.env, write: (text) => void process.stdout.write(text) };
 
 export function quarantineCommand(context: CommandContext = PROCESS): Command {
   const command = new Command('quarantine')
@@ -180,12 +173,4 @@ function stateOf({ closed, closedAt, retriedLSN }: ListedEntry): string {
   if (closed === null) return 'open';
   const lsn = closed === 'retried' ? ` as LSN ${retriedLSN ?? 'unknown (interrupted)'}` : '';
   return `${closed}${lsn} at ${closedAt ?? 'an unknown time'}`;
-}
-
-/** Without control characters: client data must not control the terminal. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) =>
-    character === '\n' ? ' ' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { CurrentTerm } from '../coordination/current-term.ts';
 import { LogDamaged } from '../log/entry.ts';
 import type { NodeState } from '../nodes/node-state.ts';
+import type { EventDetail, EventKind } from '../observability/events.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Follower } from './follower.ts';
 import { HaltState } from './halt-state.ts';
@@ -11,6 +12,7 @@ const DAMAGED = new LogDamaged(7, 'the checksum of the entry at LSN 7 does not m
 let node: { member: { id: string; state: NodeState }; applier: { checkpoint: number } };
 let current: CurrentTerm;
 let halt: HaltState;
+let recorded: object[];
 
 beforeEach(() => {
   node = { member: { id: 'a', state: 'serving' }, applier: { checkpoint: 6 } };
@@ -18,7 +20,11 @@ beforeEach(() => {
   const { signal } = new AbortController();
   current.begin({ epoch: 1, clean: true, signal, held: () => true });
   const logger = { error: () => undefined } as unknown as Logger;
-  halt = new HaltState({ followers: { all: () => [node as unknown as Follower] }, current, logger });
+  recorded = [];
+  const events = {
+    record: (kind: EventKind, detail?: EventDetail) => void recorded.push({ kind, ...detail }),
+  };
+  halt = new HaltState({ followers: { all: () => [node as unknown as Follower] }, current, events, logger });
 });
 
 describe('a damaged entry halts the log', () => {
@@ -54,5 +60,15 @@ test('a log that lost its last entries halts for good, and ends the term', () =>
     'the log ends at LSN 5, and had reached 9',
     true,
     null,
+  ]);
+});
+
+test('records each cause once', () => {
+  halt.damaged('a', DAMAGED);
+  halt.damaged('a', DAMAGED);
+  halt.rewound('the log ends at LSN 5');
+  expect(recorded).toEqual([
+    { kind: 'log_halted', node: 'a', cause: 'damaged', lsn: 7, reason: DAMAGED.message },
+    { kind: 'log_halted', cause: 'rewound', reason: 'the log ends at LSN 5' },
   ]);
 });

@@ -3,12 +3,14 @@
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { LogDamaged } from '../log/entry.ts';
 import { follows } from '../nodes/node-state.ts';
+import type { EventSink } from '../observability/events.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Followers } from './follower.ts';
 
 export interface HaltStateOptions {
   readonly followers: Pick<Followers, 'all'>;
   readonly current: CurrentTerm;
+  readonly events: EventSink;
   readonly logger: Logger;
 }
 
@@ -45,12 +47,16 @@ export class HaltState {
     this.#rewound = reason;
     this.#options.current.end();
     this.#options.logger.error({ reason }, 'log lost its last entries: no writes until an operator decides');
+    this.#options.events.record('log_halted', { cause: 'rewound', reason });
   }
 
   /** A node cannot be used, or go on, because of an entry of the log. */
   damaged(node: string, damage: LogDamaged): void {
-    if (this.#damaged.get(node)?.lsn !== damage.lsn)
-      this.#options.logger.error({ node, lsn: damage.lsn }, damage.message);
+    if (this.#damaged.get(node)?.lsn !== damage.lsn) {
+      const { lsn, message } = damage;
+      this.#options.logger.error({ node, lsn }, message);
+      this.#options.events.record('log_halted', { node, cause: 'damaged', lsn, reason: message });
+    }
     this.#damaged.set(node, damage);
   }
 

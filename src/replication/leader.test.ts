@@ -58,6 +58,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
     primaryChanged: new Notifier(),
+    events: { record: () => undefined },
     clock,
     logger: quiet,
   };

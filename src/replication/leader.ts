@@ -8,6 +8,7 @@ import type { Head } from '../log/postgres-log.ts';
 import type { Node } from '../nodes/node.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
+import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Notifier } from '../util/notifier.ts';
@@ -39,6 +40,7 @@ export interface LeaderOptions {
   readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
   readonly refreshCatalog: () => Promise<void>;
   readonly primaryChanged: Notifier;
+  readonly events: EventSink;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -82,7 +84,7 @@ export class Leader {
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, trials, current, logger, clock } = this.#options;
+    const { followers, decisions, trials, current, events, logger, clock } = this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
     const nodes = followers.all();
@@ -93,6 +95,7 @@ export class Leader {
     ]);
     if (!this.#halt.isRewound) current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
+    events.record('leader_changed', { epoch: term.epoch, head: head.lsn });
     await Promise.all([
       ...nodes.map((follower) => this.#drive(follower, term, head)),
       ...nodes.map((follower) => this.#markers.run(follower, term, head)),

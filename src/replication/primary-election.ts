@@ -4,6 +4,7 @@ import type { Term } from '../coordination/term.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { choosePrimary, follows } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
+import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
@@ -20,6 +21,7 @@ export interface PrimaryElectionOptions {
   readonly stagger: Pick<Stagger, 'reconsider'>;
   /** Notified when another node decides. */
   readonly primaryChanged: Notifier;
+  readonly events: EventSink;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -79,13 +81,14 @@ export class PrimaryElection {
 
   /** False when the choice could not be recorded. */
   async #elect(term: Term): Promise<boolean> {
-    const { nodeStore, primaryChanged, stagger, clock, logger } = this.#options;
+    const { nodeStore, primaryChanged, stagger, events, clock, logger } = this.#options;
     const before = this.#primary.node;
     const chosen = choosePrimary(this.#candidates(), before);
     if (chosen === null || chosen === before) return true;
     try {
       const generation = await nodeStore.setPrimary(term.epoch, chosen);
       logger.warn({ primary: chosen, before, generation }, 'primary changed');
+      events.record('primary_changed', { node: chosen, before, generation });
       this.#become({ node: chosen, generation });
       primaryChanged.notify();
       stagger.reconsider();

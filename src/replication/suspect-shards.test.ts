@@ -17,6 +17,7 @@ beforeEach(() => {
     },
     notifyApplier: () => void steps.push('notify applier'),
     refreshCatalog: async () => void steps.push('refresh catalog'),
+    events: { record: (kind) => void steps.push(`event ${kind}`) },
     logger: { error: () => undefined },
   });
 });
@@ -25,7 +26,7 @@ test('excludes the copy first, and notifies its applier only once the suspicion 
   let recorded = (): void => undefined;
   record = () => new Promise((resolve) => (recorded = resolve));
   const added = suspects.add('a', 'shard', 'differs', { epoch: 3 });
-  const before = ['forget', 'exclude', 'record 3 a shard differs'];
+  const before = ['event shard_suspect', 'forget', 'exclude', 'record 3 a shard differs'];
   expect(steps).toEqual(before);
   recorded();
   await added;
@@ -35,5 +36,5 @@ test('excludes the copy first, and notifies its applier only once the suspicion 
 test('keeps the copy excluded, and its applier unaware, when the suspicion cannot be recorded', async () => {
   record = () => Promise.reject(new Error('the lease has moved on'));
   await expect(suspects.add('a', 'shard', 'differs', { epoch: 3 })).rejects.toThrow('the lease has moved on');
-  expect(steps).toEqual(['forget', 'exclude', 'record 3 a shard differs']);
+  expect(steps).toEqual(['event shard_suspect', 'forget', 'exclude', 'record 3 a shard differs']);
 });

@@ -2,6 +2,7 @@
 // suspicion exists, and its applier acts on it only once it is durable.
 
 import type { Term } from '../coordination/term.ts';
+import type { EventSink } from '../observability/events.ts';
 import type { Logger } from '../util/logger.ts';
 
 export interface SuspectShardsOptions {
@@ -14,6 +15,7 @@ export interface SuspectShardsOptions {
   /** Has the node's applier pass the shard's entries, and decide nothing from it. */
   readonly notifyApplier: (node: string, shard: string, reason: string) => void;
   readonly refreshCatalog: () => Promise<void>;
+  readonly events: EventSink;
   readonly logger: Pick<Logger, 'error'>;
 }
 
@@ -28,8 +30,9 @@ export class SuspectShards {
    * Resolves when the suspicion is durable and known. Throws when it could not be recorded; the copy stays excluded.
    */
   async add(node: string, shard: string, reason: string, { epoch }: Pick<Term, 'epoch'>): Promise<void> {
-    const { forget, exclude, record, notifyApplier, refreshCatalog, logger } = this.#options;
+    const { forget, exclude, record, notifyApplier, refreshCatalog, events, logger } = this.#options;
     logger.error({ node, shard, reason }, 'shard became suspect');
+    events.record('shard_suspect', { node, shard, reason });
     forget();
     // Here at once: PostgreSQL may take long to respond.
     exclude(node, shard, reason);

@@ -13,7 +13,7 @@ const BELOW_REPLICATION = [...BASE, 'postgres', ...STORES, ...CHROMA, 'nodes'];
 // leader: they see the cluster through coordination/cluster-view.ts.
 const ENTRIES = ['replication/entry-operation.ts', 'replication/decisions.ts'];
 const DATA_PLANE = [...BASE, ...STORES, ...CHROMA, 'nodes', 'http', ...ENTRIES];
-const API = [...DATA_PLANE, 'read', 'write', 'auth'];
+const API = [...DATA_PLANE, 'read', 'write', 'auth', 'history'];
 
 /** A layer (a room of src, or a file in it) → the layers and files it may import beside itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'chroma/protocol': [...BASE, 'chroma/parse'],
   'chroma/client': [...BASE, 'chroma/parse', 'chroma/protocol'],
   'chroma/batch': [...BASE, 'chroma/parse', 'chroma/protocol', 'chroma/client'],
+  history: [...BASE, 'postgres'],
   nodes: [...BASE, 'postgres', ...STORES, ...CHROMA],
   replication: BELOW_REPLICATION,
   repair: [...BELOW_REPLICATION, ...ENTRIES, 'replication/checkpoints.ts'],
@@ -55,6 +56,7 @@ const UNCONTROLLED =
 const CONTROLS_ITSELF: Readonly<Record<string, string>> = {
   'src/util/clock.ts': 'it is the clock',
   'src/app/deps.ts': 'the real clock and randomness, injected everywhere else',
+  'src/cli/command-context.ts': 'the clock of commands, injected into them',
   'src/cli/up.ts': 'a composition root: signals and the local cluster',
   'src/cli/serve.ts': 'a composition root: signals',
   'src/local/cluster.ts': 'the root of the local cluster: real processes, no simulator runs them',

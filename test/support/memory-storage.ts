@@ -103,6 +103,7 @@ export class MemoryStorage {
       decisions: this.decisions,
       capabilities: { current: CHROMA_1_0_5, join: async () => null },
       trials: { load: async () => [], save: async () => undefined },
+      events: { record: () => undefined },
     };
     return parts as unknown as Storage;
   }

@@ -3,9 +3,11 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { ClientRequest, Handler } from '../../http/router.ts';
-import { jsonResponse, type HttpResponse, type WholeResponse } from '../../http/response.ts';
+import type { HttpResponse, WholeResponse } from '../../http/response.ts';
 import type { Quarantine, QuarantineRecord } from '../../log/quarantine.ts';
+import type { EventSink } from '../../observability/events.ts';
 import type { Logger } from '../../util/logger.ts';
+import { numberIn, PRIVATE, privateJson } from './private-json.ts';
 import { RetryRefused, type QuarantineRetry } from './quarantine-retry.ts';
 import type { AdminRoute } from './routes.ts';
 
@@ -13,6 +15,7 @@ export interface QuarantineRoutesOptions {
   readonly quarantine: Pick<Quarantine, 'list' | 'find' | 'body' | 'close'>;
   readonly retry: Pick<QuarantineRetry, 'retry'>;
   readonly catalog: Pick<Catalog, 'collectionOfShard'>;
+  readonly events: EventSink;
   readonly logger: Pick<Logger, 'info'>;
 }
 
@@ -56,6 +59,8 @@ async function retry(options: QuarantineRoutesOptions, request: ClientRequest): 
   if (record.closed !== null) return conflict(alreadyClosed(record));
   try {
     const result = await options.retry.retry(record);
+    const { lsn, retriedLSN, outcome } = result;
+    options.events.record('operator_action', { action: 'quarantine_retry', lsn, retriedLSN, outcome });
     return privateJson(result, result.outcome === 'pending' ? 202 : 200);
   } catch (error) {
     if (error instanceof RetryRefused) return conflict(error.message);
@@ -64,12 +69,13 @@ async function retry(options: QuarantineRoutesOptions, request: ClientRequest): 
 }
 
 async function discard(options: QuarantineRoutesOptions, request: ClientRequest): Promise<HttpResponse> {
-  const { quarantine, logger } = options;
+  const { quarantine, events, logger } = options;
   const record = await find(options, request);
   if (record.closed !== null || !(await quarantine.close(record.lsn, 'discarded'))) {
     return conflict(alreadyClosed(await find(options, request)));
   }
   logger.info({ lsn: record.lsn }, 'quarantined entry discarded');
+  events.record('operator_action', { action: 'quarantine_discard', lsn: record.lsn });
   return privateJson({ lsn: record.lsn, closed: 'discarded' });
 }
 
@@ -116,17 +122,4 @@ function alreadyClosed({ lsn, closed, retriedLSN }: QuarantineRecord): string {
     : `The quarantined entry at LSN ${lsn} has already been retried, as LSN ${retriedLSN}.`;
 }
 
-const PRIVATE = { 'cache-control': 'no-store' };
-
-function privateJson(value: unknown, status = 200): WholeResponse {
-  return { ...jsonResponse(value, status), headers: PRIVATE };
-}
-
 const conflict = (message: string): WholeResponse => privateJson({ error: 'Conflict', message }, 409);
-
-function numberIn(query: URLSearchParams, name: string): number | null {
-  const text = query.get(name);
-  if (text === null) return null;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new PolychromeError('invalid_argument', `${name} must be a whole number.`);
-}
