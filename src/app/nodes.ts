@@ -17,6 +17,7 @@ import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
+import { copyName } from '../repair/copy-store.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
 import { showsEffect } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
@@ -155,7 +156,7 @@ function buildVerifier(
   { storage, deps, current, leader, suspects }: NodeParts,
   checkpoint: () => Promise<number>,
 ): LogVerifier {
-  const { log, checkpoints, decisions } = storage;
+  const { log, checkpoints, copies, decisions } = storage;
   return new LogVerifier({
     client,
     clock: deps.clock,
@@ -174,6 +175,7 @@ function buildVerifier(
       if (term === null) throw new Error('this gateway does not lead');
       return suspects.add(node, shard, reason, term);
     },
+    isAside: (physical) => copies.isAside(node, physical),
   });
 }
 
@@ -234,7 +236,7 @@ function buildApplier(
   parts: NodeParts,
 ): Applier {
   const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
-  const { catalog, capabilities, checkpoints, decisions, nodes } = storage;
+  const { catalog, capabilities, checkpoints, copies, decisions, nodes } = storage;
   const { logBuffer, positions, arbiter, stagger, trials, primaryChanged } = parts;
   const { id } = member;
   return new Applier({
@@ -277,6 +279,12 @@ function buildApplier(
       const finding = await verifier.verify();
       if (finding?.contentLost === true) member.on('lost_content', finding.reason);
       return finding === null ? checkpoints.assigned(id) : null;
+    },
+    nameAside: async (physical, term) => {
+      if (!(await copies.isAside(id, physical))) return null;
+      const name = copyName(deps.newId());
+      await copies.rename(term.epoch, { node: id, physical }, name);
+      return name;
     },
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>

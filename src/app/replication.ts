@@ -12,12 +12,11 @@ import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
-import type { AssignedShard } from '../replication/checkpoints.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
 import { Positions } from '../replication/positions.ts';
 import { Retention } from '../replication/retention.ts';
-import { SecondOpinion } from '../replication/second-opinion.ts';
+import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts';
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
@@ -274,9 +273,9 @@ function hungNodeHandler(
   };
 }
 
-function healthyShard({ catalog }: Storage, node: string, shard: string): AssignedShard | null {
+function healthyShard({ catalog }: Storage, node: string, shard: string): NamedShard | null {
   const at = catalog.collectionOfShard(shard);
-  const physical = catalog.physical(node, shard);
-  if (at === null || physical === null || physical.suspect !== null) return null;
-  return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
+  const copy = catalog.physical(node, shard);
+  if (at === null || copy === null || copy.suspect !== null) return null;
+  return { ...copy, tenant: at.tenant, database: at.database };
 }

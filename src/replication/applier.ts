@@ -9,6 +9,7 @@ import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
 import { linkedAbort } from '../util/race.ts';
+import { Holds, type Hold } from './hold.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
@@ -34,7 +35,7 @@ export interface ApplierOptions {
   readonly clock: Clock;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'next' | 'peek'>;
   readonly positions: Positions;
-  readonly checkpoints: Pick<Checkpoints, 'save'>;
+  readonly checkpoints: Pick<Checkpoints, 'save' | 'assigned'>;
   readonly decisions: Pick<
     Decisions,
     'find' | 'record' | 'recorded' | 'addPage' | 'idPages' | 'isQuarantined' | 'exception'
@@ -69,6 +70,8 @@ export interface ApplierOptions {
   readonly readsEnded: () => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
+  /** A new name for a copy that is not in use but has a name of the log, durable; null for any other collection. */
+  readonly nameAside: (physical: string, term: Term) => Promise<string | null>;
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
   /** Whether no other node has a healthy copy of the shard. */
@@ -115,6 +118,7 @@ export class Applier {
   /** A recheck of the node's content is scheduled; null when no call's outcome was unknown since the last. */
   #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
+  readonly #holds = new Holds();
   /** LSN up to which an earlier leader may have sent entries. */
   #offeredTo = 0;
   #hasRun = false;
@@ -175,6 +179,11 @@ export class Applier {
   get offeredTo(): number | null {
     if (!this.#hasRun) return null;
     return Math.max(this.#offeredTo, this.#checkpoint, this.#records.sentTo);
+  }
+
+  /** Stops it between two rounds; null when `signal` aborts first. */
+  hold(signal: AbortSignal): Promise<Hold | null> {
+    return this.#holds.hold(signal);
   }
 
   get callsInFlight(): number {
@@ -244,12 +253,14 @@ export class Applier {
     this.#recheck = null;
   }
 
-  /** The next entries that this node may apply; none when the term is over or a recheck is due. */
+  /** The next entries that this node may apply; none when the term is over, or a recheck or a hold is due. */
   async #next(term: Term): Promise<Entry[]> {
     const { logBuffer, positions, primaryChanged, decisions } = this.#options;
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
     if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => controller.abort());
+    if (this.#holds.isRequested) controller.abort();
+    else void this.#holds.wait(signal).then(() => controller.abort());
     try {
       while (!signal.aborted) {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
@@ -306,6 +317,10 @@ export class Applier {
   async #round(term: Term): Promise<void> {
     const { logBuffer, limits, decisions, trials } = this.#options;
     await this.#recheckIfDue();
+    const { checkpoints, node } = this.#options;
+    if (await this.#holds.pass(this.#checkpoint, term.signal))
+      this.#assigned = await checkpoints.assigned(node);
+    if (term.signal.aborted) return;
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
     if (first === undefined) return;
@@ -356,12 +371,14 @@ export class Applier {
   }
 
   /**
-   * A suspect copy waits for its rebuild, so entries for it are passed. An entry that only the primary can decide is
-   * not passed before it is decided: this node may become the primary, and would never decide it.
+   * A suspect copy waits for its rebuild, so entries for it are passed; so are those that are in the copy already. An
+   * entry that only the primary can decide is not passed before it is decided: this node may become the primary, and
+   * would never decide it.
    */
   #mayPass(entry: Entry): boolean {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
-    return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
+    if (shard === undefined || needsDecision(toOperation(entry))) return false;
+    return shard.suspect !== null || entry.lsn <= shard.fromLSN;
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not respond, the node gets no further calls. */

@@ -59,7 +59,9 @@ beforeEach(() => {
   workload = new Workload(clock, 500);
   positions = new Positions(() => false);
   positions.setCluster(['a', 'b'], 'a');
-  assigned = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  assigned = new Map([
+    [SHARD, { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null }],
+  ]);
   [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
   [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
   readsEnded = Promise.resolve();

@@ -37,8 +37,10 @@ export function schemaRequest(
         throw new Error(`This node has no shard of collection ${operation.collection}`);
       return { request: modifyCollectionRequest(target, operation.body), alreadyDone: null };
     }
-    case 'delete_collection':
-      return { request: deleteCollectionRequest(operation, operation.name), alreadyDone: 404 };
+    case 'delete_collection': {
+      const name = assigned.get(onlyShard(operation))?.name ?? operation.name;
+      return { request: deleteCollectionRequest(operation, name), alreadyDone: 404 };
+    }
     case 'create_tenant':
       return { request: createTenantRequest(operation.tenant), alreadyDone: 409 };
     case 'create_database':

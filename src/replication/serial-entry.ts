@@ -1,7 +1,6 @@
 // Applies serial entries, each a round of its own: schema changes, and deletes whose ids depend on a node's state.
 
-import { deleteByIdsBodies, type MergeLimits } from '../chroma/batch/merge.ts';
-import { NodeError } from '../chroma/client/node-error.ts';
+import type { MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
@@ -11,10 +10,11 @@ import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { AssignedShard, ShardChange } from './checkpoints.ts';
-import { PAGE_IDS, type ConditionalDelete } from './conditional-delete.ts';
+import type { ConditionalDelete } from './conditional-delete.ts';
 import type { DecisionWait } from './decision-wait.ts';
 import type { Ruling } from './decisions.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
+import { emptyShard } from './empty-shard.ts';
 import { ForeignContent, LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
 import {
@@ -29,8 +29,7 @@ import {
   collectionRequest,
   countRecordsRequest,
   deleteCollectionRequest,
-  getRecordsRequest,
-  recordsRequest,
+  modifyCollectionRequest,
 } from '../chroma/protocol/node-requests.ts';
 import { collectionIdIn, hasNoEffect, isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Trials } from './trials.ts';
@@ -52,6 +51,8 @@ export interface SerialEntriesOptions {
   readonly stepDown: (lsn: number) => boolean;
   /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+  /** A new name for a copy that is not in use but has a name of the log, durable; null for any other collection. */
+  readonly nameAside: (physical: string, term: Term) => Promise<string | null>;
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
@@ -144,6 +145,11 @@ export class SerialEntries {
     assigned: AssignedShards,
     term: Term,
   ): Promise<ShardChange[]> {
+    if (isInCopy(operation, assigned, entry)) {
+      const { outcome } = await this.#options.waits.decided(entry.lsn, term, async () => null);
+      if (outcome !== 'accepted') this.#options.positions.discarded(entry.lsn);
+      return [];
+    }
     if (operation.type === 'records') {
       const target = assigned.get(operation.shard);
       if (target === undefined)
@@ -168,7 +174,7 @@ export class SerialEntries {
     });
     if (decision.outcome !== 'accepted') await this.#undo(entry, operation, assigned, term);
     else if (!applied) mustHave(operation, await this.#send(entry, operation, assigned, term), entry);
-    return [];
+    return decision.outcome === 'accepted' ? renamed(operation, assigned, entry) : [];
   }
 
   /**
@@ -216,9 +222,10 @@ export class SerialEntries {
       response = await this.#createAnew(entry, operation, assigned, term);
     const id = idIn(response.body);
     if (id === null) throw new ForeignContent(`collection "${operation.name}" was created without an id`);
-    const { tenant, database } = operation;
-    assigned.set(operation.shard, { physical: id, tenant, database, suspect: null });
-    return [{ shard: operation.shard, physical: id, lsn: entry.lsn }];
+    const { tenant, database, name, shard } = operation;
+    const created = { physical: id, tenant, database, name, fromLSN: entry.lsn, copy: 0, suspect: null };
+    assigned.set(shard, created);
+    return [{ shard, physical: id, name, lsn: entry.lsn }];
   }
 
   /**
@@ -251,6 +258,16 @@ export class SerialEntries {
     if (!isSuccess(found)) return true;
     const id = collectionIdIn(found);
     if ([...assigned.values()].some(({ physical }) => physical === id)) return false;
+    const aside = id === null ? null : await this.#options.nameAside(id, term);
+    if (id !== null && aside !== null) {
+      const body = Buffer.from(JSON.stringify({ new_name: aside }));
+      const rename = modifyCollectionRequest({ ...operation, physical: id }, body);
+      await delivery.call(
+        { request: rename, lsns: [entry.lsn], work: SCHEMA_WORK, isFinal: isMissing },
+        term,
+      );
+      return true;
+    }
     const counted = countRecordsRequest({ ...operation, physical: id ?? '' });
     const count = (await reads.read(counted, entry.lsn, term)).body.toString();
     if (count !== '0')
@@ -289,57 +306,17 @@ export class SerialEntries {
     term: Term,
   ): Promise<ShardChange[]> {
     const { shards, name } = operation;
-    await this.#empty(entry, shards, assigned, term);
+    // Lists in metadata survive their collection in such a server, and turn up on records stored later (I8).
+    if (this.#options.leavesLists())
+      for (const shard of shards)
+        await emptyShard(assigned.get(shard), { ...this.#options, lsn: entry.lsn }, term);
     await this.#send(entry, operation, assigned, term);
     for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       const count = await this.#options.reads.read(countRecordsRequest(target), entry.lsn, term);
       if (!isMissing(count)) throw new ForeignContent(`collection "${name}" has another name on the node`);
     }
     for (const shard of shards) assigned.delete(shard);
-    return shards.map((shard) => ({ shard, physical: null, lsn: entry.lsn }));
-  }
-
-  /**
-   * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
-   * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).
-   */
-  async #empty(
-    { lsn }: Entry,
-    shards: readonly string[],
-    assigned: ReadonlyMap<string, AssignedShard>,
-    term: Term,
-  ): Promise<void> {
-    const { limits, leavesLists, delivery } = this.#options;
-    if (!leavesLists()) return;
-    const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
-    for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
-      for (;;) {
-        const ids = await this.#someIds(target, lsn, term);
-        if (ids.length === 0) break;
-        for (const body of deleteByIdsBodies(ids, limits().maxIds)) {
-          const request = recordsRequest(target, 'delete', [body]);
-          const deleted = await delivery.call({ request, lsns: [lsn], work: 1, isFinal }, term);
-          // Already dropped: the round is being repeated.
-          if (!isSuccess(deleted)) return;
-        }
-      }
-    }
-  }
-
-  /** Some ids of the shard, fewer where they are long; none when it is empty or does not exist. */
-  async #someIds(target: AssignedShard, lsn: number, term: Term): Promise<readonly string[]> {
-    for (let limit = PAGE_IDS; ; limit = Math.ceil(limit / 2)) {
-      try {
-        const page = await this.#options.reads.read(
-          getRecordsRequest(target, { limit, include: [] }),
-          lsn,
-          term,
-        );
-        return isSuccess(page) ? (JSON.parse(page.body.toString()) as { ids: string[] }).ids : [];
-      } catch (error) {
-        if (!(error instanceof NodeError) || error.code !== 'too_large' || limit === 1) throw error;
-      }
-    }
+    return shards.map((shard) => ({ shard, physical: null, name: null, lsn: entry.lsn }));
   }
 
   /** Sends a schema operation; a response that means it was applied before counts as success. */
@@ -363,6 +340,30 @@ export class SerialEntries {
 function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
   if (operation.type === 'modify_collection' && isMissing(response))
     throw new LacksShard(operation.shards, `the node has no such collection, at LSN ${lsn}`);
+}
+
+/** Whether the copy in use was made at a later LSN: the entry is in it. */
+function isInCopy(
+  operation: Operation,
+  assigned: ReadonlyMap<string, AssignedShard>,
+  { lsn }: Entry,
+): boolean {
+  if (operation.type === 'records') return lsn <= (assigned.get(operation.shard)?.fromLSN ?? 0);
+  return (
+    operation.type === 'modify_collection' &&
+    operation.shards.every((shard) => lsn <= (assigned.get(shard)?.fromLSN ?? 0))
+  );
+}
+
+function renamed(operation: SchemaOperation, assigned: AssignedShards, { lsn }: Entry): ShardChange[] {
+  if (operation.type !== 'modify_collection' || operation.newName === null) return [];
+  const { newName: name } = operation;
+  return operation.shards.flatMap((shard) => {
+    const known = assigned.get(shard);
+    if (known === undefined) return [];
+    assigned.set(shard, { ...known, name });
+    return [{ shard, physical: known.physical, name, lsn }];
+  });
 }
 
 function ruling(response: NodeResponse, body: Buffer): Ruling {

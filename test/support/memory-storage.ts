@@ -8,6 +8,7 @@ import type { NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
+import { MemoryCopies } from './memory-copies.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -68,6 +69,11 @@ export class MemoryDecisions {
 
 export class MemoryStorage {
   readonly decisions = new MemoryDecisions();
+  readonly copies = new MemoryCopies({
+    node: (id) => this.node(id),
+    requireLease: (epoch) => this.#requireLease(epoch),
+    entries: () => this.entries,
+  });
   readonly entries: Entry[] = [];
   readonly nodes = new Map<string, MemoryNode>();
   #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
@@ -99,6 +105,7 @@ export class MemoryStorage {
       leaseStore: this.#leaseStore(),
       nodes: this.#nodeStore(),
       checkpoints: this.#checkpoints(),
+      copies: this.copies,
       catalog: this.#catalog(),
       decisions: this.decisions,
       capabilities: { current: CHROMA_1_0_5, join: async () => null },
@@ -184,9 +191,11 @@ export class MemoryStorage {
         this.#requireLease(epoch);
         const { assigned } = this.node(id);
         this.node(id).checkpoint = lsn;
-        for (const { shard, physical } of changes) {
-          if (physical === null) assigned.delete(shard);
-          else assigned.set(shard, { physical, ...this.#place, suspect: null });
+        for (const { shard, physical, name, lsn: fromLSN } of changes) {
+          const known = assigned.get(shard);
+          if (physical === null || name === null) assigned.delete(shard);
+          else if (known?.physical === physical) assigned.set(shard, { ...known, name });
+          else assigned.set(shard, { physical, ...this.#place, name, fromLSN, copy: 0, suspect: null });
         }
       },
       suspect: async (epoch: number, id: string, shard: string, reason: string) => {
