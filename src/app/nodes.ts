@@ -17,12 +17,12 @@ import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
-import { copyName } from '../repair/copy-store.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
-import { showsEffect } from '../repair/read-back.ts';
+import { showsEffect, traceOf } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import type { Arbiter } from '../replication/arbiter.ts';
 import { reportTrouble } from '../replication/delivery.ts';
+import type { Endings } from '../replication/endings.ts';
 import type { Follower } from '../replication/follower.ts';
 import type { Leader } from '../replication/leader.ts';
 import type { Positions } from '../replication/positions.ts';
@@ -53,6 +53,7 @@ export interface NodeParts {
   readonly appender: Appender;
   readonly positions: Positions;
   readonly arbiter: Arbiter;
+  readonly endings: Endings;
   readonly stagger: Stagger;
   readonly trials: Trials;
   readonly suspects: SuspectShards;
@@ -110,7 +111,9 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     clients: buildClients(address, identity, watched, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
-  const verifier = buildVerifier(address.id, watcher, parts, () => admission.checkpoint());
+  const verifierOver = (through: NodeClient): LogVerifier =>
+    buildVerifier(address.id, through, parts, () => admission.checkpoint());
+  const verifier = verifierOver(watcher);
   const recordId = deps.gatewayId;
   const { clock, random } = deps;
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
@@ -118,7 +121,8 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), work: workload, clock });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
-  const applier = buildApplier(member, wiring, verifier, canaryReason, parts);
+  // A recheck of a slow node takes a while, during which the probe needs its connection.
+  const applier = buildApplier(member, wiring, verifierOver(client), canaryReason, parts);
   const admission = buildAdmission(member, wiring, verifier, parts);
   const disconnect = async (): Promise<void> => {
     await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
@@ -156,7 +160,7 @@ function buildVerifier(
   { storage, deps, current, leader, suspects }: NodeParts,
   checkpoint: () => Promise<number>,
 ): LogVerifier {
-  const { log, checkpoints, copies, decisions } = storage;
+  const { log, checkpoints, decisions } = storage;
   return new LogVerifier({
     client,
     clock: deps.clock,
@@ -175,7 +179,6 @@ function buildVerifier(
       if (term === null) throw new Error('this gateway does not lead');
       return suspects.add(node, shard, reason, term);
     },
-    isAside: (physical) => copies.isAside(node, physical),
   });
 }
 
@@ -236,8 +239,8 @@ function buildApplier(
   parts: NodeParts,
 ): Applier {
   const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
-  const { catalog, capabilities, checkpoints, copies, decisions, nodes } = storage;
-  const { logBuffer, positions, arbiter, stagger, trials, primaryChanged } = parts;
+  const { catalog, capabilities, checkpoints, decisions, nodes } = storage;
+  const { logBuffer, positions, arbiter, endings, stagger, trials, primaryChanged } = parts;
   const { id } = member;
   return new Applier({
     node: id,
@@ -249,6 +252,9 @@ function buildApplier(
     decisions,
     limits: () => ({ maxIds: capabilities.current.maxBatchSize, maxBytes: MERGED_BYTES_MAX }),
     leavesLists: () => capabilities.current.metadataArrays,
+    isDeleted: (shard) => catalog.collectionOfShard(shard) === null,
+    onLeftover: (name, error) =>
+      deps.logger.warn({ node: id, name, error: String(error) }, 'deleted collection not dropped'),
     primaryChanged,
     primary: () => leader.primary,
     firstOf: parts.firstOf,
@@ -259,6 +265,7 @@ function buildApplier(
     stagger,
     trials,
     arbiter,
+    endings,
     attemptsMax: config.ENTRY_ATTEMPTS,
     canary,
     announce: (lsn, forMs, term) => nodes.announce(term.epoch, id, lsn, forMs),
@@ -271,6 +278,7 @@ function buildApplier(
       else if (!workload.isLong) member.on('free', 'it has responded to the long call');
     },
     showsEffect: (shard, entry) => showsEffect(client, shard, entry),
+    trace: (shard, entry) => traceOf(client, shard, entry),
     isLastCopy: (shard) =>
       !parts.nodes.ids().some((other) => other !== id && catalog.isHealthy(other, shard)),
     suspect: (shard, reason, term) => suspects.add(id, shard, reason, term),
@@ -279,12 +287,6 @@ function buildApplier(
       const finding = await verifier.verify();
       if (finding?.contentLost === true) member.on('lost_content', finding.reason);
       return finding === null ? checkpoints.assigned(id) : null;
-    },
-    nameAside: async (physical, term) => {
-      if (!(await copies.isAside(id, physical))) return null;
-      const name = copyName(deps.newId());
-      await copies.rename(term.epoch, { node: id, physical }, name);
-      return name;
     },
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>

@@ -12,11 +12,13 @@ import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
+import type { AssignedShard } from '../replication/checkpoints.ts';
+import { Endings } from '../replication/endings.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
 import { Positions } from '../replication/positions.ts';
 import { Retention } from '../replication/retention.ts';
-import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts';
+import { SecondOpinion } from '../replication/second-opinion.ts';
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
@@ -46,6 +48,7 @@ interface Shared {
   readonly caches: Caches;
   readonly nodes: NodeRegistry<BuiltNode>;
   readonly positions: Positions;
+  readonly endings: Endings;
   readonly refreshCatalog: () => Promise<void>;
 }
 
@@ -61,7 +64,8 @@ export function buildReplication(
   const nodes = new NodeRegistry<BuiltNode>();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const positions = new Positions((node, shard) => catalog.isSuspect(node, shard));
-  const shared: Shared = { config, deps, storage, caches, nodes, positions, refreshCatalog };
+  const endings = new Endings();
+  const shared: Shared = { config, deps, storage, caches, nodes, positions, endings, refreshCatalog };
   const logBuffer = new LogBuffer(log, head.lsn, {
     onUnseen: (lsn) => caches.invalidation.unseen(lsn),
     appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
@@ -86,6 +90,7 @@ export function buildReplication(
     positions,
     checkpoints,
     decisions,
+    endings,
     trials,
     stagger,
     nodeStore: storage.nodes,
@@ -150,7 +155,7 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
 }
 
 function buildArbiter(
-  { config, deps, storage, nodes, positions, refreshCatalog }: Shared,
+  { config, deps, storage, nodes, positions, endings, refreshCatalog }: Shared,
   trials: Trials,
 ): Arbiter {
   const { catalog, decisions } = storage;
@@ -167,24 +172,27 @@ function buildArbiter(
     trials,
     decisions,
     positions,
+    endings,
     clock,
     limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
     members: () => nodes.ids(),
     works: (id) => follows(nodes.get(id).member.state),
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
-    mayHaveApplied: async (id) => {
-      const { offeredTo } = nodes.get(id).applier;
+    mayHaveApplied: async (id, term) => {
+      const offeredTo = nodes.get(id).applier.offeredTo(term);
       if (offeredTo !== null) return offeredTo;
       const row = (await storage.nodes.all()).find((each) => each.id === id);
       return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
     },
+    trace: (id, entry) => nodes.get(id).applier.trace(entry),
     ask: (node, trial, term) => opinions.ask(node, trial, term),
     onEnded: ({ lsn, kind }, { outcome, status }) => {
       logger.error({ lsn, kind, outcome, status }, 'entry ended: no healthy node can apply it');
       if (outcome !== 'accepted') storage.events.record(`entry_${outcome}`, { lsn, operation: kind, status });
       void refreshCatalog().catch(() => undefined);
     },
+    onRecordError: (error) => logger.warn({ error: String(error) }, 'end of an entry not recorded'),
   });
 }
 
@@ -273,9 +281,9 @@ function hungNodeHandler(
   };
 }
 
-function healthyShard({ catalog }: Storage, node: string, shard: string): NamedShard | null {
+function healthyShard({ catalog }: Storage, node: string, shard: string): AssignedShard | null {
   const at = catalog.collectionOfShard(shard);
-  const copy = catalog.physical(node, shard);
-  if (at === null || copy === null || copy.suspect !== null) return null;
-  return { ...copy, tenant: at.tenant, database: at.database };
+  const physical = catalog.physical(node, shard);
+  if (at === null || physical === null || physical.suspect !== null) return null;
+  return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
 }

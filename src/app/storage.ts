@@ -13,7 +13,6 @@ import { EventLog } from '../observability/events.ts';
 import { Database } from '../postgres/database.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { requireServer } from '../postgres/require-server.ts';
-import { CopyStore } from '../repair/copy-store.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
@@ -29,7 +28,6 @@ export interface Storage {
   readonly catalog: Catalog;
   readonly capabilities: CapabilityLevel;
   readonly checkpoints: Checkpoints;
-  readonly copies: CopyStore;
   readonly decisions: Decisions;
   readonly nodes: NodeStore;
   readonly trials: PostgresTrialStore;
@@ -86,7 +84,6 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),
-    copies: new CopyStore(steps),
     decisions: new Decisions(steps),
     nodes,
     trials: new PostgresTrialStore(steps),

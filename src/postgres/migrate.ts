@@ -7,7 +7,7 @@ import { append } from './migrations/0002-append.ts';
 import { leading } from './migrations/0003-leading.ts';
 import { everyEntryEnds } from './migrations/0004-every-entry-ends.ts';
 import { deleteTenant } from './migrations/0005-delete-tenant.ts';
-import { copies } from './migrations/0006-copies.ts';
+import { appliedRecords } from './migrations/0006-applied-records.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -15,7 +15,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   leading,
   everyEntryEnds,
   deleteTenant,
-  copies,
+  appliedRecords,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

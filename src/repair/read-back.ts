@@ -1,4 +1,4 @@
-// Reads back whether a quarantined entry, which failed on a node, had an effect there.
+// Reads back what an entry whose outcome on a node is unknown has left there.
 
 import { NodeError } from '../chroma/client/node-error.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
@@ -15,6 +15,9 @@ const DEADLINE_MS = 30_000;
 const IDS_PER_READ = 500;
 const ATTEMPTS_MAX = 3;
 
+/** What a node's content says about an entry: it has not applied it whole, it has, or neither can be shown. */
+type Shown = 'none' | 'whole' | 'unknown';
+
 /**
  * True when a record has the content of the entry, false when all records show that it was not applied, null when the
  * node cannot show either.
@@ -27,7 +30,35 @@ export async function showsEffect(
   const operation = toOperation(entry);
   // A conditional delete does not contain the ids of its records.
   if (operation.type !== 'records' || operation.call.conditional) return null;
-  const ids = [...new Map(operation.call.ids.map((id) => [mapKey(id), id])).values()];
+  for await (const { ids, read } of pages(client, shard, operation)) {
+    if (read === null) return null;
+    const shown = pageShowsEffect(operation.call, ids, read);
+    if (shown !== false) return shown;
+  }
+  return false;
+}
+
+/** What the node's content says about the whole entry. Metadata is not compared, so an entry with some is never shown. */
+export async function traceOf(client: NodeClient, shard: AssignedShard, entry: Entry): Promise<Shown> {
+  const operation = toOperation(entry);
+  if (operation.type !== 'records' || operation.call.conditional) return 'unknown';
+  const { columns } = operation.call;
+  let trace: Shown = columns.metadatas === undefined && columns.uris === undefined ? 'whole' : 'unknown';
+  for await (const { ids, read } of pages(client, shard, operation)) {
+    const page = read === null ? 'unknown' : pageTrace(operation.call, ids, read);
+    if (page === 'none') return 'none';
+    if (page === 'unknown') trace = 'unknown';
+  }
+  return trace;
+}
+
+/** The records of the operation as the node shows them, in pages; `read` is null when it does not show them. */
+async function* pages(
+  client: NodeClient,
+  shard: AssignedShard,
+  { call }: RecordOperation,
+): AsyncGenerator<{ readonly ids: readonly string[]; readonly read: ReadRecords | null }> {
+  const ids = [...new Map(call.ids.map((id) => [mapKey(id), id])).values()];
   let size = IDS_PER_READ;
   for (let from = 0; from < ids.length;) {
     const page = ids.slice(from, from + size);
@@ -36,12 +67,10 @@ export async function showsEffect(
       size = Math.ceil(size / 2);
       continue;
     }
-    if (read === null || read === 'too_large') return null;
-    const shown = pageShowsEffect(operation.call, page, read);
-    if (shown !== false) return shown;
+    yield { ids: page, read: read === 'too_large' ? null : read };
+    if (read === null || read === 'too_large') return;
     from += page.length;
   }
-  return false;
 }
 
 /** Null when the node does not show the records, after some attempts. */
@@ -77,4 +106,21 @@ function pageShowsEffect(
     if (hasContent(content, read, index)) return true;
   }
   return false;
+}
+
+function pageTrace(call: RecordOperation['call'], page: readonly string[], read: ReadRecords): Shown {
+  if (call.kind === 'delete') return read.ids.length === 0 ? 'whole' : 'none';
+  // An update passes over missing records.
+  if (call.kind !== 'update' && read.ids.length < page.length) return 'none';
+  const sent = columnContent(call);
+  let trace: Shown = 'whole';
+  for (const [index, id] of read.ids.entries()) {
+    const content = sent.get(mapKey(id));
+    if (content === undefined || (content.document === null && content.embedding === null)) trace = 'unknown';
+    else if (hasContent(content, read, index)) continue;
+    // An add passes over records that exist.
+    else if (call.kind === 'add') trace = 'unknown';
+    else return 'none';
+  }
+  return trace;
 }

@@ -9,7 +9,6 @@ import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier, waitForAny } from '../util/notifier.ts';
 import { linkedAbort } from '../util/race.ts';
-import { Holds, type Hold } from './hold.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
@@ -17,6 +16,8 @@ import { ConditionalDelete } from './conditional-delete.ts';
 import { DecisionWait, type Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
 import { Delivery } from './delivery.ts';
+import { EarlierCalls, type Trace } from './earlier-calls.ts';
+import type { Endings } from './endings.ts';
 import { orOver, TermOver } from '../coordination/term.ts';
 import { NodeReads } from './node-reads.ts';
 import { toOperation } from './entry-operation.ts';
@@ -35,7 +36,7 @@ export interface ApplierOptions {
   readonly clock: Clock;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'next' | 'peek'>;
   readonly positions: Positions;
-  readonly checkpoints: Pick<Checkpoints, 'save' | 'assigned'>;
+  readonly checkpoints: Pick<Checkpoints, 'save'>;
   readonly decisions: Pick<
     Decisions,
     'find' | 'record' | 'recorded' | 'addPage' | 'idPages' | 'isQuarantined' | 'exception'
@@ -44,6 +45,7 @@ export interface ApplierOptions {
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly trials: Trials;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
+  readonly endings: Pick<Endings, 'known' | 'onKnown'>;
   /** Failed attempts after which a node counts as having failed an entry. */
   readonly attemptsMax: number;
   /** Why the node's canary fails; null when it succeeds. */
@@ -52,6 +54,10 @@ export interface ApplierOptions {
   readonly settleMs: number;
   /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
+  /** Whether the log deletes the collection of a shard, be it later. */
+  readonly isDeleted: (shard: string) => boolean;
+  /** The node cannot drop a collection of the log that is deleted. */
+  readonly onLeftover: (name: string, error: Error) => void;
   /** Resolves when the append in flight is over; null when there is none. */
   readonly appendInFlight: () => Promise<void> | null;
   /** The node that decides at this moment. */
@@ -70,10 +76,10 @@ export interface ApplierOptions {
   readonly readsEnded: () => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
-  /** A new name for a copy that is not in use but has a name of the log, durable; null for any other collection. */
-  readonly nameAside: (physical: string, term: Term) => Promise<string | null>;
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
+  /** What the node's copy shows of an entry; see Trace. */
+  readonly trace: (shard: AssignedShard, entry: Entry) => Promise<Trace>;
   /** Whether no other node has a healthy copy of the shard. */
   readonly isLastCopy: (shard: string) => boolean;
   /** Compares the node's content with the log, while no call is in flight. Its shards then; null: not compared. */
@@ -118,10 +124,7 @@ export class Applier {
   /** A recheck of the node's content is scheduled; null when no call's outcome was unknown since the last. */
   #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
-  readonly #holds = new Holds();
-  /** LSN up to which an earlier leader may have sent entries. */
-  #offeredTo = 0;
-  #hasRun = false;
+  readonly #earlier = new EarlierCalls(ROUND_ENTRIES_MAX);
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -175,15 +178,18 @@ export class Applier {
     if (assigned?.suspect === null) this.#assigned.set(shard, { ...assigned, suspect: reason });
   }
 
-  /** LSN up to which entries may have been sent to the node; null before this process has followed it. */
-  get offeredTo(): number | null {
-    if (!this.#hasRun) return null;
-    return Math.max(this.#offeredTo, this.#checkpoint, this.#records.sentTo);
+  /** LSN up to which entries may have been sent to the node; null when it has not followed the log in this term. */
+  offeredTo({ epoch }: Term): number | null {
+    const to = this.#earlier.to(epoch);
+    return to === null ? null : Math.max(to, this.#checkpoint, this.#records.sentTo);
   }
 
-  /** Stops it between two rounds; null when `signal` aborts first. */
-  hold(signal: AbortSignal): Promise<Hold | null> {
-    return this.#holds.hold(signal);
+  /** What the node's content says about an entry that an earlier leader may have sent. */
+  trace(entry: Entry): Promise<Trace> {
+    const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
+    return this.#earlier.trace(entry, async () =>
+      shard === undefined ? 'unknown' : this.#options.trace(shard, entry),
+    );
   }
 
   get callsInFlight(): number {
@@ -222,10 +228,7 @@ export class Applier {
       if (unknownMs !== null) this.#delivery.distrust(unknownMs);
       this.#checkpoint = start.checkpoint;
       this.#unused = [];
-      this.#hasRun = true;
-      if (unknownMs !== null) this.#offeredTo = start.checkpoint + ROUND_ENTRIES_MAX;
-      const { unanswered } = this.#records;
-      for (const lsn of unanswered) if (lsn <= start.checkpoint) unanswered.delete(lsn);
+      this.#earlier.begin(term.epoch, start.checkpoint, this.#options.logBuffer.head);
       this.#assigned = new Map(start.assigned);
       this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
@@ -253,14 +256,12 @@ export class Applier {
     this.#recheck = null;
   }
 
-  /** The next entries that this node may apply; none when the term is over, or a recheck or a hold is due. */
+  /** The next entries that this node may apply; none when the term is over or a recheck is due. */
   async #next(term: Term): Promise<Entry[]> {
     const { logBuffer, positions, primaryChanged, decisions } = this.#options;
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
     if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => controller.abort());
-    if (this.#holds.isRequested) controller.abort();
-    else void this.#holds.wait(signal).then(() => controller.abort());
     try {
       while (!signal.aborted) {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
@@ -317,10 +318,6 @@ export class Applier {
   async #round(term: Term): Promise<void> {
     const { logBuffer, limits, decisions, trials } = this.#options;
     await this.#recheckIfDue();
-    const { checkpoints, node } = this.#options;
-    if (await this.#holds.pass(this.#checkpoint, term.signal))
-      this.#assigned = await checkpoints.assigned(node);
-    if (term.signal.aborted) return;
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
     if (first === undefined) return;
@@ -357,11 +354,11 @@ export class Applier {
   /** I8: an entry that was quarantined after this node was offered it may have had an effect here. */
   async #readBack(entries: readonly Entry[], upTo: number, term: Term): Promise<void> {
     const { decisions, trials, node, showsEffect, isLastCopy, suspect } = this.#options;
+    const offeredTo = this.offeredTo(term) ?? 0;
     for (const entry of entries) {
       const { lsn, target } = entry;
       if (lsn > upTo || !decisions.isQuarantined(lsn)) continue;
-      const wasOffered =
-        this.#records.unanswered.delete(lsn) || trials.of(lsn).has(node) || lsn <= this.#offeredTo;
+      const wasOffered = lsn <= offeredTo || trials.of(lsn).has(node);
       const shard = target === null ? undefined : this.#assigned.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
       // The last healthy copy stays in use, whatever it shows: there is no better one.
@@ -371,14 +368,12 @@ export class Applier {
   }
 
   /**
-   * A suspect copy waits for its rebuild, so entries for it are passed; so are those that are in the copy already. An
-   * entry that only the primary can decide is not passed before it is decided: this node may become the primary, and
-   * would never decide it.
+   * A suspect copy waits for its rebuild, so entries for it are passed. An entry that only the primary can decide is
+   * not passed before it is decided: this node may become the primary, and would never decide it.
    */
   #mayPass(entry: Entry): boolean {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
-    if (shard === undefined || needsDecision(toOperation(entry))) return false;
-    return shard.suspect !== null || entry.lsn <= shard.fromLSN;
+    return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not respond, the node gets no further calls. */

@@ -8,6 +8,8 @@ import type { Entry } from '../log/entry.ts';
 import { Arbiter, type Opinion, type Resolution } from './arbiter.ts';
 import type { Decider, Decision, Ruling } from './decisions.ts';
 import { TermOver } from '../coordination/term.ts';
+import type { Trace } from './earlier-calls.ts';
+import { Endings } from './endings.ts';
 import { toDraft } from './entry-operation.ts';
 import { type Operation } from '../chroma/protocol/operation.ts';
 import { Positions } from './positions.ts';
@@ -39,6 +41,11 @@ let ended: string[];
 let recorded: { by: Decider; ruling: Ruling }[];
 let decision: Decision | null;
 let canRecord: boolean;
+/** Called when a decision is about to be recorded. */
+let recording: () => Promise<void>;
+/** What the content of nodes shows of the entry; nothing unless stated. */
+let traces: Map<string, Trace>;
+let endings: Endings;
 let positions: Positions;
 let trials: Trials;
 let arbiter: Arbiter;
@@ -50,6 +57,7 @@ beforeEach(() => {
   [reach, opinion, decision, canRecord] = [0, 'untried', null, true];
   [asked, ended, recorded] = [[], [], []];
   over = new AbortController();
+  [recording, traces, endings] = [async () => undefined, new Map(), new Endings()];
   positions = new Positions(() => false);
   positions.setCluster(members, 'a');
   trials = new Trials({
@@ -66,6 +74,7 @@ beforeEach(() => {
       exception,
       find: async () => decision,
       record: async (by, lsn, ruling) => {
+        await recording();
         if (!canRecord) return null;
         // The first decision stands; only that no node can carry out an accepted delete is another matter.
         if (decision !== null && ruling.outcome !== 'quarantined') return decision;
@@ -74,14 +83,17 @@ beforeEach(() => {
       },
     },
     positions,
+    endings,
     clock,
     limits: LIMITS,
     members: () => members,
     works: (node) => working.has(node),
     isSuspect: (node) => suspects.has(node),
     mayHaveApplied: async () => reach,
+    trace: async (node) => traces.get(node) ?? 'none',
     ask: async (node) => (asked.push(node), opinion),
     onEnded: ({ lsn }, { outcome }) => void ended.push(`${lsn} ${outcome}`),
+    onRecordError: () => undefined,
   });
 });
 
@@ -212,6 +224,87 @@ describe('a node is suspect', () => {
     [reach, opinion] = [LSN, response(500)];
     fails('a', response(500), LIMITS.attempts);
     expect(await resolve('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+});
+
+describe('while the end of an entry is being recorded', () => {
+  beforeEach(() => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+  });
+
+  test('its end is open, and known once it is recorded', async () => {
+    const { promise, resolve: finish } = Promise.withResolvers<void>();
+    recording = () => promise;
+    expect(await resolve('a')).toBeNull();
+    expect(endings.isOpen([LSN])).toBe(true);
+    finish();
+    await clock.pass(500);
+    expect([endings.isOpen([LSN]), ended]).toEqual([false, [`${LSN} quarantined`]]);
+  });
+
+  test('it stays open when PostgreSQL fails, until the record is confirmed', async () => {
+    let failures = 5;
+    recording = async () => {
+      if (failures-- > 0) throw new Error('connection lost');
+    };
+    expect(await resolve('a', { withinMs: 0 })).toBeNull();
+    expect(endings.isOpen([LSN])).toBe(true);
+    await clock.pass(2_000, 100);
+    expect([endings.isOpen([LSN]), ended]).toEqual([false, [`${LSN} quarantined`]]);
+  });
+
+  test('it stays open when the term ends first', async () => {
+    recording = () => Promise.reject(new Error('connection lost'));
+    expect(await resolve('a', { withinMs: 0 })).toBeNull();
+    over.abort();
+    await clock.pass(1_000, 100);
+    expect(endings.isOpen([LSN])).toBe(true);
+  });
+
+  test('it is not ended when a node has applied it since the evidence was collected', async () => {
+    const isOpen = endings.open.bind(endings);
+    endings.open = (lsn) => {
+      positions.lateApplied('c', [lsn]);
+      return isOpen(lsn);
+    };
+    expect(await resolve('a')).toBe('suspect');
+    expect([recorded, endings.isOpen([LSN])]).toEqual([[], false]);
+  });
+});
+
+describe('an entry that an earlier leader may have sent', () => {
+  beforeEach(() => {
+    fails('a', response(500), LIMITS.attempts);
+    opinion = response(500);
+  });
+
+  test('does not end while the content of a working node does not show whether it was applied', async () => {
+    traces.set('b', 'unknown');
+    expect(await resolve('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+
+  test('does not end while the content of the node that fails it does not show that either', async () => {
+    traces.set('a', 'unknown');
+    expect(await resolve('a', { withinMs: LIMITS.timeoutMs })).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+
+  test('counts as applied on a node whose content shows it, which goes on', async () => {
+    traces.set('a', 'whole');
+    expect(await resolve('a')).toBe('taken');
+    fails('b', response(500), LIMITS.attempts);
+    expect(await resolve('b')).toBe('suspect');
+    expect(recorded).toEqual([]);
+  });
+
+  test('does not end while a suspect copy shows it, and does not count as applied there', async () => {
+    traces.set('b', 'whole');
+    suspects.add('b');
+    expect(await resolve('a')).toBeNull();
+    await clock.pass(LIMITS.timeoutMs);
     expect(recorded).toEqual([]);
   });
 });

@@ -7,6 +7,8 @@ import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Decision, Decisions, Ruling } from './decisions.ts';
 import { TermOver } from '../coordination/term.ts';
+import type { Trace } from './earlier-calls.ts';
+import type { Endings } from './endings.ts';
 import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { nextStep, type Evidence, type TrialLimits } from './trial-step.ts';
@@ -27,14 +29,16 @@ export type Opinion = 'applies' | 'untried' | Failure;
 /**
  * - `offer`: send it (again);
  * - `suspect`: this node is at fault, and goes on without it;
+ * - `taken`: its content shows that it applied the entry under an earlier leader;
  * - `ended`: a decision about it is recorded.
  */
-export type Resolution = 'offer' | 'suspect' | 'ended';
+export type Resolution = 'offer' | 'suspect' | 'taken' | 'ended';
 
 export interface ArbiterOptions {
   readonly trials: Pick<Trials, 'of' | 'failed' | 'appliedRecords'>;
   readonly decisions: Pick<Decisions, 'exception' | 'find' | 'record'>;
   readonly positions: Positions;
+  readonly endings: Endings;
   readonly clock: Clock;
   readonly limits: TrialLimits;
   /** All nodes, dead or alive. */
@@ -43,10 +47,14 @@ export interface ArbiterOptions {
   readonly works: (node: string) => boolean;
   readonly isSuspect: (node: string, shard: string) => boolean;
   /** LSN up to which an unavailable node may have applied the log. */
-  readonly mayHaveApplied: (node: string) => Promise<number>;
+  readonly mayHaveApplied: (node: string, term: Term) => Promise<number>;
+  /** What the content of a working node says about an entry that an earlier leader may have sent. */
+  readonly trace: (node: string, entry: Entry) => Promise<Trace>;
   /** Has a node try the entry without changing any content. */
   readonly ask: (node: string, trial: Case, term: Term) => Promise<Opinion>;
   readonly onEnded: (entry: Entry, decision: Decision) => void;
+  /** The end of an entry could not be recorded; it is tried again. */
+  readonly onRecordError: (error: Error) => void;
 }
 
 const PAUSE_MS = 200;
@@ -63,7 +71,7 @@ export class Arbiter {
     for (;;) {
       if (!term.held()) throw new TermOver();
       if (await this.#isEnded(trial)) return 'ended';
-      const evidence = await this.#evidence(trial);
+      const { trace, ...evidence } = await this.#evidence(trial, term);
       let step = nextStep(evidence, this.#options.limits);
       if (step === 'ask') {
         const opinion = await this.#askAnother(trial, term);
@@ -71,7 +79,10 @@ export class Arbiter {
         // Without a second opinion the entry ends as it does with a single node.
         if (opinion === 'untried') step = evidence.sinceMs > this.#options.limits.timeoutMs ? 'end' : 'wait';
       }
-      if (step === 'offer' || step === 'suspect') return step;
+      if (step === 'offer') return step;
+      // R1: what it applied before may have been acknowledged, so that it is not this node that has to go on without it.
+      if (trace === 'whole') return 'taken';
+      if (step === 'suspect') return step;
       if (step === 'end' && (await this.#end(trial, term)) !== null) return 'ended';
       if (step !== 'ask') await sleep(this.#options.clock, PAUSE_MS, term.signal);
     }
@@ -84,28 +95,48 @@ export class Arbiter {
     return needsDecision(operation) && (await decisions.find(entry.lsn))?.outcome === 'refused';
   }
 
-  async #evidence({ node, entry, operation }: Case): Promise<Evidence> {
+  async #evidence(
+    { node, entry, operation }: Case,
+    term: Term,
+  ): Promise<Evidence & { readonly trace: Trace }> {
     const { trials, decisions, positions, members, works, mayHaveApplied, clock } = this.#options;
     const attempts = trials.of(entry.lsn);
     const peers = members().filter((other) => other !== node);
-    const isTaken = peers.some((other) => this.#hasTaken(other, entry));
+    const hasTaken = peers.some((other) => this.#hasTaken(other, entry));
     // A node that died of it or hangs on it has not confirmed it; any effect there is read back later.
     const away = peers.filter((other) => !works(other) && !isFatal(attempts.get(other)));
     // An unavailable node undoes the effect of an undecided entry when it learns of the refusal.
     const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
-    const reached =
-      isTaken || isUndecided ? [] : await Promise.all(away.map((other) => mayHaveApplied(other)));
+    // Nothing undecided was acknowledged; a schema change leaves no content to check.
+    const isOpen = !hasTaken && !isUndecided;
+    const reached = isOpen ? await Promise.all(away.map((other) => mayHaveApplied(other, term))) : [];
+    const isTraceable = isOpen && operation.type === 'records';
+    const traces = isTraceable ? await this.#traces([node, ...peers.filter(works)], entry) : new Map();
+    const trace = traces.get(node) ?? 'none';
+    const isTaken = hasTaken || peers.some((other) => traces.get(other) === 'whole');
     const first = Math.min(...[...attempts.values()].map(({ sinceMs }) => sinceMs), clock.monotonic());
     return {
       own: attempts.get(node) ?? null,
       others: [...attempts].filter(([other]) => other !== node).map(([, each]) => each),
       isTaken,
-      mayBeTaken: reached.some((lsn) => lsn >= entry.lsn),
+      mayBeTaken: reached.some((lsn) => lsn >= entry.lsn) || [...traces.values()].includes('unknown'),
       isPrimary: positions.primary === node,
       peers: peers.length,
       askable: peers.filter((other) => this.#canAsk(other, attempts)).length,
       sinceMs: clock.monotonic() - first,
+      trace,
     };
+  }
+
+  /** What these nodes show of an entry that an earlier leader may have sent. */
+  async #traces(nodes: readonly string[], entry: Entry): Promise<Map<string, Trace>> {
+    const { isSuspect, trace } = this.#options;
+    const traceOf = async (node: string): Promise<readonly [string, Trace]> => {
+      const found = await trace(node, entry);
+      // It may have been acknowledged from a suspect copy, which serves nothing now.
+      return [node, found === 'whole' && isSuspect(node, entry.target ?? '') ? 'unknown' : found];
+    };
+    return new Map(await Promise.all(nodes.map(traceOf)));
   }
 
   #hasTaken(node: string, { lsn, target }: Entry): boolean {
@@ -137,23 +168,53 @@ export class Arbiter {
     return opinion;
   }
 
-  /** Records the outcome; null when it could not be recorded. */
-  async #end({ entry, operation, node, ...trial }: Case, term: Term): Promise<Decision | null> {
-    const { trials, decisions, positions, onEnded } = this.#options;
+  /** Records the outcome; null when another one stands, or the evidence has changed. */
+  async #end(trial: Case, term: Term): Promise<Decision | null> {
+    const { endings, positions, onEnded } = this.#options;
+    const { entry, operation } = trial;
+    // An accepted delete that no node can apply is quarantined: it can no longer be refused.
+    const isUndecided = needsDecision(operation) && (await this.#options.decisions.find(entry.lsn)) === null;
+    if (!endings.open(entry.lsn)) return null;
+    // R1: from here on, no node that applies the entry counts until the outcome is known.
+    const ruling = this.#isTakenAnywhere(entry) ? null : this.#ruling(trial, isUndecided);
+    const stands = ruling === null ? null : await this.#record(entry.lsn, ruling, term);
+    const hasEnded = stands !== null && stands.outcome !== 'accepted';
+    if (hasEnded) positions.discarded(entry.lsn);
+    endings.close(entry.lsn);
+    if (!hasEnded) return null;
+    onEnded(entry, stands);
+    return stands;
+  }
+
+  #isTakenAnywhere(entry: Entry): boolean {
+    return this.#options.members().some((node) => this.#hasTaken(node, entry));
+  }
+
+  #ruling({ entry, operation, node, ...trial }: Case, isUndecided: boolean): Ruling | null {
+    const { trials } = this.#options;
     // What any node has applied, every node applies.
     const applied = Math.max(trial.applied, trials.appliedRecords(entry.lsn));
     const attempts = trials.of(entry.lsn);
     const failure = (attempts.get(node) ?? [...attempts.values()][0])?.failure;
-    if (failure === undefined) return null;
+    return failure === undefined ? null : rulingOn({ operation, applied }, failure, isUndecided);
+  }
+
+  /**
+   * Records the ruling, until PostgreSQL has confirmed which one stands: null when this term cannot make one. When the
+   * term is over first, the entry stays open until the next term has read what was recorded.
+   */
+  async #record(lsn: number, ruling: Ruling, term: Term): Promise<Decision | null> {
+    const { decisions, clock, onRecordError } = this.#options;
     const by = { epoch: term.epoch, node: null, generation: 0 };
-    // An accepted delete that no node can apply is quarantined: it can no longer be refused.
-    const isUndecided = needsDecision(operation) && (await decisions.find(entry.lsn)) === null;
-    const ruling = rulingOn({ operation, applied }, failure, isUndecided);
-    const stands = await decisions.record(by, entry.lsn, ruling);
-    if (stands === null) return null;
-    positions.discarded(entry.lsn);
-    onEnded(entry, stands);
-    return stands;
+    for (;;) {
+      try {
+        return await decisions.record(by, lsn, ruling);
+      } catch (error) {
+        onRecordError(error as Error);
+        if (!term.held()) throw new TermOver();
+        await sleep(clock, PAUSE_MS, term.signal);
+      }
+    }
   }
 }
 

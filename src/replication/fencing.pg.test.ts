@@ -51,7 +51,7 @@ beforeEach(async () => {
   };
   await appends.append(randomUUID(), [draft], [checksum(draft)]);
   await new Checkpoints(database).save(OLD, 'node', 0, [
-    { shard: OTHER_SHARD, physical: randomUUID(), name: 'other', lsn: 0 },
+    { shard: OTHER_SHARD, physical: randomUUID(), lsn: 0 },
   ]);
   await lease.acquire('new', await lease.read());
 });
@@ -63,7 +63,6 @@ async function everything(): Promise<string> {
     'head',
     'node',
     'node_shard',
-    'collection_body',
     'decision',
     'decision_page',
     'quarantine',
@@ -81,13 +80,9 @@ async function everything(): Promise<string> {
 const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
   'a checkpoint': (epoch) => new Checkpoints(database).save(epoch, 'node', LSN, []),
   'a checkpoint with a shard that came': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [
-      { shard: SHARD, physical: randomUUID(), name: 'pears', lsn: LSN },
-    ]),
+    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: SHARD, physical: randomUUID(), lsn: LSN }]),
   'a checkpoint with a shard that went': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [
-      { shard: OTHER_SHARD, physical: null, name: null, lsn: LSN },
-    ]),
+    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: OTHER_SHARD, physical: null, lsn: LSN }]),
   'a suspicion': (epoch) => new Checkpoints(database).suspect(epoch, 'node', OTHER_SHARD, 'refused'),
   'a decision': (epoch) =>
     new Decisions(database).record({ epoch, node: 'node', generation }, LSN, {
@@ -125,10 +120,10 @@ describe('under an epoch that is over', () => {
 test('a failed attempt that is saved under an epoch that is over changes nothing', async () => {
   const before = await everything();
   const failure = { kind: 'dropped', status: 0, body: Buffer.alloc(0) } as const;
-  const attempts = new Map([[LSN, { attempts: 1, alone: 1, failure, sinceMs: 0, lastMs: 0 }]]);
-  await new PostgresTrialStore(database).save(OLD, 'node', attempts);
+  const attempts = [{ lsn: LSN, node: 'node', attempts: 1, alone: 1, failure, appliedRecords: 0 }];
+  await new PostgresTrialStore(database).save(OLD, attempts);
   expect(await everything()).toBe(before);
-  await new PostgresTrialStore(database).save(NEW, 'node', attempts);
+  await new PostgresTrialStore(database).save(NEW, attempts);
   expect(await everything()).not.toBe(before);
 });
 

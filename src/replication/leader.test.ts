@@ -4,6 +4,7 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { Follower, Followers } from './follower.ts';
+import { Endings } from './endings.ts';
 import { Leader, type LeaderOptions } from './leader.ts';
 
 const nothing = (): Promise<void> => Promise.resolve();
@@ -53,6 +54,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
     checkpoints: { assigned: () => Promise.resolve(new Map()) },
     decisions: { load: nothing },
+    endings: new Endings(),
     trials: { load: nothing, forget: () => undefined },
     stagger: { reconsider: () => undefined },
     nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },

@@ -16,6 +16,7 @@ import { linkedAbort } from '../util/race.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
+import type { Endings } from './endings.ts';
 import type { Follower, Followers } from './follower.ts';
 import { HaltState } from './halt-state.ts';
 import { MarkerWriter } from './marker-writer.ts';
@@ -35,6 +36,7 @@ export interface LeaderOptions {
   readonly positions: Pick<Positions, 'applied' | 'setCluster' | 'moved'>;
   readonly checkpoints: Pick<Checkpoints, 'assigned'>;
   readonly decisions: Pick<Decisions, 'load'>;
+  readonly endings: Pick<Endings, 'closeAll'>;
   readonly trials: Pick<Trials, 'load' | 'forget'>;
   readonly stagger: Pick<Stagger, 'reconsider'>;
   readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
@@ -84,7 +86,7 @@ export class Leader {
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, trials, current, events, logger, clock } = this.#options;
+    const { followers, decisions, endings, trials, current, events, logger, clock } = this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
     const nodes = followers.all();
@@ -93,6 +95,7 @@ export class Leader {
       trials.load(term.epoch),
       ...nodes.map(({ admission }) => admission.load(head.cluster)),
     ]);
+    endings.closeAll();
     if (!this.#halt.isRewound) current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
     events.record('leader_changed', { epoch: term.epoch, head: head.lsn });

@@ -10,8 +10,9 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { AssignedShard } from './checkpoints.ts';
-import { appliedRecords, type Decisions } from './decisions.ts';
+import { appliedRecords, type Decision, type Decisions } from './decisions.ts';
 import { CallFailed, type Call, type Delivery } from './delivery.ts';
+import type { Endings } from './endings.ts';
 import type { Positions } from './positions.ts';
 import { halves, type ShardCall } from './round.ts';
 import { recordsRequest } from '../chroma/protocol/node-requests.ts';
@@ -32,6 +33,7 @@ export interface RecordCallsOptions {
   readonly attemptsMax: number;
   readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
+  readonly endings: Pick<Endings, 'known' | 'onKnown'>;
   readonly limits: () => MergeLimits;
   /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
@@ -54,8 +56,6 @@ const SETUP_MS_A_DIMENSION = 0.1;
 
 export class RecordCalls {
   readonly #options: RecordCallsOptions;
-  /** Entries whose call has no final response; the call may outlive its term. */
-  readonly unanswered = new Set<number>();
   /** LSN of the last entry that was sent. */
   sentTo = 0;
 
@@ -99,6 +99,7 @@ export class RecordCalls {
           const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
           return this.#options.suspect(call.shard, reason, term);
         }
+        if (resolution === 'taken') return this.#taken(call.shard, [entry.lsn], term);
         const exception = decisions.exception(entry.lsn);
         if (resolution === 'ended' && exception?.outcome !== 'partly_applied') return;
       }
@@ -106,7 +107,7 @@ export class RecordCalls {
       const records = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
       const parts = splitCall(operation.call, { ...limits(), work: workload.partWork });
       const failed = await this.#parts({ call, target, parts, from, to: records, term });
-      if (failed === null) return this.#taken(call.shard, [entry.lsn], term);
+      if (failed === null) return this.#taken(call.shard, [entry.lsn], term, records);
       from = failed.from;
       if (failed.response !== null) await this.#refused(entry.lsn, failed.response, term);
       const attempts = trials.of(entry.lsn).get(node)?.alone ?? 0;
@@ -149,7 +150,6 @@ export class RecordCalls {
     const { delivery, workload } = this.#options;
     const { kind } = call.members[0]!.operation.call;
     const lsns = call.members.map(({ entry }) => entry.lsn);
-    for (const lsn of lsns) this.unanswered.add(lsn);
     this.sentTo = Math.max(this.sentTo, lsns.at(-1) ?? 0);
     const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
     // The call covers whole entries: they are applied, and a late response counts for acknowledgement.
@@ -162,12 +162,7 @@ export class RecordCalls {
     const isLong = workload.isLongCall(work, setupMs);
     const end = isLong ? await this.#longTurn(lsns, workload.boundMs(work, setupMs), term) : () => undefined;
     try {
-      const response = await delivery.call(
-        { request, lsns, work, setupMs, isFinal, onLate } satisfies Call,
-        term,
-      );
-      for (const lsn of lsns) this.unanswered.delete(lsn);
-      return response;
+      return await delivery.call({ request, lsns, work, setupMs, isFinal, onLate } satisfies Call, term);
     } catch (error) {
       if (error instanceof CallFailed) return null;
       throw error;
@@ -196,21 +191,30 @@ export class RecordCalls {
     return end;
   }
 
-  async #taken(shard: string, lsns: readonly number[], term: Term): Promise<void> {
-    const { positions, node, decisions, trials, suspect } = this.#options;
-    const refused = lsns.find((lsn) => decisions.isQuarantined(lsn));
-    // It was quarantined while this node applied it (I8).
-    if (refused !== undefined) return suspect(shard, `applied LSN ${refused}, which is quarantined`, term);
+  /** The node has applied these entries, of a split one the first `records`. */
+  async #taken(shard: string, lsns: readonly number[], term: Term, records = Infinity): Promise<void> {
+    const { positions, node, decisions, endings, trials, suspect } = this.#options;
+    // R1: while the end of one is being recorded, nothing is acknowledged.
+    await endings.known(lsns, term);
+    const exceptions = lsns.map((lsn) => decisions.exception(lsn));
+    const exceeded = exceptions.find((each) => each !== null && records > recordsToApply(each));
+    // It ended while this node applied it (I8).
+    if (exceeded !== undefined && exceeded !== null) {
+      const how = exceeded.outcome === 'quarantined' ? 'quarantined' : 'applied only in part';
+      return suspect(shard, `applied LSN ${exceeded.lsn}, which is ${how}`, term);
+    }
     trials.applied(lsns);
     positions.shardApplied(node, shard, lsns);
   }
 
   /** The response came after the term: its entries count as applied, although the round is repeated. */
   #late(lsns: readonly number[]): void {
-    const { positions, node, decisions, trials } = this.#options;
-    if (lsns.some((lsn) => decisions.isQuarantined(lsn))) return;
-    trials.applied(lsns);
-    positions.lateApplied(node, lsns);
+    const { positions, node, decisions, endings, trials } = this.#options;
+    endings.onKnown(lsns, () => {
+      if (lsns.some((lsn) => decisions.exception(lsn) !== null)) return;
+      trials.applied(lsns);
+      positions.lateApplied(node, lsns);
+    });
   }
 
   #isSuspect(assigned: ReadonlyMap<string, AssignedShard>, shard: string): boolean {
@@ -240,6 +244,11 @@ interface Sending {
   readonly body: Buffer[];
   readonly work: number;
   readonly term: Term;
+}
+
+/** How many records of the entry nodes apply: the first ones. */
+function recordsToApply(exception: Decision): number {
+  return exception.outcome === 'partly_applied' ? appliedRecords(exception) : 0;
 }
 
 function firstRecords(call: RecordCall, count: number): RecordCall {

@@ -5,7 +5,6 @@ import {
   createCollectionRequest,
   createDatabaseRequest,
   createTenantRequest,
-  deleteCollectionRequest,
   deleteDatabaseRequest,
   modifyCollectionRequest,
   type NodeMutation,
@@ -20,9 +19,9 @@ export interface SchemaRequest {
   readonly alreadyDone: number | null;
 }
 
-/** The request for a schema change on the node to which `assigned` are assigned. */
+/** The request for a schema change, except a deletion (collection-removal.ts), on the node to which `assigned` are assigned. */
 export function schemaRequest(
-  operation: NodeSchemaOperation,
+  operation: Exclude<NodeSchemaOperation, { type: 'delete_collection' }>,
   assigned: ReadonlyMap<string, AssignedShard>,
 ): SchemaRequest {
   switch (operation.type) {
@@ -36,10 +35,6 @@ export function schemaRequest(
       if (target === undefined)
         throw new Error(`This node has no shard of collection ${operation.collection}`);
       return { request: modifyCollectionRequest(target, operation.body), alreadyDone: null };
-    }
-    case 'delete_collection': {
-      const name = assigned.get(onlyShard(operation))?.name ?? operation.name;
-      return { request: deleteCollectionRequest(operation, name), alreadyDone: 404 };
     }
     case 'create_tenant':
       return { request: createTenantRequest(operation.tenant), alreadyDone: 409 };

@@ -1,6 +1,5 @@
 // Applies serial entries, each a round of its own: schema changes, and deletes whose ids depend on a node's state.
 
-import type { MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { errorBody } from '../chroma/protocol/error-body.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
@@ -10,11 +9,12 @@ import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { AssignedShard, ShardChange } from './checkpoints.ts';
+import { CollectionRemoval, type CollectionRemovalOptions } from './collection-removal.ts';
 import type { ConditionalDelete } from './conditional-delete.ts';
 import type { DecisionWait } from './decision-wait.ts';
-import type { Ruling } from './decisions.ts';
+import type { Decisions, Ruling } from './decisions.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
-import { emptyShard } from './empty-shard.ts';
+import type { Endings } from './endings.ts';
 import { ForeignContent, LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
 import {
@@ -29,12 +29,11 @@ import {
   collectionRequest,
   countRecordsRequest,
   deleteCollectionRequest,
-  modifyCollectionRequest,
 } from '../chroma/protocol/node-requests.ts';
 import { collectionIdIn, hasNoEffect, isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Trials } from './trials.ts';
 
-export interface SerialEntriesOptions {
+export interface SerialEntriesOptions extends CollectionRemovalOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly delivery: Delivery;
@@ -44,15 +43,14 @@ export interface SerialEntriesOptions {
   readonly arbiter: Pick<Arbiter, 'resolve'>;
   readonly trials: Pick<Trials, 'of' | 'isOpen' | 'applied'>;
   readonly positions: Positions;
-  readonly limits: () => MergeLimits;
-  /** Whether lists in metadata survive the deletion of their collection on these servers. */
-  readonly leavesLists: () => boolean;
+  readonly endings: Pick<Endings, 'known'>;
+  readonly decisions: Pick<Decisions, 'isQuarantined'>;
+  /** Whether the log deletes the collection of a shard, be it later. */
+  readonly isDeleted: (shard: string) => boolean;
   /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
   /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
-  /** A new name for a copy that is not in use but has a name of the log, durable; null for any other collection. */
-  readonly nameAside: (physical: string, term: Term) => Promise<string | null>;
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
@@ -60,7 +58,7 @@ type AssignedShards = Map<string, AssignedShard>;
 
 /** A stock server's response to a schema call without a result. */
 const DONE = Buffer.from('{}');
-// Deleting a collection's records, and creating one, takes a stock server milliseconds.
+// Creating a collection takes a stock server milliseconds.
 const SCHEMA_WORK = 0.01;
 
 /** The response when the only working node cannot use the collection: nothing was changed on any node. */
@@ -79,9 +77,11 @@ const PAUSE_MS = 200;
 
 export class SerialEntries {
   readonly #options: SerialEntriesOptions;
+  readonly #removal: CollectionRemoval;
 
   constructor(options: SerialEntriesOptions) {
     this.#options = options;
+    this.#removal = new CollectionRemoval(options);
   }
 
   /** Applies one entry, updates `assigned` and returns its changes. Throws TermOver, ForeignContent. */
@@ -145,17 +145,13 @@ export class SerialEntries {
     assigned: AssignedShards,
     term: Term,
   ): Promise<ShardChange[]> {
-    if (isInCopy(operation, assigned, entry)) {
-      const { outcome } = await this.#options.waits.decided(entry.lsn, term, async () => null);
-      if (outcome !== 'accepted') this.#options.positions.discarded(entry.lsn);
-      return [];
-    }
     if (operation.type === 'records') {
       const target = assigned.get(operation.shard);
       if (target === undefined)
         throw new Error(`LSN ${entry.lsn}: this node has no shard ${operation.shard}`);
       const decision = await this.#options.deletes.apply(entry.lsn, operation, target, term);
       if (decision.outcome !== 'accepted') this.#options.positions.discarded(entry.lsn);
+      else if (target.suspect === null) await this.#deleted(operation.shard, entry.lsn, term);
       return [];
     }
     if (operation.type === 'delete_tenant') return [];
@@ -174,7 +170,16 @@ export class SerialEntries {
     });
     if (decision.outcome !== 'accepted') await this.#undo(entry, operation, assigned, term);
     else if (!applied) mustHave(operation, await this.#send(entry, operation, assigned, term), entry);
-    return decision.outcome === 'accepted' ? renamed(operation, assigned, entry) : [];
+    return [];
+  }
+
+  /** This node has deleted what a conditional delete selected. */
+  async #deleted(shard: string, lsn: number, term: Term): Promise<void> {
+    const { endings, decisions, positions, node, suspect } = this.#options;
+    // R1: while its end is being recorded, it is not acknowledged.
+    await endings.known([lsn], term);
+    if (!decisions.isQuarantined(lsn)) return positions.shardApplied(node, shard, [lsn]);
+    await suspect(shard, `applied LSN ${lsn}, which is quarantined`, term);
   }
 
   /**
@@ -222,10 +227,9 @@ export class SerialEntries {
       response = await this.#createAnew(entry, operation, assigned, term);
     const id = idIn(response.body);
     if (id === null) throw new ForeignContent(`collection "${operation.name}" was created without an id`);
-    const { tenant, database, name, shard } = operation;
-    const created = { physical: id, tenant, database, name, fromLSN: entry.lsn, copy: 0, suspect: null };
-    assigned.set(shard, created);
-    return [{ shard, physical: id, name, lsn: entry.lsn }];
+    const { tenant, database } = operation;
+    assigned.set(operation.shard, { physical: id, tenant, database, suspect: null });
+    return [{ shard: operation.shard, physical: id, lsn: entry.lsn }];
   }
 
   /**
@@ -253,19 +257,15 @@ export class SerialEntries {
     assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<boolean> {
-    const { reads, delivery } = this.#options;
+    const { reads, delivery, isDeleted } = this.#options;
     const found = await reads.read(collectionRequest(operation, operation.name), entry.lsn, term);
     if (!isSuccess(found)) return true;
     const id = collectionIdIn(found);
-    if ([...assigned.values()].some(({ physical }) => physical === id)) return false;
-    const aside = id === null ? null : await this.#options.nameAside(id, term);
-    if (id !== null && aside !== null) {
-      const body = Buffer.from(JSON.stringify({ new_name: aside }));
-      const rename = modifyCollectionRequest({ ...operation, physical: id }, body);
-      await delivery.call(
-        { request: rename, lsns: [entry.lsn], work: SCHEMA_WORK, isFinal: isMissing },
-        term,
-      );
+    const known = [...assigned].find(([, { physical }]) => physical === id);
+    if (known !== undefined) {
+      if (!isDeleted(known[0])) return false;
+      // No node could rename it when it was deleted.
+      await this.#removal.rename(known[1], entry.lsn, term);
       return true;
     }
     const counted = countRecordsRequest({ ...operation, physical: id ?? '' });
@@ -298,31 +298,28 @@ export class SerialEntries {
     }
   }
 
-  /** Drops a collection, found by its id on the node: a 404 for its name proves nothing. */
+  /** Removes a collection, found by its id on the node: a 404 for its name would prove nothing. */
   async #drop(
-    entry: Entry,
-    operation: Extract<SchemaOperation, { type: 'delete_collection' }>,
+    { lsn }: Entry,
+    { shards }: Extract<SchemaOperation, { type: 'delete_collection' }>,
     assigned: AssignedShards,
     term: Term,
   ): Promise<ShardChange[]> {
-    const { shards, name } = operation;
-    // Lists in metadata survive their collection in such a server, and turn up on records stored later (I8).
-    if (this.#options.leavesLists())
-      for (const shard of shards)
-        await emptyShard(assigned.get(shard), { ...this.#options, lsn: entry.lsn }, term);
-    await this.#send(entry, operation, assigned, term);
+    const { trials, node } = this.#options;
+    // A node that failed to drop it before frees its name only.
+    const hasFailed = trials.of(lsn).has(node);
     for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
-      const count = await this.#options.reads.read(countRecordsRequest(target), entry.lsn, term);
-      if (!isMissing(count)) throw new ForeignContent(`collection "${name}" has another name on the node`);
+      await this.#removal.rename(target, lsn, term);
+      if (!hasFailed) await this.#removal.drop(target, lsn, term);
     }
     for (const shard of shards) assigned.delete(shard);
-    return shards.map((shard) => ({ shard, physical: null, name: null, lsn: entry.lsn }));
+    return shards.map((shard) => ({ shard, physical: null, lsn }));
   }
 
   /** Sends a schema operation; a response that means it was applied before counts as success. */
   async #send(
     { lsn }: Entry,
-    operation: NodeSchemaOperation,
+    operation: Exclude<NodeSchemaOperation, { type: 'delete_collection' }>,
     assigned: ReadonlyMap<string, AssignedShard>,
     term: Term,
   ): Promise<NodeResponse> {
@@ -340,30 +337,6 @@ export class SerialEntries {
 function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
   if (operation.type === 'modify_collection' && isMissing(response))
     throw new LacksShard(operation.shards, `the node has no such collection, at LSN ${lsn}`);
-}
-
-/** Whether the copy in use was made at a later LSN: the entry is in it. */
-function isInCopy(
-  operation: Operation,
-  assigned: ReadonlyMap<string, AssignedShard>,
-  { lsn }: Entry,
-): boolean {
-  if (operation.type === 'records') return lsn <= (assigned.get(operation.shard)?.fromLSN ?? 0);
-  return (
-    operation.type === 'modify_collection' &&
-    operation.shards.every((shard) => lsn <= (assigned.get(shard)?.fromLSN ?? 0))
-  );
-}
-
-function renamed(operation: SchemaOperation, assigned: AssignedShards, { lsn }: Entry): ShardChange[] {
-  if (operation.type !== 'modify_collection' || operation.newName === null) return [];
-  const { newName: name } = operation;
-  return operation.shards.flatMap((shard) => {
-    const known = assigned.get(shard);
-    if (known === undefined) return [];
-    assigned.set(shard, { ...known, name });
-    return [{ shard, physical: known.physical, name, lsn }];
-  });
 }
 
 function ruling(response: NodeResponse, body: Buffer): Ruling {

@@ -5,7 +5,7 @@ import { postgresLeaseStore } from '../coordination/lease.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import type { Database } from '../postgres/database.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { PostgresTrialStore, type Attempts, type FailureKind } from './trials.ts';
+import { PostgresTrialStore, type Failure, type FailureKind, type StoredAttempts } from './trials.ts';
 
 const EPOCH = 1;
 
@@ -27,27 +27,19 @@ beforeEach(async () => {
   for (const id of ['a', 'b']) await nodes.add(EPOCH, { id, url: `http://${id}`, incarnation: randomUUID() });
 });
 
-function attempts(count: number, kind: FailureKind = 'response', detail = 'no'): Attempts {
-  const status = kind === 'response' ? 500 : 0;
-  return {
-    attempts: count,
-    alone: count - 1,
-    failure: { kind, status, body: Buffer.from(detail) },
-    sinceMs: 0,
-    lastMs: 0,
-  };
+function failure(kind: FailureKind = 'response', detail = 'no'): Failure {
+  return { kind, status: kind === 'response' ? 500 : 0, body: Buffer.from(detail) };
+}
+
+/** Attempts at LSN 7 on node a, unless stated otherwise. */
+function stored(count: number, other: Partial<StoredAttempts> = {}): StoredAttempts {
+  const counts = { attempts: count, alone: count - 1 };
+  return { lsn: 7, node: 'a', ...counts, failure: failure(), appliedRecords: 0, ...other };
 }
 
 test('attempts are read back as they were saved', async () => {
-  await store.save(
-    EPOCH,
-    'a',
-    new Map([
-      [7, attempts(2)],
-      [8, attempts(3)],
-    ]),
-  );
-  await store.save(EPOCH, 'b', new Map([[7, attempts(1, 'hung')]]));
+  await store.save(EPOCH, [stored(2), stored(3, { lsn: 8 })]);
+  await store.save(EPOCH, [stored(1, { node: 'b', failure: failure('hung') })]);
   const loaded = await store.load();
   const seen = loaded.map(({ lsn, node, attempts: count, alone }) => ({ lsn, node, count, alone }));
   expect(seen).toHaveLength(3);
@@ -66,24 +58,29 @@ test('attempts are read back as they were saved', async () => {
 });
 
 test('a later attempt replaces the earlier one of the same node and entry', async () => {
-  await store.save(EPOCH, 'a', new Map([[7, attempts(1)]]));
-  await store.save(EPOCH, 'a', new Map([[7, attempts(2, 'died')]]));
+  await store.save(EPOCH, [stored(1)]);
+  await store.save(EPOCH, [stored(2, { failure: failure('died') })]);
   const [row, ...others] = await store.load();
   expect(others).toEqual([]);
   expect(row).toMatchObject({ attempts: 2, failure: { kind: 'died' } });
 });
 
+test('attempts from before further records were applied do not count', async () => {
+  await store.save(EPOCH, [stored(4)]);
+  await store.save(EPOCH, [stored(0, { alone: 0, appliedRecords: 512 })]);
+  await store.save(EPOCH, [stored(5)]);
+  await store.save(EPOCH, [stored(2, { appliedRecords: 512 })]);
+  expect(await store.load()).toMatchObject([{ lsn: 7, attempts: 2, alone: 1, appliedRecords: 512 }]);
+});
+
 test('nothing is saved when the lease has moved on', async () => {
-  await store.save(EPOCH + 1, 'a', new Map([[7, attempts(1)]]));
+  await store.save(EPOCH + 1, [stored(1)]);
   expect(await store.load()).toEqual([]);
 });
 
 test('does not load attempts of entries that their node has gone past', async () => {
-  const both = new Map([
-    [7, attempts(1)],
-    [8, attempts(1)],
-  ]);
-  for (const node of ['a', 'b scratch']) await store.save(EPOCH, node, both);
+  for (const node of ['a', 'b scratch'])
+    await store.save(EPOCH, [stored(1, { node }), stored(1, { node, lsn: 8 })]);
   const checkpoints = new Checkpoints(database);
   await checkpoints.save(EPOCH, 'a', 7, []);
   const loaded = async (): Promise<string[]> => (await store.load()).map(({ node, lsn }) => `${node} ${lsn}`);
@@ -93,7 +90,7 @@ test('does not load attempts of entries that their node has gone past', async ()
 });
 
 test('a response that PostgreSQL cannot store as text is kept without what it cannot, and cut', async () => {
-  await store.save(EPOCH, 'a', new Map([[7, attempts(1, 'response', `\0bad${'x'.repeat(1_000)}`)]]));
+  await store.save(EPOCH, [stored(1, { failure: failure('response', `\0bad${'x'.repeat(1_000)}`) })]);
   const [row] = await store.load();
   expect(row?.failure.body.toString()).toMatch(/^badx{200,300}$/);
 });

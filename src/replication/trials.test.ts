@@ -51,8 +51,14 @@ describe('a failed call', () => {
     await trials.load(3);
     trials.failed('a', [5, 6], REFUSED);
     expect(saves).toHaveLength(1);
-    const [epoch, node, attempts] = saves[0]!;
-    expect([epoch, node, [...attempts.keys()]]).toEqual([3, 'a', [5, 6]]);
+    const [epoch, attempts] = saves[0]!;
+    expect([epoch, attempts.map(({ node, lsn }) => [node, lsn])]).toEqual([
+      3,
+      [
+        ['a', 5],
+        ['a', 6],
+      ],
+    ]);
   });
 
   test('counts although it cannot be stored, and the error is reported', async () => {
@@ -145,16 +151,41 @@ describe('a dropped connection', () => {
 
 describe('at the start of a term', () => {
   test('what earlier leaders found is known', async () => {
-    stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED }];
+    stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED, appliedRecords: 0 }];
     await trials.load(3);
     expect(trials.of(5).get('a')).toMatchObject({ attempts: 4, alone: 2, failure: REFUSED });
     expect(trials.isIsolated(5)).toBe(true);
   });
 
+  test('how far earlier leaders found an entry applied is known', async () => {
+    stored = [{ lsn: 5, node: 'a', attempts: 0, alone: 0, failure: REFUSED, appliedRecords: 512 }];
+    await trials.load(3);
+    expect([trials.appliedRecords(5), trials.isOpen(5)]).toEqual([512, false]);
+  });
+
   test('what this process found itself stands', async () => {
     trials.failed('a', [5], DROPPED);
-    stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED }];
+    stored = [{ lsn: 5, node: 'a', attempts: 4, alone: 2, failure: REFUSED, appliedRecords: 0 }];
     await trials.load(3);
     expect(trials.of(5).get('a')).toMatchObject({ attempts: 1, failure: DROPPED });
+  });
+});
+
+describe('how far a split entry is applied', () => {
+  test('is stored with each failed attempt', () => {
+    trials.progressed('a', 5, 512);
+    trials.failed('a', [5], REFUSED);
+    expect(saves.at(-1)?.[1]).toMatchObject([{ lsn: 5, node: 'a', attempts: 1, appliedRecords: 512 }]);
+  });
+
+  test('is stored when there were failed attempts, which no longer count', () => {
+    trials.failed('a', [5], REFUSED);
+    trials.progressed('a', 5, 512);
+    expect(saves.at(-1)?.[1]).toMatchObject([{ lsn: 5, node: 'a', attempts: 0, appliedRecords: 512 }]);
+  });
+
+  test('is not stored for an entry that never failed', () => {
+    trials.progressed('a', 5, 512);
+    expect(saves).toEqual([]);
   });
 });

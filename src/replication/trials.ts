@@ -28,11 +28,18 @@ export interface Attempts {
   readonly lastMs: number;
 }
 
+/** What is stored of a node's attempts. */
+export interface StoredAttempts extends Pick<Attempts, 'attempts' | 'alone' | 'failure'> {
+  readonly lsn: number;
+  readonly node: string;
+  /** How many of the first records of the entry some node had applied then. */
+  readonly appliedRecords: number;
+}
+
 export interface TrialStore {
-  load(): Promise<
-    readonly { lsn: number; node: string; attempts: number; alone: number; failure: Failure }[]
-  >;
-  save(epoch: number, node: string, attempts: ReadonlyMap<number, Attempts>): Promise<void>;
+  load(): Promise<readonly StoredAttempts[]>;
+  /** Stores a node's attempts with the same last failure; later ones replace earlier ones of the same entries. */
+  save(epoch: number, attempts: readonly StoredAttempts[]): Promise<void>;
 }
 
 export interface TrialsOptions {
@@ -70,8 +77,9 @@ export class Trials {
    */
   async load(epoch: number): Promise<void> {
     this.#epoch = epoch;
-    for (const { lsn, node, ...attempts } of await this.#options.store.load()) {
-      if (this.of(lsn).has(node)) continue;
+    for (const { lsn, node, appliedRecords, ...attempts } of await this.#options.store.load()) {
+      if (appliedRecords > this.appliedRecords(lsn)) this.#appliedRecords.set(lsn, appliedRecords);
+      if (attempts.attempts === 0 || this.of(lsn).has(node)) continue;
       const now = this.#options.clock.monotonic();
       this.#put(lsn, node, { ...attempts, sinceMs: now, lastMs: now });
     }
@@ -96,8 +104,8 @@ export class Trials {
 
   /** A call for these entries, in LSN order, failed on the node. */
   failed(node: string, lsns: readonly number[], failure: Failure): void {
-    const { clock, onRepeated, store, onStoreError } = this.#options;
-    const changed = new Map<number, Attempts>();
+    const { clock, onRepeated } = this.#options;
+    const changed: [lsn: number, attempts: Attempts][] = [];
     const hasDied = clock.monotonic() - (this.#diedMs.get(node) ?? -Infinity) < DIED_WITHIN_MS;
     const kind = failure.kind === 'dropped' && hasDied ? 'died' : failure.kind;
     for (const lsn of lsns) {
@@ -110,12 +118,11 @@ export class Trials {
         lastMs: clock.monotonic(),
       };
       this.#put(lsn, node, attempts);
-      changed.set(lsn, attempts);
+      changed.push([lsn, attempts]);
     }
-    const [first] = lsns;
-    const last = first === undefined ? undefined : changed.get(first);
-    if (first !== undefined && last !== undefined && last.attempts >= 2) onRepeated(node, first, last);
-    store.save(this.#epoch, node, changed).catch(onStoreError);
+    const [first] = changed;
+    if (first !== undefined && first[1].attempts >= 2) onRepeated(node, ...first);
+    this.#save(node, changed);
   }
 
   /** The node's process is gone: calls whose connection ended just before or after ended with it. */
@@ -136,8 +143,12 @@ export class Trials {
     if (records <= this.appliedRecords(lsn)) return;
     this.#appliedRecords.set(lsn, records);
     const nodes = this.#byEntry.get(lsn);
-    nodes?.delete(node);
-    if (nodes?.size === 0) this.#byEntry.delete(lsn);
+    if (nodes === null) return;
+    const failed = nodes.get(node) ?? [...nodes.values()][0];
+    nodes.delete(node);
+    if (nodes.size === 0) this.#byEntry.delete(lsn);
+    // R4: the next leader must know of the part, for the entry can no longer be refused.
+    if (failed !== undefined) this.#save(node, [[lsn, { ...failed, attempts: 0, alone: 0 }]]);
   }
 
   /** How many of the first records of an entry some node has applied, when it was not applied whole. */
@@ -168,6 +179,14 @@ export class Trials {
     return worst;
   }
 
+  #save(node: string, changed: readonly (readonly [lsn: number, attempts: Attempts])[]): void {
+    const { store, onStoreError } = this.#options;
+    const rows = changed.map(([lsn, { attempts, alone, failure }]) => {
+      return { lsn, node, attempts, alone, failure, appliedRecords: this.appliedRecords(lsn) };
+    });
+    store.save(this.#epoch, rows).catch(onStoreError);
+  }
+
   #put(lsn: number, node: string, attempts: Attempts): void {
     const nodes = this.#byEntry.peek(lsn) ?? new Map<string, Attempts>();
     this.#byEntry.set(lsn, nodes.set(node, attempts));
@@ -182,18 +201,19 @@ export class PostgresTrialStore implements TrialStore {
     this.#database = database;
   }
 
-  async load(): Promise<{ lsn: number; node: string; attempts: number; alone: number; failure: Failure }[]> {
+  async load(): Promise<StoredAttempts[]> {
     const s = this.#database.schema;
     const rows = await this.#database.query<{
       lsn: number;
       node: string;
       attempts: number;
       alone: number;
+      appliedRecords: number;
       kind: FailureKind;
       status: number;
       detail: string;
     }>(
-      `select a.lsn, a.node, a.attempts, a.alone, a.kind, a.status, a.detail
+      `select a.lsn, a.node, a.attempts, a.alone, a.applied_records as "appliedRecords", a.kind, a.status, a.detail
        from ${s}.entry_attempt a join ${s}.node n on n.id = split_part(a.node, ' ', 1)
        where a.lsn > n.checkpoint order by a.lsn, a.node`,
     );
@@ -203,27 +223,34 @@ export class PostgresTrialStore implements TrialStore {
     }));
   }
 
-  async save(epoch: number, node: string, attempts: ReadonlyMap<number, Attempts>): Promise<void> {
+  async save(epoch: number, attempts: readonly StoredAttempts[]): Promise<void> {
     const s = this.#database.schema;
-    const rows = [...attempts];
+    const [first] = attempts;
+    if (first === undefined) return;
+    // Two of these may be in flight at once. What was counted before more records were applied no longer counts.
     await this.#database.query(
-      `insert into ${s}.entry_attempt (lsn, node, attempts, alone, kind, status, detail)
-       select x.lsn, $2, x.attempts, x.alone, $6, $7, $8
-       from unnest($3::bigint[], $4::int[], $5::int[]) as x(lsn, attempts, alone)
+      `insert into ${s}.entry_attempt (lsn, node, attempts, alone, applied_records, kind, status, detail)
+       select x.lsn, $2, x.attempts, x.alone, x.applied_records, $7, $8, $9
+       from unnest($3::bigint[], $4::int[], $5::int[], $6::int[]) as x(lsn, attempts, alone, applied_records)
        where exists (select from ${s}.lease where epoch = $1 for share)
        on conflict (lsn, node) do update set
-         attempts = greatest(entry_attempt.attempts, excluded.attempts),
-         alone = greatest(entry_attempt.alone, excluded.alone),
-         kind = excluded.kind, status = excluded.status, detail = excluded.detail, last_at = clock_timestamp()`,
+         attempts = case when excluded.applied_records > entry_attempt.applied_records then excluded.attempts
+           else greatest(entry_attempt.attempts, excluded.attempts) end,
+         alone = case when excluded.applied_records > entry_attempt.applied_records then excluded.alone
+           else greatest(entry_attempt.alone, excluded.alone) end,
+         applied_records = excluded.applied_records,
+         kind = excluded.kind, status = excluded.status, detail = excluded.detail, last_at = clock_timestamp()
+       where excluded.applied_records >= entry_attempt.applied_records`,
       [
         epoch,
-        node,
-        rows.map(([lsn]) => lsn),
-        rows.map(([, each]) => each.attempts),
-        rows.map(([, each]) => each.alone),
-        rows[0]?.[1].failure.kind ?? 'dropped',
-        rows[0]?.[1].failure.status ?? 0,
-        detailOf(rows[0]?.[1].failure),
+        first.node,
+        attempts.map(({ lsn }) => lsn),
+        attempts.map((each) => each.attempts),
+        attempts.map(({ alone }) => alone),
+        attempts.map(({ appliedRecords }) => appliedRecords),
+        first.failure.kind,
+        first.failure.status,
+        detailOf(first.failure),
       ],
     );
   }

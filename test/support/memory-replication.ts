@@ -62,20 +62,29 @@ export class MemoryReplication {
   readonly storage = new MemoryStorage(PLACE);
   readonly replicas: readonly Replica[];
   readonly #fakes = new Map<string, FakeNode>();
-  readonly #replication: Replication;
-  readonly #life: Lifecycle;
+  readonly #options: MemoryReplicationOptions;
+  #replication!: Replication;
+  #life!: Lifecycle;
 
-  constructor({ nodes, random, config, alter }: MemoryReplicationOptions) {
+  constructor(options: MemoryReplicationOptions) {
     const { clock } = this;
+    const { nodes, random } = options;
+    this.#options = options;
     for (const id of nodes)
       this.#fakes.set(urlOf(id), new FakeNode({ clock, server: new FakeChroma(random) }));
+    this.#build();
+    this.replicas = nodes.map((id) => this.#replica(id));
+  }
+
+  #build(): void {
+    const { clock } = this;
+    const { nodes, random, config, alter } = this.#options;
     const settings = { ...SETTINGS, nodes: nodes.map((id) => ({ id, url: urlOf(id) })), ...config };
     const deps = this.#deps(random);
     this.#life = new Lifecycle({ clock, logger: deps.logger, stopDeadlineMs: STOP_DEADLINE_MS });
     const parts = { deps, storage: this.storage.asStorage(), caches: NO_CACHES, current: new CurrentTerm() };
     this.#replication = buildReplication(settings as unknown as Config, parts, this.#life);
     for (const node of this.#replication.nodes.all()) alter?.(node);
-    this.replicas = nodes.map((id) => this.#replica(id));
   }
 
   get decisions(): MemoryDecisions {
@@ -172,8 +181,20 @@ export class MemoryReplication {
     this.clock.after(RESTART_MS, () => fake.start());
   }
 
+  /** The gateway ends; a new process on the same storage leads next, and knows only what is durable. */
+  async replaceGateway(): Promise<void> {
+    this.storage.endTerm();
+    await this.#stopGateway();
+    this.#build();
+    await this.start();
+  }
+
   async stop(): Promise<void> {
     for (const fake of this.#fakes.values()) fake.kill();
+    await this.#stopGateway();
+  }
+
+  async #stopGateway(): Promise<void> {
     let isStopped = false;
     void this.#life.stop().then(() => (isStopped = true));
     await this.until(() => isStopped, 'replication has stopped');
@@ -210,13 +231,19 @@ export class MemoryReplication {
 
   #replica(id: string): Replica {
     const { storage } = this;
-    const { member, applier, workload } = this.#replication.nodes.get(id);
+    const built = (): BuiltNode => this.#replication.nodes.get(id);
     return {
       id,
       fake: this.#fakes.get(urlOf(id))!,
-      member,
-      applier,
-      workload,
+      get member() {
+        return built().member;
+      },
+      get applier() {
+        return built().applier;
+      },
+      get workload() {
+        return built().workload;
+      },
       get checkpoint() {
         return storage.nodes.get(id)?.checkpoint ?? 0;
       },

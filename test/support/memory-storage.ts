@@ -8,7 +8,6 @@ import type { NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
-import { MemoryCopies } from './memory-copies.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -29,6 +28,8 @@ const LEASE_LOST = 'The lease has moved on: another gateway leads.';
 export class MemoryDecisions {
   readonly recorded = new Notifier();
   readonly made = new Map<number, Decision>();
+  /** Delays every record that is about to be made. */
+  recording: Promise<void> = Promise.resolve();
   readonly #pages = new Map<string, string[]>();
 
   async load(): Promise<void> {
@@ -60,7 +61,7 @@ export class MemoryDecisions {
   }
 
   async record({ generation }: Decider, lsn: number, ruling: Ruling): Promise<Decision> {
-    await Promise.resolve();
+    await this.recording;
     if (!this.made.has(lsn)) this.made.set(lsn, { lsn, generation, pages: 0, ...ruling });
     this.recorded.notify();
     return this.made.get(lsn)!;
@@ -69,13 +70,10 @@ export class MemoryDecisions {
 
 export class MemoryStorage {
   readonly decisions = new MemoryDecisions();
-  readonly copies = new MemoryCopies({
-    node: (id) => this.node(id),
-    requireLease: (epoch) => this.#requireLease(epoch),
-    entries: () => this.entries,
-  });
   readonly entries: Entry[] = [];
   readonly nodes = new Map<string, MemoryNode>();
+  /** Whether no checkpoint can be made durable. */
+  checkpointsFail = false;
   #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
   #primary: string | null = null;
   #primaryGeneration = 0;
@@ -105,7 +103,6 @@ export class MemoryStorage {
       leaseStore: this.#leaseStore(),
       nodes: this.#nodeStore(),
       checkpoints: this.#checkpoints(),
-      copies: this.copies,
       catalog: this.#catalog(),
       decisions: this.decisions,
       capabilities: { current: CHROMA_1_0_5, join: async () => null },
@@ -188,14 +185,13 @@ export class MemoryStorage {
       assigned: async (id: string) => new Map(this.node(id).assigned),
       save: async (epoch: number, id: string, lsn: number, changes: readonly ShardChange[]) => {
         await Promise.resolve();
+        if (this.checkpointsFail) throw new Error('PostgreSQL is away');
         this.#requireLease(epoch);
         const { assigned } = this.node(id);
         this.node(id).checkpoint = lsn;
-        for (const { shard, physical, name, lsn: fromLSN } of changes) {
-          const known = assigned.get(shard);
-          if (physical === null || name === null) assigned.delete(shard);
-          else if (known?.physical === physical) assigned.set(shard, { ...known, name });
-          else assigned.set(shard, { physical, ...this.#place, name, fromLSN, copy: 0, suspect: null });
+        for (const { shard, physical } of changes) {
+          if (physical === null) assigned.delete(shard);
+          else assigned.set(shard, { physical, ...this.#place, suspect: null });
         }
       },
       suspect: async (epoch: number, id: string, shard: string, reason: string) => {
@@ -221,7 +217,10 @@ export class MemoryStorage {
       isSuspect,
       isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
       physical: copy,
-      collectionOfShard: () => ({ ...this.#place, name: 'pears' }),
+      collectionOfShard: () => {
+        const isDeleted = this.entries.some(({ kind }) => kind === 'delete_collection');
+        return isDeleted ? null : { ...this.#place, name: 'pears' };
+      },
     };
   }
 }

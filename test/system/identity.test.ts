@@ -96,10 +96,7 @@ async function recorded(id: string): Promise<{ checkpoint: number; marker: numbe
 }
 
 async function suspects(): Promise<{ node: string; reason: string }[]> {
-  return sql(
-    cluster,
-    "select node, suspect as reason from polychrome.node_shard where state = 'current' and suspect is not null",
-  );
+  return sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
 }
 
 /** Copies a node's folder while its server is stopped. */

@@ -1,0 +1,46 @@
+// What the calls of earlier leaders may have left on a node beyond its checkpoint: a leader that ended before it could
+// save a checkpoint may have acknowledged what the node had applied (R1).
+
+import type { Entry } from '../log/entry.ts';
+
+/**
+ * What a node's content says about an entry: `none`, it was not applied, or not whole; `whole`, the node has all that the
+ * entry stores; `unknown`, neither can be shown.
+ */
+export type Trace = 'none' | 'whole' | 'unknown';
+
+export class EarlierCalls {
+  readonly #roundEntriesMax: number;
+  #epoch = 0;
+  #to = 0;
+  readonly #traces = new Map<number, Trace>();
+
+  /** `roundEntriesMax`: an earlier leader had one round in flight, of so many entries at most. */
+  constructor(roundEntriesMax: number) {
+    this.#roundEntriesMax = roundEntriesMax;
+  }
+
+  /** The node follows the log from its checkpoint; the first time in a term, `head` and a round limit what it may hold. */
+  begin(epoch: number, checkpoint: number, head: number): void {
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    this.#to = Math.min(head, checkpoint + this.#roundEntriesMax);
+    this.#traces.clear();
+  }
+
+  /** LSN up to which the node may have applied entries before this term; null when it has not followed the log in it. */
+  to(epoch: number): number | null {
+    return epoch === this.#epoch ? this.#to : null;
+  }
+
+  /** What the node's content says about the entry; `none` for one that cannot have been sent before this term. */
+  async trace(entry: Entry, read: () => Promise<Trace>): Promise<Trace> {
+    if (entry.lsn > this.#to) return 'none';
+    const known = this.#traces.get(entry.lsn);
+    if (known !== undefined) return known;
+    const trace = await read();
+    // A node that cannot be read now may be readable later.
+    if (trace !== 'unknown') this.#traces.set(entry.lsn, trace);
+    return trace;
+  }
+}
