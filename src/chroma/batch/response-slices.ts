@@ -103,7 +103,7 @@ function valueEnd(bytes: Buffer, start: number): number {
 }
 
 /** Where the string at `start` ends: after its closing quote. */
-function stringEnd(bytes: Buffer, start: number): number {
+export function stringEnd(bytes: Buffer, start: number): number {
   for (let pos = start + 1; ; pos++) {
     pos = bytes.indexOf(QUOTE, pos);
     if (pos < 0) return bytes.length;

@@ -91,7 +91,7 @@ class PooledNodeClient implements NodeClient {
   }
 
   async read(request: ReadRequest): Promise<NodeResponse> {
-    const response = new BufferedResponse(this.#responseBytesMax);
+    const response = new BufferedResponse(request.responseBytesMax ?? this.#responseBytesMax);
     await this.#run(request, response, (call) => {
       call.limit(request, false);
       this.#reads.add(call);

@@ -17,6 +17,8 @@ export interface ReadRequest extends NodeRead {
   /** ms from now, waiting for a connection included. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+  /** Largest response that is buffered, instead of the client's limit. */
+  readonly responseBytesMax?: number;
 }
 
 /** The node's base path is put before `path`. */
