@@ -79,7 +79,7 @@ export async function readIds(read: ReadCopy, shard: ShardLocation): Promise<str
  * The records with these ids, in the node's order; missing ids are left out. Null when the response would be too large
  * for a page and fewer ids may be asked for. Throws NodeError, CopyUnreadable.
  */
-export async function readPage(
+async function readPage(
   read: ReadCopy,
   shard: ShardLocation,
   ids: readonly string[],
