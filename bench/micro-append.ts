@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Draft } from '../src/log/entry.ts';
 import { startPostgres } from '../src/local/postgres.ts';
 import { Database } from '../src/postgres/database.ts';
+import { PostgresServers } from '../src/postgres/postgres-servers.ts';
 import { migrate } from '../src/postgres/migrate.ts';
 import {
   type AppendStrategy,
@@ -38,7 +39,7 @@ try {
 
 async function run(url: string): Promise<void> {
   const database = new Database({
-    url,
+    servers: new PostgresServers({ url }),
     schema: SCHEMA,
     connectionsMax: 2,
     statementTimeoutMs: 60_000,

@@ -1,4 +1,4 @@
-// PostgreSQL and what is kept there: one bounded pool for each purpose, so that no purpose waits for another's work.
+// PostgreSQL and what is kept there.
 
 import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
@@ -10,12 +10,11 @@ import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { EventLog } from '../observability/events.ts';
-import { Database } from '../postgres/database.ts';
 import { migrate } from '../postgres/migrate.ts';
-import { requireServer } from '../postgres/require-server.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
+import { buildPools } from './database-pools.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
@@ -37,34 +36,9 @@ export interface Storage {
   readonly events: EventLog;
 }
 
-const STATEMENT_TIMEOUT_MS = 10_000;
-
 /** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
-  let warning: string | null = null;
-  const takeWarning = (): string | null => {
-    const text = warning;
-    warning = null;
-    return text;
-  };
-  const pool = (connectionsMax: number, purpose: string, onWarning?: (text: string) => void): Database => {
-    const database = new Database({
-      url: config.DATABASE_URL,
-      schema: config.DATABASE_SCHEMA,
-      connectionsMax,
-      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
-      applicationName: `polychrome ${purpose}`,
-      onError: ({ message }) => deps.logger.warn({ error: message, purpose }, 'PostgreSQL connection lost'),
-      ...(onWarning === undefined ? {} : { onWarning }),
-    });
-    life.add({ name: `PostgreSQL pool ${purpose}`, stop: () => database.close() });
-    return database;
-  };
-  const queries = pool(4, 'queries');
-  const appends = pool(1, 'append', (text) => (warning = text));
-  const steps = pool(2, 'steps');
-  const leases = pool(1, 'lease');
-  await requireServer(queries, config.DATABASE_URL);
+  const { queries, append, steps, lease, takeWarning } = await buildPools(config, deps, life);
   await migrate(queries);
 
   const log = new PostgresLog(queries);
@@ -79,8 +53,8 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   return {
     log,
     head,
-    appendStore: new PostgresAppendStore(appends, () => head.logId, takeWarning),
-    leaseStore: postgresLeaseStore(leases),
+    appendStore: new PostgresAppendStore(append, () => head.logId, takeWarning),
+    leaseStore: postgresLeaseStore(lease),
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),

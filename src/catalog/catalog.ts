@@ -219,7 +219,6 @@ export class Catalog {
                   'suspect', suspect)), '[]')
            from ${s}.node_shard where view > $1) as physical`,
       [since],
-      'catalog',
     );
     if (row === undefined) return;
     for (const tenant of row.tenants) {

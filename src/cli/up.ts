@@ -136,6 +136,8 @@ function gatewayConfig(options: UpOptions, databaseUrl: string, nodes: readonly 
     PRIMARY_URL: _primary,
     REPLICA_URL: _replica,
     CHROMA_COMMAND: _command,
+    DATABASE_URL_FILE: _file,
+    DATABASE_PASSWORD_COMMAND: _password,
     ...environment
   } = process.env;
   return loadConfig({

@@ -24,6 +24,16 @@ describe('every setting', () => {
     Record<keyof typeof SETTINGS, readonly [Environment, (config: Config) => unknown, unknown]>
   > = {
     DATABASE_URL: [{ DATABASE_URL: 'postgresql://db/two' }, (c) => c.DATABASE_URL, 'postgresql://db/two'],
+    DATABASE_URL_FILE: [
+      { DATABASE_URL: '', DATABASE_URL_FILE: '/run/url' },
+      (c) => c.DATABASE_URL_FILE,
+      '/run/url',
+    ],
+    DATABASE_PASSWORD_COMMAND: [
+      { DATABASE_PASSWORD_COMMAND: 'token' },
+      (c) => c.DATABASE_PASSWORD_COMMAND,
+      'token',
+    ],
     DATABASE_SCHEMA: [{ DATABASE_SCHEMA: 'group_b' }, (c) => c.DATABASE_SCHEMA, 'group_b'],
     NODES: [{ PRIMARY_URL: '', NODES: 'a=http://a' }, (c) => c.nodes, [{ id: 'a', url: 'http://a' }]],
     PRIMARY_URL: [{ PRIMARY_URL: 'http://b' }, (c) => c.nodes, [{ id: 'primary', url: 'http://b' }]],
@@ -87,6 +97,7 @@ describe('an invalid value is refused with the name of its variable', () => {
   test.each([
     ['DATABASE_URL', 'mysql://db', 'must be a URL that begins with postgres:// or postgresql://'],
     ['DATABASE_URL', 'db', 'must be a URL'],
+    ['DATABASE_URL', 'postgres://a,b/db?target_session_attrs=standby', 'must be a URL'],
     ['DATABASE_SCHEMA', 'Upper', 'must be a lower-case SQL identifier'],
     ['DATABASE_SCHEMA', 'a"; drop', 'must be a lower-case SQL identifier'],
     ['PRIMARY_URL', 'ftp://a', 'must be a URL'],
@@ -174,8 +185,9 @@ describe('node addresses', () => {
     expect(refusal({ PRIMARY_URL: '', REPLICA_URL: 'http://b' })).toContain('PRIMARY_URL');
   });
 
-  test('require DATABASE_URL', () => {
+  test('require DATABASE_URL or DATABASE_URL_FILE', () => {
     expect(refusal({ DATABASE_URL: '' })).toContain('DATABASE_URL is not set');
+    expect(refusal({ DATABASE_URL_FILE: '/run/url' })).toContain('are both set');
   });
 });
 

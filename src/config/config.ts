@@ -47,8 +47,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     values[name] = parsed.data;
   }
   const { NODES, PRIMARY_URL, REPLICA_URL, ...rest } = values as Partial<Values>;
-  if (rest.DATABASE_URL === undefined) {
+  if (rest.DATABASE_URL === undefined && rest.DATABASE_URL_FILE === undefined) {
     throw new StartupError('DATABASE_URL is not set: it names the PostgreSQL that holds the log.');
+  }
+  if (rest.DATABASE_URL !== undefined && rest.DATABASE_URL_FILE !== undefined) {
+    throw new StartupError('DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them.');
   }
   const nodes = nodeAddresses({ NODES, PRIMARY_URL, REPLICA_URL });
   return Object.freeze({ ...(rest as PlainValues), nodes });

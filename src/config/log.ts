@@ -1,13 +1,27 @@
 // Settings of the log in PostgreSQL.
 
 import { z } from 'zod';
-import { duration, setting, url, wholeNumber } from './setting.ts';
+import { DATABASE_URL_FORM, parseDatabaseUrl } from '../postgres/database-url.ts';
+import { duration, setting, text, wholeNumber } from './setting.ts';
 
 export const LOG_SETTINGS = {
   DATABASE_URL: setting(
-    url('postgres:', 'postgresql:'),
+    z
+      .string()
+      .refine((value) => parseDatabaseUrl(value) !== null, DATABASE_URL_FORM)
+      .optional(),
     null,
-    'PostgreSQL that holds the log. Required. Its durability is the durability of every acknowledged write.',
+    'PostgreSQL that holds the log. Required, or DATABASE_URL_FILE. Its durability is the durability of every acknowledged write. Several servers, `postgres://user:password@a:5432,b:5432/db`: the first that accepts writes is used.',
+  ),
+  DATABASE_URL_FILE: setting(
+    text.optional(),
+    null,
+    'File that holds DATABASE_URL, read again for each new connection, so that credentials can change without a restart.',
+  ),
+  DATABASE_PASSWORD_COMMAND: setting(
+    text.optional(),
+    null,
+    'Shell command that prints the password of DATABASE_URL, such as a token that expires. Run for new connections, at most every 30 s, and again after PostgreSQL has refused the password.',
   ),
   DATABASE_SCHEMA: setting(
     z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'must be a lower-case SQL identifier'),

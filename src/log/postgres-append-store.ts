@@ -41,7 +41,6 @@ export class PostgresAppendStore implements AppendStore {
         drafts.map((draft) => draft.body.length),
         concatenated(drafts.map((draft) => draft.body)),
       ],
-      'append',
       beforeSend,
     );
     const warning = this.#takeWarning();

@@ -55,7 +55,6 @@ export class PostgresLog {
               primary_generation as "primaryGeneration"
        from ${this.#database.schema}.head`,
       [],
-      'head',
     );
     return row as unknown as Head;
   }
@@ -74,7 +73,6 @@ export class PostgresLog {
          from ${this.#database.schema}.log where lsn > $1 and lsn <= $1 + $2
        ) x where before < $3 order by lsn`,
       [after, entriesMax, bytesMax, PART_BYTES],
-      'read_log',
     );
     const entries: Entry[] = [];
     for (const row of rows) {
@@ -106,7 +104,6 @@ export class PostgresLog {
       const [row] = await this.#database.query<{ part: Buffer }>(
         `select substring(body from $2 for $3) as part from ${this.#database.schema}.log where lsn = $1`,
         [lsn, at + 1, PART_BYTES],
-        'read_part',
       );
       if (row === undefined || row.part.length === 0) return null;
       at += row.part.copy(body, at);

@@ -3,17 +3,24 @@
 
 import pg from 'pg';
 import { LongValue, queryWithLongValue } from './long-value.ts';
+import type { PostgresServers, ServerClient } from './postgres-servers.ts';
 
 // LSNs, views and epochs are bigint in PostgreSQL and number here: exact up to 2^53, some 285,000 years at 1,000 a second.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
+/** SQLSTATE read_only_sql_transaction. */
+const READ_ONLY = '25006';
+
+type ServerPoolClient = pg.PoolClient & ServerClient & { readonly processID: number };
+
 export interface DatabaseOptions {
-  readonly url: string;
+  /** Where to connect to; the pools of one gateway share it. */
+  readonly servers: PostgresServers;
   /** The PostgreSQL schema that holds this replica group. */
   readonly schema: string;
   /** Maximum number of connections. */
   readonly connectionsMax: number;
-  /** A statement that takes longer is cancelled by the server, ms. */
+  /** A statement that takes longer is given up; in a transaction the server cancels it. ms. */
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
   readonly onError: (error: Error) => void;
@@ -23,17 +30,24 @@ export interface DatabaseOptions {
 
 export type Row = Record<string, unknown>;
 
+/**
+ * Relies on no state of a session, so that a pooler in transaction mode works: every object is qualified, statements have
+ * no name, and locks and settings end with their transaction.
+ */
 export class Database {
-  /** The quoted schema name, which qualifies every object: a pooler in transaction mode keeps no search_path. */
+  /** The quoted schema name, which qualifies every object. */
   readonly schema: string;
   readonly #pool: pg.Pool;
+  readonly #servers: PostgresServers;
   readonly #statementTimeoutMs: number;
 
   constructor(options: DatabaseOptions) {
     this.schema = pg.escapeIdentifier(options.schema);
+    this.#servers = options.servers;
     this.#statementTimeoutMs = options.statementTimeoutMs;
     this.#pool = new pg.Pool({
-      connectionString: options.url,
+      Client: options.servers.clientClass(),
+      onConnect: (client) => options.servers.verify(client as ServerClient),
       max: options.connectionsMax,
       connectionTimeoutMillis: options.statementTimeoutMs,
       // The client's limit is above the server's; it ends statements of a server that does not respond at all.
@@ -53,14 +67,12 @@ export class Database {
   }
 
   /**
-   * Runs one statement on a pooled connection. `name` makes it a prepared statement of that connection; the last value
-   * may be a LongValue. `beforeSend` runs before the statement is sent: an error it throws, and NotConnected, prove
-   * that nothing was sent.
+   * Runs one statement on a pooled connection. The last value may be a LongValue. `beforeSend` runs before the statement
+   * is sent: an error it throws, and NotConnected, prove that nothing was sent.
    */
   async query<R extends Row = Row>(
     text: string,
     values: readonly unknown[] = [],
-    name?: string,
     beforeSend?: () => void,
   ): Promise<R[]> {
     const last = values.at(-1);
@@ -69,7 +81,6 @@ export class Database {
       text,
       values: (long === null ? values : values.slice(0, -1)) as unknown[],
     };
-    if (name !== undefined) config.name = `${name}@${this.schema}`;
     const client = await this.#connect();
     let broken: Error | undefined;
     try {
@@ -78,18 +89,43 @@ export class Database {
         ? (await client.query<R>(config)).rows
         : await queryWithLongValue<R>(client, config, long);
     } catch (error) {
-      if (!isServerRefusal(error)) broken = error as Error;
+      if (!isServerRefusal(error) || this.#isDemoted(client, error)) broken = error as Error;
       throw error;
     } finally {
       client.release(broken);
     }
   }
 
-  async #connect(): Promise<pg.PoolClient> {
+  /** A connection to the server in use, on whichever server that is now. */
+  async #connect(): Promise<ServerPoolClient> {
+    const servers = this.#servers;
+    for (let attempts = 1; ; attempts++) {
+      const { current } = servers;
+      try {
+        const client = (await this.#pool.connect()) as ServerPoolClient;
+        if (client.server === servers.current) return client;
+        client.release(true);
+      } catch (error) {
+        if (attempts >= servers.count || servers.current === current) throw new NotConnected(error);
+      }
+    }
+  }
+
+  /** Whether the server has become a standby since the connection was made; the pools then leave it. */
+  #isDemoted({ server }: ServerPoolClient, error: unknown): boolean {
+    const isReadOnly = error instanceof pg.DatabaseError && error.code === READ_ONLY;
+    if (isReadOnly) this.#servers.leave(server, error.message);
+    return isReadOnly;
+  }
+
+  /** Whether a pooler is between this process and the server: it gives out process ids of its own. */
+  async isPooled(): Promise<boolean> {
+    const client = await this.#connect();
     try {
-      return await this.#pool.connect();
-    } catch (error) {
-      throw new NotConnected(error);
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      return rows[0]?.pid !== client.processID;
+    } finally {
+      client.release();
     }
   }
 
@@ -105,6 +141,7 @@ export class Database {
       await client.query('commit');
       return result;
     } catch (error) {
+      if (this.#isDemoted(client, error)) broken = error as Error;
       await client.query('rollback').catch((failure: Error) => {
         broken = failure;
       });

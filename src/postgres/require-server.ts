@@ -7,9 +7,8 @@ import type { Database } from './database.ts';
 // blocking readers.
 const VERSION_MIN = 140_000;
 
-/** Resolves when PostgreSQL responds and is recent enough. Throws StartupError that says what to change. */
-export async function requireServer(database: Database, url: string): Promise<void> {
-  const { host } = new URL(url);
+/** Resolves when PostgreSQL at `host` responds and is recent enough. Throws StartupError that says what to change. */
+export async function requireServer(database: Database, host: string): Promise<void> {
   try {
     const [row] = await database.query<{ version: number }>(
       `select current_setting('server_version_num')::int as version`,

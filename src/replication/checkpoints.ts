@@ -111,18 +111,14 @@ export class Checkpoints {
 
   async #write(batch: readonly QueuedCheckpoint[]): Promise<void> {
     const changes = batch.flatMap(({ node, changes: shards }) => shards.map((shard) => ({ node, ...shard })));
-    await this.#database.query(
-      `select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7)`,
-      [
-        batch[0]?.epoch,
-        batch.map((waiting) => waiting.node),
-        batch.map((waiting) => waiting.lsn),
-        changes.map((shard) => shard.node),
-        changes.map((shard) => shard.shard),
-        changes.map((shard) => shard.physical),
-        changes.map((shard) => shard.lsn),
-      ],
-      'checkpoint',
-    );
+    await this.#database.query(`select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7)`, [
+      batch[0]?.epoch,
+      batch.map((waiting) => waiting.node),
+      batch.map((waiting) => waiting.lsn),
+      changes.map((shard) => shard.node),
+      changes.map((shard) => shard.shard),
+      changes.map((shard) => shard.physical),
+      changes.map((shard) => shard.lsn),
+    ]);
   }
 }

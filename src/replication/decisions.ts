@@ -83,7 +83,6 @@ export class Decisions {
     const [row] = await this.#database.query<Decision & Record<string, unknown>>(
       `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision where lsn = $1`,
       [lsn],
-      'find_decision',
     );
     if (row !== undefined) this.#remember(row);
     return row ?? null;
@@ -124,7 +123,6 @@ export class Decisions {
       `select d.lsn, d.outcome, d.status, d.body, d.pages, d.generation
        from ${this.#database.schema}.decide($1, $2, $3, $4, $5, $6, $7, $8) d`,
       [by.epoch, by.node, by.generation, lsn, outcome, status, body, pages],
-      'decide',
     );
     if (row === undefined || row.lsn === null) return null;
     this.#remember(row);

@@ -20,6 +20,8 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Puts a TcpProxy between the gateway and each node. */
   readonly proxied?: boolean;
+  /** The connection string to use instead of the cluster's own, given that one. */
+  readonly databaseUrl?: (own: string) => Promise<string>;
   /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -39,6 +41,7 @@ export class TestCluster {
   readonly #proxies = new Map<string, TcpProxy>();
   #gateway: Gateway | null = null;
   #process: ChildProcess | null = null;
+  #databaseUrl: string | null = null;
   /** The output of a gateway in a separate process. */
   output = '';
 
@@ -62,6 +65,7 @@ export class TestCluster {
     if (options.proxied === true)
       for (const { id, url } of local.nodes) cluster.#proxies.set(id, await TcpProxy.start(url));
     try {
+      cluster.#databaseUrl = (await options.databaseUrl?.(local.databaseUrl)) ?? null;
       await cluster.startGateway();
       await cluster.allServe();
       return cluster;
@@ -82,6 +86,11 @@ export class TestCluster {
     return join(this.#dir, 'data');
   }
 
+  /** The connection string of the gateway. */
+  get databaseUrl(): string {
+    return this.#databaseUrl ?? this.local.databaseUrl;
+  }
+
   /** Chroma's API through the gateway. */
   get api(): ChromaHttp {
     return new ChromaHttp(this.url);
@@ -99,7 +108,7 @@ export class TestCluster {
 
   environment(): Record<string, string> {
     return {
-      DATABASE_URL: this.local.databaseUrl,
+      DATABASE_URL: this.databaseUrl,
       NODES: this.local.nodes.map(({ id, url }) => `${id}=${this.#proxies.get(id)?.url ?? url}`).join(','),
       HOST: '127.0.0.1',
       PORT: String(this.#port),

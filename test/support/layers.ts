@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   util: [],
   observability: ['errors.ts', 'util'],
-  config: ['errors.ts'],
+  config: ['errors.ts', 'postgres/database-url.ts'],
   postgres: BASE,
   http: BASE,
   auth: BASE,

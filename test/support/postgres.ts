@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { startPostgres } from '../../src/local/postgres.ts';
 import { Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrate.ts';
+import { PostgresServers } from '../../src/postgres/postgres-servers.ts';
 import { systemClock } from '../../src/util/clock.ts';
 
 export interface TestPostgres {
@@ -24,7 +25,7 @@ export async function testPostgres(): Promise<TestPostgres> {
     url: postgres.url,
     async database(connectionsMax = 4) {
       const database = new Database({
-        url: postgres.url,
+        servers: new PostgresServers({ url: postgres.url }),
         schema: `test_${++schemas}`,
         connectionsMax,
         statementTimeoutMs: 10_000,

@@ -6,6 +6,7 @@ import { checksum, type Draft } from '../../src/log/entry.ts';
 import { PostgresAppendStore } from '../../src/log/postgres-append-store.ts';
 import { PostgresLog } from '../../src/log/postgres-log.ts';
 import { Database } from '../../src/postgres/database.ts';
+import { PostgresServers } from '../../src/postgres/postgres-servers.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 
@@ -25,7 +26,7 @@ afterAll(() => cluster.stop());
 /** Appends entries that cost a node almost nothing: deletes of records that never existed. */
 async function append(shard: string): Promise<void> {
   const database = new Database({
-    url: cluster.local.databaseUrl,
+    servers: new PostgresServers({ url: cluster.local.databaseUrl }),
     schema: 'polychrome',
     connectionsMax: 1,
     statementTimeoutMs: 10_000,

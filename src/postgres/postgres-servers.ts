@@ -1,0 +1,173 @@
+// Where the pools of a gateway connect to: one server at a time, the first of DATABASE_URL that accepts writes, with
+// credentials that may change while the gateway runs.
+
+import { readFileSync } from 'node:fs';
+import pg from 'pg';
+import { StartupError } from '../errors.ts';
+import {
+  DATABASE_URL_FORM,
+  parseDatabaseUrl,
+  type DatabaseAddress,
+  type DatabaseServer,
+} from './database-url.ts';
+
+export interface PostgresServersOptions {
+  /** The connection string, or the file that holds it, which is read again for each connection. */
+  readonly url: string | { readonly file: string };
+  /** Replaces the password of the connection string. */
+  readonly password?: { password(): Promise<string>; forget(): void };
+  /** Called when the file cannot be read any more: the last connection string stays in use. */
+  readonly onError?: (reason: string) => void;
+  /** Called when connections go to another server from now on. */
+  readonly onMoved?: (from: string, to: string, reason: string) => void;
+}
+
+/** A client, and the server it was made for. */
+export interface ServerClient extends pg.Client {
+  readonly server: string;
+}
+
+/** The server accepts no writes. */
+export class NotWritable extends Error {
+  override readonly name = 'NotWritable';
+}
+
+// With other servers to try, one that does not respond is given up sooner than a single one.
+const CONNECT_MS_OF_SEVERAL = 3_000;
+
+export class PostgresServers {
+  readonly #options: PostgresServersOptions;
+  #address: DatabaseAddress;
+  #index = 0;
+
+  /** Throws StartupError when the connection string is missing or not valid. */
+  constructor(options: PostgresServersOptions) {
+    this.#options = options;
+    this.#address = this.#read();
+    if (options.password !== undefined && this.#address.hasPassword)
+      throw new StartupError(
+        'DATABASE_PASSWORD_COMMAND is set and DATABASE_URL holds a password: remove one of them.',
+      );
+  }
+
+  /** The server that connections go to; a connection to another one is no longer used. */
+  get current(): string {
+    return this.#server.name;
+  }
+
+  /** All of them, for messages; without credentials. */
+  get label(): string {
+    return this.#address.servers.map(({ name }) => name).join(', ');
+  }
+
+  get count(): number {
+    return this.#address.servers.length;
+  }
+
+  /** A class of clients, for a pool, that connect to the current server. */
+  clientClass(): new (config?: pg.ClientConfig) => ServerClient {
+    // eslint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- `this` is the client below
+    const servers = this;
+    const { password } = this.#options;
+    return class extends pg.Client implements ServerClient {
+      readonly server: string;
+
+      constructor(config: pg.ClientConfig = {}) {
+        const { name, url } = servers.#refreshed();
+        super({
+          ...config,
+          connectionString: url,
+          ...(servers.count > 1 ? { connectionTimeoutMillis: CONNECT_MS_OF_SEVERAL } : {}),
+        });
+        this.server = name;
+        if (password !== undefined)
+          Object.defineProperty(this, 'password', { value: () => password.password(), writable: true });
+      }
+
+      override connect(): Promise<void>;
+      override connect(callback: (error: Error) => void): void;
+      override connect(callback?: (error: Error) => void): Promise<void> | void {
+        if (callback === undefined) return super.connect();
+        super.connect((error) => {
+          if (error instanceof Error) servers.#connectFailed(this.server, error);
+          callback(error);
+        });
+      }
+    };
+  }
+
+  /** Checks a new connection, where several servers make it necessary. Throws NotWritable. */
+  async verify(client: ServerClient): Promise<void> {
+    if (!this.#address.isWritableRequired) return;
+    const query = {
+      text: `select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as "isReadOnly"`,
+      query_timeout: CONNECT_MS_OF_SEVERAL,
+    };
+    try {
+      const { rows } = await client.query<{ isReadOnly: boolean }>(query);
+      if (rows[0]?.isReadOnly === false) return;
+    } catch (error) {
+      this.leave(client.server, (error as Error).message);
+      throw error;
+    }
+    this.leave(client.server, 'it accepts no writes');
+    throw new NotWritable(`PostgreSQL at ${client.server} accepts no writes`);
+  }
+
+  /** The server cannot be used: the next one is tried. */
+  leave(name: string, reason: string): void {
+    const { servers } = this.#address;
+    // Connections that fail together move on once.
+    if (servers.length === 1 || this.current !== name) return;
+    this.#index = (this.#index + 1) % servers.length;
+    this.#options.onMoved?.(name, this.current, reason);
+  }
+
+  get #server(): DatabaseServer {
+    return this.#address.servers[this.#index] as DatabaseServer;
+  }
+
+  #connectFailed(name: string, error: Error): void {
+    const code = error instanceof pg.DatabaseError ? (error.code ?? '') : null;
+    if (code?.startsWith('28') === true) this.#options.password?.forget();
+    // A server that refuses the role or has no connection left is the right one all the same. Class 57: it is starting
+    // or stopping.
+    if (code === null || code.startsWith('57')) this.leave(name, error.message);
+  }
+
+  /** The server for a new connection, with the credentials that hold now. */
+  #refreshed(): DatabaseServer {
+    if (typeof this.#options.url === 'string') return this.#server;
+    const { current } = this;
+    try {
+      this.#address = this.#read();
+    } catch (error) {
+      this.#options.onError?.((error as Error).message);
+      return this.#server;
+    }
+    const same = this.#address.servers.findIndex(({ name }) => name === current);
+    this.#index = Math.max(0, same);
+    return this.#server;
+  }
+
+  #read(): DatabaseAddress {
+    const { url } = this.#options;
+    if (typeof url === 'string') return addressIn(url, 'DATABASE_URL');
+    let text: string;
+    try {
+      // Synchronous: a small local file, and pools create clients synchronously.
+      text = readFileSync(url.file, 'utf8').trim();
+    } catch (error) {
+      throw new StartupError(`DATABASE_URL_FILE cannot be read: ${(error as Error).message}.`, {
+        cause: error,
+      });
+    }
+    return addressIn(text, 'DATABASE_URL_FILE');
+  }
+}
+
+function addressIn(text: string, setting: string): DatabaseAddress {
+  const address = parseDatabaseUrl(text);
+  if (address === null) throw new StartupError(`${setting} ${DATABASE_URL_FORM}.`);
+  return address;
+}
