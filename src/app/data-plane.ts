@@ -13,8 +13,13 @@ import { LargeScanner } from '../chroma/parse/large-scanner.ts';
 import type { Config } from '../config/config.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import { canServe } from '../nodes/node-state.ts';
+import { ReadFloors } from '../read/consistency.ts';
 import { NodeSelection } from '../read/node-selection.ts';
+import { ReadHealth } from '../read/read-health.ts';
+import { ReadRanking } from '../read/read-ranking.ts';
 import { Reader } from '../read/reader.ts';
+import { RetryBudget } from '../read/retry-budget.ts';
+import { ShardHeads } from '../read/shard-heads.ts';
 import { backpressureDelayMs } from '../write/backpressure.ts';
 import { Writer } from '../write/writer.ts';
 import type { Caches } from './caches.ts';
@@ -30,6 +35,9 @@ export interface DataPlane {
   readonly responseBudget: ResponseBudget;
   readonly scanner: LargeScanner;
   readonly selection: NodeSelection;
+  /** How nodes have responded to reads. */
+  readonly health: ReadHealth;
+  readonly retryBudget: RetryBudget;
 }
 
 interface Parts {
@@ -47,14 +55,25 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   const scanner = new LargeScanner();
   life.add({ name: 'scanner', stop: () => scanner.close() });
   const names = new Names(catalog, () => ({ modern: capabilities.current.deleteLimit }));
+  const health = new ReadHealth({ clock, logger });
   const selection = new NodeSelection({
     nodes: () => nodes.all(),
     view,
     physicalId: (node, shard) => catalog.physical(node, shard)?.physical ?? null,
+    ranking: new ReadRanking({
+      strategy: config.LOAD_BALANCE_STRATEGY,
+      replicaRatio: config.READ_REPLICA_RATIO,
+      localNodes: config.LOCAL_NODES,
+      priorities: config.NODE_PRIORITIES,
+      health,
+      random: deps.random,
+    }),
   });
   const responseBudget = new ResponseBudget({ clock });
   const timeoutMs = config.READ_TIMEOUT_MS;
-  const reader = new Reader({ selection, view, clock, logger, timeoutMs, responseBudget });
+  const retryBudget = new RetryBudget(config.READ_RETRY_RATIO, clock);
+  const limits = { timeoutMs, responseBudget, retryBudget };
+  const reader = new Reader({ selection, view, clock, logger, health, ...limits });
   const writer = buildWriter(config, parts);
   const bodyProbe = new BodyProbe(() => {
     const selected = selection.selectNow({ shard: null, floor: 0, sticky: false });
@@ -70,7 +89,7 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
     writer,
     recordReads,
   });
-  return { handlers, recordReads, writer, responseBudget, scanner, selection };
+  return { handlers, recordReads, writer, responseBudget, scanner, selection, health, retryBudget };
 }
 
 function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
@@ -105,7 +124,7 @@ interface Readers {
 
 function buildRecordReads(
   config: Config,
-  { deps, caches, replication }: Parts,
+  { deps, storage, caches, replication }: Parts,
   readers: Readers,
   life: Lifecycle,
 ): RecordReads {
@@ -114,12 +133,16 @@ function buildRecordReads(
   return new RecordReads({
     ...readers,
     filterLimits: filterLimits(config),
-    floors: caches.floors,
+    floors: new ReadFloors({
+      floors: caches.floors,
+      heads: new ShardHeads({ ask: (shards) => storage.log.positions(shards), clock: deps.clock }),
+      knownHead: () => replication.logBuffer.head,
+      level: () => config.CONSISTENCY,
+      boundedLagMs: config.BOUNDED_LAG_MS,
+    }),
     heads: caches.heads,
     cache: caches.responses,
     records: caches.records,
-    consistency: config.CONSISTENCY,
-    head: () => replication.logBuffer.head,
     serving: () => replication.nodes.all().filter(({ member }) => canServe(member.state)).length,
     clock: deps.clock,
     stopped: stopping.signal,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_FILTER_LIMITS } from '../chroma/parse/filter-limits.ts';
+import { STRATEGIES } from '../read/strategies.ts';
 import { loadConfig, SETTINGS, type Config } from './config.ts';
 
 type Environment = Readonly<Record<string, string>>;
@@ -44,6 +45,19 @@ describe('every setting', () => {
     ADMIN_TOKEN: [{ ADMIN_TOKEN: 'correct-horse-1234' }, (c) => c.ADMIN_TOKEN, 'correct-horse-1234'],
     ACK_LEVEL: [{ ACK_LEVEL: 'all' }, (c) => c.ACK_LEVEL, 'all'],
     CONSISTENCY: [{ CONSISTENCY: 'eventual' }, (c) => c.CONSISTENCY, 'eventual'],
+    BOUNDED_LAG_MS: [{ BOUNDED_LAG_MS: '5' }, (c) => c.BOUNDED_LAG_MS, 5],
+    LOAD_BALANCE_STRATEGY: [{ LOAD_BALANCE_STRATEGY: 'random' }, (c) => c.LOAD_BALANCE_STRATEGY, 'random'],
+    READ_REPLICA_RATIO: [{ READ_REPLICA_RATIO: '0.25' }, (c) => c.READ_REPLICA_RATIO, 0.25],
+    NODE_PRIORITIES: [
+      { NODE_PRIORITIES: 'a=100, b=5' },
+      (c) => [...c.NODE_PRIORITIES],
+      [
+        ['a', 100],
+        ['b', 5],
+      ],
+    ],
+    LOCAL_NODES: [{ LOCAL_NODES: 'a,b' }, (c) => c.LOCAL_NODES, ['a', 'b']],
+    READ_RETRY_RATIO: [{ READ_RETRY_RATIO: '0' }, (c) => c.READ_RETRY_RATIO, 0],
     WRITE_TIMEOUT_MS: [{ WRITE_TIMEOUT_MS: '100' }, (c) => c.WRITE_TIMEOUT_MS, 100],
     LOG_TIMEOUT_MS: [{ LOG_TIMEOUT_MS: '600000' }, (c) => c.LOG_TIMEOUT_MS, 600_000],
     READ_TIMEOUT_MS: [{ READ_TIMEOUT_MS: '5000' }, (c) => c.READ_TIMEOUT_MS, 5_000],
@@ -110,6 +124,12 @@ describe('an invalid value is refused with the name of its variable', () => {
     ['WAL_RETENTION_BYTES', '0', 'must be a whole number from 1'],
     ['ACK_LEVEL', 'most', 'must be one of log, primary, quorum, all'],
     ['CONSISTENCY', 'strict', 'must be one of'],
+    ['BOUNDED_LAG_MS', '0', 'must be a whole number from 1'],
+    ['LOAD_BALANCE_STRATEGY', 'fastest', 'must be one of'],
+    ['READ_REPLICA_RATIO', '1.5', 'must be a number from 0 to 1'],
+    ['READ_RETRY_RATIO', '-1', 'must be a number from 0 to 1'],
+    ['NODE_PRIORITIES', 'a', 'must be id=priority pairs'],
+    ['NODE_PRIORITIES', 'a=high', 'must be id=priority pairs'],
     ['WRITE_TIMEOUT_MS', '99', 'must be a whole number from 100 to 600000'],
     ['LOG_TIMEOUT_MS', '1e4', 'must be a whole number'],
     ['READ_TIMEOUT_MS', '600001', 'must be a whole number'],
@@ -141,6 +161,11 @@ test('the limits of filters default to those of the servers', () => {
     operandsMax: FILTER_OPERANDS_MAX,
     depthMax: FILTER_DEPTH_MAX,
   });
+});
+
+test('every strategy can be set', () => {
+  for (const name of Object.keys(STRATEGIES))
+    expect(load({ LOAD_BALANCE_STRATEGY: name }).LOAD_BALANCE_STRATEGY).toBe(name);
 });
 
 describe('node addresses', () => {

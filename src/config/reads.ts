@@ -1,12 +1,64 @@
 // Settings of reads.
 
-import { oneOf, setting, wholeNumber } from './setting.ts';
+import { z } from 'zod';
+import { list, oneOf, ratio, setting, wholeNumber } from './setting.ts';
+
+const PRIORITY = /^\s*([a-z0-9][a-z0-9-]{0,62})=(\d{1,6})\s*$/;
+
+/** `id=number,id=number` as a map. */
+const priorities: z.ZodType<ReadonlyMap<string, number>> = z.string().transform((value, context) => {
+  const pairs = value.split(',').filter((part) => part.trim() !== '');
+  const found = pairs.map((part) => PRIORITY.exec(part));
+  if (found.includes(null))
+    context.addIssue('must be id=priority pairs separated by commas, with priorities from 0 to 999999');
+  return new Map(found.map((pair) => [pair?.[1] ?? '', Number(pair?.[2])]));
+});
 
 export const READ_SETTINGS = {
   CONSISTENCY: setting(
-    oneOf('session', 'eventual'),
+    oneOf('strong', 'session', 'bounded', 'eventual'),
     'session',
-    'What a read must see: every write this gateway acknowledged (`session`), or the state of any node (`eventual`); `x-polychrome-consistency` sets it for one request.',
+    'What a read must see: every write that any gateway acknowledged before it (`strong`), those of this gateway (`session`), all older than BOUNDED_LAG_MS (`bounded`), or the state of any node (`eventual`); `x-polychrome-consistency` sets it for one request.',
+  ),
+  BOUNDED_LAG_MS: setting(
+    wholeNumber(1, 3_600_000),
+    '1000',
+    'How old the state may be that a read of level `bounded` sees; the header `x-polychrome-consistency: bounded=250` sets it for one request.',
+  ),
+  LOAD_BALANCE_STRATEGY: setting(
+    oneOf(
+      'least_loaded',
+      'latency_based',
+      'local_first',
+      'round_robin',
+      'random',
+      'priority',
+      'primary_only',
+      'write_primary',
+      'optimized_read_replica',
+    ),
+    'least_loaded',
+    'Which of the nodes that can serve a read gets it ([strategies](operations.md#read-strategies)).',
+  ),
+  READ_REPLICA_RATIO: setting(
+    ratio(),
+    '0.8',
+    'Share of reads that go to replicas under the strategies `write_primary` and `optimized_read_replica`; the others go to the primary.',
+  ),
+  NODE_PRIORITIES: setting(
+    priorities,
+    '',
+    'Preference of nodes under the strategy `priority`: `id=100,id=50`; higher is preferred, a node that is not named has 0.',
+  ),
+  LOCAL_NODES: setting(
+    list,
+    '',
+    'Ids of the nodes that are near this gateway, for the strategy `local_first`; separated by commas.',
+  ),
+  READ_RETRY_RATIO: setting(
+    ratio(),
+    '0.2',
+    'Repeated reads for each read in the long run, beside a reserve of 1,000; beyond it, a read that fails on a node is not sent to another. 0: never.',
   ),
   READ_TIMEOUT_MS: setting(
     wholeNumber(100, 600_000),

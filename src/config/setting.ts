@@ -50,6 +50,14 @@ export function wholeNumber(min: number, max: number): z.ZodType<number> {
     .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`);
 }
 
+/** A number from 0 to 1, with at most three decimals. */
+export function ratio(): z.ZodType<number> {
+  return z
+    .string()
+    .regex(/^(?:0(?:\.\d{1,3})?|1(?:\.0{1,3})?)$/, 'must be a number from 0 to 1, such as 0.8')
+    .transform(Number);
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** A duration with its unit, in ms. */

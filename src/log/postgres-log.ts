@@ -59,6 +59,18 @@ export class PostgresLog {
     return row as unknown as Head;
   }
 
+  /** The head of the log and of these shards, at one moment. A shard that does not exist is left out. */
+  async positions(shards: readonly string[]): Promise<{ head: number; shards: Map<string, number> }> {
+    const s = this.#database.schema;
+    const [row] = await this.#database.query<{ head: number; shards: Record<string, number> }>(
+      `select h.lsn as head, (select coalesce(json_object_agg(id, last_lsn), '{}') from ${s}.shard
+         where id = any($1::uuid[])) as shards from ${s}.head h`,
+      [shards],
+    );
+    const { head, shards: found } = row as { head: number; shards: Record<string, number> };
+    return { head, shards: new Map(Object.entries(found)) };
+  }
+
   /**
    * Entries after `after`, contiguous, in LSN order: at most `entriesMax`, exceeding `bytesMax` by at most one entry.
    * They end before a damaged entry. Throws LogDamaged when the first is damaged, LogTrimmed when it was trimmed.

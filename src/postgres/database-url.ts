@@ -16,7 +16,7 @@ export interface DatabaseAddress {
 }
 
 const FORM = /^(postgres(?:ql)?:\/\/)(?:([^/?#]*)@)?([^/?#@]*)([^?#]*)(?:\?([^#]*))?$/;
-const WRITABLE = ['read-write', 'primary'];
+const WRITABLE = new Set(['read-write', 'primary']);
 // Beyond it, trying them all would take longer than a write waits.
 const SERVERS_MAX = 8;
 
@@ -35,7 +35,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress | null {
   const isWritableRequired = names.length > 1 || target !== null;
   const isValid =
     servers.length <= SERVERS_MAX &&
-    (target === null || WRITABLE.includes(target)) &&
+    (target === null || WRITABLE.has(target)) &&
     servers.every(({ name, url }) => URL.canParse(url) && (name !== '' || names.length === 1));
   if (!isValid) return null;
   const hasPassword = credentials?.includes(':') === true || parameters.has('password');

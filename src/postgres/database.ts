@@ -47,7 +47,6 @@ export class Database {
     this.#statementTimeoutMs = options.statementTimeoutMs;
     this.#pool = new pg.Pool({
       Client: options.servers.clientClass(),
-      onConnect: (client) => options.servers.verify(client as ServerClient),
       max: options.connectionsMax,
       connectionTimeoutMillis: options.statementTimeoutMs,
       // The client's limit is above the server's; it ends statements of a server that does not respond at all.

@@ -2,6 +2,7 @@
 // credentials that may change while the gateway runs.
 
 import { readFileSync } from 'node:fs';
+import { callbackify } from 'node:util';
 import pg from 'pg';
 import { StartupError } from '../errors.ts';
 import {
@@ -25,11 +26,6 @@ export interface PostgresServersOptions {
 /** A client, and the server it was made for. */
 export interface ServerClient extends pg.Client {
   readonly server: string;
-}
-
-/** The server accepts no writes. */
-export class NotWritable extends Error {
-  override readonly name = 'NotWritable';
 }
 
 // With other servers to try, one that does not respond is given up sooner than a single one.
@@ -66,52 +62,40 @@ export class PostgresServers {
 
   /** A class of clients, for a pool, that connect to the current server. */
   clientClass(): new (config?: pg.ClientConfig) => ServerClient {
-    // eslint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- `this` is the client below
-    const servers = this;
+    const current = (): DatabaseServer => this.#refreshed();
+    const isOneOfSeveral = (): boolean => this.count > 1;
+    const connected = (client: ServerClient): Promise<void> => this.#verify(client);
+    const failed = (name: string, error: Error): void => this.#connectFailed(name, error);
     const { password } = this.#options;
     return class extends pg.Client implements ServerClient {
       readonly server: string;
 
       constructor(config: pg.ClientConfig = {}) {
-        const { name, url } = servers.#refreshed();
+        const { name, url } = current();
         super({
           ...config,
           connectionString: url,
-          ...(servers.count > 1 ? { connectionTimeoutMillis: CONNECT_MS_OF_SEVERAL } : {}),
+          ...(isOneOfSeveral() ? { connectionTimeoutMillis: CONNECT_MS_OF_SEVERAL } : {}),
         });
         this.server = name;
         if (password !== undefined)
           Object.defineProperty(this, 'password', { value: () => password.password(), writable: true });
-      }
-
-      override connect(): Promise<void>;
-      override connect(callback: (error: Error) => void): void;
-      override connect(callback?: (error: Error) => void): Promise<void> | void {
-        if (callback === undefined) return super.connect();
-        super.connect((error) => {
-          if (error instanceof Error) servers.#connectFailed(this.server, error);
-          callback(error);
-        });
+        const connect = async (): Promise<void> => {
+          try {
+            await super.connect();
+          } catch (error) {
+            failed(name, error as Error);
+            throw error;
+          }
+          await connected(this).catch(async (error: unknown) => {
+            await this.end();
+            throw error;
+          });
+        };
+        // The pool connects with a callback, and its own error says neither which server failed nor why.
+        this.connect = callbackify(connect) as pg.Client['connect'];
       }
     };
-  }
-
-  /** Checks a new connection, where several servers make it necessary. Throws NotWritable. */
-  async verify(client: ServerClient): Promise<void> {
-    if (!this.#address.isWritableRequired) return;
-    const query = {
-      text: `select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as "isReadOnly"`,
-      query_timeout: CONNECT_MS_OF_SEVERAL,
-    };
-    try {
-      const { rows } = await client.query<{ isReadOnly: boolean }>(query);
-      if (rows[0]?.isReadOnly === false) return;
-    } catch (error) {
-      this.leave(client.server, (error as Error).message);
-      throw error;
-    }
-    this.leave(client.server, 'it accepts no writes');
-    throw new NotWritable(`PostgreSQL at ${client.server} accepts no writes`);
   }
 
   /** The server cannot be used: the next one is tried. */
@@ -125,6 +109,22 @@ export class PostgresServers {
 
   get #server(): DatabaseServer {
     return this.#address.servers[this.#index] as DatabaseServer;
+  }
+
+  /** Throws when the server of a new connection accepts no writes; asked only when there may be standbys. */
+  async #verify(client: ServerClient): Promise<void> {
+    if (!this.#address.isWritableRequired) return;
+    const query = {
+      text: `select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as "isReadOnly"`,
+      query_timeout: CONNECT_MS_OF_SEVERAL,
+    };
+    try {
+      const { rows } = await client.query<{ isReadOnly: boolean }>(query);
+      if (rows[0]?.isReadOnly !== false) throw new Error(`PostgreSQL at ${client.server} accepts no writes`);
+    } catch (error) {
+      this.leave(client.server, (error as Error).message);
+      throw error;
+    }
   }
 
   #connectFailed(name: string, error: Error): void {

@@ -22,6 +22,7 @@ interface Limits extends Record<string, unknown> {
  */
 export async function requireConnections(database: Database, host: string, needed: number): Promise<void> {
   if (await database.isPooled()) return;
+  // Of other roles' backends only role and database are visible to everybody.
   const [row] = await database.query<Limits>(
     `select current_user as role, r.rolsuper as "isSuperuser", r.rolconnlimit as "roleMax",
             d.datconnlimit as "databaseMax",
@@ -32,7 +33,7 @@ export async function requireConnections(database: Database, host: string, neede
             (count(*) filter (where a.datname = current_database()))::int as "databaseUsed",
             count(*)::int as "serverUsed"
      from pg_roles r, pg_database d, pg_stat_activity a
-     where r.rolname = current_user and d.datname = current_database() and a.backend_type = 'client backend'
+     where r.rolname = current_user and d.datname = current_database() and a.datid is not null
      group by r.rolsuper, r.rolconnlimit, d.datconnlimit`,
   );
   const refusal = row === undefined ? null : connectionShortage(row, needed);

@@ -4,7 +4,9 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { Node } from '../nodes/node.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
+import { plainRanking } from '../../test/support/read-ranking.ts';
 import { NodeSelection, type ReadCandidate, type ReadRequirements } from './node-selection.ts';
+import { ReadHealth } from './read-health.ts';
 
 const SHARD = 'shard';
 
@@ -13,16 +15,21 @@ let view: FakeClusterView;
 /** The shard's id on each node that has a copy. */
 let copies: Map<string, string>;
 let selection: NodeSelection;
+let clock: ManualClock;
+let health: ReadHealth;
 
 beforeEach(() => {
   view = new FakeClusterView();
   view.primaryNode = 'a';
+  clock = new ManualClock();
+  health = new ReadHealth({ clock, logger: { info: () => undefined, warn: () => undefined } });
   copies = new Map();
   nodes = ['a', 'b', 'c'].map((id) => serving(id));
   selection = new NodeSelection({
     nodes: () => nodes,
     view,
     physicalId: (node) => copies.get(node) ?? null,
+    ranking: plainRanking(health),
   });
 });
 
@@ -30,7 +37,6 @@ beforeEach(() => {
 function serving(id: string): ReadCandidate {
   const probe = { probe: () => never, canary: () => never, verify: () => never };
   const quiet = (): void => undefined;
-  const clock = new ManualClock();
   const member = new Node({
     id,
     url: '',
@@ -82,6 +88,18 @@ describe('a read is sent', () => {
     node('c').member.on('failed', '');
     setReadsInFlight('a', 1);
     expect([selected(), selected()]).toEqual(['b', 'b']);
+  });
+
+  test('to a node whose circuit is open only when no other node is eligible', () => {
+    for (let n = 0; n < 5; n++) health.failed('b');
+    expect(new Set([selected(), selected(), selected()])).toEqual(new Set(['a', 'c']));
+    for (const id of ['a', 'c']) node(id).member.on('failed', '');
+    expect(selected()).toBe('b');
+  });
+
+  test('to another node than the primary when its circuit is open, even when sticky', () => {
+    for (let n = 0; n < 5; n++) health.failed('a');
+    expect(selected({ sticky: true })).toBe('b');
   });
 
   test('to the busy primary when sticky: another node may return another order', () => {

@@ -1,5 +1,5 @@
 // Selects the node that serves a read: among those that serve, have a healthy copy of the shard and have applied enough,
-// the least loaded one; busy nodes last.
+// the one that ranks first.
 
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { ClusterView } from '../coordination/cluster-view.ts';
@@ -8,6 +8,8 @@ import type { Node } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import type { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { waitForAny } from '../util/notifier.ts';
+import type { ReadRanking } from './read-ranking.ts';
+import { compareRanks, type Rank } from './strategies.ts';
 
 /** A node that reads may be sent to. */
 export interface ReadCandidate {
@@ -37,6 +39,7 @@ export interface NodeSelectionOptions {
   readonly view: Pick<ClusterView, 'applied' | 'isSuspect' | 'primary' | 'changed'>;
   /** The shard's id on the node; null when the node has no copy. */
   readonly physicalId: (node: string, shard: string) => string | null;
+  readonly ranking: Pick<ReadRanking, 'forRead'>;
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -68,21 +71,25 @@ export class NodeSelection {
 
   /** The best eligible node at this moment that is not excluded; null when there is none. */
   selectNow(requirements: ReadRequirements, excluded = NONE): SelectedNode | null {
-    const { view } = this.#options;
+    const { view, ranking } = this.#options;
     const nodes = this.#options.nodes();
     const { sticky } = requirements;
-    let best: SelectedNode | null = null;
-    // Nodes of equal load take turns. Sticky reads go to the primary, or else to the first eligible node.
+    const rankOf = ranking.forRead(sticky);
+    const primary = view.primary();
+    let best: { readonly selected: SelectedNode; readonly rank: Rank } | null = null;
+    // Nodes of equal rank take turns. Sticky reads go to the primary, or else to the first eligible node.
     const first = sticky ? 0 : this.#turn++ % nodes.length;
     for (let step = 0; step < nodes.length; step++) {
       const node = nodes[(first + step) % nodes.length] as ReadCandidate;
-      if (excluded.has(node.member.id)) continue;
-      const eligible = this.#eligible(node, requirements);
-      if (eligible === null) continue;
-      if (sticky && node.member.id === view.primary()) return eligible;
-      if (best === null || (!sticky && isLessLoaded(node, best.node))) best = eligible;
+      const { id, state } = node.member;
+      if (excluded.has(id)) continue;
+      const selected = this.#eligible(node, requirements);
+      if (selected === null) continue;
+      const readsInFlight = node.readsInFlight.size;
+      const rank = rankOf({ id, isPrimary: id === primary, isBusy: state === 'busy', readsInFlight });
+      if (best === null || compareRanks(rank, best.rank) < 0) best = { selected, rank };
     }
-    return best;
+    return best?.selected ?? null;
   }
 
   /** Whether every node's copy of the shard is suspect or lost: no read can be served from it, and no write applied. */
@@ -114,10 +121,4 @@ export class NodeSelection {
       `No node can serve reads at ${what} at the moment (${states}). Try again.`,
     );
   }
-}
-
-/** A busy node responds to nothing for up to a second or more, however few reads it has in flight. */
-function isLessLoaded(a: ReadCandidate, b: ReadCandidate): boolean {
-  const [isBusy, isOtherBusy] = [a.member.state === 'busy', b.member.state === 'busy'];
-  return isBusy === isOtherBusy ? a.readsInFlight.size < b.readsInFlight.size : isOtherBusy;
 }

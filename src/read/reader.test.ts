@@ -9,7 +9,10 @@ import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeSelection, type ReadCandidate } from './node-selection.ts';
+import { plainRanking } from '../../test/support/read-ranking.ts';
+import { ReadHealth } from './read-health.ts';
 import { Reader } from './reader.ts';
+import { RetryBudget } from './retry-budget.ts';
 
 type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
 
@@ -25,6 +28,8 @@ let asked: string[];
 let nodes: ReadCandidate[];
 let reader: Reader;
 let responseBudget: ResponseBudget;
+let health: ReadHealth;
+let retryBudget: RetryBudget;
 let client: AbortController;
 
 beforeEach(() => {
@@ -34,15 +39,19 @@ beforeEach(() => {
   behaviours = { a: respondsWith(200, 'a'), b: respondsWith(200, 'b'), c: respondsWith(200, 'c') };
   const view = new FakeClusterView();
   view.primaryNode = 'a';
+  health = new ReadHealth({ clock, logger: { info: quiet, warn: quiet } });
+  retryBudget = new RetryBudget(0.2, clock);
   nodes = Object.keys(behaviours).map((id) => serving(id, view));
   const selection = new NodeSelection({
     nodes: () => nodes,
     view,
     physicalId: (node) => `${node}-id`,
+    ranking: plainRanking(health),
   });
   const logger = { debug: quiet };
   responseBudget = new ResponseBudget({ clock, bytesMax: 12 * MIB });
-  reader = new Reader({ selection, view, clock, logger, timeoutMs: TIMEOUT_MS, responseBudget });
+  const limits = { timeoutMs: TIMEOUT_MS, responseBudget, retryBudget };
+  reader = new Reader({ selection, view, clock, logger, health, ...limits });
 });
 
 function serving(id: string, view: FakeClusterView): ReadCandidate {

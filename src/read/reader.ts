@@ -11,7 +11,9 @@ import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { linkedAbort } from '../util/race.ts';
 import type { NodeSelection, ReadRequirements, SelectedNode } from './node-selection.ts';
+import type { ReadHealth } from './read-health.ts';
 import { ResponseBuffer, SMALL_BYTES } from './response-buffer.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 /** A request to whichever node is selected. `path` is built from the id of the shard on that node. */
 export interface RoutedRead {
@@ -73,6 +75,8 @@ export interface ReaderOptions {
   readonly logger: Pick<Logger, 'debug'>;
   readonly timeoutMs: number;
   readonly responseBudget: ResponseBudget;
+  readonly health: Pick<ReadHealth, 'sent' | 'succeeded' | 'failed' | 'ended'>;
+  readonly retryBudget: Pick<RetryBudget, 'readStarted' | 'take'>;
 }
 
 /** A buffered response of one node. */
@@ -94,6 +98,8 @@ interface PendingRead {
   readonly asked: Set<string>;
   /** Attempts that reached a node and failed. */
   failures: number;
+  /** Nodes whose failure is worth noting if another node serves the read. */
+  readonly failedOn: string[];
   /** Responses saying that the collection's first write is in progress. */
   unwritten: number;
 }
@@ -120,7 +126,8 @@ export class Reader {
 
   /** The response of an eligible node; after a failure the read is retried once, on another node if there is one. */
   async read(requirements: ReadRequirements, read: RoutedRead, client: AbortSignal): Promise<HttpResponse> {
-    const { clock, selection, timeoutMs } = this.#options;
+    const { clock, selection, timeoutMs, retryBudget } = this.#options;
+    retryBudget.readStarted();
     const until = clock.monotonic() + timeoutMs;
     const pending: PendingRead = {
       requirements,
@@ -129,6 +136,7 @@ export class Reader {
       until,
       asked: new Set(),
       failures: 0,
+      failedOn: [],
       unwritten: 0,
     };
     for (;;) {
@@ -162,23 +170,57 @@ export class Reader {
   async #attempt(selected: SelectedNode, pending: PendingRead): Promise<HttpResponse | null> {
     const { clock } = this.#options;
     const { asked, client } = pending;
+    const { id } = selected.node.member;
     try {
-      const response = await this.#send(selected, pending);
+      const response = await this.#measured(selected, pending);
       if (typeof response === 'function') return response;
-      asked.add(selected.node.member.id);
+      asked.add(id);
       if (isUnwritten(response)) return await this.#waitForFirstWrite(pending);
-      const isFailure = response.status >= 500 || response.status === 404;
-      if (!isFailure || ++pending.failures >= ATTEMPTS_MAX || !this.#hasOtherNode(pending))
-        return toHttp(response);
-      return null;
+      const isMissing = response.status === 404;
+      if (response.status < 500 && !isMissing) return toHttp(response);
+      if (!isMissing) pending.failedOn.push(id);
+      return this.#mayRepeat(pending, isMissing) ? null : toHttp(response);
     } catch (error) {
-      asked.add(selected.node.member.id);
+      asked.add(id);
       const failure = this.#reportFailure(selected, error, client);
       // A request that never left this process did no harm, and is not counted. A refused connection has made the node
       // ineligible; after any other failure it may be selected again at once.
       if (!failure.sent && failure.code !== 'refused') await sleep(clock, UNSENT_PAUSE_MS, client);
-      if (failure.sent && ++pending.failures >= ATTEMPTS_MAX) throw noResponse(asked, error);
+      if (!failure.sent) return null;
+      // The state machine of the node knows of the others already.
+      if (failure.code !== 'refused' && failure.code !== 'aborted') pending.failedOn.push(id);
+      if (++pending.failures >= ATTEMPTS_MAX || !this.#options.retryBudget.take())
+        throw noResponse(asked, error);
       return null;
+    }
+  }
+
+  /** A node that lacks a copy costs nothing: its 404 does not count against the budget. */
+  #mayRepeat(pending: PendingRead, isMissing: boolean): boolean {
+    if (++pending.failures >= ATTEMPTS_MAX || !this.#hasOtherNode(pending)) return false;
+    return isMissing || this.#options.retryBudget.take();
+  }
+
+  /** Sends the read and records how the node responded. A request that fails on every node says nothing about one. */
+  async #measured(
+    selected: SelectedNode,
+    pending: PendingRead,
+  ): Promise<BufferedNodeResponse | StreamedResponse> {
+    const { health, clock } = this.#options;
+    const { id } = selected.node.member;
+    const sentAt = clock.monotonic();
+    health.sent(id);
+    try {
+      const response = await this.#send(selected, pending);
+      if (typeof response !== 'function' && response.status >= 500) return response;
+      health.succeeded(id, clock.monotonic() - sentAt);
+      for (const failed of pending.failedOn) health.failed(failed);
+      return response;
+    } catch (error) {
+      if (error instanceof NodeError && error.code === 'timeout') health.failed(id);
+      throw error;
+    } finally {
+      health.ended(id);
     }
   }
 

@@ -1,6 +1,6 @@
 // A PostgreSQL and a standby that follows it by streaming replication, both from the packages of `npm ci`.
 
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -26,6 +26,7 @@ export class PostgresPair {
     const original = await startPostgres({ dir: first });
     await original.stop();
     cpSync(first, second, { recursive: true, preserveTimestamps: true });
+    chmodSync(join(second, 'data'), 0o700);
     writeFileSync(join(second, 'data', 'standby.signal'), '');
     const settings = synchronous ? { synchronous_standby_names: 'standby' } : {};
     const primary = await startPostgres({ dir: first, settings });
@@ -60,10 +61,7 @@ export class PostgresPair {
 }
 
 /** Executes one statement on a server. */
-export async function query(
-  { url }: Pick<Postgres, 'url'>,
-  text: string,
-): Promise<Record<string, unknown>[]> {
+async function query({ url }: Pick<Postgres, 'url'>, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

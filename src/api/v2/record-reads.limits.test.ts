@@ -5,7 +5,6 @@ import { ManualClock } from '../../../test/support/manual-clock.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { WholeResponse } from '../../http/response.ts';
 import type { BodyProbe } from './body-probe.ts';
-import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
 import { RecordReads } from './record-reads.ts';
 import type { RoutedRead, Reader } from '../../read/reader.ts';
@@ -46,12 +45,10 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
       byId: async () => (isMissing ? Promise.reject(missing) : collection),
     } as unknown as Names,
     bodyProbe: { refusalOf: async () => ((probes += 1), null) } as unknown as BodyProbe,
-    floors: new SessionFloors(7),
+    floors: { of: async () => 7 },
     heads,
     cache: new ResultCache(0),
     records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
-    consistency: 'session',
-    head: () => 7,
     serving: () => 1,
     clock: new ManualClock(),
     stopped: new AbortController().signal,

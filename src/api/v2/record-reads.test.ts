@@ -1,49 +1,39 @@
-// I6: how far a node must be for a read.
+// Reads of records: what they require of a node, and what happens when the collection is missing.
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../test/support/manual-clock.ts';
 import { until } from '../../../test/support/until.ts';
 import { collectionMissing } from '../../chroma/protocol/messages.ts';
-import type { RecordCall } from '../../chroma/parse/record-call.ts';
 import { PolychromeError } from '../../errors.ts';
-import { SessionFloors } from '../../read/session-floors.ts';
 import type { Names } from './resolve.ts';
 import type { ReadRequirements } from '../../read/node-selection.ts';
 import { BodyProbe } from './body-probe.ts';
-import { RecordReads, type Consistency, type RecordReadsOptions } from './record-reads.ts';
+import { RecordReads, type RecordReadsOptions } from './record-reads.ts';
 import type { Reader } from '../../read/reader.ts';
 import { RecordCache } from '../../read/record-cache.ts';
 import { ResultCache } from '../../read/result-cache.ts';
 import type { ClientRequest } from '../../http/router.ts';
 import { ShardLSNs } from '../../read/shard-lsns.ts';
 
-const HEAD_AT_START = 5;
+const heads = new ShardLSNs(0);
+const OPTIONS: RecordReadsOptions = {
+  reader: {} as Reader,
+  names: {} as Names,
+  bodyProbe: new BodyProbe(() => null),
+  floors: { of: async () => 0 },
+  heads,
+  cache: new ResultCache(0),
+  records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
+  serving: () => 1,
+  clock: new ManualClock(),
+  stopped: new AbortController().signal,
+};
 
-let floors: SessionFloors;
 let asked: ReadRequirements[];
 
 beforeEach(() => {
-  floors = new SessionFloors(HEAD_AT_START);
   asked = [];
 });
-
-function optionsOf(consistency: Consistency): RecordReadsOptions {
-  const heads = new ShardLSNs(0);
-  return {
-    reader: {} as Reader,
-    names: {} as Names,
-    bodyProbe: new BodyProbe(() => null),
-    floors,
-    heads,
-    cache: new ResultCache(0),
-    records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
-    consistency,
-    head: () => 1_000_000,
-    serving: () => 1,
-    clock: new ManualClock(),
-    stopped: new AbortController().signal,
-  };
-}
 
 function requestOf(headers: Record<string, string>, body = Buffer.alloc(0)): ClientRequest {
   const query = new URLSearchParams();
@@ -51,27 +41,14 @@ function requestOf(headers: Record<string, string>, body = Buffer.alloc(0)): Cli
   return request as unknown as ClientRequest;
 }
 
-/** The floor a count was asked with. */
-async function floorOf(
-  headers: Record<string, string> = {},
-  consistency: Consistency = 'session',
-): Promise<number> {
-  const collection = {
-    tenant: 't',
-    database: 'd',
-    id: 'c',
-    shards: [{ id: 'shard', dimension: 1 }],
-  };
+/** Reads of a collection that exists, with these floors. */
+function handlersOf(floors: RecordReadsOptions['floors']): RecordReads['handlers'] {
+  const collection = { tenant: 't', database: 'd', id: 'c', shards: [{ id: 'shard', dimension: 1 }] };
   const reader = {
     read: async (wanted: ReadRequirements) => (asked.push(wanted), { status: 200, body: Buffer.from('0') }),
   };
-  const { handlers } = new RecordReads({
-    ...optionsOf(consistency),
-    reader: reader as unknown as Reader,
-    names: { byId: async () => collection } as unknown as Names,
-  });
-  await handlers.count(requestOf(headers));
-  return asked.at(-1)!.floor;
+  const names = { byId: async () => collection } as unknown as Names;
+  return new RecordReads({ ...OPTIONS, floors, reader: reader as unknown as Reader, names }).handlers;
 }
 
 describe('a read of a collection that is missing', () => {
@@ -96,7 +73,7 @@ describe('a read of a collection that is missing', () => {
     };
     const names = { byId: () => Promise.reject(error) };
     const { handlers } = new RecordReads({
-      ...optionsOf('session'),
+      ...OPTIONS,
       names: names as unknown as Names,
       bodyProbe: bodyProbe as unknown as BodyProbe,
     });
@@ -152,39 +129,13 @@ describe('a read of a collection that is missing', () => {
   });
 });
 
-const acknowledged = (shard: string, lsn: number): void =>
-  floors.acknowledged({ type: 'records', shard, call: {} as RecordCall }, lsn);
+test('a read waits for a node that has applied its floor', async () => {
+  await handlersOf({ of: async () => 9 }).count(requestOf({}));
+  expect(asked.map(({ floor }) => floor)).toEqual([9]);
+});
 
-describe('a read must see', () => {
-  test('what this gateway acknowledged on the collection', async () => {
-    acknowledged('shard', 9);
-    acknowledged('another', 12);
-    expect(await floorOf()).toBe(9);
-  });
-
-  test('what any gateway can have acknowledged before this one started', async () => {
-    expect(await floorOf()).toBe(HEAD_AT_START);
-  });
-
-  test('nothing in particular at the level `eventual`, by setting or by header', async () => {
-    acknowledged('shard', 9);
-    expect(await floorOf({}, 'eventual')).toBe(0);
-    expect(await floorOf({ 'x-polychrome-consistency': 'eventual' })).toBe(0);
-    expect(await floorOf({ 'x-polychrome-consistency': 'session' }, 'eventual')).toBe(9);
-  });
-
-  test('at least what an earlier response showed its client', async () => {
-    expect(await floorOf({ 'x-polychrome-lsn': '20' })).toBe(20);
-    expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'eventual')).toBe(20);
-    expect(await floorOf({ 'x-polychrome-lsn': '2' })).toBe(HEAD_AT_START);
-  });
-
-  test.each([
-    [{ 'x-polychrome-lsn': '-1' }],
-    [{ 'x-polychrome-lsn': '1e3' }],
-    [{ 'x-polychrome-consistency': 'strong' }],
-  ])('or is refused with %j', async (headers) => {
-    await expect(floorOf(headers)).rejects.toMatchObject({ code: 'invalid_argument' });
-    expect(asked).toEqual([]);
-  });
+test('a read whose floor is refused reaches no node', async () => {
+  const refused = new PolychromeError('invalid_argument', 'no such level');
+  await expect(handlersOf({ of: () => Promise.reject(refused) }).count(requestOf({}))).rejects.toBe(refused);
+  expect(asked).toEqual([]);
 });

@@ -16,8 +16,8 @@ import { refusalResponse } from './error-responses.ts';
 import type { BodyProbe } from './body-probe.ts';
 import type { Metric } from '../../observability/metrics-registry.ts';
 import { Coalescer } from '../../read/coalescer.ts';
+import type { ReadFloors } from '../../read/consistency.ts';
 import { emptyQueryBody, withoutRows } from './empty-query.ts';
-import type { SessionFloors } from '../../read/session-floors.ts';
 import { Gets } from '../../read/gets.ts';
 import type { Names } from './resolve.ts';
 import { Queries } from '../../read/queries.ts';
@@ -29,9 +29,6 @@ import type { ClientRequest, Handler } from '../../http/router.ts';
 import type { ShardLSNs } from '../../read/shard-lsns.ts';
 import type { Clock } from '../../util/clock.ts';
 
-/** What a read must see. */
-export type Consistency = 'session' | 'eventual';
-
 type RecordRead = 'get' | 'query';
 type Action = RecordRead | 'count';
 
@@ -42,14 +39,11 @@ export interface RecordReadsOptions {
   /** Reads bodies that are too large for the event loop. */
   readonly scanner?: LargeScanner;
   readonly filterLimits?: FilterLimits;
-  readonly floors: SessionFloors;
+  readonly floors: Pick<ReadFloors, 'of'>;
   /** LSN of the last entry of each shard this gateway knows of. */
   readonly heads: ShardLSNs;
   readonly cache: ResultCache;
   readonly records: RecordCache;
-  readonly consistency: Consistency;
-  /** LSN of the last entry of the log. */
-  readonly head: () => number;
   /** Nodes that serve, at this moment. */
   readonly serving: () => number;
   readonly clock: Clock;
@@ -140,8 +134,7 @@ export class RecordReads {
       throw error;
     }
     const shard = onlyShard(collection);
-    const session = requestedConsistency(request, this.#options.consistency) === 'session';
-    const floor = Math.max(session ? floors.shard(shard.id) : 0, this.#requestedLSN(request));
+    const floor = await floors.of(request.headers, shard.id);
     if (!cache.isEnabled || request.body.length > CACHED_BODY_MAX)
       return this.#readFromNode(action, collection, floor, request);
 
@@ -173,18 +166,6 @@ export class RecordReads {
     } finally {
       this.#probes -= 1;
     }
-  }
-
-  /** A client that sends the LSN of an earlier response sees nothing older, through any gateway. */
-  #requestedLSN({ headers }: ClientRequest): number {
-    const lsn = headers['x-polychrome-lsn'];
-    if (lsn === undefined) return 0;
-    const head = this.#options.head();
-    if (typeof lsn === 'string' && /^\d{1,15}$/.test(lsn) && Number(lsn) <= head) return Number(lsn);
-    throw new PolychromeError(
-      'invalid_argument',
-      `x-polychrome-lsn must be an LSN from an earlier response; the last LSN of the log is ${head}.`,
-    );
   }
 
   /** The response of a node, once the body is known to be within the limits. */
@@ -279,11 +260,4 @@ function outlinedQuery({ body, key, count }: QueryCall): Outlined {
 
 function searchOf({ query }: ClientRequest): string {
   return query.size === 0 ? '' : `?${query.toString()}`;
-}
-
-function requestedConsistency(request: ClientRequest, fallback: Consistency): Consistency {
-  const level = request.headers['x-polychrome-consistency'];
-  if (level === undefined) return fallback;
-  if (level === 'session' || level === 'eventual') return level;
-  throw new PolychromeError('invalid_argument', 'x-polychrome-consistency must be session or eventual.');
 }

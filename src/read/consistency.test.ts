@@ -1,0 +1,130 @@
+// I6: how far a node must be for a read.
+
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { ReadFloors, type Consistency } from './consistency.ts';
+import { SessionFloors } from './session-floors.ts';
+import { ShardHeads } from './shard-heads.ts';
+
+const HEAD_AT_START = 5;
+/** What another gateway has appended to the shard. */
+const FOREIGN = 15;
+const KNOWN_HEAD = 20;
+const HEAD = 30;
+
+let clock: ManualClock;
+let floors: SessionFloors;
+let heads: ShardHeads;
+let available: boolean;
+/** Number of times that PostgreSQL was asked. */
+let queries: number;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  floors = new SessionFloors(HEAD_AT_START);
+  available = true;
+  queries = 0;
+  heads = new ShardHeads({
+    clock,
+    ask: async () => {
+      queries += 1;
+      if (!available) throw new Error('no connection');
+      return { head: HEAD, shards: new Map([['shard', FOREIGN]]) };
+    },
+  });
+});
+
+const floorOf = (headers: Record<string, string> = {}, level: Consistency = 'session'): Promise<number> =>
+  new ReadFloors({ floors, heads, knownHead: () => KNOWN_HEAD, level: () => level, boundedLagMs: 1_000 }).of(
+    headers,
+    'shard',
+  );
+const at = (level: string): Promise<number> => floorOf({ 'x-polychrome-consistency': level });
+
+const acknowledged = (shard: string, lsn: number): void =>
+  floors.acknowledged({ type: 'records', shard, call: {} as RecordCall }, lsn);
+
+describe('at level session, a read must see', () => {
+  test('what this gateway acknowledged on the collection', async () => {
+    acknowledged('shard', 9);
+    acknowledged('another', 12);
+    expect(await floorOf()).toBe(9);
+    expect(await floorOf({ 'x-polychrome-consistency': 'session' }, 'eventual')).toBe(9);
+    expect(queries).toBe(0);
+  });
+
+  test('what any gateway can have acknowledged before this one started', async () => {
+    expect(await floorOf()).toBe(HEAD_AT_START);
+  });
+});
+
+test('at level eventual, a read must see nothing in particular', async () => {
+  acknowledged('shard', 9);
+  expect(await floorOf({}, 'eventual')).toBe(0);
+  expect(await at('eventual')).toBe(0);
+});
+
+describe('at level strong', () => {
+  test('a read must see what any gateway appended before it', async () => {
+    expect(await at('strong')).toBe(FOREIGN);
+    expect(await floorOf({}, 'strong')).toBe(FOREIGN);
+    expect(queries).toBe(2);
+  });
+
+  test('a read is refused when PostgreSQL does not respond', async () => {
+    available = false;
+    await expect(at('strong')).rejects.toMatchObject({ code: 'log_unavailable' });
+    expect(await at('session')).toBe(HEAD_AT_START);
+  });
+});
+
+describe('at level bounded', () => {
+  test('PostgreSQL is asked no more often than the bound allows', async () => {
+    expect(await at('bounded')).toBe(FOREIGN);
+    await clock.pass(900);
+    expect(await at('bounded')).toBe(FOREIGN);
+    expect(queries).toBe(1);
+    expect(await at('bounded=500')).toBe(FOREIGN);
+    expect(queries).toBe(2);
+    await clock.pass(1_100);
+    expect(await floorOf({}, 'bounded')).toBe(FOREIGN);
+    expect(queries).toBe(3);
+  });
+
+  test('a read is refused once the bound is exceeded and the lag is unknown', async () => {
+    await at('bounded');
+    available = false;
+    await clock.pass(900);
+    expect(await at('bounded')).toBe(FOREIGN);
+    await clock.pass(200);
+    await expect(at('bounded')).rejects.toMatchObject({ code: 'log_unavailable' });
+  });
+});
+
+describe('a read must see at least what an earlier response showed its client', () => {
+  test('at every level', async () => {
+    expect(await floorOf({ 'x-polychrome-lsn': '20' })).toBe(20);
+    expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'eventual')).toBe(20);
+    expect(await floorOf({ 'x-polychrome-lsn': '2' })).toBe(HEAD_AT_START);
+    expect(queries).toBe(0);
+    expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'strong')).toBe(20);
+  });
+
+  test('when another gateway gave the response', async () => {
+    expect(await floorOf({ 'x-polychrome-lsn': '30' })).toBe(30);
+    available = false;
+    await expect(floorOf({ 'x-polychrome-lsn': '30' })).rejects.toMatchObject({ code: 'log_unavailable' });
+  });
+});
+
+test.each([
+  [{ 'x-polychrome-lsn': '-1' }],
+  [{ 'x-polychrome-lsn': '1e3' }],
+  [{ 'x-polychrome-lsn': '31' }],
+  [{ 'x-polychrome-consistency': 'strict' }],
+  [{ 'x-polychrome-consistency': 'bounded=' }],
+  [{ 'x-polychrome-consistency': 'strong=5' }],
+])('a read with %j is refused', async (headers) => {
+  await expect(floorOf(headers)).rejects.toMatchObject({ code: 'invalid_argument' });
+});
