@@ -168,6 +168,49 @@ describe('a read that fails on one node', () => {
   });
 });
 
+describe('the retry budget', () => {
+  test('once exhausted, leaves a failed read with the response it got', async () => {
+    while (retryBudget.take());
+    behaviours['a'] = respondsWith(500, '{}');
+    expect(await whole()).toMatchObject({ status: 500 });
+    behaviours['a'] = failsWith('unanswered', true);
+    await expect(read()).rejects.toMatchObject({ code: 'no_node' });
+    expect(asked).toEqual(['a', 'a']);
+  });
+
+  test('is not needed where a node lacks its copy or was not reached', async () => {
+    while (retryBudget.take());
+    behaviours['a'] = respondsWith(404, '{}');
+    expect(String((await whole()).body)).toBe('b');
+    behaviours['a'] = failsWith('refused', false);
+    expect(String((await whole()).body)).toBe('b');
+  });
+});
+
+describe('the circuit of a node', () => {
+  test('opens when reads fail there and succeed elsewhere, and closes after one that succeeds', async () => {
+    behaviours['a'] = respondsWith(500, '{}');
+    for (let n = 0; n < 5; n++) await read();
+    asked.length = 0;
+    await read();
+    expect(asked).toEqual(['b']);
+    await clock.pass(1_000);
+    await read();
+    expect(asked).toEqual(['b', 'a', 'b']);
+    behaviours['a'] = respondsWith(200, 'a');
+    await clock.pass(2_000);
+    await read();
+    await read();
+    expect(asked).toEqual(['b', 'a', 'b', 'a', 'a']);
+  });
+
+  test('stays closed when a read fails on every node', async () => {
+    for (const id of ['a', 'b', 'c']) behaviours[id] = respondsWith(500, '{}');
+    for (let n = 0; n < 9; n++) await read();
+    expect(health.isOpen('a')).toBe(false);
+  });
+});
+
 describe('a read of a collection whose first write is in flight', () => {
   const unwritten = respondsWith(500, '{"error":"InternalError","message":"Nothing found on disk"}');
 
