@@ -34,8 +34,9 @@ function sentTo(options: Partial<ReadRankingOptions>, load: Load = {}): string {
   const ranking = plainRanking(health, options);
   const selection = new NodeSelection({ nodes: () => candidates, view, physicalId: () => 'x', ranking });
   const requirements = { shard: null, floor: 0, sticky: false };
-  const sent = Array.from({ length: 12 }, () => selection.selectNow(requirements)?.node.member.id ?? 'none');
-  return ['a', 'b', 'c', 'none'].filter((id) => sent.includes(id)).join('');
+  const send = (): string => selection.selectNow(requirements)?.node.member.id ?? 'none';
+  const sent = new Set(Array.from({ length: 12 }, send));
+  return ['a', 'b', 'c', 'none'].filter((id) => sent.has(id)).join('');
 }
 
 /** Loads that make each strategy prefer another node. */
