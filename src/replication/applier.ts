@@ -134,7 +134,7 @@ export class Applier {
     const deletes = new ConditionalDelete({ ...options, delivery, reads, waits });
     this.#delivery = delivery;
     this.#serial = new SerialEntries({ ...options, delivery, reads, waits, deletes });
-    this.#records = new RecordCalls({ ...options, delivery });
+    this.#records = new RecordCalls({ ...options, delivery, reads });
   }
 
   /** The last LSN whose round is durably checkpointed. */

@@ -179,6 +179,13 @@ describe('the selection', () => {
     expect(deleted.flat()).toEqual(matching.slice(0, 600));
   });
 
+  test('is asked for once when the limit is 0, for the server checks the filter', async () => {
+    matching = ids(3);
+    expect(selectedCount(await apply({ where: { n: 1 }, limit: 0 }))).toBe(0);
+    expect(selections.map(({ limit }) => limit)).toEqual([0]);
+    expect(deleted).toEqual([]);
+  });
+
   test('is empty, and nothing is deleted, when no record matches', async () => {
     expect(selectedCount(await apply())).toBe(0);
     expect(deleted).toEqual([]);

@@ -93,7 +93,8 @@ export class ConditionalDelete {
     let pages = 0;
     let selected = 0;
     let size = PAGE_IDS;
-    while (selected < wanted) {
+    // Once at least: a limit of 0 deletes nothing, and a server refuses a wrong filter all the same.
+    do {
       const page = await this.#page(selection, selected, Math.min(size, wanted - selected));
       if (!('ids' in page)) return page;
       size = page.size;
@@ -108,7 +109,7 @@ export class ConditionalDelete {
         bytes = 0;
       }
       if (page.isLast) break;
-    }
+    } while (selected < wanted);
     if (pages === 0) return { outcome: 'accepted', status: 200, body: Buffer.from(JSON.stringify(assigned)) };
     if (assigned.length > 0) await decisions.addPage(by, lsn, pages++, Buffer.from(JSON.stringify(assigned)));
     // The pages count only once this row exists: no node deletes before.

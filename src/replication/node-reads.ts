@@ -60,6 +60,30 @@ export class NodeReads {
     }
   }
 
+  /**
+   * Reads for the effect on the server. Whether it responded with success; false after `attemptsMax` failures, which count
+   * against no entry. Throws TermOver.
+   */
+  async touch(request: Omit<ReadRequest, 'deadlineMs' | 'signal'>, term: Term): Promise<boolean> {
+    const { client, clock, attemptsMax, onTrouble } = this.#options;
+    for (let failures = 0; failures < attemptsMax;) {
+      if (!term.held()) throw new TermOver();
+      try {
+        const { status } = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
+        if (status < 300) return true;
+        failures++;
+        onTrouble(new Error(`HTTP ${status} to a read`));
+      } catch (error) {
+        if (term.signal.aborted) throw new TermOver();
+        // A node that cannot be reached has not failed to read.
+        if (failureOf(error) !== null) failures++;
+        onTrouble(error as Error);
+      }
+      await sleep(clock, PAUSE_MS, term.signal);
+    }
+    return false;
+  }
+
   async #count(failure: Failure, lsn: number, term: Term): Promise<void> {
     const { node, trials, attemptsMax, canary } = this.#options;
     // A dropped connection is counted before the canary, which a node that is gone would fail.

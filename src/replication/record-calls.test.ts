@@ -49,6 +49,8 @@ let suspects: string[];
 /** Announcements and turns in their order. */
 let events: string[];
 let announceFailure: Error | null;
+/** Whether the node responds to reads. */
+let readable: boolean;
 /** When the reads that the node was sent before a long call have ended. */
 let readsEnded: Promise<void>;
 let progress: [number, number][];
@@ -66,6 +68,7 @@ beforeEach(() => {
   [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
   readsEnded = Promise.resolve();
   endings = new Endings();
+  readable = true;
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
@@ -87,6 +90,12 @@ beforeEach(() => {
     node: 'a',
     clock,
     delivery,
+    reads: {
+      touch: async ({ path }: { path: string }) => {
+        events.push(`read ${path}`);
+        return readable;
+      },
+    },
     workload,
     stagger: {
       turn: async (id: string) => {
@@ -471,4 +480,21 @@ describe('a long call', () => {
     await apply(upsert(7, 10));
     expect(events).toEqual(['call']);
   });
+});
+
+test('an update with embeddings is followed by a read before anything else is written', async () => {
+  const body = Buffer.from('{"ids":["a"],"embeddings":[[1]]}');
+  const update = (text: Buffer): Entry => {
+    const call = scanRecordCall('update', text, LEVEL) as RecordCall;
+    const operation: RecordOperation = { type: 'records', shard: SHARD, call };
+    return { lsn: 7, ...toDraft(operation), batch: 't', appendedAt: 0 };
+  };
+  await apply(update(body));
+  expect(events).toEqual(['call', 'read /api/v2/tenants/t/databases/d/collections/p/count']);
+  events.length = 0;
+  await apply(update(Buffer.from('{"ids":["a"],"documents":["x"]}')));
+  expect(events).toEqual(['call']);
+  readable = false;
+  await apply(update(body));
+  expect(suspects).toEqual([expect.stringContaining('could not be read after an update')]);
 });

@@ -13,9 +13,10 @@ import type { AssignedShard } from './checkpoints.ts';
 import { appliedRecords, type Decision, type Decisions } from './decisions.ts';
 import { CallFailed, type Call, type Delivery } from './delivery.ts';
 import type { Endings } from './endings.ts';
+import type { NodeReads } from './node-reads.ts';
 import type { Positions } from './positions.ts';
 import { halves, type ShardCall } from './round.ts';
-import { recordsRequest } from '../chroma/protocol/node-requests.ts';
+import { countRecordsRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
 import { hasNoEffect, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Stagger } from './stagger.ts';
 import type { Trials } from './trials.ts';
@@ -25,6 +26,7 @@ export interface RecordCallsOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly delivery: Delivery;
+  readonly reads: Pick<NodeReads, 'touch'>;
   readonly workload: Workload;
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
@@ -162,13 +164,25 @@ export class RecordCalls {
     const isLong = workload.isLongCall(work, setupMs);
     const end = isLong ? await this.#longTurn(lsns, workload.boundMs(work, setupMs), term) : () => undefined;
     try {
-      return await delivery.call({ request, lsns, work, setupMs, isFinal, onLate } satisfies Call, term);
+      const response = await delivery.call(
+        { request, lsns, work, setupMs, isFinal, onLate } satisfies Call,
+        term,
+      );
+      if (isSuccess(response) && updatesEmbeddings(call)) await this.#settleUpdate(call.shard, target, term);
+      return response;
     } catch (error) {
       if (error instanceof CallFailed) return null;
       throw error;
     } finally {
       end();
     }
+  }
+
+  /** Without a read the embedding of a missing record may come back (docs/chroma-behaviour.md#an-update-before-its-record). */
+  async #settleUpdate(shard: string, target: AssignedShard, term: Term): Promise<void> {
+    const { reads, suspect } = this.#options;
+    if (await reads.touch(countRecordsRequest(target), term)) return;
+    await suspect(shard, 'could not be read after an update, so embeddings may be wrong', term);
   }
 
   /** Waits for its turn among the nodes and announces the call. */
@@ -249,6 +263,12 @@ interface Sending {
 /** How many records of the entry nodes apply: the first ones. */
 function recordsToApply(exception: Decision): number {
   return exception.outcome === 'partly_applied' ? appliedRecords(exception) : 0;
+}
+
+function updatesEmbeddings({ members }: ShardCall): boolean {
+  return members.some(
+    ({ operation: { call } }) => call.kind === 'update' && call.columns.embeddings !== undefined,
+  );
 }
 
 function firstRecords(call: RecordCall, count: number): RecordCall {

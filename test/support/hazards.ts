@@ -34,6 +34,8 @@ export interface Hazard {
    * never on Polychrome.
    */
   readonly harmed: (subject: HazardSubject, response: HazardResponse | null) => Promise<boolean>;
+  /** Polychrome does not refuse it: it prevents the harm. */
+  readonly isPrevented?: true;
 }
 
 export const COLLECTIONS = '/tenants/default_tenant/databases/default_database/collections';
@@ -164,11 +166,26 @@ const METADATA_SIZE: Hazard[] = (['add', 'upsert', 'update'] as const).map((kind
   harmed: collectionTakesNoWrites,
 }));
 
+const EMBEDDINGS = post('get', '{"ids":["a"],"include":["embeddings"]}');
+
 export const HAZARDS: readonly Hazard[] = [
   ...DIMENSION,
   ...RESERVED_KEYS,
   ...POISON,
   ...METADATA_SIZE,
+  {
+    name: 'an add after an update of its missing id gets the embedding of the update back with a read and a write',
+    shownBy: everywhere,
+    setup: [post('update', '{"ids":["a"],"embeddings":[[7,7]]}')],
+    hostile: post('add', '{"ids":["a"],"embeddings":[[1,2]]}'),
+    isPrevented: true,
+    harmed: async (subject, response) => {
+      if (response === null) return false; // a read would prevent it
+      await subject.request(EMBEDDINGS);
+      await subject.request(post('upsert', '{"ids":["b"],"embeddings":[[3,4]]}'));
+      return /\[7(\.0)?,7(\.0)?\]/.test((await subject.request(EMBEDDINGS)).text);
+    },
+  },
   {
     name: 'metadata under chroma:uri disappears',
     shownBy: everywhere,

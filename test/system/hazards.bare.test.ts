@@ -79,7 +79,9 @@ describe('on a bare server', () => {
 const STRICTEST = CHROMA_1_0_5;
 
 describe('the scanner refuses', () => {
-  const writes = HAZARDS.filter(({ hostile }) => /\/(add|upsert|update|delete)$/.test(hostile.path));
+  const writes = HAZARDS.filter(
+    ({ hostile, isPrevented }) => isPrevented !== true && /\/(add|upsert|update|delete)$/.test(hostile.path),
+  );
   test.each(writes)('$name', ({ hostile }) => {
     const kind = (['add', 'upsert', 'update', 'delete'] as const).find((each) =>
       hostile.path.endsWith(`/${each}`),

@@ -31,6 +31,9 @@ export type BacklogFailure =
 export class Records {
   #stored = new Map<string, StoredRecord>();
   #backlog: Write[] = [];
+  /** Applied writes that no read of this process has seen. */
+  #unread: Write[] = [];
+  #isRead = false;
 
   get size(): number {
     return this.#stored.size;
@@ -41,7 +44,20 @@ export class Records {
     const copy = new Records();
     copy.#stored = new Map(this.#stored); // stored records are immutable
     copy.#backlog = [...this.#backlog];
+    copy.#unread = [...this.#unread];
+    copy.#isRead = this.#isRead;
     return copy;
+  }
+
+  /** The process starts anew. */
+  restart(): void {
+    this.#unread = [];
+    this.#isRead = false;
+  }
+
+  /** Notes a read. The next write applies what no read had seen once more to the embeddings. */
+  read(): void {
+    this.#isRead = true;
   }
 
   /** Stores a write without applying it. */
@@ -58,7 +74,9 @@ export class Records {
     if (items.some(poisonous)) return 'panic';
     if (items.some(({ embedding }) => embedding?.length === 0)) return 'wedged';
     if (this.#backlog.some((write) => this.#hasTooManyKeys(write))) return 'too many keys';
+    if (this.#isRead && this.#backlog.length > 0) this.#embedAgain();
     for (const write of this.#backlog) this.#apply(write);
+    if (!this.#isRead) this.#unread.push(...this.#backlog);
     this.#backlog = [];
     return null;
   }
@@ -76,6 +94,22 @@ export class Records {
 
   has(id: string): boolean {
     return this.#stored.has(id);
+  }
+
+  /** docs/chroma-behaviour.md#an-update-before-its-record */
+  #embedAgain(): void {
+    const embeddings = new Map([...this.#stored].map(([id, { embedding }]) => [id, embedding]));
+    for (const write of this.#unread) {
+      if (write.kind === 'delete') for (const id of write.ids) embeddings.delete(id);
+      else
+        for (const { id, embedding } of write.items) {
+          const isIgnored = write.kind === (embeddings.has(id) ? 'add' : 'update');
+          if (embedding !== null && !isIgnored) embeddings.set(id, embedding);
+        }
+    }
+    this.#unread = [];
+    for (const [id, record] of this.#stored)
+      this.#stored.set(id, { ...record, embedding: embeddings.get(id) ?? record.embedding });
   }
 
   #hasTooManyKeys(write: Write): boolean {

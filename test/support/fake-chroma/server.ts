@@ -77,6 +77,7 @@ export class FakeChroma {
   restart(): void {
     this.#readerDead = false;
     this.#caughtUp = new Set();
+    for (const { records } of this.#collections.values()) records.restart();
   }
 
   disk(): Disk {
@@ -348,6 +349,7 @@ export class FakeChroma {
         throw internal(`${failed}: Failed to apply logs to the metadata segment`);
       case null:
         this.#caughtUp.add(collection.id);
+        collection.records.read();
     }
   }
 
