@@ -16,6 +16,8 @@ const KINDS = {
   invalid_argument: { status: 400, name: 'InvalidArgumentError', retryable: false },
   not_found: { status: 404, name: 'NotFoundError', retryable: false },
   already_exists: { status: 409, name: 'ChromaError', retryable: false },
+  /** The cluster is not in a state that allows what an operator asked for. */
+  conflict: { status: 409, name: 'ChromaError', retryable: false },
   reserved: { status: 403, name: 'ChromaError', retryable: false },
   reset_disabled: { status: 403, name: 'ChromaError', retryable: false },
   unsupported: { status: 501, name: 'ChromaError', retryable: false },

@@ -25,6 +25,14 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'list what happened to the cluster',
     load: async () => (await import('./cli/events.ts')).eventsCommand(),
   },
+  node: {
+    summary: 'list the nodes of a cluster, or change them',
+    load: async () => (await import('./cli/node.ts')).nodeCommand(),
+  },
+  operation: {
+    summary: 'list, show or wait for long operations of a gateway',
+    load: async () => (await import('./cli/operation.ts')).operationCommand(),
+  },
   quarantine: {
     summary: 'list, show, retry or discard entries that no node could apply',
     load: async () => (await import('./cli/quarantine.ts')).quarantineCommand(),

@@ -38,7 +38,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
     const metrics = buildMetrics({ storage, caches, replication, dataPlane });
     const status = statusSource(deps, storage, { ...replication, ...dataPlane, metrics });
-    const listeners = buildListeners(config, { deps, storage, dataPlane, status, metrics }, life);
+    const listeners = buildListeners(
+      config,
+      { deps, storage, dataPlane, replication, status, metrics },
+      life,
+    );
     await life.start();
     const stopped = new AbortController();
     return {

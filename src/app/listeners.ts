@@ -1,21 +1,18 @@
 // The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
 
-import { operatorAccess } from '../api/admin/access.ts';
-import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
-import { eventRoutes } from '../api/admin/events.ts';
-import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
 import { chromaRouter } from '../api/v2/front-end.ts';
 import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
-import { joinRouters, type Router } from '../http/router.ts';
+import { joinRouters } from '../http/router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { buildOperatorRouter } from './operator.ts';
 import type { Replication } from './replication.ts';
 import type { Storage } from './storage.ts';
 
@@ -28,6 +25,7 @@ interface ListenerParts {
   readonly deps: Deps;
   readonly storage: Storage;
   readonly dataPlane: DataPlane;
+  readonly replication: Replication;
   readonly status: StatusSource;
   readonly metrics: MetricsRegistry;
 }
@@ -47,7 +45,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     authorizer: allowAll,
   });
   const status = adminRouter(statusRoutes(parts.status));
-  const operator = operatorRouter(config, parts);
+  const operator = buildOperatorRouter(config, parts, life);
   const shared = {
     host: config.HOST,
     errors: ERROR_RESPONSES,
@@ -97,27 +95,6 @@ function listen(
     if (server === null) throw new Error(`The ${name} has not started.`);
     return server;
   };
-}
-
-/** The routes under /admin. */
-function operatorRouter(config: Config, { deps, storage, dataPlane }: ListenerParts): Router {
-  const { catalog, quarantine, capabilities, events, eventStore } = storage;
-  const { scanner, selection, writer } = dataPlane;
-  const { logger } = deps;
-  const retry = new QuarantineRetry({
-    quarantine,
-    catalog,
-    scanner,
-    selection,
-    writer,
-    capabilities: () => capabilities.current,
-    logger,
-  });
-  const routes = [
-    ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),
-    ...eventRoutes(eventStore),
-  ];
-  return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
 }
 
 /** What /health, /status and /wal/status are made from. */

@@ -25,6 +25,9 @@ export function addOperatorOptions(
 // A retry waits for the outcome of its entry: WRITE_TIMEOUT_MS, which is 10 minutes at most.
 const TIMEOUT_MS = 610_000;
 
+/** No gateway responded: it is stopped, restarting, or elsewhere. */
+export class UnreachableGateway extends StartupError {}
+
 export class OperatorApi {
   readonly #base: URL;
   readonly #token: string | undefined;
@@ -76,7 +79,7 @@ export class OperatorApi {
       return await fetch(new URL(path, this.#base), { method, headers, signal, redirect: 'error' });
     } catch (error) {
       const { cause } = error as { cause?: { code?: string } };
-      throw new StartupError(
+      throw new UnreachableGateway(
         `No gateway responds at ${this.#base.origin} (${cause?.code ?? String(error)}). Start it, or name another with --url.`,
       );
     }

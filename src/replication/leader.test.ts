@@ -102,7 +102,7 @@ test('does not release the lease cleanly while a node has not responded to a ste
   expect(await ledAgain).toBe('complete');
 });
 
-describe('a primary that could not decide an entry', () => {
+describe('a primary', () => {
   const LSN = 8;
   /** Two nodes before the entry, with `a` as their primary. */
   async function ledPair() {
@@ -148,7 +148,7 @@ describe('a primary that could not decide an entry', () => {
     return { leader, nodes, clock, primaryWhen, stop };
   }
 
-  test('is primary again when its successor fails, and keeps the role once it is past the entry', async () => {
+  test('that could not decide an entry is primary again when its successor fails, and keeps the role once it is past the entry', async () => {
     const { leader, nodes, clock, primaryWhen, stop } = await ledPair();
     expect(leader.stepDown('a', LSN)).toBe(true);
     await clock.pass(200);
@@ -160,7 +160,7 @@ describe('a primary that could not decide an entry', () => {
     await stop();
   });
 
-  test('keeps the role when another node comes back only after it asked', async () => {
+  test('that could not decide an entry keeps the role when another node comes back only after it asked', async () => {
     const { leader, primaryWhen, stop } = await ledPair();
     expect(await primaryWhen('b', 'down')).toBe('a');
     expect(leader.stepDown('a', LSN)).toBe(false);
@@ -168,12 +168,29 @@ describe('a primary that could not decide an entry', () => {
     await stop();
   });
 
-  test('does not take over again from a successor that cannot decide the same entry', async () => {
+  test('that could not decide an entry does not take over again from a successor that cannot decide the same entry', async () => {
     const { leader, clock, stop } = await ledPair();
     expect(leader.stepDown('a', LSN)).toBe(true);
     await clock.pass(200);
     expect(leader.stepDown('b', LSN)).toBe(false);
     expect(leader.primary.node).toBe('b');
+    await stop();
+  });
+
+  test('makes way for a node that an operator wants, as soon as that one serves', async () => {
+    const { leader, clock, primaryWhen, stop } = await ledPair();
+    expect(await primaryWhen('b', 'catching_up')).toBe('a');
+    leader.promote('b');
+    await clock.pass(200);
+    expect(leader.primary.node).toBe('a');
+    expect(await primaryWhen('b', 'serving')).toBe('b');
+    // The wish was for once: after a failure the role goes where the election puts it.
+    expect(await primaryWhen('b', 'down')).toBe('a');
+    expect(await primaryWhen('b', 'serving')).toBe('a');
+    leader.promote('b');
+    leader.promote(null);
+    await clock.pass(200);
+    expect(leader.primary.node).toBe('a');
     await stop();
   });
 });

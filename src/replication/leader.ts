@@ -127,6 +127,11 @@ export class Leader {
     return this.#election.stepDown(node, lsn);
   }
 
+  /** Makes a serving node primary, within moments; it stays primary until it fails. Null takes that back. */
+  promote(node: string | null): void {
+    this.#election.promote(node);
+  }
+
   /** Called when a node cannot be used, or go on, because of an entry of the log. */
   damaged(node: string, damage: LogDamaged): void {
     this.#halt.damaged(node, damage);

@@ -2,7 +2,7 @@
 
 import type { Term } from '../coordination/term.ts';
 import type { Head } from '../log/postgres-log.ts';
-import { choosePrimary, follows } from '../nodes/node-state.ts';
+import { canServe, choosePrimary, follows } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -36,7 +36,10 @@ export class PrimaryElection {
   #primary: Primary = { node: null, generation: 0 };
   /** By node: the entry it could not decide in this term. Once past it, the node is a candidate like any other. */
   readonly #undecidable = new Map<string, number>();
-  readonly #steppedDown = new Notifier();
+  /** The node that an operator wants as primary; null once it is, or never was asked for. */
+  #wanted: string | null = null;
+  /** Notified when the choice may be another although no node changed its state. */
+  readonly #reconsidered = new Notifier();
 
   constructor(options: PrimaryElectionOptions) {
     this.#options = options;
@@ -50,6 +53,7 @@ export class PrimaryElection {
   /** Takes over what PostgreSQL says at the beginning of a term. */
   begin({ primary, primaryGeneration }: Pick<Head, 'primary' | 'primaryGeneration'>): void {
     this.#undecidable.clear();
+    this.#wanted = null;
     this.#become({ node: primary, generation: primaryGeneration });
   }
 
@@ -61,7 +65,7 @@ export class PrimaryElection {
       const { controller, unlink } = linkedAbort(term.signal);
       const notifiers = followers.all().map(({ member }) => member.changed);
       // Watched before the states are looked at, so that no change in between is missed.
-      const changed = waitForAny([...notifiers, followers.changed, this.#steppedDown], controller.signal);
+      const changed = waitForAny([...notifiers, followers.changed, this.#reconsidered], controller.signal);
       if (await this.#elect(term)) await changed;
       controller.abort();
       unlink();
@@ -74,16 +78,22 @@ export class PrimaryElection {
     if (!others.some((follower) => this.#canDecide(follower))) return false;
     if (this.#undecidable.get(node) !== lsn) {
       this.#undecidable.set(node, lsn);
-      this.#steppedDown.notify();
+      this.#reconsidered.notify();
     }
     return true;
+  }
+
+  /** Makes a node primary as soon as it serves and can decide; null takes that back. It does not outlive the term. */
+  promote(node: string | null): void {
+    this.#wanted = node === this.#primary.node ? null : node;
+    this.#reconsidered.notify();
   }
 
   /** False when the choice could not be recorded. */
   async #elect(term: Term): Promise<boolean> {
     const { nodeStore, primaryChanged, stagger, events, clock, logger } = this.#options;
     const before = this.#primary.node;
-    const chosen = choosePrimary(this.#candidates(), before);
+    const chosen = this.#choose(before);
     if (chosen === null || chosen === before) return true;
     try {
       const generation = await nodeStore.setPrimary(term.epoch, chosen);
@@ -98,6 +108,12 @@ export class PrimaryElection {
       await sleep(clock, RETRY_MS, term.signal);
       return false;
     }
+  }
+
+  #choose(before: string | null): string | null {
+    const wanted = this.#options.followers.all().find(({ member }) => member.id === this.#wanted);
+    if (wanted !== undefined && canServe(wanted.member.state) && this.#canDecide(wanted)) return this.#wanted;
+    return choosePrimary(this.#candidates(), before);
   }
 
   #candidates(): { id: string; state: Follower['member']['state']; checkpoint: number }[] {
@@ -115,6 +131,7 @@ export class PrimaryElection {
   #become(primary: Primary): void {
     const { followers, positions } = this.#options;
     this.#primary = primary;
+    if (primary.node === this.#wanted) this.#wanted = null;
     positions.setCluster(followers.ids(), primary.node);
   }
 

@@ -57,6 +57,7 @@ const CONTROLS_ITSELF: Readonly<Record<string, string>> = {
   'src/util/clock.ts': 'it is the clock',
   'src/app/deps.ts': 'the real clock and randomness, injected everywhere else',
   'src/cli/command-context.ts': 'the clock of commands, injected into them',
+  'src/cli/operation-context.ts': 'the clock and interrupts of commands that wait, injected into them',
   'src/cli/up.ts': 'a composition root: signals and the local cluster',
   'src/cli/serve.ts': 'a composition root: signals',
   'src/local/cluster.ts': 'the root of the local cluster: real processes, no simulator runs them',

@@ -6,7 +6,7 @@ import { healthOf, statusOf, walStatusOf, type StatusSource } from './status.ts'
 
 export interface AdminRoute {
   readonly method: 'GET' | 'POST';
-  /** `{lsn}` is a parameter: digits. */
+  /** Segments in braces are parameters; PARAMETERS says what each matches. */
   readonly path: string;
   readonly handle: Handler;
 }
@@ -62,6 +62,14 @@ export function adminRouter(routes: readonly AdminRoute[], checkAccess: AccessCh
   };
 }
 
+/** The values that a parameter of a path may have. */
+const PARAMETERS: Readonly<Record<string, string>> = {
+  lsn: '[0-9]{1,15}',
+  node: '[a-z0-9][a-z0-9-]{0,62}',
+  operation: '[0-9a-f]{8}',
+};
+
 function patternOf(path: string): RegExp {
-  return new RegExp(`^${path.replace('{lsn}', '(?<lsn>[0-9]{1,15})')}$`);
+  const pattern = path.replace(/\{(\w+)\}/g, (_whole, name: string) => `(?<${name}>${PARAMETERS[name]})`);
+  return new RegExp(`^${pattern}$`);
 }
