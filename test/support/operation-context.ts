@@ -1,18 +1,27 @@
 // The surroundings of a command for a test: what it prints, its exit code, and Ctrl-C.
 
 import type { OperationContext } from '../../src/cli/operation-context.ts';
+import type { Clock } from '../../src/util/clock.ts';
 import { ManualClock } from './manual-clock.ts';
+
+interface TestCommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly isTTY?: boolean;
+  /** Default: one whose time passes in `during`. */
+  readonly clock?: Clock;
+}
 
 export class TestCommand implements OperationContext {
   readonly env: Readonly<Record<string, string>>;
-  readonly clock = new ManualClock();
+  readonly clock: Clock;
   output = '';
   shown = '';
   exitCode = 0;
   interrupt: () => void = () => undefined;
   readonly progress: OperationContext['progress'];
 
-  constructor(options: { readonly env?: Readonly<Record<string, string>>; readonly isTTY?: boolean } = {}) {
+  constructor(options: TestCommandOptions = {}) {
+    this.clock = options.clock ?? new ManualClock();
     this.env = options.env ?? {};
     this.progress = { isTTY: options.isTTY ?? false, write: (text) => void (this.shown += text) };
   }
@@ -31,7 +40,8 @@ export class TestCommand implements OperationContext {
     let isOver = false;
     const over = (): void => void (isOver = true);
     work.then(over, over);
-    while (!isOver) await this.clock.pass(50);
+    const { clock } = this;
+    while (!isOver && clock instanceof ManualClock) await clock.pass(50);
     return work;
   }
 }

@@ -46,7 +46,7 @@ export interface OperationsOptions {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
-interface Operation {
+interface RunningOperation {
   status: OperationStatus;
   readonly rate: ProgressRate;
   readonly ended: Promise<void>;
@@ -61,7 +61,7 @@ const ID_LENGTH = 8;
 export class Operations {
   readonly #options: OperationsOptions;
   /** In the order of their starts. */
-  readonly #operations = new Map<string, Operation>();
+  readonly #operations = new Map<string, RunningOperation>();
   readonly #stopping = new AbortController();
 
   constructor(options: OperationsOptions) {
