@@ -16,7 +16,7 @@ export interface OperationContext extends CommandContext {
 export const OPERATION_PROCESS: OperationContext = {
   ...PROCESS,
   progress: {
-    isTTY: process.stderr.isTTY === true,
+    isTTY: process.stderr.isTTY,
     write: (text) => void process.stderr.write(text),
   },
   onInterrupt(task) {
