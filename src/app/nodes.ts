@@ -315,6 +315,7 @@ function buildAdmission(
       const lacks = await storage.capabilities.join(member.id, offered, nodes.ids().length, epoch);
       if (lacks !== null) member.refuse(lacks);
     },
+    logContains: (seen) => storage.continuity.contains(seen),
     onRewound: (reason) => leader.rewound(reason),
     verify: () => verifier.verify(),
   });

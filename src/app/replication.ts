@@ -7,6 +7,7 @@ import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
 import { EntryPublisher } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
+import { isAboutContinuity } from '../log/log-continuity.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
@@ -16,6 +17,7 @@ import type { AssignedShard } from '../replication/checkpoints.ts';
 import { Endings } from '../replication/endings.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
+import { LogComparison } from '../replication/log-comparison.ts';
 import { Positions } from '../replication/positions.ts';
 import { Retention } from '../replication/retention.ts';
 import { SecondOpinion } from '../replication/second-opinion.ts';
@@ -71,7 +73,18 @@ export function buildReplication(
     appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
   });
   // The log buffer last: appliers take entries from there (I6).
-  const appender = buildAppender(shared, new EntryPublisher([caches.invalidation, logBuffer]));
+  const publisher = new EntryPublisher([caches.invalidation, logBuffer]);
+  const { continuity } = storage;
+  const { clock, logger } = deps;
+  const comparison = new LogComparison({
+    continuity,
+    head: () => log.head(),
+    logBuffer,
+    followers: nodes,
+    clock,
+    logger,
+  });
+  const appender = buildAppender(shared, { publisher, logBuffer, comparison });
   const trials = buildTrials(shared);
   const stagger = new Stagger({
     serving: () =>
@@ -86,6 +99,7 @@ export function buildReplication(
     current,
     followers: nodes,
     head: () => log.head(),
+    comparison,
     logBuffer,
     positions,
     checkpoints,
@@ -117,14 +131,21 @@ export function buildReplication(
   return { nodes, leader, view, positions, appender, logBuffer, retention };
 }
 
-function buildAppender({ config, deps, storage }: Shared, publisher: EntryPublisher): Appender {
+function buildAppender(
+  { config, deps, storage }: Shared,
+  parts: { publisher: EntryPublisher; logBuffer: LogBuffer; comparison: LogComparison },
+): Appender {
+  const { publisher, logBuffer, comparison } = parts;
   return new Appender({
-    store: storage.appendStore,
+    store: storage.appendStore(() => logBuffer),
     clock: deps.clock,
     newToken: deps.newId,
     timeoutMs: config.LOG_TIMEOUT_MS,
     onCommitted: (entries) => publisher.publish(entries),
-    onError: (error) => deps.logger.warn({ error: String(error) }, 'append failed'),
+    onError: (error) => {
+      deps.logger.warn({ error: String(error) }, 'append failed');
+      if (isAboutContinuity(error)) comparison.request();
+    },
   });
 }
 

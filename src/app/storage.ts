@@ -4,7 +4,8 @@ import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
 import { EventStore } from '../history/event-store.ts';
-import { PostgresAppendStore } from '../log/postgres-append-store.ts';
+import { LogContinuity } from '../log/log-continuity.ts';
+import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.ts';
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
@@ -22,7 +23,9 @@ export interface Storage {
   readonly log: PostgresLog;
   /** As it was when this gateway started. */
   readonly head: Head;
-  readonly appendStore: PostgresAppendStore;
+  /** Given what this gateway has seen of the log. */
+  readonly appendStore: (seen: () => SeenLog) => PostgresAppendStore;
+  readonly continuity: LogContinuity;
   readonly leaseStore: LeaseStore;
   readonly catalog: Catalog;
   readonly capabilities: CapabilityLevel;
@@ -53,7 +56,8 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   return {
     log,
     head,
-    appendStore: new PostgresAppendStore(append, () => head.logId, takeWarning),
+    appendStore: (seen) => new PostgresAppendStore(append, { logId: () => head.logId, takeWarning, seen }),
+    continuity: new LogContinuity(steps),
     leaseStore: postgresLeaseStore(lease),
     catalog,
     capabilities,

@@ -4,6 +4,7 @@ import type { Metric } from '../observability/metrics-registry.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { EntryListener } from './entry-publisher.ts';
 import type { Entry } from './entry.ts';
+import type { SeenEntry } from './log-continuity.ts';
 
 // Enough for the rounds of replicas a second behind, and for a node that is away for a moment; nodes further behind read
 // from PostgreSQL.
@@ -47,6 +48,12 @@ export class LogBuffer implements EntryListener {
   /** LSN of the last entry known to be durable. */
   get head(): number {
     return this.#head;
+  }
+
+  /** The newest entry in memory; null when there is none. */
+  get newest(): SeenEntry | null {
+    const last = this.#entries.at(-1);
+    return last === undefined ? null : { lsn: last.lsn, token: last.batch };
   }
 
   get metrics(): readonly Metric[] {

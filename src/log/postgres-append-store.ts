@@ -4,21 +4,34 @@ import { isServerRefusal, NotConnected, type Database } from '../postgres/databa
 import { LongValue } from '../postgres/long-value.ts';
 import type { AppendStore } from './appender.ts';
 import type { AppendResult, Draft } from './entry.ts';
+import type { SeenEntry } from './log-continuity.ts';
 
 // Up to this size bodies are copied into one buffer; longer ones are sent without a copy.
 const COPIED_BYTES_MAX = 256 * 1024;
 
+export interface PostgresAppendStoreOptions {
+  readonly logId: () => string;
+  /** Returns and clears the last WARNING that the connection received. */
+  readonly takeWarning: () => string | null;
+  /** What this gateway has seen of the log: nothing is appended to a log that lacks it. */
+  readonly seen: () => SeenLog;
+}
+
+export interface SeenLog {
+  /** LSN up to which the log is known to reach. */
+  readonly head: number;
+  /** The newest entry whose batch is known; null when there is none. */
+  readonly newest: SeenEntry | null;
+}
+
 /** Needs a pool of exactly one connection, so that a warning belongs to the append that it follows. */
 export class PostgresAppendStore implements AppendStore {
   readonly #database: Database;
-  readonly #logId: () => string;
-  readonly #takeWarning: () => string | null;
+  readonly #options: PostgresAppendStoreOptions;
 
-  /** `takeWarning` returns and clears the last WARNING that the connection received. */
-  constructor(database: Database, logId: () => string, takeWarning: () => string | null) {
+  constructor(database: Database, options: PostgresAppendStoreOptions) {
     this.#database = database;
-    this.#logId = logId;
-    this.#takeWarning = takeWarning;
+    this.#options = options;
   }
 
   async append(
@@ -27,12 +40,18 @@ export class PostgresAppendStore implements AppendStore {
     checksums: readonly number[],
     beforeSend?: () => void,
   ): Promise<AppendResult[]> {
-    this.#takeWarning();
+    const { logId, takeWarning, seen } = this.#options;
+    const { head, newest } = seen();
+    takeWarning();
     const [row] = await this.#database.query<{ results: AppendResult[] }>(
-      `select ${this.#database.schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9) as results`,
+      `select ${this.#database.schema}.append_continuing($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+       as results`,
       [
+        head,
+        newest?.lsn ?? 0,
+        newest?.token ?? null,
         token,
-        this.#logId(),
+        logId(),
         drafts.map((draft) => draft.kind),
         drafts.map((draft) => draft.target),
         drafts.map((draft) => draft.header),
@@ -43,7 +62,7 @@ export class PostgresAppendStore implements AppendStore {
       ],
       beforeSend,
     );
-    const warning = this.#takeWarning();
+    const warning = takeWarning();
     // Cancelling the wait for a synchronous standby is only a WARNING: the commit may exist on this server alone.
     if (warning !== null) throw new Error(`The append was committed with a warning: ${warning}`);
     return (row as { results: AppendResult[] }).results;

@@ -27,11 +27,11 @@ async function fixture(): Promise<Fixture> {
   const database = await postgres.database();
   const log = new PostgresLog(database);
   const { logId } = await log.head();
-  const store = new PostgresAppendStore(
-    database,
-    () => logId,
-    () => null,
-  );
+  const store = new PostgresAppendStore(database, {
+    logId: () => logId,
+    takeWarning: () => null,
+    seen: () => ({ head: 0, newest: null }),
+  });
   const shard = randomUUID();
   const [created] = await append(store, create('first', { shard }));
   await database.query(`select ${database.schema}.acquire_lease('test', 0, 0)`);

@@ -3,10 +3,11 @@
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
-import { type Identity, type LogProgress } from '../chroma/client/identity.ts';
+import { sameIdentity, type Identity, type LogProgress } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
 import type { VerificationFailure, Node } from './node.ts';
 import type { NodeRow, NodeStore } from './node-store.ts';
+import type { SeenEntry } from '../log/log-continuity.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from '../coordination/term.ts';
 
@@ -21,12 +22,16 @@ export interface AdmissionOptions {
   readonly newId: () => string;
   /** Called before the node is admitted; refuses one whose server lacks a capability. */
   readonly onAdmitting: () => Promise<void>;
+  /** Whether the log has an entry that the node has applied. */
+  readonly logContains: (seen: SeenEntry) => Promise<boolean>;
   readonly onRewound: (reason: string) => void;
   /** Compares the node's content with the log after its marker; why it cannot be used, or null. */
   readonly verify: () => Promise<VerificationFailure | null>;
 }
 
 const DEADLINE_MS = 5_000;
+// A new leader waits for it before it accepts writes; a marker that comes later is compared when its node is admitted.
+const PROGRESS_DEADLINE_MS = 1_000;
 
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -46,6 +51,19 @@ export class Admission {
     member.markerLSN = Math.max(member.markerLSN, row.markerLSN);
   }
 
+  /** What the node's marker says that it has applied; null when it cannot be read at the moment. */
+  async progress(): Promise<LogProgress | null> {
+    const { identity, unverified } = this.#options;
+    const { expected } = identity;
+    try {
+      const stored = expected === null ? null : await readMarker(unverified, PROGRESS_DEADLINE_MS);
+      if (expected === null || stored === null || !sameIdentity(stored.marker, expected)) return null;
+      return stored.marker.progress;
+    } catch {
+      return null;
+    }
+  }
+
   /** The node's durable checkpoint. */
   async checkpoint(): Promise<number> {
     return (await this.row()).checkpoint;
@@ -61,7 +79,7 @@ export class Admission {
 
   /** Admits the node if it has its identity, or is blank and new; otherwise changes its state with the reason. */
   async admit(term: Term, head: Head): Promise<void> {
-    const { member, client, onAdmitting, onRewound, verify } = this.#options;
+    const { member, client, logContains, onAdmitting, onRewound, verify } = this.#options;
     try {
       if (!this.#known) await this.#introduce(term, head);
       if (!this.#known) return;
@@ -70,10 +88,8 @@ export class Admission {
       if (progress !== null && progress.log !== head.logId) {
         return member.refuse(`the node follows another log (${progress.log})`);
       }
-      if (progress !== null && progress.checkpoint > head.lsn) {
-        return onRewound(
-          `${member.id} has applied LSN ${progress.checkpoint}; the head of the log is ${head.lsn}`,
-        );
+      if (progress !== null && !(await logContains({ lsn: progress.checkpoint, token: progress.token }))) {
+        return onRewound(`${member.id} has applied LSN ${progress.checkpoint}, which the log lacks`);
       }
       if ((progress?.checkpoint ?? 0) < member.markerLSN) {
         const was = `its marker holds LSN ${progress?.checkpoint ?? 0}, and held ${member.markerLSN} before`;

@@ -8,6 +8,7 @@ import { leading } from './migrations/0003-leading.ts';
 import { everyEntryEnds } from './migrations/0004-every-entry-ends.ts';
 import { deleteTenant } from './migrations/0005-delete-tenant.ts';
 import { appliedRecords } from './migrations/0006-applied-records.ts';
+import { logContinuity } from './migrations/0007-log-continuity.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -16,6 +17,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   everyEntryEnds,
   deleteTenant,
   appliedRecords,
+  logContinuity,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -65,11 +65,11 @@ async function append({
   body: string;
 }): Promise<void> {
   const { logId } = await new PostgresLog(database).head();
-  const store = new PostgresAppendStore(
-    database,
-    () => logId,
-    () => null,
-  );
+  const store = new PostgresAppendStore(database, {
+    logId: () => logId,
+    takeWarning: () => null,
+    seen: () => ({ head: 0, newest: null }),
+  });
   const draft: Draft = {
     kind,
     target,

@@ -36,11 +36,11 @@ beforeEach(async () => {
   await nodes.add(OLD, { id: 'node', url: 'http://node', incarnation: randomUUID() });
   generation = await nodes.setPrimary(OLD, 'node');
   const { logId } = await new PostgresLog(database).head();
-  const appends = new PostgresAppendStore(
-    database,
-    () => logId,
-    () => null,
-  );
+  const appends = new PostgresAppendStore(database, {
+    logId: () => logId,
+    takeWarning: () => null,
+    seen: () => ({ head: 0, newest: null }),
+  });
   const header = { shard: SHARD, tenant: 'default_tenant', database: 'default_database', name: 'pears' };
   const draft: Draft = {
     kind: 'create_collection',

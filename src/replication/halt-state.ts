@@ -44,6 +44,7 @@ export class HaltState {
 
   /** A node, or this gateway, has seen more of the log than there is now: acknowledged writes are lost. */
   rewound(reason: string): void {
+    if (this.#rewound !== null) return;
     this.#rewound = reason;
     this.#options.current.end();
     this.#options.logger.error({ reason }, 'log lost its last entries: no writes until an operator decides');

@@ -49,6 +49,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   const options = {
     current: new CurrentTerm(),
     followers: registry,
+    comparison: { compare: () => Promise.resolve(null), run: (term: Term) => untilOver(term.signal) },
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     logBuffer: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },

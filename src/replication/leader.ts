@@ -19,6 +19,7 @@ import type { Decisions } from './decisions.ts';
 import type { Endings } from './endings.ts';
 import type { Follower, Followers } from './follower.ts';
 import { HaltState } from './halt-state.ts';
+import type { LogComparison } from './log-comparison.ts';
 import { MarkerWriter } from './marker-writer.ts';
 import { ForeignContent } from './node-faults.ts';
 import { NodeSteps } from './node-steps.ts';
@@ -31,6 +32,7 @@ export interface LeaderOptions {
   /** Publishes the term to everything that acts only while this gateway leads. */
   readonly current: CurrentTerm;
   readonly followers: Followers;
+  readonly comparison: Pick<LogComparison, 'compare' | 'run'>;
   readonly head: () => Promise<Head>;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'advance'>;
   readonly positions: Pick<Positions, 'applied' | 'setCluster' | 'moved'>;
@@ -86,15 +88,12 @@ export class Leader {
 
   /** Leads until the term is over; resolves when nothing it began can take another step. */
   async lead(term: Term): Promise<void> {
-    const { followers, decisions, endings, trials, current, events, logger, clock } = this.#options;
+    const { followers, comparison, decisions, endings, trials, current, events, logger, clock } =
+      this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
     const nodes = followers.all();
-    await Promise.all([
-      decisions.load(),
-      trials.load(term.epoch),
-      ...nodes.map(({ admission }) => admission.load(head.cluster)),
-    ]);
+    await Promise.all([decisions.load(), trials.load(term.epoch)]);
     endings.closeAll();
     if (!this.#halt.isRewound) current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
@@ -104,6 +103,7 @@ export class Leader {
       ...nodes.map((follower) => this.#markers.run(follower, term, head)),
       this.#election.run(term),
       this.#declareCaughtUp(term),
+      comparison.run(term, (reason) => this.rewound(reason)),
     ]);
     current.end();
     await this.#handOver();
@@ -143,14 +143,15 @@ export class Leader {
   }
 
   async #begin(term: Term): Promise<Head | null> {
-    const { head, logBuffer, refreshCatalog, clock, logger } = this.#options;
+    const { head, followers, comparison, logBuffer, refreshCatalog, clock, logger } = this.#options;
     while (!term.signal.aborted) {
       try {
         const recorded = await head();
         // Copies that other leaders made suspect meanwhile count for no write that still waits here.
         await refreshCatalog();
-        if (recorded.lsn < logBuffer.head)
-          this.#halt.rewound(`the log ends at LSN ${recorded.lsn}, and had reached ${logBuffer.head}`);
+        await Promise.all(followers.all().map(({ admission }) => admission.load(recorded.cluster)));
+        const missing = await comparison.compare(term);
+        if (missing !== null) this.#halt.rewound(missing);
         logBuffer.advance(recorded.lsn);
         this.#election.begin(recorded);
         return recorded;

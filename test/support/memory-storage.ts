@@ -3,6 +3,7 @@
 import type { Storage } from '../../src/app/storage.ts';
 import type { LeaseRow, LeaseStore } from '../../src/coordination/lease.ts';
 import type { Entry } from '../../src/log/entry.ts';
+import type { SeenEntry } from '../../src/log/log-continuity.ts';
 import type { Head } from '../../src/log/postgres-log.ts';
 import type { NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
@@ -100,6 +101,13 @@ export class MemoryStorage {
     const parts = {
       head: this.head(),
       log: this.#log(),
+      appendStore: () => undefined,
+      continuity: {
+        state: async () => ({ isCompared: true, rewound: null }),
+        contains: async ({ lsn, token }: SeenEntry) => lsn === 0 || this.entries[lsn - 1]?.batch === token,
+        confirm: async (epoch: number) => this.#requireLease(epoch),
+        reportRewound: async () => undefined,
+      },
       leaseStore: this.#leaseStore(),
       nodes: this.#nodeStore(),
       checkpoints: this.#checkpoints(),

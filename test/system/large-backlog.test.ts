@@ -34,11 +34,11 @@ async function append(shard: string): Promise<void> {
     onError: () => undefined,
   });
   const { logId } = await new PostgresLog(database).head();
-  const store = new PostgresAppendStore(
-    database,
-    () => logId,
-    () => null,
-  );
+  const store = new PostgresAppendStore(database, {
+    logId: () => logId,
+    takeWarning: () => null,
+    seen: () => ({ head: 0, newest: null }),
+  });
   for (let at = 0; at < ENTRIES; at += BATCH) {
     const drafts = Array.from({ length: BATCH }, (_, n): Draft => ({
       kind: 'delete',
