@@ -1,6 +1,6 @@
 // A PostgreSQL and a standby that follows it by streaming replication, both from the packages of `npm ci`.
 
-import { chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -32,7 +32,9 @@ export class PostgresPair {
     const primary = await startPostgres({ dir: first, settings });
     const { username, password, hostname, port } = new URL(primary.url);
     const source = `host=${hostname} port=${port} user=${username} password=${password} application_name=standby`;
-    const standby = await startPostgres({ dir: second, settings: { primary_conninfo: source } });
+    // In a file, so that detach() can change it.
+    appendFileSync(join(second, 'data', 'postgresql.auto.conf'), `primary_conninfo = '${source}'\n`);
+    const standby = await startPostgres({ dir: second });
     const pair = new PostgresPair(dir, primary, standby);
     await until(
       async () => (await query(primary, 'select 1 from pg_stat_replication')).length === 1,
@@ -48,6 +50,14 @@ export class PostgresPair {
     return `postgres://${credentials}@${url.host},${new URL(this.standby.url).host}/postgres?target_session_attrs=read-write`;
   }
 
+  /** The standby receives nothing more: what is committed from now on, it lacks. */
+  async detach(): Promise<void> {
+    await query(this.standby, 'alter system reset primary_conninfo');
+    await query(this.standby, 'select pg_reload_conf()');
+    const streams = (): Promise<unknown[]> => query(this.primary, 'select 1 from pg_stat_replication');
+    await until(async () => (await streams()).length === 0, 'the standby no longer streams');
+  }
+
   /** Makes the standby the new primary. */
   async promote(): Promise<void> {
     const [row] = await query(this.standby, 'select pg_promote() as promoted');
@@ -61,7 +71,10 @@ export class PostgresPair {
 }
 
 /** Executes one statement on a server. */
-async function query({ url }: Pick<Postgres, 'url'>, text: string): Promise<Record<string, unknown>[]> {
+export async function query(
+  { url }: Pick<Postgres, 'url'>,
+  text: string,
+): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

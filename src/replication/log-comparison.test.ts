@@ -1,0 +1,128 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { LogProgress } from '../chroma/client/identity.ts';
+import type { Term } from '../coordination/term.ts';
+import type { SeenEntry } from '../log/log-continuity.ts';
+import type { Head } from '../log/postgres-log.ts';
+import type { Follower } from './follower.ts';
+import { LogComparison } from './log-comparison.ts';
+
+/** The token of the entry at each LSN; the first is at LSN 1. */
+let entries: string[];
+let isCompared: boolean;
+let rewound: string | null;
+let memory: { head: number; newest: SeenEntry | null };
+let markers: Record<string, LogProgress | null>;
+let reported: number[];
+let clock: ManualClock;
+let comparison: LogComparison;
+
+const marker = (checkpoint: number, token: string, log = 'log'): LogProgress => ({ log, checkpoint, token });
+
+beforeEach(() => {
+  entries = ['t1', 't2', 't3'];
+  isCompared = false;
+  rewound = null;
+  memory = { head: 3, newest: { lsn: 3, token: 't3' } };
+  markers = { a: marker(3, 't3'), b: null, c: marker(0, '') };
+  reported = [];
+  clock = new ManualClock();
+  comparison = new LogComparison({
+    continuity: {
+      state: async () => ({ isCompared, rewound }),
+      contains: async ({ lsn, token }) => entries[lsn - 1] === token,
+      confirm: async () => void (isCompared = true),
+      reportRewound: async (lsn, reason) => {
+        reported.push(lsn);
+        rewound = reason;
+      },
+    },
+    head: async () => ({ lsn: entries.length, logId: 'log' }) as Head,
+    logBuffer: {
+      get head() {
+        return memory.head;
+      },
+      get newest() {
+        return memory.newest;
+      },
+    },
+    followers: {
+      all: () =>
+        Object.entries(markers).map(
+          ([id, progress]) =>
+            ({ member: { id }, admission: { progress: async () => progress } }) as unknown as Follower,
+        ),
+    },
+    clock,
+    logger: { info: () => undefined, warn: () => undefined },
+  });
+});
+
+const compare = (): Promise<string | null> => comparison.compare({ epoch: 1 });
+
+describe('a log', () => {
+  test('that has all that was seen is recorded as compared', async () => {
+    expect(await compare()).toBeNull();
+    expect([isCompared, reported]).toEqual([true, []]);
+  });
+
+  test.each([
+    ['is shorter than this gateway has seen', () => (memory = { head: 4, newest: null }), 4],
+    ['has another entry than this gateway has seen', () => (entries[2] = 'other'), 3],
+    ['lacks what a node has applied', () => (markers['b'] = marker(9, 't9')), 9],
+    ['has another entry than a node has applied', () => (markers['b'] = marker(2, 'other')), 2],
+  ])('that %s has lost entries: recorded for all gateways', async (_what, damage, lsn) => {
+    damage();
+    expect(await compare()).toMatch(/^log_rewound: /);
+    expect([isCompared, reported]).toEqual([false, [lsn]]);
+    expect(await compare()).toBe(rewound);
+  });
+
+  test('is not compared with the marker of another log', async () => {
+    markers['b'] = marker(9, 't9', 'another');
+    expect(await compare()).toBeNull();
+  });
+});
+
+describe('while a term lasts', () => {
+  let reasons: string[];
+  let over: AbortController;
+  let running: Promise<void>;
+
+  beforeEach(async () => {
+    reasons = [];
+    over = new AbortController();
+    await compare();
+    const term: Term = { epoch: 1, clean: true, signal: over.signal, held: () => true };
+    running = comparison.run(term, (reason) => reasons.push(reason));
+  });
+
+  const end = async (): Promise<void> => {
+    over.abort();
+    await running;
+  };
+
+  test('a promotion is noticed and the log compared within a second', async () => {
+    isCompared = false;
+    await clock.pass(1_100);
+    expect([isCompared, reasons]).toEqual([true, []]);
+    await end();
+  });
+
+  test('the log is compared at once when an append was refused', async () => {
+    isCompared = false;
+    await clock.pass(10);
+    comparison.request();
+    await clock.pass(10);
+    expect(isCompared).toBe(true);
+    await end();
+  });
+
+  test('lost entries are reported', async () => {
+    isCompared = false;
+    entries.pop();
+    await clock.pass(1_100);
+    expect(reasons).toEqual(['log_rewound: the log ends at LSN 2, and had reached 3']);
+    await running;
+  });
+});
