@@ -41,9 +41,11 @@ begin
   if h.timeline <> ${s}.timeline() then
     raise exception 'this server was promoted, and its log has not been compared yet' using errcode = 'PC005';
   end if;
-  if h.lsn < p_known or not ${s}.log_contains(p_seen, p_seen_batch) then
-    raise exception 'the log ends at LSN %, and this gateway has seen LSN %', h.lsn, greatest(p_known, p_seen)
-      using errcode = 'PC006';
+  if h.lsn < p_known then
+    raise exception 'the log ends at LSN %, and this gateway has seen LSN %', h.lsn, p_known using errcode = 'PC006';
+  end if;
+  if not ${s}.log_contains(p_seen, p_seen_batch) then
+    raise exception 'the log lacks the entry at LSN % that this gateway has seen', p_seen using errcode = 'PC006';
   end if;
   return ${s}.append(p_token, p_log, p_kinds, p_targets, p_headers, p_dimensions, p_checksums, p_lengths, p_bodies);
 end $$;
