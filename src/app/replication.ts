@@ -74,16 +74,7 @@ export function buildReplication(
   });
   // The log buffer last: appliers take entries from there (I6).
   const publisher = new EntryPublisher([caches.invalidation, logBuffer]);
-  const { continuity } = storage;
-  const { clock, logger } = deps;
-  const comparison = new LogComparison({
-    continuity,
-    head: () => log.head(),
-    logBuffer,
-    followers: nodes,
-    clock,
-    logger,
-  });
+  const comparison = buildComparison(shared, logBuffer);
   const appender = buildAppender(shared, { publisher, logBuffer, comparison });
   const trials = buildTrials(shared);
   const stagger = new Stagger({
@@ -129,6 +120,19 @@ export function buildReplication(
   });
   addToLife(life, { shared, leader, retention, appender });
   return { nodes, leader, view, positions, appender, logBuffer, retention };
+}
+
+function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
+  const { continuity, log } = storage;
+  const { clock, logger } = deps;
+  return new LogComparison({
+    continuity,
+    head: () => log.head(),
+    logBuffer,
+    followers: nodes,
+    clock,
+    logger,
+  });
 }
 
 function buildAppender(

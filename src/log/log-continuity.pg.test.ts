@@ -93,7 +93,7 @@ test('after a promotion nothing is appended before the leader has compared the l
   expect(await append()).toEqual({ s: 'ok', lsn: 1 });
 });
 
-test('PostgreSQL tells its timeline', async () => {
+test('PostgreSQL reports its timeline', async () => {
   const [row] = await database.query(`select ${database.schema}.timeline() as timeline`);
   expect(row).toEqual({ timeline: 1 });
 });

@@ -9,7 +9,7 @@ alter table ${s}.head add column timeline int;
 alter table ${s}.head add column rewound text;
 alter table ${s}.head add column rewound_lsn bigint;
 
--- The timeline of this server; 0 where the server does not tell, as some cloud services.
+-- The timeline of this server; 0 where the server does not report it, as in some cloud services.
 create function ${s}.timeline() returns int language plpgsql as $$
 begin
   return ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int;
