@@ -44,7 +44,9 @@ begin
   if h.lsn < p_known then
     raise exception 'the log ends at LSN %, and this gateway has seen LSN %', h.lsn, p_known using errcode = 'PC006';
   end if;
-  if not ${s}.log_contains(p_seen, p_seen_batch) then
+  -- The row of a batch is found without looking into the partitions of the log; it is kept for an hour.
+  if p_seen_batch is not null and not exists (select from ${s}.append_batch where token = p_seen_batch)
+     and not ${s}.log_contains(p_seen, p_seen_batch) then
     raise exception 'the log lacks the entry at LSN % that this gateway has seen', p_seen using errcode = 'PC006';
   end if;
   return ${s}.append(p_token, p_log, p_kinds, p_targets, p_headers, p_dimensions, p_checksums, p_lengths, p_bodies);
