@@ -68,6 +68,14 @@ const add = (shard: string, text: string, dimension: number | null = null): Draf
 });
 
 describe('the log', () => {
+  test('reports its head and those of shards at one moment', async () => {
+    const { store, log, shard } = await fixture();
+    const missing = randomUUID();
+    await append(store, add(shard, 'a'), create('second'));
+    expect(await log.positions([shard, missing])).toEqual({ head: 3, shards: new Map([[shard, 2]]) });
+    expect(await log.positions([])).toEqual({ head: 3, shards: new Map() });
+  });
+
   test('numbers concurrent appends without gaps, in commit order', async () => {
     const { store, log, shard } = await fixture();
     const appended = await Promise.all(

@@ -43,11 +43,11 @@ export class PostgresPair {
     return pair;
   }
 
-  /** A connection string with both, the first primary first. */
-  get url(): string {
+  /** A connection string with both, the first primary first; by default as the superuser. */
+  url(credentials?: string): string {
     const url = new URL(this.primary.url);
-    const credentials = `${url.username}:${url.password}`;
-    return `postgres://${credentials}@${url.host},${new URL(this.standby.url).host}/postgres?target_session_attrs=read-write`;
+    const user = credentials ?? `${url.username}:${url.password}`;
+    return `postgres://${user}@${url.host},${new URL(this.standby.url).host}/postgres?target_session_attrs=read-write`;
   }
 
   /** The standby receives nothing more: what is committed from now on, it lacks. */

@@ -1,6 +1,9 @@
-// PostgreSQL with a standby: kill -9 of the primary under load and promotion of the standby. Nothing acknowledged is
-// lost, and service resumes without a restart of the gateway.
+// PostgreSQL with a standby: a changed password, kill -9 of the primary under load, promotion of the standby. Nothing
+// acknowledged is lost, and service resumes without a restart of the gateway.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { PostgresPair, query } from '../support/postgres-pair.ts';
@@ -12,31 +15,80 @@ const settings = { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '
 describe('with a synchronous standby', () => {
   let cluster: TestCluster;
   let pair: PostgresPair;
+  let dir: string;
   beforeAll(async () => {
     pair = await PostgresPair.start({ synchronous: true });
-    cluster = await TestCluster.start({ nodes: 2, settings, databaseUrl: async () => pair.url });
+    dir = mkdtempSync(join(tmpdir(), 'polychrome-test-'));
+    await query(pair.primary, `create role gateway login superuser password 'first'`);
+    usePassword('first');
+    const file = { DATABASE_URL: '', DATABASE_URL_FILE: join(dir, 'url') };
+    cluster = await TestCluster.start({ nodes: 2, settings: { ...settings, ...file } });
   });
   afterAll(async () => {
     await cluster?.stop();
     await pair?.stop();
+    rmSync(dir, { recursive: true, force: true });
   });
 
-  test('loses no acknowledged write and resumes when the primary is killed and the standby promoted', async () => {
-    const workload = await CheckedWorkload.prepare(() => cluster.api, 'failover');
+  const usePassword = (password: string): void =>
+    writeFileSync(join(dir, 'url'), `${pair.url(`gateway:${password}`)}\n`);
+
+  /** Runs the workload through `event`, and compares every node with what was promised. */
+  async function survives(name: string, event: () => Promise<void>): Promise<void> {
+    const workload = await CheckedWorkload.prepare(() => cluster.api, name);
     const stop = new AbortController();
     const running = workload.run(stop.signal);
-    await until(async () => workload.acknowledged > 100, 'writes succeed');
-    pair.primary.signal('SIGKILL');
-    await pair.promote();
-    const before = workload.acknowledged;
-    await until(async () => workload.acknowledged > before + 100, 'writes succeed on the new primary');
+    const more = async (what: string): Promise<void> => {
+      const before = workload.acknowledged;
+      await until(async () => workload.acknowledged > before + 50, what);
+    };
+    await more('writes succeed');
+    await event();
+    await more('writes succeed again');
     stop.abort();
     await running;
     await cluster.allServe();
     expect((await cluster.status()).halted).toBeNull();
+    expect(await workload.faults(cluster)).toEqual([]);
+  }
+
+  test('a changed password of PostgreSQL needs no restart', async () => {
+    await survives('rotation', async () => {
+      await query(pair.primary, `alter role gateway password 'second'`);
+      usePassword('second');
+      await query(
+        pair.primary,
+        `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gateway'`,
+      );
+    });
+  });
+
+  test('no acknowledged write is lost when the primary is killed and the standby promoted', async () => {
+    await survives('failover', async () => {
+      pair.primary.signal('SIGKILL');
+      await pair.promote();
+    });
     // The leader has compared the log with nodes and memory before anything was appended.
     expect(await query(pair.standby, 'select timeline from polychrome.head')).toEqual([{ timeline: 2 }]);
-    expect(await workload.faults(cluster)).toEqual([]);
+  });
+
+  test('reads at level strong need PostgreSQL, and others do not', async () => {
+    const { api } = cluster;
+    const collection = await api.create('levels');
+    const body = { ids: ['a'], embeddings: [[1, 2]] };
+    expect((await api.records(collection, 'add', body)).status).toBe(201);
+    const levels = ['strong', 'session', 'bounded', 'bounded=60000', 'eventual'];
+    const statuses = (): Promise<number[]> =>
+      Promise.all(
+        levels.map(async (level) => {
+          const header = { 'x-polychrome-consistency': level };
+          return (await api.records(collection, 'count', undefined, header)).status;
+        }),
+      );
+    expect(await statuses()).toEqual([200, 200, 200, 200, 200]);
+    pair.standby.signal('SIGKILL');
+    // Only a bound that the last query is within can be kept.
+    await until(async () => String(await statuses()) === '503,200,503,200,200', 'levels without PostgreSQL');
   });
 });
 
@@ -46,7 +98,7 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
   let head: unknown[];
   beforeAll(async () => {
     pair = await PostgresPair.start({ synchronous: false });
-    cluster = await TestCluster.start({ nodes: 2, settings, databaseUrl: async () => pair.url });
+    cluster = await TestCluster.start({ nodes: 2, settings, databaseUrl: async () => pair.url() });
     const collection = await cluster.api.create('records');
     await pair.detach();
     const body = { ids: ['lost'], embeddings: [[1, 2]] };
