@@ -2,6 +2,8 @@
 
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status.ts';
+import { olderRouter } from '../api/v1/front-end.ts';
+import { forOlderPython } from '../api/v1/older-python.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
 import { chromaRouter } from '../api/v2/front-end.ts';
 import { allowAll } from '../auth/allow-all.ts';
@@ -40,10 +42,19 @@ const STOP_DEADLINE_MS = 10_000;
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
   const { deps, storage, dataPlane, metrics } = parts;
   const chroma = chromaRouter({
-    handlers: dataPlane.handlers,
+    handlers: forOlderPython(dataPlane.handlers, dataPlane.scanner),
     capabilities: () => storage.capabilities.current,
     authorizer: allowAll,
   });
+  const older = olderRouter({
+    handlers: dataPlane.handlers,
+    catalog: storage.catalog,
+    scanner: dataPlane.scanner,
+    deletedIds: (lsn) => storage.decisions.selectedIds(lsn),
+    authorizer: allowAll,
+  });
+  // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
+  const api = joinRouters(older, chroma);
   const status = adminRouter(statusRoutes(parts.status));
   const operator = buildOperatorRouter(config, parts, life);
   const shared = {
@@ -68,7 +79,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
   const server = listen({ life, metrics }, 'listener', {
     ...shared,
     port: config.PORT,
-    router: adminPort === null ? joinRouters(chroma, status, operator) : joinRouters(chroma, status),
+    router: adminPort === null ? joinRouters(api, status, operator) : joinRouters(api, status),
     maxBodyBytes: BODY_BYTES_MAX,
     bodyBudgetBytes: config.BODY_BUDGET_BYTES,
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,

@@ -101,6 +101,12 @@ export class Decisions {
     }
   }
 
+  /** As idPages, for the entry at an LSN; none for an entry without such a decision. */
+  async *selectedIds(lsn: number): AsyncGenerator<readonly string[]> {
+    const decision = await this.find(lsn);
+    if (decision?.outcome === 'accepted') yield* this.idPages(decision);
+  }
+
   /** Stores one page of ids of a decision in the making. False when the lease or the primary has moved on. */
   async addPage(by: Decider, lsn: number, page: number, ids: Buffer): Promise<boolean> {
     const [row] = await this.#database.query<{ added: boolean }>(

@@ -34,14 +34,7 @@ const oddPath: fc.Arbitrary<Operation> = fc
       '/API/v2/heartbeat',
       '//api/v2',
     ],
-    ...[
-      '/api/v1',
-      '/api/v1/collections',
-      '/api/v1/heartbeat',
-      '/api/v2/tenants',
-      '/api/v2/tenants/',
-      '/nonesuch',
-    ],
+    ...['/api/v1/raw_sql', '/api/v2/tenants', '/api/v2/tenants/', '/nonesuch'],
     ...[
       `${MAIN}/`,
       `${MAIN}/collections/`,
@@ -92,7 +85,7 @@ const oddMethod: fc.Arbitrary<Operation> = fc
       ...[
         '/api/v2/heartbeat',
         '/api/v2/version',
-        '/api/v1/collections',
+        '/api/v1/raw_sql',
         '/api/v2/tenants',
         '/api/v2/tenants/{tenant}',
       ],

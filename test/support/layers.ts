@@ -38,9 +38,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   read: DATA_PLANE,
   write: [...DATA_PLANE, 'read'],
   'api/v2': API,
+  'api/v1': [...API, 'api/v2'],
   'api/admin': API,
   local: BASE,
-  app: [...API, 'postgres', 'replication', 'repair', 'api/v2', 'api/admin', 'config'],
+  app: [...API, 'postgres', 'replication', 'repair', 'api/v1', 'api/v2', 'api/admin', 'config'],
   cli: [...BASE, 'config', 'app', 'local'],
   'main.ts': [...BASE, 'cli'],
 };

@@ -198,6 +198,12 @@ export function matchRoute(
   return { route, params: decodeAll(found.leaf.parameters, found.values) };
 }
 
+/** The route of that name. */
+export function routeNamed(name: RouteName): Route {
+  const row: RouteRow = ROWS[name];
+  return { name, kind: row.kind, jsonBody: row.body === 'json' };
+}
+
 /** Value of the Allow header for a path that has other methods only; '' for an unknown path. */
 export function allowedMethods(path: string, capabilities: RouteCapabilities): string {
   return find(path, capabilities)?.leaf.allow ?? '';
@@ -290,7 +296,7 @@ function buildTree(since: readonly Since[]): Branch {
   for (const name of Object.keys(ROWS).filter(isRouteName)) {
     const row: RouteRow = ROWS[name];
     if (!since.includes(row.since ?? 'base')) continue;
-    const route: Route = { name, kind: row.kind, jsonBody: row.body === 'json' };
+    const route = routeNamed(name);
     const methods = name === 'v1' ? ANY_BUT_POST : row.method === 'GET' ? GET_METHODS : [row.method];
     for (const path of row.paths) {
       const leaf = addPath(root, path);

@@ -4,6 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts';
+import { removeOlderParts, type OlderSelection } from './older-request.ts';
 import type { Refusal } from './refusal.ts';
 import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
 import { scanRecordCall } from './scanner.ts';
@@ -13,7 +14,8 @@ const LARGE_BYTES = 2 * 1024 * 1024;
 
 type Task =
   | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: BodyCapabilities }
-  | { readonly type: 'outline'; readonly action: OutlinedAction };
+  | { readonly type: 'outline'; readonly action: OutlinedAction }
+  | { readonly type: 'older' };
 
 export type ScanTask = Task & { readonly number: number; readonly bytes: Uint8Array };
 
@@ -21,7 +23,7 @@ export interface ScanResult {
   readonly number: number;
   /** The body, transferred back. */
   readonly bytes: Uint8Array;
-  readonly result: Omit<RecordCall, 'body'> | Refusal | RequestOutline;
+  readonly result: Omit<RecordCall, 'body'> | Refusal | RequestOutline | OlderSelection | null;
 }
 
 /** A request's outline and its body; a large body is another Buffer than the one that was passed in. */
@@ -29,6 +31,13 @@ export interface Outlined {
   readonly outline: RequestOutline;
   readonly body: Buffer;
   readonly isLarge: boolean;
+}
+
+/** What a request selects and its body, changed in place; a large body is another Buffer than the one passed in. */
+export interface OlderBody {
+  /** Null: the body is no JSON object. */
+  readonly selection: OlderSelection | null;
+  readonly body: Buffer;
 }
 
 interface PendingScan {
@@ -49,7 +58,7 @@ export class LargeScanner {
   ): Promise<RecordCall | Refusal> | RecordCall | Refusal {
     if (!isLarge(body)) return scanRecordCall(kind, body, capabilities);
     return this.#run({ type: 'scan', kind, capabilities }, body, (result, returned) =>
-      'status' in result ? result : ({ ...result, body: returned } as RecordCall),
+      result !== null && 'status' in result ? result : ({ ...result, body: returned } as RecordCall),
     );
   }
 
@@ -60,6 +69,15 @@ export class LargeScanner {
       outline: result as RequestOutline,
       body: returned,
       isLarge: true,
+    }));
+  }
+
+  /** As removeOlderParts. A large `body` is detached: use the body of the result. */
+  withoutOlderParts(body: Buffer): Promise<OlderBody> | OlderBody {
+    if (!isLarge(body)) return { selection: removeOlderParts(body), body };
+    return this.#run({ type: 'older' }, body, (result, returned) => ({
+      selection: result as OlderSelection | null,
+      body: returned,
     }));
   }
 
