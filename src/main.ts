@@ -33,6 +33,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'list, show or wait for long operations of a gateway',
     load: async () => (await import('./cli/operation.ts')).operationCommand(),
   },
+  selftest: {
+    summary: 'test a running cluster as its clients see it',
+    load: async () => (await import('./cli/selftest.ts')).selftestCommand(),
+  },
   quarantine: {
     summary: 'list, show, retry or discard entries that no node could apply',
     load: async () => (await import('./cli/quarantine.ts')).quarantineCommand(),
