@@ -16,10 +16,12 @@ import { canServe } from '../nodes/node-state.ts';
 import { ReadFloors } from '../read/consistency.ts';
 import { NodeSelection } from '../read/node-selection.ts';
 import { ReadHealth } from '../read/read-health.ts';
+import { ReadVerification } from '../read/read-verification.ts';
 import { ReadRanking } from '../read/read-ranking.ts';
-import { Reader } from '../read/reader.ts';
+import { Reader, type ServedGet } from '../read/reader.ts';
 import { RetryBudget } from '../read/retry-budget.ts';
 import { ShardHeads } from '../read/shard-heads.ts';
+import { responsesDiffer } from '../repair/comparison-queue.ts';
 import { backpressureDelayMs } from '../write/backpressure.ts';
 import { Writer } from '../write/writer.ts';
 import type { Caches } from './caches.ts';
@@ -38,6 +40,7 @@ export interface DataPlane {
   /** How nodes have responded to reads. */
   readonly health: ReadHealth;
   readonly retryBudget: RetryBudget;
+  readonly readVerification: ReadVerification;
 }
 
 interface Parts {
@@ -73,7 +76,9 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   const timeoutMs = config.READ_TIMEOUT_MS;
   const retryBudget = new RetryBudget(config.READ_RETRY_RATIO, clock);
   const limits = { timeoutMs, responseBudget, retryBudget };
-  const reader = new Reader({ selection, view, clock, logger, health, ...limits });
+  const readVerification = buildReadVerification(config, parts, selection);
+  const onGetServed = (get: ServedGet): void => readVerification.served(get);
+  const reader = new Reader({ selection, view, clock, logger, health, onGetServed, ...limits });
   const writer = buildWriter(config, parts);
   const bodyProbe = new BodyProbe(() => {
     const selected = selection.selectNow({ shard: null, floor: 0, sticky: false });
@@ -89,7 +94,32 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
     writer,
     recordReads,
   });
-  return { handlers, recordReads, writer, responseBudget, scanner, selection, health, retryBudget };
+  return {
+    handlers,
+    recordReads,
+    writer,
+    responseBudget,
+    scanner,
+    selection,
+    health,
+    retryBudget,
+    readVerification,
+  };
+}
+
+function buildReadVerification(
+  config: Config,
+  { deps, caches, replication }: Parts,
+  selection: NodeSelection,
+): ReadVerification {
+  return new ReadVerification({
+    ratio: config.READ_VERIFY_RATIO,
+    selection,
+    heads: caches.heads,
+    random: deps.random,
+    differs: responsesDiffer,
+    onDifference: (shard) => replication.verification.queue.add(shard),
+  });
 }
 
 function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {

@@ -114,7 +114,8 @@ export function statusSource(
   storage: Storage,
   parts: Replication & DataPlane & { metrics: MetricsRegistry },
 ): StatusSource {
-  const { leader, logBuffer, retention, appender, positions, nodes, recordReads, metrics } = parts;
+  const { leader, logBuffer, retention, appender, positions, nodes, recordReads, metrics, verification } =
+    parts;
   const { catalog, decisions } = storage;
   return {
     gatewayId: deps.gatewayId,
@@ -138,6 +139,7 @@ export function statusSource(
         lag: (now) => applier.lag(now),
         work: () => workload.current,
         failing: () => applier.failing,
+        verification: () => verification.returns.progress(member.id),
         suspects: (max) => catalog.suspects(member.id, max),
         pid: deps.nodePid(member.id),
       })),

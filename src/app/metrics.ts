@@ -24,6 +24,7 @@ export function buildMetrics({ storage, caches, replication, dataPlane }: Measur
   registry.register('record_cache', caches.records.metrics);
   registry.register('coalescing', dataPlane.recordReads.metrics);
   registry.register('reads', [...dataPlane.health.metrics, ...dataPlane.retryBudget.metrics]);
+  registry.register('read_verification', dataPlane.readVerification.metrics);
   registry.register('responses', dataPlane.responseBudget.metrics);
   return registry;
 }

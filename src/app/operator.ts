@@ -8,6 +8,7 @@ import { Operations } from '../api/admin/operations.ts';
 import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
 import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter } from '../api/admin/routes.ts';
+import { scrubRoutes } from '../api/admin/scrub.ts';
 import type { StatusSource } from '../api/admin/status.ts';
 import type { Config } from '../config/config.ts';
 import type { Router } from '../http/router.ts';
@@ -39,6 +40,7 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
     ...nodeRoutes({ status: parts.status, operations, actions }),
     ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),
     ...eventRoutes(eventStore),
+    ...scrubRoutes({ scrub: parts.replication.verification.scrub, events }),
   ];
   return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
 }

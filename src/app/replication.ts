@@ -31,6 +31,7 @@ import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildNode, type BuiltNode } from './nodes.ts';
 import type { Storage } from './storage.ts';
+import { buildVerification, type Verification } from './verification.ts';
 
 export interface Replication {
   readonly nodes: NodeRegistry<BuiltNode>;
@@ -40,6 +41,7 @@ export interface Replication {
   readonly appender: Appender;
   readonly logBuffer: LogBuffer;
   readonly retention: Retention;
+  readonly verification: Verification;
 }
 
 /** What its builders share. The registry is filled at the end; what needs nodes asks it at work. */
@@ -86,6 +88,8 @@ export function buildReplication(
     primary: () => positions.primary,
   });
   const primaryChanged = new Notifier();
+  const suspects = buildSuspects(shared);
+  const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const leader = new Leader({
     current,
     followers: nodes,
@@ -100,12 +104,12 @@ export function buildReplication(
     stagger,
     nodeStore: storage.nodes,
     refreshCatalog,
+    isVerified: (member, term) => verification.returns.hasPassed(member, term),
     primaryChanged,
     events: storage.events,
     clock: deps.clock,
     logger: deps.logger,
   });
-  const suspects = buildSuspects(shared);
   const arbiter = buildArbiter(shared, trials);
   const forget = (): void => caches.invalidation.forget();
   const onHung = hungNodeHandler(config, deps, storage.events);
@@ -118,8 +122,8 @@ export function buildReplication(
     positions,
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
   });
-  addToLife(life, { shared, leader, retention, appender });
-  return { nodes, leader, view, positions, appender, logBuffer, retention };
+  addToLife(life, { shared, leader, retention, verification, appender });
+  return { nodes, leader, view, positions, appender, logBuffer, retention, verification };
 }
 
 function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
@@ -240,9 +244,15 @@ function buildRetention({ config, deps, storage, nodes }: Shared, leader: Leader
 /** What stops last is added first: connections, then what uses them, then what hands in work. */
 function addToLife(
   life: Lifecycle,
-  parts: { shared: Shared; leader: Leader; retention: Retention; appender: Appender },
+  parts: {
+    shared: Shared;
+    leader: Leader;
+    retention: Retention;
+    verification: Verification;
+    appender: Appender;
+  },
 ): void {
-  const { shared, leader, retention, appender } = parts;
+  const { shared, leader, retention, verification, appender } = parts;
   const { config, deps, storage, nodes } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
@@ -262,7 +272,7 @@ function addToLife(
       });
       background = Promise.all([
         lease.run(async (term) => {
-          await Promise.all([leader.lead(term), retention.run(term)]);
+          await Promise.all([leader.lead(term), retention.run(term), verification.scrub.run(term)]);
         }, stopping.signal),
         ...nodes.all().map(({ member }) => member.watch(stopping.signal)),
       ]);

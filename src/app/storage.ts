@@ -12,6 +12,7 @@ import { Quarantine } from '../log/quarantine.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { EventLog } from '../observability/events.ts';
 import { migrate } from '../postgres/migrate.ts';
+import { ScrubStore } from '../repair/scrub-store.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
@@ -34,6 +35,7 @@ export interface Storage {
   readonly nodes: NodeStore;
   readonly trials: PostgresTrialStore;
   readonly quarantine: Quarantine;
+  readonly scrub: ScrubStore;
   readonly eventStore: EventStore;
   /** Where every component records what operators should know. */
   readonly events: EventLog;
@@ -66,6 +68,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     nodes,
     trials: new PostgresTrialStore(steps),
     quarantine: new Quarantine(queries),
+    scrub: new ScrubStore(queries),
     eventStore,
     events: buildEvents(eventStore, deps, life),
   };

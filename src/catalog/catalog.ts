@@ -116,6 +116,12 @@ export class Catalog {
     return live.sort((a, b) => a.createdLSN - b.createdLSN);
   }
 
+  /** The shards of every collection that clients see. */
+  shards(): string[] {
+    const isReady = (collection: string): boolean => this.#byId.get(collection)?.state === 'ready';
+    return [...this.#collectionOf].filter(([, collection]) => isReady(collection)).map(([shard]) => shard);
+  }
+
   /** The collection of a shard; null when it is deleted. */
   collectionOfShard(shard: string): Collection | null {
     return this.collection(this.#collectionOf.get(shard) ?? '');

@@ -66,6 +66,9 @@ describe('every setting', () => {
     STAGGER_MS: [{ STAGGER_MS: '50' }, (c) => c.STAGGER_MS, 50],
     ENTRY_ATTEMPTS: [{ ENTRY_ATTEMPTS: '1' }, (c) => c.ENTRY_ATTEMPTS, 1],
     ENTRY_TIMEOUT_MS: [{ ENTRY_TIMEOUT_MS: '1000' }, (c) => c.ENTRY_TIMEOUT_MS, 1_000],
+    READ_VERIFY_RATIO: [{ READ_VERIFY_RATIO: '0.5' }, (c) => c.READ_VERIFY_RATIO, 0.5],
+    SCRUB_INTERVAL: [{ SCRUB_INTERVAL: '0' }, (c) => c.SCRUB_INTERVAL, 0],
+    SCRUB_BYTES_PER_SECOND: [{ SCRUB_BYTES_PER_SECOND: '1024' }, (c) => c.SCRUB_BYTES_PER_SECOND, 1_024],
     NODE_RESTART_COMMAND: [
       { NODE_RESTART_COMMAND: 'systemctl restart "chroma@$NODE_ID"' },
       (c) => c.NODE_RESTART_COMMAND,

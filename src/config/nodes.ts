@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { StartupError } from '../errors.ts';
-import { setting, text, url, wholeNumber } from './setting.ts';
+import { duration, setting, text, url, wholeNumber } from './setting.ts';
 
 const nodeUrl = url('http:', 'https:');
 
@@ -41,6 +41,19 @@ export const NODE_SETTINGS = {
     wholeNumber(1_000, 3_600_000),
     '60000',
     'How long beyond its own bound a call may make no progress, and how long a failing entry waits for nodes that are away.',
+  ),
+  SCRUB_INTERVAL: setting(
+    z
+      .literal('0')
+      .transform(() => 0)
+      .or(duration()),
+    '24h',
+    'From the end of one scrub to the beginning of the next: all copies of every collection are compared. `0`: only on demand.',
+  ),
+  SCRUB_BYTES_PER_SECOND: setting(
+    wholeNumber(1_024, 1_000_000_000),
+    '4194304',
+    'How much a scrub reads from each node in a second. The default leaves most of a server with two cores to clients.',
   ),
   NODE_RESTART_COMMAND: setting(
     text,

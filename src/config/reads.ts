@@ -60,6 +60,11 @@ export const READ_SETTINGS = {
     '0.2',
     'Repeated reads for each read in the long run, beside a reserve of 1,000; beyond it, a read that fails on a node is not sent to another. 0: never.',
   ),
+  READ_VERIFY_RATIO: setting(
+    ratio(),
+    '0',
+    'Share of gets whose response is compared with that of another node, after it was sent; a difference starts a comparison of the collection.',
+  ),
   READ_TIMEOUT_MS: setting(
     wholeNumber(100, 600_000),
     '60000',

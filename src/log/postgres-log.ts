@@ -100,6 +100,15 @@ export class PostgresLog {
     return [];
   }
 
+  /** LSNs of the entries with this target after `after`, in their order: at most `max`. */
+  async lsnsOf(target: string, after: number, max: number): Promise<number[]> {
+    const rows = await this.#database.query<{ lsn: number }>(
+      `select lsn from ${this.#database.schema}.log where target = $1 and lsn > $2 order by lsn limit $3`,
+      [target, after, max],
+    );
+    return rows.map(({ lsn }) => lsn);
+  }
+
   async #entryOf(row: EntryRow, expectedLSN: number): Promise<Entry | LogDamaged> {
     const { lsn, kind, target, header, batch, at } = row;
     if (lsn !== expectedLSN) return new LogDamaged(expectedLSN, `the entry is missing, LSN ${lsn} follows`);

@@ -172,6 +172,11 @@ export class Node {
     this.#probeSoon();
   }
 
+  /** Counts the times that the process behind the address may have been replaced. */
+  get process(): number {
+    return this.#interruptions;
+  }
+
   /** Whether the process that responds is the one that was verified last. */
   get verified(): boolean {
     return this.#verified === this.#interruptions;

@@ -22,6 +22,8 @@ export const EVENT_KINDS = {
   node_lost_content: 'error',
   shard_suspect: 'error',
   shard_healed: 'info',
+  copies_undecided: 'error',
+  scrub_finished: 'info',
   entry_quarantined: 'error',
   entry_refused: 'warning',
   entry_partly_applied: 'warning',

@@ -9,6 +9,7 @@ import { everyEntryEnds } from './migrations/0004-every-entry-ends.ts';
 import { deleteTenant } from './migrations/0005-delete-tenant.ts';
 import { appliedRecords } from './migrations/0006-applied-records.ts';
 import { logContinuity } from './migrations/0007-log-continuity.ts';
+import { scrub } from './migrations/0008-scrub.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -18,6 +19,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   deleteTenant,
   appliedRecords,
   logContinuity,
+  scrub,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -11,7 +11,7 @@ import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeSelection, type ReadCandidate } from './node-selection.ts';
 import { plainRanking } from '../../test/support/read-ranking.ts';
 import { ReadHealth } from './read-health.ts';
-import { Reader } from './reader.ts';
+import { Reader, type ServedGet } from './reader.ts';
 import { RetryBudget } from './retry-budget.ts';
 
 type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
@@ -31,6 +31,7 @@ let responseBudget: ResponseBudget;
 let health: ReadHealth;
 let retryBudget: RetryBudget;
 let client: AbortController;
+let served: ServedGet[];
 
 beforeEach(() => {
   clock = new ManualClock();
@@ -51,7 +52,9 @@ beforeEach(() => {
   const logger = { debug: quiet };
   responseBudget = new ResponseBudget({ clock, bytesMax: 12 * MIB });
   const limits = { timeoutMs: TIMEOUT_MS, responseBudget, retryBudget };
-  reader = new Reader({ selection, view, clock, logger, health, ...limits });
+  served = [];
+  const onGetServed = (get: ServedGet): void => void served.push(get);
+  reader = new Reader({ selection, view, clock, logger, health, onGetServed, ...limits });
 });
 
 function serving(id: string, view: FakeClusterView): ReadCandidate {
@@ -370,4 +373,12 @@ describe('a large response', () => {
     await expect(reading).rejects.toMatchObject({ code: 'internal' });
     expect(isAborted).toBe(true);
   });
+});
+
+test('reports responses to gets, and no others', async () => {
+  const get = { method: 'POST', path: (id: string) => `/${id}/get`, isGet: true } as const;
+  const requirements = { shard: 's', floor: 0, sticky: false };
+  await reader.read(requirements, get, client.signal);
+  await reader.read(requirements, { ...get, isGet: false }, client.signal);
+  expect(served).toMatchObject([{ shard: 's', read: get }]);
 });

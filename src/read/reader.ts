@@ -20,6 +20,18 @@ export interface RoutedRead {
   readonly method: 'GET' | 'POST';
   readonly path: (physicalId: string) => string;
   readonly body?: Buffer | readonly Buffer[];
+  /** A get of records: its response may be compared with that of another node. */
+  readonly isGet?: boolean;
+}
+
+/** A response of status 200 that a node gave to a get. */
+export interface ServedGet {
+  readonly node: string;
+  readonly shard: string;
+  readonly read: RoutedRead;
+  readonly body: Buffer;
+  /** LSN the node had applied before it was asked. */
+  readonly lsn: number;
 }
 
 /** The body of a buffered response of status 200. */
@@ -65,7 +77,8 @@ export function recordsRead(
   action: 'get' | 'query',
   body: readonly Buffer[],
 ): RoutedRead {
-  return { method: 'POST', path: (physicalId) => recordsPath(collection, physicalId, action), body };
+  const path = (physicalId: string): string => recordsPath(collection, physicalId, action);
+  return { method: 'POST', path, body, isGet: action === 'get' };
 }
 
 export interface ReaderOptions {
@@ -77,6 +90,8 @@ export interface ReaderOptions {
   readonly responseBudget: ResponseBudget;
   readonly health: Pick<ReadHealth, 'sent' | 'succeeded' | 'failed' | 'ended'>;
   readonly retryBudget: Pick<RetryBudget, 'readStarted' | 'take'>;
+  /** Called with the responses to gets; must return at once. */
+  readonly onGetServed: (get: ServedGet) => void;
 }
 
 /** A buffered response of one node. */
@@ -177,6 +192,7 @@ export class Reader {
       asked.add(id);
       if (isUnwritten(response)) return await this.#waitForFirstWrite(pending);
       const isMissing = response.status === 404;
+      if (response.status === 200) this.#reportServed(id, response, pending);
       if (response.status < 500 && !isMissing) return toHttp(response);
       if (!isMissing) pending.failedOn.push(id);
       return this.#mayRepeat(pending, isMissing) ? null : toHttp(response);
@@ -193,6 +209,15 @@ export class Reader {
         throw noResponse(asked, error);
       return null;
     }
+  }
+
+  #reportServed(
+    node: string,
+    { body, lsn }: BufferedNodeResponse,
+    { requirements, read }: PendingRead,
+  ): void {
+    const { shard } = requirements;
+    if (read.isGet === true && shard !== null) this.#options.onGetServed({ node, shard, read, body, lsn });
   }
 
   /** A node that lacks a copy costs nothing: its 404 does not count against the budget. */

@@ -55,6 +55,7 @@ const PAGE_IDS_AT_FIRST = 32;
 const PAGE_IDS_MAX = 1_024;
 // Sizes of neighbours are alike, but a first page of tiny records proves little.
 const GROWTH_MAX = 4;
+const NULL = Buffer.from('null');
 const IDS_PREFIX = Buffer.from('{"ids":[');
 
 /** The ids of a copy in the node's order, in one read. Throws NodeError, CopyUnreadable. */
@@ -79,7 +80,7 @@ export async function readIds(read: ReadCopy, shard: ShardLocation): Promise<str
  * The records with these ids, in the node's order; missing ids are left out. Null when the response would be too large
  * for a page and fewer ids may be asked for. Throws NodeError, CopyUnreadable.
  */
-async function readPage(
+export async function readPage(
   read: ReadCopy,
   shard: ShardLocation,
   ids: readonly string[],
@@ -103,12 +104,13 @@ export class PageSizes {
     return ids.slice(from, from + this.#size);
   }
 
-  /** Called with the largest response to a page; adapts the next one. */
-  observe(records: readonly StoredRecord[]): void {
+  /** Called with the records of a page, from one node; adapts the next page. Returns the bytes of the page. */
+  observe(records: readonly StoredRecord[]): number {
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0);
-    if (records.length === 0) return;
+    if (records.length === 0) return 0;
     const fitting = Math.floor((PAGE_BYTES * records.length) / bytes);
     this.#size = Math.max(1, Math.min(fitting, GROWTH_MAX * this.#size, PAGE_IDS_MAX));
+    return bytes;
   }
 
   /** Called when a page of so many ids was too large. */
@@ -148,12 +150,14 @@ function bodyOf({ status, body }: { readonly status: number; readonly body: Buff
   throw new CopyUnreadable(status, `HTTP ${status}: ${body.toString('utf8', 0, 200)}`);
 }
 
-function recordsIn(body: Buffer): StoredRecord[] {
+/** The records of a response to a get; columns that it does not include are `null`. Throws CopyUnreadable. */
+export function recordsIn(body: Buffer): StoredRecord[] {
   const columns = new Map(columnsOf(body)?.map((column) => [column.name, column]));
   const ids = columns.get('ids')?.ends ?? null;
   if (ids === null) throw unexpectedForm();
   const texts = (name: string): ((index: number) => Buffer) => {
     const column = columns.get(name);
+    if (column !== undefined && column.ends === null) return () => NULL;
     if (column?.ends?.length !== ids.length) throw unexpectedForm();
     return (index) => textOf(body, column, index);
   };

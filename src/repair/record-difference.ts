@@ -2,6 +2,7 @@
 
 import { columnsOf, elementEnds, elementStart, stringAt } from '../chroma/batch/response-slices.ts';
 import { ARRAY_OPEN, OBJECT_OPEN, QUOTE } from '../chroma/parse/json.ts';
+import { mapKey } from '../util/map-key.ts';
 import type { StoredRecord } from './copy-content.ts';
 
 export type DifferentField = 'embedding' | 'document' | 'uri' | 'metadata';
@@ -70,7 +71,7 @@ function isSameMetadata(a: Buffer, b: Buffer): boolean {
 
 function membersOf(object: Buffer): Map<string, Buffer> {
   const members = columnsOf(object) ?? [];
-  return new Map(members.map(({ name, start, end }) => [name, object.subarray(start, end)]));
+  return new Map(members.map(({ name, start, end }) => [mapKey(name), object.subarray(start, end)]));
 }
 
 /** Whether two values of metadata, or two documents, are of one type and equal. */

@@ -95,7 +95,7 @@ export async function indexFault(read: ReadNode, shard: ShardLocation): Promise<
  * Whether `nearest` is at most the distance of `vector` to itself in any space: 0, or 1 - |v|² for inner products. The
  * nearest record may be another one that is as near, or has the same vector.
  */
-function isSelfDistance(vector: readonly number[], nearest: number | undefined): boolean {
+export function isSelfDistance(vector: readonly number[], nearest: number | undefined): boolean {
   const square = vector.reduce((sum, component) => sum + component * component, 0);
   return (
     nearest !== undefined && nearest <= Math.max(0, 1 - square) + DISTANCE_TOLERANCE * Math.max(1, square)

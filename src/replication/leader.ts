@@ -43,6 +43,8 @@ export interface LeaderOptions {
   readonly stagger: Pick<Stagger, 'reconsider'>;
   readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
   readonly refreshCatalog: () => Promise<void>;
+  /** Whether the content of the node's process has been verified; begins to verify it when it has not. */
+  readonly isVerified: (member: Node, term: Term) => boolean;
   readonly primaryChanged: Notifier;
   readonly events: EventSink;
   readonly clock: Clock;
@@ -235,7 +237,7 @@ export class Leader {
   }
 
   async #declareCaughtUp(term: Term): Promise<void> {
-    const { followers, logBuffer, positions, trials, clock } = this.#options;
+    const { followers, logBuffer, positions, trials, isVerified, clock } = this.#options;
     const heads = [logBuffer.head];
     while (!term.signal.aborted) {
       const before = heads[0] ?? 0;
@@ -244,7 +246,8 @@ export class Leader {
       this.#halt.forgetRepaired();
       for (const { member } of nodes) {
         const isCaughtUp = positions.applied(member.id) >= before && member.canaryWorks;
-        if (member.state === 'catching_up' && isCaughtUp) member.on('caught_up', 'has applied the log');
+        if (member.state === 'catching_up' && isCaughtUp && isVerified(member, term))
+          member.on('caught_up', 'has applied the log, and its content was verified');
       }
       if (heads.push(logBuffer.head) > CAUGHT_UP_LAG_MS / CAUGHT_UP_POLL_MS) heads.shift();
       await sleep(clock, CAUGHT_UP_POLL_MS, term.signal);

@@ -266,6 +266,8 @@ const SETTINGS = {
   LOG_TIMEOUT_MS: 10_000,
   WAL_RETENTION: 3_600_000,
   WAL_RETENTION_BYTES: 1e9,
+  SCRUB_INTERVAL: 0,
+  SCRUB_BYTES_PER_SECOND: 1e9,
 };
 const NO_CACHES = {
   invalidation: { committed: () => undefined, unseen: () => undefined, forget: () => undefined },

@@ -9,6 +9,7 @@ import type { NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
+import { MemoryScrub } from './memory-scrub.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -116,6 +117,7 @@ export class MemoryStorage {
       capabilities: { current: CHROMA_1_0_5, join: async () => null },
       trials: { load: async () => [], save: async () => undefined },
       events: { record: () => undefined },
+      scrub: new MemoryScrub((epoch) => this.#requireLease(epoch)),
     };
     return parts as unknown as Storage;
   }
@@ -139,6 +141,11 @@ export class MemoryStorage {
     return {
       head: async () => this.head(),
       read: async (after: number, entriesMax: number) => this.entries.slice(after, after + entriesMax),
+      lsnsOf: async (target: string, after: number, max: number) =>
+        this.entries
+          .filter((entry) => entry.target === target && entry.lsn > after)
+          .map(({ lsn }) => lsn)
+          .slice(0, max),
       partitions: async () => [],
       forgetBatches: async () => undefined,
     };
@@ -225,6 +232,7 @@ export class MemoryStorage {
       isSuspect,
       isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
       physical: copy,
+      shards: () => [...new Set([...this.nodes.values()].flatMap(({ assigned }) => [...assigned.keys()]))],
       collectionOfShard: () => {
         const isDeleted = this.entries.some(({ kind }) => kind === 'delete_collection');
         return isDeleted ? null : { ...this.#place, name: 'pears' };

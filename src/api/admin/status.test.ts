@@ -17,6 +17,7 @@ test('the status shows no credentials of a node', () => {
     lag: () => ({ entries: 0, ms: null }),
     work: nothing,
     failing: nothing,
+    verification: nothing,
     suspects: () => [],
     pid: undefined,
   };

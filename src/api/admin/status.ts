@@ -51,6 +51,8 @@ export interface NodeSource {
   readonly work: () => WorkStatus | null;
   /** The entry that keeps failing on the node; null when there is none. */
   readonly failing: () => FailingEntry | null;
+  /** How far the verification of its content has come; null when none is in progress. */
+  readonly verification: () => VerificationStatus | null;
   /** At most `max`. */
   readonly suspects: (max: number) => readonly SuspectCollection[];
   readonly pid: number | undefined;
@@ -66,6 +68,16 @@ interface WorkStatus {
   readonly ms: number;
   /** Estimated remaining time. */
   readonly remainingMs: number;
+}
+
+interface VerificationStatus {
+  /** Shards to verify, and those that are. */
+  readonly shards: number;
+  readonly verified: number;
+  readonly records: number;
+  readonly bytes: number;
+  /** Wall clock, ms since the epoch. */
+  readonly since: number;
 }
 
 interface FailingEntry {
@@ -108,6 +120,8 @@ interface NodeStatus {
   readonly work: WorkStatus | null;
   /** The entry that keeps failing on it, from the second attempt on; null when there is none. */
   readonly failing: FailingEntry | null;
+  /** How far the verification of its content has come, before it serves; null when none is in progress. */
+  readonly verification: VerificationStatus | null;
   /** Collections whose copies on the node are suspect and not used: the first LISTED_MAX of them. */
   readonly suspects: readonly SuspectCollection[];
   readonly pid?: number;
@@ -136,6 +150,7 @@ export function statusOf(source: StatusSource): Status {
       lastError: masked(member.lastError),
       work: node.work(),
       failing: node.failing(),
+      verification: node.verification(),
       suspects: node.suspects(LISTED_MAX),
     };
     return pid === undefined ? status : { ...status, pid };

@@ -1,0 +1,295 @@
+// Compares the copies of one shard on several nodes while they go on applying the log: all ids and their order, then the
+// same pages of records from every node (R33).
+//
+// Nothing is held: a difference counts only when no entry touched its id between the lowest position of the nodes before
+// the reads and the head of the log after them. What was touched is read again at the end.
+
+import type { ShardLocation } from '../chroma/protocol/node-requests.ts';
+import { TermOver } from '../coordination/term.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { mapKey } from '../util/map-key.ts';
+import {
+  CopyUnreadable,
+  PageSizes,
+  readIds,
+  readPage,
+  type ReadCopy,
+  type StoredRecord,
+} from './copy-content.ts';
+import { recordDifference, type DifferentField, type EmbeddingRule } from './record-difference.ts';
+import type { TouchedIds, TouchRange } from './touched-ids.ts';
+
+/** A copy that takes part in a comparison. */
+export interface ComparedCopy {
+  readonly node: string;
+  readonly location: ShardLocation;
+  readonly read: ReadCopy;
+}
+
+/** A difference between copies: the nodes in groups that agree, and what each group holds. */
+export interface CopyDifference {
+  /** Null when the order of the ids differs. */
+  readonly id: string | null;
+  readonly field: DifferentField | 'presence' | 'order';
+  readonly groups: readonly CopyGroup[];
+}
+
+/** Nodes whose copies agree on a record. */
+export interface CopyGroup {
+  readonly nodes: readonly string[];
+  /** Null when they do not have the record, and for a difference of order. */
+  readonly record: StoredRecord | null;
+}
+
+export interface ComparisonResult {
+  /** At most DIFFERENCES_MAX: the comparison ends there. */
+  readonly differences: readonly CopyDifference[];
+  /** Copies that their node cannot read although others can, with the reason. */
+  readonly unreadable: ReadonlyMap<string, string>;
+  /** Ids of all copies. */
+  readonly ids: readonly string[];
+  /** Records that entries kept touching, or that no node can read: nothing is known of them. */
+  readonly unjudged: number;
+}
+
+export interface ComparisonOptions {
+  readonly rule: EmbeddingRule;
+  /** LSN up to which the node has applied everything of the shard. */
+  readonly applied: (node: string) => number;
+  readonly head: () => number;
+  readonly touched: (range: TouchRange) => Promise<TouchedIds>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Called after each page: records compared and bytes read from one node. Its delay limits the rate. */
+  readonly onPage: (records: number, bytes: number) => Promise<void>;
+}
+
+const DIFFERENCES_MAX = 20;
+// A record that is written every second is compared another time.
+const ATTEMPTS_MAX = 5;
+const PAUSE_MS = 200;
+// About a millisecond of the event loop.
+const IDS_PER_TURN = 4_096;
+
+/** Throws NodeError when a node does not respond, TermOver when `signal` aborts. */
+export function compareCopies(
+  copies: readonly ComparedCopy[],
+  options: ComparisonOptions,
+): Promise<ComparisonResult> {
+  return new Comparison(copies, options).run();
+}
+
+/** One read of all copies, and what may have changed meanwhile. */
+interface Reads<T> {
+  readonly results: ReadonlyMap<string, T>;
+  readonly range: TouchRange;
+}
+
+class Comparison {
+  readonly #copies: readonly ComparedCopy[];
+  readonly #options: ComparisonOptions;
+  readonly #differences: CopyDifference[] = [];
+  readonly #unreadable = new Map<string, string>();
+  /** Fewer than two copies can be read. */
+  #isUnreadable = false;
+
+  constructor(copies: readonly ComparedCopy[], options: ComparisonOptions) {
+    this.#copies = copies;
+    this.#options = options;
+  }
+
+  async run(): Promise<ComparisonResult> {
+    const { clock, signal } = this.#options;
+    const ids = await this.#compareIds();
+    let pending: readonly string[] = ids;
+    for (let attempt = 1; pending.length > 0 && !this.#isOver; attempt++) {
+      pending = await this.#comparePages(pending);
+      if (attempt === ATTEMPTS_MAX) break;
+      if (pending.length > 0) await sleep(clock, PAUSE_MS, signal);
+    }
+    const differences = this.#differences;
+    return { differences, unreadable: this.#unreadable, ids, unjudged: pending.length };
+  }
+
+  get #isOver(): boolean {
+    return this.#differences.length >= DIFFERENCES_MAX || this.#readable.length < 2 || this.#isUnreadable;
+  }
+
+  get #readable(): readonly ComparedCopy[] {
+    return this.#copies.filter(({ node }) => !this.#unreadable.has(node));
+  }
+
+  /** The ids of all copies together; reports a different order of those that all have. */
+  async #compareIds(): Promise<readonly string[]> {
+    const reads = await this.#readAll(({ read, location }) => readIds(read, location));
+    if (reads === null) return [];
+    const lists = [...reads.results.values()];
+    const [first = []] = lists;
+    if (lists.every((list) => isSameList(list, first))) return first;
+    const touched = await this.#options.touched(reads.range);
+    const { all, common } = await joined(lists);
+    const isComparable = (id: string): boolean => common.has(mapKey(id)) && !touched.has(id);
+    this.#compareOrder(
+      [...reads.results.keys()],
+      lists.map((list) => list.filter(isComparable)),
+    );
+    return all;
+  }
+
+  #compareOrder(nodes: readonly string[], lists: readonly (readonly string[])[]): void {
+    const groups: { nodes: string[]; list: readonly string[] }[] = [];
+    for (const [index, list] of lists.entries()) {
+      const node = nodes[index] as string;
+      const same = groups.find((group) => isSameList(group.list, list));
+      if (same === undefined) groups.push({ nodes: [node], list });
+      else same.nodes.push(node);
+    }
+    if (groups.length < 2) return;
+    const found = groups.map((group) => ({ nodes: group.nodes, record: null }));
+    this.#differences.push({ id: null, field: 'order', groups: found });
+  }
+
+  /** Compares the records with these ids; returns those that nothing can be said about yet. */
+  async #comparePages(ids: readonly string[]): Promise<string[]> {
+    const sizes = new PageSizes();
+    const again: string[] = [];
+    for (let from = 0; from < ids.length && !this.#isOver;) {
+      const page = sizes.page(ids, from);
+      const reads = await this.#readAll(({ read, location }) => readPage(read, location, page));
+      if (reads === null) return ids.slice(from);
+      const pages = new Map<string, readonly StoredRecord[]>();
+      for (const [node, records] of reads.results) if (records !== null) pages.set(node, records);
+      if (pages.size < reads.results.size) {
+        sizes.tooLarge(page.length);
+        continue;
+      }
+      const largest = [...pages.values()].reduce((one, other) => (other.length > one.length ? other : one));
+      const bytes = sizes.observe(largest);
+      again.push(...(await this.#comparePage(page, pages, reads.range)));
+      from += page.length;
+      await this.#options.onPage(page.length, bytes);
+    }
+    return again;
+  }
+
+  async #comparePage(
+    ids: readonly string[],
+    pages: ReadonlyMap<string, readonly StoredRecord[]>,
+    range: TouchRange,
+  ): Promise<string[]> {
+    const byId = new Map(
+      [...pages].map(([node, records]) => [
+        node,
+        new Map(records.map((record) => [mapKey(record.id), record])),
+      ]),
+    );
+    const candidates = ids
+      .map((id) => this.#differenceOf(id, byId))
+      .filter((difference) => difference !== null);
+    if (candidates.length === 0) return [];
+    const touched = await this.#options.touched(range);
+    const again: string[] = [];
+    for (const difference of candidates) {
+      const { id } = difference;
+      if (touched.has(id)) again.push(id);
+      else if (!this.#isOver) this.#differences.push(detached(difference));
+    }
+    return again;
+  }
+
+  #differenceOf(
+    id: string,
+    records: ReadonlyMap<string, ReadonlyMap<string, StoredRecord>>,
+  ): (CopyDifference & { readonly id: string }) | null {
+    const groups: { nodes: string[]; record: StoredRecord | null }[] = [];
+    let field: CopyDifference['field'] | null = null;
+    for (const [node, ofNode] of records) {
+      const record = ofNode.get(mapKey(id)) ?? null;
+      const same = groups.find((group) => {
+        const different = this.#fieldThatDiffers(group.record, record);
+        field = different ?? field;
+        return different === null;
+      });
+      if (same === undefined) groups.push({ nodes: [node], record });
+      else same.nodes.push(node);
+    }
+    return field === null || groups.length < 2 ? null : { id, field, groups };
+  }
+
+  #fieldThatDiffers(a: StoredRecord | null, b: StoredRecord | null): CopyDifference['field'] | null {
+    if (a === null || b === null) return a === b ? null : 'presence';
+    return recordDifference(a, b, this.#options.rule);
+  }
+
+  /**
+   * Reads from every copy at the same time. A copy that cannot be read while others can, and no entry touches the shard,
+   * is unreadable. Null when fewer than two copies can be read: there is nothing to compare.
+   */
+  async #readAll<T>(read: (copy: ComparedCopy) => Promise<T>): Promise<Reads<T> | null> {
+    const { applied, head, touched, signal, clock } = this.#options;
+    for (let attempt = 1; this.#readable.length >= 2; attempt++) {
+      if (signal.aborted) throw new TermOver();
+      const copies = this.#readable;
+      const after = Math.min(...copies.map(({ node }) => applied(node)));
+      const settled = await Promise.allSettled(copies.map(read));
+      const range = { after, upTo: head() };
+      const results = new Map<string, T>();
+      const failed = new Map<string, string>();
+      for (const [index, outcome] of settled.entries()) {
+        const { node } = copies[index] as ComparedCopy;
+        if (outcome.status === 'fulfilled') results.set(node, outcome.value);
+        else if (outcome.reason instanceof CopyUnreadable) failed.set(node, outcome.reason.message);
+        else throw outcome.reason;
+      }
+      if (failed.size === 0) return { results, range };
+      // A server fails reads of a collection whose first write, or deletion, is in flight.
+      const isCertain = results.size > 0 && attempt >= ATTEMPTS_MAX && !(await touched(range)).any;
+      if (isCertain)
+        for (const [node, reason] of failed) this.#unreadable.set(node, `cannot be read: ${reason}`);
+      else if (attempt === 2 * ATTEMPTS_MAX) break;
+      else await sleep(clock, PAUSE_MS, signal);
+    }
+    this.#isUnreadable = true;
+    return null;
+  }
+}
+
+/** Every id once, in the order of the lists, and the map keys of those that all lists have. */
+async function joined(
+  lists: readonly (readonly string[])[],
+): Promise<{ all: string[]; common: ReadonlySet<string> }> {
+  const counts = new Map<string, number>();
+  const all: string[] = [];
+  for (const list of lists) {
+    for (const [index, id] of list.entries()) {
+      const key = mapKey(id);
+      const count = counts.get(key) ?? 0;
+      if (count === 0) all.push(id);
+      counts.set(key, count + 1);
+      if ((index + 1) % IDS_PER_TURN === 0) await new Promise((resolve) => void setImmediate(resolve));
+    }
+  }
+  const common = new Set<string>();
+  for (const [key, count] of counts) if (count === lists.length) common.add(key);
+  return { all, common };
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((id, index) => id === b[index]);
+}
+
+/** A copy that does not keep the pages in memory. */
+function detached(difference: CopyDifference): CopyDifference {
+  const copyOf = (record: StoredRecord): StoredRecord => ({
+    id: record.id,
+    embedding: Buffer.from(record.embedding),
+    document: Buffer.from(record.document),
+    uri: Buffer.from(record.uri),
+    metadata: Buffer.from(record.metadata),
+  });
+  const groups = difference.groups.map(({ nodes, record }) => ({
+    nodes,
+    record: record === null ? null : copyOf(record),
+  }));
+  return { ...difference, groups };
+}

@@ -1,0 +1,163 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { FakeCopy } from '../../test/support/fake-copy.ts';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
+import type { Term } from '../coordination/term.ts';
+import type { Entry } from '../log/entry.ts';
+import { ShardVerification, type ShardReport, type ShardVerificationOptions } from './shard-verification.ts';
+
+const SHARD = '00000000-0000-4000-8000-000000000001';
+const TERM: Term = { epoch: 1, clean: true, signal: new AbortController().signal, held: () => true };
+
+let copies: Record<string, FakeCopy>;
+let suspects: Map<string, string>;
+let events: string[];
+let log: Entry[];
+let trimmed: number;
+let verification: ShardVerification;
+let position: number;
+
+beforeEach(() => {
+  copies = { a: new FakeCopy(20), b: new FakeCopy(20), c: new FakeCopy(20) };
+  suspects = new Map();
+  events = [];
+  log = [];
+  trimmed = 100;
+  position = 0;
+  build();
+});
+
+function build(options: Partial<ShardVerificationOptions> = {}): void {
+  verification = new ShardVerification({
+    log: {
+      read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max),
+      lsnsOf: async () => log.map(({ lsn }) => lsn),
+      head: async () => ({ trimmed }),
+    },
+    decisions: { find: async () => null, idPages: async function* () {}, exception: () => null },
+    catalog: {
+      collectionOfShard: () =>
+        ({ tenant: 't', database: 'd', createdLSN: 1 }) as ReturnType<
+          ShardVerificationOptions['catalog']['collectionOfShard']
+        >,
+      physical: (node) => ({ physical: 'p', suspect: suspects.get(node) ?? null }),
+    },
+    nodes: () => Object.keys(copies),
+    client: (node) => ({
+      read: async (request) => ({
+        headers: {},
+        ...(await copies[node]!.read({ responseBytesMax: 1e9, ...request })),
+      }),
+    }),
+    primary: () => 'a',
+    applied: () => position,
+    head: () => log.length,
+    nameOf: () => 'n',
+    isFromLog: () => true,
+    markSuspect: async (node, _shard, reason) => void suspects.set(node, reason),
+    events: { record: (kind) => void events.push(kind) },
+    clock: new ManualClock(),
+    ...options,
+  });
+}
+
+async function verify(nodes = Object.keys(copies), witnesses: readonly string[] = []): Promise<ShardReport> {
+  const clock = new ManualClock();
+  build({ clock });
+  return passing(clock, verification.verify(SHARD, nodes, { term: TERM, witnesses }));
+}
+
+async function passing<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
+  const ended = new AbortController();
+  work.catch(() => undefined).finally(() => ended.abort());
+  while (!ended.signal.aborted) await clock.pass(200, 200);
+  return work;
+}
+
+test('raises no alarm for equal copies', async () => {
+  expect(await verify()).toEqual({ records: 20, unjudged: 0, suspects: [] });
+  expect([suspects.size, events]).toEqual([0, []]);
+});
+
+describe('makes the copy suspect whose', () => {
+  test.each<[string, (copy: FakeCopy) => void, string]>([
+    ['record was edited', (c) => c.put('r3', { document: '"x"' }), 'the document of record "r3" differs'],
+    ['record is missing', (c) => void c.records.delete('r3'), 'record "r3" is missing on b'],
+    [
+      'index misses its records',
+      (c) => [...c.records.keys()].forEach((id) => c.unindexed.add(id)),
+      'its index',
+    ],
+    ['reads fail', (c) => (c.onRead = (action) => (action === 'get' ? 500 : null)), 'cannot be read'],
+    [
+      'searches fail',
+      (c) => (c.onRead = (action) => (action === 'query' ? 500 : null)),
+      'cannot be searched',
+    ],
+  ])('%s', async (_what, damage, reason) => {
+    damage(copies['b']!);
+    expect((await verify()).suspects).toEqual(['b']);
+    expect(suspects.get('b')).toContain(reason);
+    // A suspect copy takes part in nothing.
+    expect((await verify()).suspects).toEqual([]);
+  });
+});
+
+test('asks the witnesses only once two copies differ, and follows the majority', async () => {
+  expect((await verify(['a', 'b'], ['c'])).suspects).toEqual([]);
+  expect(copies['c']!.reads).toEqual([]);
+  // The primary is the one that is wrong.
+  copies['a']!.put('r3', { document: '"x"' });
+  expect((await verify(['a', 'b'], ['c'])).suspects).toEqual(['a']);
+});
+
+test('keeps the copy of the primary, and records an event, when nothing shows which of two is right', async () => {
+  delete copies['c'];
+  copies['a']!.put('r3', { document: '"x"' });
+  expect((await verify()).suspects).toEqual(['b']);
+  expect(events).toEqual(['copies_undecided']);
+});
+
+test('follows the log, against the primary, when it holds everything since the record was written', async () => {
+  delete copies['c'];
+  trimmed = 0;
+  const body = Buffer.from('{"ids":["r3"],"embeddings":[[3,1]],"documents":["r3"]}');
+  log = [{ lsn: 2, kind: 'add', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 }];
+  position = 2;
+  copies['a']!.put('r3', { document: '"x"' });
+  expect((await verify()).suspects).toEqual(['a']);
+  expect(events).toEqual([]);
+});
+
+test('checks the index of a single copy', async () => {
+  for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
+  expect((await verify(['b'])).suspects).toEqual(['b']);
+});
+
+test('blames no index while entries change the shard', async () => {
+  for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
+  const body = Buffer.from('{"ids":["r3"],"embeddings":[[1]]}');
+  log = [{ lsn: 1, kind: 'upsert', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 }];
+  expect((await verify()).suspects).toEqual([]);
+});
+
+test('makes a copy suspect when reading it ends its server three times in a row', async () => {
+  const clock = new ManualClock();
+  build({ clock });
+  const run = (): Promise<ShardReport> =>
+    passing(clock, verification.verify(SHARD, ['a', 'b', 'c'], { term: TERM }));
+  const die = (): never => {
+    throw new NodeError('unanswered', 'the connection ended', { sent: true });
+  };
+  copies['b']!.onRead = die;
+  await expect(run()).rejects.toBeInstanceOf(NodeError);
+  await expect(run()).rejects.toBeInstanceOf(NodeError);
+  copies['b']!.onRead = () => null;
+  expect((await run()).suspects).toEqual([]);
+  // A success in between: it was chance.
+  copies['b']!.onRead = die;
+  await expect(run()).rejects.toBeInstanceOf(NodeError);
+  await expect(run()).rejects.toBeInstanceOf(NodeError);
+  expect((await run()).suspects).toEqual(['b']);
+  expect(suspects.get('b')).toContain('has ended the connections of the server');
+});

@@ -1,0 +1,288 @@
+// Verifies a shard: compares its copies on several nodes with each other and their indexes with their records, decides
+// which copies are wrong, and makes those suspect.
+
+import type { Catalog } from '../catalog/catalog.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
+import { collectionRequest, type ShardLocation } from '../chroma/protocol/node-requests.ts';
+import { TermOver, type Term } from '../coordination/term.ts';
+import type { EventSink } from '../observability/events.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { mapKey } from '../util/map-key.ts';
+import {
+  compareCopies,
+  type ComparedCopy,
+  type ComparisonResult,
+  type CopyDifference,
+} from './copy-comparison.ts';
+import { CopyUnreadable, readIds, type ReadCopy } from './copy-content.ts';
+import { resolveDifferences } from './difference-resolution.ts';
+import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
+import { indexFaults, indexSample, sampleOf, type IndexSample } from './index-check.ts';
+import { touchedIds, type TouchedIdsSource } from './touched-ids.ts';
+
+export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmationSource {
+  readonly log: TouchedIdsSource['log'] & LogConfirmationSource['log'];
+  readonly decisions: TouchedIdsSource['decisions'] & LogConfirmationSource['decisions'];
+  readonly catalog: Pick<Catalog, 'collectionOfShard' | 'physical'>;
+  /** Every node of the cluster. */
+  readonly nodes: () => readonly string[];
+  readonly client: (node: string) => Pick<NodeClient, 'read'>;
+  readonly primary: () => string | null;
+  readonly applied: (node: string, shard: string) => number;
+  readonly head: () => number;
+  /** The name by which the node knows its copy of the shard. */
+  readonly nameOf: (node: string, shard: string) => string | null;
+  /** Whether the node made its copy from the log, and not from another node's. */
+  readonly isFromLog: (node: string, shard: string) => boolean;
+  /** Makes a copy suspect, durably, before any read is served from it (I8). */
+  readonly markSuspect: (node: string, shard: string, reason: string, term: Term) => Promise<void>;
+  readonly events: EventSink;
+  readonly clock: Clock;
+}
+
+/** What the verification of one shard found. */
+export interface ShardReport {
+  readonly records: number;
+  /** Records of which nothing could be said, because entries kept changing them. */
+  readonly unjudged: number;
+  /** Nodes whose copies became suspect. */
+  readonly suspects: readonly string[];
+}
+
+export interface VerifyShardOptions {
+  readonly term: Term;
+  /** Nodes that are asked too once the copies differ. */
+  readonly witnesses?: readonly string[];
+  /** Called after each page; its delay limits the rate. */
+  readonly onPage?: (records: number, bytes: number) => Promise<void>;
+}
+
+// A busy node may take long to respond to a read; one that takes longer is compared another time.
+const DEADLINE_MS = 30_000;
+const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
+const ATTEMPTS_MAX = 5;
+const PAUSE_MS = 200;
+// A server whose index file is damaged may end when it reads it. Two deaths may be chance.
+const DEATHS_MAX = 3;
+
+export class ShardVerification {
+  readonly #options: ShardVerificationOptions;
+  /** Consecutive verifications of a copy that ended with the connections of its node. */
+  readonly #deaths = new Map<string, number>();
+
+  constructor(options: ShardVerificationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Verifies the copies of the shard on these nodes; copies that are suspect or missing are left out. With one copy, only
+   * its index is checked. Throws NodeError when a node does not respond, TermOver.
+   */
+  async verify(shard: string, nodes: readonly string[], options: VerifyShardOptions): Promise<ShardReport> {
+    const copies = this.#copiesOn(nodes, shard);
+    if (copies.length === 0) return NOTHING;
+    const { term, witnesses = [] } = options;
+    const found = await this.#compare(shard, copies, options);
+    const readable = copies.filter(({ node }) => !found.unreadable.has(node));
+    const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
+    const index = await this.#indexFaults(shard, readable, sampleOf(found.ids, suspectIds), term);
+    const faults = new Map([...found.unreadable, ...index]);
+    const isFaultless = found.differences.length === 0 && faults.size === 0;
+    const more = witnesses.filter((node) => !nodes.includes(node));
+    if (!isFaultless && this.#copiesOn(more, shard).length > 0)
+      return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [] });
+    const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
+    for (const { node } of copies) this.#deaths.delete(keyOf(node, shard));
+    return { records: found.ids.length, unjudged: found.unjudged, suspects };
+  }
+
+  async #compare(
+    shard: string,
+    copies: readonly ComparedCopy[],
+    { term, onPage = async () => undefined }: VerifyShardOptions,
+  ): Promise<ComparisonResult> {
+    const [first] = copies;
+    if (copies.length === 1 && first !== undefined) return this.#readAlone(first, term);
+    return compareCopies(copies, {
+      rule: { isCosine: await this.#isCosine(shard, copies) },
+      applied: (node) => this.#options.applied(node, shard),
+      head: this.#options.head,
+      touched: (range) => touchedIds(this.#options, shard, range, term.signal),
+      clock: this.#options.clock,
+      signal: term.signal,
+      onPage,
+    });
+  }
+
+  async #readAlone({ node, read, location }: ComparedCopy, { signal }: Term): Promise<ComparisonResult> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const ids = await readIds(read, location);
+        return { differences: [], unreadable: new Map(), ids, unjudged: ids.length };
+      } catch (error) {
+        if (!(error instanceof CopyUnreadable)) throw error;
+        if (attempt < ATTEMPTS_MAX) await sleep(this.#options.clock, PAUSE_MS, signal);
+        else return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], unjudged: 0 };
+      }
+    }
+  }
+
+  /** Marks the wrong copies; returns their nodes. */
+  async #resolve(
+    shard: string,
+    copies: readonly ComparedCopy[],
+    differences: readonly CopyDifference[],
+    faults: ReadonlyMap<string, string>,
+    term: Term,
+  ): Promise<string[]> {
+    const { primary, markSuspect, events } = this.#options;
+    const confirmed = await this.#confirmedByLog(shard, copies, differences, term);
+    const { suspects, undecided } = resolveDifferences({
+      nodes: copies.map(({ node }) => node),
+      primary: primary(),
+      hasOtherCopies: this.#hasCopyBeside(copies, shard),
+      isFromLog: (node) => this.#options.isFromLog(node, shard),
+      faults,
+      differences: differences.map((difference, index) => ({
+        what: describe(difference),
+        groups: difference.groups,
+        confirmedByLog: confirmed[index] ?? null,
+      })),
+    });
+    if (term.signal.aborted) throw new TermOver();
+    if (undecided !== null) events.record('copies_undecided', { shard, reason: undecided });
+    const marked: string[] = [];
+    for (const [node, reason] of suspects) {
+      // A copy that was replaced meanwhile is not the one that was read.
+      const read = copies.find((copy) => copy.node === node);
+      if (this.#copyOf(node, shard)?.location.physical !== read?.location.physical) continue;
+      await markSuspect(node, shard, reason, term);
+      marked.push(node);
+    }
+    return marked;
+  }
+
+  async #confirmedByLog(
+    shard: string,
+    copies: readonly ComparedCopy[],
+    differences: readonly CopyDifference[],
+    { signal }: Term,
+  ): Promise<(number | null)[]> {
+    const createdLSN = this.#options.catalog.collectionOfShard(shard)?.createdLSN ?? 0;
+    const rule = { isCosine: await this.#isCosine(shard, copies) };
+    return groupsConfirmedByLog(this.#options, { shard, createdLSN, differences, rule }, signal);
+  }
+
+  /** Indexes that fail their sample while no entry touches it. */
+  async #indexFaults(
+    shard: string,
+    copies: readonly ComparedCopy[],
+    sample: readonly string[],
+    term: Term,
+  ): Promise<Map<string, string>> {
+    const { applied, head, clock } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      if (term.signal.aborted) throw new TermOver();
+      const after = Math.min(...copies.map(({ node }) => applied(node, shard)));
+      const samples = new Map<string, IndexSample>();
+      const faults = new Map<string, string>();
+      await Promise.all(
+        copies.map(async ({ node, read, location }) => {
+          try {
+            samples.set(node, await indexSample(read, location, sample));
+          } catch (error) {
+            if (!(error instanceof CopyUnreadable)) throw error;
+            faults.set(node, `its index cannot be searched: ${error.message}`);
+          }
+        }),
+      );
+      for (const [node, reason] of indexFaults(samples)) faults.set(node, reason);
+      if (faults.size === 0) return faults;
+      const touched = await touchedIds(this.#options, shard, { after, upTo: head() }, term.signal);
+      if (!touched.any && attempt > 1) return faults;
+      // Entries keep changing the shard: nothing can be said of the index.
+      if (attempt >= ATTEMPTS_MAX) return new Map();
+      await sleep(clock, PAUSE_MS, term.signal);
+    }
+  }
+
+  #copiesOn(nodes: readonly string[], shard: string): ComparedCopy[] {
+    return nodes.flatMap((node) => this.#copyOf(node, shard) ?? []);
+  }
+
+  #hasCopyBeside(copies: readonly ComparedCopy[], shard: string): boolean {
+    const { nodes } = this.#options;
+    const compared = new Set(copies.map(({ node }) => node));
+    return nodes().some((node) => !compared.has(node) && this.#copyOf(node, shard) !== null);
+  }
+
+  #copyOf(node: string, shard: string): ComparedCopy | null {
+    const { catalog } = this.#options;
+    const collection = catalog.collectionOfShard(shard);
+    const copy = catalog.physical(node, shard);
+    if (collection === null || copy === null || copy.suspect !== null) return null;
+    const { tenant, database } = collection;
+    const location = { tenant, database, physical: copy.physical };
+    return { node, location, read: (request) => this.#read(node, shard, request) };
+  }
+
+  async #read(
+    node: string,
+    shard: string,
+    request: Parameters<ReadCopy>[0],
+  ): Promise<{ readonly status: number; readonly body: Buffer }> {
+    try {
+      return await this.#options.client(node).read({ ...request, deadlineMs: DEADLINE_MS });
+    } catch (error) {
+      const isEnded = error instanceof NodeError && error.code === 'unanswered' && error.sent;
+      if (!isEnded) throw error;
+      const key = keyOf(node, shard);
+      const deaths = (this.#deaths.get(key) ?? 0) + 1;
+      this.#deaths.set(key, deaths);
+      if (deaths < DEATHS_MAX) throw error;
+      throw new CopyUnreadable(0, `reading it has ended the connections of the server ${deaths} times`);
+    }
+  }
+
+  /** Whether the shard's vectors are normalised. The tolerant assumption when no node says so. */
+  async #isCosine(shard: string, copies: readonly ComparedCopy[]): Promise<boolean> {
+    for (const { node, read, location } of copies) {
+      const name = this.#options.nameOf(node, shard);
+      if (name === null) continue;
+      const request = { ...collectionRequest(location, name), responseBytesMax: OBJECT_BYTES_MAX };
+      const { status, body } = await read(request);
+      const space = status === 200 ? spaceIn(body, location) : null;
+      if (space !== null) return space === 'cosine';
+    }
+    return true;
+  }
+}
+
+const OBJECT_BYTES_MAX = 64 * 1024 * 1024;
+
+interface CollectionObject {
+  readonly id?: string;
+  readonly configuration_json?: {
+    readonly hnsw?: { readonly space?: string } | null;
+    readonly spann?: { readonly space?: string } | null;
+  };
+}
+
+/** The distance function of the collection; null when the object is that of another one. */
+function spaceIn(body: Buffer, { physical }: ShardLocation): string | null {
+  const { id, configuration_json: configuration } = JSON.parse(body.toString()) as CollectionObject;
+  if (id !== physical) return null;
+  return configuration?.hnsw?.space ?? configuration?.spann?.space ?? null;
+}
+
+function describe({ id, field, groups }: CopyDifference): string {
+  if (id === null) return 'the order of the records differs';
+  // Ids may be long, and are the clients' data.
+  const name = id.length > 100 ? `${id.slice(0, 100)}…` : id;
+  if (field !== 'presence') return `the ${field} of record "${name}" differs`;
+  const lacking = groups.find(({ record }) => record === null)?.nodes ?? [];
+  return `record "${name}" is missing on ${lacking.join(', ')} and present elsewhere`;
+}
+
+const keyOf = (node: string, shard: string): string => mapKey(JSON.stringify([node, shard]));

@@ -1,0 +1,152 @@
+// Content that was changed behind Polychrome's back, on real servers: on a stopped node it is found before the node
+// serves, on a running one by the next scrub; nothing is reported while nothing was changed.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { ServerFiles } from '../support/damage.ts';
+import { underLoad } from '../support/load.ts';
+import { until } from '../support/until.ts';
+
+// More than the 1,000 after which a server stores the index of a collection in files.
+const RECORDS = 1_200;
+const SCRUBS = process.env['CHAOS'] === '1' ? 20 : 5;
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  // Only on demand: what is found before must have been found by something else.
+  cluster = await TestCluster.start({
+    settings: { SCRUB_INTERVAL: '0', SCRUB_BYTES_PER_SECOND: '1000000000' },
+  });
+});
+afterAll(() => cluster.stop());
+
+const vectorOf = (index: number): number[] => [index, 1, (index % 7) + 0.25, 0.5];
+
+async function fill(name: string, count = RECORDS): Promise<string> {
+  const id = await cluster.api.create(name, { configuration: { hnsw: { space: 'l2' } } });
+  const all = Array.from({ length: count }, (_, index) => index);
+  const { status, text } = await cluster.api.records(id, 'add', {
+    ids: all.map((index) => `r${index}`),
+    embeddings: all.map(vectorOf),
+    documents: all.map((index) => `document ${index}`),
+    metadatas: all.map((index) => ({ n: index })),
+  });
+  if (status !== 201) throw new Error(`add: ${status} ${text}`);
+  return id;
+}
+
+/** The reasons by collection for which copies of the node are suspect. */
+async function suspectsOf(node: string): Promise<Map<string, string>> {
+  const { nodes } = await cluster.status();
+  return new Map(nodes.find(({ id }) => id === node)!.suspects.map(({ name, reason }) => [name, reason]));
+}
+
+async function scrub(): Promise<Record<string, unknown>> {
+  const show = async (): Promise<Record<string, unknown>> =>
+    JSON.parse((await cluster.api.call('GET', '/admin/scrub')).text) as Record<string, unknown>;
+  const { startedAt } = await show();
+  await cluster.api.call('POST', '/admin/scrub');
+  let report: Record<string, unknown> = {};
+  await until(async () => {
+    report = await show();
+    return report['state'] === 'idle' && report['startedAt'] !== startedAt;
+  }, 'the scrub has finished');
+  return report;
+}
+
+async function stateOf(node: string): Promise<string> {
+  return (await cluster.status()).nodes.find(({ id }) => id === node)!.state;
+}
+
+test('a scrub raises no alarm under writes, and finds an edit of a running node in the same run', async () => {
+  await fill('quiet');
+  const before = (await Promise.all(cluster.local.nodes.map(({ id }) => suspectsOf(id)))).map(
+    ({ size }) => size,
+  );
+  const result = await underLoad(cluster, 'scrubbed', async ({ more }) => {
+    for (let round = 0; round < SCRUBS; round++) {
+      const { suspects, skipped, records } = await scrub();
+      expect({ suspects, skipped }).toEqual({ suspects: 0, skipped: 0 });
+      expect(records).toBeGreaterThan(RECORDS);
+      await more(20);
+    }
+  });
+  expect(result.faults).toEqual([]);
+  const after = (await Promise.all(cluster.local.nodes.map(({ id }) => suspectsOf(id)))).map(
+    ({ size }) => size,
+  );
+  expect(after).toEqual(before);
+
+  const edits: Readonly<Record<string, readonly [string, object]>> = {
+    'edit-document': ['update', { ids: ['r7'], documents: ['edited'] }],
+    'edit-metadata': ['update', { ids: ['r7'], metadatas: [{ n: 8 }] }],
+    'edit-vector': ['update', { ids: ['r7'], embeddings: [[7, 1, 0.25, 0.6]] }],
+    'edit-missing': ['delete', { ids: ['r7'] }],
+    'edit-stray': ['add', { ids: ['stray'], embeddings: [[9, 9, 9, 9]] }],
+  };
+  for (const name of Object.keys(edits)) await fill(name, 30);
+  await cluster.allServe();
+  const node = cluster.node(await cluster.primary());
+  const collections = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
+  for (const [name, [action, body]] of Object.entries(edits)) {
+    const { id } = collections.find((collection) => collection.name === name)!;
+    expect((await node.records(id, action, body)).status).toBeLessThan(300);
+  }
+  const { suspects } = await scrub();
+  expect(suspects).toBe(Object.keys(edits).length);
+  // The primary was wrong, and is outvoted.
+  const found = [...(await suspectsOf(await cluster.primary())).keys()].filter((name) => name in edits);
+  expect(found.sort()).toEqual(Object.keys(edits).sort());
+});
+
+test('a node that was stopped is compared with the others before it serves', async () => {
+  const files = (): ServerFiles =>
+    new ServerFiles(cluster.local.nodes.find(({ id }) => id === 'node-3')!.dataDir);
+  const damages: Readonly<Record<string, (name: string, on: ServerFiles) => void>> = {
+    'edited-document': (name, on) => on.editDocument(name, 'r700'),
+    'edited-type': (name, on) => on.editType(name, 'r700', 'n'),
+    'missing-record': (name, on) => on.deleteRecord(name, 'r700'),
+    'stray-record': (name, on) => on.addRecord(name, 'stray'),
+    'moved-record': (name, on) => on.moveToEnd(name, 'r700'),
+    'deleted-index': (name, on) => on.deleteIndex(name),
+    'flipped-vector': (name, on) => on.flipVector(name, vectorOf(700)),
+    'flipped-index': (name, on) => on.flipIndexIds(name),
+  };
+  const ids = new Map<string, string>();
+  for (const name of [...Object.keys(damages), 'untouched']) ids.set(name, await fill(name));
+  await cluster.allServe();
+  await cluster.local.stopNode('node-3');
+  for (const [name, damage] of Object.entries(damages)) damage(name, files());
+  await until(async () => (await stateOf('node-3')) === 'down', 'the node is away');
+
+  // Reads get what was written, before the node serves and after.
+  const stop = new AbortController();
+  const wrong: string[] = [];
+  const reading = (async () => {
+    for (let turn = 0; !stop.signal.aborted; turn++) {
+      const name = [...ids.keys()][turn % ids.size]!;
+      const include = ['documents', 'metadatas', 'embeddings'];
+      const { status, text } = await cluster.api.records(ids.get(name)!, 'get', {
+        ids: ['r700', 'stray'],
+        include,
+      });
+      const expected = '"ids":["r700"]';
+      if (
+        status !== 200 ||
+        !text.includes(expected) ||
+        !text.includes('document 700') ||
+        !text.includes('{"n":700}')
+      )
+        wrong.push(`${name}: ${status} ${text}`);
+    }
+  })();
+  await cluster.local.startNode('node-3');
+  await until(async () => (await stateOf('node-3')) === 'serving', 'the node serves again', 60_000);
+  const found = await suspectsOf('node-3');
+  stop.abort();
+  await reading;
+  expect([...found.keys()].filter((name) => ids.has(name)).sort()).toEqual(Object.keys(damages).sort());
+  expect(wrong).toEqual([]);
+  for (const node of ['node-1', 'node-2'])
+    expect([...(await suspectsOf(node)).keys()].filter((name) => ids.has(name))).toEqual([]);
+});
