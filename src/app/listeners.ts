@@ -6,6 +6,7 @@ import { olderRouter } from '../api/v1/front-end.ts';
 import { forOlderPython } from '../api/v1/older-python.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
 import { chromaRouter } from '../api/v2/front-end.ts';
+import { knowingRouter } from '../api/v2/knowing-router.ts';
 import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
 import { joinRouters } from '../http/router.ts';
@@ -54,7 +55,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     authorizer: allowAll,
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
-  const api = joinRouters(older, chroma);
+  const api = knowingRouter(joinRouters(older, chroma), parts.replication.knowledge);
   const status = adminRouter(statusRoutes(parts.status));
   const operator = buildOperatorRouter(config, parts, life);
   const shared = {
@@ -143,7 +144,7 @@ export function statusSource(
         suspects: (max) => catalog.suspects(member.id, max),
         pid: deps.nodePid(member.id),
       })),
-    quarantined: () => decisions.openQuarantine,
+    quarantined: () => decisions.quarantined.filter((lsn) => lsn > retention.trimmed),
     now: () => deps.clock.now(),
   };
 }

@@ -3,6 +3,7 @@
 import type { Config } from '../config/config.ts';
 import type { ClusterView } from '../coordination/cluster-view.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
+import { Knowledge } from '../coordination/knowledge.ts';
 import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
 import { EntryPublisher } from '../log/entry-publisher.ts';
@@ -37,6 +38,7 @@ export interface Replication {
   readonly nodes: NodeRegistry<BuiltNode>;
   readonly leader: Leader;
   readonly view: ClusterView;
+  readonly knowledge: Knowledge;
   readonly positions: Positions;
   readonly appender: Appender;
   readonly logBuffer: LogBuffer;
@@ -53,6 +55,7 @@ interface Shared {
   readonly nodes: NodeRegistry<BuiltNode>;
   readonly positions: Positions;
   readonly endings: Endings;
+  readonly knowledge: Knowledge;
   readonly refreshCatalog: () => Promise<void>;
 }
 
@@ -69,7 +72,9 @@ export function buildReplication(
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const positions = new Positions((node, shard) => catalog.isSuspect(node, shard));
   const endings = new Endings();
-  const shared: Shared = { config, deps, storage, caches, nodes, positions, endings, refreshCatalog };
+  const knowledge = new Knowledge();
+  const core = { config, deps, storage, caches, nodes, positions, endings };
+  const shared: Shared = { ...core, knowledge, refreshCatalog };
   const logBuffer = new LogBuffer(log, head.lsn, {
     onUnseen: (lsn) => caches.invalidation.unseen(lsn),
     appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
@@ -92,6 +97,7 @@ export function buildReplication(
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const leader = new Leader({
     current,
+    knowledge,
     followers: nodes,
     head: () => log.head(),
     comparison,
@@ -123,7 +129,7 @@ export function buildReplication(
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
   });
   addToLife(life, { shared, leader, retention, verification, appender });
-  return { nodes, leader, view, positions, appender, logBuffer, retention, verification };
+  return { nodes, leader, view, knowledge, positions, appender, logBuffer, retention, verification };
 }
 
 function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
@@ -253,7 +259,7 @@ function addToLife(
   },
 ): void {
   const { shared, leader, retention, verification, appender } = parts;
-  const { config, deps, storage, nodes } = shared;
+  const { config, deps, storage, nodes, knowledge } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
   life.add({
@@ -268,6 +274,7 @@ function addToLife(
         clock: deps.clock,
         holder: deps.gatewayId,
         durationMs: config.LEASE_MS,
+        knowledge,
         onError: (error) => deps.logger.warn({ error: String(error) }, 'lease could not be read or renewed'),
       });
       background = Promise.all([

@@ -55,7 +55,6 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
   const eventStore = new EventStore(queries);
-  const decisions = new Decisions(steps);
   return {
     log,
     head,
@@ -65,10 +64,10 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),
-    decisions,
+    decisions: new Decisions(steps),
     nodes,
     trials: new PostgresTrialStore(steps),
-    quarantine: new Quarantine(queries, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed)),
+    quarantine: new Quarantine(queries),
     scrub: new ScrubStore(queries),
     eventStore,
     events: buildEvents(eventStore, deps, life),

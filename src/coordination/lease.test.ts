@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { seededRandom } from '../../test/support/seeded-random.ts';
+import { Knowledge } from './knowledge.ts';
 import { Lease, type LeaseRow, type LeaseStore } from './lease.ts';
 import { type Term } from './term.ts';
 
@@ -74,22 +75,26 @@ afterEach(async () => {
 interface Gateway {
   readonly terms: Term[];
   readonly errors: unknown[];
+  readonly knowledge: Knowledge;
   /** Ends the work of the term it leads in. */
   finish: (error?: Error) => void;
 }
 
 /** A gateway that leads whenever it can; its work ends with its term, or by finish(). */
 function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway {
-  const started: Gateway = { terms: [], errors: [], finish: () => undefined };
+  const knowledge = new Knowledge();
+  const started: Gateway = { terms: [], errors: [], knowledge, finish: () => undefined };
   const lease = new Lease({
     store: storeOf(row, (work) => call(work)),
     clock: ownClock,
     holder: name,
     durationMs,
+    knowledge,
     onError: (error) => started.errors.push(error),
   });
   const lead = (term: Term): Promise<void> => {
     started.terms.push(term);
+    knowledge.begin(term);
     return new Promise((resolve, reject) => {
       started.finish = (error) => (error === undefined ? resolve() : reject(error));
       term.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -260,6 +265,7 @@ describe('a holder', () => {
       clock,
       holder: 'one',
       durationMs: LEASE_MS,
+      knowledge: new Knowledge(),
       onError: () => undefined,
     });
     let terms = 0;
@@ -338,5 +344,62 @@ describe('two leaders at one moment', () => {
   test('are detected when one gateway uses another lease duration', async () => {
     const { together } = await history(1, [10 * LEASE_MS, LEASE_MS, LEASE_MS]);
     expect(together).toBeGreaterThan(0);
+  });
+});
+
+describe('what a gateway knows', () => {
+  test('is complete while it leads, and nothing while another one does', async () => {
+    const [one, two] = [gateway('one'), gateway('two')];
+    await clock.pass(3 * LEASE_MS);
+    expect(one.knowledge.refusal()).toBeNull();
+    expect(one.knowledge.isOutdated).toBe(false);
+    expect(two.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+  });
+
+  test('lasts for reads while PostgreSQL does not respond, until another gateway has led', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    call = () => Promise.reject(new Error('unreachable'));
+    await clock.pass(3 * LEASE_MS);
+    expect(one.knowledge.refusal()).toBeNull();
+    expect(one.knowledge.isOutdated).toBe(true);
+    row.acquire('two', row.read());
+    call = atOnce;
+    await clock.pass(LEASE_MS / 2);
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+    call = () => Promise.reject(new Error('unreachable'));
+    await clock.pass(3 * LEASE_MS);
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+  });
+
+  test('lasts for reads while a renewal hangs', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    const hanging: ((error: Error) => void)[] = [];
+    call = () => new Promise((_resolve, reject) => hanging.push(reject));
+    await clock.pass(3 * LEASE_MS);
+    expect(one.knowledge.refusal()).toBeNull();
+    expect(one.knowledge.isOutdated).toBe(true);
+    call = atOnce;
+    for (const fail of hanging) fail(new Error('gone'));
+  });
+
+  test('is not used after the gateway was frozen, until it has asked', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    clock.freeze(5 * LEASE_MS);
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+    row.acquire('two', row.read());
+    await clock.pass(LEASE_MS);
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+  });
+
+  test('is complete again when the lease was not given to any other', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    clock.freeze(5 * LEASE_MS);
+    await clock.pass(2 * LEASE_MS);
+    expect(one.knowledge.refusal()).toBeNull();
+    expect(one.knowledge.isOutdated).toBe(false);
   });
 });

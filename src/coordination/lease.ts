@@ -5,6 +5,7 @@
 import type { Clock } from '../util/clock.ts';
 import { sleep } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
+import type { Knowledge } from './knowledge.ts';
 import type { Term } from './term.ts';
 import type { Database } from '../postgres/database.ts';
 
@@ -31,6 +32,8 @@ export interface LeaseOptions {
   /** ms; the same on every gateway. */
   readonly durationMs: number;
   readonly onError: (error: unknown) => void;
+  /** Learns what the lease shows about other gateways. */
+  readonly knowledge: Pick<Knowledge, 'confirmed' | 'saw' | 'failed'>;
 }
 
 interface Acquired {
@@ -61,9 +64,10 @@ export class Lease {
 
   /** Watches until the lease can be acquired; null to try again. */
   async #challenge(stop: AbortSignal): Promise<Acquired | null> {
-    const { store, clock, holder, durationMs } = this.#options;
+    const { store, clock, holder, durationMs, knowledge } = this.#options;
     try {
       const seen = await store.read();
+      knowledge.saw(seen.epoch);
       let clean = seen.holder === null;
       if (seen.holder !== null) {
         const pollMs = durationMs / 10;
@@ -72,6 +76,7 @@ export class Lease {
           await sleep(clock, pollMs, stop);
           if (stop.aborted) return null;
           const now = await store.read();
+          knowledge.saw(now.epoch);
           // A clock that jumped (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
@@ -83,6 +88,7 @@ export class Lease {
       const epoch = await store.acquire(holder, seen);
       return epoch === null ? null : { epoch, sentAt, clean };
     } catch (error) {
+      knowledge.failed();
       this.#options.onError(error);
       await sleep(clock, durationMs / 10, stop);
       return null;
@@ -134,13 +140,16 @@ export class Lease {
     until: (from: number) => number,
     over: AbortController,
   ): Promise<void> {
-    const { store, clock, durationMs, onError } = this.#options;
+    const { store, clock, durationMs, onError, knowledge } = this.#options;
     const cancelDeadline = { cancel: (): void => undefined };
+    const expire = (): void => {
+      over.abort();
+      // PostgreSQL has not responded in time. A gateway that was frozen itself cannot say so.
+      if (clock.monotonic() < state.deadline + durationMs * MARGIN) knowledge.failed();
+    };
     const watch = (): void => {
       cancelDeadline.cancel();
-      cancelDeadline.cancel = clock.after(Math.max(0, state.deadline - clock.monotonic()), () =>
-        over.abort(),
-      );
+      cancelDeadline.cancel = clock.after(Math.max(0, state.deadline - clock.monotonic()), expire);
     };
     watch();
     while (!over.signal.aborted) {
@@ -150,11 +159,14 @@ export class Lease {
       try {
         if (!(await store.renew(epoch))) {
           state.lost = true;
+          knowledge.saw(epoch + 1);
           break;
         }
+        knowledge.confirmed();
         state.deadline = until(sentAt);
         watch();
       } catch (error) {
+        knowledge.failed();
         onError(error);
       }
     }

@@ -218,7 +218,6 @@ class Starter {
       logger,
       policy: restartPolicy,
       onGivenUp: (reason) => onGivenUp?.(name, reason),
-      stopRequested: signal,
     });
   }
 

@@ -38,8 +38,6 @@ export interface SupervisorOptions {
   readonly logger: SupervisorLogger;
   readonly policy?: RestartPolicy | undefined;
   readonly onGivenUp?: ((reason: string) => void) | undefined;
-  /** Aborted once everything is about to stop: a child that exits from then on is not restarted. */
-  readonly stopRequested?: AbortSignal | undefined;
 }
 
 /** Creates a supervised child without starting it. */
@@ -131,12 +129,7 @@ class Supervisor implements Supervised {
   }
 
   #onExit(readyMs: number, reason: string): void {
-    const { clock, logger, policy = RESTART_POLICY, onGivenUp, stopRequested } = this.#options;
-    // A signal to the whole process group, as from systemd, reaches the children as well.
-    if (stopRequested?.aborted === true) {
-      this.#state = 'stopped';
-      return;
-    }
+    const { clock, logger, policy = RESTART_POLICY, onGivenUp } = this.#options;
     const decision = decideRestart(policy, this.#quickExits, readyMs);
     this.#quickExits = decision.quickExits;
     const fields = { child: this.name, reason, quickExits: decision.quickExits };
@@ -155,10 +148,6 @@ class Supervisor implements Supervised {
   }
 
   async #restart(): Promise<void> {
-    if (this.#options.stopRequested?.aborted === true) {
-      this.#state = 'stopped';
-      return;
-    }
     try {
       await this.#launch();
       this.#options.logger.info({ child: this.name, pid: this.pid() }, `${this.name} restarted`);

@@ -30,12 +30,9 @@ type RecordRow = QuarantineRecord & Record<string, unknown>;
 
 export class Quarantine {
   readonly #database: Database;
-  readonly #onClosed: (lsn: number, isClosed: boolean) => void;
 
-  /** `onClosed`: called when a record was closed, or opened again, through this object. */
-  constructor(database: Database, onClosed: (lsn: number, isClosed: boolean) => void = () => undefined) {
+  constructor(database: Database) {
     this.#database = database;
-    this.#onClosed = onClosed;
   }
 
   /** Records after an LSN in their order, at most `limit`; closed ones only on request. */
@@ -76,7 +73,6 @@ export class Quarantine {
        where lsn = $1 and closed is null returning lsn`,
       [lsn, how],
     );
-    if (rows.length > 0) this.#onClosed(lsn, true);
     return rows.length > 0;
   }
 
@@ -87,7 +83,6 @@ export class Quarantine {
        where lsn = $1 and closed = 'retried' and retried_lsn is null`,
       [lsn],
     );
-    this.#onClosed(lsn, false);
   }
 
   async recordRetry(lsn: number, retriedLSN: number): Promise<void> {

@@ -103,7 +103,6 @@ function deletes(): ConditionalDelete {
     reads,
     waits,
     decisions,
-    stored: { removalWork: async () => 0 },
     limits,
   } as unknown as ConditionalDeleteOptions);
 }

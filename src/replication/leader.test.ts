@@ -48,6 +48,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   };
   const options = {
     current: new CurrentTerm(),
+    knowledge: { begin: () => undefined },
     followers: registry,
     comparison: { compare: () => Promise.resolve(null), run: (term: Term) => untilOver(term.signal) },
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),

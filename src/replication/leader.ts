@@ -1,6 +1,7 @@
 // One term of this gateway's leadership: takes over what is recorded, drives every node, and hands over.
 
 import type { CurrentTerm } from '../coordination/current-term.ts';
+import type { Knowledge } from '../coordination/knowledge.ts';
 import { TermOver, type Term } from '../coordination/term.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
@@ -31,6 +32,8 @@ import type { Trials } from './trials.ts';
 export interface LeaderOptions {
   /** Publishes the term to everything that acts only while this gateway leads. */
   readonly current: CurrentTerm;
+  /** Learns that this gateway knows what earlier leaders left. */
+  readonly knowledge: Pick<Knowledge, 'begin'>;
   readonly followers: Followers;
   readonly comparison: Pick<LogComparison, 'compare' | 'run'>;
   readonly head: () => Promise<Head>;
@@ -97,6 +100,7 @@ export class Leader {
     const nodes = followers.all();
     await Promise.all([decisions.load(), trials.load(term.epoch)]);
     endings.closeAll();
+    this.#options.knowledge.begin(term);
     if (!this.#halt.isRewound) current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
     events.record('leader_changed', { epoch: term.epoch, head: head.lsn });

@@ -212,12 +212,8 @@ export class MemoryReplication {
     const fakeAt = (url: string): FakeNode => this.#fakes.get(url)!;
     return {
       connections: {
-        verified: ({ url, expect, onDisconnected, readConnections }) =>
-          fakeAt(url).client({
-            expect,
-            ...(onDisconnected === undefined ? {} : { onDisconnected }),
-            ...(readConnections === undefined ? {} : { readConnections }),
-          }),
+        verified: ({ url, expect, onDisconnected }) =>
+          fakeAt(url).client({ expect, ...(onDisconnected === undefined ? {} : { onDisconnected }) }),
         unverified: ({ url }) => fakeAt(url).client(),
       },
       gatewayId: 'gateway',

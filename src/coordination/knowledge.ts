@@ -1,0 +1,63 @@
+// Whether this gateway knows the present state of the cluster. Only the gateway that leads learns of every change; what
+// another one says would be outdated, in particular that something does not exist.
+
+import { PolychromeError } from '../errors.ts';
+import type { Term } from './term.ts';
+
+/** What the lease in PostgreSQL showed since it was last held or confirmed. */
+type Seen =
+  | 'nothing' // it was not read
+  | 'unreachable' // PostgreSQL did not respond
+  | 'unchanged' // no other gateway has held it since
+  | 'other'; // another gateway has held it
+
+export class Knowledge {
+  #term: Term | null = null;
+  /** Of the last term this gateway knew everything in; 0: none since its start. */
+  #epoch = 0;
+  #seen: Seen = 'nothing';
+
+  /** This gateway leads, and has loaded what earlier leaders left. */
+  begin(term: Term): void {
+    this.#term = term;
+    this.#epoch = term.epoch;
+    this.#seen = 'nothing';
+  }
+
+  /** The lease was renewed. */
+  confirmed(): void {
+    this.#seen = 'nothing';
+  }
+
+  /** The lease was read, and another epoch than its own is another gateway's. */
+  saw(epoch: number): void {
+    this.#seen = epoch > this.#epoch ? 'other' : 'unchanged';
+  }
+
+  /** PostgreSQL could not be asked for the lease. */
+  failed(): void {
+    // What another gateway has changed stays unknown, whether PostgreSQL responds or not.
+    if (this.#seen !== 'other') this.#seen = 'unreachable';
+  }
+
+  /**
+   * Why this gateway cannot serve any request; null when it can. Without PostgreSQL the gateway that led last continues
+   * with reads (I10).
+   */
+  refusal(): PolychromeError | null {
+    if (this.#term?.held() === true) return null;
+    if (this.#epoch > 0 && (this.#seen === 'unreachable' || this.#seen === 'unchanged')) return null;
+    return new PolychromeError(
+      'not_leader',
+      'This gateway stands by: another one leads, or none does yet. Nothing was changed. Send requests to the gateway that leads, or try again.',
+    );
+  }
+
+  /**
+   * Whether something that this gateway does not know may exist all the same: it led last, and cannot ask PostgreSQL
+   * whether another gateway leads now.
+   */
+  get isOutdated(): boolean {
+    return this.#term?.held() !== true && this.#seen !== 'unchanged';
+  }
+}
