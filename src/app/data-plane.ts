@@ -9,6 +9,7 @@ import { recordWrites } from '../api/v2/record-writes.ts';
 import { Names } from '../api/v2/resolve.ts';
 import { localRoutes } from '../api/v2/server-info.ts';
 import { unsupportedRoutes } from '../api/v2/unsupported.ts';
+import type { FilterLimits } from '../chroma/parse/filter-limits.ts';
 import { LargeScanner } from '../chroma/parse/large-scanner.ts';
 import type { Config } from '../config/config.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
@@ -23,6 +24,7 @@ import { RetryBudget } from '../read/retry-budget.ts';
 import { ShardHeads } from '../read/shard-heads.ts';
 import { responsesDiffer } from '../repair/comparison-queue.ts';
 import { backpressureDelayMs } from '../write/backpressure.ts';
+import { Backlog } from '../write/backlog.ts';
 import { Writer } from '../write/writer.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
@@ -133,7 +135,12 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
         applied: view.applied(member.id),
         lagMs: applier.lag(clock.now()).ms ?? 0,
       }));
+  const msOf = (work: number): number => {
+    const primary = view.primary();
+    return primary === null ? 0 : nodes.get(primary).workload.expectedMs(work);
+  };
   return new Writer({
+    backlog: new Backlog({ view, msOf }),
     appender,
     view,
     decisions: storage.decisions,
@@ -208,10 +215,11 @@ function buildHandlers(
   };
 }
 
-function filterLimits(config: Config): { conditionsMax: number; operandsMax: number; depthMax: number } {
+function filterLimits(config: Config): FilterLimits {
   return {
     conditionsMax: config.FILTER_CONDITIONS_MAX,
     operandsMax: config.FILTER_OPERANDS_MAX,
     depthMax: config.FILTER_DEPTH_MAX,
+    patternBytesMax: config.FILTER_PATTERN_BYTES_MAX,
   };
 }

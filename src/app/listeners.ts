@@ -144,7 +144,7 @@ export function statusSource(
         suspects: (max) => catalog.suspects(member.id, max),
         pid: deps.nodePid(member.id),
       })),
-    quarantined: () => decisions.quarantined.filter((lsn) => lsn > retention.trimmed),
+    quarantined: () => decisions.openQuarantine,
     now: () => deps.clock.now(),
   };
 }

@@ -18,7 +18,7 @@ import { createNodeProbe } from '../nodes/probe.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
-import { showsEffect, traceOf } from '../repair/read-back.ts';
+import { sampleDocuments, showsEffect, traceOf } from '../repair/read-back.ts';
 import { Applier, ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import type { Arbiter } from '../replication/arbiter.ts';
 import { reportTrouble } from '../replication/delivery.ts';
@@ -279,6 +279,7 @@ function buildApplier(
     },
     showsEffect: (shard, entry) => showsEffect(client, shard, entry),
     trace: (shard, entry) => traceOf(client, shard, entry),
+    sampleDocuments: (shard) => sampleDocuments(client, shard),
     isLastCopy: (shard) =>
       !parts.nodes.ids().some((other) => other !== id && catalog.isHealthy(other, shard)),
     suspect: (shard, reason, term) => suspects.add(id, shard, reason, term),

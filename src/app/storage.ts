@@ -55,6 +55,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
   const eventStore = new EventStore(queries);
+  const decisions = new Decisions(steps);
   return {
     log,
     head,
@@ -64,10 +65,10 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),
-    decisions: new Decisions(steps),
+    decisions,
     nodes,
     trials: new PostgresTrialStore(steps),
-    quarantine: new Quarantine(queries),
+    quarantine: new Quarantine(queries, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed)),
     scrub: new ScrubStore(queries),
     eventStore,
     events: buildEvents(eventStore, deps, life),

@@ -80,6 +80,7 @@ describe('every setting', () => {
     FILTER_CONDITIONS_MAX: [{ FILTER_CONDITIONS_MAX: '10' }, (c) => c.FILTER_CONDITIONS_MAX, 10],
     FILTER_OPERANDS_MAX: [{ FILTER_OPERANDS_MAX: '100' }, (c) => c.FILTER_OPERANDS_MAX, 100],
     FILTER_DEPTH_MAX: [{ FILTER_DEPTH_MAX: '0' }, (c) => c.FILTER_DEPTH_MAX, 0],
+    FILTER_PATTERN_BYTES_MAX: [{ FILTER_PATTERN_BYTES_MAX: '9' }, (c) => c.FILTER_PATTERN_BYTES_MAX, 9],
     WAL_RETENTION: [{ WAL_RETENTION: '90s' }, (c) => c.WAL_RETENTION, 90_000],
     WAL_RETENTION_BYTES: [{ WAL_RETENTION_BYTES: '1' }, (c) => c.WAL_RETENTION_BYTES, 1],
     ALLOW_RESET: [{ ALLOW_RESET: 'true' }, (c) => c.ALLOW_RESET, true],
@@ -158,11 +159,12 @@ describe('an invalid value is refused with the name of its variable', () => {
 });
 
 test('the limits of filters default to those of the servers', () => {
-  const { FILTER_CONDITIONS_MAX, FILTER_OPERANDS_MAX, FILTER_DEPTH_MAX } = load({});
+  const { FILTER_CONDITIONS_MAX, FILTER_OPERANDS_MAX, FILTER_DEPTH_MAX, FILTER_PATTERN_BYTES_MAX } = load({});
   expect(DEFAULT_FILTER_LIMITS).toEqual({
     conditionsMax: FILTER_CONDITIONS_MAX,
     operandsMax: FILTER_OPERANDS_MAX,
     depthMax: FILTER_DEPTH_MAX,
+    patternBytesMax: FILTER_PATTERN_BYTES_MAX,
   });
 });
 

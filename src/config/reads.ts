@@ -85,4 +85,9 @@ export const READ_SETTINGS = {
     '62',
     'Levels of `$and` and `$or` around a condition. Chroma cannot parse more than 62.',
   ),
+  FILTER_PATTERN_BYTES_MAX: setting(
+    wholeNumber(1, 49_998),
+    '49998',
+    'UTF-8 bytes of one text in `where_document`, with `_`, `%` and `\\` counted twice. Chroma responds with 500 above 49,998.',
+  ),
 } as const;

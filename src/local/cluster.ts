@@ -218,6 +218,7 @@ class Starter {
       logger,
       policy: restartPolicy,
       onGivenUp: (reason) => onGivenUp?.(name, reason),
+      stopRequested: signal,
     });
   }
 

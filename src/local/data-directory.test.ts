@@ -40,6 +40,15 @@ test.each([
   expect(readdirSync(folder)).toEqual([name]);
 });
 
+test('makes the folders above it', () => {
+  openDataDirectory(join(folder, 'a', 'b', 'c'));
+  expect(readdirSync(join(folder, 'a', 'b'))).toEqual(['c']);
+});
+
+test.runIf(process.platform === 'linux')('refuses a path on a file system that takes no folders', () => {
+  expect(() => openDataDirectory('/proc/polychrome/data')).toThrow('its file system takes no new folders');
+});
+
 test('refuses a path that is a file', () => {
   writeFileSync(join(folder, 'file'), '');
   expect(() => openDataDirectory(join(folder, 'file'))).toThrow('it is a file, not a folder');

@@ -8,8 +8,16 @@
 //   logs/             output of the servers
 
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from '../errors.ts';
 import { explainFilesystemError } from './filesystem-errors.ts';
@@ -51,7 +59,7 @@ export function openDataDirectory(path: string): DataDirectory {
 }
 
 function open(directory: string): DataDirectory {
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   const known = readMarker(directory);
   let marker: DirectoryMarker = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
   if (known === undefined) writeMarker(directory, marker);
@@ -69,6 +77,14 @@ function open(directory: string): DataDirectory {
     postgresFolder: join(directory, 'postgres'),
     logFile: (child) => join(directory, 'logs', `${child}.log`),
   };
+}
+
+/** Makes the directory and its parents. Not with `recursive`: that never ends where a file system takes no folders (/proc). */
+function makeDirectory(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(path);
+  if (!existsSync(parent)) makeDirectory(parent);
+  mkdirSync(path);
 }
 
 function readMarker(directory: string): DirectoryMarker | undefined {

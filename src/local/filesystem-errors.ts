@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota of the user is exhausted',
   ENOTDIR: 'a part of the path is a file, not a folder',
+  ENOENT: 'its file system takes no new folders',
   EEXIST: 'it is a file, not a folder',
 };
 

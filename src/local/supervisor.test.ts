@@ -66,8 +66,17 @@ function setUp() {
     error: vi.fn<SupervisorLogger['error']>(),
   };
   const onGivenUp = vi.fn<(reason: string) => void>();
-  const child = supervise({ name: 'node-1', launch: launcher.launch, clock, logger, policy, onGivenUp });
-  return { clock, launcher, logger, onGivenUp, child };
+  const stop = new AbortController();
+  const child = supervise({
+    name: 'node-1',
+    launch: launcher.launch,
+    clock,
+    logger,
+    policy,
+    onGivenUp,
+    stopRequested: stop.signal,
+  });
+  return { clock, launcher, logger, onGivenUp, child, stop };
 }
 
 test('restarts a child that exits after the delay, and not before', async () => {
@@ -93,6 +102,22 @@ test('keeps a stopped child stopped until it is started', async () => {
   await child.start();
   expect(child.state()).toBe('running');
 });
+
+test.each(['before', 'after'])(
+  'does not restart a child that exits just %s a stop is requested',
+  async (when) => {
+    const { clock, launcher, logger, child, stop } = setUp();
+    await child.start();
+    if (when === 'after') stop.abort();
+    child.signal('SIGTERM');
+    await vi.waitUntil(() => child.state() !== 'running');
+    stop.abort();
+    clock.advance(60_000);
+    await vi.waitUntil(() => child.state() === 'stopped');
+    expect(launcher.launched).toHaveLength(1);
+    expect(logger.error).not.toHaveBeenCalled();
+  },
+);
 
 test('cancels the restart when the child is stopped while waiting', async () => {
   const { clock, launcher, child } = setUp();

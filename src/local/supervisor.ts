@@ -38,6 +38,8 @@ export interface SupervisorOptions {
   readonly logger: SupervisorLogger;
   readonly policy?: RestartPolicy | undefined;
   readonly onGivenUp?: ((reason: string) => void) | undefined;
+  /** Aborted once everything is about to stop: a child that exits from then on is not restarted. */
+  readonly stopRequested?: AbortSignal | undefined;
 }
 
 /** Creates a supervised child without starting it. */
@@ -129,7 +131,12 @@ class Supervisor implements Supervised {
   }
 
   #onExit(readyMs: number, reason: string): void {
-    const { clock, logger, policy = RESTART_POLICY, onGivenUp } = this.#options;
+    const { clock, logger, policy = RESTART_POLICY, onGivenUp, stopRequested } = this.#options;
+    // A signal to the whole process group, as from systemd, reaches the children as well.
+    if (stopRequested?.aborted === true) {
+      this.#state = 'stopped';
+      return;
+    }
     const decision = decideRestart(policy, this.#quickExits, readyMs);
     this.#quickExits = decision.quickExits;
     const fields = { child: this.name, reason, quickExits: decision.quickExits };
@@ -148,6 +155,10 @@ class Supervisor implements Supervised {
   }
 
   async #restart(): Promise<void> {
+    if (this.#options.stopRequested?.aborted === true) {
+      this.#state = 'stopped';
+      return;
+    }
     try {
       await this.#launch();
       this.#options.logger.info({ child: this.name, pid: this.pid() }, `${this.name} restarted`);

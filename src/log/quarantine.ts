@@ -30,9 +30,12 @@ type RecordRow = QuarantineRecord & Record<string, unknown>;
 
 export class Quarantine {
   readonly #database: Database;
+  readonly #onClosed: (lsn: number, isClosed: boolean) => void;
 
-  constructor(database: Database) {
+  /** `onClosed`: called when a record was closed, or opened again, through this object. */
+  constructor(database: Database, onClosed: (lsn: number, isClosed: boolean) => void = () => undefined) {
     this.#database = database;
+    this.#onClosed = onClosed;
   }
 
   /** Records after an LSN in their order, at most `limit`; closed ones only on request. */
@@ -73,6 +76,7 @@ export class Quarantine {
        where lsn = $1 and closed is null returning lsn`,
       [lsn, how],
     );
+    if (rows.length > 0) this.#onClosed(lsn, true);
     return rows.length > 0;
   }
 
@@ -83,6 +87,7 @@ export class Quarantine {
        where lsn = $1 and closed = 'retried' and retried_lsn is null`,
       [lsn],
     );
+    this.#onClosed(lsn, false);
   }
 
   async recordRetry(lsn: number, retriedLSN: number): Promise<void> {

@@ -92,6 +92,24 @@ async function readPage(
   }
 }
 
+// Enough for the order of magnitude; its first records stand for a shard.
+const SAMPLE_RECORDS = 16;
+const SAMPLE_DEADLINE_MS = 5_000;
+
+/** The average size of some documents of the shard, in bytes; 0 when there are none, or none can be read. */
+export async function sampleDocuments(client: NodeClient, shard: AssignedShard): Promise<number> {
+  const request = getRecordsRequest(shard, { limit: SAMPLE_RECORDS, include: ['documents'] });
+  try {
+    const response = await client.read({ ...request, deadlineMs: SAMPLE_DEADLINE_MS });
+    if (response.status !== 200) return 0;
+    const { ids, documents } = JSON.parse(response.body.toString()) as ReadRecords;
+    return ids.length === 0 ? 0 : Buffer.byteLength(documents.join('')) / ids.length;
+  } catch (error) {
+    if (error instanceof NodeError) return 0;
+    throw error;
+  }
+}
+
 function pageShowsEffect(
   call: RecordOperation['call'],
   page: readonly string[],

@@ -27,6 +27,7 @@ import { RecordCalls } from './record-calls.ts';
 import { planRound, type Round } from './round.ts';
 import { SerialEntries } from './serial-entry.ts';
 import type { Stagger } from './stagger.ts';
+import { StoredDocuments } from './stored-documents.ts';
 import { detailOf, type Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
 
@@ -78,6 +79,8 @@ export interface ApplierOptions {
   readonly onSchemaApplied: () => void;
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
+  /** The average size of some documents of the shard on the node, in bytes; 0 when none can be read. */
+  readonly sampleDocuments: (shard: AssignedShard) => Promise<number>;
   /** What the node's copy shows of an entry; see Trace. */
   readonly trace: (shard: AssignedShard, entry: Entry) => Promise<Trace>;
   /** Whether no other node has a healthy copy of the shard. */
@@ -131,10 +134,11 @@ export class Applier {
     const delivery = new Delivery({ ...options, onDuplicate: (boundMs) => this.#recheckLater(boundMs) });
     const reads = new NodeReads(options);
     const waits = new DecisionWait(options);
-    const deletes = new ConditionalDelete({ ...options, delivery, reads, waits });
+    const stored = new StoredDocuments(options.sampleDocuments);
+    const deletes = new ConditionalDelete({ ...options, delivery, reads, waits, stored });
     this.#delivery = delivery;
     this.#serial = new SerialEntries({ ...options, delivery, reads, waits, deletes });
-    this.#records = new RecordCalls({ ...options, delivery, reads });
+    this.#records = new RecordCalls({ ...options, delivery, reads, stored });
   }
 
   /** The last LSN whose round is durably checkpointed. */

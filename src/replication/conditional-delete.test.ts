@@ -103,6 +103,7 @@ function deletes(): ConditionalDelete {
     reads,
     waits,
     decisions,
+    stored: { removalWork: async () => 0 },
     limits,
   } as unknown as ConditionalDeleteOptions);
 }

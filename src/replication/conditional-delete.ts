@@ -15,6 +15,7 @@ import { type Delivery } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';
 import { LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
+import type { StoredDocuments } from './stored-documents.ts';
 import type { RecordOperation } from '../chroma/protocol/operation.ts';
 import { getRecordsRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
 import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
@@ -24,6 +25,7 @@ export interface ConditionalDeleteOptions {
   readonly reads: NodeReads;
   readonly waits: DecisionWait;
   readonly decisions: Pick<Decisions, 'addPage' | 'idPages'>;
+  readonly stored: Pick<StoredDocuments, 'removalWork'>;
   readonly limits: () => MergeLimits;
 }
 
@@ -52,19 +54,25 @@ export class ConditionalDelete {
     target: AssignedShard,
     term: Term,
   ): Promise<Decision> {
-    const { waits, decisions, limits } = this.#options;
+    const { waits, decisions, stored, limits } = this.#options;
     const decision = await waits.decided(lsn, term, (by) => {
       if (target.suspect !== null) throw lacking(shard, lsn);
       return this.#select({ lsn, shard, call, target, by, term });
     });
     if (decision.outcome !== 'accepted' || target.suspect !== null) return decision;
     crashPoint('decision_recorded');
+    const removal = await stored.removalWork(shard, target, 1);
+    const maxIds = Math.min(limits().maxIds, Math.max(1, Math.floor(1 / removal)));
     let isFirst = true;
     for await (const ids of decisions.idPages(decision)) {
-      for (const body of deleteByIdsBodies(ids, limits().maxIds)) {
+      const chunk = Math.min(ids.length, maxIds);
+      for (const body of deleteByIdsBodies(ids, maxIds)) {
         if (!isFirst) crashPoint('delete_halfway');
         isFirst = false;
-        await this.#delete({ lsn, shard, target, body, work: ids.length / DELETED_PER_UNIT }, term);
+        await this.#delete(
+          { lsn, shard, target, body, work: chunk * (1 / DELETED_PER_UNIT + removal) },
+          term,
+        );
       }
     }
     return decision;

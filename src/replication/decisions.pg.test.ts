@@ -8,6 +8,7 @@ import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
 import { PostgresLog } from '../log/postgres-log.ts';
+import { Quarantine } from '../log/quarantine.ts';
 import type { Database } from '../postgres/database.ts';
 import {
   appliedRecords,
@@ -167,7 +168,7 @@ describe('a quarantined entry', () => {
     const next = new Decisions(database);
     await next.load();
     for (const each of [decisions, next]) {
-      expect([each.isQuarantined(UPSERT), each.quarantined]).toEqual([true, [UPSERT]]);
+      expect([each.isQuarantined(UPSERT), each.openQuarantine]).toEqual([true, [UPSERT]]);
       expect(each.exception(UPSERT)).toMatchObject({ outcome: 'quarantined', status: 500 });
     }
   });
@@ -238,6 +239,20 @@ test('a partly applied entry names the records every node applies, and is an exc
   const next = new Decisions(database);
   await next.load();
   expect(appliedRecords(next.exception(UPSERT)!)).toBe(7);
-  expect([next.isQuarantined(UPSERT), next.quarantined]).toEqual([false, []]);
+  expect([next.isQuarantined(UPSERT), next.openQuarantine]).toEqual([false, []]);
   expect(await rows('quarantine')).toEqual([]);
+});
+
+test('a quarantined entry is open until an operator closes it, here and for the next leader', async () => {
+  await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
+  const quarantine = new Quarantine(database, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed));
+  expect(decisions.openQuarantine).toEqual([UPSERT]);
+  await quarantine.close(UPSERT, 'retried');
+  expect(decisions.openQuarantine).toEqual([]);
+  await quarantine.reopen(UPSERT);
+  expect(decisions.openQuarantine).toEqual([UPSERT]);
+  await quarantine.close(UPSERT, 'discarded');
+  const next = new Decisions(database);
+  await next.load();
+  expect([decisions.openQuarantine, next.openQuarantine, next.isQuarantined(UPSERT)]).toEqual([[], [], true]);
 });

@@ -45,6 +45,8 @@ export class Decisions {
   readonly #recent = new LruMap<number, Decision>({ weightMax: 1_024 });
   /** Of entries that nodes apply only in part, or not at all. */
   readonly #exceptions = new Map<number, Decision>();
+  /** Quarantined entries that no operator has closed; they outlive the log. */
+  readonly #openQuarantine = new Set<number>();
   /** Notified when one was recorded. */
   readonly recorded = new Notifier();
 
@@ -58,13 +60,24 @@ export class Decisions {
       `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision
        where outcome in ('quarantined', 'partly_applied')`,
     );
+    const open = await this.#database.query<{ lsn: number }>(
+      `select lsn from ${this.#database.schema}.quarantine where closed is null`,
+    );
     this.#exceptions.clear();
+    this.#openQuarantine.clear();
+    for (const { lsn } of open) this.#openQuarantine.add(lsn);
     for (const row of rows) this.#exceptions.set(row.lsn, row);
   }
 
-  /** LSNs of entries that no node applies, ascending. */
-  get quarantined(): number[] {
-    return [...this.#exceptions.keys()].filter((lsn) => this.isQuarantined(lsn)).sort((a, b) => a - b);
+  /** LSNs of quarantined entries that no operator has closed, ascending. */
+  get openQuarantine(): number[] {
+    return [...this.#openQuarantine].sort((a, b) => a - b);
+  }
+
+  /** An operator has closed a quarantined entry at this gateway, or it is open again after a retry that appended nothing. */
+  quarantineClosed(lsn: number, isClosed: boolean): void {
+    if (isClosed) this.#openQuarantine.delete(lsn);
+    else this.#openQuarantine.add(lsn);
   }
 
   isQuarantined(lsn: number): boolean {
@@ -131,6 +144,8 @@ export class Decisions {
       [by.epoch, by.node, by.generation, lsn, outcome, status, body, pages],
     );
     if (row === undefined || row.lsn === null) return null;
+    const isNew = row.outcome === 'quarantined' && !this.isQuarantined(lsn);
+    if (isNew) this.#openQuarantine.add(lsn);
     this.#remember(row);
     this.recorded.notify();
     return row;

@@ -156,9 +156,9 @@ describe('decisions and checkpoints', () => {
   test('the next leader knows the quarantined entries', async () => {
     await STEPS['a quarantine']!(NEW);
     const next = new Decisions(database);
-    expect(next.quarantined).toEqual([]);
+    expect(next.openQuarantine).toEqual([]);
     await next.load();
-    expect([next.quarantined, next.isQuarantined(LSN)]).toEqual([[LSN], true]);
+    expect([next.openQuarantine, next.isQuarantined(LSN)]).toEqual([[LSN], true]);
   });
 
   test('a checkpoint is never lowered', async () => {

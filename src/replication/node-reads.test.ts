@@ -57,6 +57,18 @@ async function outcome(ms = 60_000): Promise<string | null> {
 }
 
 describe('a read', () => {
+  test.each([
+    '(code: 1) LIKE or GLOB pattern too complex',
+    '(code: 1) too many SQL variables',
+    '(code: 1) Expression tree is too large (maximum depth 1000)',
+    '(code: 1043) constraint failed',
+  ])('returns a 500 that no node can avoid at once: %s', async (reason) => {
+    const message = `Error executing plan: Internal error: error returned from database: ${reason}`;
+    const body = Buffer.from(JSON.stringify({ error: 'InternalError', message }));
+    node = () => ({ status: 500, headers: {}, body });
+    expect([await outcome(), reads, trials.isOpen(LSN)]).toEqual(['HTTP 500', 1, false]);
+  });
+
   test.each([200, 404, 400])('returns the response when its status is %i', async (status) => {
     node = () => says(status);
     expect(await outcome()).toBe(`HTTP ${status}`);

@@ -4,6 +4,7 @@ import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse, ReadRequest } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import type { Term } from '../coordination/term.ts';
+import { isUnanswerable } from '../chroma/protocol/response-effect.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { CallFailed } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -32,7 +33,7 @@ export class NodeReads {
   }
 
   /**
-   * The node's response, of status below 500. Throws CallFailed when the entry at `lsn` has used up its attempts while
+   * The node's response, of status below 500 or one that any node would give. Throws CallFailed when the entry at `lsn` has used up its attempts while
    * the node's canary succeeds, NodeError `too_large` at once, TermOver.
    */
   async read(
@@ -46,7 +47,7 @@ export class NodeReads {
       let failure: Failure | null = null;
       try {
         const response = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
-        if (response.status < 500) return response;
+        if (response.status < 500 || isUnanswerable(response)) return response;
         failure = { kind: 'response', status: response.status, body: response.body };
         onTrouble(new Error(`HTTP ${response.status} to a read: ${response.body.toString('utf8', 0, 300)}`));
       } catch (error) {

@@ -17,6 +17,7 @@ import { type RecordOperation } from '../chroma/protocol/operation.ts';
 import { Positions } from './positions.ts';
 import { RecordCalls, type RecordCallsOptions } from './record-calls.ts';
 import { planRound, type ShardCall } from './round.ts';
+import { StoredDocuments } from './stored-documents.ts';
 import { Workload } from './workload.ts';
 
 const SHARD = 's';
@@ -45,6 +46,8 @@ let open: Set<number>;
 let failures: (readonly [lsn: number, status: number])[];
 let exceptions: Map<number, Decision>;
 let endings: Endings;
+/** Average size of the documents that a shard holds. */
+let storedBytes: number;
 let suspects: string[];
 /** Announcements and turns in their order. */
 let events: string[];
@@ -69,6 +72,7 @@ beforeEach(() => {
   readsEnded = Promise.resolve();
   endings = new Endings();
   readable = true;
+  storedBytes = 0;
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
@@ -123,6 +127,7 @@ beforeEach(() => {
       exception: (lsn: number) => exceptions.get(lsn) ?? null,
     },
     endings,
+    stored: new StoredDocuments(async () => storedBytes),
     limits: () => LIMITS,
     canary: async () => null,
     suspect: async (shard: string, reason: string) => {
@@ -137,6 +142,12 @@ beforeEach(() => {
     readsEnded: () => readsEnded,
   } as unknown as RecordCallsOptions);
 });
+
+function deletion(lsn: number, count: number): Entry {
+  const ids = Array.from({ length: count }, (_, n) => `${lsn}-${n}`);
+  const call = scanRecordCall('delete', Buffer.from(JSON.stringify({ ids })), LEVEL) as RecordCall;
+  return { lsn, ...toDraft({ type: 'records', shard: SHARD, call }), batch: 't', appendedAt: 0 };
+}
 
 /** An upsert of so many records: ids `lsn-0`, `lsn-1`, … */
 function upsert(lsn: number, count: number): Entry {
@@ -362,14 +373,6 @@ describe('a success while the end of the entry is being recorded', () => {
     await applied;
     expect([positions.appliedTo('a', SHARD), suspects]).toEqual([0, ['applied LSN 7, which is quarantined']]);
   });
-
-  test('does not outlive the term', async () => {
-    const applied = expect(apply(upsert(7, 1))).rejects.toBeInstanceOf(TermOver);
-    await clock.pass(100, 10);
-    over.abort();
-    await applied;
-    expect(positions.appliedTo('a', SHARD)).toBe(0);
-  });
 });
 
 test('the shard becomes suspect when the node applies the whole entry after others had it applied in part', async () => {
@@ -379,13 +382,6 @@ test('the shard becomes suspect when the node applies the whole entry after othe
   };
   await apply(upsert(7, 3));
   expect(suspects).toEqual(['applied LSN 7, which is applied only in part']);
-});
-
-test('an entry that the content shows to be applied counts without a further call', async () => {
-  open.add(7);
-  resolutions = ['taken'];
-  await apply(upsert(7, 1));
-  expect([sent, positions.appliedTo('a', SHARD)]).toEqual([[], 7]);
 });
 
 test('no call goes to a suspect shard, and a missing one is made suspect', async () => {
@@ -425,13 +421,6 @@ describe('a late response', () => {
     expect(await reached(1, () => onLate!(response(500)))).toBe(false);
     exceptions.set(1, exception(1, 'quarantined'));
     expect(await reached(1, () => onLate!(response(200)))).toBe(false);
-  });
-
-  test('counts once the end of the entry is not recorded after all', async () => {
-    const { onLate } = await cut(upsert(1, 1));
-    endings.open(1);
-    expect(await reached(1, () => onLate!(response(200)))).toBe(false);
-    expect(await reached(1, () => endings.close(1))).toBe(true);
   });
 
   test('does not count when it is that of one part', async () => {
@@ -474,6 +463,14 @@ describe('a long call', () => {
     end();
     await applying;
     expect(events).toContain('call');
+  });
+
+  test('is one that replaces or deletes large documents, in parts of what they take', async () => {
+    storedBytes = 2 ** 20 / 16;
+    await apply(deletion(7, 64));
+    expect(sent.map(({ ids }) => ids.length)).toEqual([16, 16, 16, 16]);
+    expect(events.filter((event) => event === 'announce 7')).toHaveLength(4);
+    expect(sent[0]!.call.work).toBeGreaterThan(1);
   });
 
   test('takes no turn when it is short', async () => {

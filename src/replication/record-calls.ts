@@ -19,6 +19,7 @@ import { halves, type ShardCall } from './round.ts';
 import { countRecordsRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
 import { hasNoEffect, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Stagger } from './stagger.ts';
+import { replacesDocuments, type StoredDocuments } from './stored-documents.ts';
 import type { Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
 
@@ -36,6 +37,7 @@ export interface RecordCallsOptions {
   readonly positions: Positions;
   readonly decisions: Pick<Decisions, 'isQuarantined' | 'exception'>;
   readonly endings: Pick<Endings, 'known' | 'onKnown'>;
+  readonly stored: StoredDocuments;
   readonly limits: () => MergeLimits;
   /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
@@ -76,7 +78,8 @@ export class RecordCalls {
     if (call.members.length === 1 && only !== undefined) return this.#alone(call, only, target, term);
     const merged = mergeRecordCalls(call.members.map(({ operation }) => operation.call));
     const work = call.members.reduce((sum, { operation }) => sum + workOf(operation.call), 0);
-    const response = await this.#send({ call, target, body: merged, work, term });
+    const records = call.members.reduce((sum, { operation }) => sum + operation.call.ids.length, 0);
+    const response = await this.#send({ call, target, body: merged, records, work, term });
     if (response !== null && isSuccess(response)) return this.#taken(call.shard, lsns, term);
     // Repeating a part that was applied is harmless, so the halves can be sent separately.
     for (const half of halves(call, this.#options.limits())) {
@@ -107,7 +110,9 @@ export class RecordCalls {
       }
       const exception = decisions.exception(entry.lsn);
       const records = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
-      const parts = splitCall(operation.call, { ...limits(), work: workload.partWork });
+      const removal = await this.#removalWork(call, target, 1);
+      const maxIds = Math.min(limits().maxIds, Math.max(1, Math.floor(workload.partWork / removal.certain)));
+      const parts = splitCall(operation.call, { ...limits(), maxIds, work: workload.partWork });
       const failed = await this.#parts({ call, target, parts, from, to: records, term });
       if (failed === null) return this.#taken(call.shard, [entry.lsn], term, records);
       from = failed.from;
@@ -139,7 +144,8 @@ export class RecordCalls {
       if (!isFirst) crashPoint('part_halfway');
       isFirst = false;
       const body = mergeRecordCalls([cut]);
-      const response = await this.#send({ call, target, body, work: workOf(cut), term });
+      const records = cut.ids.length;
+      const response = await this.#send({ call, target, body, records, work: workOf(cut), term });
       if (response === null || !isSuccess(response)) return { from: range.from, response };
       const { lsn } = call.members[0]!.entry;
       this.#options.trials.progressed(this.#options.node, lsn, range.from + cut.ids.length);
@@ -148,19 +154,23 @@ export class RecordCalls {
   }
 
   /** The node's final response; null when the attempts are used up. */
-  async #send({ call, target, body, work, term }: Sending): Promise<NodeResponse | null> {
-    const { delivery, workload } = this.#options;
+  async #send(sending: Sending): Promise<NodeResponse | null> {
+    const { call, target, body, term } = sending;
+    const { delivery, workload, stored } = this.#options;
     const { kind } = call.members[0]!.operation.call;
     const lsns = call.members.map(({ entry }) => entry.lsn);
     this.sentTo = Math.max(this.sentTo, lsns.at(-1) ?? 0);
     const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
     // The call covers whole entries: they are applied, and a late response counts for acknowledgement.
-    const isWhole = call.members.length > 1 || work === workOf(call.members[0]!.operation.call);
+    const isWhole = call.members.length > 1 || sending.work === workOf(call.members[0]!.operation.call);
     const onLate = (response: NodeResponse): void => {
       if (isWhole && isSuccess(response)) this.#late(lsns);
     };
     const request = recordsRequest(target, kind, body);
-    const setupMs = setupMsOf(call);
+    const removal = await this.#removalWork(call, target, sending.records);
+    const work = sending.work + removal.certain;
+    const setupMs = setupMsOf(call) + workload.expectedMs(removal.possible);
+    for (const { operation } of call.members) stored.written(call.shard, operation.call);
     const isLong = workload.isLongCall(work, setupMs);
     const end = isLong ? await this.#longTurn(lsns, workload.boundMs(work, setupMs), term) : () => undefined;
     try {
@@ -183,6 +193,18 @@ export class RecordCalls {
     const { reads, suspect } = this.#options;
     if (await reads.touch(countRecordsRequest(target), term)) return;
     await suspect(shard, 'could not be read after an update, so embeddings may be wrong', term);
+  }
+
+  /** Work of removing the documents that so many records of the call replace, or may replace. */
+  async #removalWork(
+    { shard, members }: ShardCall,
+    target: AssignedShard,
+    records: number,
+  ): Promise<{ certain: number; possible: number }> {
+    const replaces = replacesDocuments(members[0]!.operation.call);
+    if (replaces === 'no') return { certain: 0, possible: 0 };
+    const work = await this.#options.stored.removalWork(shard, target, records);
+    return replaces === 'yes' ? { certain: work, possible: 0 } : { certain: 0, possible: work };
   }
 
   /** Waits for its turn among the nodes and announces the call. */
@@ -256,6 +278,8 @@ interface Sending {
   readonly call: ShardCall;
   readonly target: AssignedShard;
   readonly body: Buffer[];
+  readonly records: number;
+  /** Of what the body contains. */
   readonly work: number;
   readonly term: Term;
 }

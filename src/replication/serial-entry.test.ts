@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import type { Term } from '../coordination/term.ts';
@@ -11,6 +11,13 @@ import { Positions } from './positions.ts';
 import { SerialEntries, type SerialEntriesOptions } from './serial-entry.ts';
 
 const LSN = 3;
+/** What the node lists of its collections. */
+let listed: { status: number; collections: readonly object[] };
+
+beforeEach(() => {
+  listed = { status: 200, collections: [{ id: 'p', name: 'plums', metadata: null }] };
+});
+
 const term: Term = { epoch: 1, clean: true, signal: new AbortController().signal, held: () => true };
 
 interface Applied {
@@ -57,6 +64,13 @@ async function applied(
   const serial = new SerialEntries({
     node: 'a',
     delivery,
+    reads: {
+      read: async () => ({
+        status: listed.status,
+        headers: {},
+        body: Buffer.from(JSON.stringify(listed.collections)),
+      }),
+    },
     waits,
     arbiter: { resolve: async () => resolution },
     trials: {
@@ -124,6 +138,16 @@ describe('an entry that has failed before', () => {
     const { decision, suspects } = await applied(RENAME, DONE, 'ended');
     expect(decision).toBeUndefined();
     expect(suspects).toEqual(['s']);
+  });
+
+  test('leaves a collection in use that shows that it was not changed', async () => {
+    listed.collections = [{ id: 'p', name: 'pears', metadata: null }];
+    expect((await applied(RENAME, DONE, 'ended')).suspects).toEqual([]);
+  });
+
+  test('leaves no collection in use that cannot be read back', async () => {
+    listed = { status: 400, collections: [] };
+    expect((await applied(RENAME, DONE, 'ended')).suspects).toEqual(['s']);
   });
 
   test('makes the shard suspect when this node fails what others can apply', async () => {

@@ -16,6 +16,7 @@ import type { Decisions, Ruling } from './decisions.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
 import type { Endings } from './endings.ts';
 import { ForeignContent, LacksShard } from './node-faults.ts';
+import { lacksModification } from './modify-effect.ts';
 import type { NodeReads } from './node-reads.ts';
 import {
   needsDecision,
@@ -29,6 +30,7 @@ import {
   collectionRequest,
   countRecordsRequest,
   deleteCollectionRequest,
+  listCollectionsRequest,
 } from '../chroma/protocol/node-requests.ts';
 import { collectionIdIn, hasNoEffect, isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Trials } from './trials.ts';
@@ -103,7 +105,7 @@ export class SerialEntries {
         return changes;
       } catch (error) {
         if (error instanceof LacksShard) {
-          await this.#lacks(error, entry, assigned, term);
+          await this.#withoutShard(error, entry, assigned, term);
           return [];
         }
         // The failed attempts are recorded: the arbiter resolves them in the next iteration.
@@ -187,7 +189,7 @@ export class SerialEntries {
    * if this node was to decide, another does. Without another, the entry is refused: left undecided before a checkpoint
    * it would never be decided, and later nodes would wait for ever.
    */
-  async #lacks(
+  async #withoutShard(
     { shards, message }: LacksShard,
     entry: Entry,
     assigned: AssignedShards,
@@ -294,7 +296,20 @@ export class SerialEntries {
     // Offered, and not refused in a way known to have no effect: the collection may have changed.
     if (!this.#options.trials.of(entry.lsn).has(this.#options.node)) return;
     for (const shard of operation.shards) {
+      const target = assigned.get(shard);
+      if (target !== undefined && (await this.#lacks(operation.body, target, entry.lsn, term))) continue;
       await this.#options.suspect(shard, `LSN ${entry.lsn} was refused, and may have been applied`, term);
+    }
+  }
+
+  /** Whether the collection shows that the modification was not applied. */
+  async #lacks(body: Buffer, target: AssignedShard, lsn: number, term: Term): Promise<boolean> {
+    try {
+      const list = await this.#options.reads.read(listCollectionsRequest(target), lsn, term);
+      return lacksModification(body, list, target.physical);
+    } catch (error) {
+      if (error instanceof CallFailed) return false;
+      throw error;
     }
   }
 

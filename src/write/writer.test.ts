@@ -35,6 +35,7 @@ function writerOf(results: AppendResult[], options: Partial<WriterOptions> = {})
     floors: { acknowledged: () => undefined },
     clock: new ManualClock(),
     refreshCatalog: async () => undefined,
+    backlog: { reserve: async () => ({ appended: () => undefined, discarded: () => undefined }) },
     delayMs: () => 0,
     timeoutMs: 1_000,
     ...options,

@@ -8,7 +8,9 @@ import type { Appender } from '../log/appender.ts';
 import type { AppendResult } from '../log/entry.ts';
 import type { SessionFloors } from '../read/session-floors.ts';
 import type { Decision } from '../replication/decisions.ts';
+import type { Backlog } from './backlog.ts';
 import { toDraft } from '../replication/entry-operation.ts';
+import { workOf } from '../chroma/batch/split.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { orAborted } from '../util/race.ts';
 
@@ -27,6 +29,7 @@ export interface WriterOptions {
   readonly floors: Pick<SessionFloors, 'acknowledged'>;
   readonly clock: Clock;
   readonly refreshCatalog: () => Promise<void>;
+  readonly backlog: Pick<Backlog, 'reserve'>;
   /** How long to delay a write at this moment, ms (backpressure.ts). */
   readonly delayMs: () => number;
   readonly timeoutMs: number;
@@ -111,15 +114,21 @@ export class Writer {
   }
 
   async #tryAppend(operation: Operation, level: AckLevel, deadline: AbortSignal): Promise<AppendAttempt> {
-    const { appender, view } = this.#options;
+    const { appender, view, backlog } = this.#options;
     const refusal = view.writable();
     if (refusal !== null) throw refusal;
-    const shard = operation.type === 'records' ? operation.shard : null;
+    const isRecords = operation.type === 'records';
+    const room = await backlog.reserve(isRecords ? workOf(operation.call) : 0, deadline);
     let reached = Promise.resolve();
-    const result = await appender.append(toDraft(operation), (lsn) => {
-      reached = view.reached({ lsn, shard }, level, deadline);
-    });
-    return result.s === 'ok' ? { ...result, reached } : result;
+    try {
+      const result = await appender.append(toDraft(operation), (lsn) => {
+        room.appended(lsn);
+        reached = view.reached({ lsn, shard: isRecords ? operation.shard : null }, level, deadline);
+      });
+      return result.s === 'ok' ? { ...result, reached } : result;
+    } finally {
+      room.discarded();
+    }
   }
 
   async #confirm(

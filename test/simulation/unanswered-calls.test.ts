@@ -2,7 +2,16 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SETTLE_MS } from '../support/memory-replication.ts';
-import { executed, following, isSuspect, isWrite, replication, upsert, writing } from './scenario.ts';
+import {
+  executed,
+  following,
+  isReserved,
+  isSuspect,
+  isWrite,
+  replication,
+  upsert,
+  writing,
+} from './scenario.ts';
 
 afterEach(() => replication.stop());
 
@@ -32,6 +41,25 @@ describe('a call without a response', () => {
     fake.runLate();
     expect(replication.content('a')).toContain('"documents":["1"]');
     await replication.until(() => isSuspect('a'), 'the difference is found');
+  });
+
+  test('is looked for in the content later, by reads that may be slow without the node counting as silent', async () => {
+    const { fake, member } = replication.replica('a');
+    let reads = 0;
+    const states = new Set<string>();
+    fake.choose = ({ path, mutates }) => {
+      if (mutates || !path.endsWith('/get') || isReserved({ path })) return null;
+      reads += 1;
+      return { slowMs: 8_000 };
+    };
+    fake.plan(writing('"1"'), 'late');
+    replication.write('upsert', upsert('x', 1));
+    await replication.until(() => reads > 0, 'the content is read');
+    for (let passed = 0; passed < 20_000; passed += 500) {
+      await replication.clock.pass(500, 100);
+      states.add(member.state);
+    }
+    expect([...states]).toEqual(['serving']);
   });
 
   test('is repeated without harm when it was executed', async () => {

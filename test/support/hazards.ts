@@ -168,11 +168,27 @@ const METADATA_SIZE: Hazard[] = (['add', 'upsert', 'update'] as const).map((kind
 
 const EMBEDDINGS = post('get', '{"ids":["a"],"include":["embeddings"]}');
 
+const LIST_SIZE: Hazard = {
+  name: 'lists of 5,462 values in the metadata of one record end all writes to the collection',
+  shownBy: onlyNewest,
+  setup: [ONE_RECORD],
+  hostile: post(
+    'upsert',
+    JSON.stringify({
+      ids: ['a'],
+      embeddings: [[1, 2]],
+      metadatas: [{ k: Array.from({ length: 2_731 }, () => 1), l: Array.from({ length: 2_731 }, () => 'a') }],
+    }),
+  ),
+  harmed: collectionTakesNoWrites,
+};
+
 export const HAZARDS: readonly Hazard[] = [
   ...DIMENSION,
   ...RESERVED_KEYS,
   ...POISON,
   ...METADATA_SIZE,
+  LIST_SIZE,
   {
     name: 'an add after an update of its missing id gets the embedding of the update back with a read and a write',
     shownBy: everywhere,

@@ -212,8 +212,12 @@ export class MemoryReplication {
     const fakeAt = (url: string): FakeNode => this.#fakes.get(url)!;
     return {
       connections: {
-        verified: ({ url, expect, onDisconnected }) =>
-          fakeAt(url).client({ expect, ...(onDisconnected === undefined ? {} : { onDisconnected }) }),
+        verified: ({ url, expect, onDisconnected, readConnections }) =>
+          fakeAt(url).client({
+            expect,
+            ...(onDisconnected === undefined ? {} : { onDisconnected }),
+            ...(readConnections === undefined ? {} : { readConnections }),
+          }),
         unverified: ({ url }) => fakeAt(url).client(),
       },
       gatewayId: 'gateway',

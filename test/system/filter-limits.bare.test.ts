@@ -39,6 +39,9 @@ const ANSWERED: readonly (readonly [name: string, body: Body])[] = [
   ['32,700 ids', { ids: ids(32_700) }],
   ['28,000 ids beside 899 conditions', { ids: ids(28_000), where: all('$or', 899, equal) }],
   ['20,000 ids beside 6,348 numbers', { ids: ids(20_000), where: within(6_348) }],
+  ['a text of 49,998 bytes', { where_document: { $contains: 'x'.repeat(49_998) } }],
+  ['a text of 24,999 underscores', { where_document: { $contains: '_'.repeat(24_999) } }],
+  ['a regular expression of 49,998 bytes', { where_document: { $regex: 'x'.repeat(49_998) } }],
 ];
 
 /** Beyond the limits, and failing on a server. */
@@ -51,6 +54,9 @@ const FAILING: readonly (readonly [name: string, body: Body])[] = [
   ['32,763 texts in $in', { where: { k: { $in: ids(32_763) } } }],
   ['32,764 ids', { ids: ids(32_764) }],
   ['20,000 ids beside 13,000 numbers', { ids: ids(20_000), where: within(13_000) }],
+  ['a text of 49,999 bytes', { where_document: { $contains: 'x'.repeat(49_999) } }],
+  ['a text of 25,000 underscores', { where_document: { $not_contains: '_'.repeat(25_000) } }],
+  ['a text of 25,000 backslashes', { where_document: { $contains: '\\'.repeat(25_000) } }],
   ['two lists of 8,190 numbers', { where: all('$and', 2, () => within(8_190)) }],
 ];
 

@@ -78,8 +78,11 @@ test('a delete of 30,000 ids without a filter is appended', async () => {
 });
 
 test('the limits are those of the settings', async () => {
-  const limits = { conditionsMax: 2, operandsMax: 100, depthMax: 1 };
+  const limits = { conditionsMax: 2, operandsMax: 100, depthMax: 1, patternBytesMax: 10 };
+  const contains = (text: string): object => ({ where_document: { $contains: text } });
   expect((await deletion({ where: or(1) }, limits)).status).toBe(200);
   expect((await deletion({ where: or(2) }, limits)).said).toContain('at most 2 are allowed');
   expect((await deletion({ where: { $or: [or(1)] } }, limits)).said).toContain('at most a depth of 1');
+  expect((await deletion(contains('ten bytes!'), limits)).status).toBe(200);
+  expect((await deletion(contains('ten_bytes!'), limits)).said).toContain('at most 10 are allowed');
 });

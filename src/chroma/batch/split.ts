@@ -72,6 +72,11 @@ export function workOf(call: RecordCall): number {
   return workOfSizes(call, { records: call.ids.length, idBytes, columns });
 }
 
+/** The estimated work of writing, or removing, so many bytes of documents. */
+export function documentWork(bytes: number): number {
+  return bytes / BYTES_PER_UNIT.documents;
+}
+
 function workOfSizes({ kind, encoding }: RecordCall, { records, idBytes, columns }: Sizes): number {
   const recordsPerUnit = kind === 'delete' ? DELETIONS_PER_UNIT : RECORDS_PER_UNIT;
   let work = Math.max(records / recordsPerUnit, idBytes / ID_BYTES_MAX);

@@ -23,25 +23,37 @@ export interface FilterSize {
   operands: number;
   /** Operators around the innermost condition. */
   depth: number;
+  /** Of the longest text in `where_document` as SQLite gets it, in which `_`, `%` and `\` take two bytes. */
+  patternBytes: number;
 }
 
 export interface FilterLimits {
   readonly conditionsMax: number;
   readonly operandsMax: number;
   readonly depthMax: number;
+  readonly patternBytesMax: number;
 }
 
 /**
  * 1.0.5 and 1.5.9 serve any combination within these limits (measured). SQLite parses expressions 1,000 levels deep, of
  * which a server uses some itself: it serves 961 conditions in every arrangement and fails with 991 in some. It binds
- * 32,766 variables, of which a server uses 3. serde parses 62 operators around a condition.
+ * 32,766 variables, of which a server uses 3. serde parses 62 operators around a condition. SQLite matches patterns of
+ * 50,000 bytes, of which a server adds 2.
  */
-export const DEFAULT_FILTER_LIMITS: FilterLimits = { conditionsMax: 900, operandsMax: 32_700, depthMax: 62 };
+export const DEFAULT_FILTER_LIMITS: FilterLimits = {
+  conditionsMax: 900,
+  operandsMax: 32_700,
+  depthMax: 62,
+  patternBytesMax: 49_998,
+};
 
 // A condition on a number is matched against integers and floats, each time by key and value.
 const WHERE_VARIABLES = 4;
 const DOCUMENT_VARIABLES = 1;
 const NUMBER_VARIABLES = 2;
+
+const UNDERSCORE = 0x5f;
+const PERCENT = 0x25;
 
 // serde parses 127 levels: deeper ones never reach a server's filter code and need not be measured.
 const LEVELS_MAX = 256;
@@ -59,7 +71,9 @@ export function measureFilter(
     const byte = bytes[pos] ?? 0;
     const inArray = open.at(-1) === true;
     if (byte === QUOTE) {
+      const from = pos + 1;
       pos = closingQuote(bytes, pos);
+      if (isDocument) size.patternBytes = Math.max(size.patternBytes, patternBytes(bytes, from, pos));
       if (inArray) size.operands += 1;
     } else if (byte === ARRAY_OPEN) {
       open.push(true);
@@ -82,11 +96,23 @@ export function measureFilter(
   }
 }
 
+/** At most so many bytes does the string between two quotes take; escapes of JSON are counted as they stand. */
+function patternBytes(bytes: Buffer, from: number, to: number): number {
+  let count = to - from;
+  for (let pos = from; pos < to; pos++) if (bytes[pos] === UNDERSCORE || bytes[pos] === PERCENT) count += 1;
+  return count;
+}
+
 /** Why a request of this size is rejected; null within the limits. */
 export function filterRefusal(
-  { conditions, operands, depth }: FilterSize,
-  { conditionsMax, operandsMax, depthMax }: FilterLimits,
+  { conditions, operands, depth, patternBytes: bytes }: FilterSize,
+  { conditionsMax, operandsMax, depthMax, patternBytesMax }: FilterLimits,
 ): Refusal | null {
+  if (bytes > patternBytesMax) {
+    return invalidArgument(
+      `A text in where_document takes ${bytes} bytes, with "_", "%" and "\\" counted twice; at most ${patternBytesMax} are allowed (FILTER_PATTERN_BYTES_MAX).`,
+    );
+  }
   if (depth > depthMax) {
     return invalidArgument(
       `The filter nests $and and $or ${depth} deep; at most a depth of ${depthMax} is allowed (FILTER_DEPTH_MAX).`,

@@ -25,6 +25,8 @@ const METADATA_DEPTH = 3;
 // it fails after it has queued the record, and fails every later write of the collection too
 // (docs/chroma-behaviour.md#metadata-with-thousands-of-keys).
 const KEYS_MAX = 5_000;
+// Elements of all lists of a record, likewise in a statement of their own.
+const ELEMENTS_MAX = 5_000;
 
 export interface MetadataOptions {
   readonly kind: RecordKind;
@@ -41,6 +43,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
   // The last value of a repeated key counts.
   let found: Map<string, { key: string; problem: Problem }> | null = null;
   let keys = 0;
+  const lists = { elements: 0 };
   do {
     const nameStart = cursor.name(true);
     checkKey(cursor, { start: nameStart, index }, options);
@@ -50,7 +53,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     const start = cursor.pos;
     // A null stores nothing.
     if (cursor.bytes[start] !== LETTER_N) keys += 1;
-    const result = readValue(cursor, options);
+    const result = readValue(cursor, options, lists);
     if (result === 'valid' && found === null) continue;
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
     if (result === 'misfit') {
@@ -63,6 +66,10 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
   } while (cursor.nextMember());
   if (keys > KEYS_MAX) {
     const message = `Metadata of one record can have at most ${KEYS_MAX} keys, and record ${index} has ${keys}`;
+    options.faults.add('unsafe', message);
+  }
+  if (lists.elements > ELEMENTS_MAX) {
+    const message = `Metadata of one record can have lists of at most ${ELEMENTS_MAX} values in all, and record ${index} has ${lists.elements}`;
     options.faults.add('unsafe', message);
   }
   for (const { key, problem } of found?.values() ?? []) addFault(options.faults, problem, { index, key });
@@ -110,15 +117,20 @@ function checkKey(
 const invalidAt = (index: number): string =>
   `Validation error: metadatas: Invalid metadata at index ${index}`;
 
+/** How many values the lists of a record have, over all keys. */
+interface Lists {
+  elements: number;
+}
+
 /** `unsafe`: the server would change the value; `sparse`: a sparse vector; `invalid`: a malformed one. */
 type Problem = 'unsafe' | 'sparse' | 'invalid';
 /** `misfit`: the value has none of the accepted types. */
 type ValueResult = 'valid' | 'misfit' | Problem;
 
-function readValue(cursor: JsonCursor, { kind, arrays }: MetadataOptions): ValueResult {
+function readValue(cursor: JsonCursor, { kind, arrays }: MetadataOptions, lists: Lists): ValueResult {
   const byte = cursor.peek();
   if (byte === OBJECT_OPEN) return arrays ? readObject(cursor) : 'misfit';
-  if (byte === ARRAY_OPEN) return arrays ? readArray(cursor) : 'misfit';
+  if (byte === ARRAY_OPEN) return arrays ? readArray(cursor, lists) : 'misfit';
   // Upsert and update accept null as "remove this key" (observed).
   if (byte === LETTER_N && kind === 'add') return 'misfit';
   return readScalar(cursor, byte);
@@ -148,7 +160,7 @@ function survives(text: string): boolean {
 }
 
 // NEW: arrays of strings, of booleans, of numbers; nothing nested, nothing mixed, no null.
-function readArray(cursor: JsonCursor): ValueResult {
+function readArray(cursor: JsonCursor, lists: Lists): ValueResult {
   if (!cursor.openArray()) return 'valid';
   let result: ValueResult = 'valid';
   let type: string | null = null;
@@ -157,6 +169,7 @@ function readArray(cursor: JsonCursor): ValueResult {
     const element = elementType(byte);
     if (element === null || (type !== null && type !== element)) return 'misfit';
     type = element;
+    lists.elements += 1;
     if (readScalar(cursor, byte) === 'unsafe') result = 'unsafe';
   } while (cursor.nextElement());
   return result;

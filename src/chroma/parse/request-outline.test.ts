@@ -5,12 +5,13 @@ import { outlineOf, withOneResult, type OutlinedAction } from './request-outline
 const outline = (body: unknown, action: OutlinedAction = 'get') =>
   outlineOf(action, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
 const sizeOf = (body: unknown, action?: OutlinedAction): FilterSize => outline(body, action).filter;
+type Size = Omit<FilterSize, 'patternBytes'>;
 
 const times = <T>(count: number, make: (index: number) => T): T[] =>
   Array.from({ length: count }, (_, index) => make(index));
 
 describe('the size of a filter', () => {
-  test.each<[string, unknown, FilterSize]>([
+  test.each<[string, unknown, Size]>([
     ['nothing', {}, { conditions: 0, operands: 0, depth: 0 }],
     ['null', { where: null, where_document: null }, { conditions: 0, operands: 0, depth: 0 }],
     ['one condition', { where: { k: 1 } }, { conditions: 1, operands: 4, depth: 0 }],
@@ -43,7 +44,15 @@ describe('the size of a filter', () => {
     ['ids', { ids: ['a', 'b'] }, { conditions: 0, operands: 2, depth: 0 }],
     ['ids beside a filter', { ids: ['a', 'b'], where: { k: 1 } }, { conditions: 1, operands: 6, depth: 0 }],
   ])('of %s', (_what, body, expected) => {
-    expect(sizeOf(body)).toEqual(expected);
+    expect(sizeOf(body)).toMatchObject(expected);
+  });
+
+  test.each([
+    [0, { where: { k: 'a long text' } }],
+    [15, { where_document: { $contains: 'ünïünïünï' } }],
+    [19, { where_document: { $or: [{ $contains: 'x' }, { $regex: 'a_%\\\\b_%\\\\c' }] } }],
+  ])('counts %i bytes for the longest text in the filter of documents', (bytes, body) => {
+    expect(sizeOf(body).patternBytes).toBe(bytes);
   });
 
   test('counts the ids of a query only with a filter', () => {

@@ -45,7 +45,7 @@ export function outlineOf(action: OutlinedAction, body: Buffer): RequestOutline 
 class Outline {
   readonly #action: OutlinedAction;
   readonly #cursor: JsonCursor;
-  readonly filter: FilterSize = { conditions: 0, operands: 0, depth: 0 };
+  readonly filter: FilterSize = { conditions: 0, operands: 0, depth: 0, patternBytes: 0 };
   ids = 0;
   isPaged = false;
   zeroResults: Slice | null = null;

@@ -49,6 +49,16 @@ export function hasNoEffect(operation: NodeOperation, response: ChromaResponse):
   return isSchemaOperation(operation) || RECORD_REFUSALS.some((start) => refusal.message.startsWith(start));
 }
 
+// SQLite refuses the statement of a filter, or a regular expression is too large once compiled ((code: 1043), as for
+// `\\w{300}`). Both depend on the request alone.
+const BEYOND_SQLITE =
+  /\(code: 1\) (?:LIKE or GLOB pattern too complex|too many SQL variables|Expression tree is too large)|\(code: 1043\)/;
+
+/** Whether a 500 in response to a read means that no server can answer it, whatever it holds. */
+export function isUnanswerable({ status, body }: ChromaResponse): boolean {
+  return status === 500 && BEYOND_SQLITE.test(body.toString('utf8', 0, 500));
+}
+
 /** The id in the collection object that a successful response holds; null in any other response. */
 export function collectionIdIn({ status, body }: ChromaResponse): string | null {
   const value = status === 200 ? parseJson(body) : null;

@@ -24,6 +24,8 @@ export interface FakeClientOptions {
   /** The expected identity; absent: not checked. */
   readonly expect?: () => Expected | null;
   readonly onDisconnected?: () => void;
+  /** 1: a read waits for the response to the one before; otherwise none waits. */
+  readonly readConnections?: number;
 }
 
 /** A call in flight. */
@@ -42,6 +44,7 @@ export class FakeNodeClient implements NodeClient {
   /** The generation of the connection and the identity checked on it; null without a connection. */
   #connection: { generation: number; identity: Identity | null } | null = null;
   #closed = false;
+  #lastRead: Promise<unknown> = Promise.resolve();
 
   constructor(node: FakeNode, options: FakeClientOptions) {
     this.#node = node;
@@ -49,7 +52,10 @@ export class FakeNodeClient implements NodeClient {
   }
 
   read(request: ReadRequest): Promise<NodeResponse> {
-    return this.#track(this.#send(request, null, request));
+    if (this.#options.readConnections !== 1) return this.#track(this.#send(request, null, request));
+    const sent = this.#lastRead.then(() => this.#send(request, null, request));
+    this.#lastRead = sent.catch(() => undefined);
+    return this.#track(sent);
   }
 
   async stream(request: ReadRequest, sink: ResponseSink): Promise<void> {
