@@ -37,6 +37,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'test a running cluster as its clients see it',
     load: async () => (await import('./cli/selftest.ts')).selftestCommand(),
   },
+  scrub: {
+    summary: 'compare all copies of every collection',
+    load: async () => (await import('./cli/scrub.ts')).scrubCommand(),
+  },
   quarantine: {
     summary: 'list, show, retry or discard entries that no node could apply',
     load: async () => (await import('./cli/quarantine.ts')).quarantineCommand(),

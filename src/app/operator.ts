@@ -40,7 +40,7 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
     ...nodeRoutes({ status: parts.status, operations, actions }),
     ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),
     ...eventRoutes(eventStore),
-    ...scrubRoutes({ scrub: parts.replication.verification.scrub, events }),
+    ...scrubRoutes({ scrub: parts.replication.verification.scrub, operations, events }),
   ];
   return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
 }
@@ -53,6 +53,10 @@ function nodeActions({ deps, replication }: OperatorParts): NodeActions {
     promote: (id) => {
       changes.require(id);
       return (report, signal) => changes.promote(id, report, signal);
+    },
+    verify: (id) => {
+      changes.require(id);
+      return (report, signal) => replication.verification.node.verify(id, report, signal);
     },
   };
 }

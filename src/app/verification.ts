@@ -6,6 +6,7 @@ import type { LogBuffer } from '../log/log-buffer.ts';
 import { canServe } from '../nodes/node-state.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import { ComparisonQueue } from '../repair/comparison-queue.ts';
+import { NodeVerification } from '../repair/node-verification.ts';
 import { ReturnVerification } from '../repair/return-verification.ts';
 import { Scrub } from '../repair/scrub.ts';
 import { ShardVerification } from '../repair/shard-verification.ts';
@@ -21,6 +22,7 @@ export interface Verification {
   readonly scrub: Scrub;
   /** Shards of which two nodes gave different responses. */
   readonly queue: ComparisonQueue;
+  readonly node: NodeVerification;
 }
 
 export interface VerificationParts {
@@ -73,9 +75,11 @@ export function buildVerification(parts: VerificationParts): Verification {
   const requestScrub = (): void => {
     scrub.start().catch((error: unknown) => logger.warn({ error: String(error) }, 'scrub not requested'));
   };
+  const shardsOf = (node: string): string[] =>
+    catalog.shards().filter((shard) => catalog.isHealthy(node, shard));
   const returns = new ReturnVerification({
     verification: shards,
-    shardsOf: (node) => catalog.shards().filter((shard) => catalog.isHealthy(node, shard)),
+    shardsOf,
     references: serving,
     onUncompared: () => {
       if (config.SCRUB_INTERVAL > 0) requestScrub();
@@ -91,5 +95,6 @@ export function buildVerification(parts: VerificationParts): Verification {
     clock,
     logger,
   });
-  return { shards, returns, scrub, queue };
+  const node = new NodeVerification({ verification: shards, shardsOf, serving, term: () => current.term });
+  return { shards, returns, scrub, queue, node };
 }

@@ -17,6 +17,7 @@ const EXAMPLES = `
 Examples:
   polychrome node list
   polychrome node promote node-2
+  polychrome node verify node-2
   polychrome node promote node-2 --url http://polychrome-admin:9000 --token "$ADMIN_TOKEN" --json
 ${WAITING_HELP}`;
 
@@ -42,6 +43,17 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
         before === id
           ? `Node ${id} is the primary already.`
           : `Node ${id} is the primary; before it was ${String(before)}.`,
+  );
+  change(
+    'verify',
+    'compares every collection of a node with another node; a copy that differs becomes suspect',
+    (id) =>
+      ({ collections, records, suspects }) => {
+        const compared = `${String(collections)} collections of node ${id} compared, ${String(records)} records.`;
+        return suspects === 0
+          ? `${compared} No copy is wrong.`
+          : `${compared} ${String(suspects)} copies became suspect: see GET /status.`;
+      },
   );
   return command;
 }

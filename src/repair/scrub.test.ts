@@ -131,3 +131,19 @@ test('goes on after an error, and ends with the term', async () => {
   ends.abort();
   await running;
 });
+
+test('reports the progress of a pass that an operator waits for, and what it found', async () => {
+  const reports: string[] = [];
+  const scrub = begin();
+  let result: object | null = null;
+  void scrub
+    .runOnce(
+      ({ phase, done, total }) => reports.push(`${phase} ${done} ${total}`),
+      new AbortController().signal,
+    )
+    .then((counts) => (result = counts));
+  onVerify = async (_shard, { onPage }) => onPage?.(1, 1_000);
+  await clock.pass(10_000, 100);
+  expect(result).toMatchObject({ shards: 3, suspects: 1 });
+  expect(reports).toContain('comparing 1 3');
+});

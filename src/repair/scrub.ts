@@ -7,8 +7,9 @@ import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { Notifier } from '../util/notifier.ts';
+import type { ReportProgress } from '../util/progress.ts';
 import { linkedAbort } from '../util/race.ts';
-import type { ScrubState, ScrubStore } from './scrub-store.ts';
+import type { ScrubCounts, ScrubState, ScrubStore } from './scrub-store.ts';
 import type { ShardReport, ShardVerification } from './shard-verification.ts';
 
 export interface ScrubOptions {
@@ -35,6 +36,8 @@ export interface ScrubProgress extends ScrubState {
 
 // How soon a pass begins or pauses once an operator asks another gateway for it; one small query each time.
 const POLL_MS = 2_000;
+// A person sees the end at once; a request is one small query.
+const REPORT_MS = 250;
 const ATTEMPTS_MAX = 3;
 const RETRY_MS = 5_000;
 
@@ -63,6 +66,21 @@ export class Scrub {
   async resume(): Promise<void> {
     await this.#options.store.setPaused(false);
     this.#changed.notify();
+  }
+
+  /** Begins a pass and reports how far it has come until it has ended; then what it found. */
+  async runOnce(report: ReportProgress, signal: AbortSignal): Promise<ScrubCounts> {
+    const { clock } = this.#options;
+    const { startedAt } = await this.progress();
+    await this.start();
+    for (;;) {
+      const { finishedAt, counts, total, ...state } = await this.progress();
+      const hasBegun = state.startedAt > startedAt && !state.isRequested;
+      if (signal.aborted || (hasBegun && finishedAt !== null)) return counts;
+      const phase = state.isPaused ? 'paused' : hasBegun ? 'comparing' : 'waiting for the pass before';
+      report({ phase, done: hasBegun ? counts.shards : 0, total, unit: 'collections' });
+      await sleep(clock, REPORT_MS, signal);
+    }
   }
 
   async progress(): Promise<ScrubProgress> {

@@ -30,7 +30,15 @@ export class MemoryScrub {
 
   async begin(epoch: number): Promise<void> {
     this.#requireLease(epoch);
-    const begun = { finishedAt: null, cursor: null, isRequested: false, idleMs: null, counts: NOTHING };
+    const startedAt = new Date(this.state.startedAt.getTime() + 1);
+    const begun = {
+      startedAt,
+      finishedAt: null,
+      cursor: null,
+      isRequested: false,
+      idleMs: null,
+      counts: NOTHING,
+    };
     this.state = { ...this.state, ...begun };
   }
 

@@ -99,6 +99,26 @@ test('a scrub raises no alarm under writes, and finds an edit of a running node 
   expect(found.sort()).toEqual(Object.keys(edits).sort());
 });
 
+test('a get that is compared with another node finds an edit of a running node', async () => {
+  await cluster.stopGateway();
+  await cluster.startGateway({ READ_VERIFY_RATIO: '1', RESULT_CACHE_BYTES: '0' });
+  await cluster.allServe();
+  const id = await fill('compared', 30);
+  const read = (): Promise<unknown> =>
+    cluster.api.records(id, 'get', { ids: ['r7'], include: ['documents'] });
+  for (let count = 0; count < 30; count++) await read();
+  const node = cluster.node('node-2');
+  const collections = JSON.parse((await node.collections()).text) as { id: string; name: string }[];
+  const copy = collections.find(({ name }) => name === 'compared')!;
+  expect((await suspectsOf('node-2')).has('compared')).toBe(false);
+  await node.records(copy.id, 'update', { ids: ['r7'], documents: ['edited'] });
+  await until(async () => {
+    await read();
+    return (await suspectsOf('node-2')).has('compared');
+  }, 'the copy is suspect');
+  for (const other of ['node-1', 'node-3']) expect((await suspectsOf(other)).has('compared')).toBe(false);
+});
+
 test('a node that was stopped is compared with the others before it serves', async () => {
   const files = (): ServerFiles =>
     new ServerFiles(cluster.local.nodes.find(({ id }) => id === 'node-3')!.dataDir);

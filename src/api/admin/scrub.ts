@@ -2,6 +2,8 @@
 
 import type { Handler } from '../../http/router.ts';
 import type { EventSink } from '../../observability/events.ts';
+import { operationStarted } from './operation-routes.ts';
+import type { Operations, OperationWork } from './operations.ts';
 import { privateJson } from './private-json.ts';
 import type { AdminRoute } from './routes.ts';
 
@@ -25,30 +27,38 @@ export interface ScrubReport {
 
 export interface ScrubControl {
   progress(): Promise<ScrubReport>;
-  start(): Promise<void>;
+  runOnce: OperationWork;
   pause(): Promise<void>;
   resume(): Promise<void>;
 }
 
 export function scrubRoutes({
   scrub,
+  operations,
   events,
 }: {
   readonly scrub: ScrubControl;
+  readonly operations: Pick<Operations, 'start'>;
   readonly events: EventSink;
 }): readonly AdminRoute[] {
   const show: Handler = async () => privateJson(shown(await scrub.progress()));
   const action =
-    (name: 'start' | 'pause' | 'resume'): Handler =>
+    (name: 'pause' | 'resume'): Handler =>
     async () => {
       await scrub[name]();
       events.record('operator_action', { action: `scrub_${name}` });
       return privateJson(shown(await scrub.progress()));
     };
+  const start: Handler = async () => {
+    events.record('operator_action', { action: 'scrub_start' });
+    return operationStarted(
+      operations.start({ kind: 'scrub', target: '' }, (report, signal) => scrub.runOnce(report, signal)),
+    );
+  };
   const path = '/admin/scrub';
   return [
     { method: 'GET', path, handle: show },
-    { method: 'POST', path, handle: action('start') },
+    { method: 'POST', path, handle: start },
     { method: 'POST', path: `${path}/pause`, handle: action('pause') },
     { method: 'POST', path: `${path}/resume`, handle: action('resume') },
   ];

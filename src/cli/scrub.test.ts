@@ -1,0 +1,64 @@
+import { afterEach, expect, test } from 'vitest';
+import { TestCommand } from '../../test/support/operation-context.ts';
+import { startTestServer, stopTestServer, type TestServer } from '../../test/support/http-server.ts';
+import type { Handler } from '../http/router.ts';
+import { scrubCommand } from './scrub.ts';
+
+let server: TestServer | null = null;
+afterEach(async () => {
+  if (server !== null) await stopTestServer(server);
+  server = null;
+});
+
+const json =
+  (value: unknown, status = 200): Handler =>
+  async () => ({ status, body: JSON.stringify(value) });
+
+const COUNTS = { shards: 7, records: 70, unjudged: 0, suspects: 0, skipped: 0 };
+const SHOWN = { state: 'idle', startedAt: 'A', finishedAt: 'B', total: 7, ...COUNTS };
+const operation = (fields: object): object => ({
+  id: '0000000a',
+  kind: 'scrub',
+  target: '',
+  state: 'running',
+  startedAt: 'A',
+  endedAt: null,
+  progress: null,
+  result: null,
+  error: null,
+  ...fields,
+});
+
+async function run(routes: Record<string, Handler>, ...words: string[]): Promise<TestCommand> {
+  const command = new TestCommand();
+  server = await startTestServer(routes);
+  const built = scrubCommand(command);
+  await command.during(built.parseAsync([...words, '--url', server.server.url], { from: 'user' }));
+  return command;
+}
+
+test('compares all copies, waits and says what was found', async () => {
+  const result = { ...COUNTS, suspects: 2, skipped: 1 };
+  const command = await run({
+    'POST /admin/scrub': json(operation({}), 202),
+    'GET /admin/operations/0000000a': json(operation({ state: 'done', result })),
+  });
+  expect(command.output).toBe(
+    '7 compared, 70 records. 2 copies became suspect: see GET /status. Left to the next scrub: 1 collections, 0 records.\n',
+  );
+});
+
+test.each([
+  ['--status', 'GET /admin/scrub'],
+  ['--pause', 'POST /admin/scrub/pause'],
+  ['--resume', 'POST /admin/scrub/resume'],
+])('%s calls its route and shows the scrub', async (option, route) => {
+  const command = await run({ [route]: json({ ...SHOWN, state: 'paused' }) }, option);
+  expect(command.output).toBe(
+    'The scrub is paused. The last pass ended at B. Of 7 collections: 7 compared, 70 records. No copy is wrong.\n',
+  );
+});
+
+test('refuses two options at once', async () => {
+  await expect(run({}, '--pause', '--resume')).rejects.toThrow('Use one of');
+});

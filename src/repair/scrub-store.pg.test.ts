@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { postgresLeaseStore } from '../coordination/lease.ts';
+import { ScrubStore } from './scrub-store.ts';
+
+const EPOCH = 1;
+const NOTHING = { shards: 0, records: 0, unjudged: 0, suspects: 0, skipped: 0 };
+
+let postgres: TestPostgres;
+let store: ScrubStore;
+
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+
+beforeEach(async () => {
+  const database = await postgres.database();
+  store = new ScrubStore(database);
+  const lease = postgresLeaseStore(database);
+  await lease.acquire('gateway', await lease.read());
+});
+
+test('a new cluster has no pass in progress and none requested', async () => {
+  const state = await store.load();
+  expect(state).toMatchObject({ cursor: null, isPaused: false, isRequested: false, counts: NOTHING });
+  expect(state.finishedAt).not.toBeNull();
+  expect(state.idleMs).toBeGreaterThanOrEqual(0);
+});
+
+test('keeps the position and the counts of a pass, and resets them with the next', async () => {
+  await store.request();
+  expect((await store.load()).isRequested).toBe(true);
+  await store.begin(EPOCH);
+  const shard = randomUUID();
+  await store.advance(EPOCH, shard, { records: 10, unjudged: 1, suspects: 2, skipped: 0 });
+  await store.advance(EPOCH, shard, { records: 5, unjudged: 0, suspects: 0, skipped: 1 });
+  expect(await store.load()).toMatchObject({
+    cursor: shard,
+    finishedAt: null,
+    idleMs: null,
+    isRequested: false,
+    counts: { shards: 2, records: 15, unjudged: 1, suspects: 2, skipped: 1 },
+  });
+  await store.request();
+  await store.finish(EPOCH);
+  expect(await store.load()).toMatchObject({ isRequested: true, counts: { shards: 2 } });
+  await store.begin(EPOCH);
+  expect(await store.load()).toMatchObject({ cursor: null, isRequested: false, counts: NOTHING });
+});
+
+test('is paused and resumed by any gateway', async () => {
+  await store.setPaused(true);
+  expect((await store.load()).isPaused).toBe(true);
+  await store.setPaused(false);
+  expect((await store.load()).isPaused).toBe(false);
+});
+
+test('refuses steps of a leader whose lease has moved on', async () => {
+  await expect(store.begin(EPOCH + 1)).rejects.toThrow('another gateway holds the lease');
+  await expect(store.advance(EPOCH + 1, randomUUID(), { ...NOTHING })).rejects.toThrow('another gateway');
+  await expect(store.finish(EPOCH + 1)).rejects.toThrow('another gateway');
+});
