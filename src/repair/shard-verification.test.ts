@@ -161,3 +161,27 @@ test('makes a copy suspect when reading it ends its server three times in a row'
   expect((await run()).suspects).toEqual(['b']);
   expect(suspects.get('b')).toContain('has ended the connections of the server');
 });
+
+test('does not blame a copy whose server ends at another read each time', async () => {
+  const clock = new ManualClock();
+  build({ clock });
+  const dieAt = (action: string, count: number) => {
+    let reads = 0;
+    copies['b']!.onRead = (read) => {
+      if (read === action && ++reads === count)
+        throw new NodeError('unanswered', 'the connection ended', { sent: true });
+      return null;
+    };
+  };
+  for (const [action, count] of [
+    ['get', 1],
+    ['get', 2],
+    ['query', 1],
+    ['get', 1],
+  ] as const) {
+    dieAt(action, count);
+    const run = passing(clock, verification.verify(SHARD, ['a', 'b', 'c'], { term: TERM }));
+    await expect(run).rejects.toBeInstanceOf(NodeError);
+  }
+  expect(suspects.size).toBe(0);
+});

@@ -65,11 +65,13 @@ const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
 const DEATHS_MAX = 3;
+// Far more reads than one damaged file makes deadly.
+const DEADLY_READS_MAX = 100;
 
 export class ShardVerification {
   readonly #options: ShardVerificationOptions;
-  /** Consecutive verifications of a copy that ended with the connections of its node. */
-  readonly #deaths = new Map<string, number>();
+  /** By copy, then by request: how often it has ended the connections of the node since the copy was last verified. */
+  readonly #deaths = new Map<string, Map<string, number>>();
 
   constructor(options: ShardVerificationOptions) {
     this.#options = options;
@@ -237,9 +239,12 @@ export class ShardVerification {
     } catch (error) {
       const isEnded = error instanceof NodeError && error.code === 'unanswered' && error.sent;
       if (!isEnded) throw error;
-      const key = keyOf(node, shard);
-      const deaths = (this.#deaths.get(key) ?? 0) + 1;
-      this.#deaths.set(key, deaths);
+      // The same read each time: a node that is restarted again and again dies at another one.
+      const ofCopy = this.#deaths.get(keyOf(node, shard)) ?? new Map<string, number>();
+      const what = mapKey(`${request.path} ${String(request.body ?? '')}`);
+      const deaths = (ofCopy.get(what) ?? 0) + 1;
+      if (ofCopy.size > DEADLY_READS_MAX) ofCopy.clear();
+      this.#deaths.set(keyOf(node, shard), ofCopy.set(what, deaths));
       if (deaths < DEATHS_MAX) throw error;
       throw new CopyUnreadable(0, `reading it has ended the connections of the server ${deaths} times`);
     }
