@@ -2,15 +2,30 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { SETTINGS } from '../src/config/config.ts';
+import { SETTINGS_WITHOUT_EFFECT } from '../src/config/older.ts';
 
 const DOCUMENT = new URL('../docs/configuration.md', import.meta.url);
 const [BEGIN, END] = ['<!-- settings: written by npm run docs -->', '<!-- end of settings -->'];
 
-/** Returns `text` with the table between its marks updated. Throws when a mark is missing. */
+const [OLDER_BEGIN, OLDER_END] = [
+  '<!-- older settings: written by npm run docs -->',
+  '<!-- end of older settings -->',
+];
+
+/** Returns `text` with the tables between their marks updated. Throws when a mark is missing. */
 export function withSettings(text: string): string {
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`docs/configuration.md lacks "${BEGIN}" or "${END}".`);
-  return `${text.slice(0, begin)}${BEGIN}\n\n${table()}\n\n${text.slice(end)}`;
+  return replaced(replaced(text, [BEGIN, END], table()), [OLDER_BEGIN, OLDER_END], olderTable());
+}
+
+function replaced(text: string, [first, last]: readonly [string, string], content: string): string {
+  const [begin, end] = [text.indexOf(first), text.indexOf(last)];
+  if (begin < 0 || end < begin) throw new Error(`docs/configuration.md lacks "${first}" or "${last}".`);
+  return `${text.slice(0, begin)}${first}\n\n${content}\n\n${text.slice(end)}`;
+}
+
+function olderTable(): string {
+  const rows = Object.entries(SETTINGS_WITHOUT_EFFECT).map(([name, why]) => `| \`${name}\` | ${why} |`);
+  return ['<!-- prettier-ignore -->', '| setting | here |', '|---|---|', ...rows].join('\n');
 }
 
 function table(): string {

@@ -9,17 +9,45 @@ import { StartupError } from './errors.ts';
 
 interface CommandEntry {
   readonly summary: string;
+  /** It runs a gateway: its process is set up for that. */
+  readonly isServer?: boolean;
   readonly load: () => Promise<Command>;
 }
 
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   up: {
+    isServer: true,
     summary: 'run a whole cluster on this machine: PostgreSQL, Chroma servers, gateway',
     load: async () => (await import('./cli/up.ts')).upCommand(),
   },
   serve: {
+    isServer: true,
     summary: 'run one gateway in front of your Chroma servers and your PostgreSQL',
     load: async () => (await import('./cli/serve.ts')).serveCommand(),
+  },
+  status: {
+    summary: 'show the cluster at a glance',
+    load: async () => (await import('./cli/status.ts')).statusCommand(),
+  },
+  log: {
+    summary: 'list the newest entries of the log',
+    load: async () => (await import('./cli/log.ts')).logCommand(),
+  },
+  slow: {
+    summary: 'list slow requests of all gateways',
+    load: async () => (await import('./cli/slow.ts')).slowCommand(),
+  },
+  alert: {
+    summary: 'list open alerts, test webhooks',
+    load: async () => (await import('./cli/alert.ts')).alertCommand(),
+  },
+  doctor: {
+    summary: 'check settings, PostgreSQL and Chroma servers, and say what to fix',
+    load: async () => (await import('./cli/doctor.ts')).doctorCommand(),
+  },
+  config: {
+    summary: 'show the effective settings and where they come from',
+    load: async () => (await import('./cli/config.ts')).configCommand(),
   },
   events: {
     summary: 'list what happened to the cluster',
@@ -45,6 +73,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'list, show, retry or discard entries that no node could apply',
     load: async () => (await import('./cli/quarantine.ts')).quarantineCommand(),
   },
+  completion: {
+    summary: 'print a script for completion in bash, zsh or fish',
+    load: async () => (await import('./cli/completion.ts')).completionCommand(wholeProgram),
+  },
 };
 
 try {
@@ -57,17 +89,25 @@ try {
 }
 
 async function commandLine(words: readonly string[]): Promise<Command> {
-  const program = new Command('polychrome')
-    .description('Many stock Chroma servers behind one endpoint.')
-    .version(packageVersion())
-    .showHelpAfterError();
   const wanted = words[0] === 'help' ? words[1] : words[0];
-  if (wanted !== undefined && wanted in COMMANDS) {
+  if (wanted !== undefined && COMMANDS[wanted]?.isServer === true) {
     boundAllocators();
     optimizeEarly();
   }
+  return programWith((name) => name === wanted);
+}
+
+/** Every command with its options and subcommands, for completion. */
+const wholeProgram = (): Promise<Command> => programWith(() => true);
+
+async function programWith(isLoaded: (name: string) => boolean): Promise<Command> {
+  const program = new Command('polychrome')
+    .description('Many stock Chroma servers behind one endpoint.')
+    .version(packageVersion())
+    .addHelpText('after', '\nExit codes of every command: 0 done, 1 failed; its own help names further ones.')
+    .showHelpAfterError();
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
-    const command = name === wanted ? await load() : new Command(name);
+    const command = isLoaded(name) ? await load() : new Command(name);
     program.addCommand(command.summary(summary).copyInheritedSettings(program));
   }
   return program;

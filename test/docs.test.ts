@@ -5,6 +5,7 @@ import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { withDifferences } from '../scripts/differences-table.ts';
 import { withSettings } from '../scripts/settings-table.ts';
+import { ALERT_KINDS } from '../src/alerts/alert-kinds.ts';
 import { SETTINGS } from '../src/config/config.ts';
 import { EVENT_KINDS } from '../src/observability/events.ts';
 
@@ -119,6 +120,11 @@ test('docs/compatibility.md has the differences of the differential test (if not
 test('docs/operations.md explains every kind of event', () => {
   const text = read('docs/operations.md');
   expect(Object.keys(EVENT_KINDS).filter((kind) => !text.includes(`\`${kind}\``))).toEqual([]);
+});
+
+test('docs/operations.md has a section for every alert', () => {
+  const text = read('docs/operations.md');
+  expect(Object.keys(ALERT_KINDS).filter((kind) => !text.includes(`### Alert ${kind}\n`))).toEqual([]);
 });
 
 test('docs/invariants.md says of every setting where its effect is seen', () => {

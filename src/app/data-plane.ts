@@ -35,6 +35,7 @@ import type { Storage } from './storage.ts';
 export interface DataPlane {
   readonly handlers: ReturnType<typeof buildHandlers>;
   readonly recordReads: RecordReads;
+  readonly reader: Reader;
   readonly writer: Writer;
   readonly responseBudget: ResponseBudget;
   readonly scanner: LargeScanner;
@@ -99,6 +100,7 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   return {
     handlers,
     recordReads,
+    reader,
     writer,
     responseBudget,
     scanner,

@@ -12,7 +12,12 @@ import type { Lifecycle } from './lifecycle.ts';
 /** Connections of each pool. An append needs a connection of its own to know whose warning it received. */
 const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1 } as const;
 
+/** What one gateway process needs. */
+export const CONNECTIONS_PER_GATEWAY = Object.values(CONNECTIONS).reduce((total, each) => total + each, 0);
+
 export interface DatabasePools extends Readonly<Record<keyof typeof CONNECTIONS, Database>> {
+  /** Pools by purpose, for metrics. */
+  readonly all: readonly (readonly [string, Database])[];
   /** Returns and clears the last warning that the connection for appends received. */
   readonly takeWarning: () => string | null;
 }
@@ -43,18 +48,21 @@ export async function buildPools(config: Config, deps: Deps, life: Lifecycle): P
     steps: pool('steps'),
     lease: pool('lease'),
   };
-  const needed = Object.values(CONNECTIONS).reduce((total, each) => total + each, 0);
   await requireServer(pools.queries, servers.label);
-  await requireConnections(pools.queries, servers.label, needed);
+  await requireConnections(pools.queries, servers.label, CONNECTIONS_PER_GATEWAY);
   const takeWarning = (): string | null => {
     const text = warning;
     warning = null;
     return text;
   };
-  return { ...pools, takeWarning };
+  return { ...pools, all: Object.entries(pools), takeWarning };
 }
 
-function postgresServers(config: Config, { clock, logger }: Deps): PostgresServers {
+/** Where to connect to, as the settings say. Throws StartupError. */
+export function postgresServers(
+  config: Config,
+  { clock, logger }: Pick<Deps, 'clock' | 'logger'>,
+): PostgresServers {
   const { DATABASE_URL: url, DATABASE_URL_FILE: file, DATABASE_PASSWORD_COMMAND: command } = config;
   return new PostgresServers({
     url: url ?? { file: file as string },

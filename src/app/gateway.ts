@@ -1,15 +1,17 @@
 // The composition root: reading it is reading the architecture.
 
-import { healthOf } from '../api/admin/status.ts';
+import { readinessOf } from '../api/admin/health.ts';
 import type { Config } from '../config/config.ts';
 import { CurrentTerm } from '../coordination/current-term.ts';
 import { sleep } from '../util/clock.ts';
+import { buildAlerts } from './alerts.ts';
 import { buildCaches } from './caches.ts';
 import { buildDataPlane } from './data-plane.ts';
 import { depsOf, type GatewayParts } from './deps.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { buildListeners, statusSource } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
+import { buildObservation } from './observation.ts';
 import { buildReplication } from './replication.ts';
 import { buildStorage } from './storage.ts';
 
@@ -34,21 +36,21 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const storage = await buildStorage(config, deps, life);
     const current = new CurrentTerm();
     const caches = buildCaches(config, storage.head.lsn, current);
-    const replication = buildReplication(config, { deps, storage, caches, current }, life);
+    const observation = buildObservation(config, { deps, storage }, life);
+    const { log } = observation;
+    const replication = buildReplication(config, { deps, storage, caches, current, log }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
-    const metrics = buildMetrics({ storage, caches, replication, dataPlane });
-    const status = statusSource(deps, storage, { ...replication, ...dataPlane, metrics });
-    const listeners = buildListeners(
-      config,
-      { deps, storage, dataPlane, replication, status, metrics },
-      life,
-    );
+    const metrics = buildMetrics({ deps, storage, caches, replication, dataPlane, observation });
+    const built = { deps, storage, replication, dataPlane, observation, metrics };
+    const alerts = buildAlerts(config, built, life);
+    const status = statusSource(config, built);
+    const listeners = buildListeners(config, { ...built, status, alerts }, life);
     await life.start();
     const stopped = new AbortController();
     return {
       url: listeners.url(),
       async ready() {
-        while (!healthOf(status).healthy && !stopped.signal.aborted)
+        while (!readinessOf(status).ready && !stopped.signal.aborted)
           await sleep(deps.clock, READY_POLL_MS, stopped.signal);
       },
       async stop() {

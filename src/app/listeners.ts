@@ -1,7 +1,8 @@
 // The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
 
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
-import type { StatusSource } from '../api/admin/status.ts';
+import { metricsRoutes } from '../api/admin/metrics.ts';
+import type { NodeSource, Serving, StatusSource } from '../api/admin/status-source.ts';
 import { olderRouter } from '../api/v1/front-end.ts';
 import { forOlderPython } from '../api/v1/older-python.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
@@ -9,12 +10,18 @@ import { chromaRouter } from '../api/v2/front-end.ts';
 import { knowingRouter } from '../api/v2/knowing-router.ts';
 import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
-import { joinRouters } from '../http/router.ts';
+import { lagLimitMs } from '../config/observe.ts';
+import type { ServedRequest } from '../http/request-stats.ts';
+import { joinRouters, type Router } from '../http/router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
+import { canServe } from '../nodes/node-state.ts';
+import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
+import type { Alerts } from './alerts.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import type { Observation } from './observation.ts';
 import { buildOperatorRouter } from './operator.ts';
 import type { Replication } from './replication.ts';
 import type { Storage } from './storage.ts';
@@ -27,9 +34,11 @@ export interface Listeners {
 interface ListenerParts {
   readonly deps: Deps;
   readonly storage: Storage;
-  readonly dataPlane: DataPlane;
   readonly replication: Replication;
+  readonly dataPlane: DataPlane;
+  readonly observation: Observation;
   readonly status: StatusSource;
+  readonly alerts: Alerts;
   readonly metrics: MetricsRegistry;
 }
 
@@ -41,7 +50,7 @@ const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
-  const { deps, storage, dataPlane, metrics } = parts;
+  const { deps, storage, dataPlane, observation, metrics } = parts;
   const chroma = chromaRouter({
     handlers: forOlderPython(dataPlane.handlers, dataPlane.scanner),
     capabilities: () => storage.capabilities.current,
@@ -56,7 +65,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
   const api = knowingRouter(joinRouters(older, chroma), parts.replication.knowledge);
-  const status = adminRouter(statusRoutes(parts.status));
+  const status = statusRouter(parts);
   const operator = buildOperatorRouter(config, parts, life);
   const shared = {
     host: config.HOST,
@@ -64,6 +73,12 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     clock: deps.clock,
     logger: deps.logger,
     responseBudget: dataPlane.responseBudget,
+    requests: {
+      observe: (request: ServedRequest) => {
+        observation.requests.observe(request);
+        observation.slow.observe(request);
+      },
+    },
   };
   const adminPort = config.ADMIN_PORT ?? null;
   if (adminPort !== null) {
@@ -109,42 +124,88 @@ function listen(
   };
 }
 
-/** What /health, /status and /wal/status are made from. */
-export function statusSource(
-  deps: Deps,
-  storage: Storage,
-  parts: Replication & DataPlane & { metrics: MetricsRegistry },
-): StatusSource {
-  const { leader, logBuffer, retention, appender, positions, nodes, recordReads, metrics, verification } =
-    parts;
-  const { catalog, decisions } = storage;
+/** The routes of /health, /status, /wal and /metrics. */
+function statusRouter({ deps, status, metrics }: ListenerParts): Router {
+  const exposition = new Exposition(metrics);
+  const { resources } = status;
+  return adminRouter([
+    ...statusRoutes(status),
+    ...metricsRoutes({
+      exposition,
+      snapshot: () => metrics.snapshot(),
+      resources,
+      now: () => deps.clock.now(),
+    }),
+  ]);
+}
+
+/** What /health, /status and /wal/… are made from. */
+export function statusSource(config: Config, parts: Omit<ListenerParts, 'status' | 'alerts'>): StatusSource {
+  const { deps, storage, replication, dataPlane, observation, metrics } = parts;
+  const { leader, logBuffer, retention, appender, positions, trials } = replication;
+  const { requests, log, resources } = observation;
   return {
     gatewayId: deps.gatewayId,
     term: () => leader.term,
     halted: () => leader.halted,
+    serving: () => servingOf(replication),
     primary: () => leader.primary.node,
     head: () => logBuffer.head,
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
-    reads: () => recordReads.counts,
+    reads: () => dataPlane.recordReads.counts,
     metrics: () => metrics.snapshot(),
-    nodes: () =>
-      nodes.all().map(({ member, applier, workload }) => ({
-        member,
-        // A node that is not followed has the checkpoint that PostgreSQL knows.
-        checkpoint: Math.max(
-          applier.checkpoint,
-          positions.applied(member.id),
-          storage.nodes.lastCheckpoint(member.id),
-        ),
-        lag: (now) => applier.lag(now),
-        work: () => workload.current,
-        failing: () => applier.failing,
-        verification: () => verification.returns.progress(member.id),
-        suspects: (max) => catalog.suspects(member.id, max),
-        pid: deps.nodePid(member.id),
-      })),
-    quarantined: () => decisions.openQuarantine,
+    nodes: () => nodeSources(parts),
+    quarantined: () => storage.decisions.openQuarantine,
+    requests,
+    log,
+    batches: () => appender.batches,
+    failedAttempts: () => trials.failures,
+    postgres: () => storage.postgresProbe.health,
+    resources: () => resources.usage,
+    disk: async () => ({ ...(await storage.sizes.read()), logBytesMax: config.WAL_RETENTION_BYTES }),
+    syncIntervalSeconds: config.WAL_SYNC_INTERVAL ?? 0,
+    limits: {
+      lagMs: lagLimitMs(config),
+      memoryPercent: config.WAL_MEMORY_THRESHOLD,
+      cpuPercent: config.WAL_CPU_THRESHOLD,
+    },
     now: () => deps.clock.now(),
   };
+}
+
+/** Why this gateway refuses reads, and writes: what /ready and /health say. */
+function servingOf({ leader, nodes, view }: Replication): Serving {
+  const isServed = nodes.all().some(({ member }) => canServe(member.state));
+  const noPrimary = leader.primary.node === null ? 'no primary is chosen yet' : null;
+  const noLease = leader.term === null ? 'this gateway does not lead' : null;
+  return {
+    reads: noLease ?? (isServed ? noPrimary : 'no node serves'),
+    writes: view.writable()?.message ?? noPrimary,
+  };
+}
+
+function nodeSources({
+  deps,
+  storage,
+  replication,
+}: Omit<ListenerParts, 'status' | 'alerts'>): readonly NodeSource[] {
+  const { catalog } = storage;
+  return replication.nodes.all().map(({ member, applier, workload, calls }) => ({
+    member,
+    // A node that is not followed has the checkpoint that PostgreSQL knows.
+    checkpoint: Math.max(
+      applier.checkpoint,
+      replication.positions.applied(member.id),
+      storage.nodes.lastCheckpoint(member.id),
+    ),
+    lag: (now) => applier.lag(now),
+    work: () => workload.current,
+    failing: () => applier.failing,
+    verification: () => replication.verification.returns.progress(member.id),
+    suspects: (max) => catalog.suspects(member.id, max),
+    rounds: () => applier.rounds,
+    calls: () => calls.total,
+    pid: deps.nodePid(member.id),
+  }));
 }

@@ -2,6 +2,8 @@
 
 import type { Config } from '../config/config.ts';
 import type { NodeAddress } from '../config/nodes.ts';
+import { roundEntriesMax } from '../config/older.ts';
+import { CallStats } from '../chroma/client/call-stats.ts';
 import type { Expected, Identity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { probeCapabilities } from '../chroma/client/probe-capabilities.ts';
@@ -35,6 +37,7 @@ import type { Deps } from './deps.ts';
 import type { Storage } from './storage.ts';
 
 export interface BuiltNode extends Follower, ReadCandidate {
+  readonly calls: CallStats;
   readonly workload: Workload;
   readonly canary: () => Promise<string | null>;
   /** Ends every connection to the node. */
@@ -104,11 +107,12 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
       parts.positions.restarted(address.id, applier.checkpoint);
     },
   };
+  const calls = new CallStats();
   const wiring: Wiring = {
     workload: new Workload(deps.clock, config.STAGGER_MS),
     identity,
     readsInFlight: new ReadsInFlight(),
-    clients: buildClients(address, identity, watched, deps),
+    clients: buildClients(address, identity, { ...watched, calls }, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
   const verifierOver = (through: NodeClient): LogVerifier =>
@@ -128,7 +132,17 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
   };
   const { readsInFlight } = wiring;
-  return { member, client, applier, admission, readsInFlight, workload, canary: canaryReason, disconnect };
+  return {
+    member,
+    client,
+    applier,
+    admission,
+    readsInFlight,
+    workload,
+    calls,
+    canary: canaryReason,
+    disconnect,
+  };
 }
 
 /** What the clients of a node ask of the one who watches it. */
@@ -138,17 +152,21 @@ interface Watched {
   readonly connectionLost: () => void;
 }
 
+interface ClientParts extends Watched {
+  readonly calls: CallStats;
+}
+
 function buildClients(
   { url }: NodeAddress,
   identity: { readonly expected: Identity | null },
-  { markerLSN, isVerified, connectionLost }: Watched,
+  { markerLSN, isVerified, connectionLost, calls: stats }: ClientParts,
   { clock, connections }: Deps,
 ): Clients {
   const expect = (): Expected | null =>
     identity.expected === null ? null : { ...identity.expected, markerLSN: markerLSN() };
   return {
     // While the process behind the address may be a new one, only what looks at it is let through.
-    client: connections.verified({ url, clock, expect: () => (isVerified() ? expect() : null) }),
+    client: connections.verified({ url, clock, stats, expect: () => (isVerified() ? expect() : null) }),
     watcher: connections.verified({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
     unverified: connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 }),
   };
@@ -250,6 +268,7 @@ function buildApplier(
     positions,
     checkpoints,
     decisions,
+    roundEntriesMax: () => roundEntriesMax(config, member.state === 'catching_up'),
     limits: () => ({ maxIds: capabilities.current.maxBatchSize, maxBytes: MERGED_BYTES_MAX }),
     leavesLists: () => capabilities.current.metadataArrays,
     isDeleted: (shard) => catalog.collectionOfShard(shard) === null,

@@ -1,7 +1,9 @@
 // The operator API: the routes under /admin, and the operations they start.
 
 import { operatorAccess } from '../api/admin/access.ts';
+import { alertRoutes } from '../api/admin/alerts.ts';
 import { eventRoutes } from '../api/admin/events.ts';
+import { logRoutes } from '../api/admin/log.ts';
 import { nodeRoutes, type NodeActions } from '../api/admin/nodes.ts';
 import { operationRoutes } from '../api/admin/operation-routes.ts';
 import { Operations } from '../api/admin/operations.ts';
@@ -9,10 +11,12 @@ import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
 import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter } from '../api/admin/routes.ts';
 import { scrubRoutes } from '../api/admin/scrub.ts';
-import type { StatusSource } from '../api/admin/status.ts';
+import { slowRoutes } from '../api/admin/slow.ts';
+import type { StatusSource } from '../api/admin/status-source.ts';
 import type { Config } from '../config/config.ts';
 import type { Router } from '../http/router.ts';
 import { NodeChanges } from '../replication/node-changes.ts';
+import type { Alerts } from './alerts.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -25,17 +29,21 @@ interface OperatorParts {
   readonly dataPlane: DataPlane;
   readonly replication: Replication;
   readonly status: StatusSource;
+  readonly alerts: Alerts;
 }
 
 export function buildOperatorRouter(config: Config, parts: OperatorParts, life: Lifecycle): Router {
-  const { storage, deps } = parts;
-  const { quarantine, catalog, events, eventStore } = storage;
+  const { storage, deps, alerts } = parts;
+  const { quarantine, catalog, events, eventStore, log, slowRequests } = storage;
   const { logger } = deps;
   const operations = new Operations(deps);
   life.add({ name: 'operations', stop: () => operations.stop() });
   const actions = nodeActions(parts);
   const retry = buildQuarantineRetry(parts);
   const routes = [
+    ...logRoutes(log, catalog),
+    ...slowRoutes(slowRequests),
+    ...alertRoutes({ store: storage.alerts, ...alerts }),
     ...operationRoutes(operations),
     ...nodeRoutes({ status: parts.status, operations, actions }),
     ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),

@@ -6,7 +6,7 @@ import type { CurrentTerm } from '../coordination/current-term.ts';
 import { Knowledge } from '../coordination/knowledge.ts';
 import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
-import { EntryPublisher } from '../log/entry-publisher.ts';
+import { EntryPublisher, type EntryListener } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
 import { isAboutContinuity } from '../log/log-continuity.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
@@ -44,6 +44,7 @@ export interface Replication {
   readonly logBuffer: LogBuffer;
   readonly retention: Retention;
   readonly verification: Verification;
+  readonly trials: Trials;
 }
 
 /** What its builders share. The registry is filled at the end; what needs nodes asks it at work. */
@@ -62,9 +63,18 @@ interface Shared {
 // What replicas may take to finish what they have begun; a node that needs longer goes on under the next leader.
 const CATCH_UP_DEADLINE_MS = 5_000;
 
+interface ReplicationParts {
+  readonly deps: Deps;
+  readonly storage: Storage;
+  readonly caches: Caches;
+  readonly current: CurrentTerm;
+  /** Notified of every entry appended here. */
+  readonly log: EntryListener;
+}
+
 export function buildReplication(
   config: Config,
-  { deps, storage, caches, current }: { deps: Deps; storage: Storage; caches: Caches; current: CurrentTerm },
+  { deps, storage, caches, current, log: stats }: ReplicationParts,
   life: Lifecycle,
 ): Replication {
   const { catalog, checkpoints, decisions, log, head } = storage;
@@ -80,7 +90,7 @@ export function buildReplication(
     appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
   });
   // The log buffer last: appliers take entries from there (I6).
-  const publisher = new EntryPublisher([caches.invalidation, logBuffer]);
+  const publisher = new EntryPublisher([stats, caches.invalidation, logBuffer]);
   const comparison = buildComparison(shared, logBuffer);
   const appender = buildAppender(shared, { publisher, logBuffer, comparison });
   const trials = buildTrials(shared);
@@ -129,7 +139,7 @@ export function buildReplication(
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
   });
   addToLife(life, { shared, leader, retention, verification, appender });
-  return { nodes, leader, view, knowledge, positions, appender, logBuffer, retention, verification };
+  return { nodes, leader, view, knowledge, positions, appender, logBuffer, retention, verification, trials };
 }
 
 function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {

@@ -1,9 +1,12 @@
 // PostgreSQL and what is kept there.
 
+import { AlertStore } from '../alerts/alert-store.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
+import { DataSizeReader } from '../history/data-sizes.ts';
 import { EventStore } from '../history/event-store.ts';
+import { SlowRequestStore } from '../history/slow-request-store.ts';
 import { LogContinuity } from '../log/log-continuity.ts';
 import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.ts';
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
@@ -13,14 +16,16 @@ import { NodeStore } from '../nodes/node-store.ts';
 import { EventLog } from '../observability/events.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { ScrubStore } from '../repair/scrub-store.ts';
+import { PostgresProbe } from '../history/postgres-probe.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
-import { buildPools } from './database-pools.ts';
+import { buildPools, type DatabasePools } from './database-pools.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
 export interface Storage {
+  readonly pools: DatabasePools['all'];
   readonly log: PostgresLog;
   /** As it was when this gateway started. */
   readonly head: Head;
@@ -37,13 +42,18 @@ export interface Storage {
   readonly quarantine: Quarantine;
   readonly scrub: ScrubStore;
   readonly eventStore: EventStore;
+  readonly postgresProbe: PostgresProbe;
+  readonly sizes: DataSizeReader;
+  readonly slowRequests: SlowRequestStore;
+  readonly alerts: AlertStore;
   /** Where every component records what operators should know. */
   readonly events: EventLog;
 }
 
 /** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
-  const { queries, append, steps, lease, takeWarning } = await buildPools(config, deps, life);
+  const pools = await buildPools(config, deps, life);
+  const { queries, append, steps, lease, takeWarning } = pools;
   await migrate(queries);
 
   const log = new PostgresLog(queries);
@@ -57,6 +67,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const eventStore = new EventStore(queries);
   const decisions = new Decisions(steps);
   return {
+    pools: pools.all,
     log,
     head,
     appendStore: (seen) => new PostgresAppendStore(append, { logId: () => head.logId, takeWarning, seen }),
@@ -71,6 +82,10 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     quarantine: new Quarantine(queries, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed)),
     scrub: new ScrubStore(queries),
     eventStore,
+    postgresProbe: new PostgresProbe({ database: queries, clock: deps.clock }),
+    sizes: new DataSizeReader(queries, deps.clock),
+    slowRequests: new SlowRequestStore(queries, deps.gatewayId),
+    alerts: new AlertStore(queries),
     events: buildEvents(eventStore, deps, life),
   };
 }

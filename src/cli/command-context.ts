@@ -15,6 +15,8 @@ export interface LiveContext extends CommandContext {
   readonly signal: AbortSignal;
   /** The output is a terminal: it can be redrawn, and shows colours unless NO_COLOR is set. */
   readonly isTerminal: boolean;
+  /** Sets the exit code of a command that has printed what it found. */
+  readonly exitWith: (code: number) => void;
 }
 
 export const PROCESS: LiveContext = {
@@ -24,6 +26,7 @@ export const PROCESS: LiveContext = {
   // Ctrl-C ends the process, and with it the command.
   signal: new AbortController().signal,
   isTerminal: process.stdout.isTTY,
+  exitWith: (code) => void (process.exitCode = code),
 };
 
 const BORDERS =

@@ -1,6 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { startTestServer, stopTestServer, type TestServer } from '../../test/support/http-server.ts';
-import { ManualClock } from '../../test/support/manual-clock.ts';
+import { CommandRunner, type CommandRun } from '../../test/support/command-run.ts';
 import { until } from '../../test/support/until.ts';
 import type { Handler } from '../http/router.ts';
 import { eventsCommand } from './events.ts';
@@ -14,26 +13,11 @@ const event = (id: number, kind: string, detail: object = {}): object => ({
   detail,
 });
 
-let server: TestServer | null = null;
-afterEach(async () => {
-  if (server !== null) await stopTestServer(server);
-  server = null;
-});
+const runner = new CommandRunner();
+afterEach(() => runner.stop());
 
-/** Runs the command against a server that responds so; the output grows while it runs. */
-async function start(
-  respond: Handler,
-  words: string[],
-): Promise<{ output: () => string; clock: ManualClock; stop: AbortController; done: Promise<unknown> }> {
-  server = await startTestServer({ 'GET /admin/events': respond });
-  const [clock, stop] = [new ManualClock(), new AbortController()];
-  let output = '';
-  const write = (text: string | Uint8Array): void => void (output += Buffer.from(text).toString());
-  const command = eventsCommand({ env: {}, write, clock, signal: stop.signal, isTerminal: false });
-  command.exitOverride().configureOutput({ writeErr: write });
-  const done = command.parseAsync([...words, '--url', server.server.url], { from: 'user' });
-  return { output: () => output, clock, stop, done };
-}
+const start = (respond: Handler, words: string[]): Promise<CommandRun> =>
+  runner.start(eventsCommand, { 'GET /admin/events': respond }, words);
 
 const events =
   (...list: object[]): Handler =>

@@ -47,6 +47,11 @@ export class OperatorApi {
     return this.#json('GET', path);
   }
 
+  /** The body of a response of any status, for routes whose status is part of what they report. */
+  async report<T>(path: string): Promise<T> {
+    return this.#parsed(await this.#fetch('GET', path));
+  }
+
   post<T>(path: string): Promise<T> {
     return this.#json('POST', path);
   }
@@ -57,7 +62,10 @@ export class OperatorApi {
   }
 
   async #json<T>(method: 'GET' | 'POST', path: string): Promise<T> {
-    const response = await this.#send(method, path);
+    return this.#parsed(await this.#send(method, path));
+  }
+
+  async #parsed<T>(response: Response): Promise<T> {
     return (await response.json().catch(() => {
       throw this.#notPolychrome();
     })) as T;

@@ -2,7 +2,6 @@
 
 import { Command } from 'commander';
 import { loadConfig } from '../config/config.ts';
-import { olderNameWarnings } from '../config/older-names.ts';
 import { StartupError } from '../errors.ts';
 import { startGateway } from '../app/gateway.ts';
 import { systemClock } from '../util/clock.ts';
@@ -26,7 +25,7 @@ export function serveCommand(): Command {
 
 async function serve(): Promise<void> {
   const config = loadConfig(process.env);
-  for (const warning of olderNameWarnings(process.env)) console.error(`polychrome: ${warning}`);
+  for (const warning of config.warnings) console.error(`polychrome: ${warning}`);
   const stopRequest = new StopRequest(process, systemClock);
   try {
     const gateway = await startGateway(config, {

@@ -21,8 +21,12 @@ function refusal(env: Environment): string {
 
 describe('every setting', () => {
   // One value other than the default, and what it changes; a setting without a line here does not compile.
+  // WAL_ENABLED has one value (older.test.ts).
   const TURNED: Readonly<
-    Record<keyof typeof SETTINGS, readonly [Environment, (config: Config) => unknown, unknown]>
+    Record<
+      Exclude<keyof typeof SETTINGS, 'WAL_ENABLED'>,
+      readonly [Environment, (config: Config) => unknown, unknown]
+    >
   > = {
     DATABASE_URL: [{ DATABASE_URL: 'postgresql://db/two' }, (c) => c.DATABASE_URL, 'postgresql://db/two'],
     DATABASE_URL_FILE: [
@@ -89,6 +93,28 @@ describe('every setting', () => {
       (c) => c.CORS_ALLOW_ORIGINS,
       ['http://a', 'http://b'],
     ],
+    WAL_SYNC_INTERVAL: [{ WAL_SYNC_INTERVAL: '10' }, (c) => c.WAL_SYNC_INTERVAL, 10],
+    WAL_MEMORY_THRESHOLD: [{ WAL_MEMORY_THRESHOLD: '80' }, (c) => c.WAL_MEMORY_THRESHOLD, 80],
+    WAL_CPU_THRESHOLD: [{ WAL_CPU_THRESHOLD: '80' }, (c) => c.WAL_CPU_THRESHOLD, 80],
+    SLOW_QUERY_MS: [{ SLOW_QUERY_MS: '0' }, (c) => c.SLOW_QUERY_MS, 0],
+    ALERT_LATENCY_MS: [{ ALERT_LATENCY_MS: '0' }, (c) => c.ALERT_LATENCY_MS, 0],
+    SLACK_WEBHOOK_URL: [{ SLACK_WEBHOOK_URL: 'https://s/1' }, (c) => c.SLACK_WEBHOOK_URL, 'https://s/1'],
+    NOTIFICATION_WEBHOOK: [
+      { NOTIFICATION_WEBHOOK: 'https://s/1' },
+      (c) => c.NOTIFICATION_WEBHOOK,
+      'https://s/1',
+    ],
+    SLACK_ALERTS_ENABLED: [{ SLACK_ALERTS_ENABLED: 'false' }, (c) => c.SLACK_ALERTS_ENABLED, false],
+    ALERT_WEBHOOK_URL: [{ ALERT_WEBHOOK_URL: 'https://s/1' }, (c) => c.ALERT_WEBHOOK_URL, 'https://s/1'],
+    REQUEST_TIMEOUT: [{ REQUEST_TIMEOUT: '15' }, (c) => c.READ_TIMEOUT_MS, 15_000],
+    WAL_BATCH_SIZE: [{ WAL_BATCH_SIZE: '100' }, (c) => c.WAL_BATCH_SIZE, 100],
+    WAL_HIGH_VOLUME_BATCH_SIZE: [
+      { WAL_HIGH_VOLUME_BATCH_SIZE: '200' },
+      (c) => c.WAL_HIGH_VOLUME_BATCH_SIZE,
+      200,
+    ],
+    WAL_DELETION_CONVERSION: [{ WAL_DELETION_CONVERSION: 'true' }, (c) => c.WAL_DELETION_CONVERSION, true],
+    MAX_MEMORY_MB: [{ MAX_MEMORY_MB: '400' }, (c) => c.BODY_BUDGET_BYTES, 104_857_600],
     LOG_LEVEL: [{ LOG_LEVEL: 'silent' }, (c) => c.LOG_LEVEL, 'silent'],
   };
 

@@ -6,6 +6,7 @@ import { HTTP_SETTINGS } from './http.ts';
 import { LOG_SETTINGS } from './log.ts';
 import { NODE_SETTINGS, nodeAddresses, type NodeAddress } from './nodes.ts';
 import { OBSERVE_SETTINGS } from './observe.ts';
+import { OLDER_SETTINGS, olderSettingWarnings, withOlderSettings } from './older.ts';
 import { READ_SETTINGS } from './reads.ts';
 import type { Setting, ValuesOf } from './setting.ts';
 import { refuseUnknownName } from './unknown-names.ts';
@@ -20,6 +21,7 @@ export const SETTINGS = {
   ...READ_SETTINGS,
   ...CACHE_SETTINGS,
   ...OBSERVE_SETTINGS,
+  ...OLDER_SETTINGS,
 } as const;
 
 type Values = ValuesOf<typeof SETTINGS>;
@@ -28,6 +30,8 @@ type PlainValues = Omit<Values, 'NODES' | 'PRIMARY_URL' | 'REPLICA_URL'>;
 export interface Config extends PlainValues {
   /** At least one; the first is preferred as the first primary. */
   readonly nodes: readonly NodeAddress[];
+  /** Sentences for the log of the start. */
+  readonly warnings: readonly string[];
 }
 
 /** The settings in `env`. Throws StartupError with one sentence that names the variable. */
@@ -54,5 +58,40 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new StartupError('DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them.');
   }
   const nodes = nodeAddresses({ NODES, PRIMARY_URL, REPLICA_URL });
-  return Object.freeze({ ...(rest as PlainValues), nodes });
+  const plain = withOlderSettings(rest as PlainValues, env);
+  return Object.freeze({ ...plain, nodes, warnings: olderSettingWarnings(env) });
+}
+
+export interface EffectiveSetting {
+  readonly name: string;
+  /** As text; null: not set and without a default. Secrets are masked. */
+  readonly value: string | null;
+  readonly origin: 'environment' | 'default' | 'not set';
+}
+
+/** Settings whose text may hold a secret other than the credentials of a URL. */
+const SECRET = /(?:TOKEN|PASSWORD|SECRET|KEY|COMMAND)$|WEBHOOK/;
+
+/** Every setting as `env` gives it, valid or not. */
+export function effectiveSettings(
+  env: Readonly<Record<string, string | undefined>>,
+): readonly EffectiveSetting[] {
+  return Object.entries<Setting<unknown>>(SETTINGS).map(([name, { default: fallback }]) => {
+    const text = env[name];
+    if (text !== undefined && text !== '')
+      return { name, value: withoutSecrets(name, text), origin: 'environment' };
+    return { name, value: fallback, origin: fallback === null ? 'not set' : 'default' };
+  });
+}
+
+/** Cuts everything before the last @ of an address: what cannot be parsed may hold credentials anywhere there. */
+function withoutSecrets(name: string, text: string): string {
+  if (SECRET.test(name)) return '***';
+  if (!/URL|NODES/.test(name)) return text;
+  const masked = text
+    .split(',')
+    .map((part) =>
+      part.replace(/^(?<before>[a-z0-9-]*=)?(?<scheme>\w+:\/\/)?.*@/s, '$<before>$<scheme>***@'),
+    );
+  return masked.join(',').replace(/([?&](?:password|sslpassword|sslkey)=)[^&,]*/g, '$1***');
 }

@@ -13,7 +13,7 @@ export const HTTP_SETTINGS = {
   ADMIN_PORT: setting(
     wholeNumber(0, 65_535).optional(),
     null,
-    'Port of the operator API (`/admin/…`), which then is on no other; `/health`, `/status` and `/wal/status` are on both. Unset: the operator API is on PORT. 0 takes a free port.',
+    'Port of the operator API (`/admin/…`), which then is on no other; `/health`, `/ready`, `/status`, `/wal/…` and `/metrics` are on both. Unset: the operator API is on PORT. 0 takes a free port.',
   ),
   ADMIN_TOKEN: setting(
     z

@@ -2,7 +2,7 @@
 
 import { StartupError } from '../errors.ts';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Throws StartupError when `name` looks like one of the `known` names and that one is not set. Anything else belongs

@@ -127,7 +127,7 @@ export class Connections {
     const { socket } = connection;
     if (connection.ending) return;
     connection.ending = true;
-    if (turn !== null) turn.isEnded = true;
+    if (turn !== null) turn.lastStatus = response.status;
     if (socket.writable) {
       socket.write(lastResponse(response, turn, this.#options.clock.now()));
       socket.end();
@@ -181,8 +181,8 @@ export class Turn {
   readingBody = false;
   /** Refused because it is hardly HTTP. */
   isAbandoned = false;
-  /** The last response of the connection has been sent. */
-  isEnded = false;
+  /** Status of the last response of the connection; null until it has been sent. */
+  lastStatus: number | null = null;
   /** Sends the response as the last on the connection; set when the turn has come. */
   end: (response: WholeResponse) => void = () => undefined;
   isLast: () => boolean = () => true;
@@ -215,8 +215,15 @@ export class Turn {
     this.#awaitsContinue = false;
   }
 
+  /** Status of the response that has been sent; null when it was aborted, or the client is gone. */
+  get sentStatus(): number | null {
+    const { response, lastStatus } = this;
+    if (lastStatus !== null) return lastStatus;
+    return response.destroyed && !response.writableFinished ? null : response.statusCode;
+  }
+
   respond(response: WholeResponse): void {
-    if (this.isEnded) return;
+    if (this.lastStatus !== null) return;
     if (this.#leavesBody()) this.end(response);
     else sendWhole(this.response, response, this.beginResponse());
   }

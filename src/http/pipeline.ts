@@ -11,6 +11,7 @@ import { createCors, type Cors } from './cors.ts';
 import { ReceivedRequest } from './request.ts';
 import { parseTarget, TARGET_LENGTH_MAX, type Target } from './request-target.ts';
 import { sendStreamed } from './response.ts';
+import type { ServedRequest } from './request-stats.ts';
 import type { ResponseBudget } from './response-budget.ts';
 import type { ErrorResponses, RouteMatch, Router } from './router.ts';
 
@@ -25,6 +26,8 @@ export interface PipelineOptions {
   readonly bodyBudgetBytes: number;
   readonly bodyTimeoutMs: number;
   readonly responseBudget: ResponseBudget;
+  /** Counts the requests that are served. */
+  readonly requests: { observe(request: ServedRequest): void };
   /** Empty: no cross-origin headers at all. */
   readonly corsAllowOrigins: readonly string[];
 }
@@ -63,7 +66,7 @@ export class Pipeline {
     try {
       const target = this.#accept(turn);
       const match = target === null ? null : this.#match(turn, target);
-      if (target !== null && match !== null) void this.#serve(turn, match, target);
+      if (target !== null && match !== null) void this.#serveAndCount(turn, match, target);
     } catch (error) {
       this.#fail(turn, error);
     }
@@ -108,8 +111,17 @@ export class Pipeline {
     return null;
   }
 
-  async #serve(turn: Turn, match: RouteMatch, target: Target): Promise<void> {
+  async #serveAndCount(turn: Turn, match: RouteMatch, target: Target): Promise<void> {
+    const { clock, requests } = this.#options;
+    const since = clock.monotonic();
     const request = new ReceivedRequest(turn, match.params, target.query);
+    await this.#serve(turn, match, request);
+    const ms = clock.monotonic() - since;
+    const { params, body } = request;
+    requests.observe({ route: match.name, status: turn.sentStatus, ms, params, body });
+  }
+
+  async #serve(turn: Turn, match: RouteMatch, request: ReceivedRequest): Promise<void> {
     // From now on a malformed body has a response of its own.
     turn.readingBody = match.readsBody;
     let body: ReceivedBody | null = null;

@@ -2,7 +2,8 @@
 // an append of unknown outcome is looked up before it is sent again.
 
 import { PolychromeError } from '../errors.ts';
-import type { Metric } from '../observability/metrics-registry.ts';
+import { BATCH_SIZES, DURATIONS, Histogram } from '../observability/histogram.ts';
+import type { LabelledMetric, Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
 import { crashPoint, crashPointOnceSent } from '../util/crash-point.ts';
 import { checksum, type AppendResult, type Draft, type Entry } from './entry.ts';
@@ -85,6 +86,9 @@ export class Appender {
   #draining: Promise<void> | null = null;
   #inFlight: Promise<void> | null = null;
   #stopped = false;
+  readonly #batchEntries = new Histogram(BATCH_SIZES);
+  readonly #batchSeconds = new Histogram(DURATIONS);
+  #failures = 0;
 
   constructor(options: AppenderOptions) {
     this.#options = options;
@@ -95,9 +99,28 @@ export class Appender {
     return this.#queue.length;
   }
 
-  get metrics(): readonly Metric[] {
+  /** Entries of each durable batch. */
+  get batches(): Histogram {
+    return this.#batchEntries;
+  }
+
+  get metrics(): readonly (Metric | LabelledMetric)[] {
+    const one = (name: string, unit: string, help: string, histogram: Histogram): LabelledMetric => {
+      return { kind: 'histograms', name, unit, help, read: () => [{ labels: {}, histogram }] };
+    };
     const help = 'Writes that wait for the next append.';
-    return [{ kind: 'gauge', name: 'waiting', help, unit: 'writes', read: () => this.waiting }];
+    const failed = 'Attempts to append a batch that failed and were repeated, or ended it.';
+    return [
+      { kind: 'gauge', name: 'waiting', help, unit: 'writes', read: () => this.waiting },
+      { kind: 'counter', name: 'failures', help: failed, unit: 'attempts', read: () => this.#failures },
+      one('batch_entries', 'entries', 'Entries of a batch.', this.#batchEntries),
+      one(
+        'batch_duration',
+        'seconds',
+        'Time until a batch is durable, repetitions included.',
+        this.#batchSeconds,
+      ),
+    ];
   }
 
   /** Resolves when the batch in flight is durable, or has failed; null when there is none. */
@@ -161,10 +184,13 @@ export class Appender {
       if (pending.length === 0) return;
       try {
         const results = await this.#send(token, pending, batch, outcomeIsUnknown);
+        this.#batchEntries.observe(pending.length);
+        this.#batchSeconds.observe((clock.monotonic() - since) / 1_000);
         return this.#resolve(token, pending, results);
       } catch (error) {
         if (error instanceof BatchChanged) continue;
         onError(error);
+        this.#failures += 1;
         outcomeIsUnknown ||= !store.hadNoEffect(error);
         batch.sent = outcomeIsUnknown;
         if (!outcomeIsUnknown && store.isAboutContent(error)) return this.#isolate(pending, error);

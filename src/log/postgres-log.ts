@@ -14,6 +14,18 @@ export interface Head {
   readonly primaryGeneration: number;
 }
 
+/** What is listed of an entry: everything but its content. */
+export interface EntrySummary {
+  readonly lsn: number;
+  readonly kind: string;
+  /** Shard of a record entry, collection of a schema entry. */
+  readonly target: string | null;
+  readonly bytes: number;
+  readonly appendedAt: Date;
+  /** Of entries that a node decides; null while undecided, and for other entries. */
+  readonly outcome: string | null;
+}
+
 export interface Partition {
   readonly name: string;
   /** LSN of the last entry it can hold. */
@@ -107,6 +119,18 @@ export class PostgresLog {
       [target, after, max],
     );
     return rows.map(({ lsn }) => lsn);
+  }
+
+  /** Entries after `after` in LSN order, or the newest ones, at most `limit`. */
+  async summaries(after: number | null, limit: number): Promise<EntrySummary[]> {
+    const s = this.#database.schema;
+    const from = after ?? (await this.head()).lsn - limit;
+    return (await this.#database.query(
+      `select l.lsn, l.kind, l.target, octet_length(l.body) as bytes, l.appended_at as "appendedAt", d.outcome
+       from ${s}.log l left join ${s}.decision d on d.lsn = l.lsn
+       where l.lsn > $1 and l.lsn <= $1 + $2 order by l.lsn`,
+      [from, limit],
+    )) as unknown as EntrySummary[];
   }
 
   async #entryOf(row: EntryRow, expectedLSN: number): Promise<Entry | LogDamaged> {

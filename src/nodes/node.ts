@@ -44,6 +44,16 @@ export interface NodeWork {
   isOverdueBy(ms: number): boolean;
 }
 
+/** What the probes of a node found since the start of this gateway. */
+export interface ProbeCounts {
+  /** Of the last probe: wall clock, ms since the epoch; null before the first. */
+  readonly at: number | null;
+  readonly total: number;
+  readonly failed: number;
+  /** Failed probes since the last that succeeded. */
+  readonly consecutiveFailures: number;
+}
+
 export interface VerificationFailure {
   /** The node lacks content that it had applied. False: it could not be verified yet. */
   readonly contentLost: boolean;
@@ -88,8 +98,10 @@ export class Node {
   #misses = 0;
   /** Consecutive probes whose connection was refused. */
   #refusals = 0;
+  #probes: ProbeCounts = { at: null, total: 0, failed: 0, consecutiveFailures: 0 };
   #canaryAt = 0;
   #canaryFailed = false;
+  #canaryPassedAt: number | null = null;
   #isRefused = false;
   readonly #probeRequested = new Notifier();
   /** A probe was requested since the last one began. */
@@ -182,6 +194,15 @@ export class Node {
     return this.#verified === this.#interruptions;
   }
 
+  get probes(): ProbeCounts {
+    return this.#probes;
+  }
+
+  /** Time since the last canary that succeeded; null before the first. */
+  get canaryMsAgo(): number | null {
+    return this.#canaryPassedAt === null ? null : this.#options.clock.monotonic() - this.#canaryPassedAt;
+  }
+
   /** Whether the last canary succeeded; false before the first. */
   get canaryWorks(): boolean {
     return this.#canaryAt > 0 && !this.#canaryFailed;
@@ -194,6 +215,7 @@ export class Node {
       this.#isProbeDue = false;
       const found = await this.#probe();
       this.#refusals = found === 'refused' ? this.#refusals + 1 : 0;
+      this.#countProbe(found !== 'itself');
       this.probed = true;
       if (this.#refusals <= 1) this.changed.notify();
       // No event announces that a server listens again: only the next probe finds it.
@@ -216,6 +238,16 @@ export class Node {
   #probeSoon(): void {
     this.#isProbeDue = true;
     this.#probeRequested.notify();
+  }
+
+  #countProbe(hasFailed: boolean): void {
+    const { total, failed, consecutiveFailures } = this.#probes;
+    this.#probes = {
+      at: this.#options.clock.now(),
+      total: total + 1,
+      failed: failed + (hasFailed ? 1 : 0),
+      consecutiveFailures: hasFailed ? consecutiveFailures + 1 : 0,
+    };
   }
 
   async #probe(): Promise<ProbeResult['found']> {
@@ -286,7 +318,10 @@ export class Node {
     }
     this.#canaryFailed = report !== null;
     this.#canaryAt = clock.monotonic() + CANARY_MS;
-    if (report === null) return true;
+    if (report === null) {
+      this.#canaryPassedAt = clock.monotonic();
+      return true;
+    }
     this.#lastError = `canary: ${report.reason}`;
     this.on('failed', this.#lastError);
     return false;

@@ -1,8 +1,9 @@
 // What happened to the cluster, for operators: typed events, queued in memory and stored in batches.
 
-import { sleep, type Clock } from '../util/clock.ts';
+import type { Clock } from '../util/clock.ts';
 import { maskCredentials } from '../util/mask-credentials.ts';
 import type { Metric } from './metrics-registry.ts';
+import { StoredQueue } from './stored-queue.ts';
 
 export type EventLevel = 'info' | 'warning' | 'error';
 
@@ -29,6 +30,8 @@ export const EVENT_KINDS = {
   entry_partly_applied: 'warning',
   log_halted: 'error',
   operator_action: 'info',
+  alert_opened: 'warning',
+  alert_closed: 'info',
 } as const satisfies Record<string, EventLevel>;
 
 export type EventKind = keyof typeof EVENT_KINDS;
@@ -63,27 +66,23 @@ export interface EventLogOptions {
 
 // An hour of a node that changes its state every few seconds while PostgreSQL is away; some 300 bytes each.
 const QUEUED_MAX = 1_000;
-const BATCH_MAX = 100;
-const RETRY_MS = 1_000;
 // Texts of servers and connections; the log of the gateway has them whole.
 const TEXT_LENGTH_MAX = 1_000;
 
 export class EventLog implements EventSink {
   readonly #options: EventLogOptions;
   readonly #listeners = new Set<(event: RecordedEvent) => void>();
-  readonly #stopping = new AbortController();
-  #queue: RecordedEvent[] = [];
-  #writing: Promise<void> | null = null;
+  readonly #queue: StoredQueue<RecordedEvent>;
   #recorded = 0;
-  #dropped = 0;
 
   constructor(options: EventLogOptions) {
     this.#options = options;
+    this.#queue = new StoredQueue({ ...options, itemsMax: QUEUED_MAX });
   }
 
   /** Events dropped since the start because PostgreSQL was away for long. */
   get dropped(): number {
-    return this.#dropped;
+    return this.#queue.dropped;
   }
 
   record(kind: EventKind, { node, ...detail }: EventDetail = {}): void {
@@ -97,12 +96,7 @@ export class EventLog implements EventSink {
     };
     this.#recorded += 1;
     for (const listener of this.#listeners) listener(event);
-    // The newest is dropped: the first events of an outage explain it.
-    if (this.#queue.length >= QUEUED_MAX) this.#dropped += 1;
-    else this.#queue.push(event);
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = null;
-    });
+    this.#queue.add(event);
   }
 
   /** Calls `listener` with each event as it is recorded here; the listener must not throw. */
@@ -111,27 +105,8 @@ export class EventLog implements EventSink {
   }
 
   /** Writes what is queued, with one attempt; events recorded later are dropped. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#writing;
-  }
-
-  async #write(): Promise<void> {
-    const { store, clock, onError } = this.#options;
-    const { signal } = this.#stopping;
-    // Events of one turn of the event loop share a statement.
-    await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, BATCH_MAX);
-      try {
-        await store.append(batch);
-        this.#queue = this.#queue.slice(batch.length);
-      } catch (error) {
-        onError(error);
-        if (signal.aborted) return;
-        await sleep(clock, RETRY_MS, signal);
-      }
-    }
+  stop(): Promise<void> {
+    return this.#queue.stop();
   }
 
   get metrics(): readonly Metric[] {
@@ -148,7 +123,7 @@ export class EventLog implements EventSink {
         name: 'dropped',
         help: 'Events dropped because PostgreSQL did not take them in time.',
         unit: 'events',
-        read: () => this.#dropped,
+        read: () => this.#queue.dropped,
       },
       {
         kind: 'bound',
@@ -156,7 +131,7 @@ export class EventLog implements EventSink {
         help: 'Events that wait to be stored.',
         unit: 'events',
         max: QUEUED_MAX,
-        read: () => this.#queue.length,
+        read: () => this.#queue.waiting,
       },
     ];
   }

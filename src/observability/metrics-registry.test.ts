@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { Histogram } from './histogram.ts';
 import { MetricsRegistry, type Metric } from './metrics-registry.ts';
 
 const counter = (name: string, read = () => 0): Metric => ({
@@ -36,4 +37,19 @@ test('refuses malformed names', () => {
   expect(() => new MetricsRegistry().register('http', [counter('Served requests')])).toThrow(
     'not a name of a metric',
   );
+});
+
+test('shows series with their labels, and histograms as a summary', () => {
+  const registry = new MetricsRegistry();
+  const histogram = new Histogram([1, 2]);
+  histogram.observe(1);
+  const [help, unit] = ['Series.', 'entries'];
+  registry.register('apply', [
+    { kind: 'counters', name: 'entries', help, unit, read: () => [{ labels: { node: 'a' }, value: 4 }] },
+    { kind: 'histograms', name: 'sizes', help, unit, read: () => [{ labels: {}, histogram }] },
+  ]);
+  expect(registry.snapshot()).toEqual({
+    'apply_entries{node="a"}': { value: 4, unit },
+    apply_sizes: { value: 1, sum: 1, p50: 0.5, p95: 0.95, p99: 0.99, unit },
+  });
 });

@@ -65,6 +65,16 @@ export class Database {
     });
   }
 
+  /** Open connections, the unused ones among them, and statements that wait for one. */
+  get load(): { readonly open: number; readonly idle: number; readonly waiting: number } {
+    const { totalCount, idleCount, waitingCount } = this.#pool;
+    return { open: totalCount, idle: idleCount, waiting: waitingCount };
+  }
+
+  get connectionsMax(): number {
+    return this.#pool.options.max;
+  }
+
   /**
    * Runs one statement on a pooled connection. The last value may be a LongValue. `beforeSend` runs before the statement
    * is sent: an error it throws, and NotConnected, prove that nothing was sent.

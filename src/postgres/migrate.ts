@@ -10,6 +10,7 @@ import { deleteTenant } from './migrations/0005-delete-tenant.ts';
 import { appliedRecords } from './migrations/0006-applied-records.ts';
 import { logContinuity } from './migrations/0007-log-continuity.ts';
 import { scrub } from './migrations/0008-scrub.ts';
+import { operating } from './migrations/0009-operating.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -20,6 +21,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   appliedRecords,
   logContinuity,
   scrub,
+  operating,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

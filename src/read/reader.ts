@@ -7,6 +7,7 @@ import type { ClusterView } from '../coordination/cluster-view.ts';
 import { PolychromeError } from '../errors.ts';
 import type { HttpResponse, ResponseHeaders, StreamedResponse, WholeResponse } from '../http/response.ts';
 import type { ResponseBudget } from '../http/response-budget.ts';
+import type { Metric } from '../observability/metrics-registry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { linkedAbort } from '../util/race.ts';
@@ -134,6 +135,7 @@ const UNWRITTEN_ATTEMPTS_MAX = 20;
 
 export class Reader {
   readonly #options: ReaderOptions;
+  #retries = 0;
 
   constructor(options: ReaderOptions) {
     this.#options = options;
@@ -158,7 +160,13 @@ export class Reader {
       const selected = selection.selectNow(requirements, pending.asked) ?? (await this.#waitForNode(pending));
       const response = await this.#attempt(selected, pending);
       if (response !== null) return response;
+      this.#retries += 1;
     }
+  }
+
+  get metrics(): readonly Metric[] {
+    const help = 'Reads that were sent to a node once more.';
+    return [{ kind: 'counter', name: 'retries', help, unit: 'reads', read: () => this.#retries }];
   }
 
   /** The body of a response of status 200. Throws for any other, and for one too large to be buffered. */

@@ -19,16 +19,18 @@ import { Delivery } from './delivery.ts';
 import { EarlierCalls, type Trace } from './earlier-calls.ts';
 import type { Endings } from './endings.ts';
 import { orOver, TermOver } from '../coordination/term.ts';
+import { failingEntryOf, type FailingEntry } from './failing-entry.ts';
 import { NodeReads } from './node-reads.ts';
 import { toOperation } from './entry-operation.ts';
 import { needsDecision } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { RecordCalls } from './record-calls.ts';
 import { planRound, type Round } from './round.ts';
+import { RoundStats } from './round-stats.ts';
 import { SerialEntries } from './serial-entry.ts';
 import type { Stagger } from './stagger.ts';
 import { StoredDocuments } from './stored-documents.ts';
-import { detailOf, type Trials } from './trials.ts';
+import type { Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
 
 export interface ApplierOptions {
@@ -52,6 +54,8 @@ export interface ApplierOptions {
   /** Why the node's canary fails; null when it succeeds. */
   readonly canary: () => Promise<string | null>;
   readonly limits: () => MergeLimits;
+  /** Largest number of entries in the next round; at most ROUND_ENTRIES_MAX. */
+  readonly roundEntriesMax: () => number;
   readonly settleMs: number;
   /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
@@ -128,6 +132,7 @@ export class Applier {
   #recheck: Recheck | null = null;
   readonly #recheckDue = new Notifier();
   readonly #earlier = new EarlierCalls(ROUND_ENTRIES_MAX);
+  readonly rounds = new RoundStats();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -163,15 +168,8 @@ export class Applier {
   }
 
   /** The entry that keeps failing on the node; null when there is none. */
-  get failing(): { lsn: number; target: string | null; attempts: number; ms: number; error: string } | null {
-    const { trials, node, logBuffer, clock } = this.#options;
-    const worst = trials.worst(node);
-    if (worst === null) return null;
-    const { lsn, attempts, failure, sinceMs } = worst;
-    const error =
-      failure.kind === 'response' ? `HTTP ${failure.status}: ${detailOf(failure)}` : detailOf(failure);
-    const target = logBuffer.peek(lsn)?.target ?? null;
-    return { lsn, target, attempts, ms: Math.round(clock.monotonic() - sinceMs), error };
+  get failing(): FailingEntry | null {
+    return failingEntryOf(this.#options);
   }
 
   /**
@@ -262,7 +260,7 @@ export class Applier {
 
   /** The next entries that this node may apply; none when the term is over or a recheck is due. */
   async #next(term: Term): Promise<Entry[]> {
-    const { logBuffer, positions, primaryChanged, decisions } = this.#options;
+    const { logBuffer, positions, primaryChanged, decisions, roundEntriesMax } = this.#options;
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
     if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => controller.abort());
@@ -271,7 +269,7 @@ export class Applier {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
         const entries = isRead
           ? this.#unused
-          : await logBuffer.next(this.#checkpoint, ROUND_ENTRIES_MAX, ROUND_BYTES_MAX, signal);
+          : await logBuffer.next(this.#checkpoint, roundEntriesMax(), ROUND_BYTES_MAX, signal);
         const allowed = this.#allowed(entries);
         if (allowed.length > 0) return allowed;
         await waitForAny([positions.moved, primaryChanged, decisions.recorded], signal);
@@ -320,11 +318,12 @@ export class Applier {
   }
 
   async #round(term: Term): Promise<void> {
-    const { logBuffer, limits, decisions, trials } = this.#options;
+    const { logBuffer, limits, decisions, trials, clock } = this.#options;
     await this.#recheckIfDue();
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
     if (first === undefined) return;
+    const since = clock.monotonic();
     this.#oldestPendingAt = first.appendedAt;
     const round = planRound(entries, {
       limits: limits(),
@@ -338,6 +337,7 @@ export class Applier {
     await this.#saveCheckpoint(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
+    this.rounds.observe(round.upTo - first.lsn + 1, clock.monotonic() - since);
     // Entries still in the log buffer are taken from there again, with those appended since.
     const isInMemory = logBuffer.peek(round.upTo + 1) !== null;
     this.#unused = isInMemory ? [] : entries.slice(round.upTo - first.lsn + 1);

@@ -67,6 +67,8 @@ export class Trials {
   readonly #diedMs = new Map<string, number>();
   readonly #appliedRecords = new LruMap<number, number>({ weightMax: ENTRIES_MAX });
   #epoch = 0;
+  /** Failed attempts since the start. */
+  failures = 0;
 
   constructor(options: TrialsOptions) {
     this.#options = options;
@@ -120,6 +122,7 @@ export class Trials {
       this.#put(lsn, node, attempts);
       changed.push([lsn, attempts]);
     }
+    this.failures += 1;
     const [first] = changed;
     if (first !== undefined && first[1].attempts >= 2) onRepeated(node, ...first);
     this.#save(node, changed);

@@ -2,6 +2,7 @@
 
 import { ERROR_RESPONSES } from '../../src/api/v2/error-responses.ts';
 import type { WholeResponse } from '../../src/http/response.ts';
+import type { ServedRequest } from '../../src/http/request-stats.ts';
 import { ResponseBudget } from '../../src/http/response-budget.ts';
 import type { Handler, RequestHead, Router } from '../../src/http/router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../../src/http/server.ts';
@@ -16,6 +17,8 @@ export interface TestServer {
   readonly server: RunningServer;
   readonly clock: ManualClock;
   readonly logged: object[];
+  /** Requests that were counted. */
+  readonly served: ServedRequest[];
 }
 
 export function testRouter(
@@ -44,6 +47,7 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const clock = new ManualClock();
   const logged: object[] = [];
+  const served: ServedRequest[] = [];
   const server = await startServer({
     host: '127.0.0.1',
     port: 0,
@@ -54,10 +58,11 @@ export async function startTestServer(
     maxBodyBytes: BODY_BYTES_MAX,
     bodyBudgetBytes: 2 * BODY_BYTES_MAX,
     responseBudget: new ResponseBudget({ clock }),
+    requests: { observe: (request) => served.push(request) },
     corsAllowOrigins: [],
     ...options,
   });
-  return { server, clock, logged };
+  return { server, clock, logged, served };
 }
 
 export async function stopTestServer({ server, clock }: Pick<TestServer, 'server' | 'clock'>): Promise<void> {

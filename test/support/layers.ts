@@ -13,7 +13,7 @@ const BELOW_REPLICATION = [...BASE, 'postgres', ...STORES, ...CHROMA, 'nodes'];
 // leader: they see the cluster through coordination/cluster-view.ts.
 const ENTRIES = ['replication/entry-operation.ts', 'replication/decisions.ts'];
 const DATA_PLANE = [...BASE, ...STORES, ...CHROMA, 'nodes', 'http', ...ENTRIES];
-const API = [...DATA_PLANE, 'read', 'write', 'auth', 'history'];
+const API = [...DATA_PLANE, 'read', 'write', 'auth', 'history', 'alerts'];
 
 /** A layer (a room of src, or a file in it) → the layers and files it may import beside itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -32,6 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'chroma/client': [...BASE, 'chroma/parse', 'chroma/protocol'],
   'chroma/batch': [...BASE, 'chroma/parse', 'chroma/protocol', 'chroma/client'],
   history: [...BASE, 'postgres'],
+  alerts: [...BASE, 'postgres'],
   nodes: [...BASE, 'postgres', ...STORES, ...CHROMA],
   replication: BELOW_REPLICATION,
   repair: [...BELOW_REPLICATION, ...ENTRIES, 'replication/checkpoints.ts'],

@@ -16,6 +16,7 @@ import type { Entry } from '../../src/log/entry.ts';
 import type { Node } from '../../src/nodes/node.ts';
 import type { AssignedShard } from '../../src/replication/checkpoints.ts';
 import { toDraft } from '../../src/replication/entry-operation.ts';
+import { ROUND_ENTRIES_MAX } from '../../src/replication/applier.ts';
 import type { Positions } from '../../src/replication/positions.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 import { FakeNode } from './fake-chroma/node.ts';
@@ -82,7 +83,13 @@ export class MemoryReplication {
     const settings = { ...SETTINGS, nodes: nodes.map((id) => ({ id, url: urlOf(id) })), ...config };
     const deps = this.#deps(random);
     this.#life = new Lifecycle({ clock, logger: deps.logger, stopDeadlineMs: STOP_DEADLINE_MS });
-    const parts = { deps, storage: this.storage.asStorage(), caches: NO_CACHES, current: new CurrentTerm() };
+    const parts = {
+      deps,
+      storage: this.storage.asStorage(),
+      caches: NO_CACHES,
+      current: new CurrentTerm(),
+      log: { committed: () => undefined },
+    };
     this.#replication = buildReplication(settings as unknown as Config, parts, this.#life);
     for (const node of this.#replication.nodes.all()) alter?.(node);
   }
@@ -262,6 +269,8 @@ export class MemoryReplication {
 }
 
 const SETTINGS = {
+  WAL_BATCH_SIZE: ROUND_ENTRIES_MAX,
+  WAL_HIGH_VOLUME_BATCH_SIZE: ROUND_ENTRIES_MAX,
   SETTLE_MS,
   STAGGER_MS: 500,
   ENTRY_ATTEMPTS: ATTEMPTS_MAX,

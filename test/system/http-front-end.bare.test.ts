@@ -225,6 +225,7 @@ beforeAll(async () => {
     maxBodyBytes: MAX_BODY,
     bodyBudgetBytes: 2 * MAX_BODY,
     responseBudget: new ResponseBudget({ clock: systemClock }),
+    requests: { observe: () => undefined },
     corsAllowOrigins: [],
   });
 });

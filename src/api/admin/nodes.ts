@@ -4,7 +4,8 @@ import { jsonResponse } from '../../http/response.ts';
 import { operationStarted } from './operation-routes.ts';
 import type { Operations, OperationWork } from './operations.ts';
 import type { AdminRoute } from './routes.ts';
-import { statusOf, type StatusSource } from './status.ts';
+import type { StatusSource } from './status-source.ts';
+import { statusOf } from './status.ts';
 
 /** What can be done to a node: by the last segment of its path. */
 export interface NodeActions {

@@ -2,7 +2,11 @@
 
 import type { Handler, RequestHead, RouteMatch, Router } from '../../http/router.ts';
 import { jsonResponse, type WholeResponse } from '../../http/response.ts';
-import { healthOf, statusOf, walStatusOf, type StatusSource } from './status.ts';
+import { dashboardFieldsOf } from './dashboards.ts';
+import { deepHealthOf, readinessOf } from './health.ts';
+import { statusOf, walStatusOf } from './status.ts';
+import type { StatusSource } from './status-source.ts';
+import { walStatsOf } from './wal-stats.ts';
 
 export interface AdminRoute {
   readonly method: 'GET' | 'POST';
@@ -16,22 +20,38 @@ export type AccessCheck = (head: RequestHead) => WholeResponse | null;
 
 const allowAnyone: AccessCheck = () => null;
 
-/** GET /health, /status and /wal/status, for load balancers and operators: open to every client. */
+/** GET /health…, /status and /wal/…, for load balancers, dashboards and operators: open to every client. */
 export function statusRoutes(source: StatusSource): readonly AdminRoute[] {
+  const get = (path: string, respond: () => Promise<WholeResponse> | WholeResponse): AdminRoute => {
+    return { method: 'GET', path, handle: async () => respond() };
+  };
   return [
-    {
-      method: 'GET',
-      path: '/health',
-      handle: async () => {
-        const { healthy, reason } = healthOf(source);
-        return healthy
-          ? jsonResponse({ status: 'ok' })
-          : jsonResponse({ status: 'unavailable', reason }, 503);
-      },
-    },
-    { method: 'GET', path: '/status', handle: async () => jsonResponse(statusOf(source)) },
-    { method: 'GET', path: '/wal/status', handle: async () => jsonResponse(walStatusOf(source)) },
+    // Touches nothing: whether the process serves requests at all.
+    get('/health/live', () => jsonResponse({ status: 'alive' })),
+    get('/ready', () => {
+      const readiness = readinessOf(source);
+      return jsonResponse(readiness, readiness.ready ? 200 : 503);
+    }),
+    get('/health/check', async () => {
+      const deep = deepHealthOf(source, await source.disk().catch(() => null));
+      return jsonResponse(deep, deep.status === 'unhealthy' ? 503 : 200);
+    }),
+    get('/health', () => summaryOf(source)),
+    get('/status', () => jsonResponse(statusOf(source))),
+    get('/wal/status', () => jsonResponse(walStatusOf(source))),
+    get('/wal/stats', async () => jsonResponse(await walStatsOf(source))),
   ];
+}
+
+function summaryOf(source: StatusSource): WholeResponse {
+  const { ready, reason, components } = readinessOf(source);
+  const { healthy_instances, total_instances } = dashboardFieldsOf(source);
+  const counts = { healthy_instances, total_instances };
+  if (!ready) return jsonResponse({ status: 'unavailable', reason, ...counts }, 503);
+  const flawed = Object.values(components).find(({ state }) => state !== 'healthy');
+  return flawed === undefined
+    ? jsonResponse({ status: 'ok', ...counts })
+    : jsonResponse({ status: 'degraded', reason: flawed.reason, ...counts });
 }
 
 /** These routes read no body. */

@@ -7,6 +7,7 @@ import { Client } from 'undici';
 import type { Clock } from '../../util/clock.ts';
 import { BufferedResponse } from './buffered-response.ts';
 import { CallQueue, type NodeConnection } from './call-queue.ts';
+import type { CallKind, CallStats } from './call-stats.ts';
 import { sameIdentity, type Expected } from './identity.ts';
 import { NodeCall } from './node-call.ts';
 import type { MutateRequest, NodeRequest, NodeResponse, ReadRequest, ResponseSink } from './node-request.ts';
@@ -44,6 +45,8 @@ export interface NodeClientOptions {
   /** Largest response that read() and mutate() buffer. 64 MiB: more than the largest request (40 MiB). */
   readonly responseBytesMax?: number;
   readonly ca?: string | Buffer;
+  /** Counts the calls and their time, waiting for a connection included. */
+  readonly stats?: CallStats;
   /** Called when an open connection has ended. */
   readonly onDisconnected?: () => void;
 }
@@ -64,10 +67,17 @@ export function createUnverifiedNodeClient(options: NodeClientOptions): NodeClie
   return new PooledNodeClient(options, null);
 }
 
+interface PlannedCall {
+  readonly kind: CallKind;
+  readonly request: NodeRequest;
+  readonly sink: ResponseSink;
+}
+
 class PooledNodeClient implements NodeClient {
   readonly url: string;
   readonly #basePath: string;
   readonly #clock: Clock;
+  readonly #stats: CallStats | undefined;
   readonly #responseBytesMax: number;
   // Reads and mutations share no connections.
   readonly #reads: CallQueue;
@@ -78,6 +88,7 @@ class PooledNodeClient implements NodeClient {
     this.url = options.url;
     this.#basePath = url.pathname.replace(/\/+$/, '');
     this.#clock = options.clock;
+    this.#stats = options.stats;
     this.#responseBytesMax = options.responseBytesMax ?? 64 * 1024 * 1024;
 
     const connect = (): NodeConnection => this.#connect(url.origin, options, expect);
@@ -92,7 +103,7 @@ class PooledNodeClient implements NodeClient {
 
   async read(request: ReadRequest): Promise<NodeResponse> {
     const response = new BufferedResponse(request.responseBytesMax ?? this.#responseBytesMax);
-    await this.#run(request, response, (call) => {
+    await this.#run({ kind: 'read', request, sink: response }, (call) => {
       call.limit(request, false);
       this.#reads.add(call);
     });
@@ -100,7 +111,7 @@ class PooledNodeClient implements NodeClient {
   }
 
   stream(request: ReadRequest, sink: ResponseSink): Promise<void> {
-    return this.#run(request, sink, (call) => {
+    return this.#run({ kind: 'read', request, sink }, (call) => {
       call.limit(request, true);
       this.#reads.add(call);
     });
@@ -108,7 +119,7 @@ class PooledNodeClient implements NodeClient {
 
   async mutate(request: MutateRequest): Promise<NodeResponse> {
     const response = new BufferedResponse(this.#responseBytesMax);
-    await this.#run(request, response, (call) => this.#mutations.add(call));
+    await this.#run({ kind: 'mutation', request, sink: response }, (call) => this.#mutations.add(call));
     return response.response();
   }
 
@@ -120,10 +131,16 @@ class PooledNodeClient implements NodeClient {
     await Promise.all([this.#reads.destroy(), this.#mutations.destroy()]);
   }
 
-  #run(request: NodeRequest, sink: ResponseSink, start: (call: NodeCall) => void): Promise<void> {
+  #run({ kind, request, sink }: PlannedCall, start: (call: NodeCall) => void): Promise<void> {
+    const clock = this.#clock;
+    const since = clock.monotonic();
     return new Promise((resolve, reject) => {
-      const done = (error: Error | null): void => (error ? reject(error) : resolve());
-      start(new NodeCall({ request, basePath: this.#basePath, sink, clock: this.#clock, done }));
+      const done = (error: Error | null): void => {
+        this.#stats?.observe(kind, error === null ? 'response' : 'failure', clock.monotonic() - since);
+        if (error === null) resolve();
+        else reject(error);
+      };
+      start(new NodeCall({ request, basePath: this.#basePath, sink, clock, done }));
     });
   }
 
