@@ -29,8 +29,6 @@ class MemoryAlerts {
     return rows.map(({ key, kind, sinceMs, detail }) => ({ key, kind, since: new Date(sinceMs), detail }));
   }
 
-  async forgetOld(): Promise<void> {}
-
   #require(): void {
     if (this.isAway) throw new Error('no connection');
   }
@@ -43,6 +41,7 @@ let leads: Record<string, boolean>;
 let postgres: string | null;
 let sent: string[];
 let watches: Record<string, AlertWatch>;
+let forgotten: Record<string, number>;
 
 const observedNode = (id: string, state: string): ObservedNode => ({
   id,
@@ -69,6 +68,7 @@ function watchOf(id: string): AlertWatch {
     cluster: () => (leads[id] === true ? cluster() : null),
     self: () => self(id),
     store,
+    forgetOld: async () => void (forgotten[id] = (forgotten[id] ?? 0) + 1),
     send: (message: AlertMessage) => void sent.push(`${id} ${message.state} ${message.key}`),
     events: { record: () => undefined },
     clock,
@@ -83,6 +83,7 @@ beforeEach(() => {
   leads = { one: true, two: false };
   postgres = null;
   sent = [];
+  forgotten = {};
   watches = { one: watchOf('one'), two: watchOf('two') };
 });
 
@@ -172,4 +173,12 @@ describe('an event', () => {
     watches['one']?.recorded(event('primary_changed', { before: null, generation: 1 }));
     expect(sent).toEqual([]);
   });
+});
+
+test('the leader deletes what is kept no longer, once an hour', async () => {
+  await pass(60_000);
+  expect(forgotten).toEqual({ one: 1 });
+  clock.advance(3_600_000);
+  await pass(10_000);
+  expect(forgotten).toEqual({ one: 2 });
 });

@@ -18,7 +18,9 @@ export interface AlertWatchOptions {
   /** The cluster as the leader sees it; null while this gateway does not lead. */
   readonly cluster: () => ObservedCluster | null;
   readonly self: () => ObservedGateway;
-  readonly store: Pick<AlertStore, 'open' | 'close' | 'listOpen' | 'forgetOld'>;
+  readonly store: Pick<AlertStore, 'open' | 'close' | 'listOpen'>;
+  /** Deletes what is kept no longer; called by the leader now and then. */
+  readonly forgetOld: () => Promise<void>;
   readonly send: (message: AlertMessage) => void;
   readonly events: EventSink;
   readonly clock: Clock;
@@ -28,6 +30,7 @@ export interface AlertWatchOptions {
 const INTERVAL_MS = 5_000;
 // A condition that comes and goes is one alert.
 const CLEAR_MS = 15_000;
+const FORGET_MS = 3_600_000;
 
 /** Events that are alerts by themselves: there is nothing to close. */
 const OF_EVENTS: Readonly<Partial<Record<RecordedEvent['kind'], AlertKind>>> = {
@@ -43,6 +46,8 @@ export class AlertWatch {
   readonly #clearSince = new Map<string, number>();
   /** Opened here while PostgreSQL could not be asked. */
   readonly #unclaimed = new Map<string, { condition: Condition; sinceMs: number }>();
+
+  #forgotAt = -Infinity;
 
   constructor(options: AlertWatchOptions) {
     this.#options = options;
@@ -72,8 +77,19 @@ export class AlertWatch {
   async look(): Promise<void> {
     const { cluster, self, gateway } = this.#options;
     const observed = cluster();
-    if (observed !== null) await this.#update(clusterConditions(observed), null, undecided(observed));
+    if (observed !== null) {
+      await this.#update(clusterConditions(observed), null, undecided(observed));
+      await this.#forgetOld();
+    }
     await this.#update(gatewayConditions(self()), gateway, () => false);
+  }
+
+  async #forgetOld(): Promise<void> {
+    const { clock, forgetOld, onError } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#forgotAt < FORGET_MS) return;
+    this.#forgotAt = now;
+    await forgetOld().catch(onError);
   }
 
   async #update(

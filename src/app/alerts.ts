@@ -49,6 +49,10 @@ export function buildAlerts(config: Config, parts: AlertParts, life: Lifecycle):
     cluster: () => observedCluster(config, parts),
     self: () => observedGateway(config, parts, window),
     store: storage.alerts,
+    forgetOld: async () => {
+      await storage.alerts.forgetOld();
+      await storage.eventStore.forgetOld(config.FAILOVER_EVENTS_RETENTION_DAYS);
+    },
     send: (message) => webhooks.send(message),
     events: storage.events,
     clock,

@@ -25,6 +25,11 @@ export const OBSERVE_SETTINGS = {
     '90',
     'CPU of the container, in percent of its cores, from which on `/health/check` is degraded, and an alert opens after a minute.',
   ),
+  FAILOVER_EVENTS_RETENTION_DAYS: setting(
+    wholeNumber(1, 3_650),
+    '180',
+    'How long events are kept for `polychrome events`.',
+  ),
   SLOW_QUERY_MS: setting(
     wholeNumber(0, 600_000),
     '1000',

@@ -40,6 +40,16 @@ test('keeps what was stored, in its order', async () => {
   expect(first).toMatchObject({ ...event('node_down', 'error', 'a'), id: 1, at: expect.any(Date) as Date });
 });
 
+test('forgets old events', async () => {
+  const day = 86_400_000;
+  await store.append([
+    event('node_down', 'error', 'a', Date.now() - 181 * day),
+    event('node_recovered', 'info', 'a', Date.now() - 179 * day),
+  ]);
+  await store.forgetOld(180);
+  expect(await list()).toEqual(['node_recovered']);
+});
+
 test('lists by kind, level, node and position', async () => {
   await store.append([
     event('node_down', 'error', 'a'),

@@ -54,6 +54,14 @@ export class EventStore {
     );
   }
 
+  /** Deletes events older than this. */
+  async forgetOld(days: number): Promise<void> {
+    await this.#database.query(
+      `delete from ${this.#database.schema}.event where at < clock_timestamp() - $1 * interval '1 day'`,
+      [days],
+    );
+  }
+
   /** The newest first, or the oldest first when `after` is given. */
   async list({ before, after, kind, level, node, limit }: EventFilter): Promise<StoredEvent[]> {
     return this.#database.query<EventRow>(

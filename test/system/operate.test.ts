@@ -70,6 +70,7 @@ test('every route responds on both listeners', async () => {
   const paths = [
     '/health/live',
     '/ready',
+    '/health/ready',
     '/health/check',
     '/health',
     '/status',

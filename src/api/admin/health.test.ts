@@ -111,6 +111,7 @@ describe('a gateway that serves no reads', () => {
 
   test('is alive, and gets no traffic', async () => {
     expect(await get('/health/live', parts)).toEqual([200, { status: 'alive' }]);
+    expect((await get('/health/ready', parts))[0]).toBe(503);
     expect(await get('/ready', parts)).toMatchObject([503, { ready: false, reason: 'no node serves' }]);
     expect(await get('/health/check', parts)).toMatchObject([503, { status: 'unhealthy' }]);
     expect(await get('/health', parts)).toEqual([

@@ -25,13 +25,15 @@ export function statusRoutes(source: StatusSource): readonly AdminRoute[] {
   const get = (path: string, respond: () => Promise<WholeResponse> | WholeResponse): AdminRoute => {
     return { method: 'GET', path, handle: async () => respond() };
   };
+  const ready = (): WholeResponse => {
+    const readiness = readinessOf(source);
+    return jsonResponse(readiness, readiness.ready ? 200 : 503);
+  };
   return [
     // Touches nothing: whether the process serves requests at all.
     get('/health/live', () => jsonResponse({ status: 'alive' })),
-    get('/ready', () => {
-      const readiness = readinessOf(source);
-      return jsonResponse(readiness, readiness.ready ? 200 : 503);
-    }),
+    get('/ready', ready),
+    get('/health/ready', ready),
     get('/health/check', async () => {
       const deep = deepHealthOf(source, await source.disk().catch(() => null));
       return jsonResponse(deep, deep.status === 'unhealthy' ? 503 : 200);
