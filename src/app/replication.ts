@@ -286,6 +286,10 @@ function addToLife(
         durationMs: config.LEASE_MS,
         knowledge,
         onError: (error) => deps.logger.warn({ error: String(error) }, 'lease could not be read or renewed'),
+        onOverslept: () => {
+          deps.logger.error({ leaseMs: config.LEASE_MS }, 'lease expired while this process was frozen');
+          for (const { client } of nodes.all()) client.cutMutations();
+        },
       });
       background = Promise.all([
         lease.run(async (term) => {

@@ -31,7 +31,7 @@ export class Knowledge {
 
   /** The lease was read, and another epoch than its own is another gateway's. */
   saw(epoch: number): void {
-    this.#seen = epoch > this.#epoch ? 'other' : 'unchanged';
+    this.#seen = epoch !== this.#epoch ? 'other' : 'unchanged';
   }
 
   /** PostgreSQL could not be asked for the lease. */

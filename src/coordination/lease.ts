@@ -32,6 +32,8 @@ export interface LeaseOptions {
   /** ms; the same on every gateway. */
   readonly durationMs: number;
   readonly onError: (error: unknown) => void;
+  /** Called when this gateway notices only after the lease that its term is over: it was frozen meanwhile. */
+  readonly onOverslept?: () => void;
   /** Learns what the lease shows about other gateways. */
   readonly knowledge: Pick<Knowledge, 'confirmed' | 'saw' | 'failed'>;
 }
@@ -140,12 +142,16 @@ export class Lease {
     until: (from: number) => number,
     over: AbortController,
   ): Promise<void> {
-    const { store, clock, durationMs, onError, knowledge } = this.#options;
+    const { store, clock, durationMs, onError, onOverslept, knowledge } = this.#options;
     const cancelDeadline = { cancel: (): void => undefined };
     const expire = (): void => {
       over.abort();
       // PostgreSQL has not responded in time. A gateway that was frozen itself cannot say so.
-      if (clock.monotonic() < state.deadline + durationMs * MARGIN) knowledge.failed();
+      if (clock.monotonic() < state.deadline + durationMs * MARGIN) return knowledge.failed();
+      // Another gateway may have taken over meanwhile, and calls of this term may still be on their way: the lease is
+      // not released as after a clean end.
+      state.lost = true;
+      onOverslept?.();
     };
     const watch = (): void => {
       cancelDeadline.cancel();

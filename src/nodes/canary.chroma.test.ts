@@ -158,6 +158,7 @@ describe('a write that hangs', () => {
         return working.mutate(request);
       },
       close: () => working.close(),
+      cutMutations: () => working.cutMutations(),
       destroy: () => working.destroy(),
     };
     const canary = createCanary(client, { ...halves, clock });

@@ -11,6 +11,7 @@ import { appliedRecords } from './migrations/0006-applied-records.ts';
 import { logContinuity } from './migrations/0007-log-continuity.ts';
 import { scrub } from './migrations/0008-scrub.ts';
 import { operating } from './migrations/0009-operating.ts';
+import { termToken } from './migrations/0010-term-token.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -22,6 +23,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logContinuity,
   scrub,
   operating,
+  termToken,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

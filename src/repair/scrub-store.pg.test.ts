@@ -4,7 +4,7 @@ import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts'
 import { postgresLeaseStore } from '../coordination/lease.ts';
 import { ScrubStore } from './scrub-store.ts';
 
-const EPOCH = 1;
+let epoch = 0;
 const NOTHING = { shards: 0, records: 0, unjudged: 0, suspects: 0, skipped: 0 };
 
 let postgres: TestPostgres;
@@ -19,7 +19,7 @@ beforeEach(async () => {
   const database = await postgres.database();
   store = new ScrubStore(database);
   const lease = postgresLeaseStore(database);
-  await lease.acquire('gateway', await lease.read());
+  epoch = (await lease.acquire('gateway', await lease.read()))!;
 });
 
 test('a new cluster has no pass in progress and none requested', async () => {
@@ -32,10 +32,10 @@ test('a new cluster has no pass in progress and none requested', async () => {
 test('keeps the position and the counts of a pass, and resets them with the next', async () => {
   await store.request();
   expect((await store.load()).isRequested).toBe(true);
-  await store.begin(EPOCH);
+  await store.begin(epoch);
   const shard = randomUUID();
-  await store.advance(EPOCH, shard, { records: 10, unjudged: 1, suspects: 2, skipped: 0 });
-  await store.advance(EPOCH, shard, { records: 5, unjudged: 0, suspects: 0, skipped: 1 });
+  await store.advance(epoch, shard, { records: 10, unjudged: 1, suspects: 2, skipped: 0 });
+  await store.advance(epoch, shard, { records: 5, unjudged: 0, suspects: 0, skipped: 1 });
   expect(await store.load()).toMatchObject({
     cursor: shard,
     finishedAt: null,
@@ -44,9 +44,9 @@ test('keeps the position and the counts of a pass, and resets them with the next
     counts: { shards: 2, records: 15, unjudged: 1, suspects: 2, skipped: 1 },
   });
   await store.request();
-  await store.finish(EPOCH);
+  await store.finish(epoch);
   expect(await store.load()).toMatchObject({ isRequested: true, counts: { shards: 2 } });
-  await store.begin(EPOCH);
+  await store.begin(epoch);
   expect(await store.load()).toMatchObject({ cursor: null, isRequested: false, counts: NOTHING });
 });
 
@@ -58,7 +58,7 @@ test('is paused and resumed by any gateway', async () => {
 });
 
 test('refuses steps of a leader whose lease has moved on', async () => {
-  await expect(store.begin(EPOCH + 1)).rejects.toThrow('another gateway holds the lease');
-  await expect(store.advance(EPOCH + 1, randomUUID(), { ...NOTHING })).rejects.toThrow('another gateway');
-  await expect(store.finish(EPOCH + 1)).rejects.toThrow('another gateway');
+  await expect(store.begin(epoch + 1)).rejects.toThrow('another gateway holds the lease');
+  await expect(store.advance(epoch + 1, randomUUID(), { ...NOTHING })).rejects.toThrow('another gateway');
+  await expect(store.finish(epoch + 1)).rejects.toThrow('another gateway');
 });

@@ -13,7 +13,8 @@ import { Checkpoints } from './checkpoints.ts';
 import { Decisions } from './decisions.ts';
 import { PostgresTrialStore } from './trials.ts';
 
-const [OLD, NEW] = [1, 2];
+/** The epoch that is over, and the one in force. */
+let [old, current] = [0, 0];
 const [COLLECTION, SHARD, OTHER_SHARD] = [randomUUID(), randomUUID(), randomUUID()];
 const LSN = 1;
 
@@ -31,10 +32,10 @@ afterAll(() => postgres.stop());
 beforeEach(async () => {
   database = await postgres.database();
   const lease = postgresLeaseStore(database);
-  await lease.acquire('old', await lease.read());
+  old = (await lease.acquire('old', await lease.read()))!;
   const nodes = new NodeStore(database);
-  await nodes.add(OLD, { id: 'node', url: 'http://node', incarnation: randomUUID() });
-  generation = await nodes.setPrimary(OLD, 'node');
+  await nodes.add(old, { id: 'node', url: 'http://node', incarnation: randomUUID() });
+  generation = await nodes.setPrimary(old, 'node');
   const { logId } = await new PostgresLog(database).head();
   const appends = new PostgresAppendStore(database, {
     logId: () => logId,
@@ -50,10 +51,10 @@ beforeEach(async () => {
     body: Buffer.from('{"name":"pears"}'),
   };
   await appends.append(randomUUID(), [draft], [checksum(draft)]);
-  await new Checkpoints(database).save(OLD, 'node', 0, [
+  await new Checkpoints(database).save(old, 'node', 0, [
     { shard: OTHER_SHARD, physical: randomUUID(), lsn: 0 },
   ]);
-  await lease.acquire('new', await lease.read());
+  current = (await lease.acquire('new', await lease.read()))!;
 });
 
 /** Every row a leader may change. */
@@ -111,7 +112,7 @@ const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
 describe('under an epoch that is over', () => {
   test.each(Object.entries(STEPS))('%s changes nothing, and says so', async (_what, step) => {
     const before = await everything();
-    const outcome = await step(OLD).catch((error: unknown) => error);
+    const outcome = await step(old).catch((error: unknown) => error);
     expect(outcome === null || outcome instanceof Error).toBe(true);
     expect(await everything()).toBe(before);
   });
@@ -121,31 +122,31 @@ test('a failed attempt that is saved under an epoch that is over changes nothing
   const before = await everything();
   const failure = { kind: 'dropped', status: 0, body: Buffer.alloc(0) } as const;
   const attempts = [{ lsn: LSN, node: 'node', attempts: 1, alone: 1, failure, appliedRecords: 0 }];
-  await new PostgresTrialStore(database).save(OLD, attempts);
+  await new PostgresTrialStore(database).save(old, attempts);
   expect(await everything()).toBe(before);
-  await new PostgresTrialStore(database).save(NEW, attempts);
+  await new PostgresTrialStore(database).save(current, attempts);
   expect(await everything()).not.toBe(before);
 });
 
 describe('under the epoch in force', () => {
   test.each(Object.entries(STEPS))('%s changes something', async (_what, step) => {
     const before = await everything();
-    await step(NEW);
+    await step(current);
     expect(await everything()).not.toBe(before);
   });
 });
 
 describe('decisions and checkpoints', () => {
   test('a primary of an earlier generation decides nothing more', async () => {
-    await new NodeStore(database).setPrimary(NEW, 'node');
+    await new NodeStore(database).setPrimary(current, 'node');
     const ruling = { outcome: 'accepted', status: 200, body: Buffer.alloc(0) } as const;
     const decisions = new Decisions(database);
-    expect(await decisions.record({ epoch: NEW, node: 'node', generation }, LSN, ruling)).toBe(null);
+    expect(await decisions.record({ epoch: current, node: 'node', generation }, LSN, ruling)).toBe(null);
     expect(await decisions.find(LSN)).toBe(null);
   });
 
   test('the first decision stands', async () => {
-    const by = { epoch: NEW, node: 'node', generation };
+    const by = { epoch: current, node: 'node', generation };
     const ruling = (status: number) =>
       ({ outcome: status === 200 ? 'accepted' : 'refused', status, body: Buffer.alloc(0) }) as const;
     const decisions = new Decisions(database);
@@ -154,7 +155,7 @@ describe('decisions and checkpoints', () => {
   });
 
   test('the next leader knows the quarantined entries', async () => {
-    await STEPS['a quarantine']!(NEW);
+    await STEPS['a quarantine']!(current);
     const next = new Decisions(database);
     expect(next.openQuarantine).toEqual([]);
     await next.load();
@@ -163,8 +164,8 @@ describe('decisions and checkpoints', () => {
 
   test('a checkpoint is never lowered', async () => {
     const checkpoints = new Checkpoints(database);
-    await checkpoints.save(NEW, 'node', 5, []);
-    await checkpoints.save(NEW, 'node', 3, []);
+    await checkpoints.save(current, 'node', 5, []);
+    await checkpoints.save(current, 'node', 3, []);
     const [row] = await new NodeStore(database).all();
     expect(row?.checkpoint).toBe(5);
   });
@@ -172,8 +173,8 @@ describe('decisions and checkpoints', () => {
   test('what an old term left waiting does not take the new one down with it', async () => {
     const checkpoints = new Checkpoints(database);
     const saves = await Promise.allSettled([
-      checkpoints.save(OLD, 'node', 1, []),
-      checkpoints.save(NEW, 'node', 2, []),
+      checkpoints.save(old, 'node', 1, []),
+      checkpoints.save(current, 'node', 2, []),
     ]);
     expect(saves.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
   });

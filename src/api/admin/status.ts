@@ -1,5 +1,6 @@
 // The content of GET /status and /wal/status.
 
+import { generationOf } from '../../coordination/term.ts';
 import type { SuspectCollection } from '../../catalog/catalog.ts';
 import type { MetricSample } from '../../observability/metrics-registry.ts';
 import { maskCredentials } from '../../util/mask-credentials.ts';
@@ -78,7 +79,7 @@ export function statusOf(source: StatusSource): Status {
   });
   return {
     leader: term === null ? null : source.gatewayId,
-    epoch: term?.epoch ?? null,
+    epoch: term === null ? null : generationOf(term.epoch),
     head: source.head(),
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),

@@ -51,6 +51,13 @@ export class CallQueue {
     call.leaveQueue = () => this.#waiting.delete(call);
   }
 
+  /** Ends every connection; later calls open new ones. */
+  cut(): void {
+    for (const connection of this.#connections) void connection.http.destroy();
+    this.#connections.clear();
+    this.#idle.length = 0;
+  }
+
   /** Rejects queued calls, lets running ones finish, then closes the connections. */
   async close(): Promise<void> {
     this.#rejectQueued();
@@ -91,7 +98,8 @@ export class CallQueue {
     call.onPaused = () => this.#startQueued();
     call.start(connection.http, () => {
       this.#running.delete(call);
-      this.#idle.push(connection);
+      // A connection that was cut is not used again.
+      if (this.#connections.has(connection)) this.#idle.push(connection);
       this.#startQueued();
     });
   }

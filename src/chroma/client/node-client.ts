@@ -24,6 +24,8 @@ export interface NodeClient {
   stream(request: ReadRequest, sink: ResponseSink): Promise<void>;
   /** Makes a call that changes something; it has no deadline while its connection lives. Throws NodeError, see `sent`. */
   mutate(request: MutateRequest): Promise<NodeResponse>;
+  /** Ends the connections of calls that change something; those in flight reject as `unanswered`. */
+  cutMutations(): void;
   /** Rejects new and queued calls and lets those in flight finish. */
   close(): Promise<void>;
   /** Ends all connections; calls in flight reject as `unanswered`. */
@@ -121,6 +123,10 @@ class PooledNodeClient implements NodeClient {
     const response = new BufferedResponse(this.#responseBytesMax);
     await this.#run({ kind: 'mutation', request, sink: response }, (call) => this.#mutations.add(call));
     return response.response();
+  }
+
+  cutMutations(): void {
+    this.#mutations.cut();
   }
 
   async close(): Promise<void> {

@@ -73,6 +73,10 @@ export class FakeNodeClient implements NodeClient {
     await Promise.allSettled(this.#sent);
   }
 
+  cutMutations(): void {
+    this.#node.cut(this);
+  }
+
   async destroy(): Promise<void> {
     this.#closed = true;
     this.#node.cut(this);
