@@ -127,7 +127,7 @@ function buildReadVerification(
 }
 
 function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
-  const { nodes, view, appender } = replication;
+  const { nodes, view, appender, rebuilds } = replication;
   const { clock } = deps;
   const serving = () =>
     nodes
@@ -149,7 +149,7 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
     floors: caches.floors,
     clock,
     refreshCatalog: () => storage.catalog.refresh(),
-    delayMs: () => backpressureDelayMs(serving()),
+    delayMs: () => Math.max(backpressureDelayMs(serving()), rebuilds.appendDelayMs),
     timeoutMs: config.WRITE_TIMEOUT_MS,
   });
 }

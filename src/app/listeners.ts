@@ -142,7 +142,7 @@ function statusRouter({ deps, status, metrics }: ListenerParts): Router {
 /** What /health, /status and /wal/… are made from. */
 export function statusSource(config: Config, parts: Omit<ListenerParts, 'status' | 'alerts'>): StatusSource {
   const { deps, storage, replication, dataPlane, observation, metrics } = parts;
-  const { leader, logBuffer, retention, appender, positions, trials } = replication;
+  const { leader, logBuffer, retention, rebuilds, appender, positions, trials } = replication;
   const { requests, log, resources } = observation;
   return {
     gatewayId: deps.gatewayId,
@@ -154,6 +154,7 @@ export function statusSource(config: Config, parts: Omit<ListenerParts, 'status'
     trimmed: () => retention.trimmed,
     waiting: () => ({ append: appender.waiting, acknowledgement: positions.waiting }),
     reads: () => dataPlane.recordReads.counts,
+    rebuilds: () => rebuilds.status,
     metrics: () => metrics.snapshot(),
     nodes: () => nodeSources(parts),
     quarantined: () => storage.decisions.openQuarantine,

@@ -178,7 +178,7 @@ function buildVerifier(
   { storage, deps, current, leader, suspects }: NodeParts,
   checkpoint: () => Promise<number>,
 ): LogVerifier {
-  const { log, checkpoints, decisions } = storage;
+  const { log, checkpoints, copies, decisions } = storage;
   return new LogVerifier({
     client,
     clock: deps.clock,
@@ -197,6 +197,7 @@ function buildVerifier(
       if (term === null) throw new Error('this gateway does not lead');
       return suspects.add(node, shard, reason, term);
     },
+    isAside: (physical) => copies.isAside(node, physical),
   });
 }
 
@@ -257,7 +258,7 @@ function buildApplier(
   parts: NodeParts,
 ): Applier {
   const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
-  const { catalog, capabilities, checkpoints, decisions, nodes } = storage;
+  const { catalog, capabilities, checkpoints, copies, decisions, nodes } = storage;
   const { logBuffer, positions, arbiter, endings, stagger, trials, primaryChanged } = parts;
   const { id } = member;
   return new Applier({
@@ -308,6 +309,7 @@ function buildApplier(
       if (finding?.contentLost === true) member.on('lost_content', finding.reason);
       return finding === null ? checkpoints.assigned(id) : null;
     },
+    isAside: (physical) => copies.isAside(id, physical),
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>
         deps.logger.warn({ error: String(error) }, 'catalog not refreshed'),

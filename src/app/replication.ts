@@ -14,14 +14,14 @@ import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
-import type { AssignedShard } from '../replication/checkpoints.ts';
 import { Endings } from '../replication/endings.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
 import { LogComparison } from '../replication/log-comparison.ts';
 import { Positions } from '../replication/positions.ts';
+import type { Rebuilds } from '../repair/rebuilds.ts';
 import { Retention } from '../replication/retention.ts';
-import { SecondOpinion } from '../replication/second-opinion.ts';
+import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts';
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
@@ -31,6 +31,7 @@ import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildNode, type BuiltNode } from './nodes.ts';
+import { buildRebuilds } from './rebuilds.ts';
 import type { Storage } from './storage.ts';
 import { buildVerification, type Verification } from './verification.ts';
 
@@ -45,6 +46,8 @@ export interface Replication {
   readonly retention: Retention;
   readonly verification: Verification;
   readonly trials: Trials;
+  readonly rebuilds: Rebuilds;
+  readonly suspects: SuspectShards;
 }
 
 /** What its builders share. The registry is filled at the end; what needs nodes asks it at work. */
@@ -80,7 +83,8 @@ export function buildReplication(
   const { catalog, checkpoints, decisions, log, head } = storage;
   const nodes = new NodeRegistry<BuiltNode>();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
-  const positions = new Positions((node, shard) => catalog.isSuspect(node, shard));
+  const isSuspect = (node: string, shard: string): boolean => catalog.isSuspect(node, shard);
+  const positions = new Positions(isSuspect);
   const endings = new Endings();
   const knowledge = new Knowledge();
   const core = { config, deps, storage, caches, nodes, positions, endings };
@@ -132,14 +136,12 @@ export function buildReplication(
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
   for (const address of config.nodes)
     nodes.add(buildNode(address, { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung }));
-  const retention = buildRetention(shared, leader);
-  const view = new LeaderView({
-    leader,
-    positions,
-    isSuspect: (node, shard) => catalog.isSuspect(node, shard),
-  });
-  addToLife(life, { shared, leader, retention, verification, appender });
-  return { nodes, leader, view, knowledge, positions, appender, logBuffer, retention, verification, trials };
+  const rebuilds = buildRebuilds({ ...shared, leader });
+  const retention = buildRetention(shared, leader, rebuilds);
+  const view = new LeaderView({ leader, positions, isSuspect });
+  addToLife(life, { shared, leader, retention, verification, rebuilds, appender });
+  const driven = { nodes, leader, view, knowledge, positions, appender, logBuffer, trials };
+  return { ...driven, retention, verification, rebuilds, suspects };
 }
 
 function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
@@ -241,7 +243,11 @@ function buildArbiter(
   });
 }
 
-function buildRetention({ config, deps, storage, nodes }: Shared, leader: Leader): Retention {
+function buildRetention(
+  { config, deps, storage, nodes }: Shared,
+  leader: Leader,
+  rebuilds: Rebuilds,
+): Retention {
   const { log, catalog, head } = storage;
   return new Retention({
     log,
@@ -249,6 +255,7 @@ function buildRetention({ config, deps, storage, nodes }: Shared, leader: Leader
     nodes: () => nodes.all().map(({ member }) => member),
     forgetDeleted: () => catalog.forgetDeleted(),
     halted: () => leader.halted,
+    claimed: () => rebuilds.claim,
     retentionMs: config.WAL_RETENTION,
     bytesMax: config.WAL_RETENTION_BYTES,
     trimmed: head.trimmed,
@@ -265,10 +272,11 @@ function addToLife(
     leader: Leader;
     retention: Retention;
     verification: Verification;
+    rebuilds: Rebuilds;
     appender: Appender;
   },
 ): void {
-  const { shared, leader, retention, verification, appender } = parts;
+  const { shared, leader, retention, verification, rebuilds, appender } = parts;
   const { config, deps, storage, nodes, knowledge } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
@@ -293,7 +301,8 @@ function addToLife(
       });
       background = Promise.all([
         lease.run(async (term) => {
-          await Promise.all([leader.lead(term), retention.run(term), verification.scrub.run(term)]);
+          const repairs = [verification.scrub.run(term), rebuilds.run(term)];
+          await Promise.all([leader.lead(term), retention.run(term), ...repairs]);
         }, stopping.signal),
         ...nodes.all().map(({ member }) => member.watch(stopping.signal)),
       ]);
@@ -337,9 +346,9 @@ function hungNodeHandler(
   };
 }
 
-function healthyShard({ catalog }: Storage, node: string, shard: string): AssignedShard | null {
+function healthyShard({ catalog }: Storage, node: string, shard: string): NamedShard | null {
   const at = catalog.collectionOfShard(shard);
-  const physical = catalog.physical(node, shard);
-  if (at === null || physical === null || physical.suspect !== null) return null;
-  return { physical: physical.physical, tenant: at.tenant, database: at.database, suspect: null };
+  const copy = catalog.physical(node, shard);
+  if (at === null || copy === null || copy.suspect !== null) return null;
+  return { ...copy, tenant: at.tenant, database: at.database };
 }

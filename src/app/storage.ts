@@ -17,6 +17,7 @@ import { EventLog } from '../observability/events.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { ScrubStore } from '../repair/scrub-store.ts';
 import { PostgresProbe } from '../history/postgres-probe.ts';
+import { CopyStore } from '../repair/copy-store.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
@@ -36,6 +37,7 @@ export interface Storage {
   readonly catalog: Catalog;
   readonly capabilities: CapabilityLevel;
   readonly checkpoints: Checkpoints;
+  readonly copies: CopyStore;
   readonly decisions: Decisions;
   readonly nodes: NodeStore;
   readonly trials: PostgresTrialStore;
@@ -76,6 +78,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),
+    copies: new CopyStore(steps),
     decisions,
     nodes,
     trials: new PostgresTrialStore(steps),

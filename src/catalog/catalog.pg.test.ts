@@ -38,7 +38,8 @@ beforeEach(async () => {
 
 const assignShard = (): Promise<unknown> =>
   database.query(
-    `insert into ${s}.node_shard (node, shard, physical, from_lsn, view) values ($1, $2, $3, 1, ${s}.next_view())`,
+    `insert into ${s}.node_shard (node, shard, physical, name, from_lsn, view)
+     values ($1, $2, $3, 'pears', 1, ${s}.next_view())`,
     [NODE, SHARD, randomUUID()],
   );
 
@@ -69,4 +70,22 @@ test('keeps a shard of a deleted collection suspect without listing it', async (
   await catalog.refresh();
   expect([catalog.physical(NODE, SHARD), catalog.suspects(NODE, 10)]).toEqual([null, []]);
   expect([catalog.isSuspect(NODE, SHARD), catalog.isSuspect('another', SHARD)]).toEqual([true, false]);
+});
+
+test('takes a copy that replaces a suspect one as healthy, and an older row of the suspect one as suspect', async () => {
+  await assignShard();
+  await catalog.refresh();
+  catalog.markSuspect(NODE, SHARD, REASON);
+  await database.query(`update ${s}.node_shard set view = ${s}.next_view()`);
+  await catalog.refresh();
+  expect(catalog.isSuspect(NODE, SHARD)).toBe(true);
+  await database.query(`update ${s}.node_shard set state = 'retired', view = ${s}.next_view()`);
+  await database.query(
+    `insert into ${s}.node_shard (node, shard, physical, name, from_lsn, view, copy)
+     values ($1, $2, gen_random_uuid(), 'copy-1', 7, ${s}.next_view(), 1)`,
+    [NODE, SHARD],
+  );
+  await catalog.refresh();
+  expect(catalog.isSuspect(NODE, SHARD)).toBe(false);
+  expect(catalog.physical(NODE, SHARD)).toMatchObject({ name: 'copy-1', suspect: null });
 });

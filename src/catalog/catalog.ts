@@ -25,6 +25,8 @@ export interface Collection {
 export interface ShardCopy {
   /** Id of the collection on that node. */
   readonly physical: string;
+  /** The name by which the node knows it; of a copy it is not the one that clients use. */
+  readonly name: string;
   /** Why the copy is suspect; null when it is healthy. */
   readonly suspect: string | null;
 }
@@ -45,6 +47,13 @@ interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unkno
   shards: Shard[] | null;
 }
 
+/** Concerns one copy: the copy that replaces it is not suspect. */
+interface Suspicion {
+  readonly reason: string;
+  /** Null while the id of the copy is not known here. */
+  readonly physical: string | null;
+}
+
 const key = (...parts: readonly string[]): string => mapKey(JSON.stringify(parts));
 
 export class Catalog {
@@ -56,8 +65,8 @@ export class Catalog {
   #byId = new Map<string, Collection>();
   #byName = new Map<string, Collection>();
   #physical = new Map<string, Map<string, ShardCopy>>();
-  /** Reasons by node and shard. Shards of deleted collections stay: nodes apply the deletion later (I3). */
-  readonly #suspect = new Map<string, Map<string, string>>();
+  /** By node and shard. Shards of deleted collections stay: nodes apply the deletion later (I3). */
+  readonly #suspect = new Map<string, Map<string, Suspicion>>();
   /** Collection ids by shard. */
   readonly #collectionOf = new Map<string, string>();
   #refreshing: Promise<void> | null = null;
@@ -138,11 +147,16 @@ export class Catalog {
     return this.#physical.get(node)?.get(shard) ?? null;
   }
 
+  /** The copies of the shard that nodes have. */
+  copies(shard: string): ShardCopy[] {
+    return [...this.#physical.values()].flatMap((ofNode) => ofNode.get(shard) ?? []);
+  }
+
   /** Marks the shard suspect on the node, also against rows that a refresh in progress has already read. */
   markSuspect(node: string, shard: string, reason: string): void {
-    const ofNode = this.#suspect.get(node) ?? new Map<string, string>();
-    this.#suspect.set(node, ofNode.set(shard, reason));
+    const ofNode = this.#suspect.get(node) ?? new Map<string, Suspicion>();
     const known = this.physical(node, shard);
+    this.#suspect.set(node, ofNode.set(shard, { reason, physical: known?.physical ?? null }));
     if (known !== null) this.#storeCopy(node, shard, { ...known, suspect: reason });
   }
 
@@ -150,10 +164,15 @@ export class Catalog {
     return this.#suspect.get(node)?.has(shard) ?? false;
   }
 
+  /** Shards of collections that are not deleted whose copy on the node is suspect. */
+  suspectShards(node: string): string[] {
+    return [...(this.#suspect.get(node)?.keys() ?? [])].filter((shard) => this.#collectionOf.has(shard));
+  }
+
   /** Collections that are suspect on the node, and therefore not read there; at most `max`. */
   suspects(node: string, max: number): SuspectCollection[] {
     const found: SuspectCollection[] = [];
-    for (const [shard, reason] of this.#suspect.get(node) ?? []) {
+    for (const [shard, { reason }] of this.#suspect.get(node) ?? []) {
       const collection = this.collectionOfShard(shard);
       if (collection === null) continue; // deleted
       if (found.length === max) break;
@@ -193,7 +212,8 @@ export class Catalog {
              (x.last_lsn > (select trimmed from ${s}.head)
               or exists (select from ${s}.node_shard n where n.shard = x.id)))
          limit 100),
-       shards as (delete from ${s}.shard x using gone where x.collection = gone.id)
+       shards as (delete from ${s}.shard x using gone where x.collection = gone.id),
+       bodies as (delete from ${s}.collection_body b using gone where b.collection = gone.id)
        delete from ${s}.collection c using gone where c.id = gone.id`,
     );
   }
@@ -222,8 +242,8 @@ export class Catalog {
                      from ${s}.shard x where x.collection = collection.id))), '[]')
            from ${s}.collection where view > $1 and ($1 > 0 or state <> 'deleted')) as collections,
         (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
-                  'suspect', suspect)), '[]')
-           from ${s}.node_shard where view > $1) as physical`,
+                  'name', name, 'suspect', suspect)), '[]')
+           from ${s}.node_shard where view > $1 and state = 'current') as physical`,
       [since],
     );
     if (row === undefined) return;
@@ -241,10 +261,14 @@ export class Catalog {
   }
 
   #storeCopy(node: string, shard: string, physical: ShardCopy): void {
-    const reasons = this.#suspect.get(node) ?? new Map<string, string>();
-    // The row may have been read before the shard was recorded as suspect. A copy never ceases to be suspect.
-    const suspect = physical.suspect ?? reasons.get(shard) ?? null;
-    if (suspect !== null) this.#suspect.set(node, reasons.set(shard, suspect));
+    const suspicions = this.#suspect.get(node) ?? new Map<string, Suspicion>();
+    const known = suspicions.get(shard);
+    // The row may have been read before the copy was recorded as suspect. A copy never ceases to be suspect.
+    const isKnown = known !== undefined && (known.physical ?? physical.physical) === physical.physical;
+    const suspect = physical.suspect ?? (isKnown ? known.reason : null);
+    if (suspect === null) suspicions.delete(shard);
+    else suspicions.set(shard, { reason: suspect, physical: physical.physical });
+    this.#suspect.set(node, suspicions);
     const ofNode = this.#physical.get(node) ?? new Map<string, ShardCopy>();
     this.#physical.set(node, ofNode.set(shard, { ...physical, suspect }));
   }

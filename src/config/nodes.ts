@@ -55,6 +55,11 @@ export const NODE_SETTINGS = {
     '4194304',
     'How much a scrub reads from each node in a second. The default leaves most of a server with two cores to clients.',
   ),
+  REBUILD_BYTES_PER_SECOND: setting(
+    wholeNumber(0, 1_000_000_000),
+    '33554432',
+    'How many bytes of records a rebuild copies in a second, so that it leaves the nodes room for reads and writes; 0 for no limit.',
+  ),
   NODE_RESTART_COMMAND: setting(
     text,
     null,

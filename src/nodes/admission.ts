@@ -3,7 +3,7 @@
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
-import { sameIdentity, type Identity, type LogProgress } from '../chroma/client/identity.ts';
+import { sameIdentity, type Identity, type LogProgress, type Marker } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
 import type { VerificationFailure, Node } from './node.ts';
 import type { NodeRow, NodeStore } from './node-store.ts';
@@ -132,7 +132,7 @@ export class Admission {
     await nodes.add(term.epoch, { id: member.id, url: member.url, incarnation });
     this.#known = true;
     identity.expected = { cluster: head.cluster, node: member.id, incarnation };
-    await installMarker(unverified, { ...identity.expected, progress: null });
+    await installMarker(unverified, { ...identity.expected, progress: null, copies: 0 });
   }
 
   async #explain(error: unknown, term: Term, head: Head): Promise<void> {
@@ -149,18 +149,24 @@ export class Admission {
       identity.expected !== null &&
       term.held()
     ) {
-      await installMarker(unverified, { ...identity.expected, cluster: head.cluster, progress: null });
+      await installMarker(unverified, {
+        ...identity.expected,
+        cluster: head.cluster,
+        progress: null,
+        copies: 0,
+      });
       return;
     }
     if (contents !== null) member.on('lost_content', 'the node came back blank: its marker is gone');
   }
 
-  /** Writes the node's progress into its marker. */
-  async writeMarker(progress: LogProgress, term: Term): Promise<void> {
+  /** Replaces parts of the node's marker; the rest stays. */
+  async writeMarker(changes: Partial<Pick<Marker, 'progress' | 'copies'>>, term: Term): Promise<void> {
     const { client, identity } = this.#options;
     const stored = await readMarker(client, DEADLINE_MS);
     if (stored === null || identity.expected === null) throw new Error('the node has no marker');
     if (!term.held()) throw new TermOver();
-    await writeMarker(client, stored.physicalId, { ...identity.expected, progress });
+    const { progress, copies } = stored.marker;
+    await writeMarker(client, stored.physicalId, { ...identity.expected, progress, copies, ...changes });
   }
 }

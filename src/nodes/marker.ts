@@ -106,11 +106,11 @@ export async function inspectNode(client: NodeClient, deadlineMs: number): Promi
 }
 
 function metadataOf(marker: Marker): Record<string, string | number> {
-  const { cluster, node, incarnation, progress } = marker;
+  const { cluster, node, incarnation, progress, copies } = marker;
   if (progress !== null && !Number.isSafeInteger(progress.checkpoint)) {
     throw new RangeError('a checkpoint is a whole number');
   }
-  return { cluster, node, incarnation, ...progress };
+  return { cluster, node, incarnation, ...progress, ...(copies === 0 ? {} : { copies }) };
 }
 
 function expectStatus<Response extends ChromaResponse>(

@@ -12,6 +12,7 @@ import { logContinuity } from './migrations/0007-log-continuity.ts';
 import { scrub } from './migrations/0008-scrub.ts';
 import { operating } from './migrations/0009-operating.ts';
 import { termToken } from './migrations/0010-term-token.ts';
+import { copies } from './migrations/0011-copies.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -24,6 +25,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   scrub,
   operating,
   termToken,
+  copies,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -7,7 +7,15 @@ import { systemClock } from '../util/clock.ts';
 import { LogVerifier, type LogVerifierOptions } from './log-verifier.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
-const ASSIGNED = { physical: 'p1', tenant: 't', database: 'd', suspect: null };
+const ASSIGNED = {
+  physical: 'p1',
+  tenant: 't',
+  database: 'd',
+  name: 'made',
+  fromLSN: 0,
+  copy: 0,
+  suspect: null,
+};
 
 interface StoredRecord {
   readonly id: string;
@@ -30,6 +38,8 @@ const put = (lsn: number, id: string, document: string, kind = 'upsert'): Entry 
 interface FakeNode {
   /** Checkpoint in its marker. */
   readonly marker: number;
+  /** Number of the last complete copy in its marker. */
+  readonly copies?: number;
   readonly records: readonly StoredRecord[];
   /** The distance of the nearest record found by a query. */
   readonly nearest?: number;
@@ -38,13 +48,28 @@ interface FakeNode {
   readonly names?: Readonly<Record<string, string>>;
 }
 
-function clientOf({ marker, records, nearest = 0, getStatus = 200, names = {} }: FakeNode): NodeClient {
+function clientOf({
+  marker,
+  copies = 0,
+  records,
+  nearest = 0,
+  getStatus = 200,
+  names = {},
+}: FakeNode): NodeClient {
   const respond = (status: number, body: unknown): NodeResponse => ({
     status,
     headers: {},
     body: Buffer.from(JSON.stringify(body)),
   });
-  const identity = { cluster: 'c', node: 'n', incarnation: 'i', log: 'l', token: 't', checkpoint: marker };
+  const identity = {
+    cluster: 'c',
+    node: 'n',
+    incarnation: 'i',
+    log: 'l',
+    token: 't',
+    checkpoint: marker,
+    copies,
+  };
   const read = async ({ path, body }: { path: string; body?: unknown }): Promise<NodeResponse> => {
     if (path.endsWith('/marker')) return respond(200, { id: 'm', metadata: identity });
     if (path.endsWith('/count')) return respond(200, records.length);
@@ -97,19 +122,21 @@ async function verify(
   checkpoint: number,
   log: readonly Entry[],
   decided: readonly Decision[] = [],
+  { assigned = ASSIGNED, aside = '' } = {},
 ): Promise<VerifyResult> {
   const suspects: string[] = [];
   const verifier = new LogVerifier({
     client: clientOf(node),
     clock: systemClock,
     checkpoint: async () => checkpoint,
-    assigned: async () => new Map([[SHARD, ASSIGNED]]),
+    assigned: async () => new Map([[SHARD, assigned]]),
     log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
     head: async () => log.at(-1)?.lsn ?? 0,
     onDamaged: () => undefined,
     decisions: decisionsOf(decided),
     roundEntriesMax: 100,
     markSuspect: async (_shard, reason) => void suspects.push(reason),
+    isAside: async (physical) => physical === aside,
   });
   return { failure: await verifier.verify(), suspects };
 }
@@ -176,6 +203,27 @@ test('marks a shard suspect when no record is found by its own vector; accepts n
 test('marks a shard suspect when its collection cannot be read', async () => {
   const { suspects } = await verify({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
   expect(suspects).toEqual(['cannot be read after a restart: HTTP 500']);
+});
+
+test('marks a copy suspect that is newer than the marker, and does not compare entries that are in the copy', async () => {
+  const copied = { ...ASSIGNED, copy: 3, fromLSN: 4 };
+  const compared = (copies: number): Promise<VerifyResult> =>
+    verify({ marker: 1, copies, records: [{ id: 'a', document: 'later' }] }, 4, LOG, [], {
+      assigned: copied,
+    });
+  expect((await compared(3)).suspects).toEqual([]);
+  expect((await compared(2)).suspects).toEqual(["the node's content is older than this copy"]);
+});
+
+test('looks a copy up by the name that its node knows, and accepts a copy aside under a free name', async () => {
+  const header = JSON.stringify({ shard: SHARD, shards: [SHARD], tenant: 't', database: 'd', name: 'made' });
+  const created = [entry(1, 'create_collection', {}, header)];
+  const copied = { ...ASSIGNED, name: 'copy-1' };
+  const node = { marker: 0, records: [], names: { 'copy-1': 'p1', made: 'old' } };
+  expect((await verify(node, 1, created, [], { assigned: copied })).failure).toBeNull();
+  const deleted = [...created, entry(2, 'delete_collection', {}, header)];
+  expect((await verify(node, 2, deleted)).failure).toMatchObject({ contentLost: true });
+  expect((await verify(node, 2, deleted, [], { aside: 'old' })).failure).toBeNull();
 });
 
 test('reports lost content when a created collection is missing or a deleted one is still there', async () => {

@@ -4,7 +4,7 @@ import type { ReadRequest } from '../chroma/client/node-request.ts';
 import type { Entry } from '../log/entry.ts';
 import { showsEffect, traceOf } from './read-back.ts';
 
-const SHARD = { physical: 'p', tenant: 't', database: 'd', suspect: null };
+const SHARD = { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null };
 
 interface Stored {
   readonly document: string | null;

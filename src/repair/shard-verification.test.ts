@@ -40,7 +40,7 @@ function build(options: Partial<ShardVerificationOptions> = {}): void {
         ({ tenant: 't', database: 'd', createdLSN: 1 }) as ReturnType<
           ShardVerificationOptions['catalog']['collectionOfShard']
         >,
-      physical: (node) => ({ physical: 'p', suspect: suspects.get(node) ?? null }),
+      physical: (node) => ({ physical: 'p', name: 'pears', suspect: suspects.get(node) ?? null }),
     },
     nodes: () => Object.keys(copies),
     client: (node) => ({

@@ -7,8 +7,9 @@ import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
-import { Notifier, waitForAny } from '../util/notifier.ts';
+import { waitForAny, type Notifier } from '../util/notifier.ts';
 import { linkedAbort } from '../util/race.ts';
+import { Holds, type Hold } from './hold.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
@@ -25,6 +26,7 @@ import { toOperation } from './entry-operation.ts';
 import { needsDecision } from '../chroma/protocol/operation.ts';
 import type { Positions } from './positions.ts';
 import { RecordCalls } from './record-calls.ts';
+import { Recheck } from './recheck.ts';
 import { planRound, type Round } from './round.ts';
 import { RoundStats } from './round-stats.ts';
 import { SerialEntries } from './serial-entry.ts';
@@ -39,7 +41,7 @@ export interface ApplierOptions {
   readonly clock: Clock;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'next' | 'peek'>;
   readonly positions: Positions;
-  readonly checkpoints: Pick<Checkpoints, 'save'>;
+  readonly checkpoints: Pick<Checkpoints, 'save' | 'assigned'>;
   readonly decisions: Pick<
     Decisions,
     'find' | 'record' | 'recorded' | 'addPage' | 'idPages' | 'isQuarantined' | 'exception'
@@ -81,6 +83,8 @@ export interface ApplierOptions {
   readonly readsEnded: () => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
+  /** Whether the collection with this id on the node is a copy of ours that is not in use. */
+  readonly isAside: (physical: string) => Promise<boolean>;
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
   /** The average size of some documents of the shard on the node, in bytes; 0 when none can be read. */
@@ -107,12 +111,6 @@ const BATCHED_MAX = 1.5;
 const APPENDS_MAX = 3;
 const APPEND_MS_MAX = 10;
 const PAUSE_MS = 200;
-// A delayed duplicate is executed within moments, or within the bound of its call.
-const RECHECK_MS = 5_000;
-
-interface Recheck {
-  isDue: boolean;
-}
 
 export class Applier {
   readonly #options: ApplierOptions;
@@ -128,15 +126,15 @@ export class Applier {
   #roundEntries = 0;
   #oldestPendingAt: number | null = null;
   #mark: { lsn: number; token: string } | null = null;
-  /** A recheck of the node's content is scheduled; null when no call's outcome was unknown since the last. */
-  #recheck: Recheck | null = null;
-  readonly #recheckDue = new Notifier();
+  readonly #recheck: Recheck;
   readonly #earlier = new EarlierCalls(ROUND_ENTRIES_MAX);
   readonly rounds = new RoundStats();
+  readonly #holds = new Holds();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const delivery = new Delivery({ ...options, onDuplicate: (boundMs) => this.#recheckLater(boundMs) });
+    const delivery = new Delivery({ ...options, onDuplicate: (boundMs) => this.#recheck.later(boundMs) });
+    this.#recheck = new Recheck(options.clock);
     const reads = new NodeReads(options);
     const waits = new DecisionWait(options);
     const stored = new StoredDocuments(options.sampleDocuments);
@@ -156,7 +154,7 @@ export class Applier {
    * a recheck is due: it compares what the log holds after the marker.
    */
   get mark(): { lsn: number; token: string } | null {
-    return this.#recheck === null ? this.#mark : null;
+    return this.#recheck.isScheduled ? null : this.#mark;
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was read. */
@@ -192,6 +190,11 @@ export class Applier {
     return this.#earlier.trace(entry, async () =>
       shard === undefined ? 'unknown' : this.#options.trace(shard, entry),
     );
+  }
+
+  /** Stops it between two rounds; null when `signal` aborts first. */
+  hold(signal: AbortSignal): Promise<Hold | null> {
+    return this.#holds.hold(signal);
   }
 
   get callsInFlight(): number {
@@ -239,31 +242,23 @@ export class Applier {
     }
   }
 
-  /** I8: a delayed duplicate cannot be prevented, so its effects are looked for once it has had time to execute. */
-  #recheckLater(boundMs: number): void {
-    const due: Recheck = { isDue: false };
-    this.#recheck = due;
-    this.#options.clock.after(Math.max(RECHECK_MS, boundMs), () => {
-      due.isDue = true;
-      this.#recheckDue.notify();
-    });
-  }
-
   /** Between rounds, so that nothing changes during the comparison. */
   async #recheckIfDue(): Promise<void> {
-    if (this.#recheck?.isDue !== true) return;
+    if (!this.#recheck.isDue) return;
     const assigned = await this.#options.recheck();
-    if (assigned === null) return this.#recheckLater(0);
+    if (assigned === null) return this.#recheck.later(0);
     this.#assigned = new Map(assigned);
-    this.#recheck = null;
+    this.#recheck.done();
   }
 
-  /** The next entries that this node may apply; none when the term is over or a recheck is due. */
+  /** The next entries that this node may apply; none when the term is over, or a recheck or a hold is due. */
   async #next(term: Term): Promise<Entry[]> {
     const { logBuffer, positions, primaryChanged, decisions, roundEntriesMax } = this.#options;
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
-    if (this.#recheck !== null) void this.#recheckDue.wait(signal).then(() => controller.abort());
+    if (this.#recheck.isScheduled) void this.#recheck.wait(signal).then(() => controller.abort());
+    if (this.#holds.isRequested) controller.abort();
+    else void this.#holds.wait(signal).then(() => controller.abort());
     try {
       while (!signal.aborted) {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
@@ -320,6 +315,10 @@ export class Applier {
   async #round(term: Term): Promise<void> {
     const { logBuffer, limits, decisions, trials, clock } = this.#options;
     await this.#recheckIfDue();
+    const { checkpoints, node } = this.#options;
+    if (await this.#holds.pass(this.#checkpoint, term.signal))
+      this.#assigned = await checkpoints.assigned(node);
+    if (term.signal.aborted) return;
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
     if (first === undefined) return;
@@ -372,12 +371,14 @@ export class Applier {
   }
 
   /**
-   * A suspect copy waits for its rebuild, so entries for it are passed. An entry that only the primary can decide is
-   * not passed before it is decided: this node may become the primary, and would never decide it.
+   * A suspect copy waits for its rebuild, so entries for it are passed; so are those that are in the copy already. An
+   * entry that only the primary can decide is not passed before it is decided: this node may become the primary, and
+   * would never decide it.
    */
   #mayPass(entry: Entry): boolean {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
-    return (shard?.suspect ?? null) !== null && !needsDecision(toOperation(entry));
+    if (shard === undefined || needsDecision(toOperation(entry))) return false;
+    return shard.suspect !== null || entry.lsn <= shard.fromLSN;
   }
 
   /** Makes the checkpoint durable; while PostgreSQL does not respond, the node gets no further calls. */

@@ -7,14 +7,22 @@ export interface AssignedShard {
   readonly physical: string;
   readonly tenant: string;
   readonly database: string;
+  /** The name by which the node knows it; of a copy it is not the one that clients use. */
+  readonly name: string;
+  /** Everything up to here is in it, whatever the checkpoint of the node. */
+  readonly fromLSN: number;
+  /** Its number among the copies made on the node; 0 when the node created it from the log. */
+  readonly copy: number;
   /** Why its content may differ from the log; null when it is healthy. */
   readonly suspect: string | null;
 }
 
-/** A shard that a node has just created (with id `physical`) or dropped (null). */
+/** A shard that a node has just created or renamed (with id `physical`) or dropped (null). */
 export interface ShardChange {
   readonly shard: string;
   readonly physical: string | null;
+  /** The name by which the node knows it; null once it is dropped. */
+  readonly name: string | null;
   readonly lsn: number;
 }
 
@@ -70,16 +78,12 @@ export class Checkpoints {
   async assigned(node: string): Promise<Map<string, AssignedShard>> {
     const s = this.#database.schema;
     const rows = await this.#database.query<{ shard: string } & AssignedShard & Record<string, unknown>>(
-      `select n.shard, n.physical, c.tenant, c.database, n.suspect from ${s}.node_shard n
-         join ${s}.shard x on x.id = n.shard join ${s}.collection c on c.id = x.collection where n.node = $1`,
+      `select n.shard, n.physical, c.tenant, c.database, n.name, n.from_lsn as "fromLSN", n.copy, n.suspect
+       from ${s}.node_shard n join ${s}.shard x on x.id = n.shard join ${s}.collection c on c.id = x.collection
+       where n.node = $1 and n.state = 'current'`,
       [node],
     );
-    return new Map(
-      rows.map(({ shard, physical, tenant, database, suspect }) => [
-        shard,
-        { physical, tenant, database, suspect },
-      ]),
-    );
+    return new Map(rows.map(({ shard, ...assigned }) => [shard, assigned]));
   }
 
   /** Records that a node's copy of a shard is suspect. Throws when the lease has moved on. */
@@ -87,7 +91,7 @@ export class Checkpoints {
     const s = this.#database.schema;
     const rows = await this.#database.query(
       `update ${s}.node_shard set suspect = coalesce(suspect, $4), view = ${s}.next_view()
-       where node = $2 and shard = $3 and exists (select from ${s}.node where id = $2 and epoch = $1 for share)
+       where node = $2 and shard = $3 and state = 'current' and exists (select from ${s}.node where id = $2 and epoch = $1 for share)
        returning shard`,
       [epoch, node, shard, reason],
     );
@@ -111,13 +115,14 @@ export class Checkpoints {
 
   async #write(batch: readonly QueuedCheckpoint[]): Promise<void> {
     const changes = batch.flatMap(({ node, changes: shards }) => shards.map((shard) => ({ node, ...shard })));
-    await this.#database.query(`select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7)`, [
+    await this.#database.query(`select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7, $8)`, [
       batch[0]?.epoch,
       batch.map((waiting) => waiting.node),
       batch.map((waiting) => waiting.lsn),
       changes.map((shard) => shard.node),
       changes.map((shard) => shard.shard),
       changes.map((shard) => shard.physical),
+      changes.map((shard) => shard.name),
       changes.map((shard) => shard.lsn),
     ]);
   }

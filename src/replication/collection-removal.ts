@@ -9,10 +9,10 @@ import {
   getRecordsRequest,
   modifyCollectionRequest,
   recordsRequest,
+  type ShardLocation,
 } from '../chroma/protocol/node-requests.ts';
 import { hasNoEffect, isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Term } from '../coordination/term.ts';
-import type { AssignedShard } from './checkpoints.ts';
 import { PAGE_IDS } from './conditional-delete.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
 import type { NodeReads } from './node-reads.ts';
@@ -31,7 +31,7 @@ export interface CollectionRemovalOptions {
 const SCHEMA_WORK = 0.01;
 
 /** The name of a collection that is being removed; ids of nodes are unknown to clients, so none has it. */
-const nameOfRemoved = ({ physical }: AssignedShard): string => `deleted-${physical}`;
+const nameOfRemoved = ({ physical }: ShardLocation): string => `deleted-${physical}`;
 
 export class CollectionRemoval {
   readonly #options: CollectionRemovalOptions;
@@ -41,14 +41,14 @@ export class CollectionRemoval {
   }
 
   /** Frees the name of the collection. Harmless when repeated. Throws CallFailed, TermOver. */
-  async rename(target: AssignedShard, lsn: number, term: Term): Promise<void> {
+  async rename(target: ShardLocation, lsn: number, term: Term): Promise<void> {
     const body = Buffer.from(JSON.stringify({ new_name: nameOfRemoved(target) }));
     const request = modifyCollectionRequest(target, body);
     await this.#options.delivery.call({ request, lsns: [lsn], work: SCHEMA_WORK, isFinal: isMissing }, term);
   }
 
   /** Drops the renamed collection, if the node can. Throws TermOver. */
-  async drop(target: AssignedShard, lsn: number, term: Term): Promise<void> {
+  async drop(target: ShardLocation, lsn: number, term: Term): Promise<void> {
     const { delivery, onLeftover } = this.#options;
     const name = nameOfRemoved(target);
     try {
@@ -69,7 +69,7 @@ export class CollectionRemoval {
    * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
    * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).
    */
-  async #empty(target: AssignedShard, lsn: number, term: Term): Promise<void> {
+  async #empty(target: ShardLocation, lsn: number, term: Term): Promise<void> {
     const { limits, leavesLists, delivery } = this.#options;
     if (!leavesLists()) return;
     const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
@@ -86,7 +86,7 @@ export class CollectionRemoval {
   }
 
   /** Some ids of the shard, fewer where they are long; none when it is empty or does not exist. */
-  async #someIds(target: AssignedShard, lsn: number, term: Term): Promise<readonly string[]> {
+  async #someIds(target: ShardLocation, lsn: number, term: Term): Promise<readonly string[]> {
     for (let limit = PAGE_IDS; ; limit = Math.ceil(limit / 2)) {
       try {
         const request = getRecordsRequest(target, { limit, include: [] });

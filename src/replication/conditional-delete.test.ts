@@ -15,7 +15,7 @@ import { LacksShard } from './node-faults.ts';
 
 const LSN = 9;
 const SHARD = 's';
-const HELD = { physical: 'p', tenant: 't', database: 'd', suspect: null };
+const HELD = { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null };
 const NOT_FOUND = { status: 404, body: '{"error":"NotFoundError","message":"no such collection"}' };
 const term: Term = { epoch: 1, clean: true, signal: new AbortController().signal, held: () => true };
 

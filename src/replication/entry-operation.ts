@@ -4,6 +4,7 @@ import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
 import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Draft, Entry } from '../log/entry.ts';
 
@@ -38,7 +39,7 @@ export function toDraft(operation: Operation): Draft {
     }
     case 'modify_collection': {
       const { collection, shards, newName, body } = operation;
-      return draft(collection, { shards, new_name: newName }, body);
+      return draft(collection, { shards, new_name: newName, replaces: replacedBy(body) }, body);
     }
     case 'delete_collection': {
       const { collection, shards, tenant, database, name } = operation;
@@ -52,6 +53,19 @@ export function toDraft(operation: Operation): Draft {
     case 'delete_database':
       return draft(null, { tenant: operation.tenant, database: operation.database });
   }
+}
+
+/** What a modification replaces beside the name; kept with the collection, so that a copy is created alike (R27). */
+function replacedBy(body: Buffer): string[] {
+  const fields = readTopLevel(body, ['new_metadata', 'new_configuration']);
+  // A body that cannot be read is refused by every node.
+  if (isRefusal(fields)) return [];
+  const isGiven = (key: 'new_metadata' | 'new_configuration'): boolean =>
+    (fields.get(key)?.type ?? 'null') !== 'null';
+  return [
+    ...(isGiven('new_metadata') ? ['metadata'] : []),
+    ...(isGiven('new_configuration') ? ['configuration'] : []),
+  ];
 }
 
 interface Header {

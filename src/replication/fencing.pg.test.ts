@@ -52,7 +52,7 @@ beforeEach(async () => {
   };
   await appends.append(randomUUID(), [draft], [checksum(draft)]);
   await new Checkpoints(database).save(old, 'node', 0, [
-    { shard: OTHER_SHARD, physical: randomUUID(), lsn: 0 },
+    { shard: OTHER_SHARD, physical: randomUUID(), name: 'other', lsn: 0 },
   ]);
   current = (await lease.acquire('new', await lease.read()))!;
 });
@@ -64,6 +64,7 @@ async function everything(): Promise<string> {
     'head',
     'node',
     'node_shard',
+    'collection_body',
     'decision',
     'decision_page',
     'quarantine',
@@ -81,9 +82,13 @@ async function everything(): Promise<string> {
 const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
   'a checkpoint': (epoch) => new Checkpoints(database).save(epoch, 'node', LSN, []),
   'a checkpoint with a shard that came': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: SHARD, physical: randomUUID(), lsn: LSN }]),
+    new Checkpoints(database).save(epoch, 'node', 0, [
+      { shard: SHARD, physical: randomUUID(), name: 'pears', lsn: LSN },
+    ]),
   'a checkpoint with a shard that went': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [{ shard: OTHER_SHARD, physical: null, lsn: LSN }]),
+    new Checkpoints(database).save(epoch, 'node', 0, [
+      { shard: OTHER_SHARD, physical: null, name: null, lsn: LSN },
+    ]),
   'a suspicion': (epoch) => new Checkpoints(database).suspect(epoch, 'node', OTHER_SHARD, 'refused'),
   'a decision': (epoch) =>
     new Decisions(database).record({ epoch, node: 'node', generation }, LSN, {

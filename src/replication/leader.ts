@@ -128,6 +128,11 @@ export class Leader {
     cancel();
   }
 
+  /** Runs a step on a node that must not overlap with an admission or another marker. Throws TermOver. */
+  runStep(node: string, step: () => Promise<void>, term: Term): Promise<void> {
+    return this.#steps.run(node, step, term);
+  }
+
   /** Called when a node cannot decide the entry at `lsn`. Whether another node takes its place, as matters stand. */
   stepDown(node: string, lsn: number): boolean {
     return this.#election.stepDown(node, lsn);

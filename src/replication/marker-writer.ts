@@ -48,7 +48,7 @@ export class MarkerWriter {
     if (mark === null || mark.lsn <= member.markerLSN) return;
     crashPoint('marker_before');
     const progress = { log, checkpoint: mark.lsn, token: mark.token };
-    await steps.run(member.id, () => admission.writeMarker(progress, term), term);
+    await steps.run(member.id, () => admission.writeMarker({ progress }, term), term);
     crashPoint('marker_after');
     await nodeStore.marked(term.epoch, member.id, mark.lsn);
     member.markerLSN = mark.lsn;

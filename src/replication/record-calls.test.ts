@@ -66,13 +66,12 @@ beforeEach(() => {
   workload = new Workload(clock, 500);
   positions = new Positions(() => false);
   positions.setCluster(['a', 'b'], 'a');
-  assigned = new Map([[SHARD, { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  const place = { tenant: 't', database: 'd', name: 'n' };
+  assigned = new Map([[SHARD, { ...place, physical: 'p', fromLSN: 0, copy: 0, suspect: null }]]);
   [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
   [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
-  readsEnded = Promise.resolve();
   endings = new Endings();
-  readable = true;
-  storedBytes = 0;
+  [readable, readsEnded, storedBytes] = [true, Promise.resolve(), 0];
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };

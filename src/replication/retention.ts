@@ -8,9 +8,11 @@ import type { Partition } from '../log/postgres-log.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 
-/** A node's claim on the log. */
+/** A claim on the log, of a node or of a copy in progress. */
 export interface Claim {
-  /** The node needs every entry after this LSN: to apply it, or to be verified by it after a crash. */
+  /**
+   * Every entry after this LSN is needed: to apply it, to verify the node after a crash, or to complete the copy.
+   */
   readonly after: number;
   /** The node follows the log, or did so a moment ago. */
   readonly following: boolean;
@@ -63,6 +65,8 @@ export interface RetentionOptions extends RetentionLimits {
   readonly forgetDeleted: () => Promise<void>;
   /** Why nothing may be trimmed; null when it may. */
   readonly halted: () => string | null;
+  /** LSN after which a copy in progress needs the log; null when none does. */
+  readonly claimed: () => number | null;
   /** LSN up to which the log was gone when this gateway started. */
   readonly trimmed: number;
   readonly clock: Clock;
@@ -129,11 +133,14 @@ export class Retention {
     const absentMsMax = Math.min(ABSENT_MS_MAX, retentionMs);
     for (const { id, state } of nodes()) if (follows(state)) this.#followedAt.set(id, now);
     const lost = new Set(nodes().flatMap(({ id, state }) => (state === 'needs_rebuild' ? [id] : [])));
-    return progress.map(({ id, checkpoint, markerLSN }) => {
+    const claimed = this.#options.claimed();
+    const copies = claimed === null ? [] : [{ after: claimed, following: true }];
+    const nodeClaims = progress.map(({ id, checkpoint, markerLSN }) => {
       const followedAt = this.#followedAt.get(id);
       const isFollowing = followedAt !== undefined && now - followedAt <= absentMsMax;
       return { after: Math.min(checkpoint, markerLSN), following: isFollowing && !lost.has(id) };
     });
+    return [...nodeClaims, ...copies];
   }
 
   /** A node that is down gets its state here; one that is back, from its first read of the log. */

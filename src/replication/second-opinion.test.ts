@@ -88,7 +88,7 @@ const records = (kind: RecordKind, body: object): Operation => {
 const UPSERT = records('upsert', { ids: ['a'], embeddings: [[1, 2]], documents: ['pear'] });
 
 function ask(operation: Operation, applied = 0): Promise<Opinion> {
-  const assigned = { physical: 'p', tenant: 't', database: 'd', suspect: null };
+  const assigned = { physical: 'p', tenant: 't', database: 'd', name: 'pears' };
   const opinions = new SecondOpinion({
     node: () => ({ client, workload, assigned: () => (isHeld ? assigned : null) }),
     collectionOf: () => ({ tenant: 't', database: 'd', name: 'pears' }),

@@ -14,7 +14,6 @@ import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Case, Opinion } from './arbiter.ts';
-import type { AssignedShard } from './checkpoints.ts';
 import { PAGE_IDS, selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
 import {
@@ -25,22 +24,28 @@ import {
   listCollectionsRequest,
   recordsRequest,
   type NodeMutation,
+  type ShardLocation,
 } from '../chroma/protocol/node-requests.ts';
 import { collectionIdIn, isSuccess } from '../chroma/protocol/response-effect.ts';
 import type { Workload } from './workload.ts';
+
+/** A shard on a node, with the name by which the node knows it. */
+export interface NamedShard extends ShardLocation {
+  readonly name: string;
+}
 
 /** A node that can be asked. */
 export interface Consultant {
   readonly client: NodeClient;
   readonly workload: Workload;
   /** This node's healthy copy of the shard; null when it has none. */
-  readonly assigned: (shard: string) => AssignedShard | null;
+  readonly assigned: (shard: string) => NamedShard | null;
 }
 
 export interface SecondOpinionOptions {
   readonly node: (id: string) => Consultant;
-  /** The collection of a shard, as clients name it. */
-  readonly collectionOf: (shard: string) => (DatabaseName & { readonly name: string }) | null;
+  /** The collection of a shard. */
+  readonly collectionOf: (shard: string) => DatabaseName | null;
   readonly clock: Clock;
 }
 
@@ -123,7 +128,7 @@ export class SecondOpinion {
     const at = this.#options.collectionOf(shard);
     const target = assigned(shard);
     if (at === null || target === null) return null;
-    const request = collectionRequest(at, at.name);
+    const request = collectionRequest(at, target.name);
     const found = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
     if (!isSuccess(found)) return null;
     const fields = readTopLevel(found.body, ['configuration_json']);

@@ -81,6 +81,7 @@ async function applied(
     positions: new Positions(() => false),
     stepDown: () => false,
     suspect: async (shard: string) => void suspects.push(shard),
+    isAside: async () => false,
   } as unknown as SerialEntriesOptions);
   const entry = {
     lsn: LSN,
@@ -91,7 +92,9 @@ async function applied(
     batch: 't',
     appendedAt: 0,
   };
-  const assigned = new Map([['s', { physical: 'p', tenant: 't', database: 'd', suspect: null }]]);
+  const assigned = new Map([
+    ['s', { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null }],
+  ]);
   await serial.apply(entry, operation, assigned, term);
   return { decision: recorded[0], suspects, cleared };
 }

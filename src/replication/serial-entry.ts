@@ -53,6 +53,8 @@ export interface SerialEntriesOptions extends CollectionRemovalOptions {
   readonly stepDown: (lsn: number) => boolean;
   /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
+  /** Whether the collection with this id on the node is a copy of ours that is not in use. */
+  readonly isAside: (physical: string) => Promise<boolean>;
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
@@ -147,6 +149,11 @@ export class SerialEntries {
     assigned: AssignedShards,
     term: Term,
   ): Promise<ShardChange[]> {
+    if (isInCopy(operation, assigned, entry)) {
+      const { outcome } = await this.#options.waits.decided(entry.lsn, term, async () => null);
+      if (outcome !== 'accepted') this.#options.positions.discarded(entry.lsn);
+      return [];
+    }
     if (operation.type === 'records') {
       const target = assigned.get(operation.shard);
       if (target === undefined)
@@ -172,7 +179,7 @@ export class SerialEntries {
     });
     if (decision.outcome !== 'accepted') await this.#undo(entry, operation, assigned, term);
     else if (!applied) mustHave(operation, await this.#send(entry, operation, assigned, term), entry);
-    return [];
+    return decision.outcome === 'accepted' ? renamed(operation, assigned, entry) : [];
   }
 
   /** This node has deleted what a conditional delete selected. */
@@ -229,9 +236,10 @@ export class SerialEntries {
       response = await this.#createAnew(entry, operation, assigned, term);
     const id = idIn(response.body);
     if (id === null) throw new ForeignContent(`collection "${operation.name}" was created without an id`);
-    const { tenant, database } = operation;
-    assigned.set(operation.shard, { physical: id, tenant, database, suspect: null });
-    return [{ shard: operation.shard, physical: id, lsn: entry.lsn }];
+    const { tenant, database, name, shard } = operation;
+    const created = { physical: id, tenant, database, name, fromLSN: entry.lsn, copy: 0, suspect: null };
+    assigned.set(shard, created);
+    return [{ shard, physical: id, name, lsn: entry.lsn }];
   }
 
   /**
@@ -268,6 +276,10 @@ export class SerialEntries {
       if (!isDeleted(known[0])) return false;
       // No node could rename it when it was deleted.
       await this.#removal.rename(known[1], entry.lsn, term);
+      return true;
+    }
+    if (id !== null && (await this.#options.isAside(id))) {
+      await this.#removal.rename({ ...operation, physical: id }, entry.lsn, term);
       return true;
     }
     const counted = countRecordsRequest({ ...operation, physical: id ?? '' });
@@ -328,7 +340,7 @@ export class SerialEntries {
       if (!hasFailed) await this.#removal.drop(target, lsn, term);
     }
     for (const shard of shards) assigned.delete(shard);
-    return shards.map((shard) => ({ shard, physical: null, lsn }));
+    return shards.map((shard) => ({ shard, physical: null, name: null, lsn }));
   }
 
   /** Sends a schema operation; a response that means it was applied before counts as success. */
@@ -352,6 +364,24 @@ export class SerialEntries {
 function mustHave(operation: SchemaOperation, response: NodeResponse, { lsn }: Entry): void {
   if (operation.type === 'modify_collection' && isMissing(response))
     throw new LacksShard(operation.shards, `the node has no such collection, at LSN ${lsn}`);
+}
+
+/** Whether the copy in use was made at a later LSN: the entry is in it. */
+function isInCopy(operation: Operation, assigned: AssignedShards, { lsn }: Entry): boolean {
+  const isIn = (shard: string): boolean => lsn <= (assigned.get(shard)?.fromLSN ?? 0);
+  if (operation.type === 'records') return isIn(operation.shard);
+  return operation.type === 'modify_collection' && operation.shards.every(isIn);
+}
+
+function renamed(operation: SchemaOperation, assigned: AssignedShards, { lsn }: Entry): ShardChange[] {
+  if (operation.type !== 'modify_collection' || operation.newName === null) return [];
+  const { newName: name, shards } = operation;
+  return shards.flatMap((shard) => {
+    const known = assigned.get(shard);
+    if (known === undefined) return [];
+    assigned.set(shard, { ...known, name });
+    return [{ shard, physical: known.physical, name, lsn }];
+  });
 }
 
 function ruling(response: NodeResponse, body: Buffer): Ruling {

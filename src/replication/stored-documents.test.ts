@@ -5,7 +5,7 @@ import { scanRecordCall } from '../chroma/parse/scanner.ts';
 import { replacesDocuments, StoredDocuments } from './stored-documents.ts';
 
 const MIB = 1024 * 1024;
-const TARGET = { physical: 'p', tenant: 't', database: 'd', suspect: null };
+const TARGET = { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null };
 
 let sampled: number;
 let stored: StoredDocuments;

@@ -16,6 +16,15 @@ export const CRASH_POINTS = [
   'delete_halfway', // some chunks of a conditional delete are applied, some are not
   'marker_before',
   'marker_after', // on the node, not in PostgreSQL yet
+  'copy_recorded', // the name of a copy is durable, it does not exist on its node
+  'copy_created', // it exists, its id is not recorded
+  'copy_halfway', // some of its records are there
+  'copy_complete', // its content is exact, no marker says so
+  'copy_marked', // the marker holds its number, PostgreSQL does not know
+  'swap_before', // PostgreSQL knows that it is complete
+  'swap_after', // in use; the copy before it is retired
+  'drop_renamed', // a copy to be dropped has a name of its own
+  'drop_done', // dropped on the node, still in PostgreSQL
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 

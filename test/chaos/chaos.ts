@@ -66,7 +66,8 @@ export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions):
 
 /** Suspect shards: there may be none while servers lose no data. */
 async function suspects(cluster: TestCluster): Promise<string[]> {
-  const text = 'select node, suspect from polychrome.node_shard where suspect is not null';
+  const text =
+    "select node, suspect from polychrome.node_shard where state = 'current' and suspect is not null";
   const rows = await sql<{ node: string; suspect: string }>(cluster, text);
   return rows.map(({ node, suspect }) => `a shard of ${node} is suspect: ${suspect}`);
 }

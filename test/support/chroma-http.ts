@@ -55,19 +55,21 @@ export class ChromaHttp {
 
   /**
    * Every collection of the default database with every record, in the server's order, as text: equal texts are
-   * equal content. Ids of collections are random and are left out.
+   * equal content. Ids of collections are random and are left out. `nameOf`: the name under which the collection
+   * with this id is shown; null leaves it out.
    */
-  async everything(): Promise<string> {
+  async everything(
+    nameOf: (id: string, name: string) => string | null = (_id, name) => name,
+  ): Promise<string> {
     const { text } = await this.collections();
-    const collections = JSON.parse(text) as {
-      id: string;
-      name: string;
-      metadata: unknown;
-      dimension: unknown;
-    }[];
+    const listed = JSON.parse(text) as { id: string; name: string; metadata: unknown; dimension: unknown }[];
+    const collections = listed.flatMap((collection) => {
+      const name = nameOf(collection.id, collection.name);
+      return name === null ? [] : [{ ...collection, name }];
+    });
     const parts: string[] = [];
     for (const { id, name, metadata, dimension } of collections.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      parts.push(`== ${name} ${JSON.stringify(metadata)} ${String(dimension)}`);
+      parts.push(`== ${name} ${JSON.stringify(sorted(metadata))} ${String(dimension)}`);
       for (let offset = 0; ; offset += PAGE) {
         const page = await this.#page(id, offset);
         parts.push(...page);

@@ -10,6 +10,7 @@ import { startGateway, type Gateway } from '../../src/app/gateway.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
+import { sql } from './postgres-faults.ts';
 import { chromaCommand } from './chroma-server.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import { until } from './until.ts';
@@ -176,9 +177,25 @@ export class TestCluster {
     );
   }
 
-  /** The whole content of each node, read from the node itself, in the order of its records. */
+  /**
+   * The whole content of each node, read from the node itself, in the order of its records, under the names that clients
+   * use; without copies that are not in use.
+   */
   async contents(): Promise<Map<string, string>> {
-    const read = async (id: string): Promise<[string, string]> => [id, await this.node(id).everything()];
+    const rows = await sql<{ physical: string; state: string; name: string }>(
+      this,
+      `select n.physical, n.state, c.name from polychrome.node_shard n
+       join polychrome.shard x on x.id = n.shard join polychrome.collection c on c.id = x.collection`,
+    );
+    const copies = new Map(
+      rows.map(({ physical, state, name }) => [physical, state === 'current' ? name : null]),
+    );
+    const nameOf = (id: string, name: string): string | null =>
+      copies.get(id) ?? (copies.has(id) ? null : name);
+    const read = async (id: string): Promise<[string, string]> => [
+      id,
+      await this.node(id).everything(nameOf),
+    ];
     return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
   }
 

@@ -27,6 +27,19 @@ export const DECIDING_POINTS = {
   marker_after: 1,
 } as const satisfies Times;
 
+/** Points of rebuilds (test/system/rebuild.test.ts). */
+export const REBUILD_POINTS = [
+  'copy_recorded',
+  'copy_created',
+  'copy_halfway',
+  'copy_complete',
+  'copy_marked',
+  'swap_before',
+  'swap_after',
+  'drop_renamed',
+  'drop_done',
+] as const satisfies readonly CrashPoint[];
+
 /** How often each point is passed under load before the gateway dies there. */
 type Times = Partial<Record<CrashPoint, number>>;
 

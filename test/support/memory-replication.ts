@@ -60,7 +60,7 @@ export interface MemoryReplicationOptions {
 
 export class MemoryReplication {
   readonly clock = new ManualClock();
-  readonly storage = new MemoryStorage(PLACE);
+  readonly storage = new MemoryStorage(PLACE, () => this.clock.monotonic());
   readonly replicas: readonly Replica[];
   readonly #fakes = new Map<string, FakeNode>();
   readonly #options: MemoryReplicationOptions;
@@ -148,6 +148,23 @@ export class MemoryReplication {
     });
   }
 
+  /** Appends a modification of the collection. */
+  modify(body: string, newName: string | null = null): number {
+    const change = { collection: COLLECTION, shards: [SHARD], newName, body: Buffer.from(body) };
+    return this.append({ type: 'modify_collection', ...change });
+  }
+
+  /** Appends the deletion of the collection. */
+  drop(name = 'pears'): number {
+    return this.append({
+      type: 'delete_collection',
+      collection: COLLECTION,
+      shards: [SHARD],
+      ...PLACE,
+      name,
+    });
+  }
+
   write(kind: RecordKind, body: string): number {
     const call = scanRecordCall(kind, Buffer.from(body), CHROMA_1_0_5);
     if (isRefusal(call)) throw new Error(`not a write: ${call.message}`);
@@ -179,6 +196,16 @@ export class MemoryReplication {
     const body = '{"include":["documents","metadatas","embeddings","uris"]}';
     const path = `${COLLECTIONS}/${assigned.get(SHARD)!.physical}/get`;
     return fake.look('POST', path, body).text;
+  }
+
+  /** Makes a node's copy of the shard suspect, as a comparison of copies does. */
+  async suspect(id: string, reason = 'a test says so'): Promise<void> {
+    const { suspects, leader } = this.#replication;
+    await suspects.add(id, SHARD, reason, leader.term!);
+  }
+
+  get rebuilds(): Replication['rebuilds']['status'] {
+    return this.#replication.rebuilds.status;
   }
 
   /** The node's process ends, and is back a second later. */
@@ -281,6 +308,7 @@ const SETTINGS = {
   WAL_RETENTION_BYTES: 1e9,
   SCRUB_INTERVAL: 0,
   SCRUB_BYTES_PER_SECOND: 1e9,
+  REBUILD_BYTES_PER_SECOND: 0,
 };
 const NO_CACHES = {
   invalidation: { committed: () => undefined, unseen: () => undefined, forget: () => undefined },

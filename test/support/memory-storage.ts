@@ -10,6 +10,7 @@ import type { AssignedShard, ShardChange } from '../../src/replication/checkpoin
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { MemoryScrub } from './memory-scrub.ts';
+import { MemoryCopies } from './memory-copies.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -72,6 +73,12 @@ export class MemoryDecisions {
 
 export class MemoryStorage {
   readonly decisions = new MemoryDecisions();
+  readonly copies = new MemoryCopies({
+    node: (id) => this.node(id),
+    requireLease: (epoch) => this.#requireLease(epoch),
+    entries: () => this.entries,
+    now: () => this.#now(),
+  });
   readonly entries: Entry[] = [];
   readonly nodes = new Map<string, MemoryNode>();
   /** Whether no checkpoint can be made durable. */
@@ -80,9 +87,11 @@ export class MemoryStorage {
   #primary: string | null = null;
   #primaryGeneration = 0;
   readonly #place: Place;
+  readonly #now: () => number;
 
-  constructor(place: Place) {
+  constructor(place: Place, now: () => number) {
     this.#place = place;
+    this.#now = now;
   }
 
   head(): Head {
@@ -112,6 +121,7 @@ export class MemoryStorage {
       leaseStore: this.#leaseStore(),
       nodes: this.#nodeStore(),
       checkpoints: this.#checkpoints(),
+      copies: this.copies,
       catalog: this.#catalog(),
       decisions: this.decisions,
       capabilities: { current: CHROMA_1_0_5, join: async () => null },
@@ -204,9 +214,11 @@ export class MemoryStorage {
         this.#requireLease(epoch);
         const { assigned } = this.node(id);
         this.node(id).checkpoint = lsn;
-        for (const { shard, physical } of changes) {
-          if (physical === null) assigned.delete(shard);
-          else assigned.set(shard, { physical, ...this.#place, suspect: null });
+        for (const { shard, physical, name, lsn: fromLSN } of changes) {
+          const known = assigned.get(shard);
+          if (physical === null || name === null) assigned.delete(shard);
+          else if (known?.physical === physical) assigned.set(shard, { ...known, name });
+          else assigned.set(shard, { physical, ...this.#place, name, fromLSN, copy: 0, suspect: null });
         }
       },
       suspect: async (epoch: number, id: string, shard: string, reason: string) => {
@@ -219,24 +231,38 @@ export class MemoryStorage {
     };
   }
 
+  /** The collection of a shard, as created; null after its deletion. */
+  #collectionOf(shard: string): object | null {
+    const last = this.entries.findLast(({ kind, header }) => {
+      const { shard: created, shards } = JSON.parse(header) as { shard?: string; shards?: string[] };
+      if (kind === 'create_collection') return created === shard;
+      return kind === 'delete_collection' && shards?.includes(shard) === true;
+    });
+    if (last?.kind !== 'create_collection') return null;
+    const { name } = JSON.parse(last.header) as { name: string };
+    const shards = [{ id: shard, dimension: null }];
+    return { id: last.target, ...this.#place, name, state: 'ready', createdLSN: last.lsn, shards };
+  }
+
   #catalog(): object {
-    const marked = new Set<string>();
+    const marked = new Map<string, string>();
     const copy = (id: string, shard: string): AssignedShard | null =>
       this.nodes.get(id)?.assigned.get(shard) ?? null;
     const isSuspect = (id: string, shard: string): boolean =>
-      marked.has(`${id} ${shard}`) || (copy(id, shard)?.suspect ?? null) !== null;
+      marked.get(`${id} ${shard}`) === copy(id, shard)?.physical ||
+      (copy(id, shard)?.suspect ?? null) !== null;
     return {
       refresh: async () => undefined,
       forgetDeleted: async () => undefined,
-      markSuspect: (id: string, shard: string) => void marked.add(`${id} ${shard}`),
+      markSuspect: (id: string, shard: string) =>
+        void marked.set(`${id} ${shard}`, copy(id, shard)?.physical ?? ''),
       isSuspect,
       isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
       physical: copy,
       shards: () => [...new Set([...this.nodes.values()].flatMap(({ assigned }) => [...assigned.keys()]))],
-      collectionOfShard: () => {
-        const isDeleted = this.entries.some(({ kind }) => kind === 'delete_collection');
-        return isDeleted ? null : { ...this.#place, name: 'pears' };
-      },
+      collectionOfShard: (shard: string) => this.#collectionOf(shard),
+      suspectShards: (id: string) =>
+        [...(this.nodes.get(id)?.assigned.keys() ?? [])].filter((shard) => isSuspect(id, shard)),
     };
   }
 }

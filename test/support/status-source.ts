@@ -47,6 +47,7 @@ export function fakeStatusSource(parts: Partial<StatusSource> = {}): StatusSourc
     head: () => 7,
     trimmed: () => 0,
     waiting: () => ({ append: 0, acknowledgement: 0 }),
+    rebuilds: () => ({ current: null, healed: 0, failed: 0, waiting: [] }),
     reads: () => ({
       cache: { hits: 0, misses: 0, bytes: 0 },
       records: { hits: 0, misses: 0, projected: 0, preloaded: 0, bytes: 0 },

@@ -3,16 +3,15 @@
 
 import { expect, test } from 'vitest';
 import { CRASH_POINTS } from '../../src/util/crash-point.ts';
-import { DECIDING_POINTS, killedAtEach, WRITE_POINTS } from '../support/crash-points.ts';
+import { DECIDING_POINTS, killedAtEach, REBUILD_POINTS, WRITE_POINTS } from '../support/crash-points.ts';
 import { until } from '../support/until.ts';
 import { CheckedWorkload } from '../support/workload.ts';
 
 const clusterAfterwards = killedAtEach(WRITE_POINTS);
 
 test('covers every crash point', () => {
-  expect([...Object.keys(WRITE_POINTS), ...Object.keys(DECIDING_POINTS)].sort()).toEqual(
-    [...CRASH_POINTS].sort(),
-  );
+  const covered = [...Object.keys(WRITE_POINTS), ...Object.keys(DECIDING_POINTS), ...REBUILD_POINTS];
+  expect(covered.sort()).toEqual([...CRASH_POINTS].sort());
 });
 
 test('the workload reports a lost write, a refused write that is present, and nodes that differ', async () => {

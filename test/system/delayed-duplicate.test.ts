@@ -14,7 +14,10 @@ beforeAll(async () => {
 afterAll(() => cluster?.stop());
 
 const suspects = (): Promise<unknown[]> =>
-  sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
+  sql(
+    cluster,
+    "select node, suspect as reason from polychrome.node_shard where state = 'current' and suspect is not null",
+  );
 
 /** A write whose first response from a node is lost; resolves when every node has applied it. */
 async function breakOff(collection: string, id: string, node = 'node-2'): Promise<void> {

@@ -96,7 +96,10 @@ async function recorded(id: string): Promise<{ checkpoint: number; marker: numbe
 }
 
 async function suspects(): Promise<{ node: string; reason: string }[]> {
-  return sql(cluster, 'select node, suspect as reason from polychrome.node_shard where suspect is not null');
+  return sql(
+    cluster,
+    "select node, suspect as reason from polychrome.node_shard where state = 'current' and suspect is not null",
+  );
 }
 
 /** Copies a node's folder while its server is stopped. */
@@ -214,12 +217,13 @@ test('does not read a shard from a node that lost entries applied after its last
     await write();
   });
 
-  expect(await suspects()).toEqual([
-    { node, reason: expect.stringMatching(/^lost LSN \d+: record "r\d+" is missing$/) as string },
+  const lines = cluster.output.split('\n').filter((line) => line.includes('"shard became suspect"'));
+  expect(lines.filter((line) => line.includes(`"node":"${node}"`))).toEqual([
+    expect.stringMatching(/"lost LSN \d+: record \\"r\d+\\" is missing"/),
   ]);
-  expect((await cluster.node(node).everything()).includes(`"text ${records - 1}"`)).toBe(false);
+  await until(async () => (await suspects()).length === 0, 'the copy is healed');
+  await servingNodesAgree();
   await everyReadIsRight();
-  // It still serves the shards that lost nothing.
   for (let reads = 0; reads < 8; reads++)
     expect((await cluster.api.records(untouched, 'count')).text).toBe('1');
 });
@@ -267,5 +271,5 @@ test('does not use a node that returns blank, nor does the next gateway', async 
   );
   await everyReadIsRight();
   expect(await cluster.node(node).everything()).toBe('');
-  await servingNodesAgree(['node-2', 'node-3', 'node-4'], ['node-4']);
+  await servingNodesAgree(['node-2', 'node-3']);
 });

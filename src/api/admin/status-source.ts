@@ -43,6 +43,26 @@ export interface DiskUsage {
   readonly databaseBytes: number;
 }
 
+/** Suspect copies that are rebuilt while this gateway leads, counted since its start. */
+export interface RebuildStatus {
+  /** The rebuild in progress; null when there is none. */
+  readonly current: {
+    readonly node: string;
+    readonly collection: string;
+    readonly donor: string;
+    readonly phase: string;
+    /** Of `total`, in records, or LSNs while catching up. */
+    readonly done: number;
+    readonly total: number;
+    /** Wall clock, ms since the epoch. */
+    readonly since: number;
+  } | null;
+  readonly healed: number;
+  readonly failed: number;
+  /** Copies that could not be rebuilt yet, and why. */
+  readonly waiting: readonly { node: string; shard: string; failures: number; reason: string }[];
+}
+
 export interface StatusSource extends HealthSource {
   readonly gatewayId: string;
   readonly term: () => Term | null;
@@ -53,6 +73,7 @@ export interface StatusSource extends HealthSource {
   /** Writes that wait to be appended, and writes that wait for their level. */
   readonly waiting: () => { append: number; acknowledgement: number };
   readonly reads: () => ReadCounts;
+  readonly rebuilds: () => RebuildStatus;
   readonly metrics: () => Readonly<Record<string, MetricSample>>;
   /** LSNs of entries that no node applies. */
   readonly quarantined: () => readonly number[];

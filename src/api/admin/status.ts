@@ -8,6 +8,7 @@ import { dashboardFieldsOf, type DashboardFields } from './dashboards.ts';
 import type {
   FailingEntryStatus,
   ReadCounts,
+  RebuildStatus,
   StatusSource,
   VerificationStatus,
   WorkStatus,
@@ -23,6 +24,7 @@ export interface Status extends DashboardFields {
   /** LSNs of entries that healthy nodes failed alike and no node applies: the last LISTED_MAX of them. */
   readonly quarantined: readonly number[];
   readonly reads: ReadCounts;
+  readonly rebuilds: RebuildStatus;
   readonly nodes: readonly NodeStatus[];
 }
 
@@ -85,6 +87,7 @@ export function statusOf(source: StatusSource): Status {
     halted: source.halted(),
     quarantined: source.quarantined().slice(-LISTED_MAX),
     reads: source.reads(),
+    rebuilds: source.rebuilds(),
     nodes,
     ...dashboardFieldsOf(source),
   };

@@ -1,9 +1,11 @@
-// Collection objects as clients see them: a node's description with the id that Polychrome assigned.
+// Collection objects as clients see them: a node's description with the identity that Polychrome assigned. A node may know
+// the collection by another name (repair/shard-copier.ts).
 
 import type { Catalog, Collection } from '../../catalog/catalog.ts';
+import { onlyShard } from '../../catalog/only-shard.ts';
 import { elementEnds } from '../../chroma/batch/response-slices.ts';
 import { collectionByNamePath, collectionsPath } from '../../chroma/protocol/paths.ts';
-import { readTopLevel, withCollectionId } from '../../chroma/parse/rewrite.ts';
+import { readTopLevel, withCollectionIdentity } from '../../chroma/parse/rewrite.ts';
 import { isRefusal } from '../../chroma/parse/refusal.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
 import type { RoutedRead, Reader } from '../../read/reader.ts';
@@ -28,13 +30,13 @@ export class CollectionObjects {
   /** The object of a collection the catalog has; null when it was deleted or renamed meanwhile. */
   async one(collection: Collection, signal: AbortSignal = NEVER): Promise<Buffer | null> {
     const { catalog } = this.#options;
-    const path = collectionByNamePath(collection, collection.name);
     try {
-      return withCollectionId(await this.#read(path, this.#floor([collection]), signal), collection.id);
-    } catch (error) {
+      return await this.#object(collection, signal);
+    } catch {
+      // The name by which a node knows it may have changed since the catalog was read.
       await catalog.refresh();
-      if (catalog.collection(collection.id)?.name !== collection.name) return null;
-      throw error;
+      const current = catalog.collection(collection.id);
+      return current?.name === collection.name ? this.#object(current, signal) : null;
     }
   }
 
@@ -45,14 +47,23 @@ export class CollectionObjects {
     const listed =
       collections.length <= SINGLY_MAX
         ? new Map<string, Buffer>()
-        : objectsByName(await this.#read(collectionsPath(first), this.#floor(collections), signal));
+        : objectsById(await this.#list(collections, signal));
     const objects = await Promise.all(
       collections.map(async (collection) => {
-        const object = listed.get(collection.name);
-        return object === undefined ? this.one(collection, signal) : withCollectionId(object, collection.id);
+        const object = this.#listedObject(collection, listed);
+        return object === null ? this.one(collection, signal) : withIdentity(object, collection);
       }),
     );
     return objects.filter((object) => object !== null);
+  }
+
+  /** The object that a list has for one of the collection's healthy copies; null when it has none. */
+  #listedObject(collection: Collection, listed: ReadonlyMap<string, Buffer>): Buffer | null {
+    for (const { physical, suspect } of this.#options.catalog.copies(onlyShard(collection).id)) {
+      const object = suspect === null ? listed.get(physical) : undefined;
+      if (object !== undefined) return object;
+    }
+    return null;
   }
 
   /** The LSN from which all of them are as this gateway acknowledged them. */
@@ -66,21 +77,39 @@ export class CollectionObjects {
     return floor;
   }
 
-  #read(path: string, floor: number, signal: AbortSignal): Promise<Buffer> {
+  async #object(collection: Collection, signal: AbortSignal): Promise<Buffer> {
+    const { catalog, reader } = this.#options;
+    const shard = onlyShard(collection).id;
+    const path = (physicalId: string): string => {
+      const copy = catalog.copies(shard).find(({ physical }) => physical === physicalId);
+      return collectionByNamePath(collection, copy?.name ?? collection.name);
+    };
+    const requirements = { shard, floor: this.#floor([collection]), sticky: false };
+    const object = await reader.readBody(requirements, { method: 'GET', path }, signal);
+    return withIdentity(object, collection);
+  }
+
+  #list(collections: readonly Collection[], signal: AbortSignal): Promise<Buffer> {
+    const path = collectionsPath(collections[0] as Collection);
     const read: RoutedRead = { method: 'GET', path: () => path };
-    return this.#options.reader.readBody({ shard: null, floor, sticky: false }, read, signal);
+    const requirements = { shard: null, floor: this.#floor(collections), sticky: false };
+    return this.#options.reader.readBody(requirements, read, signal);
   }
 }
 
-/** The objects of a node's list, each by its name. */
-function objectsByName(list: Buffer): Map<string, Buffer> {
+function withIdentity(object: Buffer, { id, name, tenant, database }: Collection): Buffer {
+  return withCollectionIdentity(object, { id, name, tenant, database });
+}
+
+/** The objects of a node's list, each by its id there. */
+function objectsById(list: Buffer): Map<string, Buffer> {
   const objects = new Map<string, Buffer>();
   let start = 1;
   for (const end of elementEnds(list, 0)) {
     const object = list.subarray(start, end);
-    const fields = readTopLevel(object, ['name']);
-    const name = isRefusal(fields) ? undefined : fields.get('name');
-    if (name?.type === 'string') objects.set(name.value, object);
+    const fields = readTopLevel(object, ['id']);
+    const id = isRefusal(fields) ? undefined : fields.get('id');
+    if (id?.type === 'string') objects.set(id.value, object);
     start = end + 1;
   }
   return objects;

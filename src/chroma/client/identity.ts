@@ -35,6 +35,8 @@ export interface LogProgress {
 export interface Marker extends Identity {
   /** Null until the node has followed a log. */
   readonly progress: LogProgress | null;
+  /** Number of the last copy of a shard that is complete on the node. */
+  readonly copies: number;
 }
 
 /** A marker, with the id that the node gave its collection. */
@@ -54,6 +56,7 @@ export function markerIn(collection: Buffer): Marker | null {
 }
 
 const identityShape = z.object({ cluster: z.string(), node: z.string(), incarnation: z.string() });
+const copiesShape = z.object({ copies: z.int() });
 const progressShape = z.object({ log: z.string(), checkpoint: z.int(), token: z.string() });
 
 /** As markerIn, with the collection's id. */
@@ -63,5 +66,6 @@ export function storedMarkerIn(collection: Buffer): StoredMarker | null {
   const identity = identityShape.safeParse(metadata).data;
   if (identity === undefined) return null;
   const progress = progressShape.safeParse(metadata).data ?? null;
-  return { physicalId: id, marker: { ...identity, progress } };
+  const copies = copiesShape.safeParse(metadata).data?.copies ?? 0;
+  return { physicalId: id, marker: { ...identity, progress, copies } };
 }

@@ -1,0 +1,94 @@
+// Which records of a shard the log has touched since a copy of it began: they are copied again (R23).
+
+import { appliedRecords, type Decisions } from '../replication/decisions.ts';
+import { toOperation } from '../replication/entry-operation.ts';
+import type { Entry } from '../log/entry.ts';
+import { mapKey } from '../util/map-key.ts';
+
+/** The collection was modified, renamed or deleted since the copy began: the copy is begun anew, or not needed. */
+export class CopyOutdated extends Error {
+  override readonly name = 'CopyOutdated';
+}
+
+export interface DeltaId {
+  readonly id: string;
+  /** It was deleted, and possibly added again: at another place in the order of records. */
+  readonly wasDeleted: boolean;
+}
+
+/** By the map key of the id, in LSN order. */
+export type DeltaIds = ReadonlyMap<string, DeltaId>;
+
+export interface CopyDeltaOptions {
+  readonly shard: string;
+  readonly collection: string;
+  readonly log: { read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]> };
+  readonly decisions: Pick<Decisions, 'find' | 'idPages' | 'exception'>;
+  /** LSN after which entries count. */
+  readonly after: number;
+}
+
+// A read of the log holds one page in memory.
+const PAGE_ENTRIES = 512;
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+export class CopyDelta {
+  readonly #options: CopyDeltaOptions;
+  #position: number;
+
+  constructor(options: CopyDeltaOptions) {
+    this.#options = options;
+    this.#position = options.after;
+  }
+
+  /** LSN up to which the log was read. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The ids that entries up to `upTo` touched since the last call. Throws CopyOutdated, LogTrimmed, LogDamaged. */
+  async read(upTo: number): Promise<DeltaIds> {
+    const touched = new Map<string, DeltaId>();
+    while (this.#position < upTo) {
+      const entriesMax = Math.min(PAGE_ENTRIES, upTo - this.#position);
+      const entries = await this.#options.log.read(this.#position, entriesMax, PAGE_BYTES);
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      for (const entry of entries) await this.#add(entry, touched);
+      this.#position = last.lsn;
+    }
+    return touched;
+  }
+
+  async #add(entry: Entry, touched: Map<string, DeltaId>): Promise<void> {
+    const { shard, collection } = this.#options;
+    if (entry.target === collection) throw new CopyOutdated(`${entry.kind} at LSN ${entry.lsn}`);
+    if (entry.target !== shard) return;
+
+    const operation = toOperation(entry);
+    if (operation.type !== 'records') return;
+    const wasDeleted = operation.call.kind === 'delete';
+    for (const id of await this.#idsOf(entry, operation.call)) {
+      const key = mapKey(id);
+      touched.set(key, { id, wasDeleted: wasDeleted || touched.get(key)?.wasDeleted === true });
+    }
+  }
+
+  async #idsOf(
+    { lsn }: Entry,
+    call: { readonly conditional: boolean; readonly ids: readonly string[] },
+  ): Promise<readonly string[]> {
+    const { decisions } = this.#options;
+    if (!call.conditional) {
+      const exception = decisions.exception(lsn);
+      return exception?.outcome === 'partly_applied'
+        ? call.ids.slice(0, appliedRecords(exception))
+        : call.ids;
+    }
+    const decision = await decisions.find(lsn);
+    if (decision?.outcome !== 'accepted') return [];
+    const ids: string[] = [];
+    for await (const page of decisions.idPages(decision)) for (const id of page) ids.push(id);
+    return ids;
+  }
+}

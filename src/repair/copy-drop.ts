@@ -1,0 +1,63 @@
+// Drops a copy that is not in use from its node, by steps that may be repeated: it gets a name of its own by its id, so that
+// the name it had is never the one that is deleted; then it is deleted by that name.
+
+import { deleteByIdsBodies } from '../chroma/batch/merge.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
+import {
+  deleteCollectionRequest,
+  getRecordsRequest,
+  modifyCollectionRequest,
+  recordsRequest,
+} from '../chroma/protocol/node-requests.ts';
+import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
+import { crashPoint } from '../util/crash-point.ts';
+import { copyName, type AsideCopy, type CopyStore } from './copy-store.ts';
+
+export interface CopyDropOptions {
+  readonly client: Pick<NodeClient, 'read' | 'mutate'>;
+  readonly copies: Pick<CopyStore, 'rename' | 'dropped'>;
+  readonly newId: () => string;
+  /** Whether lists in metadata survive the deletion of their collection on these servers: it is emptied first then. */
+  readonly leavesLists: boolean;
+  readonly idsMax: number;
+}
+
+const READ_DEADLINE_MS = 30_000;
+const PAGE_IDS = 1_000;
+
+/** Throws when the node does not respond as it must; the copy is then dropped later. */
+export async function dropCopy(copy: AsideCopy, epoch: number, options: CopyDropOptions): Promise<void> {
+  const { client, copies, newId, leavesLists, idsMax } = options;
+  let { name } = copy;
+  // A copy in the making has had a name of its own since before it existed.
+  if (copy.state === 'retired') {
+    name = copyName(newId());
+    await copies.rename(epoch, copy, name);
+    const renamed = await client.mutate(
+      modifyCollectionRequest(copy, Buffer.from(JSON.stringify({ new_name: name }))),
+    );
+    crashPoint('drop_renamed');
+    if (isMissing(renamed)) return copies.dropped(epoch, copy);
+    if (!isSuccess(renamed)) throw new Error(`HTTP ${renamed.status} to the renaming of ${copy.name}`);
+  }
+  if (leavesLists && copy.state === 'retired') await empty(copy, client, idsMax);
+  const deleted = await client.mutate(deleteCollectionRequest(copy, name));
+  if (!isSuccess(deleted) && !isMissing(deleted))
+    throw new Error(`HTTP ${deleted.status} to the deletion of ${name}`);
+  crashPoint('drop_done');
+  await copies.dropped(epoch, copy);
+}
+
+async function empty(copy: AsideCopy, client: CopyDropOptions['client'], idsMax: number): Promise<void> {
+  for (;;) {
+    const request = getRecordsRequest(copy, { limit: PAGE_IDS, include: [] });
+    const page = await client.read({ ...request, deadlineMs: READ_DEADLINE_MS });
+    if (!isSuccess(page)) throw new Error(`HTTP ${page.status} to a read of ${copy.name}`);
+    const { ids } = JSON.parse(page.body.toString()) as { ids: string[] };
+    if (ids.length === 0) return;
+    for (const body of deleteByIdsBodies(ids, idsMax)) {
+      const deleted = await client.mutate(recordsRequest(copy, 'delete', [body]));
+      if (!isSuccess(deleted)) throw new Error(`HTTP ${deleted.status} to the emptying of ${copy.name}`);
+    }
+  }
+}

@@ -1,0 +1,347 @@
+// Heals suspect copies of shards, one at a time while this gateway leads: each is built anew beside the old one from a
+// healthy donor, compared, put into use, and the old one dropped after a grace period.
+
+import type { Catalog, Collection } from '../catalog/catalog.ts';
+import type { Term } from '../coordination/term.ts';
+import { TermOver } from '../coordination/term.ts';
+import type { EventSink } from '../observability/events.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import { crashPoint } from '../util/crash-point.ts';
+import type { Logger } from '../util/logger.ts';
+import { mapKey } from '../util/map-key.ts';
+import { CopyCreation, type CopyCreationOptions } from './copy-creation.ts';
+import { dropCopy } from './copy-drop.ts';
+import type { AsideCopy, CopyStore } from './copy-store.ts';
+import { CopyTarget } from './copy-target.ts';
+import { Pacing } from './pacing.ts';
+import { DonorFailed, ShardCopier, type CopyNode } from './shard-copier.ts';
+import { CopyOutdated, CopyDelta, type CopyDeltaOptions } from './copy-delta.ts';
+
+/** A node as a rebuild sees it. */
+export interface RebuildNode extends CopyNode {
+  /** Its applier runs. */
+  follows(): boolean;
+  /** Writes the number of a complete copy into the node's marker. */
+  writeCopyNumber(copy: number, term: Term): Promise<void>;
+}
+
+export interface RebuildsOptions extends Omit<CopyCreationOptions, 'held' | 'copies'> {
+  readonly copies: CopyCreationOptions['copies'] &
+    Pick<CopyStore, 'aside' | 'abandon' | 'rename' | 'dropped' | 'marked' | 'swap'>;
+  readonly nodes: () => readonly RebuildNode[];
+  readonly primary: () => string | null;
+  readonly catalog: Pick<
+    Catalog,
+    'suspectShards' | 'collectionOfShard' | 'isHealthy' | 'isSuspect' | 'physical' | 'refresh'
+  >;
+  readonly log: CopyDeltaOptions['log'];
+  readonly decisions: CopyDeltaOptions['decisions'];
+  readonly idsMax: () => number;
+  /** Whether lists in metadata survive the deletion of their collection on these servers. */
+  readonly leavesLists: () => boolean;
+  /** Forgets every cached response and record. */
+  readonly forget: () => void;
+  /** 0: no limit. */
+  readonly bytesPerSecond: number;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
+  readonly events: EventSink;
+}
+
+/** A rebuild in progress, for operators. */
+export interface RebuildProgress {
+  readonly node: string;
+  readonly shard: string;
+  readonly collection: string;
+  readonly donor: string;
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+  /** When it began: wall clock, ms since the epoch. */
+  readonly since: number;
+}
+
+/** A suspect copy that could not be rebuilt yet. */
+interface WaitingRebuild {
+  readonly node: string;
+  readonly shard: string;
+  failures: number;
+  /** No attempt before this moment, clock.monotonic() ms. */
+  nextAt: number;
+  reason: string;
+}
+
+interface Job {
+  readonly node: RebuildNode;
+  readonly shard: string;
+  readonly collection: Collection;
+  readonly donor: RebuildNode;
+}
+
+const INTERVAL_MS = 1_000;
+// R21: a gateway that has not learnt of the swap reads the old copy meanwhile, or gets a 404 and learns of it.
+const GRACE_MS = 60_000;
+const SWEEP_MS = 5_000;
+// A call of an earlier leader takes about a second; until it has ended its copy may still change.
+const RESUME_AFTER_MS = 3_000;
+const BACK_OFF_FIRST_MS = 1_000;
+const BACK_OFF_MAX_MS = 300_000;
+// A drop takes a server seconds; one that hangs is repeated later.
+const DROP_MS_MAX = 60_000;
+// R31: a copy that takes longer than this loses its claim on the log, and is begun anew if the log was trimmed.
+const CLAIM_MS_MAX = 3_600_000;
+const DELAY_FIRST_MS = 10;
+/** As the largest delay of back-pressure. */
+const DELAY_MAX_MS = 500;
+
+export class Rebuilds {
+  readonly #options: RebuildsOptions;
+  readonly #waiting = new Map<string, WaitingRebuild>();
+  readonly #pacing: Pacing;
+  #current: RebuildProgress | null = null;
+  #claim: { readonly after: number; readonly until: number } | null = null;
+  #delayMs = 0;
+  #healed = 0;
+  #failed = 0;
+  #sweptAt = -Infinity;
+
+  constructor(options: RebuildsOptions) {
+    this.#options = options;
+    this.#pacing = new Pacing(options.clock, options.bytesPerSecond);
+  }
+
+  /** For operators. */
+  get status(): {
+    readonly current: RebuildProgress | null;
+    readonly healed: number;
+    readonly failed: number;
+    readonly waiting: readonly { node: string; shard: string; failures: number; reason: string }[];
+  } {
+    const waiting = [...this.#waiting.values()].map(({ node, shard, failures, reason }) => ({
+      node,
+      shard,
+      failures,
+      reason,
+    }));
+    return { current: this.#current, healed: this.#healed, failed: this.#failed, waiting };
+  }
+
+  /** LSN after which the copy in progress needs the log; null when none does. */
+  get claim(): number | null {
+    const { clock } = this.#options;
+    return this.#claim !== null && clock.monotonic() < this.#claim.until ? this.#claim.after : null;
+  }
+
+  /** How long appends are delayed so that the copy in progress can end, ms. */
+  get appendDelayMs(): number {
+    return this.#delayMs;
+  }
+
+  /** Rebuilds until the term is over. Never throws. */
+  async run(term: Term): Promise<void> {
+    const { clock, logger } = this.#options;
+    const resumeAt = clock.monotonic() + RESUME_AFTER_MS;
+    this.#waiting.clear();
+    while (!term.signal.aborted) {
+      await sleep(clock, INTERVAL_MS, term.signal);
+      if (!term.held()) continue;
+      try {
+        await this.#sweep(term, resumeAt);
+        const job = this.#next();
+        if (job !== null) await this.#attempt(job, term, resumeAt);
+      } catch (error) {
+        if (!(error instanceof TermOver)) logger.warn({ error: String(error) }, 'rebuild interrupted');
+      }
+    }
+  }
+
+  /** The next suspect copy that can be rebuilt; null when there is none. */
+  #next(): Job | null {
+    const { nodes, catalog, clock } = this.#options;
+    const suspects = nodes().flatMap((node) =>
+      catalog.suspectShards(node.id).map((shard) => ({ node, shard })),
+    );
+    const current = new Set(suspects.map(({ node, shard }) => keyOf(node.id, shard)));
+    for (const key of this.#waiting.keys()) if (!current.has(key)) this.#waiting.delete(key);
+    for (const { node, shard } of suspects) {
+      const waiting = this.#waiting.get(keyOf(node.id, shard));
+      if (!node.follows() || (waiting?.nextAt ?? 0) > clock.monotonic()) continue;
+      const collection = catalog.collectionOfShard(shard);
+      if (collection?.state !== 'ready') continue;
+      const donor = this.#donorOf(shard, node.id);
+      if (donor !== null) return { node, shard, collection, donor };
+      this.#wait({ node, shard }, 'no other node has a healthy copy of it');
+    }
+    return null;
+  }
+
+  /** A replica if possible: writes wait for the primary. */
+  #donorOf(shard: string, target: string): RebuildNode | null {
+    const { nodes, catalog, primary } = this.#options;
+    const healthy = nodes().filter(
+      (node) => node.id !== target && node.follows() && catalog.isHealthy(node.id, shard),
+    );
+    return healthy.find(({ id }) => id !== primary()) ?? healthy[0] ?? null;
+  }
+
+  async #attempt(job: Job, term: Term, resumeAt: number): Promise<void> {
+    const { logger, clock, events } = this.#options;
+    const { node, shard, collection, donor } = job;
+    const subject = { node: node.id, collection: collection.id, donor: donor.id };
+    const since = clock.now();
+    const begun = { node: node.id, shard, collection: collection.id, donor: donor.id, since };
+    this.#current = { ...begun, phase: 'creating', done: 0, total: 0 };
+    logger.info(subject, 'rebuild started');
+    try {
+      await this.#rebuild(job, term, resumeAt);
+      this.#waiting.delete(keyOf(node.id, shard));
+      this.#healed += 1;
+      logger.info({ ...subject, ms: clock.now() - since }, 'rebuild completed');
+      events.record('shard_healed', subject);
+    } catch (error) {
+      if (error instanceof TermOver || term.signal.aborted) throw new TermOver();
+      this.#failed += 1;
+      this.#wait(job, error instanceof Error ? error.message : String(error));
+      const { failures, reason } = this.#waiting.get(keyOf(node.id, shard)) as WaitingRebuild;
+      logger.warn({ ...subject, failures, reason }, 'rebuild failed');
+    } finally {
+      this.#current = null;
+      this.#claim = null;
+      this.#delayMs = 0;
+    }
+  }
+
+  #wait({ node, shard }: Pick<Job, 'node' | 'shard'>, reason: string): void {
+    const key = keyOf(node.id, shard);
+    const failures = (this.#waiting.get(key)?.failures ?? 0) + 1;
+    const pauseMs = Math.min(BACK_OFF_MAX_MS, BACK_OFF_FIRST_MS * 2 ** Math.min(failures - 1, 20));
+    const nextAt = this.#options.clock.monotonic() + pauseMs;
+    this.#waiting.set(key, { node: node.id, shard, failures, nextAt, reason });
+  }
+
+  async #rebuild(job: Job, term: Term, resumeAt: number): Promise<void> {
+    const { node, shard, collection, donor } = job;
+    const { copies, catalog, clock, log, decisions, idsMax, primary } = this.#options;
+    const source = catalog.physical(donor.id, shard);
+    if (source === null) throw new DonorFailed(`${donor.id} has no copy`);
+    const creation = new CopyCreation({ ...this.#options, held: () => term.held() });
+    const left = await this.#leftOver(job, term, resumeAt);
+    const place = { tenant: collection.tenant, database: collection.database };
+    const donorCopy = { ...place, ...source };
+    const created = await creation.copyOf({ ...job, source: donorCopy, left }, term);
+    const { copy, rule } = created;
+    this.#claim = { after: copy.fromLSN, until: clock.monotonic() + CLAIM_MS_MAX };
+    const shardCopy = new ShardCopier({
+      donor,
+      isPrimaryDonor: donor.id === primary(),
+      source: donorCopy,
+      node,
+      target: new CopyTarget({ client: node.client, location: copy, rule, idsMax, clock, term }),
+      touched: new CopyDelta({
+        shard,
+        collection: collection.id,
+        log,
+        decisions,
+        after: copy.fromLSN,
+      }),
+      clock,
+      signal: term.signal,
+      pace: (bytes, signal) => this.#pacing.pace(bytes, signal),
+      onFallingBehind: (touched) => {
+        this.#delayMs =
+          touched === null ? 0 : Math.min(DELAY_MAX_MS, Math.max(DELAY_FIRST_MS, this.#delayMs * 2));
+      },
+      onProgress: (phase, done, total) => {
+        if (this.#current !== null) this.#current = { ...this.#current, phase, done, total };
+      },
+      complete: (lsn) => this.#complete(job, { copy, lsn }, term),
+    });
+    try {
+      await shardCopy.run();
+    } catch (error) {
+      // What a donor or the log caused leaves the copy as it is: it is resumed, from another donor if need be.
+      const isKept = error instanceof DonorFailed || error instanceof TermOver || term.signal.aborted;
+      if (!isKept) await copies.abandon(term.epoch, copy, (error as Error).message);
+      throw error;
+    }
+  }
+
+  /** What an interrupted rebuild of the copy left, if it can be resumed. */
+  async #leftOver({ node, shard }: Job, term: Term, resumeAt: number): Promise<AsideCopy | null> {
+    const { copies, clock } = this.#options;
+    const aside = await copies.aside(node.id);
+    const left = aside.find((each) => each.state === 'building' && each.shard === shard);
+    if (left === undefined) return null;
+    if (clock.monotonic() < resumeAt) throw new Error('calls of an earlier leader may still be in progress');
+    if (left.abandoned === null) return left;
+    await this.#drop(left, node, term);
+    return null;
+  }
+
+  /** R28: the marker first, then its record, then the swap. */
+  async #complete(job: Job, { copy, lsn }: { copy: AsideCopy; lsn: number }, term: Term): Promise<void> {
+    const { copies, catalog, forget, logger } = this.#options;
+    const { node, shard, donor } = job;
+    if (!catalog.isHealthy(donor.id, shard)) throw new DonorFailed(`the copy of ${donor.id} became suspect`);
+    await node.writeCopyNumber(copy.copy, term);
+    crashPoint('copy_marked');
+    await copies.marked(term.epoch, node.id, copy.copy);
+    crashPoint('swap_before');
+    if (!(await copies.swap(term.epoch, copy, lsn))) throw new CopyOutdated('the copy is no longer wanted');
+    crashPoint('swap_after');
+    // What was cached came from other copies, and stays true; what is in flight may come from the old one.
+    forget();
+    await catalog.refresh().catch((error: unknown) => {
+      logger.warn({ error: String(error) }, 'catalog not refreshed');
+    });
+  }
+
+  /** Drops retired copies after their grace period, and what interrupted rebuilds left. */
+  async #sweep(term: Term, resumeAt: number): Promise<void> {
+    const { copies, clock, catalog, nodes, logger } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    for (const copy of await copies.aside()) {
+      const node = nodes().find(({ id }) => id === copy.node);
+      if (node === undefined || !node.follows()) continue;
+      if (!this.#isDue(copy, now >= resumeAt)) continue;
+      try {
+        await this.#drop(copy, node, term);
+        logger.info({ node: copy.node, name: copy.name, state: copy.state }, 'copy dropped');
+      } catch (error) {
+        logger.warn({ node: copy.node, name: copy.name, error: String(error) }, 'copy not dropped');
+      }
+    }
+    await catalog.refresh();
+  }
+
+  #isDue({ node, shard, state, ageMs }: AsideCopy, isSettled: boolean): boolean {
+    const { catalog, nodes } = this.#options;
+    const collection = catalog.collectionOfShard(shard);
+    // While the collection exists and the node's copy is suspect, its next rebuild resumes it.
+    if (state === 'building') return isSettled && (collection === null || !catalog.isSuspect(node, shard));
+    // R35: kept while it is the only witness.
+    const isWitnessed = collection === null || nodes().some(({ id }) => catalog.isHealthy(id, shard));
+    return ageMs >= GRACE_MS && isWitnessed;
+  }
+
+  async #drop(copy: AsideCopy, node: RebuildNode, term: Term): Promise<void> {
+    const { copies, newId, leavesLists, idsMax, clock } = this.#options;
+    const over = new AbortController();
+    const options = { client: node.client, copies, newId, leavesLists: leavesLists(), idsMax: idsMax() };
+    const late = sleep(clock, DROP_MS_MAX, over.signal).then((): never => {
+      throw new Error('the node did not respond in time');
+    });
+    late.catch(() => undefined);
+    try {
+      await Promise.race([dropCopy(copy, term.epoch, options), late]);
+    } finally {
+      over.abort();
+    }
+  }
+}
+
+function keyOf(node: string, shard: string): string {
+  return mapKey(`${node} ${shard}`);
+}

@@ -1,0 +1,193 @@
+// A copy that differs is rebuilt without a person: under writes, and when a node or the gateway is killed in any phase.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { REBUILD_POINTS } from '../support/crash-points.ts';
+import { sql } from '../support/postgres-faults.ts';
+import { until } from '../support/until.ts';
+
+const RECORDS = 1_500;
+const DIMENSION = 16;
+
+let cluster: TestCluster;
+let collection: string;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start({
+    ownProcess: { NODE_ENV: 'test' },
+    settings: { LEASE_MS: '1000' },
+  });
+  collection = await cluster.api.create('records', { metadata: { 'hnsw:space': 'l2', kept: 1.0 } });
+  await write(
+    'upsert',
+    Array.from({ length: RECORDS }, (_, n) => n),
+    0,
+  );
+});
+afterAll(() => cluster.stop());
+
+/** Values of every type, doubles that Chroma's parser rounds among them. */
+const record = (n: number, version: number): string =>
+  `{"n":${n},"version":${version}.0,"third":${(n + 1) / 3 + version / 7},"big":9007199254740993,"text":"t${n}","yes":${n % 2 === 0}}`;
+const vector = (n: number, version: number): string =>
+  JSON.stringify(Array.from({ length: DIMENSION }, (_, k) => Math.sin(n * 31 + k * 7 + version)));
+
+async function write(kind: string, numbers: readonly number[], version: number): Promise<void> {
+  const column = (of: (n: number) => string): string => `[${numbers.map(of).join(',')}]`;
+  const body =
+    `{"ids":${column((n) => `"r${n}"`)},"embeddings":${column((n) => vector(n, version))},` +
+    `"documents":${column((n) => `"document ${n} of ${version}"`)},"metadatas":${column((n) => record(n, version))}}`;
+  const { status, text } = await cluster.api.records(collection, kind, body);
+  if (status >= 300) throw new Error(`${status} ${text}`);
+}
+
+interface CopyRow {
+  readonly physical: string;
+  readonly copy: number;
+  readonly suspect: string | null;
+}
+
+async function copyOn(node: string): Promise<CopyRow> {
+  const [row] = await sql<CopyRow & Record<string, unknown>>(
+    cluster,
+    `select n.physical, n.copy::int, n.suspect from polychrome.node_shard n
+     join polychrome.shard x on x.id = n.shard
+     where n.state = 'current' and n.node = $1 and x.collection = $2`,
+    [node, collection],
+  );
+  return row!;
+}
+
+/** Edits, deletes and adds records directly on a node, and makes its copy suspect, as a comparison of copies does. */
+async function damage(node: string): Promise<void> {
+  const { physical } = await copyOn(node);
+  const edit = async (action: string, body: object): Promise<void> => {
+    expect((await cluster.node(node).records(physical, action, body)).status).toBeLessThan(300);
+  };
+  await edit('delete', { ids: ['r3', 'r700'] });
+  await edit('update', { ids: ['r5'], documents: ['edited'], metadatas: [{ stray: 1 }] });
+  const embeddings = [Array.from({ length: DIMENSION }, () => 0.5)];
+  await edit('add', { ids: ['stray'], embeddings, documents: ['document of nobody'] });
+  await sql(
+    cluster,
+    `update polychrome.node_shard set suspect = 'differs', view = polychrome.next_view() where physical = $1`,
+    [physical],
+  );
+}
+
+let probes = 0;
+/** A change of the catalog makes the gateway read it anew. */
+async function noticed(): Promise<void> {
+  await cluster.api.create(`probe-${probes++}`);
+}
+
+async function healed(node: string, limitMs = 60_000): Promise<CopyRow> {
+  await until(async () => (await copyOn(node)).suspect === null, `the copy on ${node} is healed`, limitMs);
+  return copyOn(node);
+}
+
+async function allEqual(): Promise<string> {
+  await cluster.allServe();
+  const [first, ...others] = [...(await cluster.contents()).values()].map((content) => content.split('\n'));
+  // A whole content would be printed.
+  const differences = others.flatMap((lines) =>
+    lines.flatMap((line, index) => (line === first![index] ? [] : [[first![index], line]])),
+  );
+  expect(differences.slice(0, 3)).toEqual([]);
+  return first!.join('\n');
+}
+
+/** Replica ids, and the primary. */
+async function roles(): Promise<{ primary: string; replicas: string[] }> {
+  const { nodes } = await cluster.status();
+  const ids = (role: string): string[] => nodes.filter((node) => node.role === role).map(({ id }) => id);
+  return { primary: ids('primary')[0]!, replicas: ids('replica') };
+}
+
+test.each(['replica', 'primary'])('a damaged copy on the %s is healed under writes', async (role) => {
+  const { primary, replicas } = await roles();
+  const node = role === 'primary' ? primary : replicas[0]!;
+  const before = await copyOn(node);
+  let version = 1;
+  let isDone = false;
+  const writing = (async (): Promise<void> => {
+    for (; !isDone; version++) {
+      const numbers = Array.from({ length: 10 }, (_, k) => (version * 37 + k * 11) % (RECORDS + 100));
+      if (version % 5 === 0) {
+        const ids = numbers.slice(0, 4).map((n) => `r${n}`);
+        expect((await cluster.api.records(collection, 'delete', { ids })).status).toBe(200);
+      } else await write(version % 3 === 0 ? 'add' : 'upsert', [...new Set(numbers)], version);
+    }
+  })();
+  await damage(node);
+  await noticed();
+  const after = await healed(node);
+  isDone = true;
+  await writing;
+  expect(after.physical).not.toBe(before.physical);
+  expect(after.copy).toBeGreaterThan(before.copy);
+  const content = await allEqual();
+  expect(content).not.toContain('stray');
+});
+
+test.each(['target', 'donor'])('a copy is healed although its %s is killed meanwhile', async (which) => {
+  await cluster.stopGateway();
+  await cluster.startGateway({ REBUILD_BYTES_PER_SECOND: '400000' });
+  await cluster.allServe();
+  const { replicas } = await roles();
+  const [target, donor] = replicas as [string, string];
+  await damage(target);
+  await noticed();
+  await until(async () => {
+    const { current } = (await cluster.status()).rebuilds;
+    return current?.phase === 'copying' && current.done > 0;
+  }, 'records are being copied');
+  const killed = which === 'target' ? target : donor;
+  cluster.local.killNode(killed);
+  await cluster.local.startNode(killed);
+  await healed(target);
+  await allEqual();
+});
+
+describe('a copy is healed when the gateway is killed at', () => {
+  test.each(REBUILD_POINTS.map((point) => [point]))('%s', async (point) => {
+    await cluster.stopGateway('SIGKILL');
+    await cluster.startGateway({ CRASH_AT: point });
+    await cluster.allServe();
+    const node = (await roles()).replicas[0]!;
+    const { process } = cluster;
+    const died = new Promise((resolve) => process.once('exit', (_code, signal) => resolve(signal)));
+    process.kill('SIGUSR2');
+    await damage(node);
+    await noticed().catch(() => undefined);
+    if (point.startsWith('drop_')) {
+      await healed(node);
+      await sql(
+        cluster,
+        `update polychrome.node_shard set since = since - interval '1 hour' where state = 'retired'`,
+      );
+    }
+    expect(await died).toBe('SIGKILL');
+    await cluster.startGateway();
+    await healed(node);
+    await allEqual();
+  });
+});
+
+test('old copies and what interrupted rebuilds left are dropped', async () => {
+  await sql(
+    cluster,
+    `update polychrome.node_shard set since = since - interval '1 hour' where state = 'retired'`,
+  );
+  await until(async () => {
+    const left = await sql(cluster, `select 1 from polychrome.node_shard where state <> 'current'`);
+    return left.length === 0;
+  }, 'nothing is left aside');
+  const listed = await Promise.all(
+    cluster.local.nodes.map(
+      async ({ id }) => JSON.parse((await cluster.node(id).collections()).text) as unknown[],
+    ),
+  );
+  expect(listed.map(({ length }) => length)).toEqual(listed.map(() => probes + 1));
+  await allEqual();
+});
