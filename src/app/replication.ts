@@ -86,7 +86,7 @@ export function buildReplication(
   const isSuspect = (node: string, shard: string): boolean => catalog.isSuspect(node, shard);
   const positions = new Positions(isSuspect);
   const endings = new Endings();
-  const knowledge = new Knowledge();
+  const knowledge = new Knowledge(deps.clock, config.LEASE_MS);
   const core = { config, deps, storage, caches, nodes, positions, endings };
   const shared: Shared = { ...core, knowledge, refreshCatalog };
   const logBuffer = new LogBuffer(log, head.lsn, {

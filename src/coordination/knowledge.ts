@@ -2,6 +2,7 @@
 // another one says would be outdated, in particular that something does not exist.
 
 import { PolychromeError } from '../errors.ts';
+import type { Clock } from '../util/clock.ts';
 import type { Term } from './term.ts';
 
 /** What the lease in PostgreSQL showed since it was last held or confirmed. */
@@ -16,6 +17,15 @@ export class Knowledge {
   /** Of the last term this gateway knew everything in; 0: none since its start. */
   #epoch = 0;
   #seen: Seen = 'nothing';
+  /** When that was asked; clock.monotonic() ms. */
+  #seenAt = 0;
+  readonly #clock: Clock;
+  readonly #leaseMs: number;
+
+  constructor(clock: Clock, leaseMs: number) {
+    this.#clock = clock;
+    this.#leaseMs = leaseMs;
+  }
 
   /** This gateway leads, and has loaded what earlier leaders left. */
   begin(term: Term): void {
@@ -29,9 +39,10 @@ export class Knowledge {
     this.#seen = 'nothing';
   }
 
-  /** The lease was read, and another epoch than its own is another gateway's. */
-  saw(epoch: number): void {
+  /** The lease was asked for at `atMs`, and another epoch than its own is another gateway's. */
+  saw(epoch: number, atMs: number): void {
     this.#seen = epoch !== this.#epoch ? 'other' : 'unchanged';
+    this.#seenAt = atMs;
   }
 
   /** PostgreSQL could not be asked for the lease. */
@@ -46,7 +57,7 @@ export class Knowledge {
    */
   refusal(): PolychromeError | null {
     if (this.#term?.held() === true) return null;
-    if (this.#epoch > 0 && (this.#seen === 'unreachable' || this.#seen === 'unchanged')) return null;
+    if (this.#epoch > 0 && (this.#seen === 'unreachable' || this.#isUnchanged)) return null;
     return new PolychromeError(
       'not_leader',
       'This gateway stands by: another one leads, or none does yet. Nothing was changed. Send requests to the gateway that leads, or try again.',
@@ -58,6 +69,11 @@ export class Knowledge {
    * whether another gateway leads now.
    */
   get isOutdated(): boolean {
-    return this.#term?.held() !== true && this.#seen !== 'unchanged';
+    return this.#term?.held() !== true && !this.#isUnchanged;
+  }
+
+  /** Within half a lease; a gateway that takes over looks for a whole one, unless the lease is released. */
+  get #isUnchanged(): boolean {
+    return this.#seen === 'unchanged' && this.#clock.monotonic() - this.#seenAt <= this.#leaseMs / 2;
   }
 }

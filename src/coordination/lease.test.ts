@@ -84,7 +84,7 @@ interface Gateway {
 
 /** A gateway that leads whenever it can; its work ends with its term, or by finish(). */
 function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway {
-  const knowledge = new Knowledge();
+  const knowledge = new Knowledge(ownClock, durationMs);
   const started: Gateway = { terms: [], errors: [], knowledge, overslept: 0, finish: () => undefined };
   const lease = new Lease({
     store: storeOf(row, (work) => call(work)),
@@ -284,7 +284,7 @@ describe('a holder', () => {
       clock,
       holder: 'one',
       durationMs: LEASE_MS,
-      knowledge: new Knowledge(),
+      knowledge: new Knowledge(clock, LEASE_MS),
       onError: () => undefined,
     });
     let terms = 0;
@@ -413,6 +413,22 @@ describe('what a gateway knows', () => {
     row.acquire('two', row.read());
     await clock.pass(LEASE_MS);
     expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+  });
+
+  test('is not used when a look at the lease hangs after PostgreSQL was back', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    call = () => Promise.reject(new Error('unreachable'));
+    await clock.pass(2 * LEASE_MS);
+    call = atOnce;
+    await clock.pass(LEASE_MS / 5);
+    expect([one.knowledge.refusal(), one.knowledge.isOutdated]).toEqual([null, false]);
+    const hanging: ((error: Error) => void)[] = [];
+    call = () => new Promise((_resolve, reject) => hanging.push(reject));
+    await clock.pass(LEASE_MS);
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+    call = atOnce;
+    for (const fail of hanging) fail(new Error('gone'));
   });
 
   test('is complete again when the lease was not given to any other', async () => {

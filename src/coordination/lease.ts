@@ -68,8 +68,9 @@ export class Lease {
   async #challenge(stop: AbortSignal): Promise<Acquired | null> {
     const { store, clock, holder, durationMs, knowledge } = this.#options;
     try {
+      const askedAt = clock.monotonic();
       const seen = await store.read();
-      knowledge.saw(seen.epoch);
+      knowledge.saw(seen.epoch, askedAt);
       let clean = seen.holder === null;
       if (seen.holder !== null) {
         const pollMs = durationMs / 10;
@@ -78,7 +79,7 @@ export class Lease {
           await sleep(clock, pollMs, stop);
           if (stop.aborted) return null;
           const now = await store.read();
-          knowledge.saw(now.epoch);
+          knowledge.saw(now.epoch, before + pollMs);
           // A clock that jumped (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
@@ -165,7 +166,7 @@ export class Lease {
       try {
         if (!(await store.renew(epoch))) {
           state.lost = true;
-          knowledge.saw(epoch + 1);
+          knowledge.saw(epoch + 1, sentAt);
           break;
         }
         knowledge.confirmed();

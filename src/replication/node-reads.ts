@@ -62,25 +62,27 @@ export class NodeReads {
   }
 
   /**
-   * Reads for the effect on the server. Whether it responded with success; false after `attemptsMax` failures, which count
-   * against no entry. Throws TermOver.
+   * Reads for the effect on the server. Whether it responded with success; false after `attemptsMax` failures over some
+   * seconds while the node's canary succeeds. They count against no entry. Throws TermOver.
    */
   async touch(request: Omit<ReadRequest, 'deadlineMs' | 'signal'>, term: Term): Promise<boolean> {
-    const { client, clock, attemptsMax, onTrouble } = this.#options;
+    const { client, clock, attemptsMax, onTrouble, canary } = this.#options;
     for (let failures = 0; failures < attemptsMax;) {
       if (!term.held()) throw new TermOver();
+      let hasFailed = true;
       try {
         const { status } = await client.read({ ...request, deadlineMs: DEADLINE_MS, signal: term.signal });
         if (status < 300) return true;
-        failures++;
         onTrouble(new Error(`HTTP ${status} to a read`));
       } catch (error) {
         if (term.signal.aborted) throw new TermOver();
         // A node that cannot be reached has not failed to read.
-        if (failureOf(error) !== null) failures++;
+        hasFailed = failureOf(error) !== null;
         onTrouble(error as Error);
       }
-      await sleep(clock, PAUSE_MS, term.signal);
+      // A node in trouble of its own fails every read.
+      if (hasFailed && (await canary()) === null) failures++;
+      await sleep(clock, PAUSE_MS * 2 ** failures, term.signal);
     }
     return false;
   }

@@ -28,6 +28,8 @@ export interface RecordCallsOptions {
   readonly clock: Clock;
   readonly delivery: Delivery;
   readonly reads: Pick<NodeReads, 'touch'>;
+  /** Whether no other node has a healthy copy of the shard. */
+  readonly isLastCopy: (shard: string) => boolean;
   readonly workload: Workload;
   readonly stagger: Pick<Stagger, 'turn'>;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
@@ -190,8 +192,8 @@ export class RecordCalls {
 
   /** Without a read the embedding of a missing record may come back (docs/chroma-behaviour.md#an-update-before-its-record). */
   async #settleUpdate(shard: string, target: AssignedShard, term: Term): Promise<void> {
-    const { reads, suspect } = this.#options;
-    if (await reads.touch(countRecordsRequest(target), term)) return;
+    const { reads, suspect, isLastCopy } = this.#options;
+    if ((await reads.touch(countRecordsRequest(target), term)) || isLastCopy(shard)) return;
     await suspect(shard, 'could not be read after an update, so embeddings may be wrong', term);
   }
 

@@ -2,7 +2,7 @@
 // exist.
 
 import { PolychromeError } from '../../errors.ts';
-import type { HttpResponse } from '../../http/response.ts';
+import type { HttpResponse, WholeResponse } from '../../http/response.ts';
 import type { ClientRequest, RequestHead, Router, RouteMatch } from '../../http/router.ts';
 
 /** What this gateway knows of the cluster. */
@@ -47,12 +47,17 @@ async function handleOutdated(name: string, handle: () => Promise<HttpResponse>)
   if (LISTS.has(name)) throw notCurrent();
   try {
     const response = await handle();
-    if (typeof response !== 'function' && response.status === 404) throw notCurrent();
+    if (typeof response !== 'function' && saysMissing(response)) throw notCurrent();
     return response;
   } catch (error) {
     if (error instanceof PolychromeError && error.code === 'not_found') throw notCurrent();
     throw error;
   }
+}
+
+/** The v1 API says of a missing collection 400 InvalidCollection. */
+function saysMissing({ status, body }: WholeResponse): boolean {
+  return status === 404 || (status === 400 && String(body).includes('"InvalidCollection"'));
 }
 
 const notCurrent = (): PolychromeError =>
