@@ -52,7 +52,6 @@ let suspects: string[];
 /** Announcements and turns in their order. */
 let events: string[];
 let announceFailure: Error | null;
-/** Whether the node responds to reads. */
 let readable: boolean;
 let isLastCopy: boolean;
 /** When the reads that the node was sent before a long call have ended. */
@@ -72,8 +71,7 @@ beforeEach(() => {
   [sent, resolutions, resolved, failures, suspects, events] = [[], [], [], [], [], []];
   [open, exceptions, announceFailure, progress] = [new Set(), new Map(), null, []];
   endings = new Endings();
-  [readable, readsEnded, storedBytes] = [true, Promise.resolve(), 0];
-  isLastCopy = false;
+  [readable, isLastCopy, readsEnded, storedBytes] = [true, false, Promise.resolve(), 0];
   node = () => 200;
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
@@ -482,22 +480,20 @@ describe('a long call', () => {
 });
 
 test('an update with embeddings is followed by a read before anything else is written', async () => {
-  const body = Buffer.from('{"ids":["a"],"embeddings":[[1]]}');
-  const update = (text: Buffer): Entry => {
-    const call = scanRecordCall('update', text, LEVEL) as RecordCall;
-    const operation: RecordOperation = { type: 'records', shard: SHARD, call };
-    return { lsn: 7, ...toDraft(operation), batch: 't', appendedAt: 0 };
+  const update = (text: string): Entry => {
+    const call = scanRecordCall('update', Buffer.from(text), LEVEL) as RecordCall;
+    return { lsn: 7, ...toDraft({ type: 'records', shard: SHARD, call }), batch: 't', appendedAt: 0 };
   };
-  await apply(update(body));
+  const embedding = update('{"ids":["a"],"embeddings":[[1]]}');
+  await apply(embedding);
   expect(events).toEqual(['call', 'read /api/v2/tenants/t/databases/d/collections/p/count']);
   events.length = 0;
-  await apply(update(Buffer.from('{"ids":["a"],"documents":["x"]}')));
+  await apply(update('{"ids":["a"],"documents":["x"]}'));
   expect(events).toEqual(['call']);
-  readable = false;
-  isLastCopy = true;
-  await apply(update(body));
+  [readable, isLastCopy] = [false, true];
+  await apply(embedding);
   expect(suspects).toEqual([]);
   isLastCopy = false;
-  await apply(update(body));
+  await apply(embedding);
   expect(suspects).toEqual([expect.stringContaining('could not be read after an update')]);
 });
