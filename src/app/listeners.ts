@@ -157,6 +157,7 @@ export function statusSource(config: Config, parts: Omit<ListenerParts, 'status'
     rebuilds: () => rebuilds.status,
     metrics: () => metrics.snapshot(),
     nodes: () => nodeSources(parts),
+    differences: () => replication.nodeList.differences(),
     quarantined: () => storage.decisions.openQuarantine,
     requests,
     log,

@@ -1,7 +1,6 @@
 // One node with everything that looks at it and moves it.
 
 import type { Config } from '../config/config.ts';
-import type { NodeAddress } from '../config/nodes.ts';
 import { roundEntriesMax } from '../config/older.ts';
 import { CallStats } from '../chroma/client/call-stats.ts';
 import type { Expected, Identity } from '../chroma/client/identity.ts';
@@ -14,6 +13,7 @@ import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
 import { Node, type NodeProbe } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
+import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
 import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
@@ -40,7 +40,7 @@ export interface BuiltNode extends Follower, ReadCandidate {
   readonly calls: CallStats;
   readonly workload: Workload;
   readonly canary: () => Promise<string | null>;
-  /** Ends every connection to the node. */
+  /** Ends every connection to the node; resolves when no call is in flight. */
   readonly disconnect: () => Promise<void>;
 }
 
@@ -95,13 +95,16 @@ interface Clients {
   readonly unverified: NodeClient;
 }
 
-export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
+/** `isReplacement`: see Follower. */
+export function buildNode(address: MemberRow, isReplacement: boolean, parts: NodeParts): BuiltNode {
   const { config, deps } = parts;
   const identity: { expected: Identity | null } = { expected: null };
+  let isLeft = false;
   const watched: Watched = {
     markerLSN: () => member.markerLSN,
     isVerified: () => member.verified,
     connectionLost: () => {
+      if (isLeft) return; // ended by this gateway: that says nothing about the process
       member.connectionLost();
       parts.trials.died(address.id);
       parts.positions.restarted(address.id, applier.checkpoint);
@@ -129,7 +132,9 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
   const applier = buildApplier(member, wiring, verifierOver(client), canaryReason, parts);
   const admission = buildAdmission(member, wiring, verifier, parts);
   const disconnect = async (): Promise<void> => {
+    isLeft = true;
     await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
+    await applier.callsEnded();
   };
   const { readsInFlight } = wiring;
   return {
@@ -137,6 +142,7 @@ export function buildNode(address: NodeAddress, parts: NodeParts): BuiltNode {
     client,
     applier,
     admission,
+    isReplacement,
     readsInFlight,
     workload,
     calls,
@@ -157,7 +163,7 @@ interface ClientParts extends Watched {
 }
 
 function buildClients(
-  { url }: NodeAddress,
+  { url }: MemberRow,
   identity: { readonly expected: Identity | null },
   { markerLSN, isVerified, connectionLost, calls: stats }: ClientParts,
   { clock, connections }: Deps,
@@ -202,7 +208,7 @@ function buildVerifier(
 }
 
 function buildMember(
-  address: NodeAddress,
+  { id, url, counts, drained }: MemberRow,
   probe: NodeProbe,
   { workload, readsInFlight }: Wiring,
   { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
@@ -212,7 +218,10 @@ function buildMember(
   /** It has failed since it served last. */
   let wasOut = false;
   return new Node({
-    ...address,
+    id,
+    url,
+    counts,
+    drained,
     probe,
     work: workload,
     overdueMaxMs: config.ENTRY_TIMEOUT_MS,
@@ -220,7 +229,8 @@ function buildMember(
     onProcessGone: () => applier().processGone(),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
-      if (!canServe(node.state)) readsInFlight.abort();
+      // Reads in flight on a drained node end by themselves.
+      if (!canServe(node.state) && node.state !== 'drained') readsInFlight.abort();
       if (node.state === 'down' && workload.isOverdueBy(0)) {
         applier().callsOverdue();
         onHung(node.id, node.url);
@@ -233,7 +243,7 @@ function buildMember(
       if (term === null) return;
       if (kind !== null) storage.events.record(kind, { node: node.id, from, reason });
       storage.nodes
-        .update(term.epoch, node.id, node.url, node.state, node.reason)
+        .update(term.epoch, node.id, node.state, node.reason)
         .catch((error: unknown) =>
           logger.warn({ node: node.id, error: String(error) }, 'node state not recorded'),
         );
@@ -330,6 +340,7 @@ function buildAdmission(
     client,
     unverified,
     nodes: storage.nodes,
+    reset: (epoch) => storage.members.reset(epoch, member.id),
     newId: deps.newId,
     onAdmitting: async () => {
       const offered = await probeCapabilities(client);

@@ -9,6 +9,7 @@ import { Appender } from '../log/appender.ts';
 import { EntryPublisher, type EntryListener } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
 import { isAboutContinuity } from '../log/log-continuity.ts';
+import type { NodeList } from '../nodes/node-list.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
 import { RestartCommand } from '../nodes/restart-command.ts';
@@ -30,13 +31,15 @@ import { Notifier } from '../util/notifier.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { buildNode, type BuiltNode } from './nodes.ts';
+import { buildNodeList } from './node-list.ts';
+import type { BuiltNode } from './nodes.ts';
 import { buildRebuilds } from './rebuilds.ts';
 import type { Storage } from './storage.ts';
 import { buildVerification, type Verification } from './verification.ts';
 
 export interface Replication {
   readonly nodes: NodeRegistry<BuiltNode>;
+  readonly nodeList: NodeList<BuiltNode>;
   readonly leader: Leader;
   readonly view: ClusterView;
   readonly knowledge: Knowledge;
@@ -98,12 +101,9 @@ export function buildReplication(
   const comparison = buildComparison(shared, logBuffer);
   const appender = buildAppender(shared, { publisher, logBuffer, comparison });
   const trials = buildTrials(shared);
+  const serving = (): BuiltNode[] => nodes.all().filter(({ member }) => canServe(member.state));
   const stagger = new Stagger({
-    serving: () =>
-      nodes
-        .all()
-        .filter(({ member }) => canServe(member.state))
-        .map(({ member }) => member.id),
+    serving: () => serving().map(({ member }) => member.id),
     primary: () => positions.primary,
   });
   const primaryChanged = new Notifier();
@@ -134,13 +134,13 @@ export function buildReplication(
   const forget = (): void => caches.invalidation.forget();
   const onHung = hungNodeHandler(config, deps, storage.events);
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
-  for (const address of config.nodes)
-    nodes.add(buildNode(address, { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung }));
+  const nodeParts = { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung };
+  const nodeList = buildNodeList(nodes, nodeParts);
   const rebuilds = buildRebuilds({ ...shared, leader });
   const retention = buildRetention(shared, leader, rebuilds);
   const view = new LeaderView({ leader, positions, isSuspect });
-  addToLife(life, { shared, leader, retention, verification, rebuilds, appender });
-  const driven = { nodes, leader, view, knowledge, positions, appender, logBuffer, trials };
+  addToLife(life, { shared, leader, retention, verification, rebuilds, appender, nodeList });
+  const driven = { nodes, nodeList, leader, view, knowledge, positions, appender, logBuffer, trials };
   return { ...driven, retention, verification, rebuilds, suspects };
 }
 
@@ -274,9 +274,10 @@ function addToLife(
     verification: Verification;
     rebuilds: Rebuilds;
     appender: Appender;
+    nodeList: NodeList<BuiltNode>;
   },
 ): void {
-  const { shared, leader, retention, verification, rebuilds, appender } = parts;
+  const { shared, leader, retention, verification, rebuilds, appender, nodeList } = parts;
   const { config, deps, storage, nodes, knowledge } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
@@ -304,7 +305,8 @@ function addToLife(
           const repairs = [verification.scrub.run(term), rebuilds.run(term)];
           await Promise.all([leader.lead(term), retention.run(term), ...repairs]);
         }, stopping.signal),
-        ...nodes.all().map(({ member }) => member.watch(stopping.signal)),
+        nodes.runForEach(({ member }, signal) => member.watch(signal), stopping.signal),
+        nodeList.run(stopping.signal),
       ]);
       background.catch((error: unknown) => {
         deps.logger.error({ error: String(error) }, 'background task ended: this gateway cannot go on');

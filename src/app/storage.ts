@@ -12,6 +12,7 @@ import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
+import { MemberStore, type MemberList } from '../nodes/member-store.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { EventLog } from '../observability/events.ts';
 import { migrate } from '../postgres/migrate.ts';
@@ -40,6 +41,9 @@ export interface Storage {
   readonly copies: CopyStore;
   readonly decisions: Decisions;
   readonly nodes: NodeStore;
+  readonly members: MemberStore;
+  /** The list of nodes as it was when this gateway started. */
+  readonly memberList: MemberList;
   readonly trials: PostgresTrialStore;
   readonly quarantine: Quarantine;
   readonly scrub: ScrubStore;
@@ -64,6 +68,8 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   await catalog.refresh();
   const nodes = new NodeStore(steps);
   await nodes.all();
+  const members = new MemberStore(queries);
+  await members.seed(config.nodes);
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
   const eventStore = new EventStore(queries);
@@ -81,6 +87,8 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     copies: new CopyStore(steps),
     decisions,
     nodes,
+    members,
+    memberList: await members.list(),
     trials: new PostgresTrialStore(steps),
     quarantine: new Quarantine(queries, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed)),
     scrub: new ScrubStore(queries),

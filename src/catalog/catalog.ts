@@ -142,6 +142,17 @@ export class Catalog {
     return copy !== null && copy.suspect === null;
   }
 
+  /** Names of the live collections that have a healthy copy on this node, and on none of the others. */
+  onlyHealthyOn(node: string, others: readonly string[]): string[] {
+    return [...this.#byId.values()]
+      .filter(({ shards }) =>
+        shards.some(
+          ({ id }) => this.isHealthy(node, id) && !others.some((other) => this.isHealthy(other, id)),
+        ),
+      )
+      .map(({ tenant, database, name }) => `${tenant}/${database}/${name}`);
+  }
+
   /** The copy of the shard on the node; null when there is none. */
   physical(node: string, shard: string): ShardCopy | null {
     return this.#physical.get(node)?.get(shard) ?? null;
@@ -158,6 +169,12 @@ export class Catalog {
     const known = this.physical(node, shard);
     this.#suspect.set(node, ofNode.set(shard, { reason, physical: known?.physical ?? null }));
     if (known !== null) this.#storeCopy(node, shard, { ...known, suspect: reason });
+  }
+
+  /** The node has left, or begins again without content: none of its copies exists any more. */
+  forgetNode(node: string): void {
+    this.#physical.delete(node);
+    this.#suspect.delete(node);
   }
 
   isSuspect(node: string, shard: string): boolean {

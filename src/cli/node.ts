@@ -16,6 +16,9 @@ import { printable } from './command-context.ts';
 const EXAMPLES = `
 Examples:
   polychrome node list
+  polychrome node add d http://chroma-d:8000
+  polychrome node drain node-2 && systemctl restart chroma@2 && polychrome node undrain node-2
+  polychrome node remove node-3
   polychrome node promote node-2
   polychrome node verify node-2
   polychrome node promote node-2 --url http://polychrome-admin:9000 --token "$ADMIN_TOKEN" --json
@@ -54,6 +57,33 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
           ? `${compared} No copy is wrong.`
           : `${compared} ${String(suspects)} copies became suspect: see GET /status.`;
       },
+  );
+  addWaitOptions(
+    command.command('add').description('adds a Chroma server with an empty data directory, and fills it'),
+    context.env,
+  )
+    .argument('<id>', 'id of the node: lower-case letters, digits and dashes')
+    .argument('<url>', 'address of the server')
+    .action((id: string, url: string, options: WaitOptions) =>
+      startOperation(`${actionPath(id, 'add')}?${new URLSearchParams({ url }).toString()}`, options, {
+        context,
+        describe: () => `Node ${id} serves.`,
+      }),
+    );
+  change(
+    'drain',
+    'takes a node out of service; it follows the log and may be stopped',
+    (id) =>
+      ({ primary }) =>
+        `Node ${id} is out of service and may be stopped; the primary is ${String(primary)}.`,
+  );
+  change('undrain', 'takes a node back into service', (id) => () => `Node ${id} serves.`);
+  change(
+    'remove',
+    'removes a node from the cluster',
+    (id) =>
+      ({ primary }) =>
+        `Node ${id} is removed; its server may be stopped. The primary is ${String(primary)}.`,
   );
   return command;
 }

@@ -10,7 +10,7 @@ export const NODE_SETTINGS = {
   NODES: setting(
     z.string(),
     null,
-    'The Chroma servers: `id=url,id=url,…`. An id belongs to the data of a node; the URL may change. The first node is the preferred primary at the very first start. Set this, or PRIMARY_URL.',
+    'The Chroma servers: `id=url,id=url,…`. An id belongs to the data of a node. They are the nodes of the first start; later starts add new ids, and remove none (docs/operations.md). The first node is the preferred primary at the very first start. Set this, or PRIMARY_URL.',
   ),
   PRIMARY_URL: setting(
     nodeUrl,

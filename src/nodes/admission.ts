@@ -18,7 +18,9 @@ export interface AdmissionOptions {
   readonly client: NodeClient;
   /** Checks no identity: used only until the node has one. */
   readonly unverified: NodeClient;
-  readonly nodes: NodeStore;
+  readonly nodes: Pick<NodeStore, 'all' | 'add'>;
+  /** Has the node begin again without content: it is built anew. False when the lease has moved on. */
+  readonly reset: (epoch: number) => Promise<boolean>;
   readonly newId: () => string;
   /** Called before the node is admitted; refuses one whose server lacks a capability. */
   readonly onAdmitting: () => Promise<void>;
@@ -36,6 +38,7 @@ const PROGRESS_DEADLINE_MS = 1_000;
 export class Admission {
   readonly #options: AdmissionOptions;
   #known = false;
+  #hasBegunAgain = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -103,6 +106,18 @@ export class Admission {
     } catch (error) {
       await this.#explain(error, term, head);
     }
+  }
+
+  /**
+   * A node that lost its content begins again when its server is blank and the log alone can fill it (a later server with
+   * the old content has another incarnation, and is fenced).
+   */
+  async beginAgain(term: Term, head: Head): Promise<void> {
+    const { unverified, reset } = this.#options;
+    if (this.#hasBegunAgain || head.trimmed > 0) return;
+    const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
+    if (contents?.blank !== true || !term.held()) return;
+    this.#hasBegunAgain = await reset(term.epoch);
   }
 
   /** Gives a blank server its identity: recorded in PostgreSQL first, then written on the node. */

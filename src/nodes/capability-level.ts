@@ -58,6 +58,11 @@ export class CapabilityLevel {
     return null;
   }
 
+  /** The node has left, or begins again: its capabilities limit the level no longer. */
+  leave(node: string): void {
+    this.#ofNode.delete(node);
+  }
+
   /** Stores the level; with `onlyEmpty`, only while the log is empty. Returns whether it was stored. */
   async #store(level: Capabilities, epoch: number, onlyEmpty: boolean): Promise<boolean> {
     const s = this.#database.schema;

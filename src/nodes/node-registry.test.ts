@@ -28,3 +28,33 @@ test('throws for an unknown id, and for an id that is taken', () => {
   expect(() => registry.get('b')).toThrow('no node "b"');
   expect(() => registry.add(node('a'))).toThrow('two nodes "a"');
 });
+
+test('runs a task for each node, those added later included, until its node is removed', async () => {
+  const registry = new NodeRegistry();
+  registry.add(node('a'));
+  const stop = new AbortController();
+  const events: string[] = [];
+  const all = registry.runForEach(async ({ member: { id } }, signal) => {
+    events.push(`${id} begins`);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    events.push(`${id} ends`);
+  }, stop.signal);
+  await new Promise(setImmediate);
+  registry.add(node('b'));
+  await new Promise(setImmediate);
+  registry.remove('a');
+  await new Promise(setImmediate);
+  expect(events).toEqual(['a begins', 'b begins', 'a ends']);
+  stop.abort();
+  await all;
+  expect(events.at(-1)).toBe('b ends');
+});
+
+test('a task that fails ends the run with its error', async () => {
+  const registry = new NodeRegistry();
+  registry.add(node('a'));
+  const failing = async (): Promise<void> => {
+    throw new Error('broken');
+  };
+  await expect(registry.runForEach(failing, new AbortController().signal)).rejects.toThrow('broken');
+});

@@ -31,6 +31,14 @@ describe('the states of a node', () => {
     }
   });
 
+  test('a drained node follows without serving, and serves only after it was taken back and caught up', () => {
+    expect([follows('drained'), canServe('drained')]).toEqual([true, false]);
+    expect(nextState('serving', 'drained')).toBe('drained');
+    expect(nextState('drained', 'caught_up')).toBe('drained');
+    expect(nextState('drained', 'undrained')).toBe('catching_up');
+    expect(nextState('drained', 'failed')).toBe('down');
+  });
+
   test('a busy node follows and serves reads, and is down when it fails', () => {
     expect([follows('busy'), canServe('busy')]).toEqual([true, true]);
     expect(nextState('busy', 'responds')).toBe('busy');
@@ -95,6 +103,18 @@ describe('the choice of the primary', () => {
       [node('a', 'down', 9), node('b', 'fenced', 9), node('c', 'needs_rebuild', 9)],
       'a',
       null,
+    ],
+    [
+      'a drained one gives the role away',
+      [node('a', 'drained', 9), node('b', 'catching_up', 9), node('c', 'serving', 7)],
+      'a',
+      'c',
+    ],
+    [
+      'a drained one keeps the role while no other serves',
+      [node('a', 'drained', 9), node('b', 'catching_up', 9)],
+      'a',
+      'a',
     ],
     [
       'at the first start the first one named is',

@@ -6,6 +6,7 @@
 //                       responds  failed              failed          failed
 //                           │      ▼                    │               │
 //                           └──── down ◀────────────────┴───────────────┘
+//   catching_up, serving, busy ──drained──▶ drained ──undrained──▶ catching_up        drained ──failed──▶ down
 //   any ──wrong_identity──▶ fenced          any ──lost_content──▶ needs_rebuild
 
 export const NODE_STATES = [
@@ -13,6 +14,7 @@ export const NODE_STATES = [
   'catching_up',
   'serving',
   'busy',
+  'drained',
   'down',
   'fenced',
   'needs_rebuild',
@@ -24,6 +26,8 @@ export const NODE_EVENTS = [
   'caught_up', // has applied what the log held a moment ago, and its canary succeeds
   'occupied', // works on a call that delays everything else
   'free', // has responded to that call
+  'drained', // an operator takes it out of service, once it has caught up
+  'undrained', // an operator takes it back into service
   'failed', // stopped responding, or responds that it cannot work
   'responds', // responds again under its own identity
   'wrong_identity', // another server is at its address
@@ -36,6 +40,8 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
   caught_up: state,
   occupied: state,
   free: state,
+  drained: state,
+  undrained: state,
   failed: state,
   responds: state,
   wrong_identity: 'fenced',
@@ -45,10 +51,12 @@ const stay = (state: NodeState): Record<NodeEvent, NodeState> => ({
 // The compiler requires every pair; the tests run through them.
 const TRANSITIONS: Record<NodeState, Record<NodeEvent, NodeState>> = {
   joining: { ...stay('joining'), admitted: 'catching_up' },
-  catching_up: { ...stay('catching_up'), caught_up: 'serving', failed: 'down' },
-  serving: { ...stay('serving'), occupied: 'busy', failed: 'down' },
+  catching_up: { ...stay('catching_up'), caught_up: 'serving', drained: 'drained', failed: 'down' },
+  serving: { ...stay('serving'), occupied: 'busy', drained: 'drained', failed: 'down' },
   // Alive, and the last choice for reads.
-  busy: { ...stay('busy'), free: 'serving', failed: 'down' },
+  busy: { ...stay('busy'), free: 'serving', drained: 'drained', failed: 'down' },
+  // Follows the log, and neither serves reads nor becomes primary.
+  drained: { ...stay('drained'), undrained: 'catching_up', failed: 'down' },
   down: { ...stay('down'), responds: 'catching_up' },
   // Another server is at its address. When the right one is back it catches up like any other.
   fenced: { ...stay('fenced'), lost_content: 'fenced', responds: 'catching_up' },
@@ -64,7 +72,7 @@ export function nextState(state: NodeState, event: NodeEvent): NodeState {
  * process with older content, which is verified before anything is added to it.
  */
 export function follows(state: NodeState): boolean {
-  return state === 'catching_up' || canServe(state);
+  return state === 'catching_up' || state === 'drained' || canServe(state);
 }
 
 /** Whether reads may be sent to a node in this state; whether it has applied their floor is asked elsewhere. */
@@ -80,11 +88,14 @@ export interface PrimaryCandidate {
 
 /**
  * Which node should be primary: the present one while it works, else a serving one, else any other that works; of these
- * the one that has applied most. Null when none works: the present one keeps the role, and writes wait.
+ * the one that has applied most. A drained node is primary only where no other serves. Null when none works: the present
+ * one keeps the role, and writes wait.
  */
 export function choosePrimary(nodes: readonly PrimaryCandidate[], present: string | null): string | null {
   const able = nodes.filter((node) => follows(node.state));
-  if (able.some((node) => node.id === present)) return present;
+  const kept = able.find((node) => node.id === present);
+  const isWanted = kept !== undefined && kept.state !== 'drained';
+  if (isWanted || (kept !== undefined && !able.some((node) => canServe(node.state)))) return present;
   able.sort((a, b) => Number(canServe(b.state)) - Number(canServe(a.state)) || b.checkpoint - a.checkpoint);
   return able[0]?.id ?? null;
 }

@@ -28,40 +28,41 @@ export class NodeStore {
     return this.#lastCheckpoints.get(id) ?? 0;
   }
 
+  /** The nodes that have been admitted. */
   async all(): Promise<NodeRow[]> {
     const rows = (await this.#database.query(
       `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN", busy_lsn as "busyLSN",
               greatest(0, coalesce(extract(epoch from busy_until - clock_timestamp()) * 1000, 0))::float8 as "busyMs"
-       from ${this.#database.schema}.node where not removed order by id`,
+       from ${this.#database.schema}.node where not removed and incarnation is not null order by id`,
     )) as unknown as NodeRow[];
     for (const { id, checkpoint } of rows) this.#lastCheckpoints.set(id, checkpoint);
     return rows;
   }
 
-  /** Adds a node, before anything is written to it. Throws when the lease has moved on. */
+  /**
+   * Gives a node of the list its incarnation, before anything is written to its server. Throws when the lease has moved
+   * on, or the node has an incarnation already.
+   */
   async add(epoch: number, node: { id: string; url: string; incarnation: string }): Promise<void> {
     const s = this.#database.schema;
     await this.#leading(
       epoch,
       `insert into ${s}.node (id, url, incarnation, state, epoch, view)
-       select $2, $3, $4, 'joining', $1, ${s}.next_view() from ${s}.lease where epoch = $1 for share returning id`,
+       select $2, $3, $4, 'joining', $1, ${s}.next_view() from ${s}.lease where epoch = $1 for share
+       on conflict (id) do update set incarnation = excluded.incarnation, view = excluded.view
+         where node.incarnation is null and not node.removed and node.epoch = $1
+       returning id`,
       [node.id, node.url, node.incarnation],
     );
   }
 
-  /** Records address and state for operators and other gateways. Throws when the lease has moved on. */
-  async update(
-    epoch: number,
-    id: string,
-    url: string,
-    state: NodeState,
-    reason: string | null,
-  ): Promise<void> {
+  /** Records the state for operators and other gateways. Throws when the lease has moved on. */
+  async update(epoch: number, id: string, state: NodeState, reason: string | null): Promise<void> {
     await this.#leading(
       epoch,
-      `update ${this.#database.schema}.node set url = $3, state = $4, reason = $5
-       where id = $2 and epoch = $1 returning id`,
-      [id, url, state, reason],
+      `update ${this.#database.schema}.node set state = $3, reason = $4
+       where id = $2 and epoch = $1 and not removed returning id`,
+      [id, state, reason],
     );
   }
 

@@ -3,7 +3,7 @@
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
-import { nextState, type NodeEvent, type NodeState } from './node-state.ts';
+import { canServe, nextState, type NodeEvent, type NodeState } from './node-state.ts';
 
 /** What a probe found. */
 export type ProbeResult =
@@ -63,6 +63,9 @@ export interface VerificationFailure {
 export interface NodeOptions {
   readonly id: string;
   readonly url: string;
+  /** Whether it counts already, and whether an operator has taken it out of service. */
+  readonly counts?: boolean;
+  readonly drained?: boolean;
   readonly probe: NodeProbe;
   readonly work: NodeWork;
   /** How long beyond its bound a call may go without progress while the node responds to everything else, ms. */
@@ -84,6 +87,7 @@ const MISSES_MAX = 2;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
 const CANARY_AFTER_TROUBLE_MS = 500;
+const DRAINED = 'an operator has taken it out of service';
 
 export class Node {
   readonly id: string;
@@ -109,6 +113,9 @@ export class Node {
   /** Counts the connections that ended: after each, the process may be another. */
   #interruptions = 0;
   #verified = 0;
+  #isDrained = false;
+  /** Whether it counts for the levels quorum and all: from its first serving on (R20). */
+  counts: boolean;
   /** The checkpoint that its marker is known to have held: a lower one means older content. */
   markerLSN = 0;
   /** Whether a probe has ended since the start. */
@@ -120,6 +127,8 @@ export class Node {
     this.url = options.url;
     this.#options = options;
     this.#since = options.clock.now();
+    this.counts = options.counts ?? false;
+    this.#isDrained = options.drained ?? false;
   }
 
   get state(): NodeState {
@@ -140,11 +149,25 @@ export class Node {
     return this.#lastError;
   }
 
+  /** Whether an operator has taken it out of service; it follows the log meanwhile. */
+  get isDrained(): boolean {
+    return this.#isDrained;
+  }
+
+  set isDrained(isDrained: boolean) {
+    if (isDrained === this.#isDrained) return;
+    this.#isDrained = isDrained;
+    if (!isDrained) this.on('undrained', 'back in service');
+    else if (canServe(this.#state)) this.on('drained', DRAINED);
+  }
+
   /** Moves the state machine. `reason` is shown to operators. */
   on(event: NodeEvent, reason: string): void {
+    if (event === 'caught_up' && this.#isDrained) return this.on('drained', DRAINED);
     const from = this.#state;
     this.#state = nextState(from, event);
     if (this.#state === from) return;
+    if (this.#state === 'serving') this.counts = true;
     this.#since = this.#options.clock.now();
     this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
     this.#options.onTransition(this, from, event, reason);

@@ -13,6 +13,7 @@ import { scrub } from './migrations/0008-scrub.ts';
 import { operating } from './migrations/0009-operating.ts';
 import { termToken } from './migrations/0010-term-token.ts';
 import { copies } from './migrations/0011-copies.ts';
+import { nodesAtRunTime } from './migrations/0012-nodes-at-run-time.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -26,6 +27,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   operating,
   termToken,
   copies,
+  nodesAtRunTime,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -110,7 +110,7 @@ const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
   'a primary': (epoch) => new NodeStore(database).setPrimary(epoch, 'node'),
   'a new node': (epoch) =>
     new NodeStore(database).add(epoch, { id: 'another', url: 'http://b', incarnation: randomUUID() }),
-  "a node's state": (epoch) => new NodeStore(database).update(epoch, 'node', 'http://c', 'down', 'gone'),
+  "a node's state": (epoch) => new NodeStore(database).update(epoch, 'node', 'down', 'gone'),
   'a marker': (epoch) => new NodeStore(database).marked(epoch, 'node', LSN),
 };
 

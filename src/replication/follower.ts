@@ -10,6 +10,8 @@ export interface Follower {
   readonly member: Node;
   readonly applier: Applier;
   readonly admission: Admission;
+  /** Calls sent before this gateway knew the node in its present form may still be executed there. */
+  readonly isReplacement: boolean;
 }
 
-export type Followers = Pick<NodeRegistry<Follower>, 'all' | 'ids' | 'changed'>;
+export type Followers = Pick<NodeRegistry<Follower>, 'all' | 'counted' | 'changed' | 'runForEach'>;

@@ -3,7 +3,8 @@ import { CurrentTerm } from '../coordination/current-term.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
-import type { Follower, Followers } from './follower.ts';
+import { NodeRegistry } from '../nodes/node-registry.ts';
+import type { Follower } from './follower.ts';
 import { Endings } from './endings.ts';
 import { Leader, type LeaderOptions } from './leader.ts';
 
@@ -41,11 +42,8 @@ function hangingNode() {
 
 function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   let generation = 1;
-  const registry: Followers = {
-    all: () => followers,
-    ids: () => followers.map(({ member }) => member.id),
-    changed: new Notifier(),
-  };
+  const registry = new NodeRegistry<Follower>();
+  for (const follower of followers) registry.add(follower);
   const options = {
     current: new CurrentTerm(),
     knowledge: { begin: () => undefined },

@@ -59,6 +59,8 @@ const CAUGHT_UP_POLL_MS = 100;
 // some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor.
 const CAUGHT_UP_LAG_MS = 5_000;
 const RETRY_MS = 200;
+// A person puts an empty server in the place of one that lost its content; looking costs three small reads.
+const BLANK_POLL_MS = 2_000;
 // How long a term that is over waits for the responses to its last calls: a healthy node needs less for its largest.
 const HAND_OVER_MS = 2_000;
 
@@ -97,7 +99,6 @@ export class Leader {
       this.#options;
     const head = await this.#begin(term);
     if (head === null) return;
-    const nodes = followers.all();
     await Promise.all([decisions.load(), trials.load(term.epoch)]);
     endings.closeAll();
     this.#options.knowledge.begin(term);
@@ -105,8 +106,10 @@ export class Leader {
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
     events.record('leader_changed', { epoch: term.epoch, head: head.lsn });
     await Promise.all([
-      ...nodes.map((follower) => this.#drive(follower, term, head)),
-      ...nodes.map((follower) => this.#markers.run(follower, term, head)),
+      followers.runForEach(
+        (follower, signal) => this.#attend(follower, limited(term, signal), head),
+        term.signal,
+      ),
       this.#election.run(term),
       this.#declareCaughtUp(term),
       comparison.run(term, (reason) => this.rewound(reason)),
@@ -136,6 +139,11 @@ export class Leader {
   /** Called when a node cannot decide the entry at `lsn`. Whether another node takes its place, as matters stand. */
   stepDown(node: string, lsn: number): boolean {
     return this.#election.stepDown(node, lsn);
+  }
+
+  /** Called when nodes came or went, or count from now on. */
+  membersChanged(): void {
+    this.#election.membersChanged();
   }
 
   /** Makes a serving node primary, within moments; it stays primary until it fails. Null takes that back. */
@@ -189,20 +197,28 @@ export class Leader {
     if (busy.length > 0) throw new Error(`calls of this term are still in flight on ${busy.join(', ')}`);
   }
 
+  /** Everything that a term does for one node. */
+  async #attend(follower: Follower, term: Term, head: Head): Promise<void> {
+    await Promise.all([this.#drive(follower, term, head), this.#markers.run(follower, term, head)]);
+  }
+
   /** Admits one node and applies the log to it, whenever its state allows. */
   async #drive(follower: Follower, term: Term, head: Head): Promise<void> {
     const { logger, clock } = this.#options;
     const { member, admission } = follower;
-    let distrust = !term.clean;
+    let distrust = !term.clean || follower.isReplacement;
+    let isLoaded = false;
     // No node follows a log that has lost its last entries: what nodes hold beyond it may be all that is left.
     while (!term.signal.aborted && !this.#halt.isRewound) {
       try {
-        if (member.state === 'joining')
-          await this.#steps.run(member.id, () => admission.admit(term, head), term);
+        if (!isLoaded) await admission.load(head.cluster);
+        isLoaded = true;
+        if (member.state === 'joining' || member.state === 'needs_rebuild') await this.#admit(follower, term);
         if (follows(member.state)) {
           await this.#follow(follower, term, distrust);
           distrust = false;
         } else if (member.state === 'joining') await sleep(clock, RETRY_MS, term.signal);
+        else if (member.state === 'needs_rebuild') await sleep(clock, BLANK_POLL_MS, term.signal);
         else await member.changed.wait(term.signal);
       } catch (error) {
         this.#failed(member, error);
@@ -210,6 +226,15 @@ export class Leader {
       }
     }
     logger.debug({ node: member.id }, 'node no longer driven');
+  }
+
+  /** Admits a node that joins; one that lost its content begins again if its server is blank. */
+  async #admit({ member, admission }: Follower, term: Term): Promise<void> {
+    // As it is now: the node may have come, or gone ahead, since the term began.
+    const head = await this.#options.head();
+    const step = async (): Promise<void> =>
+      member.state === 'joining' ? admission.admit(term, head) : admission.beginAgain(term, head);
+    await this.#steps.run(member.id, step, term);
   }
 
   /** Runs the applier until the node's state no longer lets it follow, or the term is over. */
@@ -221,13 +246,14 @@ export class Leader {
       controller.abort();
     };
     const watching = watch();
-    const held = (): boolean => term.held() && !signal.aborted && !this.#halt.isRewound;
+    const over = limited(term, signal);
+    const held = (): boolean => over.held() && !this.#halt.isRewound;
     try {
       const { checkpoint, busyLSN, busyMs } = await admission.row();
       const start = { checkpoint, assigned: await this.#options.checkpoints.assigned(member.id) };
       const isBusy = busyLSN !== null && busyLSN > checkpoint;
       const unknownMs = distrust ? (isBusy ? busyMs : 0) : null;
-      await applier.run({ ...term, signal, held }, start, unknownMs);
+      await applier.run({ ...over, held }, start, unknownMs);
     } finally {
       controller.abort();
       unlink();
@@ -262,4 +288,9 @@ export class Leader {
       await sleep(clock, CAUGHT_UP_POLL_MS, term.signal);
     }
   }
+}
+
+/** The term, as far as it concerns what `signal` limits. */
+function limited(term: Term, signal: AbortSignal): Term {
+  return { ...term, signal, held: () => term.held() && !signal.aborted };
 }

@@ -124,6 +124,11 @@ export class Positions {
     position.ahead.clear();
   }
 
+  /** The node has left, or begins again without content. */
+  forget(node: string): void {
+    this.#nodes.delete(node);
+  }
+
   /** The node passes this entry without applying it: it lacks the shard that the entry changes. */
   nodePassed(node: string, lsn: number): void {
     for (const waiter of this.#waiters.get(lsn) ?? []) waiter.passedBy.add(node);

@@ -83,6 +83,12 @@ export class PrimaryElection {
     return true;
   }
 
+  /** Called when nodes came or went, or count from now on. */
+  membersChanged(): void {
+    const { followers, positions } = this.#options;
+    positions.setCluster(followers.counted(), this.#primary.node);
+  }
+
   /** Makes a node primary as soon as it serves and can decide; null takes that back. It does not outlive the term. */
   promote(node: string | null): void {
     this.#wanted = node === this.#primary.node ? null : node;
@@ -129,10 +135,9 @@ export class PrimaryElection {
   }
 
   #become(primary: Primary): void {
-    const { followers, positions } = this.#options;
     this.#primary = primary;
     if (primary.node === this.#wanted) this.#wanted = null;
-    positions.setCluster(followers.ids(), primary.node);
+    this.membersChanged();
   }
 
   /** The first node of the configuration becomes the first primary, unless it does not appear in time. */

@@ -1,6 +1,7 @@
 // Servers that come back as another, or with older content.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createCollectionRequest } from '../../src/chroma/protocol/node-requests.ts';
 import { installMarker } from '../../src/nodes/marker.ts';
 import { FakeNode } from '../support/fake-chroma/node.ts';
 import { FakeChroma, type Disk } from '../support/fake-chroma/server.ts';
@@ -34,7 +35,16 @@ describe('a server that comes back', () => {
         return server;
       },
     },
-    'without a marker': { state: 'needs_rebuild', server: async () => new FakeChroma(seededRandom(9)) },
+    'without a marker, but with data': {
+      state: 'needs_rebuild',
+      async server() {
+        const { clock } = replication;
+        const other = new FakeNode({ clock, server: new FakeChroma(seededRandom(9)) });
+        const place = { tenant: 'default_tenant', database: 'default_database' };
+        await other.client().mutate(createCollectionRequest(place, Buffer.from('{"name":"foreign"}')));
+        return other.server;
+      },
+    },
     'as another node': {
       state: 'fenced',
       async server() {
@@ -53,6 +63,23 @@ describe('a server that comes back', () => {
     fake.start(await server());
     await replication.clock.pass(3_000, 100);
     expect([member.state, writes()]).toEqual([state, before]);
+  });
+
+  test('blank is filled from the log under another incarnation; its old disk is fenced after that', async () => {
+    const { fake } = replication.replica('a');
+    const { incarnation } = replication.storage.node('a');
+    const old = fake.server;
+    fake.start(new FakeChroma(seededRandom(9)));
+    const isBack = (): boolean => replication.replica('a').member.state === 'serving';
+    await replication.until(() => isBack() && replication.storage.nodes.has('a'), 'the node serves');
+    await replication.caughtUp();
+    expect(replication.content('a')).toContain('"ids":["x","y","z"]');
+    expect(replication.storage.node('a').incarnation).not.toBe(incarnation);
+
+    fake.kill();
+    await replication.until(() => replication.replica('a').member.state === 'down', 'the node is down');
+    fake.start(old);
+    await replication.until(() => replication.replica('a').member.state === 'fenced', 'the node is fenced');
   });
 
   test('as itself, with all it had, goes on', async () => {

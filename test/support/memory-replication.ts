@@ -85,7 +85,7 @@ export class MemoryReplication {
     this.#life = new Lifecycle({ clock, logger: deps.logger, stopDeadlineMs: STOP_DEADLINE_MS });
     const parts = {
       deps,
-      storage: this.storage.asStorage(),
+      storage: this.storage.asStorage(settings.nodes),
       caches: NO_CACHES,
       current: new CurrentTerm(),
       log: { committed: () => undefined },

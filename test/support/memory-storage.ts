@@ -5,6 +5,7 @@ import type { LeaseRow, LeaseStore } from '../../src/coordination/lease.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import type { SeenEntry } from '../../src/log/log-continuity.ts';
 import type { Head } from '../../src/log/postgres-log.ts';
+import type { MemberList, MemberRow, MemberStore, NodeLocation } from '../../src/nodes/member-store.ts';
 import type { NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
@@ -84,6 +85,8 @@ export class MemoryStorage {
   /** Whether no checkpoint can be made durable. */
   checkpointsFail = false;
   #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
+  #members: Omit<MemberRow, 'incarnation'>[] = [];
+  #view = 1;
   #primary: string | null = null;
   #primaryGeneration = 0;
   readonly #place: Place;
@@ -106,9 +109,18 @@ export class MemoryStorage {
     };
   }
 
-  /** As the composition root takes it; what replication does not use is absent. */
-  asStorage(): Storage {
+  /** As the composition root takes it, with this list of nodes; what replication does not use is absent. */
+  asStorage(locations: readonly NodeLocation[]): Storage {
+    this.#members = locations.map((at) => ({
+      ...at,
+      drained: false,
+      counts: true,
+      removed: false,
+      resets: 0,
+    }));
     const parts = {
+      members: this.#memberStore(),
+      memberList: this.#list(),
       head: this.head(),
       log: this.#log(),
       appendStore: () => undefined,
@@ -124,7 +136,7 @@ export class MemoryStorage {
       copies: this.copies,
       catalog: this.#catalog(),
       decisions: this.decisions,
-      capabilities: { current: CHROMA_1_0_5, join: async () => null },
+      capabilities: { current: CHROMA_1_0_5, join: async () => null, leave: () => undefined },
       trials: { load: async () => [], save: async () => undefined },
       events: { record: () => undefined },
       scrub: new MemoryScrub((epoch) => this.#requireLease(epoch)),
@@ -177,6 +189,47 @@ export class MemoryStorage {
       },
       release: async (epoch) => {
         if (epoch === this.#lease.epoch) this.#lease = { ...this.#lease, holder: null };
+      },
+    };
+  }
+
+  #list(): MemberList {
+    const members = this.#members.map((member) => ({
+      ...member,
+      incarnation: this.nodes.get(member.id)?.incarnation ?? null,
+    }));
+    return { view: this.#view, members };
+  }
+
+  #memberStore(): Partial<MemberStore> {
+    const change = async (id: string, changes: Partial<MemberRow>): Promise<boolean> => {
+      this.#members = this.#members.map((member) => (member.id === id ? { ...member, ...changes } : member));
+      this.#view += 1;
+      return true;
+    };
+    return {
+      list: async () => this.#list(),
+      view: async () => this.#view,
+      count: async (id) => void change(id, { counts: true }),
+      drain: (id, drained) => change(id, { drained }),
+      add: async (location) => {
+        const member = { ...location, drained: false, counts: false, removed: false };
+        const { resets } = this.#members.find(({ id }) => id === location.id) ?? { resets: -1 };
+        this.#members = this.#members.filter(({ id }) => id !== location.id);
+        this.#members.push({ ...member, resets: resets + 1 });
+        this.#view += 1;
+        return true;
+      },
+      remove: async (epoch, id) => {
+        this.#requireLease(epoch);
+        this.nodes.delete(id);
+        return change(id, { removed: true });
+      },
+      reset: async (epoch, id) => {
+        this.#requireLease(epoch);
+        this.nodes.delete(id);
+        const { resets } = this.#members.find((member) => member.id === id)!;
+        return change(id, { resets: resets + 1 });
       },
     };
   }
@@ -254,6 +307,7 @@ export class MemoryStorage {
     return {
       refresh: async () => undefined,
       forgetDeleted: async () => undefined,
+      forgetNode: () => undefined,
       markSuspect: (id: string, shard: string) =>
         void marked.set(`${id} ${shard}`, copy(id, shard)?.physical ?? ''),
       isSuspect,

@@ -56,6 +56,7 @@ export function fakeStatusSource(parts: Partial<StatusSource> = {}): StatusSourc
     metrics: () => ({}),
     nodes: () => nodes,
     quarantined: () => [],
+    differences: () => [],
     requests: new RequestStats(),
     log: new LogStats(),
     batches: () => batches,

@@ -77,6 +77,8 @@ export interface StatusSource extends HealthSource {
   readonly metrics: () => Readonly<Record<string, MetricSample>>;
   /** LSNs of entries that no node applies. */
   readonly quarantined: () => readonly number[];
+  /** In which respects NODES differs from the list of nodes. */
+  readonly differences: () => readonly string[];
   readonly requests: Pick<RequestStats, 'totals' | 'count'>;
   readonly log: Pick<LogStats, 'entries' | 'bytes' | 'count'>;
   /** Entries of each append. */

@@ -23,6 +23,8 @@ export interface Status extends DashboardFields {
   readonly halted: string | null;
   /** LSNs of entries that healthy nodes failed alike and no node applies: the last LISTED_MAX of them. */
   readonly quarantined: readonly number[];
+  /** In which respects NODES of this gateway differs from the nodes of the cluster, one sentence each. */
+  readonly warnings: readonly string[];
   readonly reads: ReadCounts;
   readonly rebuilds: RebuildStatus;
   readonly nodes: readonly NodeStatus[];
@@ -33,6 +35,8 @@ interface NodeStatus {
   readonly url: string;
   readonly role: 'primary' | 'replica';
   readonly state: string;
+  /** Whether it counts for the levels quorum and all. */
+  readonly counts: boolean;
   /** Why it is in this state; null while it serves. */
   readonly reason: string | null;
   /** Since when it is in this state, ISO 8601. */
@@ -67,6 +71,7 @@ export function statusOf(source: StatusSource): Status {
       url: maskCredentials(member.url),
       role: member.id === primary ? 'primary' : 'replica',
       state: member.state,
+      counts: member.counts,
       reason: masked(member.reason),
       since: new Date(member.since).toISOString(),
       checkpoint,
@@ -86,6 +91,7 @@ export function statusOf(source: StatusSource): Status {
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),
     quarantined: source.quarantined().slice(-LISTED_MAX),
+    warnings: source.differences(),
     reads: source.reads(),
     rebuilds: source.rebuilds(),
     nodes,

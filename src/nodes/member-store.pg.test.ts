@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { postgresLeaseStore } from '../coordination/lease.ts';
+import type { Database } from '../postgres/database.ts';
+import { MemberStore } from './member-store.ts';
+import { NodeStore } from './node-store.ts';
+
+const EPOCH = 1;
+const at = (id: string) => ({ id, url: `http://${id}` });
+
+let postgres: TestPostgres;
+let database: Database;
+let members: MemberStore;
+let nodes: NodeStore;
+
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+beforeEach(async () => {
+  database = await postgres.database();
+  members = new MemberStore(database);
+  nodes = new NodeStore(database);
+  const lease = postgresLeaseStore(database);
+  await lease.acquire('one', await lease.read());
+});
+
+const admit = (id: string): Promise<void> => nodes.add(EPOCH, { ...at(id), incarnation: randomUUID() });
+
+test('seeds the first start in the order of NODES; a later id joins without counting yet', async () => {
+  await Promise.all([members.seed(['b', 'a'].map(at)), members.seed(['b', 'a'].map(at))]);
+  const { view } = await members.list();
+  await members.seed(['a', 'b', 'c'].map(at));
+  const list = await members.list();
+  expect(list.members.map(({ id, counts }) => [id, counts])).toEqual([
+    ['b', true],
+    ['a', true],
+    ['c', false],
+  ]);
+  expect(list.view).toBeGreaterThan(view);
+  expect(await nodes.all()).toEqual([]);
+  await admit('c');
+  expect((await nodes.all()).map(({ id }) => id)).toEqual(['c']);
+  await members.count('c');
+  expect((await members.list()).members.every(({ counts }) => counts)).toBe(true);
+});
+
+test('a node gets one incarnation until it begins again', async () => {
+  await members.seed([at('a')]);
+  await admit('a');
+  await expect(admit('a')).rejects.toThrow('lease has moved on');
+  await nodes.marked(EPOCH, 'a', 7);
+  expect(await members.reset(EPOCH, 'a')).toBe(true);
+  expect(await members.reset(EPOCH + 1, 'a')).toBe(false);
+  const [member] = (await members.list()).members;
+  expect(member).toMatchObject({ incarnation: null, resets: 1, counts: true });
+  await admit('a');
+  expect(await nodes.all()).toMatchObject([{ checkpoint: 0, markerLSN: 0 }]);
+});
+
+test('a removed node stays removed, and joins again only when it is added', async () => {
+  await members.seed(['a', 'b'].map(at));
+  await admit('a');
+  await admit('b');
+  await nodes.setPrimary(EPOCH, 'a');
+  expect(await members.remove(EPOCH, 'a')).toBe(false);
+  expect(await members.remove(EPOCH + 1, 'b')).toBe(false);
+  expect(await members.remove(EPOCH, 'b')).toBe(true);
+  await members.seed(['a', 'b'].map(at));
+  expect((await members.list()).members.map(({ id, removed }) => [id, removed])).toEqual([
+    ['a', false],
+    ['b', true],
+  ]);
+  expect(await members.add(at('b'))).toBe(true);
+  expect(await members.add(at('b'))).toBe(false);
+  const b = (await members.list()).members.find(({ id }) => id === 'b');
+  expect(b).toMatchObject({ removed: false, counts: false, incarnation: null, resets: 1 });
+});
+
+test('a node moves from the address that was seen, and is drained and taken back', async () => {
+  await members.seed([at('a')]);
+  expect(await members.move({ id: 'a', url: 'http://new' }, 'http://other')).toBe(false);
+  expect(await members.move({ id: 'a', url: 'http://new' }, 'http://a')).toBe(true);
+  const before = await members.view();
+  expect(await members.drain('a', true)).toBe(true);
+  expect(await members.view()).toBeGreaterThan(before);
+  expect((await members.list()).members).toMatchObject([{ url: 'http://new', drained: true }]);
+  expect(await members.drain('x', true)).toBe(false);
+});

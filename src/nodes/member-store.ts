@@ -1,0 +1,115 @@
+// The list of nodes in PostgreSQL: who belongs to the cluster, and where. Every change gets the next view number.
+
+import type { Database } from '../postgres/database.ts';
+
+export interface NodeLocation {
+  readonly id: string;
+  readonly url: string;
+}
+
+/** A node of the list, or one that was removed from it. */
+export interface MemberRow extends NodeLocation {
+  /** Null until a server was admitted. */
+  readonly incarnation: string | null;
+  /** An operator has taken it out of service. */
+  readonly drained: boolean;
+  /** It counts for the levels quorum and all. */
+  readonly counts: boolean;
+  readonly removed: boolean;
+  /** How often it began again without content. */
+  readonly resets: number;
+}
+
+export interface MemberList {
+  /** The view number of the cluster when the list was read: the list has not changed while it is the same. */
+  readonly view: number;
+  /** In the order in which they were added. */
+  readonly members: readonly MemberRow[];
+}
+
+export class MemberStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** The list and its view number, read in one snapshot. */
+  async list(): Promise<MemberList> {
+    const s = this.#database.schema;
+    const rows = (await this.#database.query(
+      `select h.view, n.id, n.url, n.incarnation, n.drained, n.counts, n.removed, n.resets
+       from ${s}.head h left join ${s}.node n on true order by n.position`,
+    )) as unknown as ({ view: number; id: string | null } & Omit<MemberRow, 'id'>)[];
+    const members = rows.flatMap(({ view: _view, id, ...row }) => (id === null ? [] : [{ id, ...row }]));
+    return { view: rows[0]?.view ?? 0, members };
+  }
+
+  /** The view number of the cluster; cheaper than the list. */
+  async view(): Promise<number> {
+    const rows = await this.#database.query<{ view: number }>(
+      `select view from ${this.#database.schema}.head`,
+    );
+    return rows[0]?.view ?? 0;
+  }
+
+  /** Adds nodes that the list has never had. May be called by several gateways at once. */
+  async seed(nodes: readonly NodeLocation[]): Promise<void> {
+    await this.#database.query(`select ${this.#database.schema}.seed_nodes($1, $2)`, [
+      nodes.map(({ id }) => id),
+      nodes.map(({ url }) => url),
+    ]);
+  }
+
+  /** Adds a node, also one that was removed. False when the list has it already. */
+  add({ id, url }: NodeLocation): Promise<boolean> {
+    return this.#succeeds('add_node($1, $2)', [id, url]);
+  }
+
+  /** Records that the node is now at another address. False when it has moved, or was removed, meanwhile. */
+  async move({ id, url }: NodeLocation, from: string): Promise<boolean> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query(
+      `update ${s}.node set url = $2, view = ${s}.next_view() where id = $1 and url = $3 and not removed returning id`,
+      [id, url, from],
+    );
+    return rows.length > 0;
+  }
+
+  /** Takes the node out of service, or back. False when there is no such node. */
+  async drain(id: string, drained: boolean): Promise<boolean> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query(
+      `update ${s}.node set drained = $2, view = ${s}.next_view() where id = $1 and not removed returning id`,
+      [id, drained],
+    );
+    return rows.length > 0;
+  }
+
+  /** Records that the node counts for quorum and all from now on. */
+  async count(id: string): Promise<void> {
+    const s = this.#database.schema;
+    await this.#database.query(
+      `update ${s}.node set counts = true, view = ${s}.next_view() where id = $1 and not counts`,
+      [id],
+    );
+  }
+
+  /** Removes a node. False when it is the primary or the lease has moved on. */
+  remove(epoch: number, id: string): Promise<boolean> {
+    return this.#succeeds('remove_node($1, $2)', [epoch, id]);
+  }
+
+  /** Has the node begin again without content. False when the lease has moved on, or there is no such node. */
+  reset(epoch: number, id: string): Promise<boolean> {
+    return this.#succeeds('reset_node($1, $2)', [epoch, id]);
+  }
+
+  async #succeeds(call: string, values: readonly unknown[]): Promise<boolean> {
+    const [row] = await this.#database.query<{ done: boolean }>(
+      `select ${this.#database.schema}.${call} as done`,
+      values,
+    );
+    return row?.done === true;
+  }
+}

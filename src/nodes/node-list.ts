@@ -1,0 +1,196 @@
+// Keeps the registry equal to the list of nodes in PostgreSQL, and reconciles the list with NODES.
+
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { maskCredentials } from '../util/mask-credentials.ts';
+import type { MemberList, MemberRow, MemberStore, NodeLocation } from './member-store.ts';
+import type { NodeRegistry } from './node-registry.ts';
+import type { Node } from './node.ts';
+
+/** Which server is at an address: the incarnation in its marker; null for one without a marker. Throws when none responds. */
+export type Identify = (
+  url: string,
+) => Promise<{ readonly node: string; readonly incarnation: string } | null>;
+
+export interface NodeListOptions<Registered extends { readonly member: Node }> {
+  readonly store: Pick<MemberStore, 'list' | 'view' | 'move' | 'count'>;
+  readonly registry: NodeRegistry<Registered>;
+  /** What NODES says. */
+  readonly configured: readonly NodeLocation[];
+  /** `isReplacement`: calls of the node before it may still be executed. */
+  readonly build: (member: MemberRow, isReplacement: boolean) => Registered;
+  /**
+   * Called after a node was taken out of the registry; resolves when nothing of it is in flight. `isGone`: its content is
+   * not that of a later node of the same id.
+   */
+  readonly retire: (node: Registered, isGone: boolean) => Promise<void>;
+  readonly identify: Identify;
+  /** Called when nodes came or went, or count from now on. */
+  readonly onChanged: () => void;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
+}
+
+// One small query. An operator's change is noticed by other gateways within this; the gateway that made it looks at once.
+const POLL_MS = 500;
+// A node that moved is not urgent: the others serve. Each check may wait for an address at which nobody responds.
+const RECONCILE_MS = 5_000;
+
+export class NodeList<Registered extends { readonly member: Node }> {
+  readonly #options: NodeListOptions<Registered>;
+  #known: MemberList;
+  /** As the registry has it, by id. */
+  readonly #built = new Map<string, MemberRow>();
+  #refreshing: Promise<void> = Promise.resolve();
+  #reported: readonly string[] = [];
+
+  /** `list`: as it was read when this gateway started; its nodes are built at once. */
+  constructor(options: NodeListOptions<Registered>, list: MemberList) {
+    this.#options = options;
+    this.#known = list;
+    for (const member of list.members) if (!member.removed) this.#add(member, false);
+  }
+
+  /** In which respects NODES differs from the list, one sentence each. */
+  differences(): readonly string[] {
+    const { configured } = this.#options;
+    const { members } = this.#known;
+    return differencesBetween(configured, members);
+  }
+
+  /** Follows the list until `signal` aborts. Never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, store, logger } = this.#options;
+    let reconciledAt = -RECONCILE_MS;
+    while (!signal.aborted) {
+      try {
+        const isStale = (await store.view()) !== this.#known.view;
+        const isUncounted = this.#options.registry
+          .all()
+          .some(({ member }) => member.counts && this.#built.get(member.id)?.counts === false);
+        if (isUncounted) await this.#count();
+        if (isStale || isUncounted) await this.refresh();
+        if (clock.monotonic() - reconciledAt >= RECONCILE_MS) {
+          reconciledAt = clock.monotonic();
+          await this.#reconcile();
+        }
+      } catch (error) {
+        logger.warn({ error: String(error) }, 'list of nodes not read');
+      }
+      await sleep(clock, POLL_MS, signal);
+    }
+  }
+
+  /** Reads the list now and follows it; resolves when the registry equals it. Throws when it cannot be read. */
+  refresh(): Promise<void> {
+    const next = this.#refreshing.catch(() => undefined).then(() => this.#refresh());
+    this.#refreshing = next;
+    return next;
+  }
+
+  async #refresh(): Promise<void> {
+    const list = await this.#options.store.list();
+    // Removals first: an address may belong to another node from now on.
+    for (const built of Array.from(this.#built.values())) {
+      const member = list.members.find(({ id }) => id === built.id);
+      if (member === undefined || member.removed) await this.#remove(built.id, true);
+    }
+    for (const member of list.members) {
+      if (member.removed) continue;
+      const built = this.#built.get(member.id);
+      if (built === undefined) this.#add(member, false);
+      else if (built.url !== member.url || built.resets !== member.resets) {
+        await this.#remove(member.id, built.resets !== member.resets);
+        this.#add(member, true);
+      } else this.#update(member);
+    }
+    this.#known = list;
+    this.#options.onChanged();
+  }
+
+  #add(member: MemberRow, isReplacement: boolean): void {
+    const { registry, build, logger } = this.#options;
+    registry.add(build(member, isReplacement));
+    this.#built.set(member.id, member);
+    logger.info({ node: member.id, url: maskCredentials(member.url) }, 'node added');
+  }
+
+  async #remove(id: string, isGone: boolean): Promise<void> {
+    const { registry, retire, logger } = this.#options;
+    const node = registry.get(id);
+    registry.remove(id);
+    this.#built.delete(id);
+    this.#options.onChanged();
+    await retire(node, isGone);
+    logger.info({ node: id }, 'node removed');
+  }
+
+  #update(member: MemberRow): void {
+    const { member: node } = this.#options.registry.get(member.id);
+    node.isDrained = member.drained;
+    if (member.counts) node.counts = true;
+    this.#built.set(member.id, member);
+  }
+
+  /** Makes durable that nodes count which serve now for the first time. */
+  async #count(): Promise<void> {
+    const { registry, store } = this.#options;
+    for (const { member } of registry.all())
+      if (member.counts && this.#built.get(member.id)?.counts === false) await store.count(member.id);
+  }
+
+  /** A node that NODES names at another address has moved there if its marker is there, and not where the list has it. */
+  async #reconcile(): Promise<void> {
+    const { configured, store, logger } = this.#options;
+    for (const { id, url } of configured) {
+      const member = this.#known.members.find((each) => each.id === id && !each.removed);
+      if (member === undefined || member.url === url) continue;
+      if (!(await this.#hasMoved(member, url))) continue;
+      if (await store.move({ id, url }, member.url)) {
+        logger.warn({ node: id, from: maskCredentials(member.url), to: maskCredentials(url) }, 'node moved');
+        await this.refresh();
+      }
+    }
+    const differences = this.differences();
+    if (differences.join() !== this.#reported.join())
+      for (const difference of differences)
+        logger.warn({ difference }, 'NODES differs from the list of nodes');
+    this.#reported = differences;
+  }
+
+  async #hasMoved(member: MemberRow, to: string): Promise<boolean> {
+    const { identify } = this.#options;
+    if (member.incarnation === null) return true; // no server has been admitted under this id yet
+    const isIt = async (url: string): Promise<boolean> => {
+      const found = await identify(url).catch(() => null);
+      return found?.node === member.id && found.incarnation === member.incarnation;
+    };
+    return (await isIt(to)) && !(await isIt(member.url));
+  }
+}
+
+/** In which respects the configuration differs from the list; nothing but a person removes a node. */
+export function differencesBetween(
+  configured: readonly NodeLocation[],
+  members: readonly MemberRow[],
+): readonly string[] {
+  const named = configured.flatMap(({ id, url }) => {
+    const member = members.find((each) => each.id === id);
+    if (member === undefined) return [];
+    if (member.removed)
+      return [
+        `NODES names node "${id}", which was removed; take it out of NODES, or add it with "node add".`,
+      ];
+    if (member.url === url) return [];
+    return [
+      `NODES says that node "${id}" is at ${maskCredentials(url)}; the cluster uses it at ${maskCredentials(member.url)}. It moves once it responds at the new address and not at the old one.`,
+    ];
+  });
+  const absent = members
+    .filter(({ id, removed }) => !removed && !configured.some((each) => each.id === id))
+    .map(
+      ({ id }) =>
+        `NODES does not name node "${id}", which belongs to the cluster; it is kept. Remove it with "node remove", or add it to NODES.`,
+    );
+  return [...named, ...absent];
+}
