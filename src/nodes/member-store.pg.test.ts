@@ -6,13 +6,13 @@ import type { Database } from '../postgres/database.ts';
 import { MemberStore } from './member-store.ts';
 import { NodeStore } from './node-store.ts';
 
-const EPOCH = 1;
 const at = (id: string) => ({ id, url: `http://${id}` });
 
 let postgres: TestPostgres;
 let database: Database;
 let members: MemberStore;
 let nodes: NodeStore;
+let epoch: number;
 
 beforeAll(async () => {
   postgres = await testPostgres();
@@ -23,10 +23,10 @@ beforeEach(async () => {
   members = new MemberStore(database);
   nodes = new NodeStore(database);
   const lease = postgresLeaseStore(database);
-  await lease.acquire('one', await lease.read());
+  epoch = (await lease.acquire('one', await lease.read()))!;
 });
 
-const admit = (id: string): Promise<void> => nodes.add(EPOCH, { ...at(id), incarnation: randomUUID() });
+const admit = (id: string): Promise<void> => nodes.add(epoch, { ...at(id), incarnation: randomUUID() });
 
 test('seeds the first start in the order of NODES; a later id joins without counting yet', async () => {
   await Promise.all([members.seed(['b', 'a'].map(at)), members.seed(['b', 'a'].map(at))]);
@@ -50,9 +50,9 @@ test('a node gets one incarnation until it begins again', async () => {
   await members.seed([at('a')]);
   await admit('a');
   await expect(admit('a')).rejects.toThrow('lease has moved on');
-  await nodes.marked(EPOCH, 'a', 7);
-  expect(await members.reset(EPOCH, 'a')).toBe(true);
-  expect(await members.reset(EPOCH + 1, 'a')).toBe(false);
+  await nodes.marked(epoch, 'a', 7);
+  expect(await members.reset(epoch, 'a')).toBe(true);
+  expect(await members.reset(epoch + 1, 'a')).toBe(false);
   const [member] = (await members.list()).members;
   expect(member).toMatchObject({ incarnation: null, resets: 1, counts: true });
   await admit('a');
@@ -63,10 +63,10 @@ test('a removed node stays removed, and joins again only when it is added', asyn
   await members.seed(['a', 'b'].map(at));
   await admit('a');
   await admit('b');
-  await nodes.setPrimary(EPOCH, 'a');
-  expect(await members.remove(EPOCH, 'a')).toBe(false);
-  expect(await members.remove(EPOCH + 1, 'b')).toBe(false);
-  expect(await members.remove(EPOCH, 'b')).toBe(true);
+  await nodes.setPrimary(epoch, 'a');
+  expect(await members.remove(epoch, 'a')).toBe(false);
+  expect(await members.remove(epoch + 1, 'b')).toBe(false);
+  expect(await members.remove(epoch, 'b')).toBe(true);
   await members.seed(['a', 'b'].map(at));
   expect((await members.list()).members.map(({ id, removed }) => [id, removed])).toEqual([
     ['a', false],
