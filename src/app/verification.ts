@@ -50,7 +50,7 @@ export function buildVerification(parts: VerificationParts): Verification {
     log,
     decisions,
     catalog,
-    nodes: () => nodes.ids(),
+    serving,
     client: (node) => nodes.get(node).client,
     primary: () => positions.primary,
     applied: (node, shard) => positions.appliedTo(node, shard),

@@ -15,7 +15,7 @@ export interface CopyEvidence {
   /** Every copy that was compared. */
   readonly nodes: readonly string[];
   readonly primary: string | null;
-  /** Whether a healthy copy exists that was not compared. */
+  /** Whether a healthy copy that was not compared can serve instead of these. */
   readonly hasOtherCopies: boolean;
   /** Whether the node made its copy from the log. One made from another copy has no vote: its donor has it (R29). */
   readonly isFromLog: (node: string) => boolean;

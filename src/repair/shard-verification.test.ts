@@ -16,6 +16,7 @@ let log: Entry[];
 let trimmed: number;
 let verification: ShardVerification;
 let position: number;
+let serving: string[];
 
 beforeEach(() => {
   copies = { a: new FakeCopy(20), b: new FakeCopy(20), c: new FakeCopy(20) };
@@ -24,6 +25,7 @@ beforeEach(() => {
   log = [];
   trimmed = 100;
   position = 0;
+  serving = ['a', 'b', 'c'];
   build();
 });
 
@@ -42,7 +44,7 @@ function build(options: Partial<ShardVerificationOptions> = {}): void {
         >,
       physical: (node) => ({ physical: 'p', name: 'pears', suspect: suspects.get(node) ?? null }),
     },
-    nodes: () => Object.keys(copies),
+    serving: () => serving,
     client: (node) => ({
       read: async (request) => ({
         headers: {},
@@ -131,6 +133,27 @@ test('follows the log, against the primary, when it holds everything since the r
 
 test('checks the index of a single copy', async () => {
   for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
+  expect((await verify(['b'])).suspects).toEqual(['b']);
+});
+
+test.each<[string, string[], number]>([
+  ['on a node that does not serve', ['b'], 0],
+  ['that lacks entries', ['a', 'b', 'c'], 1],
+])('does not count a copy %s as one that can serve instead', async (_what, nodes, appliedByB) => {
+  const clock = new ManualClock();
+  for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
+  serving = nodes;
+  build({ clock, applied: (node) => (node === 'b' ? appliedByB : 0) });
+  const found = await passing(clock, verification.verify(SHARD, ['b'], { term: TERM }));
+  expect([found.suspects, suspects.size, events]).toEqual([[], 0, ['copies_undecided']]);
+});
+
+test('takes no single copy for unreadable while entries change the shard', async () => {
+  copies['b']!.onRead = (action) => (action === 'get' ? 500 : null);
+  const body = Buffer.from('{"ids":["r3"],"embeddings":[[1]]}');
+  log = [{ lsn: 1, kind: 'upsert', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 }];
+  expect(await verify(['b'])).toEqual({ records: 0, unjudged: 1, suspects: [] });
+  log = [];
   expect((await verify(['b'])).suspects).toEqual(['b']);
 });
 

@@ -25,8 +25,8 @@ export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmat
   readonly log: TouchedIdsSource['log'] & LogConfirmationSource['log'];
   readonly decisions: TouchedIdsSource['decisions'] & LogConfirmationSource['decisions'];
   readonly catalog: Pick<Catalog, 'collectionOfShard' | 'physical'>;
-  /** Every node of the cluster. */
-  readonly nodes: () => readonly string[];
+  /** Nodes that serve. */
+  readonly serving: () => readonly string[];
   readonly client: (node: string) => Pick<NodeClient, 'read'>;
   readonly primary: () => string | null;
   readonly applied: (node: string, shard: string) => number;
@@ -105,7 +105,7 @@ export class ShardVerification {
     { term, onPage = async () => undefined }: VerifyShardOptions,
   ): Promise<ComparisonResult> {
     const [first] = copies;
-    if (copies.length === 1 && first !== undefined) return this.#readAlone(first, term);
+    if (copies.length === 1 && first !== undefined) return this.#readAlone(shard, first, term);
     return compareCopies(copies, {
       rule: { isCosine: await this.#isCosine(shard, copies) },
       applied: (node) => this.#options.applied(node, shard),
@@ -117,16 +117,29 @@ export class ShardVerification {
     });
   }
 
-  async #readAlone({ node, read, location }: ComparedCopy, { signal }: Term): Promise<ComparisonResult> {
+  async #readAlone(
+    shard: string,
+    { node, read, location }: ComparedCopy,
+    { signal }: Term,
+  ): Promise<ComparisonResult> {
+    const { applied, head, clock } = this.#options;
     for (let attempt = 1; ; attempt++) {
+      const after = applied(node, shard);
       try {
         const ids = await readIds(read, location);
         return { differences: [], unreadable: new Map(), ids, unjudged: ids.length };
       } catch (error) {
         if (!(error instanceof CopyUnreadable)) throw error;
-        if (attempt < ATTEMPTS_MAX) await sleep(this.#options.clock, PAUSE_MS, signal);
-        else return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], unjudged: 0 };
+        const range = { after, upTo: head() };
+        // A server fails reads of a collection whose first write, or deletion, is in flight.
+        const isCertain =
+          attempt >= ATTEMPTS_MAX && !(await touchedIds(this.#options, shard, range, signal)).any;
+        if (isCertain)
+          return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], unjudged: 0 };
+        if (attempt === 2 * ATTEMPTS_MAX)
+          return { differences: [], unreadable: new Map(), ids: [], unjudged: 1 };
       }
+      await sleep(clock, PAUSE_MS, signal);
     }
   }
 
@@ -213,10 +226,14 @@ export class ShardVerification {
     return nodes.flatMap((node) => this.#copyOf(node, shard) ?? []);
   }
 
+  /** Whether another copy can take the place of these now: its node serves, and has applied what they have. */
   #hasCopyBeside(copies: readonly ComparedCopy[], shard: string): boolean {
-    const { nodes } = this.#options;
+    const { serving, applied } = this.#options;
     const compared = new Set(copies.map(({ node }) => node));
-    return nodes().some((node) => !compared.has(node) && this.#copyOf(node, shard) !== null);
+    const reached = Math.min(...copies.map(({ node }) => applied(node, shard)));
+    return serving().some(
+      (node) => !compared.has(node) && this.#copyOf(node, shard) !== null && applied(node, shard) >= reached,
+    );
   }
 
   #copyOf(node: string, shard: string): ComparedCopy | null {
