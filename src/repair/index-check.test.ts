@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { FakeCopy } from '../../test/support/fake-copy.ts';
+import type { ReadCopy } from './copy-content.ts';
 import { indexFaults, indexSample, sampleOf, type IndexSample } from './index-check.ts';
 
 const LOCATION = { tenant: 't', database: 'd', physical: 'p' };
@@ -13,6 +14,14 @@ test('searches for each sampled record by its own vector', async () => {
   for (let index = 0; index < 50; index++) copy.unindexed.add(`r${index}`);
   const { missed } = await indexSample(copy.read, LOCATION, ids);
   expect(missed).toBeGreaterThan(10);
+});
+
+test('leaves out records whose distance is no number', async () => {
+  const read: ReadCopy = async (request) =>
+    request.path.endsWith('query')
+      ? { status: 200, body: Buffer.from('{"distances":[[null],[7],[]]}') }
+      : new FakeCopy(3).read(request);
+  expect(await indexSample(read, LOCATION, ['r0', 'r1', 'r2'])).toEqual({ asked: 2, missed: 2 });
 });
 
 test('samples every record of a small shard once, and nothing of an empty one', () => {
@@ -29,6 +38,7 @@ test.each<[string, Readonly<Record<string, IndexSample>>, string[]]>([
   ['one misses a quarter', { a: sample(32, 0), b: sample(32, 8) }, ['b']],
   ['one of a small shard misses most', { a: sample(3, 0), b: sample(3, 2) }, ['b']],
   ['the only one misses all', { a: sample(3, 3) }, ['a']],
+  ['every one misses all', { a: sample(32, 32), b: sample(3, 3) }, []],
   ['the only one misses some', { a: sample(32, 10) }, []],
   ['the shard is empty', { a: sample(0, 0), b: sample(0, 0) }, []],
 ])('when %s', (_what, samples, faulty) => {

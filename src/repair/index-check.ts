@@ -46,23 +46,34 @@ export async function indexSample(
       const { status, body } = await read(request);
       if (status !== 200) throw new CopyUnreadable(status, `query: HTTP ${status}`);
       const { distances } = JSON.parse(body.toString()) as { distances: (number | null)[][] };
-      asked += page.length;
-      missed += page.filter(
-        (vector, index) => !isSelfDistance(vector, distances[index]?.[0] ?? undefined),
-      ).length;
+      for (const [index, vector] of page.entries()) {
+        const nearest = distances[index]?.[0];
+        // A distance that is no finite number, as of huge components, says nothing.
+        if (nearest === null) continue;
+        asked += 1;
+        if (!isSelfDistance(vector, nearest)) missed += 1;
+      }
     }
   }
   return { asked, missed };
 }
 
+/** Whether each of several indexes misses all records: no index is better, so the sample blames none of them. */
+export function missAllAlike(samples: ReadonlyMap<string, IndexSample>): boolean {
+  return samples.size > 1 && [...samples.values()].every(missesAll);
+}
+
+const missesAll = ({ asked, missed }: IndexSample): boolean => asked > 0 && missed === asked;
+
 /** Indexes that miss more than the best of them does, or that miss all records, with the reason. */
 export function indexFaults(samples: ReadonlyMap<string, IndexSample>): Map<string, string> {
+  if (missAllAlike(samples)) return new Map();
   const best = Math.min(...[...samples.values()].map(({ missed }) => missed));
   const faults = new Map<string, string>();
-  for (const [node, { asked, missed }] of samples) {
-    const missesAll = asked > 0 && missed === asked;
+  for (const [node, sample] of samples) {
+    const { asked, missed } = sample;
     const missesMore = missed - best > MISSED_MORE_MAX || (samples.size > 1 && missed - best > asked / 2);
-    if (missesAll || missesMore)
+    if (missesAll(sample) || missesMore)
       faults.set(node, `its index does not find ${missed} of ${asked} records by their own vectors`);
   }
   return faults;

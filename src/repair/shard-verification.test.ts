@@ -136,6 +136,14 @@ test('checks the index of a single copy', async () => {
   expect((await verify(['b'])).suspects).toEqual(['b']);
 });
 
+test('blames no index when every copy misses every record, and says so', async () => {
+  for (const copy of Object.values(copies)) for (const id of copy.records.keys()) copy.unindexed.add(id);
+  expect((await verify(['a', 'b'], ['c'])).suspects).toEqual([]);
+  expect(events).toEqual(['copies_undecided']);
+  copies['c']!.unindexed.clear();
+  expect((await verify(['a', 'b'], ['c'])).suspects).toEqual(['a', 'b']);
+});
+
 test.each<[string, string[], number]>([
   ['on a node that does not serve', ['b'], 0],
   ['that lacks entries', ['a', 'b', 'c'], 1],

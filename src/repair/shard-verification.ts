@@ -18,7 +18,7 @@ import {
 import { CopyUnreadable, readIds, type ReadCopy } from './copy-content.ts';
 import { resolveDifferences } from './difference-resolution.ts';
 import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
-import { indexFaults, indexSample, sampleOf, type IndexSample } from './index-check.ts';
+import { indexFaults, indexSample, missAllAlike, sampleOf, type IndexSample } from './index-check.ts';
 import { touchedIds, type TouchedIdsSource } from './touched-ids.ts';
 
 export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmationSource {
@@ -50,6 +50,12 @@ export interface ShardReport {
   readonly suspects: readonly string[];
 }
 
+interface IndexFindings {
+  /** Reasons by node. */
+  readonly faults: ReadonlyMap<string, string>;
+  readonly areAllAlike: boolean;
+}
+
 export interface VerifyShardOptions {
   readonly term: Term;
   /** Nodes that are asked too once the copies differ. */
@@ -61,6 +67,7 @@ export interface VerifyShardOptions {
 // A busy node may take long to respond to a read; one that takes longer is compared another time.
 const DEADLINE_MS = 30_000;
 const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
+const NOTHING_FOUND = 'no copy finds a record by its own vector, so none of them is blamed';
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
@@ -89,11 +96,12 @@ export class ShardVerification {
     const readable = copies.filter(({ node }) => !found.unreadable.has(node));
     const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
     const index = await this.#indexFaults(shard, readable, sampleOf(found.ids, suspectIds), term);
-    const faults = new Map([...found.unreadable, ...index]);
-    const isFaultless = found.differences.length === 0 && faults.size === 0;
+    const faults = new Map([...found.unreadable, ...index.faults]);
+    const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.areAllAlike;
     const more = witnesses.filter((node) => !nodes.includes(node));
     if (!isFaultless && this.#copiesOn(more, shard).length > 0)
       return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [] });
+    if (index.areAllAlike) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
     const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
     for (const { node } of copies) this.#deaths.delete(keyOf(node, shard));
     return { records: found.ids.length, unjudged: found.unjudged, suspects };
@@ -189,13 +197,13 @@ export class ShardVerification {
     return groupsConfirmedByLog(this.#options, { shard, createdLSN, differences, rule }, signal);
   }
 
-  /** Indexes that fail their sample while no entry touches it. */
+  /** Indexes that fail their sample while no entry touches it, or that all fail it alike. */
   async #indexFaults(
     shard: string,
     copies: readonly ComparedCopy[],
     sample: readonly string[],
     term: Term,
-  ): Promise<Map<string, string>> {
+  ): Promise<IndexFindings> {
     const { applied, head, clock } = this.#options;
     for (let attempt = 1; ; attempt++) {
       if (term.signal.aborted) throw new TermOver();
@@ -213,11 +221,13 @@ export class ShardVerification {
         }),
       );
       for (const [node, reason] of indexFaults(samples)) faults.set(node, reason);
-      if (faults.size === 0) return faults;
+      const areAllAlike = missAllAlike(samples);
+      const findings = { faults, areAllAlike };
+      if (faults.size === 0 && !areAllAlike) return findings;
       const touched = await touchedIds(this.#options, shard, { after, upTo: head() }, term.signal);
-      if (!touched.any && attempt > 1) return faults;
+      if (!touched.any && attempt > 1) return findings;
       // Entries keep changing the shard: nothing can be said of the index.
-      if (attempt >= ATTEMPTS_MAX) return new Map();
+      if (attempt >= ATTEMPTS_MAX) return { faults: new Map(), areAllAlike: false };
       await sleep(clock, PAUSE_MS, term.signal);
     }
   }
