@@ -106,11 +106,15 @@ test('does not pass a process that was replaced while it was verified', async ()
   expect(returns.hasPassed(node, TERM)).toBe(false);
 });
 
-test('begins again after a failure', async () => {
-  let failures = 0;
-  onVerify = () => {
-    if (failures++ === 0) throw new Error('PostgreSQL is away');
+test('verifies a shard again after a failure, in growing intervals, and no other one', async () => {
+  const atMs: number[] = [];
+  onVerify = (shard) => {
+    if (shard !== 's2') return;
+    atMs.push(clock.now());
+    if (atMs.length < 5) throw new Error('PostgreSQL is away');
   };
-  expect(returns.hasPassed(node, TERM)).toBe(false);
   expect(await passed()).toBe(true);
+  expect(verified.map((line) => line.slice(0, 2))).toEqual(['s1', 's3', 's2']);
+  const pauses = atMs.slice(1).map((ms, index) => ms - (atMs[index] as number));
+  expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000]);
 });

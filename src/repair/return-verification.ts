@@ -50,6 +50,8 @@ interface Run extends VerificationProgress {
 // Reads of small shards are dominated by their round trips; more would only queue up on a server with two cores.
 const CONCURRENCY = 4;
 const PAUSE_MS = 500;
+// Failures of another kind, as of PostgreSQL, may last: each is logged, and costs a read of the shard.
+const PAUSE_MS_MAX = 30_000;
 // Nodes that do not respond are asked again for so long; then the node serves this shard without being compared.
 const ATTEMPTS_MAX = 20;
 
@@ -126,7 +128,8 @@ export class ReturnVerification {
     shard: string,
     { node, run, term, isCompared }: { node: ReturnedNode; run: Run; term: Term; isCompared: boolean },
   ): Promise<void> {
-    const { verification, references, clock } = this.#options;
+    const { verification, references, clock, logger } = this.#options;
+    let failures = 0;
     const onPage = async (records: number, bytes: number): Promise<void> => {
       run.records += records;
       run.bytes += bytes;
@@ -145,8 +148,16 @@ export class ReturnVerification {
         });
         return;
       } catch (error) {
-        if (!(error instanceof NodeError) || attempt >= 2 * ATTEMPTS_MAX) throw error;
-        await sleep(clock, PAUSE_MS, term.signal);
+        if (error instanceof TermOver) throw error;
+        const isUnanswered = error instanceof NodeError && attempt < 2 * ATTEMPTS_MAX;
+        if (!isUnanswered) {
+          failures += 1;
+          logger.warn(
+            { node: node.id, shard, error: String(error) },
+            'verification of a shard failed; it begins again',
+          );
+        }
+        await sleep(clock, Math.min(PAUSE_MS * 2 ** failures, PAUSE_MS_MAX), term.signal);
         if (node.process !== run.process) throw new TermOver();
       }
     }

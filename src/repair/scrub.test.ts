@@ -111,9 +111,12 @@ test('pauses within a shard and goes on when it is resumed', async () => {
   expect([pages, store.verified.length]).toEqual([15, 3]);
 });
 
-test('leaves out a shard whose node does not respond, and counts it', async () => {
+test.each([
+  ['whose node does not respond', new NodeError('timeout', 'no response')],
+  ['that fails for another reason', new Error('the log is damaged')],
+])('leaves out a shard %s, and counts it', async (_what, error) => {
   onVerify = (shard) => {
-    if (shard === 's2') throw new NodeError('timeout', 'no response');
+    if (shard === 's2') throw error;
   };
   await begin().start();
   await clock.pass(60_000, 500);

@@ -1,7 +1,6 @@
 // The scrub: verifies every shard on all nodes that serve, on a schedule or on demand, at a limited rate. Its position is
 // kept in PostgreSQL, so that the next leader continues the pass.
 
-import { NodeError } from '../chroma/client/node-error.ts';
 import { TermOver, type Term } from '../coordination/term.ts';
 import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -142,7 +141,7 @@ export class Scrub {
     return true;
   }
 
-  /** Null when its nodes do not respond. */
+  /** Null when it cannot be verified, as when its nodes do not respond. */
   async #verify(shard: string, term: Term): Promise<ShardReport | null> {
     const { verification, serving, clock, logger } = this.#options;
     for (let attempt = 1; ; attempt++) {
@@ -153,9 +152,12 @@ export class Scrub {
           onPage: (_records, bytes) => this.#pace(bytes, term),
         });
       } catch (error) {
-        if (!(error instanceof NodeError)) throw error;
+        if (error instanceof TermOver) throw error;
         if (attempt === ATTEMPTS_MAX) {
-          logger.warn({ shard, error: error.message }, 'shard left out of the scrub: a node did not respond');
+          logger.warn(
+            { shard, error: String(error) },
+            'shard left out of the scrub: it could not be verified',
+          );
           return null;
         }
         await sleep(clock, RETRY_MS, term.signal);

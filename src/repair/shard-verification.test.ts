@@ -3,7 +3,7 @@ import { FakeCopy } from '../../test/support/fake-copy.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import type { Term } from '../coordination/term.ts';
-import type { Entry } from '../log/entry.ts';
+import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { ShardVerification, type ShardReport, type ShardVerificationOptions } from './shard-verification.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
@@ -119,6 +119,21 @@ test('keeps the copy of the primary, and records an event, when nothing shows wh
   expect((await verify()).suspects).toEqual(['b']);
   expect(events).toEqual(['copies_undecided']);
 });
+
+test.each([new LogTrimmed(1, 2), new LogDamaged(1, 'x')])(
+  'decides without the log when it fails with $name',
+  async (error) => {
+    delete copies['c'];
+    copies['a']!.put('r3', { document: '"x"' });
+    const clock = new ManualClock();
+    const lsnsOf = (): never => {
+      throw error;
+    };
+    build({ clock, log: { read: async () => [], lsnsOf, head: async () => ({ trimmed }) } });
+    const found = await passing(clock, verification.verify(SHARD, ['a', 'b'], { term: TERM }));
+    expect(found.suspects).toEqual(['b']);
+  },
+);
 
 test('follows the log, against the primary, when it holds everything since the record was written', async () => {
   delete copies['c'];

@@ -6,6 +6,7 @@ import type { NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { collectionRequest, type ShardLocation } from '../chroma/protocol/node-requests.ts';
 import { TermOver, type Term } from '../coordination/term.ts';
+import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
@@ -194,7 +195,13 @@ export class ShardVerification {
   ): Promise<(number | null)[]> {
     const createdLSN = this.#options.catalog.collectionOfShard(shard)?.createdLSN ?? 0;
     const rule = { isCosine: await this.#isCosine(shard, copies) };
-    return groupsConfirmedByLog(this.#options, { shard, createdLSN, differences, rule }, signal);
+    try {
+      return await groupsConfirmedByLog(this.#options, { shard, createdLSN, differences, rule }, signal);
+    } catch (error) {
+      // Its entries are gone or unreadable: the difference is decided without it.
+      if (!(error instanceof LogTrimmed || error instanceof LogDamaged)) throw error;
+      return differences.map(() => null);
+    }
   }
 
   /** Indexes that fail their sample while no entry touches it, or that all fail it alike. */
