@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeCopy } from '../../test/support/fake-copy.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { NodeError } from '../chroma/client/node-error.ts';
 import { compareCopies, type ComparisonOptions, type ComparisonResult } from './copy-comparison.ts';
 import { TermOver } from '../coordination/term.ts';
 import type { TouchRange } from './touched-ids.ts';
@@ -169,10 +170,26 @@ describe('while entries are applied', () => {
   });
 });
 
+test('ends with what it found when the rest is too large, and says that it is not all', async () => {
+  const copies = { a: new FakeCopy(500), b: new FakeCopy(500) };
+  copies.a.put('r1', { document: '"x"' });
+  let reads = 0;
+  let readsMax = 3;
+  copies.b.onRead = () => {
+    if (++reads > readsMax) throw new NodeError('too_large', 'the response is too large', { sent: true });
+    return null;
+  };
+  const result = await compare(copies);
+  expect(differences(result)).toEqual([['r1', 'document', ['a', 'b']]]);
+  expect(result.unjudged).toBeGreaterThan(0);
+  readsMax = 0;
+  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 1 });
+});
+
 test('ends without a finding when no copy can be read', async () => {
   const copies = { a: new FakeCopy(5), b: new FakeCopy(5) };
   copies.a.onRead = copies.b.onRead = () => 500;
-  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 0 });
+  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 1 });
 });
 
 test('ends when its signal aborts', async () => {

@@ -10,6 +10,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
 import {
   CopyUnreadable,
+  isTooLarge,
   PageSizes,
   readIds,
   readPage,
@@ -90,7 +91,7 @@ class Comparison {
   readonly #options: ComparisonOptions;
   readonly #differences: CopyDifference[] = [];
   readonly #unreadable = new Map<string, string>();
-  /** Fewer than two copies can be read. */
+  /** Fewer than two copies can be read, or they are too large. */
   #isUnreadable = false;
 
   constructor(copies: readonly ComparedCopy[], options: ComparisonOptions) {
@@ -100,15 +101,23 @@ class Comparison {
 
   async run(): Promise<ComparisonResult> {
     const { clock, signal } = this.#options;
-    const ids = await this.#compareIds();
-    let pending: readonly string[] = ids;
-    for (let attempt = 1; pending.length > 0 && !this.#isOver; attempt++) {
-      pending = await this.#comparePages(pending);
-      if (attempt === ATTEMPTS_MAX) break;
-      if (pending.length > 0) await sleep(clock, PAUSE_MS, signal);
+    let ids: readonly string[] = [];
+    let pending: readonly string[] = [];
+    try {
+      ids = pending = await this.#compareIds();
+      for (let attempt = 1; pending.length > 0 && !this.#isOver; attempt++) {
+        pending = await this.#comparePages(pending);
+        if (attempt === ATTEMPTS_MAX) break;
+        if (pending.length > 0) await sleep(clock, PAUSE_MS, signal);
+      }
+    } catch (error) {
+      // Nothing can be said of what is not read.
+      if (!isTooLarge(error)) throw error;
+      this.#isUnreadable = true;
     }
-    const differences = this.#differences;
-    return { differences, unreadable: this.#unreadable, ids, unjudged: pending.length };
+    // Without ids nobody knows how many records there are.
+    const unjudged = this.#isUnreadable ? Math.max(1, pending.length) : pending.length;
+    return { differences: this.#differences, unreadable: this.#unreadable, ids, unjudged };
   }
 
   get #isOver(): boolean {

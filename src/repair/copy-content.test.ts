@@ -46,6 +46,25 @@ test('reads the ids in the order of the node, escaped ones too', async () => {
   expect(await readIds(nodeWith(new Map()), SHARD)).toEqual([]);
 });
 
+test('reads the ids of large shards one shard at a time, and of small ones at once', async () => {
+  let reading = 0;
+  let most = 0;
+  const readOf = (isLarge: boolean): ReadCopy => {
+    return async ({ responseBytesMax }) => {
+      if (isLarge && responseBytesMax < 100 * 1024 * 1024)
+        throw new NodeError('too_large', 'the response is too large', { sent: true });
+      most = Math.max(most, ++reading);
+      await new Promise(setImmediate);
+      reading -= 1;
+      return { status: 200, body: Buffer.from('{"ids":["a"]}') };
+    };
+  };
+  const three = (isLarge: boolean) => Promise.all([1, 2, 3].map(() => readIds(readOf(isLarge), SHARD)));
+  expect([await three(true), most]).toEqual([[['a'], ['a'], ['a']], 1]);
+  await three(false);
+  expect(most).toBe(3);
+});
+
 test('reads every record once, and leaves out missing ids', async () => {
   const ids = Array.from({ length: 5_000 }, (_, index) => `r${index}`);
   const documents = new Map(ids.map((id, index) => [id, `document ${index}`]));

@@ -42,6 +42,8 @@ export class CopyUnreadable extends Error {
 
 // About 6 million ids of 36 characters; a stock server with 2 cores serves far smaller shards.
 const ID_BYTES_MAX = 256 * 1024 * 1024;
+// Eight such reads at once take little memory, and most shards need no second read.
+const SMALL_ID_BYTES_MAX = 16 * 1024 * 1024;
 // So many ids are decoded in about a millisecond; then the event loop continues.
 const IDS_PER_TURN = 4_096;
 // A page is decoded in one turn of the event loop: about 5 ms for 1 MiB.
@@ -58,9 +60,35 @@ const GROWTH_MAX = 4;
 const NULL = Buffer.from('null');
 const IDS_PREFIX = Buffer.from('{"ids":[');
 
-/** The ids of a copy in the node's order, in one read. Throws NodeError, CopyUnreadable. */
+// Ends with the large read in progress: each may take ID_BYTES_MAX of this process's memory.
+let largeRead: Promise<unknown> = Promise.resolve();
+
+/**
+ * The ids of a copy in the node's order, in one read; of large shards one at a time. Throws NodeError, CopyUnreadable;
+ * isTooLarge() tells that the shard has too many.
+ */
 export async function readIds(read: ReadCopy, shard: ShardLocation): Promise<string[]> {
-  const request = { ...getRecordsRequest(shard, { include: [] }), responseBytesMax: ID_BYTES_MAX };
+  try {
+    return await readIdsWithin(read, shard, SMALL_ID_BYTES_MAX);
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+  }
+  const ids = largeRead.then(() => readIdsWithin(read, shard, ID_BYTES_MAX));
+  largeRead = ids.catch(() => undefined);
+  return ids;
+}
+
+/** Whether a read failed because the response is larger than may be held. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof NodeError && error.code === 'too_large';
+}
+
+async function readIdsWithin(
+  read: ReadCopy,
+  shard: ShardLocation,
+  responseBytesMax: number,
+): Promise<string[]> {
+  const request = { ...getRecordsRequest(shard, { include: [] }), responseBytesMax };
   const body = bodyOf(await read(request));
   if (!body.subarray(0, IDS_PREFIX.length).equals(IDS_PREFIX)) throw unexpectedForm();
   const ids: string[] = [];
@@ -90,7 +118,7 @@ export async function readPage(
   try {
     return recordsIn(bodyOf(await read({ ...getRecordsRequest(shard, { ids, include }), responseBytesMax })));
   } catch (error) {
-    if (error instanceof NodeError && error.code === 'too_large' && ids.length > 1) return null;
+    if (isTooLarge(error) && ids.length > 1) return null;
     throw error;
   }
 }

@@ -180,6 +180,14 @@ test('takes no single copy for unreadable while entries change the shard', async
   expect((await verify(['b'])).suspects).toEqual(['b']);
 });
 
+test.each([[['a', 'b']], [['b']]])('leaves what is too large on %j unjudged', async (nodes) => {
+  copies['b']!.onRead = (action) => {
+    if (action === 'get') throw new NodeError('too_large', 'the response is too large', { sent: true });
+    return null;
+  };
+  expect(await verify(nodes)).toEqual({ records: 0, unjudged: 1, suspects: [] });
+});
+
 test('blames no index while entries change the shard', async () => {
   for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
   const body = Buffer.from('{"ids":["r3"],"embeddings":[[1]]}');

@@ -16,7 +16,7 @@ import {
   type ComparisonResult,
   type CopyDifference,
 } from './copy-comparison.ts';
-import { CopyUnreadable, readIds, type ReadCopy } from './copy-content.ts';
+import { CopyUnreadable, isTooLarge, readIds, type ReadCopy } from './copy-content.ts';
 import { resolveDifferences } from './difference-resolution.ts';
 import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
 import { indexFaults, indexSample, missAllAlike, sampleOf, type IndexSample } from './index-check.ts';
@@ -69,6 +69,8 @@ export interface VerifyShardOptions {
 const DEADLINE_MS = 30_000;
 const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
 const NOTHING_FOUND = 'no copy finds a record by its own vector, so none of them is blamed';
+// Nobody knows how many records there are.
+const UNJUDGED: ComparisonResult = { differences: [], unreadable: new Map(), ids: [], unjudged: 1 };
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
@@ -138,6 +140,7 @@ export class ShardVerification {
         const ids = await readIds(read, location);
         return { differences: [], unreadable: new Map(), ids, unjudged: ids.length };
       } catch (error) {
+        if (isTooLarge(error)) return UNJUDGED;
         if (!(error instanceof CopyUnreadable)) throw error;
         const range = { after, upTo: head() };
         // A server fails reads of a collection whose first write, or deletion, is in flight.
@@ -145,8 +148,7 @@ export class ShardVerification {
           attempt >= ATTEMPTS_MAX && !(await touchedIds(this.#options, shard, range, signal)).any;
         if (isCertain)
           return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], unjudged: 0 };
-        if (attempt === 2 * ATTEMPTS_MAX)
-          return { differences: [], unreadable: new Map(), ids: [], unjudged: 1 };
+        if (attempt === 2 * ATTEMPTS_MAX) return UNJUDGED;
       }
       await sleep(clock, PAUSE_MS, signal);
     }
@@ -222,6 +224,8 @@ export class ShardVerification {
           try {
             samples.set(node, await indexSample(read, location, sample));
           } catch (error) {
+            // Its sample cannot be held, which says nothing of its index.
+            if (isTooLarge(error)) return;
             if (!(error instanceof CopyUnreadable)) throw error;
             faults.set(node, `its index cannot be searched: ${error.message}`);
           }
