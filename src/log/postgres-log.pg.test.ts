@@ -34,14 +34,21 @@ async function fixture(): Promise<Fixture> {
   });
   const shard = randomUUID();
   const [created] = await append(store, create('first', { shard }));
-  await database.query(`select ${database.schema}.acquire_lease('test', 0, 0)`);
+  const [lease] = await database.query<{ epoch: number }>(
+    `select ${database.schema}.acquire_lease('test', 0, 0) as epoch`,
+  );
+  const { epoch } = lease!;
   await database.query(`update ${database.schema}.head set primary_node = 'n', primary_generation = 1`);
-  await decide(database, (created as { lsn: number }).lsn, 'accepted');
-  return { database, log, store, shard };
+  await decide({ database, epoch }, (created as { lsn: number }).lsn, 'accepted');
+  return { database, log, store, shard, epoch };
 }
 
-const decide = (database: Database, lsn: number, outcome: string): Promise<unknown> =>
-  database.query(`select ${database.schema}.decide(1, 'n', 1, $1, $2, 200, '', 0)`, [lsn, outcome]);
+const decide = (
+  { database, epoch }: { database: Database; epoch: number },
+  lsn: number,
+  outcome: string,
+): Promise<unknown> =>
+  database.query(`select ${database.schema}.decide($1, 'n', 1, $2, $3, 200, '', 0)`, [epoch, lsn, outcome]);
 
 const append = (store: PostgresAppendStore, ...drafts: Draft[]): Promise<AppendResult[]> =>
   store.append(randomUUID(), drafts, drafts.map(checksum));
@@ -141,19 +148,19 @@ describe('the log', () => {
   });
 
   test('reserves a name for one of several concurrent creations and reports the others as busy', async () => {
-    const { store, database } = await fixture();
+    const { store, ...at } = await fixture();
     const responses = await Promise.all(Array.from({ length: 8 }, () => append(store, create('wanted'))));
     const results = responses.map(([result]) => result as AppendResult);
     const winner = results.find(({ s }) => s === 'ok') as { lsn: number };
     expect(results.filter(({ s }) => s === 'busy').length).toBe(7);
-    await decide(database, winner.lsn, 'accepted');
+    await decide(at, winner.lsn, 'accepted');
     expect((await append(store, create('wanted')))[0]?.s).toBe('exists');
   });
 
   test('frees the name when its creation is refused', async () => {
-    const { store, database } = await fixture();
+    const { store, ...at } = await fixture();
     const [taken] = await append(store, create('refused'));
-    await decide(database, (taken as { lsn: number }).lsn, 'refused');
+    await decide(at, (taken as { lsn: number }).lsn, 'refused');
     expect((await append(store, create('refused')))[0]?.s).toBe('ok');
   });
 
@@ -166,11 +173,12 @@ describe('the log', () => {
   });
 
   test('keeps the first of two decisions on an entry', async () => {
-    const { store, database } = await fixture();
+    const { store, ...at } = await fixture();
     const [taken] = await append(store, create('once'));
     const { lsn } = taken as { lsn: number };
-    await decide(database, lsn, 'accepted');
-    await decide(database, lsn, 'refused');
+    await decide(at, lsn, 'accepted');
+    await decide(at, lsn, 'refused');
+    const { database } = at;
     const rows = await database.query(`select outcome from ${database.schema}.decision where lsn = $1`, [
       lsn,
     ]);
@@ -201,11 +209,11 @@ describe('the log', () => {
   });
 
   test('trims whole partitions and reports the trimmed LSN', async () => {
-    const { store, log, shard, database } = await fixture();
+    const { store, log, shard, database, epoch } = await fixture();
     await database.query(`update ${database.schema}.head set lsn = 40000`);
     await append(store, add(shard, 'x'));
-    await expect(log.trim(40_000, 2)).rejects.toThrow('another gateway holds the lease');
-    expect(await log.trim(40_000, 1)).toBe(32_767);
+    await expect(log.trim(40_000, epoch + 1)).rejects.toThrow('another gateway holds the lease');
+    expect(await log.trim(40_000, epoch)).toBe(32_767);
     expect((await log.read(40_000, 10, 1e9)).length).toBe(1);
     await expect(log.read(5, 10, 1e9)).rejects.toThrow(LogTrimmed);
   });

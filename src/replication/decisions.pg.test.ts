@@ -19,12 +19,12 @@ import {
   type Ruling,
 } from './decisions.ts';
 
-const EPOCH = 1;
 const [COLLECTION, SHARD] = [randomUUID(), randomUUID()];
 const [CREATE, UPSERT, DELETE] = [1, 2, 3];
 const BODY = '{"ids":["a"],"documents":["pear"]}';
 /** On evidence that no node can apply the entry. */
-const LEADER: Decider = { epoch: EPOCH, node: null, generation: 0 };
+let epoch: number;
+let leader: Decider;
 
 let postgres: TestPostgres;
 let database: Database;
@@ -42,10 +42,11 @@ afterAll(() => postgres.stop());
 beforeEach(async () => {
   database = await postgres.database();
   const lease = postgresLeaseStore(database);
-  await lease.acquire('gateway', await lease.read());
+  epoch = (await lease.acquire('gateway', await lease.read()))!;
+  leader = { epoch, node: null, generation: 0 };
   nodes = new NodeStore(database);
-  for (const id of ['a', 'b']) await nodes.add(EPOCH, { id, url: `http://${id}`, incarnation: randomUUID() });
-  primary = { epoch: EPOCH, node: 'a', generation: await nodes.setPrimary(EPOCH, 'a') };
+  for (const id of ['a', 'b']) await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID() });
+  primary = { epoch, node: 'a', generation: await nodes.setPrimary(epoch, 'a') };
   decisions = new Decisions(database);
   const header = { shard: SHARD, tenant: 'default_tenant', database: 'default_database', name: 'pears' };
   await append({ kind: 'create_collection', target: COLLECTION, header, body: '{"name":"pears"}' });
@@ -118,7 +119,7 @@ describe('the selection of a conditional delete', () => {
 
   test('is begun again by a new primary, and pages of the former one do not count', async () => {
     for (const page of [0, 1, 2]) await decisions.addPage(primary, DELETE, page, Buffer.from('["old"]'));
-    const next = { epoch: EPOCH, node: 'b', generation: await nodes.setPrimary(EPOCH, 'b') };
+    const next = { epoch, node: 'b', generation: await nodes.setPrimary(epoch, 'b') };
     await decisions.addPage(next, DELETE, 0, Buffer.from('["new"]'));
     const made = await decisions.record(next, DELETE, { ...ruling('accepted', '{"deleted":1}'), pages: 1 });
     expect(made?.generation).toBe(next.generation);
@@ -126,7 +127,7 @@ describe('the selection of a conditional delete', () => {
   });
 
   test('takes no page and no closing row from a former primary', async () => {
-    await nodes.setPrimary(EPOCH, 'b');
+    await nodes.setPrimary(epoch, 'b');
     expect(await decisions.addPage(primary, DELETE, 0, Buffer.from('["x"]'))).toBe(false);
     expect(await decisions.record(primary, DELETE, ruling('accepted', '["x"]'))).toBeNull();
     expect(await rows('decision_page')).toEqual([]);
@@ -153,7 +154,7 @@ describe('the selection of a conditional delete', () => {
 
 describe('a quarantined entry', () => {
   test('is kept with its body and the response outside the log', async () => {
-    await decisions.record(LEADER, UPSERT, ruling('quarantined', '{"error":"InternalError"}', 500));
+    await decisions.record(leader, UPSERT, ruling('quarantined', '{"error":"InternalError"}', 500));
     const [kept, ...others] = await rows('quarantine');
     expect(others).toEqual([]);
     expect(kept).toMatchObject({ lsn: UPSERT, kind: 'upsert', target: SHARD, status: 500, closed: null });
@@ -164,7 +165,7 @@ describe('a quarantined entry', () => {
   });
 
   test('is known as one to this process and to the next leader', async () => {
-    await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
+    await decisions.record(leader, UPSERT, ruling('quarantined', '{}', 500));
     const next = new Decisions(database);
     await next.load();
     for (const each of [decisions, next]) {
@@ -174,15 +175,15 @@ describe('a quarantined entry', () => {
   });
 
   test('is kept once when two leaders come to the same conclusion', async () => {
-    await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
-    const second = await new Decisions(database).record(LEADER, UPSERT, ruling('quarantined', '{}', 400));
+    await decisions.record(leader, UPSERT, ruling('quarantined', '{}', 500));
+    const second = await new Decisions(database).record(leader, UPSERT, ruling('quarantined', '{}', 400));
     expect(second).toMatchObject({ status: 500 });
     expect(await rows('quarantine')).toHaveLength(1);
   });
 
   test('may be a conditional delete whose selection was accepted but that no node can carry out', async () => {
     await decisions.record(primary, DELETE, ruling('accepted', '["x"]'));
-    const stands = await decisions.record(LEADER, DELETE, ruling('quarantined', '{}', 500));
+    const stands = await decisions.record(leader, DELETE, ruling('quarantined', '{}', 500));
     expect(stands).toMatchObject({ outcome: 'quarantined', status: 500, pages: 0 });
     expect(decisions.isQuarantined(DELETE)).toBe(true);
     expect((await new Decisions(database).find(DELETE))?.outcome).toBe('quarantined');
@@ -190,7 +191,7 @@ describe('a quarantined entry', () => {
   });
 
   test('stays quarantined when the primary accepts it later', async () => {
-    await decisions.record(LEADER, DELETE, ruling('quarantined', '{}', 500));
+    await decisions.record(leader, DELETE, ruling('quarantined', '{}', 500));
     expect(await decisions.record(primary, DELETE, ruling('accepted', '["x"]'))).toMatchObject({
       outcome: 'quarantined',
     });
@@ -199,23 +200,23 @@ describe('a quarantined entry', () => {
 
 describe("the leader's decision", () => {
   test('is recorded although the leader names no primary', async () => {
-    const stands = await decisions.record(LEADER, DELETE, ruling('refused', '{}', 500));
+    const stands = await decisions.record(leader, DELETE, ruling('refused', '{}', 500));
     expect(stands).toMatchObject({ lsn: DELETE, outcome: 'refused', status: 500 });
   });
 
   test('is not recorded when the lease has moved on', async () => {
     expect(
-      await decisions.record({ ...LEADER, epoch: EPOCH + 1 }, UPSERT, ruling('quarantined', '{}')),
+      await decisions.record({ ...leader, epoch: epoch + 1 }, UPSERT, ruling('quarantined', '{}')),
     ).toBeNull();
     expect(await rows('quarantine')).toEqual([]);
   });
 
   test('does not overturn what the primary has accepted or refused', async () => {
-    expect(await decisions.record(LEADER, CREATE, ruling('refused', '{}', 500))).toMatchObject({
+    expect(await decisions.record(leader, CREATE, ruling('refused', '{}', 500))).toMatchObject({
       outcome: 'accepted',
     });
     await decisions.record(primary, DELETE, ruling('refused', '{}', 400));
-    expect(await decisions.record(LEADER, DELETE, ruling('quarantined', '{}', 500))).toMatchObject({
+    expect(await decisions.record(leader, DELETE, ruling('quarantined', '{}', 500))).toMatchObject({
       outcome: 'refused',
       status: 400,
     });
@@ -224,14 +225,14 @@ describe("the leader's decision", () => {
 
   test('notifies waiters of a decision', async () => {
     const notified = decisions.recorded.wait(AbortSignal.timeout(10_000)).then(() => true);
-    await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
+    await decisions.record(leader, UPSERT, ruling('quarantined', '{}', 500));
     expect(await notified).toBe(true);
   });
 });
 
 test('a partly applied entry names the records every node applies, and is an exception, not quarantined', async () => {
   const made = await decisions.record(
-    LEADER,
+    leader,
     UPSERT,
     ruling('partly_applied', '{"message":"cut","applied":7}', 500),
   );
@@ -244,7 +245,7 @@ test('a partly applied entry names the records every node applies, and is an exc
 });
 
 test('a quarantined entry is open until an operator closes it, here and for the next leader', async () => {
-  await decisions.record(LEADER, UPSERT, ruling('quarantined', '{}', 500));
+  await decisions.record(leader, UPSERT, ruling('quarantined', '{}', 500));
   const quarantine = new Quarantine(database, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed));
   expect(decisions.openQuarantine).toEqual([UPSERT]);
   await quarantine.close(UPSERT, 'retried');
