@@ -16,6 +16,7 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 interface Fixture {
+  readonly epoch: number;
   database: Database;
   log: PostgresLog;
   store: PostgresAppendStore;
