@@ -7,7 +7,6 @@ import type { Database } from '../postgres/database.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { PostgresTrialStore, type Failure, type FailureKind, type StoredAttempts } from './trials.ts';
 
-
 let postgres: TestPostgres;
 let database: Database;
 let store: PostgresTrialStore;
