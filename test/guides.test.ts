@@ -34,6 +34,8 @@ function fault(command: string): string | null {
   const [program, ...rest] = words;
   if (program === 'curl') return curlFault(command);
   if (program === 'npx' && rest[0] === 'polychrome') return cliFault(rest.slice(1));
+  const checkout = 'npm run -s polychrome -- ';
+  if (command.startsWith(checkout)) return cliFault(command.slice(checkout.length).split(' '));
   if (program === 'docker') return dockerFault(rest);
   if (program === 'kubectl') return kubectlFault(rest);
   if (command === `npm install ./${name}-${version}.tgz`) return null;
