@@ -65,7 +65,7 @@ let largeRead: Promise<unknown> = Promise.resolve();
 
 /**
  * The ids of a copy in the node's order, in one read; of large shards one at a time. Throws NodeError, CopyUnreadable;
- * isTooLarge() tells that the shard has too many.
+ * isTooLarge() shows that the shard has too many.
  */
 export async function readIds(read: ReadCopy, shard: ShardLocation): Promise<string[]> {
   try {
