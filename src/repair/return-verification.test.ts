@@ -11,6 +11,8 @@ let clock: ManualClock;
 let verified: string[];
 let serving: string[];
 let uncompared: string[];
+let unjudged: number;
+let failing: boolean;
 let node: { id: string; process: number };
 /** Called before each verification of a shard. */
 let onVerify: (shard: string, nodes: readonly string[]) => void | Promise<void>;
@@ -21,13 +23,15 @@ beforeEach(() => {
   verified = [];
   serving = ['b', 'c'];
   uncompared = [];
+  unjudged = 0;
+  failing = false;
   node = { id: 'a', process: 0 };
   onVerify = () => undefined;
   const verify: ReturnVerificationOptions['verification']['verify'] = async (shard, nodes, { onPage }) => {
     await onVerify(shard, nodes);
     await onPage?.(10, 100);
     verified.push(`${shard} ${nodes.join('+')}`);
-    return { records: 10, unjudged: 0, suspects: [] };
+    return { records: 10, unjudged, suspects: [] };
   };
   returns = new ReturnVerification({
     verification: { verify },
@@ -90,6 +94,19 @@ test('asks another node when one does not respond, and goes on by itself when no
   };
   expect(await passed()).toBe(true);
   expect(verified.sort()).toEqual(['s1 a', 's2 a', 's3 a']);
+});
+
+test.each<[string, () => void]>([
+  ['the nodes that serve do not respond', () => (failing = true)],
+  ['every node that serves is gone', () => (serving = [])],
+  ['some records could not be judged', () => (unjudged = 1)],
+])('says that the node is not compared when, of one shard, %s', async (_what, change) => {
+  onVerify = (shard, nodes) => {
+    if (shard === 's2') change();
+    if ((failing || serving.length === 0) && nodes.length > 1) throw new NodeError('timeout', 'no response');
+  };
+  expect(await passed()).toBe(true);
+  expect(uncompared).toEqual(['a']);
 });
 
 test('does not pass a process that was replaced while it was verified', async () => {

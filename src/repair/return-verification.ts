@@ -23,7 +23,7 @@ export interface ReturnVerificationOptions {
   readonly shardsOf: (node: string) => readonly string[];
   /** Nodes that serve, in the order in which they should be asked. */
   readonly references: () => readonly string[];
-  /** Called when a node serves without having been compared. */
+  /** Called when a node serves some record without having compared it. */
   readonly onUncompared: (node: string) => void;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
@@ -98,11 +98,13 @@ export class ReturnVerification {
     const { references, onUncompared, clock, logger } = this.#options;
     const startedMs = clock.monotonic();
     // Decided once: nodes that return at the same moment do not wait for each other.
-    const isCompared = references().some((id) => id !== node.id);
+    const canCompare = references().some((id) => id !== node.id);
+    let isCompared = true;
     const queue = [...shards];
     const work = async (): Promise<void> => {
       for (let shard = queue.shift(); shard !== undefined; shard = queue.shift()) {
-        await this.#verifyShard(shard, { node, run, term, isCompared });
+        const isShardCompared = await this.#verifyShard(shard, { node, run, term, canCompare });
+        isCompared &&= isShardCompared;
         run.verified += 1;
       }
     };
@@ -124,10 +126,11 @@ export class ReturnVerification {
     }
   }
 
+  /** Returns whether every record was compared with another node's. */
   async #verifyShard(
     shard: string,
-    { node, run, term, isCompared }: { node: ReturnedNode; run: Run; term: Term; isCompared: boolean },
-  ): Promise<void> {
+    { node, run, term, canCompare }: { node: ReturnedNode; run: Run; term: Term; canCompare: boolean },
+  ): Promise<boolean> {
     const { verification, references, clock, logger } = this.#options;
     let failures = 0;
     const onPage = async (records: number, bytes: number): Promise<void> => {
@@ -138,15 +141,15 @@ export class ReturnVerification {
     for (let attempt = 0; ; attempt++) {
       if (term.signal.aborted) throw new TermOver();
       const others = references().filter((id) => id !== node.id);
-      const reference = isCompared && attempt < ATTEMPTS_MAX ? others[attempt % others.length] : undefined;
+      const reference = canCompare && attempt < ATTEMPTS_MAX ? others[attempt % others.length] : undefined;
       const nodes = reference === undefined ? [node.id] : [node.id, reference];
       try {
-        await verification.verify(shard, nodes, {
+        const { unjudged } = await verification.verify(shard, nodes, {
           term,
           witnesses: reference === undefined ? [] : others,
           onPage,
         });
-        return;
+        return reference !== undefined && unjudged === 0;
       } catch (error) {
         if (error instanceof TermOver) throw error;
         const isUnanswered = error instanceof NodeError && attempt < 2 * ATTEMPTS_MAX;
