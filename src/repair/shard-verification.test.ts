@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeCopy } from '../../test/support/fake-copy.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import type { Term } from '../coordination/term.ts';
+import { TermOver, type Term } from '../coordination/term.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { ShardVerification, type ShardReport, type ShardVerificationOptions } from './shard-verification.ts';
 
@@ -214,6 +214,35 @@ test('makes a copy suspect when reading it ends its server three times in a row'
   await expect(run()).rejects.toBeInstanceOf(NodeError);
   expect((await run()).suspects).toEqual(['b']);
   expect(suspects.get('b')).toContain('has ended the connections of the server');
+});
+
+test('does not blame a copy whose server ends hours apart', async () => {
+  const clock = new ManualClock();
+  build({ clock });
+  copies['b']!.onRead = () => {
+    throw new NodeError('unanswered', 'the connection ended', { sent: true });
+  };
+  for (let death = 0; death < 4; death++) {
+    const run = passing(clock, verification.verify(SHARD, ['a', 'b', 'c'], { term: TERM }));
+    await expect(run).rejects.toBeInstanceOf(NodeError);
+    clock.advance(2 * 3_600_000);
+  }
+  expect(suspects.size).toBe(0);
+});
+
+test('ends with the term while a read hangs', async () => {
+  const ends = new AbortController();
+  build({
+    client: () => ({
+      read: ({ signal }) =>
+        new Promise((_resolve, reject) => {
+          signal?.addEventListener('abort', () => reject(new NodeError('aborted', 'cancelled')));
+        }),
+    }),
+  });
+  const run = verification.verify(SHARD, ['a', 'b'], { term: { ...TERM, signal: ends.signal } });
+  ends.abort();
+  await expect(run).rejects.toBeInstanceOf(TermOver);
 });
 
 test('does not blame a copy whose server ends at another read each time', async () => {

@@ -51,6 +51,12 @@ export interface ShardReport {
   readonly suspects: readonly string[];
 }
 
+interface Deaths {
+  readonly count: number;
+  /** On the monotonic clock. */
+  readonly lastMs: number;
+}
+
 interface IndexFindings {
   /** Reasons by node. */
   readonly faults: ReadonlyMap<string, string>;
@@ -75,13 +81,15 @@ const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
 const DEATHS_MAX = 3;
+// A server that died long ago died of something else; a restart and its verification take minutes.
+const DEATHS_APART_MS_MAX = 3_600_000;
 // Far more reads than one damaged file makes deadly.
 const DEADLY_READS_MAX = 100;
 
 export class ShardVerification {
   readonly #options: ShardVerificationOptions;
   /** By copy, then by request: how often it has ended the connections of the node since the copy was last verified. */
-  readonly #deaths = new Map<string, Map<string, number>>();
+  readonly #deaths = new Map<string, Map<string, Deaths>>();
 
   constructor(options: ShardVerificationOptions) {
     this.#options = options;
@@ -92,9 +100,9 @@ export class ShardVerification {
    * its index is checked. Throws NodeError when a node does not respond, TermOver.
    */
   async verify(shard: string, nodes: readonly string[], options: VerifyShardOptions): Promise<ShardReport> {
-    const copies = this.#copiesOn(nodes, shard);
-    if (copies.length === 0) return NOTHING;
     const { term, witnesses = [] } = options;
+    const copies = this.#copiesOn(nodes, shard, term.signal);
+    if (copies.length === 0) return NOTHING;
     const found = await this.#compare(shard, copies, options);
     const readable = copies.filter(({ node }) => !found.unreadable.has(node));
     const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
@@ -102,7 +110,7 @@ export class ShardVerification {
     const faults = new Map([...found.unreadable, ...index.faults]);
     const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.areAllAlike;
     const more = witnesses.filter((node) => !nodes.includes(node));
-    if (!isFaultless && this.#copiesOn(more, shard).length > 0)
+    if (!isFaultless && this.#copiesOn(more, shard, term.signal).length > 0)
       return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [] });
     if (index.areAllAlike) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
     const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
@@ -182,7 +190,7 @@ export class ShardVerification {
     for (const [node, reason] of suspects) {
       // A copy that was replaced meanwhile is not the one that was read.
       const read = copies.find((copy) => copy.node === node);
-      if (this.#copyOf(node, shard)?.location.physical !== read?.location.physical) continue;
+      if (this.#locationOf(node, shard)?.physical !== read?.location.physical) continue;
       await markSuspect(node, shard, reason, term);
       marked.push(node);
     }
@@ -243,8 +251,12 @@ export class ShardVerification {
     }
   }
 
-  #copiesOn(nodes: readonly string[], shard: string): ComparedCopy[] {
-    return nodes.flatMap((node) => this.#copyOf(node, shard) ?? []);
+  #copiesOn(nodes: readonly string[], shard: string, signal: AbortSignal): ComparedCopy[] {
+    return nodes.flatMap((node) => {
+      const location = this.#locationOf(node, shard);
+      if (location === null) return [];
+      return { node, location, read: (request) => this.#read({ node, shard, signal }, request) };
+    });
   }
 
   /** Whether another copy can take the place of these now: its node serves, and has applied what they have. */
@@ -253,36 +265,39 @@ export class ShardVerification {
     const compared = new Set(copies.map(({ node }) => node));
     const reached = Math.min(...copies.map(({ node }) => applied(node, shard)));
     return serving().some(
-      (node) => !compared.has(node) && this.#copyOf(node, shard) !== null && applied(node, shard) >= reached,
+      (node) =>
+        !compared.has(node) && this.#locationOf(node, shard) !== null && applied(node, shard) >= reached,
     );
   }
 
-  #copyOf(node: string, shard: string): ComparedCopy | null {
+  /** Null when the node has no copy, or a suspect one. */
+  #locationOf(node: string, shard: string): ShardLocation | null {
     const { catalog } = this.#options;
     const collection = catalog.collectionOfShard(shard);
     const copy = catalog.physical(node, shard);
     if (collection === null || copy === null || copy.suspect !== null) return null;
     const { tenant, database } = collection;
-    const location = { tenant, database, physical: copy.physical };
-    return { node, location, read: (request) => this.#read(node, shard, request) };
+    return { tenant, database, physical: copy.physical };
   }
 
   async #read(
-    node: string,
-    shard: string,
+    { node, shard, signal }: { readonly node: string; readonly shard: string; readonly signal: AbortSignal },
     request: Parameters<ReadCopy>[0],
   ): Promise<{ readonly status: number; readonly body: Buffer }> {
     try {
-      return await this.#options.client(node).read({ ...request, deadlineMs: DEADLINE_MS });
+      return await this.#options.client(node).read({ ...request, deadlineMs: DEADLINE_MS, signal });
     } catch (error) {
+      if (signal.aborted) throw new TermOver();
       const isEnded = error instanceof NodeError && error.code === 'unanswered' && error.sent;
       if (!isEnded) throw error;
       // The same read each time: a node that is restarted again and again dies at another one.
-      const ofCopy = this.#deaths.get(keyOf(node, shard)) ?? new Map<string, number>();
+      const ofCopy = this.#deaths.get(keyOf(node, shard)) ?? new Map<string, Deaths>();
       const what = mapKey(`${request.path} ${String(request.body ?? '')}`);
-      const deaths = (ofCopy.get(what) ?? 0) + 1;
+      const nowMs = this.#options.clock.monotonic();
+      const { count, lastMs } = ofCopy.get(what) ?? { count: 0, lastMs: nowMs };
+      const deaths = nowMs - lastMs > DEATHS_APART_MS_MAX ? 1 : count + 1;
       if (ofCopy.size > DEADLY_READS_MAX) ofCopy.clear();
-      this.#deaths.set(keyOf(node, shard), ofCopy.set(what, deaths));
+      this.#deaths.set(keyOf(node, shard), ofCopy.set(what, { count: deaths, lastMs: nowMs }));
       if (deaths < DEATHS_MAX) throw error;
       throw new CopyUnreadable(0, `reading it has ended the connections of the server ${deaths} times`);
     }
