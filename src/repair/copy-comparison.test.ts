@@ -192,6 +192,40 @@ test('ends without a finding when no copy can be read', async () => {
   expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 1 });
 });
 
+test.each([
+  ['equal lists', 0],
+  ['lists of another order', 1],
+])('lets the event loop continue while it compares %s of ids', async (_what, moved) => {
+  const idsPerTurn = 4_096;
+  const turns = 25;
+  const ids = Array.from({ length: turns * idsPerTurn }, (_, index) => `r${index}`);
+  const responses = [ids, [...ids.slice(moved), ...ids.slice(0, moved)]].map((list) =>
+    Buffer.from(JSON.stringify({ ids: list })),
+  );
+  // Only the ids are read: the first page ends it.
+  const reads = [0, 0];
+  const copies = responses.map((body, at) => {
+    const copy = new FakeCopy();
+    const read = async () => {
+      if (reads[at]! > 0) throw new NodeError('timeout', 'no response');
+      reads[at]! += 1;
+      return { status: 200, body };
+    };
+    return Object.assign(copy, { read });
+  });
+  let turned = 0;
+  let isOver = false;
+  const count = (): void => {
+    turned += 1;
+    if (!isOver) setImmediate(count);
+  };
+  count();
+  const run = compare({ a: copies[0]!, b: copies[1]! }).finally(() => (isOver = true));
+  await expect(run).rejects.toBeInstanceOf(NodeError);
+  // Decoding takes 25 turns; comparing equal lists 25 more; joining and filtering two lists 25 each.
+  expect(turned).toBeGreaterThan((moved === 0 ? 2 : 5) * turns - 10);
+});
+
 test('ends when its signal aborts', async () => {
   const controller = new AbortController();
   const copies = { a: new FakeCopy(500), b: new FakeCopy(500) };

@@ -134,23 +134,23 @@ class Comparison {
     if (reads === null) return [];
     const lists = [...reads.results.values()];
     const [first = []] = lists;
-    if (lists.every((list) => isSameList(list, first))) return first;
+    if (await areSameLists(lists, first)) return first;
     const touched = await this.#options.touched(reads.range);
     const { all, common } = await joined(lists);
     const isComparable = (id: string): boolean => common.has(mapKey(id)) && !touched.has(id);
-    this.#compareOrder(
-      [...reads.results.keys()],
-      lists.map((list) => list.filter(isComparable)),
-    );
+    const comparable: string[][] = [];
+    for (const list of lists) comparable.push(await filtered(list, isComparable));
+    await this.#compareOrder([...reads.results.keys()], comparable);
     return all;
   }
 
-  #compareOrder(nodes: readonly string[], lists: readonly (readonly string[])[]): void {
+  async #compareOrder(nodes: readonly string[], lists: readonly (readonly string[])[]): Promise<void> {
     const groups: { nodes: string[]; list: readonly string[] }[] = [];
     for (const [index, list] of lists.entries()) {
       const node = nodes[index] as string;
-      const same = groups.find((group) => isSameList(group.list, list));
-      if (same === undefined) groups.push({ nodes: [node], list });
+      let same: (typeof groups)[number] | null = null;
+      for (const group of groups) if (same === null && (await isSameList(group.list, list))) same = group;
+      if (same === null) groups.push({ nodes: [node], list });
       else same.nodes.push(node);
     }
     if (groups.length < 2) return;
@@ -275,7 +275,7 @@ async function joined(
       const count = counts.get(key) ?? 0;
       if (count === 0) all.push(id);
       counts.set(key, count + 1);
-      if ((index + 1) % IDS_PER_TURN === 0) await new Promise((resolve) => void setImmediate(resolve));
+      if ((index + 1) % IDS_PER_TURN === 0) await nextTurn();
     }
   }
   const common = new Set<string>();
@@ -283,9 +283,35 @@ async function joined(
   return { all, common };
 }
 
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((id, index) => id === b[index]);
+// Lists of millions of ids are walked in steps, so that the event loop continues.
+async function isSameList(a: readonly string[], b: readonly string[]): Promise<boolean> {
+  if (a.length !== b.length) return false;
+  for (let from = 0; from < a.length; from += IDS_PER_TURN) {
+    const step = Math.min(from + IDS_PER_TURN, a.length);
+    for (let index = from; index < step; index++) if (a[index] !== b[index]) return false;
+    if (step < a.length) await nextTurn();
+  }
+  return true;
 }
+
+async function areSameLists(
+  lists: readonly (readonly string[])[],
+  first: readonly string[],
+): Promise<boolean> {
+  for (const list of lists) if (list !== first && !(await isSameList(list, first))) return false;
+  return true;
+}
+
+async function filtered(list: readonly string[], isKept: (id: string) => boolean): Promise<string[]> {
+  const kept: string[] = [];
+  for (const [index, id] of list.entries()) {
+    if (isKept(id)) kept.push(id);
+    if ((index + 1) % IDS_PER_TURN === 0) await nextTurn();
+  }
+  return kept;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** A copy that does not keep the pages in memory. */
 function detached(difference: CopyDifference): CopyDifference {
