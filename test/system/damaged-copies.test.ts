@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { ServerFiles } from '../support/damage.ts';
 import { underLoad } from '../support/load.ts';
+import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 
 // More than the 1,000 after which a server stores the index of a collection in files.
@@ -35,10 +36,27 @@ async function fill(name: string, count = RECORDS): Promise<string> {
   return id;
 }
 
-/** The reasons by collection for which copies of the node are suspect. */
-async function suspectsOf(node: string): Promise<Map<string, string>> {
-  const { nodes } = await cluster.status();
-  return new Map(nodes.find(({ id }) => id === node)!.suspects.map(({ name, reason }) => [name, reason]));
+/** The collections whose copies on the node have been suspect; they are rebuilt within moments. */
+async function suspectsOf(node: string): Promise<Set<string>> {
+  const rows = await sql(
+    cluster,
+    `select distinct c.name from polychrome.event e
+       join polychrome.shard s on s.id::text = e.detail->>'shard' join polychrome.collection c on c.id = s.collection
+       where e.kind = 'shard_suspect' and e.node = '${node}'`,
+  );
+  return new Set(rows.map(({ name }) => String(name)));
+}
+
+/** Resolves when these, and no others of `among`, have been suspect on the node; events are stored a moment later. */
+async function suspectsAre(
+  node: string,
+  expected: readonly string[],
+  among: readonly string[],
+): Promise<void> {
+  const found = async (): Promise<string[]> =>
+    [...(await suspectsOf(node))].filter((name) => among.includes(name)).sort();
+  await until(async () => (await found()).length >= expected.length, `copies on ${node} are suspect`);
+  expect(await found()).toEqual([...expected].sort());
 }
 
 async function scrub(): Promise<Record<string, unknown>> {
@@ -95,8 +113,7 @@ test('a scrub raises no alarm under writes, and finds an edit of a running node 
   const { suspects } = await scrub();
   expect(suspects).toBe(Object.keys(edits).length);
   // The primary was wrong, and is outvoted.
-  const found = [...(await suspectsOf(await cluster.primary())).keys()].filter((name) => name in edits);
-  expect(found.sort()).toEqual(Object.keys(edits).sort());
+  await suspectsAre(await cluster.primary(), Object.keys(edits), Object.keys(edits));
 });
 
 test('a get that is compared with another node finds an edit of a running node', async () => {
@@ -162,11 +179,9 @@ test('a node that was stopped is compared with the others before it serves', asy
   })();
   await cluster.local.startNode('node-3');
   await until(async () => (await stateOf('node-3')) === 'serving', 'the node serves again', 60_000);
-  const found = await suspectsOf('node-3');
+  await suspectsAre('node-3', Object.keys(damages), [...ids.keys()]);
   stop.abort();
   await reading;
-  expect([...found.keys()].filter((name) => ids.has(name)).sort()).toEqual(Object.keys(damages).sort());
   expect(wrong).toEqual([]);
-  for (const node of ['node-1', 'node-2'])
-    expect([...(await suspectsOf(node)).keys()].filter((name) => ids.has(name))).toEqual([]);
+  for (const node of ['node-1', 'node-2']) await suspectsAre(node, [], [...ids.keys()]);
 });
