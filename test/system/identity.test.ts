@@ -249,8 +249,29 @@ test('does not use a node that returns with an older folder between two probes',
   await everyReadIsRight();
 });
 
-test('does not use a node that returns blank, nor does the next gateway', async () => {
+test('fills a node anew that returns blank, while the log reaches back to its beginning', async () => {
   const node = 'node-2';
+  const incarnation = async (): Promise<unknown> =>
+    (await sql(cluster, 'select incarnation from polychrome.node where id = $1', [node]))[0];
+  const before = await incarnation();
+  await readsStayRightDuring(async () => {
+    await cluster.local.stopNode(node);
+    await replaceFolder(node, null);
+    await cluster.local.startNode(node);
+    await until(
+      async () => JSON.stringify(await incarnation()) !== JSON.stringify(before),
+      'a new incarnation is recorded',
+    );
+    await write();
+    await until(async () => (await stateOf(node)).state === 'serving', `${node} serves`);
+  });
+  await everyReadIsRight();
+  await servingNodesAgree(['node-3']);
+});
+
+test('does not use a node that returns blank when the log is trimmed, nor does the next gateway', async () => {
+  const node = 'node-2';
+  await sql(cluster, 'update polychrome.head set trimmed = 1');
   await readsStayRightDuring(async () => {
     await cluster.local.stopNode(node);
     await replaceFolder(node, null);
