@@ -100,8 +100,12 @@ test('PostgreSQL reports its timeline', async () => {
 
 test('a log that is known to have lost entries is never appended to, by any gateway', async () => {
   await append();
-  await continuity.reportRewound(9, 'log_rewound: first');
-  await continuity.reportRewound(5, 'log_rewound: second');
+  await database.query(`update ${database.schema}.lease set epoch = 7`);
+  await expect(continuity.reportRewound(6, 9, 'log_rewound: other')).rejects.toThrow(
+    'the lease has moved on',
+  );
+  await continuity.reportRewound(7, 9, 'log_rewound: first');
+  await continuity.reportRewound(7, 5, 'log_rewound: second');
   expect(await continuity.state()).toMatchObject({ rewound: 'log_rewound: first' });
   expect(await refusal(append())).toEqual([true, 'the log has lost its last entries: log_rewound: first']);
   await expect(continuity.confirm(0)).rejects.toThrow('was not recorded');

@@ -50,13 +50,18 @@ export class LogContinuity {
       throw new Error('the comparison of the log was not recorded: the lease has moved on');
   }
 
-  /** Records that the log has lost its last entries, for every gateway: nothing is appended from now on. */
-  async reportRewound(lsn: number, reason: string): Promise<void> {
-    await this.#database.query(
-      `update ${this.#database.schema}.head set rewound = coalesce(rewound, $2),
-         rewound_lsn = greatest(rewound_lsn, $1)`,
-      [lsn, reason],
+  /**
+   * Records that the log has lost its last entries, for every gateway: nothing is appended from now on. Throws when the
+   * lease has moved on.
+   */
+  async reportRewound(epoch: number, lsn: number, reason: string): Promise<void> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query(
+      `update ${s}.head set rewound = coalesce(rewound, $3), rewound_lsn = greatest(rewound_lsn, $2)
+       where exists (select from ${s}.lease where epoch = $1 for share) returning lsn`,
+      [epoch, lsn, reason],
     );
+    if (rows.length === 0) throw new Error('the loss of entries was not recorded: the lease has moved on');
   }
 }
 

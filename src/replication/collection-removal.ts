@@ -16,6 +16,7 @@ import type { Term } from '../coordination/term.ts';
 import { PAGE_IDS } from './conditional-delete.ts';
 import { CallFailed, type Delivery } from './delivery.ts';
 import type { NodeReads } from './node-reads.ts';
+import type { Failure } from './trials.ts';
 
 export interface CollectionRemovalOptions {
   readonly delivery: Pick<Delivery, 'call'>;
@@ -32,6 +33,12 @@ const SCHEMA_WORK = 0.01;
 
 /** The name of a collection that is being removed; ids of nodes are unknown to clients, so none has it. */
 const nameOfRemoved = ({ physical }: ShardLocation): string => `deleted-${physical}`;
+
+const STAYS: Failure = {
+  kind: 'response',
+  status: 200,
+  body: Buffer.from('the records stay although their deletion succeeds'),
+};
 
 export class CollectionRemoval {
   readonly #options: CollectionRemovalOptions;
@@ -73,9 +80,13 @@ export class CollectionRemoval {
     const { limits, leavesLists, delivery } = this.#options;
     if (!leavesLists()) return;
     const isFinal = (response: NodeResponse): boolean => hasNoEffect('delete', response);
-    for (;;) {
+    for (let previous: string | null = null; ;) {
       const ids = await this.#someIds(target, lsn, term);
-      if (ids.length === 0) return;
+      const [first] = ids;
+      if (first === undefined) return;
+      // It would go on for ever.
+      if (first === previous) throw new CallFailed(STAYS);
+      previous = first;
       for (const body of deleteByIdsBodies(ids, limits().maxIds)) {
         const request = recordsRequest(target, 'delete', [body]);
         const deleted = await delivery.call({ request, lsns: [lsn], work: 1, isFinal }, term);

@@ -14,6 +14,8 @@ let rewound: string | null;
 let memory: { head: number; newest: SeenEntry | null };
 let markers: Record<string, LogProgress | null>;
 let reported: number[];
+/** What happens between the reading of the head and its arrival. */
+let onHead: () => void;
 let clock: ManualClock;
 let comparison: LogComparison;
 
@@ -26,18 +28,23 @@ beforeEach(() => {
   memory = { head: 3, newest: { lsn: 3, token: 't3' } };
   markers = { a: marker(3, 't3'), b: null, c: marker(0, '') };
   reported = [];
+  onHead = () => undefined;
   clock = new ManualClock();
   comparison = new LogComparison({
     continuity: {
       state: async () => ({ isCompared, rewound }),
       contains: async ({ lsn, token }) => entries[lsn - 1] === token,
       confirm: async () => void (isCompared = true),
-      reportRewound: async (lsn, reason) => {
+      reportRewound: async (_epoch, lsn, reason) => {
         reported.push(lsn);
         rewound = reason;
       },
     },
-    head: async () => ({ lsn: entries.length, logId: 'log' }) as Head,
+    head: async () => {
+      const head = { lsn: entries.length, logId: 'log' } as Head;
+      onHead();
+      return head;
+    },
     logBuffer: {
       get head() {
         return memory.head;
@@ -62,6 +69,16 @@ const compare = (): Promise<string | null> => comparison.compare({ epoch: 1 });
 
 describe('a log', () => {
   test('that has all that was seen is recorded as compared', async () => {
+    expect(await compare()).toBeNull();
+    expect([isCompared, reported]).toEqual([true, []]);
+  });
+
+  test('that grows while it is compared has lost nothing', async () => {
+    memory = { head: 3, newest: { lsn: 3, token: 't3' } };
+    onHead = () => {
+      entries.push('t4');
+      memory = { head: 4, newest: { lsn: 4, token: 't4' } };
+    };
     expect(await compare()).toBeNull();
     expect([isCompared, reported]).toEqual([true, []]);
   });

@@ -40,11 +40,13 @@ export class LogComparison {
    * PostgreSQL does not respond.
    */
   async compare({ epoch }: Pick<Term, 'epoch'>): Promise<string | null> {
-    const { continuity, head, followers, logger } = this.#options;
+    const { continuity, head, followers, logBuffer, logger } = this.#options;
     const { rewound } = await continuity.state();
     if (rewound !== null) return rewound;
+    // Before the head is read: what is appended meanwhile is no loss.
+    const seen = { head: logBuffer.head, newest: logBuffer.newest };
     const { lsn, logId } = await head();
-    const lost = await this.#lostFromMemory(lsn);
+    const lost = await this.#lostFromMemory(seen, lsn, epoch);
     if (lost !== null) return lost;
     const nodes = followers.all();
     const markers = await Promise.all(nodes.map(({ admission }) => admission.progress()));
@@ -54,7 +56,7 @@ export class LogComparison {
       if (checkpoint === 0 || (await continuity.contains({ lsn: checkpoint, token }))) continue;
       const node = nodes[index]?.member.id ?? '';
       return this.#report(
-        checkpoint,
+        { epoch, lsn: checkpoint },
         `${node} has applied LSN ${checkpoint}, which the log lacks; its head is ${lsn}`,
       );
     }
@@ -84,17 +86,24 @@ export class LogComparison {
     }
   }
 
-  async #lostFromMemory(lsn: number): Promise<string | null> {
-    const { continuity, logBuffer } = this.#options;
-    const { head, newest } = logBuffer;
-    if (lsn < head) return this.#report(head, `the log ends at LSN ${lsn}, and had reached ${head}`);
+  async #lostFromMemory(
+    { head, newest }: LogComparisonOptions['logBuffer'],
+    lsn: number,
+    epoch: number,
+  ): Promise<string | null> {
+    const { continuity } = this.#options;
+    if (lsn < head)
+      return this.#report({ epoch, lsn: head }, `the log ends at LSN ${lsn}, and had reached ${head}`);
     if (newest === null || (await continuity.contains(newest))) return null;
-    return this.#report(newest.lsn, `the entry at LSN ${newest.lsn} is another than this gateway has seen`);
+    return this.#report(
+      { epoch, lsn: newest.lsn },
+      `the entry at LSN ${newest.lsn} is another than this gateway has seen`,
+    );
   }
 
-  async #report(lsn: number, what: string): Promise<string> {
+  async #report({ epoch, lsn }: { epoch: number; lsn: number }, what: string): Promise<string> {
     const reason = `log_rewound: ${what}`;
-    await this.#options.continuity.reportRewound(lsn, reason);
+    await this.#options.continuity.reportRewound(epoch, lsn, reason);
     return reason;
   }
 }
