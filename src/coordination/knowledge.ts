@@ -3,7 +3,7 @@
 
 import { PolychromeError } from '../errors.ts';
 import type { Clock } from '../util/clock.ts';
-import type { Term } from './term.ts';
+import { generationOf, type Term } from './term.ts';
 
 /** What the lease in PostgreSQL showed since it was last held or confirmed. */
 type Seen =
@@ -14,6 +14,8 @@ type Seen =
 
 export class Knowledge {
   #term: Term | null = null;
+  /** A term that follows the last one without another between, and has not begun yet. */
+  #next: Term | null = null;
   /** Of the last term this gateway knew everything in; 0: none since its start. */
   #epoch = 0;
   #seen: Seen = 'nothing';
@@ -30,8 +32,16 @@ export class Knowledge {
   /** This gateway leads, and has loaded what earlier leaders left. */
   begin(term: Term): void {
     this.#term = term;
+    this.#next = null;
     this.#epoch = term.epoch;
     this.#seen = 'nothing';
+  }
+
+  /** The lease was acquired: what this gateway knows is complete if no other has held it since. */
+  acquired(term: Term): void {
+    if (!this.#isOwnNext(term.epoch)) return;
+    this.#next = term;
+    this.#epoch = term.epoch;
   }
 
   /** The lease was renewed. */
@@ -40,8 +50,10 @@ export class Knowledge {
   }
 
   /** The lease was asked for at `atMs`, and another epoch than its own is another gateway's. */
-  saw(epoch: number, atMs: number): void {
-    this.#seen = epoch !== this.#epoch ? 'other' : 'unchanged';
+  saw({ epoch, isOwn }: { epoch: number; isOwn: boolean }, atMs: number): void {
+    // Acquired by this gateway, which did not learn of it.
+    if (isOwn && this.#isOwnNext(epoch)) this.#epoch = epoch;
+    this.#seen = epoch === this.#epoch ? 'unchanged' : 'other';
     this.#seenAt = atMs;
   }
 
@@ -56,7 +68,7 @@ export class Knowledge {
    * with reads (I10).
    */
   refusal(): PolychromeError | null {
-    if (this.#term?.held() === true) return null;
+    if (this.#isLeading) return null;
     if (this.#epoch > 0 && (this.#seen === 'unreachable' || this.#isUnchanged)) return null;
     return new PolychromeError(
       'not_leader',
@@ -69,7 +81,16 @@ export class Knowledge {
    * whether another gateway leads now.
    */
   get isOutdated(): boolean {
-    return this.#term?.held() !== true && !this.#isUnchanged;
+    return !this.#isLeading && !this.#isUnchanged;
+  }
+
+  /** Whether the epoch is that of the term after the last one: no other gateway has led between. */
+  #isOwnNext(epoch: number): boolean {
+    return this.#epoch > 0 && generationOf(epoch) === generationOf(this.#epoch) + 1;
+  }
+
+  get #isLeading(): boolean {
+    return this.#term?.held() === true || this.#next?.held() === true;
   }
 
   /** Within half a lease; a gateway that takes over looks for a whole one, unless the lease is released. */

@@ -35,7 +35,7 @@ export interface LeaseOptions {
   /** Called when this gateway notices only after the lease that its term is over: it was frozen meanwhile. */
   readonly onOverslept?: () => void;
   /** Learns what the lease shows about other gateways. */
-  readonly knowledge: Pick<Knowledge, 'confirmed' | 'saw' | 'failed'>;
+  readonly knowledge: Pick<Knowledge, 'acquired' | 'confirmed' | 'saw' | 'failed'>;
 }
 
 interface Acquired {
@@ -70,7 +70,7 @@ export class Lease {
     try {
       const askedAt = clock.monotonic();
       const seen = await store.read();
-      knowledge.saw(seen.epoch, askedAt);
+      knowledge.saw({ epoch: seen.epoch, isOwn: seen.holder === holder }, askedAt);
       let clean = seen.holder === null;
       if (seen.holder !== null) {
         const pollMs = durationMs / 10;
@@ -79,7 +79,7 @@ export class Lease {
           await sleep(clock, pollMs, stop);
           if (stop.aborted) return null;
           const now = await store.read();
-          knowledge.saw(now.epoch, before + pollMs);
+          knowledge.saw({ epoch: now.epoch, isOwn: now.holder === holder }, before + pollMs);
           // A clock that jumped (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
@@ -114,6 +114,7 @@ export class Lease {
       // A renewal that succeeds after the end moves the deadline, although the lease may have been released.
       held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
+    this.#options.knowledge.acquired(term);
     // A gateway that was stopped while it acquired the lease only releases it.
     const leading = stop.aborted ? Promise.resolve() : lead(term).finally(() => over.abort());
     // Its failure is handled below, possibly only after a renewal in flight has returned.
@@ -166,7 +167,7 @@ export class Lease {
       try {
         if (!(await store.renew(epoch))) {
           state.lost = true;
-          knowledge.saw(epoch + 1, sentAt);
+          knowledge.saw({ epoch: -1, isOwn: false }, sentAt);
           break;
         }
         knowledge.confirmed();
