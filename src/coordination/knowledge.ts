@@ -21,6 +21,8 @@ export class Knowledge {
   #seen: Seen = 'nothing';
   /** When that was asked; clock.monotonic() ms. */
   #seenAt = 0;
+  /** For how long that is so, ms. */
+  #validMs = 0;
   readonly #clock: Clock;
   readonly #leaseMs: number;
 
@@ -34,19 +36,32 @@ export class Knowledge {
     this.#term = term;
     this.#next = null;
     this.#epoch = term.epoch;
-    this.#seen = 'nothing';
+    this.#seen = 'unchanged';
   }
 
   /** The lease was acquired: what this gateway knows is complete if no other has held it since. */
-  acquired(term: Term): void {
-    if (!this.#isOwnNext(term.epoch)) return;
+  acquired(term: Term, sentAtMs: number): void {
+    this.#confirm(sentAtMs);
+    if (!this.#isOwnNext(term.epoch)) {
+      this.#seen = 'other';
+      return;
+    }
     this.#next = term;
     this.#epoch = term.epoch;
   }
 
-  /** The lease was renewed. */
-  confirmed(): void {
-    this.#seen = 'nothing';
+  /** The lease of the epoch was renewed by a statement sent at `sentAtMs`. */
+  confirmed(epoch: number, sentAtMs: number): void {
+    // What leaders before this term left is not known before it has begun.
+    if (epoch !== this.#epoch) return;
+    this.#seen = 'unchanged';
+    this.#confirm(sentAtMs);
+  }
+
+  /** No other gateway holds the lease for a whole lease from then on. */
+  #confirm(sentAtMs: number): void {
+    this.#seenAt = sentAtMs;
+    this.#validMs = this.#leaseMs;
   }
 
   /** The lease was asked for at `atMs`, and another epoch than its own is another gateway's. */
@@ -55,6 +70,8 @@ export class Knowledge {
     if (isOwn && this.#isOwnNext(epoch)) this.#epoch = epoch;
     this.#seen = epoch === this.#epoch ? 'unchanged' : 'other';
     this.#seenAt = atMs;
+    // A lease that was released can be acquired at once.
+    this.#validMs = this.#leaseMs / 2;
   }
 
   /** PostgreSQL could not be asked for the lease. */
@@ -93,8 +110,7 @@ export class Knowledge {
     return this.#term?.held() === true || this.#next?.held() === true;
   }
 
-  /** Within half a lease; a gateway that takes over looks for a whole one, unless the lease is released. */
   get #isUnchanged(): boolean {
-    return this.#seen === 'unchanged' && this.#clock.monotonic() - this.#seenAt <= this.#leaseMs / 2;
+    return this.#seen === 'unchanged' && this.#clock.monotonic() - this.#seenAt <= this.#validMs;
   }
 }

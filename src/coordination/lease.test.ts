@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { seededRandom } from '../../test/support/seeded-random.ts';
 import { Knowledge } from './knowledge.ts';
@@ -429,6 +429,21 @@ describe('what a gateway knows', () => {
     expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
     call = atOnce;
     for (const fail of hanging) fail(new Error('gone'));
+  });
+
+  test('is not complete before a term has begun after that of another gateway', async () => {
+    const one = gateway('one');
+    await clock.pass(LEASE_MS);
+    row.acquire('two', row.read());
+    const begin = vi.spyOn(one.knowledge, 'begin').mockImplementation(() => undefined);
+    await clock.pass(LEASE_MS / 2);
+    row.release(row.epoch);
+    await clock.pass(2 * LEASE_MS);
+    expect(row.holder).toBe('one');
+    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+    begin.mockRestore();
+    one.knowledge.begin(one.terms.at(-1)!);
+    expect(one.knowledge.refusal()).toBeNull();
   });
 
   test('is complete again when the lease was not given to any other', async () => {

@@ -114,7 +114,7 @@ export class Lease {
       // A renewal that succeeds after the end moves the deadline, although the lease may have been released.
       held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
-    this.#options.knowledge.acquired(term);
+    this.#options.knowledge.acquired(term, sentAt);
     // A gateway that was stopped while it acquired the lease only releases it.
     const leading = stop.aborted ? Promise.resolve() : lead(term).finally(() => over.abort());
     // Its failure is handled below, possibly only after a renewal in flight has returned.
@@ -170,7 +170,7 @@ export class Lease {
           knowledge.saw({ epoch: -1, isOwn: false }, sentAt);
           break;
         }
-        knowledge.confirmed();
+        knowledge.confirmed(epoch, sentAt);
         state.deadline = until(sentAt);
         watch();
       } catch (error) {

@@ -9,7 +9,9 @@ import { until } from '../support/until.ts';
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ nodes: 2, proxied: true });
+  // Rebuilds take longer than the test: copies stay suspect.
+  const settings = { REBUILD_BYTES_PER_SECOND: '1' };
+  cluster = await TestCluster.start({ nodes: 2, proxied: true, settings });
 });
 afterAll(() => cluster?.stop());
 
