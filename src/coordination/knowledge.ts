@@ -53,7 +53,7 @@ export class Knowledge {
   /** The lease of the epoch was renewed by a statement sent at `sentAtMs`. */
   confirmed(epoch: number, sentAtMs: number): void {
     // What leaders before this term left is not known before it has begun.
-    if (epoch !== this.#epoch) return;
+    if (epoch !== this.#epoch || this.#isLate(sentAtMs, this.#leaseMs)) return;
     this.#seen = 'unchanged';
     this.#confirm(sentAtMs);
   }
@@ -68,10 +68,14 @@ export class Knowledge {
   saw({ epoch, isOwn }: { epoch: number; isOwn: boolean }, atMs: number): void {
     // Acquired by this gateway, which did not learn of it.
     if (isOwn && this.#isOwnNext(epoch)) this.#epoch = epoch;
-    this.#seen = epoch === this.#epoch ? 'unchanged' : 'other';
-    this.#seenAt = atMs;
     // A lease that was released can be acquired at once.
-    this.#validMs = this.#leaseMs / 2;
+    const validMs = this.#leaseMs / 2;
+    if (epoch !== this.#epoch) this.#seen = 'other';
+    else if (!this.#isLate(atMs, validMs)) {
+      this.#seen = 'unchanged';
+      this.#seenAt = atMs;
+      this.#validMs = validMs;
+    }
   }
 
   /** PostgreSQL could not be asked for the lease. */
@@ -101,6 +105,11 @@ export class Knowledge {
     return !this.#isLeading && !this.#isUnchanged;
   }
 
+  /** A response that took so long says nothing about now. */
+  #isLate(askedAtMs: number, validMs: number): boolean {
+    return this.#clock.monotonic() - askedAtMs > validMs;
+  }
+
   /** Whether the epoch is that of the term after the last one: no other gateway has led between. */
   #isOwnNext(epoch: number): boolean {
     return this.#epoch > 0 && generationOf(epoch) === generationOf(this.#epoch) + 1;
@@ -111,6 +120,6 @@ export class Knowledge {
   }
 
   get #isUnchanged(): boolean {
-    return this.#seen === 'unchanged' && this.#clock.monotonic() - this.#seenAt <= this.#validMs;
+    return this.#seen === 'unchanged' && !this.#isLate(this.#seenAt, this.#validMs);
   }
 }
