@@ -435,13 +435,13 @@ describe('what a gateway knows', () => {
     const one = gateway('one');
     await clock.pass(LEASE_MS);
     row.acquire('two', row.read());
-    const begin = vi.spyOn(one.knowledge, 'begin').mockImplementation(() => undefined);
+    const beginning = vi.spyOn(one.knowledge, 'begin').mockImplementation(() => undefined);
     await clock.pass(LEASE_MS / 2);
     row.release(row.epoch);
     await clock.pass(2 * LEASE_MS);
     expect(row.holder).toBe('one');
     expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-    begin.mockRestore();
+    beginning.mockRestore();
     one.knowledge.begin(one.terms.at(-1)!);
     expect(one.knowledge.refusal()).toBeNull();
   });

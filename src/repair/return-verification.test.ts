@@ -99,7 +99,7 @@ test('asks another node when one does not respond, and goes on by itself when no
 test.each<[string, () => void]>([
   ['the nodes that serve do not respond', () => (failing = true)],
   ['every node that serves is gone', () => (serving = [])],
-  ['some records could not be judged', () => (unjudged = 1)],
+  ['some records could not be determined', () => (unjudged = 1)],
 ])('says that the node is not compared when, of one shard, %s', async (_what, change) => {
   onVerify = (shard, nodes) => {
     if (shard === 's2') change();
