@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../../test/support/until.ts';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { Database } from './database.ts';
 import { PostgresServers } from './postgres-servers.ts';
@@ -40,6 +41,11 @@ test('a role with too low a limit is refused in one sentence', async () => {
   expect(await start('few', 8)).toBe(
     'PostgreSQL at db has too few connections: a gateway process needs 8, and the connection limit of role "few" leaves 3 (3 in all, 0 in use by others); raise it with ALTER ROLE … CONNECTION LIMIT, or close other connections.',
   );
+  // PostgreSQL counts a connection until its process has ended.
+  await until(async () => {
+    const rows = await admin.query(`select 1 from pg_stat_activity where usename = 'few'`);
+    return rows.length === 0;
+  }, 'the connections of the role have ended');
   expect(await start('few', 3)).toBe('started');
 });
 

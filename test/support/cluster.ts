@@ -182,6 +182,16 @@ export class TestCluster {
    * use; without copies that are not in use.
    */
   async contents(): Promise<Map<string, string>> {
+    const nameOf = await this.copyNames();
+    const read = async (id: string): Promise<[string, string]> => [
+      id,
+      await this.node(id).everything(nameOf),
+    ];
+    return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
+  }
+
+  /** The collection that a node's copy belongs to, by the copy's id there; null for a copy that is not in use. */
+  async copyNames(): Promise<(id: string, name: string) => string | null> {
     const rows = await sql<{ physical: string; state: string; name: string }>(
       this,
       `select n.physical, n.state, c.name from polychrome.node_shard n
@@ -190,13 +200,7 @@ export class TestCluster {
     const copies = new Map(
       rows.map(({ physical, state, name }) => [physical, state === 'current' ? name : null]),
     );
-    const nameOf = (id: string, name: string): string | null =>
-      copies.get(id) ?? (copies.has(id) ? null : name);
-    const read = async (id: string): Promise<[string, string]> => [
-      id,
-      await this.node(id).everything(nameOf),
-    ];
-    return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
+    return (id, name) => copies.get(id) ?? (copies.has(id) ? null : name);
   }
 
   async stop(): Promise<void> {

@@ -14,7 +14,11 @@ type Value = string;
 interface Subject {
   readonly local: { readonly nodes: readonly { readonly id: string }[] };
   readonly node: (id: string) => ChromaHttp;
+  /** Rebuilt copies have names of their own. */
+  readonly copyNames?: () => Promise<NameOf>;
 }
+
+type NameOf = (id: string, name: string) => string | null;
 
 interface Step {
   readonly unit: string;
@@ -135,7 +139,11 @@ export class CheckedWorkload {
   /** Broken promises and differences between nodes; [] when all is well. */
   async faults(cluster: Subject): Promise<string[]> {
     const faults = [...this.unexpected];
-    const read = async (id: string): Promise<[string, string]> => [id, await contentOf(cluster.node(id))];
+    const nameOf = await cluster.copyNames?.();
+    const read = async (id: string): Promise<[string, string]> => [
+      id,
+      await contentOf(cluster.node(id), nameOf),
+    ];
     const holds = new Map(await Promise.all(cluster.local.nodes.map(({ id }) => read(id))));
     const [first = ['', '']] = holds;
     for (const [id, content] of holds) {
@@ -283,10 +291,10 @@ const mistakes: Kind = (target, writer, n) => {
 };
 
 /** The whole content of a server in the order of its records; databases by name. */
-async function contentOf(node: ChromaHttp): Promise<string> {
+async function contentOf(node: ChromaHttp, nameOf?: NameOf): Promise<string> {
   const { text } = await node.call('GET', DATABASES);
   const names = (JSON.parse(text) as { name: string }[]).map(({ name }) => `database ${name}`);
-  return [...names.sort(), await node.everything()].join('\n');
+  return [...names.sort(), await node.everything(nameOf)].join('\n');
 }
 
 function difference(expected: string, found: string): string {
