@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly proxied?: boolean;
   /** The connection string to use instead of the cluster's own, given that one. */
   readonly databaseUrl?: (own: string) => Promise<string>;
+  /** The superuser's connection string where the gateway uses another PostgreSQL than the cluster's own. */
+  readonly superuserUrl?: () => string;
   /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -90,6 +92,11 @@ export class TestCluster {
   /** The connection string of the gateway. */
   get databaseUrl(): string {
     return this.#databaseUrl ?? this.local.databaseUrl;
+  }
+
+  /** The superuser's connection string to the PostgreSQL that the gateway uses. */
+  get superuserUrl(): string {
+    return this.#options.superuserUrl?.() ?? this.local.databaseUrl;
   }
 
   /** Chroma's API through the gateway. */

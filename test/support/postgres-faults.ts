@@ -40,7 +40,7 @@ export async function sql<R extends pg.QueryResultRow>(
   text: string,
   values: unknown[] = [],
 ): Promise<R[]> {
-  const client = new pg.Client({ connectionString: cluster.local.databaseUrl });
+  const client = new pg.Client({ connectionString: cluster.superuserUrl });
   await client.connect();
   try {
     return (await client.query<R>(text, values)).rows;

@@ -11,6 +11,7 @@ export class PostgresPair {
   readonly primary: Postgres;
   readonly standby: Postgres;
   readonly #dir: string;
+  #isPromoted = false;
 
   private constructor(dir: string, primary: Postgres, standby: Postgres) {
     this.#dir = dir;
@@ -62,6 +63,12 @@ export class PostgresPair {
   async promote(): Promise<void> {
     const [row] = await query(this.standby, 'select pg_promote() as promoted');
     if (row?.['promoted'] !== true) throw new Error('the standby was not promoted');
+    this.#isPromoted = true;
+  }
+
+  /** The superuser's connection string to the server that takes writes. */
+  get writableUrl(): string {
+    return (this.#isPromoted ? this.standby : this.primary).url;
   }
 
   async stop(): Promise<void> {

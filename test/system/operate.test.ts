@@ -189,7 +189,10 @@ test('the commands show the cluster, and find nothing wrong with it', async () =
   expect(log).toMatch(/ delete +default_tenant\/default_database\/backlog +\d+ +-/);
   expect((await run(alertCommand, 'test'))[0]).toBe('slack: delivered\n');
   expect(received.at(-1)).toContain('Test of the alerts');
-  await until(async () => (await run(slowCommand))[0].includes(' add '), 'slow requests are stored');
+  await until(
+    async () => (await run(slowCommand, '--slowest'))[0].includes(' add '),
+    'slow requests are stored',
+  );
   const [doctor, problems] = await run(doctorCommand);
   expect(doctor).toContain('a member, with LSN');
   expect([doctor.match(/PROBLEM.*/g), problems]).toEqual([null, 0]);

@@ -22,7 +22,11 @@ describe('with a synchronous standby', () => {
     await query(pair.primary, `create role gateway login superuser password 'first'`);
     usePassword('first');
     const file = { DATABASE_URL: '', DATABASE_URL_FILE: join(dir, 'url') };
-    cluster = await TestCluster.start({ nodes: 2, settings: { ...settings, ...file } });
+    cluster = await TestCluster.start({
+      nodes: 2,
+      settings: { ...settings, ...file },
+      superuserUrl: () => pair.writableUrl,
+    });
   });
   afterAll(async () => {
     await cluster?.stop();
@@ -98,7 +102,12 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
   let head: unknown[];
   beforeAll(async () => {
     pair = await PostgresPair.start({ synchronous: false });
-    cluster = await TestCluster.start({ nodes: 2, settings, databaseUrl: async () => pair.url() });
+    cluster = await TestCluster.start({
+      nodes: 2,
+      settings,
+      databaseUrl: async () => pair.url(),
+      superuserUrl: () => pair.writableUrl,
+    });
     const collection = await cluster.api.create('records');
     await pair.detach();
     const body = { ids: ['lost'], embeddings: [[1, 2]] };
