@@ -31,7 +31,7 @@ export interface WebhookState {
 
 const QUEUED_MAX = 100;
 const PAUSES_MS = [1_000, 5_000, 30_000] as const;
-// Slack accepts one message a second; nobody reads more than this of one cluster.
+// Slack accepts one message a second; more than this from one cluster would bury the first.
 const PER_WINDOW_MAX = 30;
 const WINDOW_MS = 10 * 60_000;
 

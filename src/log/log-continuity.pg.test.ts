@@ -79,17 +79,18 @@ test('an entry that was trimmed counts as seen', async () => {
 test('after a promotion nothing is appended before the leader has compared the log', async () => {
   const s = database.schema;
   await database.query(`update ${s}.lease set epoch = 7`);
-  await continuity.confirm(7);
-  expect(await continuity.state()).toEqual({ isCompared: true, rewound: null });
+  await continuity.confirm(7, 1);
+  expect(await continuity.state()).toEqual({ isCompared: true, rewound: null, timeline: 1 });
   // As the row looks on a standby that was promoted: its timeline is another.
   await database.query(`update ${s}.head set timeline = timeline + 1`);
-  expect(await continuity.state()).toEqual({ isCompared: false, rewound: null });
+  expect(await continuity.state()).toEqual({ isCompared: false, rewound: null, timeline: 1 });
   expect(await refusal(append())).toEqual([
     true,
     'this server was promoted, and its log has not been compared yet',
   ]);
-  await expect(continuity.confirm(6)).rejects.toThrow('the lease has moved on');
-  await continuity.confirm(7);
+  await expect(continuity.confirm(6, 1)).rejects.toThrow('the lease has moved on');
+  await expect(continuity.confirm(7, 2)).rejects.toThrow('was promoted again');
+  await continuity.confirm(7, 1);
   expect(await append()).toEqual({ s: 'ok', lsn: 1 });
 });
 
@@ -108,7 +109,7 @@ test('a log that is known to have lost entries is never appended to, by any gate
   await continuity.reportRewound(7, 5, 'log_rewound: second');
   expect(await continuity.state()).toMatchObject({ rewound: 'log_rewound: first' });
   expect(await refusal(append())).toEqual([true, 'the log has lost its last entries: log_rewound: first']);
-  await expect(continuity.confirm(0)).rejects.toThrow('was not recorded');
+  await expect(continuity.confirm(0, 1)).rejects.toThrow('was not recorded');
   const [row] = await database.query(`select rewound_lsn as lsn from ${database.schema}.head`);
   expect(row).toEqual({ lsn: 9 });
 });

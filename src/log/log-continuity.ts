@@ -10,11 +10,16 @@ export interface SeenEntry {
 }
 
 export interface ContinuityState {
+  /** Of this server; 0 where the server does not report it. */
+  readonly timeline: number;
   /** The log of this server, on its present timeline, was compared. */
   readonly isCompared: boolean;
   /** Why the log is known to have lost its last entries; null while it has not. */
   readonly rewound: string | null;
 }
+
+// Raised by append_continuing (postgres/migrations/0007-log-continuity.ts).
+const LACKS_SEEN = 'PC006';
 
 export class LogContinuity {
   readonly #database: Database;
@@ -26,7 +31,8 @@ export class LogContinuity {
   async state(): Promise<ContinuityState> {
     const s = this.#database.schema;
     const [row] = await this.#database.query(
-      `select coalesce(timeline = ${s}.timeline(), false) as "isCompared", rewound from ${s}.head`,
+      `select ${s}.timeline() as timeline, coalesce(timeline = ${s}.timeline(), false) as "isCompared", rewound
+       from ${s}.head`,
     );
     return row as unknown as ContinuityState;
   }
@@ -38,16 +44,22 @@ export class LogContinuity {
     return row?.found === true;
   }
 
-  /** Records that the log of this server was compared. Throws when the lease has moved on. */
-  async confirm(epoch: number): Promise<void> {
+  /**
+   * Records that the log was compared on this timeline. Throws when the lease has moved on, or the server is on another
+   * timeline by now.
+   */
+  async confirm(epoch: number, timeline: number): Promise<void> {
     const s = this.#database.schema;
     const rows = await this.#database.query(
-      `update ${s}.head set timeline = ${s}.timeline()
-       where rewound is null and exists (select from ${s}.lease where epoch = $1 for share) returning lsn`,
-      [epoch],
+      `update ${s}.head set timeline = $2
+       where rewound is null and ${s}.timeline() = $2
+         and exists (select from ${s}.lease where epoch = $1 for share) returning lsn`,
+      [epoch, timeline],
     );
     if (rows.length === 0)
-      throw new Error('the comparison of the log was not recorded: the lease has moved on');
+      throw new Error(
+        'the comparison of the log was not recorded: the lease has moved on, or PostgreSQL was promoted again',
+      );
   }
 
   /**
@@ -67,5 +79,10 @@ export class LogContinuity {
 
 /** Whether an append was refused because its log was not compared since a promotion, or has lost entries. */
 export function isAboutContinuity(error: unknown): boolean {
-  return isServerRefusal(error) && ['PC004', 'PC005', 'PC006'].includes(error.code ?? '');
+  return isServerRefusal(error) && ['PC004', 'PC005', LACKS_SEEN].includes(error.code ?? '');
+}
+
+/** Whether an append was refused because the log lacks what the gateway has seen. */
+export function isAboutLoss(error: unknown): boolean {
+  return isServerRefusal(error) && error.code === LACKS_SEEN;
 }

@@ -33,7 +33,7 @@ export interface NodeListOptions<Registered extends { readonly member: Node }> {
 
 // One small query. An operator's change is noticed by other gateways within this; the gateway that made it looks at once.
 const POLL_MS = 500;
-// A node that moved is not urgent: the others serve. Each check may wait for an address at which nobody responds.
+// A node that moved is not urgent: the others serve. Each check may wait for an address that does not respond.
 const RECONCILE_MS = 5_000;
 
 export class NodeList<Registered extends { readonly member: Node }> {

@@ -115,7 +115,7 @@ class Comparison {
       if (!isTooLarge(error)) throw error;
       this.#isUnreadable = true;
     }
-    // Without ids nobody knows how many records there are.
+    // Without ids the number of records is unknown.
     const unjudged = this.#isUnreadable ? Math.max(1, pending.length) : pending.length;
     return { differences: this.#differences, unreadable: this.#unreadable, ids, unjudged };
   }

@@ -33,7 +33,7 @@ export interface CopyEvidence {
 export interface CopyResolution {
   /** Reasons by node: these copies serve nothing until they are rebuilt. */
   readonly suspects: ReadonlyMap<string, string>;
-  /** What an operator has to know: nobody can tell which copy is right, or every copy is wrong; null otherwise. */
+  /** What an operator has to know: which copy is right cannot be determined, or every copy is wrong; null otherwise. */
   readonly undecided: string | null;
 }
 

@@ -9,6 +9,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Logger } from '../util/logger.ts';
 import { mapKey } from '../util/map-key.ts';
+import { linkedAbort } from '../util/race.ts';
 import { CopyCreation, type CopyCreationOptions } from './copy-creation.ts';
 import { dropCopy } from './copy-drop.ts';
 import type { AsideCopy, CopyStore } from './copy-store.ts';
@@ -104,6 +105,8 @@ export class Rebuilds {
   #healed = 0;
   #failed = 0;
   #sweptAt = -Infinity;
+  /** Copies whose drop has not ended, by node and id there: a call that hangs may end much later. */
+  readonly #dropping = new Set<string>();
 
   constructor(options: RebuildsOptions) {
     this.#options = options;
@@ -328,16 +331,29 @@ export class Rebuilds {
 
   async #drop(copy: AsideCopy, node: RebuildNode, term: Term): Promise<void> {
     const { copies, newId, leavesLists, idsMax, clock } = this.#options;
-    const over = new AbortController();
-    const options = { client: node.client, copies, newId, leavesLists: leavesLists(), idsMax: idsMax() };
+    const key = keyOf(node.id, copy.physical);
+    if (this.#dropping.has(key)) throw new Error('an earlier attempt has not ended');
+    this.#dropping.add(key);
+    const { controller: over, unlink } = linkedAbort(term.signal);
+    const held = (): boolean => term.held() && !over.signal.aborted;
+    const options = {
+      client: node.client,
+      copies,
+      newId,
+      leavesLists: leavesLists(),
+      idsMax: idsMax(),
+      held,
+    };
+    const dropping = dropCopy(copy, term.epoch, options).finally(() => this.#dropping.delete(key));
     const late = sleep(clock, DROP_MS_MAX, over.signal).then((): never => {
-      throw new Error('the node did not respond in time');
+      throw term.signal.aborted ? new TermOver() : new Error('it takes long, and is continued later');
     });
-    late.catch(() => undefined);
+    for (const each of [dropping, late]) each.catch(() => undefined);
     try {
-      await Promise.race([dropCopy(copy, term.epoch, options), late]);
+      await Promise.race([dropping, late]);
     } finally {
       over.abort();
+      unlink();
     }
   }
 }

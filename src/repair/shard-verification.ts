@@ -75,7 +75,7 @@ export interface VerifyShardOptions {
 const DEADLINE_MS = 30_000;
 const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
 const NOTHING_FOUND = 'no copy finds a record by its own vector, so none of them is blamed';
-// Nobody knows how many records there are.
+// The number of records is unknown.
 const UNJUDGED: ComparisonResult = { differences: [], unreadable: new Map(), ids: [], unjudged: 1 };
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;

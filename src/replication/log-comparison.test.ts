@@ -32,7 +32,7 @@ beforeEach(() => {
   clock = new ManualClock();
   comparison = new LogComparison({
     continuity: {
-      state: async () => ({ isCompared, rewound }),
+      state: async () => ({ isCompared, rewound, timeline: 1 }),
       contains: async ({ lsn, token }) => entries[lsn - 1] === token,
       confirm: async () => void (isCompared = true),
       reportRewound: async (_epoch, lsn, reason) => {
@@ -129,10 +129,36 @@ describe('while a term lasts', () => {
   test('the log is compared at once when an append was refused', async () => {
     isCompared = false;
     await clock.pass(10);
-    comparison.request();
+    comparison.request(false);
     await clock.pass(10);
     expect(isCompared).toBe(true);
     await end();
+  });
+
+  test('the log is compared when it lacks what this gateway has seen, promoted or not', async () => {
+    await clock.pass(10);
+    entries.pop();
+    comparison.request(false);
+    await clock.pass(1_100);
+    expect(reasons).toEqual([]);
+    comparison.request(true);
+    await clock.pass(10);
+    expect(reasons).toEqual(['log_rewound: the log ends at LSN 2, and had reached 3']);
+    await running;
+  });
+
+  test('a comparison that was asked for is made as soon as PostgreSQL responds', async () => {
+    await clock.pass(10);
+    entries.pop();
+    onHead = () => {
+      throw new Error('unreachable');
+    };
+    comparison.request(true);
+    await clock.pass(10);
+    onHead = () => undefined;
+    await clock.pass(1_100);
+    expect(reasons).toHaveLength(1);
+    await running;
   });
 
   test('lost entries are reported', async () => {

@@ -25,13 +25,19 @@ const INTERVAL_MS = 1_000;
 export class LogComparison {
   readonly #options: LogComparisonOptions;
   readonly #requested = new Notifier();
+  /** The log is compared even on a timeline that was compared before. */
+  #isForced = false;
 
   constructor(options: LogComparisonOptions) {
     this.#options = options;
   }
 
-  /** An append was refused because PostgreSQL was promoted: the log is compared at once. */
-  request(): void {
+  /**
+   * An append was refused: the log is compared at once, when PostgreSQL was promoted or `hasLost`: the log lacks what this
+   * gateway has seen.
+   */
+  request(hasLost: boolean): void {
+    this.#isForced ||= hasLost;
     this.#requested.notify();
   }
 
@@ -41,7 +47,7 @@ export class LogComparison {
    */
   async compare({ epoch }: Pick<Term, 'epoch'>): Promise<string | null> {
     const { continuity, head, followers, logBuffer, logger } = this.#options;
-    const { rewound } = await continuity.state();
+    const { rewound, timeline } = await continuity.state();
     if (rewound !== null) return rewound;
     // Before the head is read: what is appended meanwhile is no loss.
     const seen = { head: logBuffer.head, newest: logBuffer.newest };
@@ -60,7 +66,7 @@ export class LogComparison {
         `${node} has applied LSN ${checkpoint}, which the log lacks; its head is ${lsn}`,
       );
     }
-    await continuity.confirm(epoch);
+    await continuity.confirm(epoch, timeline);
     logger.info({ head: lsn, markers: markers.filter((each) => each !== null).length }, 'log compared');
     return null;
   }
@@ -76,11 +82,14 @@ export class LogComparison {
       term.signal.removeEventListener('abort', wake);
       pause.abort();
       if (!term.held()) continue;
+      const isForced = this.#isForced;
+      this.#isForced = false;
       try {
         const { isCompared, rewound } = await continuity.state();
-        const reason = rewound ?? (isCompared ? null : await this.compare(term));
+        const reason = rewound ?? (isCompared && !isForced ? null : await this.compare(term));
         if (reason !== null) return onRewound(reason);
       } catch (error) {
+        this.#isForced ||= isForced;
         logger.warn({ error: String(error) }, 'log not compared');
       }
     }

@@ -125,7 +125,7 @@ export class MemoryStorage {
       log: this.#log(),
       appendStore: () => undefined,
       continuity: {
-        state: async () => ({ isCompared: true, rewound: null }),
+        state: async () => ({ isCompared: true, rewound: null, timeline: 1 }),
         contains: async ({ lsn, token }: SeenEntry) => lsn === 0 || this.entries[lsn - 1]?.batch === token,
         confirm: async (epoch: number) => this.#requireLease(epoch),
         reportRewound: async () => undefined,

@@ -10,7 +10,7 @@ import { until } from './until.ts';
 
 // Debian installs it outside the path of ordinary users.
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin`;
-/** The user id of `nobody`: PgBouncer does not run as root. */
+/** A user without rights: PgBouncer does not run as root. */
 const UNPRIVILEGED = 65534;
 
 export class PgBouncer {

@@ -70,7 +70,7 @@ async function damage(node: string): Promise<void> {
   await edit('delete', { ids: ['r3', 'r700'] });
   await edit('update', { ids: ['r5'], documents: ['edited'], metadatas: [{ stray: 1 }] });
   const embeddings = [Array.from({ length: DIMENSION }, () => 0.5)];
-  await edit('add', { ids: ['stray'], embeddings, documents: ['document of nobody'] });
+  await edit('add', { ids: ['stray'], embeddings, documents: ['unknown document'] });
   await sql(
     cluster,
     `update polychrome.node_shard set suspect = 'differs', view = polychrome.next_view() where physical = $1`,
