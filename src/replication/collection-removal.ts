@@ -72,6 +72,11 @@ export class CollectionRemoval {
     }
   }
 
+  /** Leaves the renamed collection on the node: its drop keeps failing. */
+  giveUp(target: ShardLocation): void {
+    this.#options.onLeftover(nameOfRemoved(target), new Error('its drop has ended two connections'));
+  }
+
   /**
    * Deletes every record before the collection is dropped, where servers take lists in metadata: those of a dropped
    * collection stay behind in such a server and turn up on records stored later, other ones on each node (I8).

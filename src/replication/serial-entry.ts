@@ -43,7 +43,7 @@ export interface SerialEntriesOptions extends CollectionRemovalOptions {
   readonly waits: DecisionWait;
   readonly deletes: Pick<ConditionalDelete, 'apply'>;
   readonly arbiter: Pick<Arbiter, 'resolve'>;
-  readonly trials: Pick<Trials, 'of' | 'isOpen' | 'applied'>;
+  readonly trials: Pick<Trials, 'of' | 'isOpen' | 'isIsolated' | 'applied'>;
   readonly positions: Positions;
   readonly endings: Pick<Endings, 'known'>;
   readonly decisions: Pick<Decisions, 'isQuarantined'>;
@@ -333,11 +333,12 @@ export class SerialEntries {
     term: Term,
   ): Promise<ShardChange[]> {
     const { trials, node } = this.#options;
-    // A node that failed to drop it before frees its name only.
-    const hasFailed = trials.of(lsn).has(node);
+    // One ended connection is no evidence against the drop. After two, on any nodes, the name is freed without it.
+    const isGivenUp = trials.of(lsn).has(node) && trials.isIsolated(lsn);
     for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
       await this.#removal.rename(target, lsn, term);
-      if (!hasFailed) await this.#removal.drop(target, lsn, term);
+      if (isGivenUp) this.#removal.giveUp(target);
+      else await this.#removal.drop(target, lsn, term);
     }
     for (const shard of shards) assigned.delete(shard);
     return shards.map((shard) => ({ shard, physical: null, name: null, lsn }));

@@ -44,6 +44,18 @@ describe('the deletion of a collection', () => {
     expect(NODES.map(namesOn)).toEqual([['pears'], ['pears']]);
   });
 
+  test('leaves nothing behind when a connection ends during the drop', async () => {
+    await following(...NODES);
+    const { fake } = replication.replica('b');
+    fake.plan(isDrop, 'hang');
+    deletePears();
+    await replication.until(() => fake.hanging > 0, 'the call is in flight');
+    fake.cut();
+    createAgain();
+    await replication.caughtUp();
+    expect(NODES.map(namesOn)).toEqual([['pears'], ['pears']]);
+  });
+
   test('that no server carries out frees the name, and delays no later entry', async () => {
     await following(...NODES);
     for (const id of NODES) replication.replica(id).fake.plan(isDrop, FAILURE, Infinity);
@@ -56,16 +68,21 @@ describe('the deletion of a collection', () => {
     expect(NODES.map(namesOn)).toEqual(NODES.map(() => ['deleted-', 'pears']));
   });
 
-  test('that ends each server is not repeated', async () => {
+  test('that ends each server is given up', async () => {
     await following(...NODES);
-    for (const id of NODES) replication.replica(id).fake.plan(isDrop, 'hang');
+    for (const id of NODES) replication.replica(id).fake.plan(isDrop, 'hang', Infinity);
     const lsn = deletePears();
-    for (const id of NODES) {
-      const { fake } = replication.replica(id);
-      await replication.until(() => fake.hanging > 0, `${id} has the call`);
-      replication.restart(id);
-      await replication.until(() => replication.replica(id).checkpoint === lsn, `${id} has gone on`);
-    }
+    let ended = 0;
+    const hasGoneOn = (id: string): boolean => {
+      const { fake, checkpoint } = replication.replica(id);
+      if (fake.hanging > 0) {
+        ended += 1;
+        replication.restart(id);
+      }
+      return checkpoint === lsn;
+    };
+    await replication.until(() => NODES.map(hasGoneOn).every(Boolean), 'both have gone on');
+    expect(ended).toBeLessThanOrEqual(2 * NODES.length);
     createAgain();
     await replication.caughtUp();
     expect([replication.ended, ...NODES.map(namesOn)]).toEqual([

@@ -197,7 +197,10 @@ export class TestCluster {
     return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
   }
 
-  /** The collection that a node's copy belongs to, by the copy's id there; null for a copy that is not in use. */
+  /**
+   * The collection that a node's copy belongs to, by the copy's id there; null for a copy that is not in use, or that a
+   * node which was killed twice during its drop has kept under another name.
+   */
   async copyNames(): Promise<(id: string, name: string) => string | null> {
     const rows = await sql<{ physical: string; state: string; name: string }>(
       this,
@@ -207,7 +210,10 @@ export class TestCluster {
     const copies = new Map(
       rows.map(({ physical, state, name }) => [physical, state === 'current' ? name : null]),
     );
-    return (id, name) => copies.get(id) ?? (copies.has(id) ? null : name);
+    return (id, name) => {
+      if (name === `deleted-${id}` || copies.get(id) === null) return null;
+      return copies.get(id) ?? name;
+    };
   }
 
   async stop(): Promise<void> {
