@@ -78,6 +78,15 @@ function brokenReferences(text: string): string[] {
   return references.filter((reference) => !leadsSomewhere('README.md', reference));
 }
 
+/** Invariants and rules that a text cites by number and docs/invariants.md does not state. */
+function unknownRules(text: string): string[] {
+  const stated = read('docs/invariants.md');
+  const cited = Array.from(text.matchAll(/(?<![\w-])[IR]\d{1,2}\b/g), ([rule]) => rule);
+  return cited.filter(
+    (rule) => !new RegExp(`^(?:## .*\\b${rule}\\b|\\| \\*\\*${rule}\\*\\*)`, 'm').test(stated),
+  );
+}
+
 describe.each(documents)('%s', (path) => {
   test('names files and commands that exist, and links that lead somewhere', () => {
     const text = read(path);
@@ -92,6 +101,22 @@ test('comments refer to sections of the documents that exist', () => {
     .filter((path) => path !== 'test/docs.test.ts')
     .flatMap((path) => brokenReferences(read(path)).map((reference) => `${path}: ${reference}`));
   expect(broken).toEqual([]);
+});
+
+test('comments and documents cite invariants and rules that docs/invariants.md states', () => {
+  const comments = sources
+    .filter((path) => path !== 'test/docs.test.ts')
+    .map(
+      (path) =>
+        [
+          path,
+          read(path)
+            .match(/\/\/.*|^\s*(?:\/\*)?\*.*/gm)
+            ?.join('\n') ?? '',
+        ] as const,
+    );
+  const cited = [...comments, ...documents.map((path) => [path, read(path)] as const)];
+  expect(cited.flatMap(([path, text]) => unknownRules(text).map((rule) => `${path}: ${rule}`))).toEqual([]);
 });
 
 test(`README.md has fewer than ${README_LINES_MAX} lines`, () => {
@@ -143,6 +168,10 @@ describe('the checker finds', () => {
   test('files and commands that do not exist', () => {
     expect(missingPaths('`src/main.ts` and `src/nonesuch.ts`')).toEqual(['src/nonesuch.ts']);
     expect(unknownCommands('npm run check; npm run -s nonesuch')).toEqual(['nonesuch']);
+  });
+
+  test('rules that are not stated', () => {
+    expect(unknownRules('R1, I16, I14, R99 and I99')).toEqual(['R99', 'I99']);
   });
 
   test('links that lead to no file or no heading', () => {
