@@ -30,10 +30,9 @@ test.each([
   ['was killed', `${HEALTHY} setTimeout(() => process.kill(process.pid, 'SIGKILL'), 500);`],
 ])('stops all processes and removes the data when the cluster %s', async (_case, program) => {
   const { pid, server, data, stop } = await start(program);
-  if (program !== HEALTHY)
-    await vi.waitFor(() => expect(identityOf(pid)).toBeUndefined(), { timeout: 10_000 });
+  if (program !== HEALTHY) await vi.waitFor(() => expect(identityOf(pid)).toBeNull(), { timeout: 10_000 });
   await stop();
-  expect([identityOf(pid), identityOf(server)]).toEqual([undefined, undefined]);
+  expect([identityOf(pid), identityOf(server)]).toEqual([null, null]);
   expect([existsSync(data), existsSync(`${data}.log`)]).toEqual([false, false]);
 });
 

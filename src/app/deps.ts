@@ -15,7 +15,7 @@ export interface NodeConnections {
 
 export interface GatewayParts {
   /** Process of a node that runs on this machine, for /status. */
-  readonly nodePid?: (nodeId: string) => number | undefined;
+  readonly nodePid?: (nodeId: string) => number | null;
   /** Notified of a node that hangs on a call, and should be restarted. */
   readonly onNodeHung?: (nodeId: string) => void;
   /** Notified when a part that must run for ever has ended: the process should end too, for nothing restarts it. */
@@ -34,7 +34,7 @@ export interface Deps {
   readonly random: () => number;
   readonly newId: () => string;
   readonly logger: Logger;
-  readonly nodePid: (nodeId: string) => number | undefined;
+  readonly nodePid: (nodeId: string) => number | null;
   readonly onNodeHung: (nodeId: string) => void;
   readonly onFailure: (error: unknown) => void;
 }
@@ -49,7 +49,7 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
     random: parts.random ?? Math.random,
     newId,
     logger: parts.logger ?? createLogger(config.LOG_LEVEL),
-    nodePid: parts.nodePid ?? (() => undefined),
+    nodePid: parts.nodePid ?? (() => null),
     onNodeHung: parts.onNodeHung ?? (() => undefined),
     onFailure: parts.onFailure ?? (() => undefined),
   };

@@ -37,5 +37,5 @@ async function serve(): Promise<void> {
   } finally {
     stopRequest.close();
   }
-  if (stopRequest.failure !== undefined) throw new StartupError(stopRequest.failure);
+  if (stopRequest.failure !== null) throw new StartupError(stopRequest.failure);
 }

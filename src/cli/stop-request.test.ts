@@ -17,7 +17,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('requests an orderly stop on %s', asy
   process.emit(signal);
   await request.requested;
   expect(request.signal.aborted).toBe(true);
-  expect(request.failure).toBeUndefined();
+  expect(request.failure).toBeNull();
   expect(exits).toEqual([]);
 });
 

@@ -22,8 +22,8 @@ export class StopRequest {
   readonly #process: SignalledProcess;
   readonly #clock: Clock;
   readonly #abort = new AbortController();
-  #requestedAt: number | undefined;
-  #failure: string | undefined;
+  #requestedAt: number | null = null;
+  #failure: string | null = null;
 
   constructor(process: SignalledProcess, clock: Clock) {
     this.#process = process;
@@ -44,8 +44,8 @@ export class StopRequest {
     });
   }
 
-  /** Why the command failed; undefined when a signal requested the stop. */
-  get failure(): string | undefined {
+  /** Why the command failed; null when a signal requested the stop. */
+  get failure(): string | null {
     return this.#failure;
   }
 
@@ -61,7 +61,7 @@ export class StopRequest {
 
   readonly #onSignal = (): void => {
     const now = this.#clock.monotonic();
-    if (this.#requestedAt === undefined) {
+    if (this.#requestedAt === null) {
       this.#requestedAt = now;
       this.#abort.abort();
     } else if (now - this.#requestedAt > DUPLICATE_SIGNAL_MS) {

@@ -62,7 +62,7 @@ async function up(options: UpOptions): Promise<void> {
   } finally {
     stopRequest.close();
   }
-  if (stopRequest.failure !== undefined) throw new StartupError(stopRequest.failure);
+  if (stopRequest.failure !== null) throw new StartupError(stopRequest.failure);
 }
 
 async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Promise<void> {
@@ -86,7 +86,7 @@ async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Pr
     await serveUntilStopped(options, cluster, stopRequest);
   } finally {
     await cluster.stop();
-    if (stopRequest.failure === undefined) console.log('Stopped.');
+    if (stopRequest.failure === null) console.log('Stopped.');
   }
 }
 
@@ -98,7 +98,7 @@ async function serveUntilStopped(
   const config = gatewayConfig(options, cluster.databaseUrl, cluster.nodes);
   const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
   const gateway = await startGateway(config, {
-    nodePid: (nodeId) => nodes.get(nodeId)?.pid(),
+    nodePid: (nodeId) => nodes.get(nodeId)?.pid() ?? null,
     // The supervisor restarts it.
     onNodeHung: (nodeId) => cluster.killNode(nodeId),
     onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),

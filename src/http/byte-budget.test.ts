@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { ByteBudget, SMALL_BODY_BYTES, type ByteLease } from './byte-budget.ts';
+import { ByteBudget, SMALL_BODY_BYTES, type ByteReservation } from './byte-budget.ts';
 
 const KIB = 1024;
 const LARGE = 400 * KIB;
@@ -14,9 +14,9 @@ function budgetOf(capacityBytes: number, options: { waitersMax?: number } = {}) 
 
 /** Follows a request for bytes without waiting for it. */
 function asking(budget: ByteBudget, bytes: number) {
-  const asked = { lease: null as ByteLease | null, refused: null as string | null };
+  const asked = { reservation: null as ByteReservation | null, refused: null as string | null };
   const settled = budget.acquire(bytes).then(
-    (lease) => (asked.lease = lease),
+    (reservation) => (asked.reservation = reservation),
     (error: { code: string }) => (asked.refused = error.code),
   );
   return Object.assign(asked, { settled });
@@ -31,7 +31,7 @@ describe('the byte budget', () => {
     const second = await budget.acquire(LARGE);
     const third = asking(budget, LARGE);
     await turn();
-    expect(third.lease).toBeNull();
+    expect(third.reservation).toBeNull();
     expect(budget.usedBytes).toBe(2 * LARGE);
     first.release();
     first.release();
@@ -46,7 +46,7 @@ describe('the byte budget', () => {
     await budget.acquire(LARGE);
     const second = asking(budget, LARGE);
     await turn();
-    expect(second.lease).toBeNull();
+    expect(second.reservation).toBeNull();
     expect(budget.tryAcquire(SMALL)).not.toBeNull();
   });
 
@@ -64,12 +64,12 @@ describe('the byte budget', () => {
     expect(overtook).toBeLessThanOrEqual(2 * LARGE);
     const late = asking(budget, SMALL_BODY_BYTES);
     await turn();
-    expect(late.lease).toBeNull();
+    expect(late.reservation).toBeNull();
     held.release();
     await large.settled;
-    expect(large.lease?.bytes).toBe(LARGE);
+    expect(large.reservation?.bytes).toBe(LARGE);
     await late.settled;
-    expect(late.lease?.bytes).toBe(SMALL_BODY_BYTES);
+    expect(late.reservation?.bytes).toBe(SMALL_BODY_BYTES);
   });
 
   test('refuses when too many wait or one waits too long, and forgets aborted waiters', async () => {

@@ -19,7 +19,7 @@ export interface ByteBudgetOptions {
 }
 
 /** Bytes admitted; release them once. */
-export interface ByteLease {
+export interface ByteReservation {
   readonly bytes: number;
   /** Releases what exceeds `bytes`. */
   shrinkTo(bytes: number): void;
@@ -98,17 +98,17 @@ export class ByteBudget {
     ];
   }
 
-  /** The lease when there is room and no waiting request goes first; null otherwise. */
-  tryAcquire(bytes: number): ByteLease | null {
+  /** The reservation when there is room and no waiting request goes first; null otherwise. */
+  tryAcquire(bytes: number): ByteReservation | null {
     if (this.#waiters.size > 0 && !this.#mayOvertake(bytes)) return null;
     if (!this.#fits(bytes)) return null;
     return this.#take(bytes);
   }
 
   /** Waits for room; rejects with PolychromeError `overloaded` when too many wait or it takes too long. */
-  acquire(bytes: number, signal?: AbortSignal): Promise<ByteLease> {
-    const lease = this.tryAcquire(bytes);
-    if (lease !== null) return Promise.resolve(lease);
+  acquire(bytes: number, signal?: AbortSignal): Promise<ByteReservation> {
+    const reservation = this.tryAcquire(bytes);
+    if (reservation !== null) return Promise.resolve(reservation);
     if (this.#waiters.size >= this.#waitersMax) return Promise.reject(overloaded());
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -142,7 +142,7 @@ export class ByteBudget {
     return oldest === undefined || oldest.overtakenBytes + bytes <= this.#capacity;
   }
 
-  #take(bytes: number): ByteLease {
+  #take(bytes: number): ByteReservation {
     const [oldest] = this.#waiters;
     if (oldest !== undefined) oldest.overtakenBytes += bytes;
     this.#used += bytes;
@@ -161,7 +161,7 @@ export class ByteBudget {
   }
 }
 
-class AdmittedBytes implements ByteLease {
+class AdmittedBytes implements ByteReservation {
   #bytes: number;
   readonly #giveBack: (bytes: number) => void;
 

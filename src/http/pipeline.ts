@@ -157,7 +157,7 @@ export class Pipeline {
         this.#options.logger.error({ err: error, route: match.name }, 'response aborted');
       else this.#fail(turn, error);
     } finally {
-      body?.lease.release();
+      body?.reservation.release();
     }
   }
 

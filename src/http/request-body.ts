@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../util/clock.ts';
-import { SMALL_BODY_BYTES, type ByteBudget, type ByteLease } from './byte-budget.ts';
+import { SMALL_BODY_BYTES, type ByteBudget, type ByteReservation } from './byte-budget.ts';
 
 /**
  * Why there is no body.
@@ -25,7 +25,7 @@ export class BodyError extends Error {
 export interface ReceivedBody {
   readonly bytes: Buffer;
   /** To be released when the response has been sent. */
-  readonly lease: ByteLease;
+  readonly reservation: ByteReservation;
 }
 
 export interface BodyReaderOptions {
@@ -69,27 +69,28 @@ export class BodyReader {
     const length = declaredLength(request);
     if (length !== null && length > maxBytes) throw new BodyError('too_large');
     const admitted = length ?? SMALL_BODY_BYTES;
-    const lease = budget.tryAcquire(admitted) ?? (await this.#wait(request, admitted));
+    const reservation = budget.tryAcquire(admitted) ?? (await this.#wait(request, admitted));
     begin();
     try {
-      if (length === 0) return { bytes: EMPTY, lease };
-      if (length !== null) return { bytes: await this.#receive(request, new SizedUpload(length)), lease };
-      return await this.#readChunked(request, lease);
+      if (length === 0) return { bytes: EMPTY, reservation };
+      if (length !== null)
+        return { bytes: await this.#receive(request, new SizedUpload(length)), reservation };
+      return await this.#readChunked(request, reservation);
     } catch (error) {
-      lease.release();
+      reservation.release();
       throw error;
     }
   }
 
   // A body of unknown length begins with the share of a small one; if it is larger, it is admitted again for the largest
   // size. Growing piece by piece could end with many half-read bodies that all wait for one another.
-  async #readChunked(request: IncomingMessage, small: ByteLease): Promise<ReceivedBody> {
+  async #readChunked(request: IncomingMessage, small: ByteReservation): Promise<ReceivedBody> {
     const { budget, maxBytes } = this.#options;
     const upload = new ChunkedUpload(SMALL_BODY_BYTES, maxBytes);
     let bytes = await this.#receive(request, upload);
     if (upload.complete) {
       small.shrinkTo(bytes.length);
-      return { bytes, lease: small };
+      return { bytes, reservation: small };
     }
     const rest = maxBytes - small.bytes;
     const more = budget.tryAcquire(rest) ?? (await this.#wait(request, rest));
@@ -101,10 +102,10 @@ export class BodyReader {
       throw error;
     }
     more.shrinkTo(Math.max(0, bytes.length - small.bytes));
-    return { bytes, lease: bothOf(small, more) };
+    return { bytes, reservation: bothOf(small, more) };
   }
 
-  async #wait(request: IncomingMessage, bytes: number): Promise<ByteLease> {
+  async #wait(request: IncomingMessage, bytes: number): Promise<ByteReservation> {
     const gone = new AbortController();
     const onClose = (): void => gone.abort();
     request.once('close', onClose);
@@ -241,7 +242,7 @@ class ChunkedUpload {
   }
 }
 
-function bothOf(first: ByteLease, second: ByteLease): ByteLease {
+function bothOf(first: ByteReservation, second: ByteReservation): ByteReservation {
   return {
     get bytes() {
       return first.bytes + second.bytes;

@@ -30,7 +30,7 @@ const LOAD_WAIT_MS = 20_000;
 export const RUN_SCRIPT =
   "const [module, path, port, host] = process.argv.slice(1); require(module).cli(['chroma', 'run', '--path', path, '--port', port, '--host', host]);";
 
-let installed: Promise<ChromaRelease> | undefined;
+let installed: Promise<ChromaRelease> | null = null;
 
 /** Returns the release to run; `template` is a command (see `commandTemplate`). Throws StartupError when none works. */
 export function findChromaRelease(template?: string): Promise<ChromaRelease> {
@@ -53,7 +53,7 @@ async function findInstalled(): Promise<ChromaRelease> {
       continue;
     }
     const failure = await tryLoading(module);
-    if (failure === undefined) return installedRelease(version, module);
+    if (failure === null) return installedRelease(version, module);
     failures.push(`${version} does not load (${failure})`);
   }
   throw new StartupError(
@@ -61,12 +61,12 @@ async function findInstalled(): Promise<ChromaRelease> {
   );
 }
 
-/** Loads `module` in a separate process, which an incompatible library may crash; returns the failure or undefined. */
-function tryLoading(module: string): Promise<string | undefined> {
+/** Loads `module` in a separate process, which an incompatible library may crash; returns why it fails, or null. */
+function tryLoading(module: string): Promise<string | null> {
   return new Promise((resolve) => {
     const args = ['-e', 'require(process.argv[1])', module];
     execFile(process.execPath, args, { timeout: LOAD_WAIT_MS, env: {} }, (error, _stdout, stderr) => {
-      if (error === null) return resolve(undefined);
+      if (error === null) return resolve(null);
       const reason = /version `?(GLIBC\w*_[\d.]+)'? not found/.exec(stderr)?.[1];
       resolve(reason === undefined ? lastErrorLine(stderr) : `it needs ${reason}`);
     });

@@ -67,13 +67,13 @@ export function chromaEnvironment(inherited: NodeJS.ProcessEnv): NodeJS.ProcessE
 
 async function untilReady(child: Child, options: ChromaOptions): Promise<void> {
   const { name, port, clock, signal } = options;
-  let exit: string | undefined;
+  let exit: string | null = null;
   void child.exited.then(({ code, signal: by }) => (exit = by ?? `exit code ${code}`));
   const deadline = clock.monotonic() + READY_WAIT_MS;
   for (;;) {
     signal?.throwIfAborted();
     const isAlive = await Promise.race([heartbeat(port), child.exited.then(() => false)]);
-    if (exit !== undefined) throw explainExit(exit, child, options);
+    if (exit !== null) throw explainExit(exit, child, options);
     if (isAlive) return;
     if (clock.monotonic() > deadline) {
       throw new Error(

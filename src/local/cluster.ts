@@ -40,8 +40,8 @@ interface LocalNode {
   readonly url: string;
   /** The folder of the server. */
   readonly dataDir: string;
-  /** Id of the current server process; undefined while none runs. */
-  pid(): number | undefined;
+  /** Id of the current server process; null while none runs. */
+  pid(): number | null;
 }
 
 export interface LocalCluster {
@@ -108,9 +108,9 @@ class Starter {
   readonly #options: LocalClusterOptions;
   readonly #parts: StarterParts;
   readonly #nodes = new Map<string, Running>();
-  #postgres: Supervised | undefined;
+  #postgres: Supervised | null = null;
   #databaseUrl = '';
-  #stopped: Promise<void> | undefined;
+  #stopped: Promise<void> | null = null;
 
   constructor(options: LocalClusterOptions, parts: StarterParts) {
     this.#options = options;
@@ -151,7 +151,7 @@ class Starter {
     for (const id of ids) {
       const remembered = this.#parts.directory.port(id);
       const taken = new Set(ports.values());
-      const usable = remembered !== undefined && !taken.has(remembered) && (await isPortFree(remembered));
+      const usable = remembered !== null && !taken.has(remembered) && (await isPortFree(remembered));
       ports.set(id, usable ? remembered : await findFreePort(taken));
     }
     return ports;

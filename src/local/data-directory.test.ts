@@ -12,7 +12,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 test('returns stored values when it is opened again', () => {
   const first = openDataDirectory(join(folder, 'new'));
-  expect(first.nodes).toBeUndefined();
+  expect(first.nodes).toBeNull();
   first.remember({ nodes: 2, ports: { 'node-1': 20_001, 'node-2': 20_002 } });
   const second = openDataDirectory(join(folder, 'new'));
   expect(second.id).toBe(first.id);
@@ -23,14 +23,14 @@ test('returns stored values when it is opened again', () => {
 test('initialises an empty folder, and one that an interrupted first start left', () => {
   mkdirSync(join(folder, 'lost+found'));
   writeFileSync(join(folder, 'polychrome.json.4711'), '{');
-  expect(openDataDirectory(folder).nodes).toBeUndefined();
+  expect(openDataDirectory(folder).nodes).toBeNull();
 });
 
 test.each([
   ['a foreign folder', 'is not empty and not a Polychrome data directory', ['notes.txt', 'x']],
-  ['a damaged marker', 'is damaged', ['polychrome.json', '{']],
+  ['a damaged description', 'is damaged', ['polychrome.json', '{']],
   [
-    'a marker of a newer release',
+    'a description by a newer release',
     'newer Polychrome',
     ['polychrome.json', '{"format":2,"id":"7f1d7c1e-6a0b-4f57-9a39-3a3c2c0f8b11","ports":{}}'],
   ],

@@ -1,6 +1,6 @@
 // Opens the data directory of a local cluster and stores its id, number of nodes and ports.
 //
-//   polychrome.json   marker: id, number of nodes, ports
+//   polychrome.json   description: id, number of nodes, ports
 //   lock.json         the process that uses the directory (process-record.ts)
 //   children.json     the processes it started
 //   postgres/         PostgreSQL (postgres.ts)
@@ -22,26 +22,26 @@ import { z } from 'zod';
 import { StartupError } from '../errors.ts';
 import { explainFilesystemError } from './filesystem-errors.ts';
 
-const MARKER = 'polychrome.json';
+const DESCRIPTION_FILE = 'polychrome.json';
 /** Increased when the layout of the directory changes; newer formats are refused. */
 const FORMAT = 1;
 
-const markerSchema = z.object({
+const descriptionSchema = z.object({
   format: z.number().int(),
   id: z.uuid(),
   nodes: z.number().int().min(1).optional(),
   ports: z.record(z.string(), z.number().int()),
 });
 
-type DirectoryMarker = z.infer<typeof markerSchema>;
+type DirectoryDescription = z.infer<typeof descriptionSchema>;
 
 export interface DataDirectory {
   readonly path: string;
   readonly id: string;
-  /** Number of nodes at the last start; undefined for a new directory. */
-  readonly nodes: number | undefined;
-  /** Port of a child at the last start. */
-  port(child: string): number | undefined;
+  /** Number of nodes at the last start; null for a new directory. */
+  readonly nodes: number | null;
+  /** Port of a child at the last start; null when it has had none. */
+  port(child: string): number | null;
   remember(values: { readonly nodes: number; readonly ports: Readonly<Record<string, number>> }): void;
   nodeFolder(nodeId: string): string;
   readonly postgresFolder: string;
@@ -60,18 +60,18 @@ export function openDataDirectory(path: string): DataDirectory {
 
 function open(directory: string): DataDirectory {
   makeDirectory(directory);
-  const known = readMarker(directory);
-  let marker: DirectoryMarker = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
-  if (known === undefined) writeMarker(directory, marker);
+  const known = readDescription(directory);
+  let description: DirectoryDescription = known ?? { format: FORMAT, id: randomUUID(), ports: {} };
+  if (known === null) writeDescription(directory, description);
   for (const folder of ['nodes', 'logs']) mkdirSync(join(directory, folder), { recursive: true });
   return {
     path: directory,
-    id: marker.id,
-    nodes: marker.nodes,
-    port: (child) => marker.ports[child],
+    id: description.id,
+    nodes: description.nodes ?? null,
+    port: (child) => description.ports[child] ?? null,
     remember({ nodes, ports }) {
-      marker = { ...marker, nodes, ports: { ...marker.ports, ...ports } };
-      writeMarker(directory, marker);
+      description = { ...description, nodes, ports: { ...description.ports, ...ports } };
+      writeDescription(directory, description);
     },
     nodeFolder: (nodeId) => join(directory, 'nodes', nodeId),
     postgresFolder: join(directory, 'postgres'),
@@ -87,26 +87,28 @@ function makeDirectory(path: string): void {
   mkdirSync(path);
 }
 
-function readMarker(directory: string): DirectoryMarker | undefined {
+function readDescription(directory: string): DirectoryDescription | null {
   const entries = readdirSync(directory);
-  if (!entries.includes(MARKER)) {
-    // An interrupted first start leaves a draft of the marker; a new file system contains lost+found.
-    const foreign = entries.filter((entry) => !entry.startsWith(`${MARKER}.`) && entry !== 'lost+found');
-    if (foreign.length === 0) return undefined;
+  if (!entries.includes(DESCRIPTION_FILE)) {
+    // An interrupted first start leaves a draft of that file; a new file system contains lost+found.
+    const foreign = entries.filter(
+      (entry) => !entry.startsWith(`${DESCRIPTION_FILE}.`) && entry !== 'lost+found',
+    );
+    if (foreign.length === 0) return null;
     throw new StartupError(
-      `${directory} is not empty and not a Polychrome data directory (it has no ${MARKER}): choose another directory with --data.`,
+      `${directory} is not empty and not a Polychrome data directory (it has no ${DESCRIPTION_FILE}): choose another directory with --data.`,
     );
   }
   let content: unknown;
   try {
-    content = JSON.parse(readFileSync(join(directory, MARKER), 'utf8'));
+    content = JSON.parse(readFileSync(join(directory, DESCRIPTION_FILE), 'utf8'));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
-  const parsed = markerSchema.safeParse(content);
+  const parsed = descriptionSchema.safeParse(content);
   if (!parsed.success)
     throw new StartupError(
-      `${join(directory, MARKER)} is damaged: restore it from a backup, or choose another directory with --data.`,
+      `${join(directory, DESCRIPTION_FILE)} is damaged: restore it from a backup, or choose another directory with --data.`,
     );
   if (parsed.data.format > FORMAT) {
     throw new StartupError(
@@ -116,9 +118,9 @@ function readMarker(directory: string): DirectoryMarker | undefined {
   return parsed.data;
 }
 
-function writeMarker(directory: string, marker: DirectoryMarker): void {
-  const file = join(directory, MARKER);
+function writeDescription(directory: string, description: DirectoryDescription): void {
+  const file = join(directory, DESCRIPTION_FILE);
   const draft = `${file}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(marker, undefined, 2)}\n`);
+  writeFileSync(draft, `${JSON.stringify(description, undefined, 2)}\n`);
   renameSync(draft, file);
 }

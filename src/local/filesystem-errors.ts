@@ -13,9 +13,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: 'it is a file, not a folder',
 };
 
-/** Returns the code of a system error (`ENOENT`) or of a PostgreSQL error (SQLSTATE); undefined when it has none. */
-export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+/** Returns the code of a system error (`ENOENT`) or of a PostgreSQL error (SQLSTATE); null when it has none. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }
 
 /** Creates the error for a full disk. */

@@ -231,20 +231,20 @@ async function untilReady(child: Child, url: string, clock: Clock, signal?: Abor
     signal?.throwIfAborted();
     const refusal = await tryConnecting(url);
     if (exited) throw new Error('PostgreSQL exited during startup.');
-    if (refusal === undefined) return;
+    if (refusal === null) return;
     const waiting = ['ECONNREFUSED', 'ECONNRESET', STARTING_UP].includes(errorCode(refusal.error) ?? '');
     if (!waiting || clock.monotonic() > deadline) throw refusal.error;
     await sleep(clock, READY_POLL_MS, signal);
   }
 }
 
-/** Returns undefined after a successful connection, otherwise the error. */
-async function tryConnecting(url: string): Promise<{ readonly error: unknown } | undefined> {
+/** Returns null after a successful connection, otherwise the error. */
+async function tryConnecting(url: string): Promise<{ readonly error: unknown } | null> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   client.on('error', () => {}); // connect() or end() reports it
   try {
     await client.connect();
-    return undefined;
+    return null;
   } catch (error) {
     return { error };
   } finally {

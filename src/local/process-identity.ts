@@ -10,10 +10,10 @@ export interface ProcessIdentity {
   readonly startedAt: string;
 }
 
-/** Returns the identity of a running process; undefined when there is none, or only a zombie. */
-export function identityOf(pid: number): ProcessIdentity | undefined {
+/** Returns the identity of a running process; null when there is none, or only a zombie. */
+export function identityOf(pid: number): ProcessIdentity | null {
   const startedAt = process.platform === 'linux' ? startedAtFromProc(pid) : startedAtFromPs(pid);
-  return startedAt === undefined ? undefined : { pid, startedAt };
+  return startedAt === null ? null : { pid, startedAt };
 }
 
 /** Returns true while exactly this process runs. */
@@ -29,23 +29,23 @@ interface ProcStat {
 }
 
 /** Parses the fields of /proc/PID/stat that identify a process; exported for its test. */
-export function parseProcStat(stat: string): ProcStat | undefined {
+export function parseProcStat(stat: string): ProcStat | null {
   // The second field is the program's name in parentheses, which may contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   // proc_pid_stat(5): field 3 is the state, 5 the process group, 22 the start time in ticks since boot.
   const [state, group, startTicks] = [fields[0], fields[2], fields[19]];
-  if (state === undefined || group === undefined || startTicks === undefined) return undefined;
+  if (state === undefined || group === undefined || startTicks === undefined) return null;
   return { ended: state === 'Z' || state === 'X', group: Number(group), startTicks };
 }
 
-function startedAtFromProc(pid: number): string | undefined {
+function startedAtFromProc(pid: number): string | null {
   const parsed = parseProcStat(readOrEmpty(`/proc/${pid}/stat`));
-  if (parsed === undefined || parsed.ended) return undefined;
+  if (parsed === null || parsed.ended) return null;
   // Ticks count from boot, so the identity includes the boot id.
   return `${readOrEmpty('/proc/sys/kernel/random/boot_id').trim()} ${parsed.startTicks}`;
 }
 
-function startedAtFromPs(pid: number): string | undefined {
+function startedAtFromPs(pid: number): string | null {
   try {
     const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
       encoding: 'utf8',
@@ -53,17 +53,15 @@ function startedAtFromPs(pid: number): string | undefined {
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
     const [state, ...started] = line.split(/\s+/);
-    return state === undefined || state.startsWith('Z') || started.length === 0
-      ? undefined
-      : started.join(' ');
+    return state === undefined || state.startsWith('Z') || started.length === 0 ? null : started.join(' ');
   } catch {
-    return undefined; // ps exits 1 when there is no such process
+    return null; // ps exits 1 when there is no such process
   }
 }
 
 /** Returns the command line of a process, separated by spaces; empty when there is no such process. */
 export function commandLineOf(pid: number): string {
-  if (identityOf(pid) === undefined) return '';
+  if (identityOf(pid) === null) return '';
   if (process.platform === 'linux') return readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
   return spawnSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
 }
@@ -77,7 +75,7 @@ export function processesWithEnvironment(name: string, value: string): ProcessId
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     if (!readOrEmpty(`/proc/${pid}/environ`).split('\0').includes(wanted)) continue;
     const identity = identityOf(pid);
-    if (identity !== undefined) found.push(identity);
+    if (identity !== null) found.push(identity);
   }
   return found;
 }
@@ -87,7 +85,7 @@ export function hasLivingMember(group: number): boolean {
   return listOrEmpty('/proc').some((entry) => {
     if (!/^\d+$/.test(entry)) return false;
     const parsed = parseProcStat(readOrEmpty(`/proc/${entry}/stat`));
-    return parsed !== undefined && !parsed.ended && parsed.group === group;
+    return parsed !== null && !parsed.ended && parsed.group === group;
   });
 }
 

@@ -59,7 +59,7 @@ export async function takeProcessRecord(options: ReclaimOptions): Promise<Proces
     childEnvironment: { [CHILD_VARIABLE]: directoryId },
     add(name, pid, stopSequence) {
       const identity = identityOf(pid);
-      if (identity === undefined) return; // exited already
+      if (identity === null) return; // exited already
       children.set(name, { ...identity, name, stopSequence });
       writeJson(childrenFile, [...children.values()]);
     },
@@ -74,7 +74,7 @@ export async function takeProcessRecord(options: ReclaimOptions): Promise<Proces
 /** Throws StartupError when a running process uses the directory; changes nothing. */
 export function refuseHeldDirectory(directory: string): void {
   const holder = readJson(lockFileOf(directory), isIdentity);
-  if (holder !== undefined && isRunning(holder)) throw inUse(directory, holder.pid);
+  if (holder !== null && isRunning(holder)) throw inUse(directory, holder.pid);
 }
 
 function lockFileOf(directory: string): string {
@@ -110,7 +110,7 @@ function putAsideStaleLock(lockFile: string, directory: string): void {
   }
   // Another start may have created its own lock between the check and the rename.
   const moved = readJson(aside, isIdentity);
-  if (moved !== undefined && isRunning(moved)) {
+  if (moved !== null && isRunning(moved)) {
     linkSync(aside, lockFile);
     rmSync(aside);
     throw inUse(directory, moved.pid);
@@ -184,13 +184,13 @@ function isChildList(value: unknown): value is ChildEntry[] {
   return Array.isArray(value) && value.every((entry) => isIdentity(entry) && 'stopSequence' in entry);
 }
 
-/** Returns undefined for a file that is missing or was truncated by a crash. */
-function readJson<T>(file: string, isExpected: (value: unknown) => value is T): T | undefined {
+/** Returns null for a file that is missing or was truncated by a crash. */
+function readJson<T>(file: string, isExpected: (value: unknown) => value is T): T | null {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    return isExpected(value) ? value : undefined;
+    return isExpected(value) ? value : null;
   } catch {
-    return undefined;
+    return null;
   }
 }
 

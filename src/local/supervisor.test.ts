@@ -84,7 +84,7 @@ test('restarts a child that exits after the delay, and not before', async () => 
   await child.start();
   child.signal('SIGKILL');
   await vi.waitUntil(() => child.state() === 'waiting');
-  expect(child.pid()).toBeUndefined();
+  expect(child.pid()).toBeNull();
   clock.advance(99);
   expect(launcher.launched).toHaveLength(1);
   clock.advance(1);

@@ -13,8 +13,8 @@ type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped' | 'given_u
 export interface Supervised {
   readonly name: string;
   state(): SupervisedState;
-  /** Id of the current process; undefined while none runs. */
-  pid(): number | undefined;
+  /** Id of the current process; null while none runs. */
+  pid(): number | null;
   /** Signals the process; the supervisor restarts it when it exits. */
   signal(signal: NodeJS.Signals): void;
   /** Starts the child; resolves when it is ready. When it rejects, the child stays stopped. */
@@ -51,10 +51,10 @@ class Supervisor implements Supervised {
   readonly name: string;
   readonly #options: SupervisorOptions;
   #state: SupervisedState = 'stopped';
-  #child: Child | undefined;
+  #child: Child | null = null;
   #quickExits = 0;
-  #launching: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
+  #launching: Promise<void> | null = null;
+  #stopping: Promise<void> | null = null;
   #abort = new AbortController();
   #cancelRestart: () => void = () => {};
 
@@ -67,8 +67,8 @@ class Supervisor implements Supervised {
     return this.#state;
   }
 
-  pid(): number | undefined {
-    return this.#child?.pid;
+  pid(): number | null {
+    return this.#child?.pid ?? null;
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -76,7 +76,7 @@ class Supervisor implements Supervised {
   }
 
   async start(): Promise<void> {
-    if (this.#state === 'starting' || this.#state === 'running') return this.#launching;
+    if (this.#state === 'starting' || this.#state === 'running') return void (await this.#launching);
     this.#cancelRestart();
     await this.#stopping; // two processes must never use one folder
     this.#quickExits = 0;
@@ -100,7 +100,7 @@ class Supervisor implements Supervised {
     await this.#launching?.catch(() => {}); // `start` has reported this failure
     const child = this.#child;
     await child?.stop();
-    if (this.#child === child) this.#child = undefined;
+    if (this.#child === child) this.#child = null;
   }
 
   #launch(): Promise<void> {
@@ -125,7 +125,7 @@ class Supervisor implements Supervised {
     const readySince = this.#options.clock.monotonic();
     const { code, signal } = await child.exited;
     if (this.#child !== child) return;
-    this.#child = undefined;
+    this.#child = null;
     if (this.#state !== 'running') return; // stopped by `stop`
     this.#onExit(this.#options.clock.monotonic() - readySince, signal ?? `exit code ${code}`);
   }

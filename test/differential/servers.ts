@@ -19,7 +19,7 @@ export interface Servers {
   /** For people: what runs on both sides. */
   readonly release: string;
   /** Of the servers behind Polychrome, in their order. */
-  nodePids(): readonly (number | undefined)[];
+  nodePids(): readonly (number | null)[];
   /** Ends the bare server, whatever it does, and starts it again on the same data and address. */
   restartBare(): Promise<void>;
   stop(): Promise<void>;

@@ -121,9 +121,9 @@ export function sentWrite(
 export class StatusWatch {
   readonly samples: StatusSample[] = [];
   readonly #status: () => Promise<Status>;
-  readonly #pid: (node: string) => number | undefined;
+  readonly #pid: (node: string) => number | null;
 
-  constructor(status: () => Promise<Status>, pid: (node: string) => number | undefined) {
+  constructor(status: () => Promise<Status>, pid: (node: string) => number | null) {
     this.#status = status;
     this.#pid = pid;
   }
@@ -140,7 +140,7 @@ export class StatusWatch {
           node: id,
           state,
           reason,
-          pid: this.#pid(id) ?? null,
+          pid: this.#pid(id),
         })),
       });
     });

@@ -165,7 +165,7 @@ export async function runDrill(
   const writer = new Writer(await drill.collection('other'));
   const watch = new StatusWatch(
     () => cluster.status(),
-    (id) => cluster.local.nodes.find((node) => node.id === id)?.pid(),
+    (id) => cluster.local.nodes.find((node) => node.id === id)?.pid() ?? null,
   );
   await cluster.allServe();
   takePeak(cluster);

@@ -131,7 +131,7 @@ export class TestCluster {
   async startGateway(extra: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.#options.ownProcess === undefined) {
       this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
-        nodePid: (id) => this.local.nodes.find((node) => node.id === id)?.pid(),
+        nodePid: (id) => this.local.nodes.find((node) => node.id === id)?.pid() ?? null,
       });
     } else {
       const env = { ...process.env, ...this.environment(), ...this.#options.ownProcess, ...extra };

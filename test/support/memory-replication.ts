@@ -259,7 +259,7 @@ export class MemoryReplication {
       random,
       newId: () => `id-${++ids}`,
       logger: SILENT,
-      nodePid: () => undefined,
+      nodePid: () => null,
       onNodeHung: () => undefined,
       onFailure: (error) => {
         throw error;

@@ -30,7 +30,7 @@ export function fakeNode(id: string, member: object = {}, source: Partial<NodeSo
     suspects: () => [],
     rounds: () => rounds,
     calls: () => 0,
-    pid: undefined,
+    pid: null,
     ...source,
   };
 }

@@ -123,7 +123,7 @@ export interface NodeSource {
   readonly rounds: () => { readonly entries: Histogram };
   /** Calls to it since the start. */
   readonly calls: () => number;
-  readonly pid: number | undefined;
+  readonly pid: number | null;
 }
 
 export interface WorkStatus {

@@ -82,7 +82,7 @@ export function statusOf(source: StatusSource): Status {
       verification: node.verification(),
       suspects: node.suspects(LISTED_MAX),
     };
-    return pid === undefined ? status : { ...status, pid };
+    return pid === null ? status : { ...status, pid };
   });
   return {
     leader: term === null ? null : source.gatewayId,

@@ -12,7 +12,7 @@ export interface Subjects {
   /** No response when it ended, hung or dropped the connection; it works again at the next request. */
   readonly b: Endpoint;
   /** Process ids of the nodes behind Polychrome: a node that ended has another one. */
-  nodePids(): readonly (number | undefined)[];
+  nodePids(): readonly (number | null)[];
   stop(): Promise<void>;
 }
 
