@@ -1,32 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import {
+  jsonHandler as json,
+  operationStatus as operation,
+  StandInGateway,
+} from '../../test/support/command-run.ts';
 import { TestCommand } from '../../test/support/operation-context.ts';
-import { startTestServer, stopTestServer, type TestServer } from '../../test/support/http-server.ts';
 import type { Handler } from '../http/router.ts';
 import { nodeCommand } from './node.ts';
 import { operationCommand } from './operation.ts';
 
-let server: TestServer | null = null;
-afterEach(async () => {
-  if (server !== null) await stopTestServer(server);
-  server = null;
-});
-
-const json =
-  (value: unknown, status = 200): Handler =>
-  async () => ({ status, body: JSON.stringify(value) });
-
-const operation = (fields: object = {}): object => ({
-  id: '0000000a',
-  kind: 'node promote',
-  target: 'b',
-  state: 'running',
-  startedAt: '2026-01-02T03:04:05.000Z',
-  endedAt: null,
-  progress: null,
-  result: null,
-  error: null,
-  ...fields,
-});
+const gateway = new StandInGateway();
+afterEach(() => gateway.stop());
 
 const progress = (done: number) => ({
   phase: 'applying the log',
@@ -52,10 +36,10 @@ async function run(
   words: readonly string[],
   command = new TestCommand(),
 ): Promise<TestCommand> {
-  server = await startTestServer(routes);
+  const url = await gateway.start(routes);
   const [name, ...rest] = words;
   const built = name === 'node' ? nodeCommand(command) : operationCommand(command);
-  await command.during(built.parseAsync([...rest, '--url', server.server.url], { from: 'user' }));
+  await command.during(built.parseAsync([...rest, '--url', url], { from: 'user' }));
   return command;
 }
 
@@ -80,10 +64,13 @@ describe('a command that starts an operation', () => {
   });
 
   test('returns at once with --detach and says how to look again', async () => {
-    const command = await run({ [POST]: json(operation(), 202) }, ['node', 'promote', 'b', '--detach']);
-    expect(command.output).toBe(
-      `Started. Follow it with: polychrome operation wait 0000000a --url ${server!.server.url}\n`,
-    );
+    const url = await gateway.start({ [POST]: json(operation(), 202) });
+    const command = new TestCommand();
+    const detached = nodeCommand(command).parseAsync(['promote', 'b', '--detach', '--url', url], {
+      from: 'user',
+    });
+    await command.during(detached);
+    expect(command.output).toBe(`Started. Follow it with: polychrome operation wait 0000000a --url ${url}\n`);
   });
 
   test('detaches at Ctrl-C and says how to look again', async () => {
@@ -104,7 +91,6 @@ describe('a command that starts an operation', () => {
     await expect(
       run({ [POST]: json(operation(), 202), [GET]: json(failed) }, ['node', 'promote', 'b']),
     ).rejects.toThrow('Node "b" is down.');
-    await stopTestServer(server!);
     const refusal = json({ error: 'ChromaError', message: 'There is no node "b" in this cluster.' }, 404);
     await expect(run({ [POST]: refusal }, ['node', 'promote', 'b'])).rejects.toThrow('There is no node "b"');
   });

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { startTestServer, stopTestServer, type TestServer } from '../../test/support/http-server.ts';
+import { jsonHandler as json, StandInGateway } from '../../test/support/command-run.ts';
 import type { Handler } from '../http/router.ts';
 import { quarantineCommand } from './quarantine.ts';
 
@@ -17,15 +17,8 @@ const entry = (lsn: number, fields: object = {}): object => ({
   ...fields,
 });
 
-let server: TestServer | null = null;
-afterEach(async () => {
-  if (server !== null) await stopTestServer(server);
-  server = null;
-});
-
-const json =
-  (value: unknown, status = 200): Handler =>
-  async () => ({ status, body: JSON.stringify(value) });
+const gateway = new StandInGateway();
+afterEach(() => gateway.stop());
 
 /** What the command prints against a server with these routes; POST routes of the server read a body, which is empty. */
 async function run(
@@ -33,10 +26,10 @@ async function run(
   words: string[],
   env: Record<string, string> = {},
 ): Promise<string> {
-  server = await startTestServer(routes);
+  const url = await gateway.start(routes);
   let output = '';
   const command = quarantineCommand({ env, write: (text) => (output += Buffer.from(text).toString()) });
-  await command.parseAsync([...words, '--url', server.server.url], { from: 'user' });
+  await command.parseAsync([...words, '--url', url], { from: 'user' });
   return output;
 }
 
@@ -81,7 +74,6 @@ describe('polychrome quarantine list', () => {
       return { status: 200, body: '{"entries":[]}' };
     };
     await run({ [LIST]: handler }, ['list'], { ADMIN_TOKEN: 'from-environment' });
-    await stopTestServer(server!);
     await run({ [LIST]: handler }, ['list', '--token', 'given'], { ADMIN_TOKEN: 'from-environment' });
     expect(tokens).toEqual(['Bearer from-environment', 'Bearer given']);
   });
@@ -95,16 +87,15 @@ describe('polychrome quarantine reports in a sentence', () => {
 
   test('a server without an operator API', async () => {
     await expect(run({}, ['list'])).rejects.toThrow('has no operator API');
-    await stopTestServer(server!);
     const page: Handler = async () => ({ status: 200, body: '<html>' });
     await expect(run({ [LIST]: page }, ['list'])).rejects.toThrow('has no operator API');
   });
 
   test('that no gateway responds', async () => {
-    const closed = await startTestServer({});
-    await stopTestServer(closed);
-    const { port, url } = closed.server;
-    const command = quarantineCommand({ env: { ADMIN_PORT: String(port) }, write: () => undefined });
+    const url = await gateway.start({});
+    await gateway.stop();
+    const env = { ADMIN_PORT: new URL(url).port };
+    const command = quarantineCommand({ env, write: () => undefined });
     const listing = command.parseAsync(['list'], { from: 'user' });
     await expect(listing).rejects.toThrow(`No gateway responds at ${url} (ECONNREFUSED).`);
   });

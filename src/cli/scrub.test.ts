@@ -1,39 +1,21 @@
 import { afterEach, expect, test } from 'vitest';
+import { jsonHandler as json, operationStatus, StandInGateway } from '../../test/support/command-run.ts';
 import { TestCommand } from '../../test/support/operation-context.ts';
-import { startTestServer, stopTestServer, type TestServer } from '../../test/support/http-server.ts';
 import type { Handler } from '../http/router.ts';
 import { scrubCommand } from './scrub.ts';
 
-let server: TestServer | null = null;
-afterEach(async () => {
-  if (server !== null) await stopTestServer(server);
-  server = null;
-});
-
-const json =
-  (value: unknown, status = 200): Handler =>
-  async () => ({ status, body: JSON.stringify(value) });
+const gateway = new StandInGateway();
+afterEach(() => gateway.stop());
 
 const COUNTS = { shards: 7, records: 70, unjudged: 0, suspects: 0, skipped: 0 };
 const SHOWN = { state: 'idle', startedAt: 'A', finishedAt: 'B', total: 7, ...COUNTS };
-const operation = (fields: object): object => ({
-  id: '0000000a',
-  kind: 'scrub',
-  target: '',
-  state: 'running',
-  startedAt: 'A',
-  endedAt: null,
-  progress: null,
-  result: null,
-  error: null,
-  ...fields,
-});
+const operation = (fields: object): object => operationStatus({ kind: 'scrub', target: '', ...fields });
 
 async function run(routes: Record<string, Handler>, ...words: string[]): Promise<TestCommand> {
   const command = new TestCommand();
-  server = await startTestServer(routes);
+  const url = await gateway.start(routes);
   const built = scrubCommand(command);
-  await command.during(built.parseAsync([...words, '--url', server.server.url], { from: 'user' }));
+  await command.during(built.parseAsync([...words, '--url', url], { from: 'user' }));
   return command;
 }
 

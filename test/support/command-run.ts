@@ -17,8 +17,25 @@ export interface CommandRun {
   readonly done: Promise<unknown>;
 }
 
-export class CommandRunner {
+/** A gateway of which a command sees nothing but these routes. */
+export class StandInGateway {
   #server: TestServer | null = null;
+
+  /** Starts it, in place of the one before; returns its URL. */
+  async start(routes: TestRoutes): Promise<string> {
+    await this.stop();
+    this.#server = await startTestServer(routes);
+    return this.#server.server.url;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#server !== null) await stopTestServer(this.#server);
+    this.#server = null;
+  }
+}
+
+export class CommandRunner {
+  readonly #gateway = new StandInGateway();
 
   /** Runs the command with `--url` of a server with these routes. */
   async start(
@@ -27,7 +44,7 @@ export class CommandRunner {
     words: readonly string[],
     options: { env?: Record<string, string>; isTerminal?: boolean } = {},
   ): Promise<CommandRun> {
-    this.#server = await startTestServer(routes);
+    const url = await this.#gateway.start(routes);
     const [clock, stop] = [new ManualClock(), new AbortController()];
     let [output, code] = ['', 0];
     const write = (text: string | Uint8Array): void => void (output += Buffer.from(text).toString());
@@ -41,16 +58,29 @@ export class CommandRunner {
     });
     for (const each of [command, ...command.commands])
       each.exitOverride().configureOutput({ writeErr: write, writeOut: write });
-    const done = command.parseAsync([...words, '--url', this.#server.server.url], { from: 'user' });
+    const done = command.parseAsync([...words, '--url', url], { from: 'user' });
     done.catch(() => undefined);
     return { output: () => output, code: () => code, clock, stop, done };
   }
 
-  async stop(): Promise<void> {
-    if (this.#server !== null) await stopTestServer(this.#server);
-    this.#server = null;
+  stop(): Promise<void> {
+    return this.#gateway.stop();
   }
 }
+
+/** An operation as the operator API returns it. */
+export const operationStatus = (fields: object = {}): object => ({
+  id: '0000000a',
+  kind: 'node promote',
+  target: 'b',
+  state: 'running',
+  startedAt: '2026-01-02T03:04:05.000Z',
+  endedAt: null,
+  progress: null,
+  result: null,
+  error: null,
+  ...fields,
+});
 
 export const jsonHandler =
   (value: unknown, status = 200): Handler =>
