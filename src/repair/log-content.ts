@@ -50,7 +50,7 @@ export class LogContent {
     if (wanted.length === 0) return;
     const [embeddings, documents, uris, metadatas] = (
       ['embeddings', 'documents', 'uris', 'metadatas'] as const
-    ).map((column) => elementsOf(call.body, call.columns[column] ?? null));
+    ).map((column) => listElements(call.body, call.columns[column] ?? null));
     for (const index of wanted) {
       const key = mapKey(call.ids[index] as string);
       // An id that repeats within one call is rare, and which of its values counts depends on the kind.
@@ -60,7 +60,7 @@ export class LogContent {
         embedding: vectorSent(embeddings?.[index] ?? null),
         document: textSent(documents?.[index] ?? null),
         uri: textSent(uris?.[index] ?? null),
-        metadata: membersOf(metadatas?.[index] ?? null),
+        metadata: metadataTexts(metadatas?.[index] ?? null),
       };
       const before = this.#records.get(key) ?? null;
       this.#records.set(key, isRepeated ? 'unknown' : after(before, call.kind, sent));
@@ -116,14 +116,15 @@ export function isDescribed(
   return (
     described.document === textSent(stored.document) &&
     described.uri === textSent(stored.uri) &&
-    isSameMetadata(described.metadata, membersOf(stored.metadata))
+    isStoredMetadata(described.metadata, metadataTexts(stored.metadata))
   );
 }
 
-function isSameMetadata(sent: ReadonlyMap<string, string>, stored: ReadonlyMap<string, string>): boolean {
+/** Whether a server that was sent the one metadata may return the other. */
+function isStoredMetadata(sent: ReadonlyMap<string, string>, stored: ReadonlyMap<string, string>): boolean {
   return (
     sent.size === stored.size &&
-    [...sent].every(([key, value]) => isSameText(value, stored.get(key) ?? 'null'))
+    [...sent].every(([key, value]) => isStoredValue(value, stored.get(key) ?? 'null'))
   );
 }
 
@@ -132,15 +133,15 @@ const NUMBER = /^-?\d/;
 const INTEGERS_FROM = -(2n ** 63n);
 const INTEGERS_TO = 2n ** 63n;
 
-function isSameText(sent: string, stored: string): boolean {
+function isStoredValue(sent: string, stored: string): boolean {
   if (sent === stored) return true;
-  if (NUMBER.test(sent) && NUMBER.test(stored)) return isSameNumber(sent, stored, false);
-  if (sent[0] === '[' && stored[0] === '[') return isSameList(listOf(sent), listOf(stored));
+  if (NUMBER.test(sent) && NUMBER.test(stored)) return isStoredNumber(sent, stored, false);
+  if (sent[0] === '[' && stored[0] === '[') return isStoredList(listTexts(sent), listTexts(stored));
   return sent[0] === '"' && stored[0] === '"' && JSON.parse(sent) === JSON.parse(stored);
 }
 
 /** `becomesDouble`: the number is stored as a double although it is written as an integer. */
-function isSameNumber(sent: string, stored: string, becomesDouble: boolean): boolean {
+function isStoredNumber(sent: string, stored: string, becomesDouble: boolean): boolean {
   const isInteger = INTEGER.test(sent);
   if (INTEGER.test(stored)) return isInteger && BigInt(sent) === BigInt(stored);
   const isWithin64Bits = isInteger && BigInt(sent) >= INTEGERS_FROM && BigInt(sent) < INTEGERS_TO;
@@ -150,7 +151,7 @@ function isSameNumber(sent: string, stored: string, becomesDouble: boolean): boo
   return Math.abs(a - b) <= 1e-15 * Math.max(Math.abs(a), Math.abs(b));
 }
 
-function isSameList(sent: readonly string[], stored: readonly string[]): boolean {
+function isStoredList(sent: readonly string[], stored: readonly string[]): boolean {
   // One double makes doubles of all numbers in a list.
   const hasDouble = sent.some((text) => NUMBER.test(text) && !INTEGER.test(text));
   return (
@@ -158,19 +159,19 @@ function isSameList(sent: readonly string[], stored: readonly string[]): boolean
     sent.every((text, index) => {
       const other = stored[index] as string;
       return NUMBER.test(text) && NUMBER.test(other)
-        ? isSameNumber(text, other, hasDouble)
-        : isSameText(text, other);
+        ? isStoredNumber(text, other, hasDouble)
+        : isStoredValue(text, other);
     })
   );
 }
 
-function listOf(text: string): string[] {
+function listTexts(text: string): string[] {
   const bytes = Buffer.from(text);
-  return elementsOf(bytes, { start: 1, end: bytes.length - 1 }).map(String);
+  return listElements(bytes, { start: 1, end: bytes.length - 1 }).map(String);
 }
 
 /** The elements of the list whose text between the brackets is at `slice`; none for no list. */
-function elementsOf(body: Buffer, slice: Slice | null): Buffer[] {
+function listElements(body: Buffer, slice: Slice | null): Buffer[] {
   if (slice === null) return [];
   const text = body.subarray(slice.start, slice.end);
   const cursor = new JsonCursor(Buffer.concat([Buffer.from('['), text, Buffer.from(']')]));
@@ -186,7 +187,7 @@ function elementsOf(body: Buffer, slice: Slice | null): Buffer[] {
   return elements;
 }
 
-function membersOf(object: Buffer | null): Map<string, string> {
+function metadataTexts(object: Buffer | null): Map<string, string> {
   const members = new Map<string, string>();
   if (object === null || object[0] !== OBJECT_OPEN) return members;
   const cursor = new JsonCursor(object);

@@ -64,12 +64,12 @@ function normOf(vector: Float32Array): number {
 function isSameMetadata(a: Buffer, b: Buffer): boolean {
   if (a.equals(b)) return true;
   if (a[0] !== OBJECT_OPEN || b[0] !== OBJECT_OPEN) return false;
-  const [left, right] = [membersOf(a), membersOf(b)];
+  const [left, right] = [valuesByKey(a), valuesByKey(b)];
   // A server returns the keys of one record in any order.
   return left.size === right.size && [...left].every(([key, value]) => isSameValue(value, right.get(key)));
 }
 
-function membersOf(object: Buffer): Map<string, Buffer> {
+function valuesByKey(object: Buffer): Map<string, Buffer> {
   const members = columnsOf(object) ?? [];
   return new Map(members.map(({ name, start, end }) => [mapKey(name), object.subarray(start, end)]));
 }
