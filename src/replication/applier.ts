@@ -171,7 +171,7 @@ export class Applier {
   }
 
   /**
-   * Called once the suspicion is durable: from now on the shard's entries are passed, and nothing is decided from it.
+   * Called once the suspicion is durable: from now on the shard's entries are skipped, and nothing is decided from it.
    */
   markSuspect(shard: string, reason: string): void {
     const assigned = this.#assigned.get(shard);
@@ -292,7 +292,7 @@ export class Applier {
     const isRecords = operation.type === 'records' && !operation.call.conditional;
     // What only the primary can decide is its own, whatever its copy: it finds out that it cannot, and steps down.
     if ((isRecords ? firstOf(target) : primary().node) === node) return true;
-    if (trials.of(lsn).has(node) || decisions.exception(lsn) !== null || this.#mayPass(entry)) return true;
+    if (trials.of(lsn).has(node) || decisions.exception(lsn) !== null || this.#maySkip(entry)) return true;
     return positions.isAppliedElsewhere(node, lsn, { shard: target ?? '', onHealthy: isRecords });
   }
 
@@ -316,7 +316,7 @@ export class Applier {
     const { logBuffer, limits, decisions, trials, clock } = this.#options;
     await this.#recheckIfDue();
     const { checkpoints, node } = this.#options;
-    if (await this.#holds.pass(this.#checkpoint, term.signal))
+    if (await this.#holds.released(this.#checkpoint, term.signal))
       this.#assigned = await checkpoints.assigned(node);
     if (term.signal.aborted) return;
     const entries = await this.#batch(await this.#next(term), term);
@@ -327,7 +327,7 @@ export class Applier {
     const round = planRound(entries, {
       limits: limits(),
       workMax: ROUND_WORK_MAX,
-      skips: (entry) => decisions.isQuarantined(entry.lsn) || this.#mayPass(entry),
+      skips: (entry) => decisions.isQuarantined(entry.lsn) || this.#maySkip(entry),
       isolates: ({ lsn }) => trials.isIsolated(lsn) || decisions.exception(lsn) !== null,
     });
     const changes = await this.#apply(round, term);
@@ -371,11 +371,11 @@ export class Applier {
   }
 
   /**
-   * A suspect copy waits for its rebuild, so entries for it are passed; so are those that are in the copy already. An
-   * entry that only the primary can decide is not passed before it is decided: this node may become the primary, and
+   * A suspect copy waits for its rebuild, so entries for it are skipped; so are those that are in the copy already. An
+   * entry that only the primary can decide is not skipped before it is decided: this node may become the primary, and
    * would never decide it.
    */
-  #mayPass(entry: Entry): boolean {
+  #maySkip(entry: Entry): boolean {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
     if (shard === undefined || needsDecision(toOperation(entry))) return false;
     return shard.suspect !== null || entry.lsn <= shard.fromLSN;

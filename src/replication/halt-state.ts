@@ -61,7 +61,7 @@ export class HaltState {
     this.#damaged.set(node, damage);
   }
 
-  /** Forgets damage that its node has passed since: the entry was repaired. */
+  /** Forgets damage that its node has gone past since: the entry was repaired. */
   forgetRepaired(): void {
     for (const { member, applier } of this.#options.followers.all()) {
       const damage = this.#damaged.get(member.id);

@@ -50,10 +50,10 @@ export class Holds {
   }
 
   /**
-   * Called by the applier between two rounds. Waits while it is held; whether a hold has ended since the last call, so
-   * that what is known of the node's shards is outdated.
+   * Called by the applier between two rounds: waits while it is held. Returns whether a hold has ended since the last
+   * call: what is known of the node's shards is outdated then.
    */
-  async pass(checkpoint: number, signal: AbortSignal): Promise<boolean> {
+  async released(checkpoint: number, signal: AbortSignal): Promise<boolean> {
     while (this.isRequested && !signal.aborted) {
       for (const request of this.#requests) request.checkpoint ??= checkpoint;
       this.#reached.notify();

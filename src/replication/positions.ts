@@ -20,10 +20,10 @@ interface AckWaiter {
   /** Null also once the entry is discarded. */
   shard: string | null;
   readonly level: AckLevel;
-  /** Nodes that applied or passed the entry. */
+  /** Nodes that applied or skipped the entry. */
   readonly past: Set<string>;
-  /** Those of them that passed it without applying it. */
-  readonly passedBy: Set<string>;
+  /** Those of them that skipped it. */
+  readonly skippedBy: Set<string>;
   readonly resolve: () => void;
 }
 
@@ -102,12 +102,12 @@ export class Positions {
     }
   }
 
-  /** Whether the node has applied or passed the entry. */
+  /** Whether the node has applied or skipped the entry. */
   hasApplied(node: string, lsn: number, shard: string): boolean {
     return this.appliedTo(node, shard) >= lsn || this.#nodes.get(node)?.confirmed.has(lsn) === true;
   }
 
-  /** Whether another node has applied or passed the entry; `onHealthy`: on a copy of the shard that is not suspect. */
+  /** Whether another node has applied or skipped the entry; `onHealthy`: on a copy of the shard that is not suspect. */
   isAppliedElsewhere(node: string, lsn: number, at: { shard: string; onHealthy: boolean }): boolean {
     return this.#members.some(
       (other) =>
@@ -129,9 +129,9 @@ export class Positions {
     this.#nodes.delete(node);
   }
 
-  /** The node passes this entry without applying it: it lacks the shard that the entry changes. */
-  nodePassed(node: string, lsn: number): void {
-    for (const waiter of this.#waiters.get(lsn) ?? []) waiter.passedBy.add(node);
+  /** The node skips this entry: it lacks the shard that the entry changes. */
+  nodeSkipped(node: string, lsn: number): void {
+    for (const waiter of this.#waiters.get(lsn) ?? []) waiter.skippedBy.add(node);
   }
 
   /** The entry was refused or quarantined: it has no effect that a node could lack. */
@@ -142,7 +142,7 @@ export class Positions {
     }
   }
 
-  /** The node has applied or passed everything up to `lsn`. */
+  /** The node has applied or skipped everything up to `lsn`. */
   nodeApplied(node: string, lsn: number): void {
     const position = this.#position(node);
     const from = position.applied;
@@ -166,7 +166,7 @@ export class Positions {
         unsubscribe();
         resolve();
       };
-      const waiter: AckWaiter = { lsn, shard, level, past: new Set(), passedBy: new Set(), resolve: done };
+      const waiter: AckWaiter = { lsn, shard, level, past: new Set(), skippedBy: new Set(), resolve: done };
       this.#waiters.set(lsn, waiters.add(waiter));
       const unsubscribe = onAbort(signal, done);
       this.#settle(this.#updated(waiter));
@@ -186,11 +186,11 @@ export class Positions {
     return waiter;
   }
 
-  #settle({ level, shard, past, passedBy, resolve }: AckWaiter): void {
+  #settle({ level, shard, past, skippedBy, resolve }: AckWaiter): void {
     const primary = this.#primary;
     // Evaluated now: a copy that became suspect since it applied the entry may lack it.
     const has = (node: string): boolean =>
-      past.has(node) && !passedBy.has(node) && (shard === null || !this.#isSuspect(node, shard));
+      past.has(node) && !skippedBy.has(node) && (shard === null || !this.#isSuspect(node, shard));
     const count = this.#members.filter(has).length;
     const reached =
       level === 'primary'

@@ -25,7 +25,7 @@ export interface RoundOptions {
   readonly limits: MergeLimits;
   /** Work of a round (chroma/batch/split.ts): a write waits for the round before its own. */
   readonly workMax: number;
-  /** The node passes the entry without a call. */
+  /** The node skips the entry: it makes no call. */
   readonly skips: (entry: Entry) => boolean;
   /** The entry has failed before: it makes a call, and a round, of its own. */
   readonly isolates: (entry: Entry) => boolean;

@@ -212,7 +212,7 @@ export class SerialEntries {
     const decision = await waits.decided(entry.lsn, term, decide);
     if (decision.outcome !== 'accepted') return positions.discarded(entry.lsn);
     if (shards.length === 0) throw new ForeignContent(message);
-    positions.nodePassed(node, entry.lsn);
+    positions.nodeSkipped(node, entry.lsn);
   }
 
   async #create(

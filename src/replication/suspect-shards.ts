@@ -12,7 +12,7 @@ export interface SuspectShardsOptions {
   readonly exclude: (node: string, shard: string, reason: string) => void;
   /** Makes it durable. Throws when the lease has moved on. */
   readonly record: (epoch: number, node: string, shard: string, reason: string) => Promise<void>;
-  /** Has the node's applier pass the shard's entries, and decide nothing from it. */
+  /** Has the node's applier skip the shard's entries, and decide nothing from it. */
   readonly notifyApplier: (node: string, shard: string, reason: string) => void;
   readonly refreshCatalog: () => Promise<void>;
   readonly events: EventSink;
@@ -37,7 +37,7 @@ export class SuspectShards {
     // Here at once: PostgreSQL may take long to respond.
     exclude(node, shard, reason);
     await record(epoch, node, shard, reason);
-    // Not before it is durable: a node that passed entries would look healthy to the next gateway.
+    // Not before it is durable: a node that skipped entries would look healthy to the next gateway.
     notifyApplier(node, shard, reason);
     await refreshCatalog();
     // Until it was excluded the copy could be asked, and its responses cached after the first time.

@@ -167,7 +167,7 @@ export class Trials {
     }
   }
 
-  /** Every node has applied or passed the log up to `lsn`. */
+  /** Every node has applied or skipped the log up to `lsn`. */
   forget(lsn: number): void {
     for (const [each] of this.#byEntry) if (each <= lsn) this.#byEntry.delete(each);
   }

@@ -126,7 +126,7 @@ describe('a node that has lost a collection', () => {
     expect([replication.primary, replication.decisions.made.get(lsn)!.outcome]).toEqual(['a', 'refused']);
   });
 
-  test('passes no undecided entry as a suspect replica: it may become the primary', async () => {
+  test('skips no undecided entry as a suspect replica: it may become the primary', async () => {
     await holdingBoth('a', 'b');
     lose('b');
     replication.write('delete', RED);

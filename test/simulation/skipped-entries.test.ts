@@ -1,4 +1,4 @@
-// An entry that a node passes, because it has lost the shard or its copy is suspect, counts for no acknowledgement
+// An entry that a node skips, because it has lost the shard or its copy is suspect, counts for no acknowledgement
 // (I3).
 
 import { afterEach, expect, test } from 'vitest';
@@ -45,7 +45,7 @@ test('reaches primary and quorum, but not all, when one node has lost the collec
   }
 });
 
-test('reaches no further level when the node passes it under another term', async () => {
+test('reaches no further level when the node skips it under another term', async () => {
   await oneHasLostTheCollection();
   const before = replication.write('delete', RED);
   const c = replication.replica('c');
