@@ -1,4 +1,5 @@
-// Open alerts in PostgreSQL: of all gateways that see a condition, the one whose statement opens or closes it sends.
+// Open alerts in PostgreSQL. Of all gateways that see a condition, the one whose statement opens or closes the alert
+// sends the message.
 
 import type { Database } from '../postgres/database.ts';
 import type { AlertKind } from './alert-kinds.ts';

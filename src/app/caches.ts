@@ -1,4 +1,4 @@
-// What this gateway knows of shards beside the log: their heads, cached responses and records, session floors.
+// What this gateway keeps in memory of each shard: its head, cached responses and records, session floors.
 
 import type { Config } from '../config/config.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';

@@ -1,4 +1,4 @@
-// What answers clients: reads, writes and the catalog's routes, as handlers by route.
+// Builds the handlers of client requests, by route: reads, writes and the catalog.
 
 import { BodyProbe } from '../api/v2/body-probe.ts';
 import { CollectionObjects } from '../api/v2/collection-objects.ts';

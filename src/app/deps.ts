@@ -1,4 +1,4 @@
-// What a gateway takes from its surroundings: time, chance, ids, connections and the hooks of its process.
+// What a gateway takes from its surroundings: time, randomness, ids, connections and the hooks of its process.
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -18,7 +18,7 @@ export interface GatewayParts {
   readonly nodePid?: (nodeId: string) => number | null;
   /** Notified of a node that hangs on a call, and should be restarted. */
   readonly onNodeHung?: (nodeId: string) => void;
-  /** Notified when a part that must run for ever has ended: the process should end too, for nothing restarts it. */
+  /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
   readonly clock?: Clock;
   /** Numbers in [0, 1). */
@@ -39,7 +39,7 @@ export interface Deps {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** The real ones wherever `parts` has none. */
+/** `parts`, with the real ones where it has none. */
 export function depsOf(config: Config, parts: GatewayParts): Deps {
   const newId = parts.newId ?? randomUUID;
   return {

@@ -18,7 +18,7 @@ const DEADLINE_MS = 5_000;
 const nothing = (): void => undefined;
 const QUIET: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-/** Everything that can be learned within some seconds; what cannot be reached is a fact, too. */
+/** Everything that can be learned within some seconds; that something cannot be reached is one of the facts. */
 export async function collectFacts(config: Config, clock: Clock): Promise<DoctorFacts> {
   const [postgres, nodes] = await Promise.all([
     postgresFacts(config, clock),

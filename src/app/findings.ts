@@ -1,4 +1,4 @@
-// What is wrong, or may become so, with what a gateway depends on, and what to do. Pure.
+// Turns facts about what a gateway depends on into problems and warnings, each with what to do. Pure.
 
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import { CONNECTIONS_PER_GATEWAY } from './database-pools.ts';
@@ -66,7 +66,7 @@ const VERSION_MIN = 140_000;
 const CLOCK_MS_MAX = 1_000;
 // Ten thousand client connections, and some for nodes and PostgreSQL.
 const OPEN_FILES_MIN = 10_240;
-// What the process needs beside its budgets (docs/performance.md).
+// What the process needs in addition to its budgets (docs/performance.md).
 const MEMORY_BASE_BYTES = 300 * 1024 * 1024;
 
 const ok = (subject: string, text: string): Finding => ({ subject, state: 'ok', text, fix: null });
@@ -265,7 +265,7 @@ function processFindings({ openFilesMax, memoryLimitBytes, budgetBytes }: Proces
     found.push(
       problem(
         subject,
-        `bodies and caches may take ${mebibytes(budgetBytes)} MiB beside ${mebibytes(MEMORY_BASE_BYTES)} MiB; the container has ${mebibytes(memoryLimitBytes)} MiB`,
+        `bodies and caches may take ${mebibytes(budgetBytes)} MiB in addition to ${mebibytes(MEMORY_BASE_BYTES)} MiB; the container has ${mebibytes(memoryLimitBytes)} MiB`,
         'Lower BODY_BUDGET_BYTES, RESULT_CACHE_BYTES and RECORD_CACHE_BYTES, or raise the limit.',
       ),
     );

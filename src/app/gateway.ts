@@ -1,4 +1,4 @@
-// The composition root: reading it is reading the architecture.
+// The composition root: builds the subsystems of a gateway and connects them.
 
 import { readinessOf } from '../api/admin/health.ts';
 import type { Config } from '../config/config.ts';

@@ -3,11 +3,11 @@
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 
-/** A part of a gateway with a life of its own. */
+/** A part of a gateway that is started and stopped. */
 export interface Component {
   readonly name: string;
   start?(): Promise<void>;
-  /** Resolves when nothing of it is at work any more; it has `deadlineMs` for that. */
+  /** Resolves when it has stopped all work; it has `deadlineMs` for that. */
   stop?(deadlineMs: number): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export class Lifecycle {
     this.#options = options;
   }
 
-  /** Components depend on those added before them. One without a start is running from now on. */
+  /** Components depend on those added before them. One without a start runs as soon as it is added. */
   add<T extends Component>(component: T): T {
     this.#components.push(component);
     if (component.start === undefined) this.#running.push(component);

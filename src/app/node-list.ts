@@ -1,4 +1,4 @@
-// The list of nodes as a gateway follows it: how a node is built, taken leave of, and recognised at an address.
+// How a gateway follows the list of nodes: builds a node, removes it, and recognises it at an address.
 
 import { readMarker } from '../nodes/marker.ts';
 import type { MemberRow } from '../nodes/member-store.ts';

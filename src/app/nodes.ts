@@ -1,4 +1,4 @@
-// One node with everything that looks at it and moves it.
+// Builds one node with its clients, checks, applier and marker.
 
 import type { Config } from '../config/config.ts';
 import { roundEntriesMax } from '../config/older.ts';
@@ -171,7 +171,7 @@ function buildClients(
   const expect = (): Expected | null =>
     identity.expected === null ? null : { ...identity.expected, markerLSN: markerLSN() };
   return {
-    // While the process behind the address may be a new one, only what looks at it is let through.
+    // While the process behind the address may be a new one, only calls that check it are let through.
     client: connections.verified({ url, clock, stats, expect: () => (isVerified() ? expect() : null) }),
     watcher: connections.verified({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
     unverified: connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 }),

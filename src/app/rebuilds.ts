@@ -1,4 +1,4 @@
-// What heals suspect copies: the rebuilds, with the nodes as they see them.
+// Builds what rebuilds suspect copies, and its view of the nodes.
 
 import type { Config } from '../config/config.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';

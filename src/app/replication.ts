@@ -53,7 +53,7 @@ export interface Replication {
   readonly suspects: SuspectShards;
 }
 
-/** What its builders share. The registry is filled at the end; what needs nodes asks it at work. */
+/** What its builders share. The registry is filled last; components look nodes up in it when they run. */
 interface Shared {
   readonly config: Config;
   readonly deps: Deps;

@@ -1,4 +1,4 @@
-// What a command that waits for an operation takes from its surroundings beside its output: interrupts and time.
+// What a command that waits for an operation takes from its surroundings in addition to its output: interrupts and time.
 
 import { PROCESS, type CommandContext } from './command-context.ts';
 import { systemClock, type Clock } from '../util/clock.ts';

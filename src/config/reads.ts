@@ -58,7 +58,7 @@ export const READ_SETTINGS = {
   READ_RETRY_RATIO: setting(
     ratio(),
     '0.2',
-    'Repeated reads for each read in the long run, beside a reserve of 1,000; beyond it, a read that fails on a node is not sent to another. 0: never.',
+    'Repeated reads for each read in the long run, on top of a reserve of 1,000; beyond both, a read that fails on a node is not sent to another. 0: never.',
   ),
   READ_VERIFY_RATIO: setting(
     ratio(),

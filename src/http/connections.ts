@@ -179,7 +179,7 @@ export class Turn {
   /** The same for a response of status 400 and above. */
   errorHeaders: readonly string[] = [];
   readingBody = false;
-  /** Refused because it is hardly HTTP. */
+  /** Refused because it is not well-formed HTTP. */
   isAbandoned = false;
   /** Status of the last response of the connection; null until it has been sent. */
   lastStatus: number | null = null;
@@ -228,7 +228,7 @@ export class Turn {
     else sendWhole(this.response, response, this.beginResponse());
   }
 
-  /** Refuses with a status alone, and ends the connection: for what is hardly HTTP. */
+  /** Refuses a request that is not well-formed HTTP: a status alone, then the end of the connection. */
   abandon(status: number): void {
     this.isAbandoned = true;
     this.end({ status });
@@ -266,7 +266,7 @@ function lastResponse(
 ): Buffer {
   const body = Buffer.from(content);
   const list: string[] = [];
-  // Chroma's router never sees what is hardly HTTP, so that has no headers but those of HTTP.
+  // Chroma's router never sees malformed HTTP, so its refusal has no headers but those of HTTP.
   if (turn !== null && !turn.isAbandoned) {
     list.push(...headerList(headers, body.length > 0));
     if (status >= 400) list.push(...turn.errorHeaders);

@@ -7,7 +7,7 @@ export interface Draft {
   readonly kind: string;
   /** Shard of a record entry, collection of a schema entry, database id of a created database; UUID or null. */
   readonly target: string | null;
-  /** JSON: everything the entry needs beside its body. */
+  /** JSON: everything the entry needs besides its body. */
   readonly header: string;
   /** Length of the embeddings in the entry; the first one fixes the shard's dimension. */
   readonly dimension: number | null;

@@ -12,7 +12,7 @@ const BYTES_MAX = 32 * 1024 * 1024;
 // Entries read from PostgreSQL are not shared, and every node may be reading: this much is some tenths of a second of a
 // stock server's work.
 const READ_BYTES_MAX = 8 * 1024 * 1024;
-/** Memory of an entry beside its body, bytes: about 880 in V8's heap including the parsed form; the rest is its Buffer. */
+/** Memory of an entry besides its body, bytes: about 880 in V8's heap including the parsed form; the rest is its Buffer. */
 const ENTRY_BYTES = 1_280;
 
 const cost = (entry: Entry): number => entry.body.length + ENTRY_BYTES;

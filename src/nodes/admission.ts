@@ -19,7 +19,7 @@ export interface AdmissionOptions {
   /** Checks no identity: used only until the node has one. */
   readonly unverified: NodeClient;
   readonly nodes: Pick<NodeStore, 'all' | 'add'>;
-  /** Has the node begin again without content: it is built anew. False when the lease has moved on. */
+  /** Makes the node begin again without content. False when the lease has moved on. */
   readonly reset: (epoch: number) => Promise<boolean>;
   readonly newId: () => string;
   /** Called before the node is admitted; refuses one whose server lacks a capability. */

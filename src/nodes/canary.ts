@@ -80,7 +80,7 @@ class NodeCanary implements Canary {
   readonly #client: NodeClient;
   readonly #options: Required<CanaryOptions>;
   #physical: string | null = null;
-  /** A write without a response is in flight; there is never a second beside it. */
+  /** A write without a response is in flight; no second one is sent meanwhile. */
   #hanging = false;
   #running: Promise<CanaryResult> | null = null;
 

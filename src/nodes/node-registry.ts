@@ -4,7 +4,7 @@ import { Notifier } from '../util/notifier.ts';
 import { linkedAbort } from '../util/race.ts';
 import type { Node } from './node.ts';
 
-/** Generic in what the users of a registry need of a node beside the node itself. */
+/** Generic in what the users of a registry need in addition to the node itself. */
 export class NodeRegistry<Registered extends { readonly member: Node }> {
   #nodes: readonly Registered[] = [];
   /** Aborted when the node is removed. */

@@ -36,7 +36,7 @@ export const EVENT_KINDS = {
 
 export type EventKind = keyof typeof EVENT_KINDS;
 
-/** What belongs to an event beside its kind; a node has a column of its own. */
+/** The details of an event; its kind and its node have columns of their own. */
 export interface EventDetail {
   readonly node?: string;
   readonly [field: string]: string | number | boolean | null | undefined;

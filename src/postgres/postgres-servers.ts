@@ -130,7 +130,7 @@ export class PostgresServers {
   #connectFailed(name: string, error: Error): void {
     const code = error instanceof pg.DatabaseError ? (error.code ?? '') : null;
     if (code?.startsWith('28') === true) this.#options.password?.forget();
-    // A server that refuses the role or has no connection left is the right one all the same. Class 57: it is starting
+    // A server that refuses the role or has no connection left is still the right one. Class 57: it is starting
     // or stopping.
     if (code === null || code.startsWith('57')) this.leave(name, error.message);
   }

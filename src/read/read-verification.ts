@@ -1,5 +1,5 @@
-// Compares a share of the responses to gets with the response of another node at the same position of the shard. It runs
-// beside the response and never delays it.
+// Compares a share of the responses to gets with the response of another node at the same position of the shard. The
+// comparison never delays the response.
 
 import type { ShardLSNs } from './shard-lsns.ts';
 import type { NodeSelection } from './node-selection.ts';

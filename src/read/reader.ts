@@ -59,7 +59,7 @@ export interface BufferedReadOptions {
   readonly client: AbortSignal | null;
 }
 
-/** Reads what is of use only as a whole; null for any other response. The rest of one too large is not read. */
+/** Reads a response that is needed whole; null for one that is not 200, or too large, whose rest is not read. */
 export async function readBuffered(options: BufferedReadOptions): Promise<BufferedBody | null> {
   const { reader, requirements, read, client } = options;
   const { controller, unlink } = linkedAbort(client ?? undefined);

@@ -20,7 +20,7 @@ export interface ComparisonQueueOptions {
 
 // Reads go on differing until the copy is suspect; more shards than this are left to the scrub.
 const QUEUED_MAX = 100;
-// Between two comparisons of whole shards, so that differences that are none cannot keep the nodes busy.
+// Between two comparisons of whole shards, so that false alarms cannot keep the nodes busy.
 const PAUSE_MS = 1_000;
 
 export class ComparisonQueue {

@@ -63,7 +63,7 @@ export function creationBody(body: Buffer, name: string): Buffer {
   return withCollectionIdentity(withGetOrCreate(body, false), { name });
 }
 
-/** What a modification changes beside the name; null when nothing. */
+/** What a modification changes other than the name; null when nothing. */
 export function modificationBody(body: Buffer): Buffer | null {
   const fields = readTopLevel(body, ['new_metadata', 'new_configuration']);
   if (isRefusal(fields)) return null;

@@ -55,7 +55,7 @@ const RECORD_BYTES_MAX = 256 * 1024 * 1024;
 // The server's response to that many average records stays below 1 MiB, and a page of unexpectedly large ones readable.
 const PAGE_IDS_AT_FIRST = 32;
 const PAGE_IDS_MAX = 1_024;
-// Sizes of neighbours are alike, but a first page of tiny records proves little.
+// Neighbours are of similar size, but a first page of tiny records proves little.
 const GROWTH_MAX = 4;
 const NULL = Buffer.from('null');
 const IDS_PREFIX = Buffer.from('{"ids":[');

@@ -5,7 +5,7 @@ import { toOperation } from '../replication/entry-operation.ts';
 import type { Entry } from '../log/entry.ts';
 import { mapKey } from '../util/map-key.ts';
 
-/** The collection was modified, renamed or deleted since the copy began: the copy is begun anew, or not needed. */
+/** The collection was modified, renamed or deleted since the copy began: the copy is begun again, or not needed. */
 export class CopyOutdated extends Error {
   override readonly name = 'CopyOutdated';
 }

@@ -30,7 +30,7 @@ export interface CopyDropOptions {
 const READ_DEADLINE_MS = 30_000;
 const PAGE_IDS = 1_000;
 
-/** Throws when the node does not respond as it must; the copy is then dropped later. */
+/** Throws when the node refuses a step or does not respond; the copy is then dropped later. */
 export async function dropCopy(copy: AsideCopy, epoch: number, options: CopyDropOptions): Promise<void> {
   const { copies, newId, leavesLists } = options;
   let { name } = copy;

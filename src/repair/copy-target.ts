@@ -37,7 +37,7 @@ export interface CopyTargetOptions {
 
 const READ_DEADLINE_MS = 30_000;
 // A call holds about a second of a server's work. One that takes longer than this may still be executed later, so the
-// copy is given up and begun anew under another name.
+// copy is given up and begun again under another name.
 const CALL_MS_MAX = 60_000;
 // Texts tried for one double: all that exact-doubles.ts has.
 const DOUBLE_ATTEMPTS_MAX = 14;

@@ -1,4 +1,4 @@
-// Heals suspect copies of shards, one at a time while this gateway leads: each is built anew beside the old one from a
+// Heals suspect copies of shards, one at a time while this gateway leads: each is built again next to the old one from a
 // healthy donor, compared, put into use, and the old one dropped after a grace period.
 
 import type { Catalog, Collection } from '../catalog/catalog.ts';

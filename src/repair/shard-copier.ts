@@ -81,7 +81,7 @@ const POLL_MS = 10;
 const PASSES_MAX = 1_000;
 const FINISHES_MAX = 50;
 const PAUSE_MS = 100;
-// A copy that differs in more is none, and they are held in memory.
+// A copy with more differences is not worth repairing, and they are held in memory.
 const DIFFERENCES_MAX = 1_000;
 
 export class ShardCopier {

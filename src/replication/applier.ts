@@ -61,7 +61,7 @@ export interface ApplierOptions {
   readonly settleMs: number;
   /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
-  /** Whether the log deletes the collection of a shard, be it later. */
+  /** Whether the log deletes the collection of a shard, at any later LSN included. */
   readonly isDeleted: (shard: string) => boolean;
   /** The node cannot drop a collection of the log that is deleted. */
   readonly onLeftover: (name: string, error: Error) => void;
@@ -277,8 +277,8 @@ export class Applier {
   }
 
   /**
-   * Entries that no other node has applied go to one node only, the primary unless its copy is suspect: one that breaks servers reaches one of them, and
-   * after it one more (arbiter.ts).
+   * Entries that no other node has applied go to one node only, the primary unless its copy is suspect: one that breaks
+   * servers reaches one of them, and after it one more (arbiter.ts).
    */
   #allowed(entries: Entry[]): Entry[] {
     const end = entries.findIndex((entry) => !this.#isAllowed(entry));

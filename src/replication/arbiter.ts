@@ -244,4 +244,4 @@ function rulingOn(
 }
 
 const NO_RESPONSE =
-  'The servers end or hang on this request, so it was refused. A server that did it nevertheless is not asked again.';
+  'The servers end or hang on this request, so it was refused. A copy that shows an effect of it is rebuilt, unless it is the only one. Change the request before you send it again.';

@@ -101,7 +101,7 @@ export class ConditionalDelete {
     let pages = 0;
     let selected = 0;
     let size = PAGE_IDS;
-    // Once at least: a limit of 0 deletes nothing, and a server refuses a wrong filter all the same.
+    // At least once: with a limit of 0, which deletes nothing, a server still refuses an invalid filter.
     do {
       const page = await this.#page(selection, selected, Math.min(size, wanted - selected));
       if (!('ids' in page)) return page;

@@ -55,7 +55,7 @@ export function toDraft(operation: Operation): Draft {
   }
 }
 
-/** What a modification replaces beside the name; kept with the collection, so that a copy is created alike (R27). */
+/** What a modification replaces other than the name; kept, so that a copy is created with it (R27). */
 function replacedBy(body: Buffer): string[] {
   const fields = readTopLevel(body, ['new_metadata', 'new_configuration']);
   // A body that cannot be read is refused by every node.

@@ -5,7 +5,7 @@ import { Notifier } from '../util/notifier.ts';
 export interface Hold {
   /** The checkpoint of the node while it is held. */
   readonly checkpoint: number;
-  /** Ends the hold; the applier reads its shards anew before it goes on. */
+  /** Ends the hold; the applier reads its shards again before it goes on. */
   release(): void;
 }
 
@@ -32,7 +32,7 @@ export class Holds {
 
   /**
    * Resolves once the applier has stopped; null when `signal` aborts first. It stays stopped until the release, also
-   * when it is started anew meanwhile.
+   * when it is restarted meanwhile.
    */
   async hold(signal: AbortSignal): Promise<Hold | null> {
     const request: Request = { checkpoint: null };

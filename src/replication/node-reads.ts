@@ -33,8 +33,8 @@ export class NodeReads {
   }
 
   /**
-   * The node's response, of status below 500 or one that any node would give. Throws CallFailed when the entry at `lsn` has used up its attempts while
-   * the node's canary succeeds, NodeError `too_large` at once, TermOver.
+   * The node's response, of status below 500 or one that any node would give. Throws CallFailed when the entry at `lsn`
+   * has used up its attempts while the node's canary succeeds, NodeError `too_large` at once, TermOver.
    */
   async read(
     request: Omit<ReadRequest, 'deadlineMs' | 'signal'>,

@@ -1,5 +1,5 @@
-// Admissions and marker writes in flight: a node that hangs keeps no term from ending, and gets no second step beside
-// one it has not responded to.
+// Admissions and marker writes in flight: a node that hangs keeps no term from ending, and gets no second step before
+// it has responded to the first.
 
 import { orOver, type Term } from '../coordination/term.ts';
 

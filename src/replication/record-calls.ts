@@ -220,7 +220,7 @@ export class RecordCalls {
     };
     onLong(true);
     try {
-      // Each part anew: a new leader waits for what is announced before it sends anything else.
+      // For each part again: a new leader waits for what is announced before it sends anything else.
       await Promise.all([announce(lsn, boundMs, term), readsEnded()]);
     } catch (error) {
       end();
@@ -302,7 +302,7 @@ function firstRecords(call: RecordCall, count: number): RecordCall {
   return first ?? call;
 }
 
-/** What a call may take beside its work, ms: it may be the first of its collection. */
+/** What a call may take in addition to its work, ms: it may be the first of its collection. */
 function setupMsOf({ members }: ShardCall): number {
   const dimensions = members.map(({ operation }) => operation.call.dimension ?? 0);
   return SETUP_MS_A_DIMENSION * Math.max(0, ...dimensions);

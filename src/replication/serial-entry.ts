@@ -47,7 +47,7 @@ export interface SerialEntriesOptions extends CollectionRemovalOptions {
   readonly positions: Positions;
   readonly endings: Pick<Endings, 'known'>;
   readonly decisions: Pick<Decisions, 'isQuarantined'>;
-  /** Whether the log deletes the collection of a shard, be it later. */
+  /** Whether the log deletes the collection of a shard, at any later LSN included. */
   readonly isDeleted: (shard: string) => boolean;
   /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;

@@ -1,5 +1,5 @@
 // Staggers long calls over the nodes, so that with two or more serving nodes one is always free for reads. One replica
-// at a time makes a long call; the primary makes its own beside it while a third node is free.
+// at a time makes a long call; the primary may make its own meanwhile, while a third node is free.
 
 import type { Term } from '../coordination/term.ts';
 import { TermOver } from '../coordination/term.ts';

@@ -9,7 +9,7 @@ export interface Load {
   readonly lsns: readonly number[];
   /** In units of which a stock server does about one a second (chroma/batch/split.ts). */
   readonly work: number;
-  /** What it may take beside that: the first vector of a collection makes the server allocate its index. ms. */
+  /** What it may take in addition: the first vector of a collection makes the server allocate its index. ms. */
   readonly setupMs?: number;
 }
 

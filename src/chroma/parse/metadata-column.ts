@@ -9,9 +9,9 @@ import { refuseType, refuseVariant } from './refusal.ts';
 import { readSparseVector } from './sparse-vector.ts';
 import { mapKey } from '../../util/map-key.ts';
 
-// Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no
-// string ends the server's log reader: from then on every write fails, until restart and after (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server). Other
-// keys are stored and hidden, or become the document. All are refused.
+// Chroma keeps documents and uris among the metadata under keys with this prefix. A `chroma:document` that is no string
+// ends the server's log reader (docs/chroma-behaviour.md#metadata-keys-that-stop-a-server). Other keys are stored and
+// hidden, or become the document. All are refused.
 const RESERVED_PREFIX = 'chroma:';
 // A number of so few digits is within 64 bits.
 const SAFE_INTEGER_DIGITS = 18;
