@@ -79,7 +79,7 @@ describe('every flaw is found, with what to do', () => {
     ['warning', '1024 open files', { process: { ...FACTS.process, openFilesMax: 1_024 } }],
     [
       'problem',
-      'may take 400 MiB beside 300 MiB',
+      'may take 400 MiB in addition to 300 MiB',
       { process: { openFilesMax: null, memoryLimitBytes: 512 * 2 ** 20, budgetBytes: 400 * 2 ** 20 } },
     ],
   ])('%s: %s', (state, text, facts) => {
