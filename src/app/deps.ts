@@ -1,9 +1,11 @@
 // What a gateway takes from its surroundings: time, randomness, ids, connections and the hooks of its process.
 
 import { randomUUID } from 'node:crypto';
+import { Resolver } from 'node:dns/promises';
 import { hostname } from 'node:os';
 import { createNodeClient, createUnverifiedNodeClient } from '../chroma/client/node-client.ts';
 import type { Config } from '../config/config.ts';
+import { serviceNodes, type NodeDirectory } from '../nodes/node-directory.ts';
 import { systemClock, type Clock } from '../util/clock.ts';
 import { createLogger, type Logger } from '../util/logger.ts';
 
@@ -20,6 +22,8 @@ export interface GatewayParts {
   readonly onNodeHung?: (nodeId: string) => void;
   /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
+  /** What names the nodes; by default NODES, or the DNS name in it. */
+  readonly nodeDirectory?: NodeDirectory;
   readonly clock?: Clock;
   /** Numbers in [0, 1). */
   readonly random?: () => number;
@@ -29,6 +33,8 @@ export interface GatewayParts {
 
 export interface Deps {
   readonly connections: NodeConnections;
+  /** What names the nodes. */
+  readonly nodeDirectory: NodeDirectory;
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -44,6 +50,7 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
   const newId = parts.newId ?? randomUUID;
   return {
     connections: { verified: createNodeClient, unverified: createUnverifiedNodeClient },
+    nodeDirectory: parts.nodeDirectory ?? nodeDirectoryOf(config),
     gatewayId: `${hostname()}-${newId().slice(0, 8)}`,
     clock: parts.clock ?? systemClock,
     random: parts.random ?? Math.random,
@@ -53,4 +60,15 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
     onNodeHung: parts.onNodeHung ?? (() => undefined),
     onFailure: parts.onFailure ?? (() => undefined),
   };
+}
+
+// A name server that is there responds in milliseconds.
+const DNS_TIMEOUT_MS = 2_000;
+const DNS_TRIES = 2;
+
+/** What names the nodes: NODES itself, or the DNS name in it. */
+export function nodeDirectoryOf({ nodes, nodeService }: Config): NodeDirectory {
+  if (nodeService === null) return { name: 'NODES', nodes: () => Promise.resolve(nodes) };
+  const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES });
+  return serviceNodes(nodeService, (name) => resolver.resolveSrv(name));
 }

@@ -5,10 +5,12 @@ import { createUnverifiedNodeClient, type NodeClient } from '../chroma/client/no
 import { probeCapabilities } from '../chroma/client/probe-capabilities.ts';
 import type { Config } from '../config/config.ts';
 import { inspectNode } from '../nodes/marker.ts';
+import type { NodeDirectory } from '../nodes/node-directory.ts';
 import { Database } from '../postgres/database.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { postgresServers } from './database-pools.ts';
+import { nodeDirectoryOf } from './deps.ts';
 import { maskCredentials } from '../util/mask-credentials.ts';
 import { containerUsage } from '../observability/container.ts';
 import { textOf } from './observation.ts';
@@ -22,7 +24,7 @@ const QUIET: Logger = { debug: nothing, info: nothing, warn: nothing, error: not
 export async function collectFacts(config: Config, clock: Clock): Promise<DoctorFacts> {
   const [postgres, nodes] = await Promise.all([
     postgresFacts(config, clock),
-    Promise.all(config.nodes.map((node) => nodeFacts(node, clock))),
+    allNodeFacts(nodeDirectoryOf(config), clock),
   ]);
   const openFiles = /^Max open files\s+(\d+)/m.exec(textOf('/proc/self/limits') ?? '')?.[1];
   return {
@@ -67,6 +69,14 @@ async function postgresFacts(config: Config, clock: Clock): Promise<PostgresFact
     return { error: textOfError(error) };
   } finally {
     await database.close().catch(() => undefined);
+  }
+}
+
+async function allNodeFacts(directory: NodeDirectory, clock: Clock): Promise<NodeFacts[]> {
+  try {
+    return await Promise.all((await directory.nodes()).map((node) => nodeFacts(node, clock)));
+  } catch (error) {
+    return [{ id: directory.name, url: 'NODES', error: textOfError(error) }];
   }
 }
 

@@ -4,6 +4,9 @@ import { readMarker } from '../nodes/marker.ts';
 import type { MemberRow } from '../nodes/member-store.ts';
 import { NodeList } from '../nodes/node-list.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
+import { canServe } from '../nodes/node-state.ts';
+import { ServiceMembership } from '../nodes/service-membership.ts';
+import { joinRefusal } from './join-refusal.ts';
 import { buildNode, type BuiltNode, type NodeParts } from './nodes.ts';
 
 // A server that is there reads its marker in milliseconds.
@@ -17,7 +20,8 @@ export function buildNodeList(nodes: NodeRegistry<BuiltNode>, parts: NodeParts):
   const options = {
     store: members,
     registry: nodes,
-    configured: config.nodes,
+    directory: deps.nodeDirectory,
+    membership: config.nodeService === null ? null : buildMembership(nodes, parts),
     build: (member: MemberRow, isReplacement: boolean) => buildNode(member, isReplacement, parts),
     retire: async (
       { member, applier, readsInFlight, disconnect }: BuiltNode,
@@ -43,4 +47,40 @@ export function buildNodeList(nodes: NodeRegistry<BuiltNode>, parts: NodeParts):
     logger,
   };
   return new NodeList(options, memberList);
+}
+
+/** What a DNS name that has the nodes changes in the list. */
+function buildMembership(
+  nodes: NodeRegistry<BuiltNode>,
+  { config, deps, storage, leader }: NodeParts,
+): ServiceMembership {
+  const { members, catalog, events } = storage;
+  const refusal = joinRefusal(deps);
+  return new ServiceMembership({
+    seed: (found) => members.seed(found),
+    async rejoin(node) {
+      const reason = await refusal(node.id, node.url);
+      if (reason !== null) throw new Error(reason);
+      if (await members.add(node)) events.record('node_added', { node: node.id });
+    },
+    async remove(id) {
+      const others = nodes.ids().filter((other) => other !== id);
+      const only = catalog.onlyHealthyOn(id, others);
+      if (only.length > 0)
+        throw new Error(`it has the only healthy copy of ${only.length} collections, such as ${only[0]}`);
+      const { term } = leader;
+      if (term === null || !(await members.remove(term.epoch, id)))
+        throw new Error('it is primary, or this gateway leads no longer');
+      events.record('node_removed', { node: id, reason: `${deps.nodeDirectory.name} does not name it` });
+    },
+    forgetAfterMs: config.NODE_FORGET_AFTER ?? null,
+    leads: () => leader.term !== null,
+    primary: () => leader.primary.node,
+    serving: () => {
+      const serving = nodes.all().filter(({ member }) => canServe(member.state));
+      return serving.map(({ member }) => member.id);
+    },
+    clock: deps.clock,
+    logger: deps.logger,
+  });
 }

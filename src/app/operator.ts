@@ -16,15 +16,14 @@ import type { StatusSource } from '../api/admin/status-source.ts';
 import type { Config } from '../config/config.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Router } from '../http/router.ts';
-import { inspectNode, type NodeContents } from '../nodes/marker.ts';
 import { NodeChanges } from '../replication/node-changes.ts';
 import type { Alerts } from './alerts.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
+import { joinRefusal } from './join-refusal.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Replication } from './replication.ts';
 import type { Storage } from './storage.ts';
-import { maskCredentials } from '../util/mask-credentials.ts';
 
 interface OperatorParts {
   readonly deps: Deps;
@@ -34,9 +33,6 @@ interface OperatorParts {
   readonly status: StatusSource;
   readonly alerts: Alerts;
 }
-
-// A server that is there lists its databases in milliseconds; one at work may need seconds.
-const INSPECT_DEADLINE_MS = 10_000;
 
 export function buildOperatorRouter(config: Config, parts: OperatorParts, life: Lifecycle): Router {
   const { storage, deps, alerts } = parts;
@@ -90,36 +86,19 @@ function nodeActions(parts: OperatorParts): NodeActions {
 function buildNodeChanges({ deps, storage, replication }: OperatorParts): NodeChanges {
   const { nodes, nodeList, leader, positions, logBuffer } = replication;
   const { catalog, members, events } = storage;
-  const { clock, connections } = deps;
+  const { clock } = deps;
   return new NodeChanges({
     leader,
     followers: nodes,
     store: members,
     refresh: () => nodeList.refresh(),
-    refusal: async (id, url) => {
-      const client = connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 });
-      try {
-        return refusalOf(id, await inspectNode(client, INSPECT_DEADLINE_MS));
-      } catch (error) {
-        return `The server at ${maskCredentials(url)} does not respond as a Chroma server (${maskCredentials(String(error))}).`;
-      } finally {
-        await client.destroy();
-      }
-    },
+    refusal: joinRefusal(deps),
     onlyCopies: (node, others) => catalog.onlyHealthyOn(node, others),
     events,
     positions,
     logBuffer,
     clock,
   });
-}
-
-/** Why a server that holds this cannot join as a new node; null when it can. */
-function refusalOf(id: string, { marker, blank, collections }: NodeContents): string | null {
-  if (marker !== null)
-    return `The server is node "${marker.node}" of cluster ${marker.cluster}; "${id}" needs a server with an empty data directory.`;
-  if (blank) return null;
-  return `The server holds data (${collections} collections); "${id}" needs a server with an empty data directory.`;
 }
 
 function buildQuarantineRetry({ deps, storage, dataPlane }: OperatorParts): QuarantineRetry {

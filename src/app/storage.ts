@@ -4,6 +4,7 @@ import { AlertStore } from '../alerts/alert-store.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
+import { StartupError } from '../errors.ts';
 import { DataSizeReader } from '../history/data-sizes.ts';
 import { EventStore } from '../history/event-store.ts';
 import { SlowRequestStore } from '../history/slow-request-store.ts';
@@ -12,7 +13,7 @@ import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.
 import { PostgresLog, type Head } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
-import { MemberStore, type MemberList } from '../nodes/member-store.ts';
+import { MemberStore, type MemberList, type NodeLocation } from '../nodes/member-store.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { EventLog } from '../observability/events.ts';
 import { migrate } from '../postgres/migrate.ts';
@@ -69,7 +70,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
   const nodes = new NodeStore(steps);
   await nodes.all();
   const members = new MemberStore(queries);
-  await members.seed(config.nodes);
+  const memberList = await seededList(members, deps);
   const capabilities = new CapabilityLevel(queries);
   await capabilities.load();
   const eventStore = new EventStore(queries);
@@ -88,7 +89,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     decisions,
     nodes,
     members,
-    memberList: await members.list(),
+    memberList,
     trials: new PostgresTrialStore(steps),
     quarantine: new Quarantine(queries, (lsn, isClosed) => decisions.quarantineClosed(lsn, isClosed)),
     scrub: new ScrubStore(queries),
@@ -99,6 +100,22 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     alerts: new AlertStore(queries),
     events: buildEvents(eventStore, deps, life),
   };
+}
+
+/** The list of nodes, with those that are named and that it has never had. Throws StartupError when it would be empty. */
+async function seededList(members: MemberStore, { nodeDirectory, logger }: Deps): Promise<MemberList> {
+  let named: readonly NodeLocation[];
+  try {
+    named = await nodeDirectory.nodes();
+  } catch (error) {
+    const list = await members.list();
+    if (list.members.every(({ removed }) => removed))
+      throw new StartupError(`No Chroma server is known: ${String(error)}. Start again when DNS responds.`);
+    logger.warn({ error: String(error) }, 'named nodes not read; the list of nodes stays as it is');
+    return list;
+  }
+  await members.seed(named);
+  return members.list();
 }
 
 function buildEvents(store: EventStore, { clock, gatewayId, logger }: Deps, life: Lifecycle): EventLog {

@@ -31,7 +31,9 @@ async function serve(): Promise<void> {
     const gateway = await startGateway(config, {
       onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
     });
-    console.log(`Polychrome listens on ${gateway.url} in front of ${config.nodes.length} nodes.`);
+    const nodes =
+      config.nodeService === null ? `${config.nodes.length} nodes` : `the nodes of ${config.nodeService}`;
+    console.log(`Polychrome listens on ${gateway.url} in front of ${nodes}.`);
     await stopRequest.requested;
     await gateway.stop();
   } finally {

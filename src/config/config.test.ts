@@ -74,6 +74,11 @@ describe('every setting', () => {
     SCRUB_INTERVAL: [{ SCRUB_INTERVAL: '0' }, (c) => c.SCRUB_INTERVAL, 0],
     SCRUB_BYTES_PER_SECOND: [{ SCRUB_BYTES_PER_SECOND: '1024' }, (c) => c.SCRUB_BYTES_PER_SECOND, 1_024],
     REBUILD_BYTES_PER_SECOND: [{ REBUILD_BYTES_PER_SECOND: '0' }, (c) => c.REBUILD_BYTES_PER_SECOND, 0],
+    NODE_FORGET_AFTER: [
+      { PRIMARY_URL: '', NODES: 'dns+srv://chroma', NODE_FORGET_AFTER: '1h' },
+      (c) => c.NODE_FORGET_AFTER,
+      3_600_000,
+    ],
     NODE_RESTART_COMMAND: [
       { NODE_RESTART_COMMAND: 'systemctl restart "chroma@$NODE_ID"' },
       (c) => c.NODE_RESTART_COMMAND,

@@ -4,7 +4,7 @@ import { StartupError } from '../errors.ts';
 import { CACHE_SETTINGS } from './cache.ts';
 import { HTTP_SETTINGS } from './http.ts';
 import { LOG_SETTINGS } from './log.ts';
-import { NODE_SETTINGS, nodeAddresses, type NodeAddress } from './nodes.ts';
+import { NODE_SETTINGS, namedNodes, type NodeAddress } from './nodes.ts';
 import { OBSERVE_SETTINGS } from './observe.ts';
 import { OLDER_SETTINGS, olderSettingWarnings, withOlderSettings } from './older.ts';
 import { READ_SETTINGS } from './reads.ts';
@@ -28,7 +28,9 @@ type Values = ValuesOf<typeof SETTINGS>;
 type PlainValues = Omit<Values, 'NODES' | 'PRIMARY_URL' | 'REPLICA_URL'>;
 
 export interface Config extends PlainValues {
-  /** At least one; the first is preferred as the first primary. */
+  /** The DNS name that has the nodes; null when `nodes` has them. */
+  readonly nodeService: string | null;
+  /** The first is preferred as the first primary; none with `nodeService`, otherwise at least one. */
   readonly nodes: readonly NodeAddress[];
   /** Sentences for the log of the start. */
   readonly warnings: readonly string[];
@@ -57,9 +59,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   if (rest.DATABASE_URL !== undefined && rest.DATABASE_URL_FILE !== undefined) {
     throw new StartupError('DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them.');
   }
-  const nodes = nodeAddresses({ NODES, PRIMARY_URL, REPLICA_URL });
+  const { service: nodeService, nodes } = namedNodes({ NODES, PRIMARY_URL, REPLICA_URL });
+  if (nodeService === null && rest.NODE_FORGET_AFTER !== undefined)
+    throw new StartupError('NODE_FORGET_AFTER has an effect only with NODES=dns+srv://NAME.');
   const plain = withOlderSettings(rest as PlainValues, env);
-  return Object.freeze({ ...plain, nodes, warnings: olderSettingWarnings(env) });
+  return Object.freeze({ ...plain, nodeService, nodes, warnings: olderSettingWarnings(env) });
 }
 
 export interface EffectiveSetting {

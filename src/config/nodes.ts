@@ -10,7 +10,7 @@ export const NODE_SETTINGS = {
   NODES: setting(
     z.string(),
     null,
-    'The Chroma servers: `id=url,id=url,…`. An id belongs to the data of a node. They are the nodes of the first start; later starts add new ids, and remove none (docs/operations.md). The first node is the preferred primary at the very first start. Set this, or PRIMARY_URL.',
+    'The Chroma servers: `id=url,id=url,…`. An id belongs to the data of a node. They are the nodes of the first start; later starts add new ids, and remove none (docs/operations.md). The first node is the preferred primary at the very first start. Or `dns+srv://NAME`: the targets of the SRV records of a name, such as the pods of a headless service of Kubernetes; nodes that appear there join. Set this, or PRIMARY_URL.',
   ),
   PRIMARY_URL: setting(
     nodeUrl,
@@ -60,6 +60,11 @@ export const NODE_SETTINGS = {
     '33554432',
     'How many bytes of records a rebuild copies in a second, so that it leaves the nodes room for reads and writes; 0 for no limit.',
   ),
+  NODE_FORGET_AFTER: setting(
+    duration(),
+    null,
+    'With `NODES=dns+srv://…`: a node that does not serve and that every response of DNS has lacked for so long is removed; unset: none is. A response that fails or is empty starts the time anew. The primary is never removed, nor a node while fewer than two others serve.',
+  ),
   NODE_RESTART_COMMAND: setting(
     text,
     null,
@@ -78,18 +83,26 @@ interface NodeNames {
   readonly REPLICA_URL?: string | undefined;
 }
 
-/** The nodes in the order given: at least one. Throws StartupError when they are given in no way, or in two. */
-export function nodeAddresses({
+/** How the servers are named: one by one, or by a DNS name whose SRV records have them. */
+export interface NamedNodes {
+  readonly service: string | null;
+  /** In the order given: none with `service`, otherwise at least one. */
+  readonly nodes: readonly NodeAddress[];
+}
+
+/** Throws StartupError when they are named in no way, or in two. */
+export function namedNodes({
   NODES: nodes,
   PRIMARY_URL: primary,
   REPLICA_URL: replica,
-}: NodeNames): readonly NodeAddress[] {
-  if (nodes === undefined) return primaryAndReplica(primary, replica);
+}: NodeNames): NamedNodes {
+  if (nodes === undefined) return { service: null, nodes: primaryAndReplica(primary, replica) };
   if (primary !== undefined || replica !== undefined) {
     throw new StartupError(
       'NODES and PRIMARY_URL or REPLICA_URL are both set: use one way to name the servers.',
     );
   }
+  if (/^dns\b/i.test(nodes)) return { service: serviceName(nodes), nodes: [] };
   const addresses = nodes.split(',').map(nodeAddress);
   for (const key of ['id', 'url'] as const) {
     const duplicate = addresses.find(
@@ -98,7 +111,15 @@ export function nodeAddresses({
     if (duplicate !== undefined)
       throw new StartupError(`NODES names the ${key} ${masked(duplicate[key])} twice.`);
   }
-  return addresses;
+  return { service: null, nodes: addresses };
+}
+
+function serviceName(nodes: string): string {
+  const name = /^dns\+srv:\/\/(?<name>\w(?:[\w.-]{0,251}\w)?)\.?$/i.exec(nodes.trim())?.groups?.['name'];
+  if (name !== undefined) return name;
+  throw new StartupError(
+    `NODES must be dns+srv://NAME, such as dns+srv://_http._tcp.chroma.default.svc.cluster.local; "${masked(nodes)}" is not.`,
+  );
 }
 
 function primaryAndReplica(primary?: string, replica?: string): readonly NodeAddress[] {

@@ -61,7 +61,8 @@ function started(configured: readonly NodeLocation[] = members): NodeRegistry<Bu
         },
       },
       registry,
-      configured,
+      directory: { name: 'NODES', nodes: async () => configured },
+      membership: null,
       build: ({ id, url, counts, drained }, isReplacement) => ({
         member: { id, url, counts, isDrained: drained } as unknown as Node,
         isReplacement,
@@ -166,11 +167,11 @@ describe('a node that NODES names at another address', () => {
 test('every difference between NODES and the list is reported, without credentials', () => {
   const list = [row('a', { url: 'http://user:secret@a' }), row('gone', { removed: true }), row('kept')];
   const configured = ['a', 'gone', 'new'].map((id) => ({ id, url: `http://${id}` }));
-  const differences = differencesBetween(configured, list);
+  const differences = differencesBetween(configured, list, 'NODES');
   expect(differences).toEqual([
     expect.stringMatching(/"a" is at http:\/\/a;.*uses it at http:\/\/\*\*\*@a/),
     expect.stringContaining('"gone", which was removed'),
     expect.stringContaining('does not name node "kept"'),
   ]);
-  expect(differencesBetween([{ id: 'kept', url: 'http://kept' }], [row('kept')])).toEqual([]);
+  expect(differencesBetween([{ id: 'kept', url: 'http://kept' }], [row('kept')], 'NODES')).toEqual([]);
 });

@@ -1,11 +1,13 @@
-// Keeps the registry equal to the list of nodes in PostgreSQL, and reconciles the list with NODES.
+// Keeps the registry equal to the list of nodes in PostgreSQL, and reconciles the list with what NODES names.
 
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { maskCredentials } from '../util/mask-credentials.ts';
 import type { MemberList, MemberRow, MemberStore, NodeLocation } from './member-store.ts';
+import type { NodeDirectory } from './node-directory.ts';
 import type { NodeRegistry } from './node-registry.ts';
 import type { Node } from './node.ts';
+import type { ServiceMembership } from './service-membership.ts';
 
 /** Which server is at an address: the incarnation in its marker; null for one without a marker. Throws when none responds. */
 export type Identify = (
@@ -15,8 +17,10 @@ export type Identify = (
 export interface NodeListOptions<Registered extends { readonly member: Node }> {
   readonly store: Pick<MemberStore, 'list' | 'view' | 'move' | 'count'>;
   readonly registry: NodeRegistry<Registered>;
-  /** What NODES says. */
-  readonly configured: readonly NodeLocation[];
+  /** What names the nodes: NODES, or a DNS name. */
+  readonly directory: NodeDirectory;
+  /** Null when nodes join and leave on an operator's command only. */
+  readonly membership: Pick<ServiceMembership, 'follow' | 'unknown'> | null;
   /** `isReplacement`: calls of the node before it may still be executed. */
   readonly build: (member: MemberRow, isReplacement: boolean) => Registered;
   /**
@@ -42,6 +46,8 @@ export class NodeList<Registered extends { readonly member: Node }> {
   /** As the registry has it, by id. */
   readonly #built = new Map<string, MemberRow>();
   #refreshing: Promise<void> = Promise.resolve();
+  /** As the directory had it last; null before. */
+  #configured: readonly NodeLocation[] | null = null;
   #reported: readonly string[] = [];
 
   /** `list`: as it was read when this gateway started; its nodes are built at once. */
@@ -51,11 +57,10 @@ export class NodeList<Registered extends { readonly member: Node }> {
     for (const member of list.members) if (!member.removed) this.#add(member, false);
   }
 
-  /** In which respects NODES differs from the list, one sentence each. */
+  /** In which respects the directory differs from the list, one sentence each. */
   differences(): readonly string[] {
-    const { configured } = this.#options;
-    const { members } = this.#known;
-    return differencesBetween(configured, members);
+    if (this.#configured === null) return [];
+    return differencesBetween(this.#configured, this.#known.members, this.#options.directory.name);
   }
 
   /** Follows the list until `signal` aborts. Never throws. */
@@ -139,9 +144,11 @@ export class NodeList<Registered extends { readonly member: Node }> {
       if (member.counts && this.#built.get(member.id)?.counts === false) await store.count(member.id);
   }
 
-  /** A node that NODES names at another address has moved there if its marker is there, and not where the list has it. */
+  /** A node that is named at another address has moved there if its marker is there, and not where the list has it. */
   async #reconcile(): Promise<void> {
-    const { configured, store, logger } = this.#options;
+    const { store, logger } = this.#options;
+    const configured = await this.#named();
+    if (configured === null) return;
     for (const { id, url } of configured) {
       const member = this.#known.members.find((each) => each.id === id && !each.removed);
       if (member === undefined || member.url === url) continue;
@@ -151,11 +158,25 @@ export class NodeList<Registered extends { readonly member: Node }> {
         await this.refresh();
       }
     }
+    if (await this.#options.membership?.follow(configured, this.#known.members)) await this.refresh();
     const differences = this.differences();
     if (differences.join() !== this.#reported.join())
       for (const difference of differences)
-        logger.warn({ difference }, 'NODES differs from the list of nodes');
+        logger.warn({ difference }, 'named nodes differ from the list of nodes');
     this.#reported = differences;
+  }
+
+  /** What the directory names; null when it cannot be learned at this moment. */
+  async #named(): Promise<readonly NodeLocation[] | null> {
+    const { directory, membership, logger } = this.#options;
+    try {
+      this.#configured = await directory.nodes();
+      return this.#configured;
+    } catch (error) {
+      membership?.unknown();
+      logger.warn({ error: String(error) }, 'named nodes not read; the list of nodes stays as it is');
+      return null;
+    }
   }
 
   async #hasMoved(member: MemberRow, to: string): Promise<boolean> {
@@ -173,24 +194,25 @@ export class NodeList<Registered extends { readonly member: Node }> {
 export function differencesBetween(
   configured: readonly NodeLocation[],
   members: readonly MemberRow[],
+  source: string,
 ): readonly string[] {
   const named = configured.flatMap(({ id, url }) => {
     const member = members.find((each) => each.id === id);
     if (member === undefined) return [];
     if (member.removed)
       return [
-        `NODES names node "${id}", which was removed; take it out of NODES, or add it with "node add".`,
+        `${source} names node "${id}", which was removed; take it out of there, or add it with "node add".`,
       ];
     if (member.url === url) return [];
     return [
-      `NODES says that node "${id}" is at ${maskCredentials(url)}; the cluster uses it at ${maskCredentials(member.url)}. It moves once it responds at the new address and not at the old one.`,
+      `${source} says that node "${id}" is at ${maskCredentials(url)}; the cluster uses it at ${maskCredentials(member.url)}. It moves once it responds at the new address and not at the old one.`,
     ];
   });
   const absent = members
     .filter(({ id, removed }) => !removed && !configured.some((each) => each.id === id))
     .map(
       ({ id }) =>
-        `NODES does not name node "${id}", which belongs to the cluster; it is kept. Remove it with "node remove", or add it to NODES.`,
+        `${source} does not name node "${id}", which belongs to the cluster; it is kept. Remove it with "node remove", or name it there.`,
     );
   return [...named, ...absent];
 }

@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import type { Status } from '../../src/api/admin/status.ts';
 import { startGateway, type Gateway } from '../../src/app/gateway.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
+import type { NodeDirectory } from '../../src/nodes/node-directory.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
 import { sql } from './postgres-faults.ts';
@@ -25,6 +26,8 @@ export interface ClusterOptions {
   readonly databaseUrl?: (own: string) => Promise<string>;
   /** The superuser's connection string where the gateway uses another PostgreSQL than the cluster's own. */
   readonly superuserUrl?: () => string;
+  /** What names the nodes to the gateway, given all nodes; by default NODES. */
+  readonly nodeDirectory?: (nodes: LocalCluster['nodes']) => NodeDirectory;
   /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -132,6 +135,7 @@ export class TestCluster {
     if (this.#options.ownProcess === undefined) {
       this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
         nodePid: (id) => this.local.nodes.find((node) => node.id === id)?.pid() ?? null,
+        ...(this.#options.nodeDirectory && { nodeDirectory: this.#options.nodeDirectory(this.local.nodes) }),
       });
     } else {
       const env = { ...process.env, ...this.environment(), ...this.#options.ownProcess, ...extra };

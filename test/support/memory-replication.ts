@@ -254,6 +254,7 @@ export class MemoryReplication {
           }),
         unverified: ({ url }) => fakeAt(url).client(),
       },
+      nodeDirectory: { name: 'NODES', nodes: async () => [] },
       gatewayId: 'gateway',
       clock: this.clock,
       random,

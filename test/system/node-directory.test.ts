@@ -1,0 +1,98 @@
+// Nodes named by DNS, as a headless service of Kubernetes names its pods: one joins, one that is gone for good is removed,
+// and one joins again without content, while clients read and write.
+
+import { rm } from 'node:fs/promises';
+import { Resolver } from 'node:dns/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { serviceNodes, type NodeDirectory } from '../../src/nodes/node-directory.ts';
+import { TestCluster } from '../support/cluster.ts';
+import { DnsServer } from '../support/dns-server.ts';
+import { CheckedWorkload } from '../support/workload.ts';
+import { until } from '../support/until.ts';
+
+const SERVICE = '_http._tcp.chroma.test';
+/** The whole log is applied and every record compared, beside writers that never pause. */
+const JOIN_MS_MAX = 100_000;
+
+let dns: DnsServer;
+let cluster: TestCluster;
+
+/** The directory that DNS has; its names have no address here, so they become those of this machine. */
+function directoryOf(nodes: TestCluster['local']['nodes']): NodeDirectory {
+  const resolver = new Resolver({ timeout: 500, tries: 1 });
+  resolver.setServers([dns.address]);
+  const { name, nodes: found } = serviceNodes(SERVICE, (service) => resolver.resolveSrv(service));
+  const addressOf = (id: string): string => nodes.find((node) => node.id === id)!.url;
+  return { name, nodes: async () => (await found()).map(({ id }) => ({ id, url: addressOf(id) })) };
+}
+
+/** DNS names these nodes from now on. */
+function named(...ids: string[]): void {
+  dns.answers.set(
+    SERVICE,
+    ids.map((id) => ({ target: `${id}.chroma.test`, port: 8_000 })),
+  );
+}
+
+/** Resolves when these nodes are the cluster, and all of them serve. */
+async function clusterIs(...ids: string[]): Promise<void> {
+  const wanted = ids.map((id) => `${id} serving`);
+  await until(
+    async () => {
+      const { nodes } = await cluster.status();
+      if (String(nodes.map(({ id, state }) => `${id} ${state}`)) === String(wanted)) return true;
+      throw new Error(JSON.stringify(nodes));
+    },
+    `the cluster is ${ids.join(', ')}`,
+    JOIN_MS_MAX,
+  );
+}
+
+beforeAll(async () => {
+  dns = await DnsServer.start();
+  named('node-1', 'node-2');
+  cluster = await TestCluster.start({
+    settings: { NODES: `dns+srv://${SERVICE}`, NODE_FORGET_AFTER: '1s' },
+    nodeDirectory: directoryOf,
+  });
+});
+afterAll(async () => {
+  await cluster?.stop();
+  await dns?.stop();
+});
+
+test('the cluster follows what DNS names, and no request fails', async () => {
+  await clusterIs('node-1', 'node-2');
+  const workload = await CheckedWorkload.prepare(() => cluster.api, 'scaled');
+  const stop = new AbortController();
+  const running = workload.run(stop.signal);
+
+  named('node-1', 'node-2', 'node-3');
+  await clusterIs('node-1', 'node-2', 'node-3');
+
+  // A name server that does not respond says nothing about nodes.
+  dns.isSilent = true;
+  await cluster.local.stopNode('node-3');
+  await until(async () => (await cluster.status()).nodes[2]!.state === 'down', 'node-3 is down');
+  dns.isSilent = false;
+  named('node-1', 'node-2');
+  await clusterIs('node-1', 'node-2');
+
+  await rm(cluster.local.nodes[2]!.dataDir, { recursive: true });
+  await cluster.local.startNode('node-3');
+  named('node-1', 'node-2', 'node-3');
+  await clusterIs('node-1', 'node-2', 'node-3');
+
+  stop.abort();
+  await running;
+  await cluster.allServe();
+  expect(await workload.faults(cluster)).toEqual([]);
+  expect(workload.outcomeUnknown).toEqual([]);
+}, 240_000);
+
+test('a gateway starts with the nodes it knows while DNS is away', async () => {
+  dns.isSilent = true;
+  await cluster.stopGateway();
+  await cluster.startGateway();
+  await clusterIs('node-1', 'node-2', 'node-3');
+}, 120_000);
