@@ -106,3 +106,21 @@ test('fails a failover that does not happen', async () => {
     detail: expect.stringContaining('still the primary'),
   });
 });
+
+test.each([
+  ['without a webhook', [], ['no webhook is configured: set SLACK_WEBHOOK_URL or ALERT_WEBHOOK_URL']],
+  [
+    'that one webhook refuses',
+    [
+      ['slack', null],
+      ['json', 'HTTP 500'],
+    ],
+    ['json: HTTP 500'],
+  ],
+  ['that is delivered', [['slack', null]], []],
+] as const)('reports a test alert %s', async (_what, results, failures) => {
+  const selftest = new Selftest(new FakeGateway());
+  await selftest.alerts(async () => ({ results: results.map(([name, error]) => ({ name, error })) }));
+  const failed = selftest.results.filter(({ passed }) => !passed);
+  expect(failed.map(({ detail }) => detail)).toEqual(failures);
+});

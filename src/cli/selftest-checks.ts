@@ -25,6 +25,11 @@ export interface SelftestResponse {
   readonly lsn: number;
 }
 
+/** What became of a test alert, by webhook. */
+export interface AlertTest {
+  readonly results: readonly { readonly name: string; readonly error: string | null }[];
+}
+
 export interface CheckResult {
   readonly name: string;
   readonly passed: boolean;
@@ -84,6 +89,17 @@ export class Selftest {
     } finally {
       if (this.#id !== '') await this.#check('clean up', () => this.#cleanUp());
     }
+  }
+
+  /** Sends a test alert to every webhook. Fails when none is configured, or one does not accept it. */
+  async alerts(send: () => Promise<AlertTest>): Promise<void> {
+    await this.#check('alert test', async () => {
+      const { results } = await send();
+      if (results.length === 0) fail('no webhook is configured: set SLACK_WEBHOOK_URL or ALERT_WEBHOOK_URL');
+      const failed = results.filter(({ error }) => error !== null);
+      if (failed.length > 0) fail(failed.map(({ name, error }) => `${name}: ${error}`).join('; '));
+      return `delivered to ${results.map(({ name }) => name).join(', ')}`;
+    });
   }
 
   async #check(name: string, check: () => Promise<string>): Promise<boolean> {

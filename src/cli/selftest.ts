@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { StartupError } from '../errors.ts';
 import { columns, PROCESS, type LiveContext } from './command-context.ts';
+import { OperatorApi } from './operator-api.ts';
 import { Selftest, type CheckResult, type SelftestTarget } from './selftest-checks.ts';
 
 const EXAMPLES = `
@@ -10,6 +11,8 @@ Examples:
   polychrome selftest --url https://chroma.example.com
   polychrome selftest --url http://127.0.0.1:8000 --json
   polychrome selftest --url https://chroma.example.com --failover    asks you to stop the primary, and counts failed requests
+  polychrome selftest --alerts    also sends a test alert to every webhook
+  polychrome selftest --url https://chroma.example.com --alerts http://10.0.0.5:9091
 
 It writes to a collection of its own and deletes it. Exit code 0: every check passed. 1: a check failed, or no gateway
 responded.`;
@@ -18,12 +21,17 @@ interface SelftestOptions {
   readonly url: string;
   readonly timeout: number;
   readonly failover?: boolean;
+  /** True: the operator API is where clients reach the cluster. */
+  readonly alerts?: string | true;
+  readonly token?: string;
   readonly json?: boolean;
 }
 
 export function selftestCommand(context: LiveContext = PROCESS): Command {
   return new Command('selftest')
-    .description('Tests a running cluster: health, writes, reads and deletes on every node, the v1 API, lag.')
+    .description(
+      'Tests a running cluster: health, writes, reads and deletes on every node, the v1 API, lag, alerts.',
+    )
     .option(
       '--url <url>',
       'where clients reach the cluster',
@@ -31,6 +39,11 @@ export function selftestCommand(context: LiveContext = PROCESS): Command {
     )
     .option('--timeout <seconds>', 'how long a node may take to apply a write, or a failover', secondsOf, 60)
     .option('--failover', 'also wait until another node becomes the primary, with writes and reads meanwhile')
+    .option(
+      '--alerts [url]',
+      'also send a test alert to every webhook, by the operator API at this URL (default: --url)',
+    )
+    .option('--token <token>', 'ADMIN_TOKEN of the gateway, for --alerts', context.env['ADMIN_TOKEN'])
     .option('--json', 'print JSON instead of text')
     .addHelpText('after', EXAMPLES)
     .action((options: SelftestOptions) => selftest(options, context));
@@ -40,6 +53,11 @@ async function selftest(options: SelftestOptions, context: LiveContext): Promise
   const target = targetOf(options, context);
   const test = new Selftest(target);
   await test.run();
+  const { alerts } = options;
+  if (alerts !== undefined) {
+    const operator = new OperatorApi({ ...options, url: alerts === true ? options.url : alerts });
+    await test.alerts(() => operator.post('/admin/alerts/test'));
+  }
   if (options.failover === true && test.results.every(({ passed }) => passed))
     await test.failover((primary) => {
       if (options.json !== true)

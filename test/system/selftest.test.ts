@@ -26,6 +26,16 @@ test('passes on a healthy cluster, and through the death of its primary without 
   expect(JSON.parse((await cluster.api.collections()).text)).toEqual([]);
 });
 
+test('says that no webhook is configured', async () => {
+  await cluster.allServe();
+  let output = '';
+  const write = (text: string | Uint8Array): void => void (output += String(text));
+  const command = selftestCommand({ ...PROCESS, write });
+  const run = command.parseAsync(['--url', cluster.url, '--alerts'], { from: 'user' });
+  await expect(run).rejects.toThrow('A check failed.');
+  expect(output.match(/^FAILED.*/gm)).toEqual([expect.stringContaining('no webhook is configured')]);
+});
+
 test('fails where no gateway responds', async () => {
   const command = selftestCommand({ ...PROCESS, write: () => undefined });
   await expect(command.parseAsync(['--url', 'http://127.0.0.1:1'], { from: 'user' })).rejects.toThrow(
