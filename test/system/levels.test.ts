@@ -49,7 +49,7 @@ async function expectDurable({ status, text, headers }: TextResponse, id: string
 
 async function expectEverywhere(...ids: string[]): Promise<void> {
   for (const node of NODES)
-    if (cluster.local.nodes.find(({ id }) => id === node)!.pid() === undefined)
+    if (cluster.local.nodes.find(({ id }) => id === node)!.pid() === null)
       await cluster.local.startNode(node);
   await cluster.allServe();
   for (const [node, content] of await cluster.contents()) {

@@ -47,7 +47,7 @@ describe('a cluster', () => {
     const addresses = [first.databaseUrl, ...first.nodes.map(({ url }) => url)];
     const pids = [first.postgres.pid()!, ...first.nodes.map((node) => node.pid()!)];
     await first.stop();
-    expect(pids.map(identityOf)).toEqual([undefined, undefined, undefined]);
+    expect(pids.map(identityOf)).toEqual([null, null, null]);
 
     const second = await start(); // as many nodes as before
     expect([second.databaseUrl, ...second.nodes.map(({ url }) => url)]).toEqual(addresses);
@@ -91,7 +91,7 @@ describe('a child of the cluster:', () => {
     await addTenant(node!.url, 'kept');
     const before = node!.pid();
     cluster.killNode('node-1');
-    await vi.waitUntil(() => node!.pid() !== undefined && node!.pid() !== before, WAIT);
+    await vi.waitUntil(() => node!.pid() !== null && node!.pid() !== before, WAIT);
     expect((await fetch(`${node!.url}/api/v2/tenants/kept`)).status).toBe(200);
   });
 
@@ -100,14 +100,14 @@ describe('a child of the cluster:', () => {
     await query(cluster, 'create table kept as select 7 as id');
     const before = cluster.postgres.pid();
     cluster.postgres.signal('SIGKILL');
-    await vi.waitUntil(() => cluster.postgres.pid() !== undefined && cluster.postgres.pid() !== before, WAIT);
+    await vi.waitUntil(() => cluster.postgres.pid() !== null && cluster.postgres.pid() !== before, WAIT);
     expect(await query(cluster, 'select id from kept')).toEqual([{ id: 7 }]);
   });
 
   test('node stays stopped after stopNode, until startNode', async () => {
     const cluster = await start(1);
     await cluster.stopNode('node-1');
-    expect(cluster.nodes[0]!.pid()).toBeUndefined();
+    expect(cluster.nodes[0]!.pid()).toBeNull();
     await expect(fetch(cluster.nodes[0]!.url)).rejects.toThrow();
     await cluster.startNode('node-1');
     expect((await fetch(`${cluster.nodes[0]!.url}/api/v2/heartbeat`)).status).toBe(200);
@@ -130,7 +130,7 @@ describe('a data directory', () => {
     const dead = run(dataDir, 2);
     const { pids } = await ready(dead);
     await kill(dead, 'SIGKILL');
-    expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true); // children survive their parent
+    expect(pids.every((pid) => identityOf(pid) !== null)).toBe(true); // children survive their parent
 
     const reclaimed: number[] = [];
     const cluster = await startLocalCluster({
@@ -141,7 +141,7 @@ describe('a data directory', () => {
     });
     clusters.push(cluster);
     expect(new Set(reclaimed)).toEqual(new Set(pids));
-    expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
+    expect(pids.map(identityOf)).toEqual(pids.map(() => null));
   });
 
   test('starts when its PostgreSQL was killed and another process has the same pid', async () => {
@@ -149,7 +149,7 @@ describe('a data directory', () => {
     const { pids } = await ready(dead);
     await kill(dead, 'SIGKILL');
     for (const pid of pids) process.kill(pid, 'SIGKILL');
-    await vi.waitUntil(() => pids.every((pid) => identityOf(pid) === undefined), WAIT);
+    await vi.waitUntil(() => pids.every((pid) => identityOf(pid) === null), WAIT);
     const pidFile = join(dataDir, 'postgres', 'data', 'postmaster.pid');
     const [, ...rest] = readFileSync(pidFile, 'utf8').split('\n');
     writeFileSync(pidFile, [bystander(), ...rest].join('\n'));
@@ -163,7 +163,7 @@ describe('a data directory', () => {
     await kill(dead, 'SIGKILL');
     rmSync(join(dataDir, 'children.json'));
     await start(1);
-    expect(pids.map(identityOf)).toEqual(pids.map(() => undefined));
+    expect(pids.map(identityOf)).toEqual(pids.map(() => null));
   });
 
   test('is refused in one sentence while it is in use, without effect on its owner', async () => {
@@ -191,7 +191,7 @@ describe('a data directory', () => {
     const { pids } = await ready(runner);
     runner.kill('SIGTERM');
     expect((await outcome(runner)).code).toBe(0);
-    expect(pids.map(identityOf)).toEqual([undefined, undefined]);
+    expect(pids.map(identityOf)).toEqual([null, null]);
     expect(readdirSync(dataDir).filter((name) => /lock|children/.test(name))).toEqual([]);
   });
 
@@ -221,7 +221,7 @@ test('reclaims the child of a killed wrapper script', async () => {
   const { pids } = await ready(dead);
   await kill(dead, 'SIGKILL');
   process.kill(pids[1]!, 'SIGKILL'); // the wrapper alone, not its child
-  await vi.waitUntil(() => identityOf(pids[1]!) === undefined, WAIT);
+  await vi.waitUntil(() => identityOf(pids[1]!) === null, WAIT);
   await (await start(1)).stop();
   expect(processesOf(folder)).toEqual([]);
 });

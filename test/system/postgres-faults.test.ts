@@ -91,10 +91,7 @@ describe('keeps every promise when PostgreSQL', () => {
     await survives('killed', async () => {
       const pid = cluster.local.postgres.pid();
       cluster.local.postgres.signal('SIGKILL');
-      await until(
-        async () => ![pid, undefined].includes(cluster.local.postgres.pid()),
-        'PostgreSQL runs again',
-      );
+      await until(async () => ![pid, null].includes(cluster.local.postgres.pid()), 'PostgreSQL runs again');
     });
   });
 

@@ -46,7 +46,7 @@ test('starts, prints how to use it, stops in order and leaves no process', async
   expect(up.stdout).toMatch(/node-2 {6}http:\/\/127\.0\.0\.1:\d+\n/);
   const pids = await nodePids();
   expect(pids).toHaveLength(2);
-  expect(pids.every((pid) => identityOf(pid) !== undefined)).toBe(true);
+  expect(pids.every((pid) => identityOf(pid) !== null)).toBe(true);
   // The servers do not inherit the allocator settings of the gateway (cli/memory.ts).
   if (process.platform === 'linux') {
     expect([up.pid, ...pids].map(asksAllocator)).toEqual([true, ...pids.map(() => false)]);
@@ -56,7 +56,7 @@ test('starts, prints how to use it, stops in order and leaves no process', async
   expect(await up.ended).toBe(0);
   expect(up.stderr).not.toContain('polychrome: '); // the gateway's own log lines are JSON
   expect(up.stdout).toMatch(/Stopping .*\nStopped\.\n$/);
-  expect(pids.map(identityOf)).toEqual([undefined, undefined]);
+  expect(pids.map(identityOf)).toEqual([null, null]);
 });
 
 test('reports in one sentence that the data directory is in use', async () => {
