@@ -16,14 +16,18 @@ const promtool = (...words: string[]): { status: number | null; output: string }
 };
 const hasPromtool = promtool('--version').status === 0;
 
-test.skipIf(!hasPromtool)('promtool accepts the rules, their tests and the scrape configuration', () => {
-  for (const words of [
-    ['check', 'rules', 'alerts.rules.yml'],
-    ['test', 'rules', 'alerts.test.yml'],
-    ['check', 'config', 'prometheus.yml'],
-  ])
-    expect(promtool(...words)).toMatchObject({ status: 0 });
-});
+// A tool that is missing in CI fails there.
+test.skipIf(!hasPromtool && process.env['CI'] !== 'true')(
+  'promtool accepts the rules, their tests and the scrape configuration',
+  () => {
+    for (const words of [
+      ['check', 'rules', 'alerts.rules.yml'],
+      ['test', 'rules', 'alerts.test.yml'],
+      ['check', 'config', 'prometheus.yml'],
+    ])
+      expect(promtool(...words)).toMatchObject({ status: 0 });
+  },
+);
 
 test('every rule has a severity, a summary and what to do', () => {
   const rules = read('alerts.rules.yml').split('- alert: ').slice(1);
