@@ -209,6 +209,7 @@ function buildHandlers(
       filterLimits: filterLimits(config),
       selection,
       ackLevel: config.ACK_LEVEL,
+      recordsMax: config.WRITE_RECORDS_MAX,
     }),
     ...recordReads.handlers,
     ...schemaRoutes(new SchemaRoutes({ ...shared, objects, bodyProbe, catalog, newId, allowReset })),

@@ -13,5 +13,10 @@ export const WRITE_SETTINGS = {
     '30000',
     'How long a write waits for its level before the response is 503 "durable at LSN n". The default is longer than a failover takes.',
   ),
+  WRITE_RECORDS_MAX: setting(
+    wholeNumber(5_461, 1_000_000),
+    '200000',
+    'Records that one add, upsert, update or delete can name; above it, the response is 400. Each costs the gateway time in which it serves no other request, and the servers time in which they apply no other write.',
+  ),
   ALLOW_RESET: setting(flag, 'false', 'Whether POST /api/v2/reset may delete everything.'),
 } as const;

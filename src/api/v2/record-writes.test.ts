@@ -1,4 +1,4 @@
-// The limits of filters apply to a conditional delete before it is appended.
+// The limits of records and filters apply to a write before it is appended.
 
 import { expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
@@ -17,6 +17,7 @@ const MEBIBYTE = 1024 * 1024;
 async function deletion(
   body: object,
   filterLimits?: FilterLimits,
+  recordsMax = 100_000,
 ): Promise<{ status: number; said: string; logged: string[] }> {
   const logged: string[] = [];
   const writer = {
@@ -33,6 +34,7 @@ async function deletion(
     selection: { isOutOfUse: () => false },
     capabilities: () => CHROMA_1_0_5,
     ackLevel: 'primary',
+    recordsMax,
     ...(filterLimits === undefined ? {} : { filterLimits }),
   });
   const text = JSON.stringify(body);
@@ -75,6 +77,14 @@ test('a delete at the limit is appended unchanged, whatever its size', async () 
 test('a delete of 30,000 ids without a filter is appended', async () => {
   const body = { ids: Array.from({ length: 30_000 }, (_, index) => `id-${index}`) };
   expect((await deletion(body)).logged).toEqual([JSON.stringify(body)]);
+});
+
+test.each(['small', 'large'])('a %s call with more records than allowed is refused', async (size) => {
+  const count = size === 'small' ? 11 : 400_001;
+  const body = { ids: Array.from({ length: count }, (_, index) => String(index)) };
+  const { status, said, logged } = await deletion(body, undefined, count - 1);
+  expect([status, said, logged]).toEqual([400, expect.stringContaining('WRITE_RECORDS_MAX'), []]);
+  expect((await deletion(body, undefined, count)).logged).toEqual([JSON.stringify(body)]);
 });
 
 test('the limits are those of the settings', async () => {

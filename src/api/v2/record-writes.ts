@@ -25,6 +25,8 @@ export interface RecordWritesOptions {
   readonly selection: Pick<NodeSelection, 'isOutOfUse'>;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
+  /** Records in one call, at most. */
+  readonly recordsMax: number;
   readonly filterLimits?: FilterLimits;
 }
 
@@ -46,8 +48,8 @@ async function write(
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<HttpResponse> {
-  const { writer, scanner, names, selection, capabilities } = options;
-  const scanned = await scanner.scan(kind, request.body, capabilities());
+  const { writer, scanner, names, selection, capabilities, recordsMax } = options;
+  const scanned = await scanner.scan(kind, request.body, { ...capabilities(), recordsMax });
   if (isRefusal(scanned) && scanned.after === undefined) return refusalResponse(scanned);
   const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
   if (isRefusal(call) && call.after === undefined) return refusalResponse(call);

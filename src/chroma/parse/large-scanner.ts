@@ -3,7 +3,7 @@
 // The scanner reads about 500 MB/s, and a body may have 40 MiB. Bodies are transferred to the thread and back, not copied.
 
 import { Worker } from 'node:worker_threads';
-import type { BodyCapabilities, RecordCall, RecordKind } from './record-call.ts';
+import type { RecordCall, RecordKind, ScanLimits } from './record-call.ts';
 import { removeOlderParts, type OlderSelection } from './older-request.ts';
 import type { Refusal } from './refusal.ts';
 import { outlineOf, type OutlinedAction, type RequestOutline } from './request-outline.ts';
@@ -13,7 +13,7 @@ import { scanRecordCall } from './scanner.ts';
 const LARGE_BYTES = 2 * 1024 * 1024;
 
 type Task =
-  | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: BodyCapabilities }
+  | { readonly type: 'scan'; readonly kind: RecordKind; readonly capabilities: ScanLimits }
   | { readonly type: 'outline'; readonly action: OutlinedAction }
   | { readonly type: 'older' };
 
@@ -54,7 +54,7 @@ export class LargeScanner {
   scan(
     kind: RecordKind,
     body: Buffer,
-    capabilities: BodyCapabilities,
+    capabilities: ScanLimits,
   ): Promise<RecordCall | Refusal> | RecordCall | Refusal {
     if (!isLarge(body)) return scanRecordCall(kind, body, capabilities);
     return this.#run({ type: 'scan', kind, capabilities }, body, (result, returned) =>

@@ -41,3 +41,9 @@ export interface BodyCapabilities {
   readonly metadataArrays: boolean;
   readonly deleteLimit: boolean;
 }
+
+/** What a scan accepts. */
+export interface ScanLimits extends BodyCapabilities {
+  /** Ids of a call, at most; absent for a call that is in the log already. */
+  readonly recordsMax?: number;
+}

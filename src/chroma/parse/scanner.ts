@@ -18,14 +18,21 @@ import {
   type Slice,
 } from './json.ts';
 import { readMetadata } from './metadata-column.ts';
-import type { BodyCapabilities, Column, RecordCall, RecordKind } from './record-call.ts';
-import { shapeRefusal, RefusedBody, refuseType, syntaxRefusal, type Refusal } from './refusal.ts';
+import type { Column, RecordCall, RecordKind, ScanLimits } from './record-call.ts';
+import {
+  invalidArgument,
+  shapeRefusal,
+  RefusedBody,
+  refuseType,
+  syntaxRefusal,
+  type Refusal,
+} from './refusal.ts';
 
 /** The call in `body`, or Chroma's refusal; never throws. The result keeps `body`, which must not change. */
 export function scanRecordCall(
   kind: RecordKind,
   body: Buffer,
-  capabilities: BodyCapabilities,
+  capabilities: ScanLimits,
 ): RecordCall | Refusal {
   try {
     return new RecordScanner(kind, body, capabilities).scan();
@@ -55,6 +62,9 @@ const PAYLOAD_TYPES: Readonly<Record<RecordKind, string>> = {
 
 const U32_MAX = 0xffff_ffff;
 
+const tooManyRecords = (recordsMax: number): string =>
+  `A call can have at most ${recordsMax} ids (WRITE_RECORDS_MAX). Nothing was changed: send the records in several calls.`;
+
 const FILTERS = ['where', 'where_document'] as const;
 type Filter = (typeof FILTERS)[number];
 
@@ -65,7 +75,7 @@ function isFilter(field: string): field is Filter {
 class RecordScanner {
   readonly #kind: RecordKind;
   #body: Buffer;
-  readonly #capabilities: BodyCapabilities;
+  readonly #capabilities: ScanLimits;
   readonly #cursor: JsonCursor;
   readonly #seen = new Set<string>();
   readonly #columns: Partial<Record<Column, Slice>> = {};
@@ -80,7 +90,7 @@ class RecordScanner {
   /** A repeated filter, which a delete reports only after reading the whole body. */
   #repeatedFilter: Filter | null = null;
 
-  constructor(kind: RecordKind, body: Buffer, capabilities: BodyCapabilities) {
+  constructor(kind: RecordKind, body: Buffer, capabilities: ScanLimits) {
     this.#kind = kind;
     this.#body = body;
     this.#capabilities = capabilities;
@@ -184,8 +194,11 @@ class RecordScanner {
 
   #readIds(): void {
     const cursor = this.#cursor;
+    const { recordsMax = Number.POSITIVE_INFINITY } = this.#capabilities;
     const ids: string[] = [];
     this.#idSlice = this.#readArray('ids', () => {
+      // Each id costs the event loop time, wherever the body is scanned: millions of them would end the lease.
+      if (ids.length === recordsMax) throw new RefusedBody(invalidArgument(tooManyRecords(recordsMax)));
       const start = cursor.pos;
       if (cursor.peek() !== QUOTE) refuseType(cursor, `ids[${ids.length}]: `, 'a string');
       cursor.string(true);
