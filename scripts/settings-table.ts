@@ -2,10 +2,17 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { SETTINGS } from '../src/config/config.ts';
+import { MONITOR_SETTINGS } from '../src/config/monitor.ts';
 import { SETTINGS_WITHOUT_EFFECT } from '../src/config/older.ts';
+import type { Setting } from '../src/config/setting.ts';
 
 const DOCUMENT = new URL('../docs/configuration.md', import.meta.url);
 const [BEGIN, END] = ['<!-- settings: written by npm run docs -->', '<!-- end of settings -->'];
+
+const [MONITOR_BEGIN, MONITOR_END] = [
+  '<!-- settings of the monitor: written by npm run docs -->',
+  '<!-- end of settings of the monitor -->',
+];
 
 const [OLDER_BEGIN, OLDER_END] = [
   '<!-- older settings: written by npm run docs -->',
@@ -14,7 +21,9 @@ const [OLDER_BEGIN, OLDER_END] = [
 
 /** Returns `text` with the tables between their marks updated. Throws when a mark is missing. */
 export function withSettings(text: string): string {
-  return replaced(replaced(text, [BEGIN, END], table()), [OLDER_BEGIN, OLDER_END], olderTable());
+  const settings = replaced(text, [BEGIN, END], table(SETTINGS));
+  const monitor = replaced(settings, [MONITOR_BEGIN, MONITOR_END], table(MONITOR_SETTINGS));
+  return replaced(monitor, [OLDER_BEGIN, OLDER_END], olderTable());
 }
 
 function replaced(text: string, [first, last]: readonly [string, string], content: string): string {
@@ -28,8 +37,8 @@ function olderTable(): string {
   return ['<!-- prettier-ignore -->', '| setting | here |', '|---|---|', ...rows].join('\n');
 }
 
-function table(): string {
-  const rows = Object.entries(SETTINGS).map(([name, { default: fallback, about }]) => {
+function table(settings: Readonly<Record<string, Setting<unknown>>>): string {
+  const rows = Object.entries(settings).map(([name, { default: fallback, about }]) => {
     const value = fallback === null ? '' : fallback === '' ? 'none' : `\`${fallback}\``;
     return `| \`${name}\` | ${value} | ${about.replaceAll('|', '\\|')} |`;
   });

@@ -41,6 +41,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'list open alerts, test webhooks',
     load: async () => (await import('./cli/alert.ts')).alertCommand(),
   },
+  monitor: {
+    summary: 'watch a cluster from outside, and send alerts',
+    load: async () => (await import('./cli/monitor.ts')).monitorCommand(),
+  },
   doctor: {
     summary: 'check settings, PostgreSQL and Chroma servers, and say what to fix',
     load: async () => (await import('./cli/doctor.ts')).doctorCommand(),

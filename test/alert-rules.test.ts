@@ -24,6 +24,7 @@ test.skipIf(!hasPromtool && process.env['CI'] !== 'true')(
       ['check', 'rules', 'alerts.rules.yml'],
       ['test', 'rules', 'alerts.test.yml'],
       ['check', 'config', 'prometheus.yml'],
+      ['check', 'config', '--syntax-only', '../compose/prometheus.yml'],
     ])
       expect(promtool(...words)).toMatchObject({ status: 0 });
   },

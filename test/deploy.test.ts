@@ -7,13 +7,14 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { SETTINGS } from '../src/config/config.ts';
+import { MONITOR_SETTINGS } from '../src/config/monitor.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const read = (path: string): string => readFileSync(ROOT + path, 'utf8');
 const MANIFESTS = ['render.yaml', ...globSync('deploy/{compose,kubernetes}/**/*.yaml', { cwd: ROOT })];
 
-/** Variables of other programs, and those from which render.yaml forms NODES. */
-const OTHERS = /^(?:POSTGRES_(?:USER|DB|PASSWORD)|NODE_\d)$/;
+/** Variables of other programs, and those from which render.yaml forms settings. */
+const OTHERS = /^(?:POSTGRES_(?:USER|DB|PASSWORD)|GF_\w+|NODE_\d|GATEWAY)$/;
 
 /** Names of environment variables in YAML: keys in capitals, and the names of lists of variables. */
 function variablesIn(yaml: string): string[] {
@@ -22,7 +23,7 @@ function variablesIn(yaml: string): string[] {
 }
 
 const unknown = (yaml: string): string[] =>
-  variablesIn(yaml).filter((name) => !(name in SETTINGS) && !OTHERS.test(name));
+  variablesIn(yaml).filter((name) => !(name in SETTINGS || name in MONITOR_SETTINGS || OTHERS.test(name)));
 
 test.each(MANIFESTS)('%s names only settings that exist', (path) => {
   expect(unknown(read(path))).toEqual([]);
@@ -39,9 +40,41 @@ test('the check reports a setting that does not exist', () => {
 test.each(['render.yaml', 'deploy/compose/compose.yaml', 'deploy/kubernetes/base/gateway.yaml'])(
   '%s has every setting that production needs',
   (path) => {
-    for (const name of ['DATABASE_URL', 'NODES', 'ADMIN_TOKEN']) expect(read(path)).toContain(name);
+    for (const name of ['DATABASE_URL', 'NODES', 'ADMIN_TOKEN', 'SLACK_WEBHOOK_URL'])
+      expect(read(path)).toContain(name);
   },
 );
+
+test.each(['render.yaml', 'deploy/compose/compose.yaml', 'deploy/kubernetes/base/monitor.yaml'])(
+  '%s runs a monitor that watches gateways, nodes and PostgreSQL',
+  (path) => {
+    expect(read(path)).toMatch(/\[monitor\]|polychrome\.js monitor/);
+    for (const name of ['LOAD_BALANCER_URL', 'NODES', 'DATABASE_URL']) expect(read(path)).toContain(name);
+  },
+);
+
+test('the rules for the Prometheus operator are those for Prometheus', () => {
+  const rules = read('deploy/observability/alerts.rules.yml').replace(/^[^]*?(?=^groups:)/m, '');
+  const indented = rules.replace(/^(?=.)/gm, '  ');
+  expect(read('deploy/kubernetes/components/prometheus/rules.yaml')).toContain(`spec:\n${indented}`);
+});
+
+test('each overlay finds the nodes of its own namespace', () => {
+  for (const overlay of ['development', 'staging', 'production']) {
+    const text = read(`deploy/kubernetes/overlays/${overlay}/kustomization.yaml`);
+    const namespace = /^namespace: (\S+)$/m.exec(text)?.[1];
+    expect(text).toContain(`dns+srv://_http._tcp.chroma.${namespace}.svc.`);
+  }
+});
+
+test('files that compose mounts exist', () => {
+  const mounted = Array.from(
+    read('deploy/compose/compose.yaml').matchAll(/- (\.{1,2}\/\S+?):\//g),
+    ([, path]) => join('deploy/compose', path!),
+  );
+  expect(mounted.length).toBeGreaterThan(4);
+  expect(mounted.filter((path) => !existsSync(ROOT + path))).toEqual([]);
+});
 
 test('images are built from files that exist', () => {
   const copied = ['Dockerfile', 'Dockerfile.node'].flatMap((file) =>

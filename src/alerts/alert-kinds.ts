@@ -40,6 +40,13 @@ export const ALERT_KINDS = {
     action: 'Start the Chroma servers. "polychrome doctor" shows which cannot be reached.',
     afterMs: 0,
   },
+  gateway_down: {
+    severity: 'critical',
+    title: 'Gateway does not serve',
+    effect: 'Requests to this address fail.',
+    action: 'Look at its process and its log, and at GET /health. Other gateways serve meanwhile.',
+    afterMs: 0,
+  },
   divergence: {
     severity: 'critical',
     title: 'Suspect collections',

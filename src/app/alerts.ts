@@ -6,7 +6,7 @@ import type { ObservedCluster, ObservedGateway } from '../alerts/conditions.ts';
 import { Webhooks, type Webhook } from '../alerts/webhooks.ts';
 import type { Config } from '../config/config.ts';
 import { lagLimitMs } from '../config/observe.ts';
-import type { RequestStats } from '../http/request-stats.ts';
+import { isClientRoute, type RequestStats } from '../http/request-stats.ts';
 import { difference, DURATIONS, quantile, type HistogramState } from '../observability/histogram.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
@@ -81,8 +81,13 @@ export function buildAlerts(config: Config, parts: AlertParts, life: Lifecycle):
   return { webhooks, test };
 }
 
+type WebhookSettings = Pick<
+  Config,
+  'SLACK_WEBHOOK_URL' | 'NOTIFICATION_WEBHOOK' | 'SLACK_ALERTS_ENABLED' | 'ALERT_WEBHOOK_URL'
+>;
+
 /** Where alerts are sent to. */
-export function webhooksOf(config: Config): Webhook[] {
+export function webhooksOf(config: WebhookSettings): Webhook[] {
   const slack = config.SLACK_WEBHOOK_URL ?? config.NOTIFICATION_WEBHOOK;
   const found: Webhook[] = [];
   if (slack !== undefined && config.SLACK_ALERTS_ENABLED) found.push({ name: 'slack', url: slack });
@@ -90,7 +95,8 @@ export function webhooksOf(config: Config): Webhook[] {
   return found;
 }
 
-async function postJson(url: string, body: string): Promise<number> {
+/** Posts to a webhook; resolves with the status, or rejects when there is no response. */
+export async function postJson(url: string, body: string): Promise<number> {
   const headers = { 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(POST_TIMEOUT_MS);
   const response = await fetch(url, { method: 'POST', headers, body, signal });
@@ -153,7 +159,11 @@ class RequestWindow {
 
   lastMinute(): ObservedGateway['requests'] {
     const atMs = this.#clock.monotonic();
-    const now = { atMs, totals: this.#requests.totals(), durations: this.#requests.durations(ROUTES) };
+    const now = {
+      atMs,
+      totals: this.#requests.totals(isClientRoute),
+      durations: this.#requests.durations(ROUTES),
+    };
     this.#states = [...this.#states.filter((state) => atMs - state.atMs <= WINDOW_MS), now];
     const first = this.#states[0] ?? now;
     const p95 = quantile(0.95, DURATIONS, difference(now.durations, first.durations));

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { createNodeClient, createUnverifiedNodeClient } from '../chroma/client/node-client.ts';
 import type { Config } from '../config/config.ts';
 import { serviceNodes, type NodeDirectory } from '../nodes/node-directory.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { systemClock, type Clock } from '../util/clock.ts';
 import { createLogger, type Logger } from '../util/logger.ts';
 
@@ -33,6 +34,8 @@ export interface GatewayParts {
 
 export interface Deps {
   readonly connections: NodeConnections;
+  /** Null: nothing is traced. */
+  readonly tracer: Tracer | null;
   /** What names the nodes. */
   readonly nodeDirectory: NodeDirectory;
   readonly gatewayId: string;
@@ -49,6 +52,7 @@ export interface Deps {
 export function depsOf(config: Config, parts: GatewayParts): Deps {
   const newId = parts.newId ?? randomUUID;
   return {
+    tracer: null,
     connections: { verified: createNodeClient, unverified: createUnverifiedNodeClient },
     nodeDirectory: parts.nodeDirectory ?? nodeDirectoryOf(config),
     gatewayId: `${hostname()}-${newId().slice(0, 8)}`,

@@ -8,12 +8,14 @@ import { buildAlerts } from './alerts.ts';
 import { buildCaches } from './caches.ts';
 import { buildDataPlane } from './data-plane.ts';
 import { depsOf, type GatewayParts } from './deps.ts';
+import { buildHistory } from './history.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { buildListeners, statusSource } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { buildObservation } from './observation.ts';
 import { buildReplication } from './replication.ts';
 import { buildStorage } from './storage.ts';
+import { withTraces } from './traces.ts';
 
 export type { GatewayParts } from './deps.ts';
 
@@ -30,9 +32,11 @@ const READY_POLL_MS = 25;
 
 /** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
 export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
-  const deps = depsOf(config, parts);
-  const life = new Lifecycle({ clock: deps.clock, logger: deps.logger, stopDeadlineMs: STOP_DEADLINE_MS });
+  const untraced = depsOf(config, parts);
+  const { clock, logger } = untraced;
+  const life = new Lifecycle({ clock, logger, stopDeadlineMs: STOP_DEADLINE_MS });
   try {
+    const deps = await withTraces(config, untraced, life);
     const storage = await buildStorage(config, deps, life);
     const current = new CurrentTerm();
     const caches = buildCaches(config, storage.head.lsn, current);
@@ -43,8 +47,9 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const metrics = buildMetrics({ deps, storage, caches, replication, dataPlane, observation });
     const built = { deps, storage, replication, dataPlane, observation, metrics };
     const alerts = buildAlerts(config, built, life);
-    const status = statusSource(config, built);
-    const listeners = buildListeners(config, { ...built, status, alerts }, life);
+    const history = buildHistory(config, built, life);
+    const status = statusSource(config, { ...built, history });
+    const listeners = buildListeners(config, { ...built, history, status, alerts }, life);
     await life.start();
     const stopped = new AbortController();
     return {

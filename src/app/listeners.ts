@@ -13,13 +13,15 @@ import type { Config } from '../config/config.ts';
 import { lagLimitMs } from '../config/observe.ts';
 import type { ServedRequest } from '../http/request-stats.ts';
 import { joinRouters, type Router } from '../http/router.ts';
+import { tracedRouter } from '../http/traced-router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
-import type { Alerts } from './alerts.ts';
+import { webhooksOf, type Alerts } from './alerts.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
+import type { History } from './history.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Observation } from './observation.ts';
 import { buildOperatorRouter } from './operator.ts';
@@ -39,6 +41,7 @@ interface ListenerParts {
   readonly observation: Observation;
   readonly status: StatusSource;
   readonly alerts: Alerts;
+  readonly history: History;
   readonly metrics: MetricsRegistry;
 }
 
@@ -64,7 +67,8 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     authorizer: allowAll,
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
-  const api = knowingRouter(joinRouters(older, chroma), parts.replication.knowledge);
+  const untraced = knowingRouter(joinRouters(older, chroma), parts.replication.knowledge);
+  const api = deps.tracer === null ? untraced : tracedRouter(untraced, deps.tracer);
   const status = statusRouter(parts);
   const operator = buildOperatorRouter(config, parts, life);
   const shared = {
@@ -141,11 +145,12 @@ function statusRouter({ deps, status, metrics }: ListenerParts): Router {
 
 /** What /health, /status and /wal/… are made from. */
 export function statusSource(config: Config, parts: Omit<ListenerParts, 'status' | 'alerts'>): StatusSource {
-  const { deps, storage, replication, dataPlane, observation, metrics } = parts;
+  const { deps, storage, replication, dataPlane, observation, metrics, history } = parts;
   const { leader, logBuffer, retention, rebuilds, appender, positions, trials } = replication;
   const { requests, log, resources } = observation;
   return {
     gatewayId: deps.gatewayId,
+    alerting: webhooksOf(config).length > 0,
     term: () => leader.term,
     halted: () => leader.halted,
     serving: () => servingOf(replication),
@@ -165,6 +170,7 @@ export function statusSource(config: Config, parts: Omit<ListenerParts, 'status'
     failedAttempts: () => trials.failures,
     postgres: () => storage.postgresProbe.health,
     resources: () => resources.usage,
+    capacity: () => history.capacity.status,
     disk: async () => ({ ...(await storage.sizes.read()), logBytesMax: config.WAL_RETENTION_BYTES }),
     syncIntervalSeconds: config.WAL_SYNC_INTERVAL ?? 0,
     limits: {
@@ -191,7 +197,7 @@ function nodeSources({
   deps,
   storage,
   replication,
-}: Omit<ListenerParts, 'status' | 'alerts'>): readonly NodeSource[] {
+}: Pick<ListenerParts, 'deps' | 'storage' | 'replication'>): readonly NodeSource[] {
   const { catalog } = storage;
   return replication.nodes.all().map(({ member, applier, workload, calls }) => ({
     member,

@@ -3,6 +3,7 @@
 import { operatorAccess } from '../api/admin/access.ts';
 import { alertRoutes } from '../api/admin/alerts.ts';
 import { eventRoutes } from '../api/admin/events.ts';
+import { historyRoutes } from '../api/admin/history.ts';
 import { logRoutes } from '../api/admin/log.ts';
 import { nodeRoutes, type NodeActions } from '../api/admin/nodes.ts';
 import { operationRoutes } from '../api/admin/operation-routes.ts';
@@ -50,6 +51,7 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
     ...nodeRoutes({ status: parts.status, operations, actions }),
     ...quarantineRoutes({ quarantine, retry, catalog, events, logger }),
     ...eventRoutes(eventStore),
+    ...historyRoutes({ store: storage.history, now: () => deps.clock.now() }),
     ...scrubRoutes({ scrub: parts.replication.verification.scrub, operations, events }),
   ];
   return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));

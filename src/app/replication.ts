@@ -110,6 +110,7 @@ export function buildReplication(
   const suspects = buildSuspects(shared);
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const leader = new Leader({
+    priorityOf: (id) => config.NODE_PRIORITIES.get(id) ?? 0,
     current,
     knowledge,
     followers: nodes,

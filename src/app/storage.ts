@@ -7,6 +7,7 @@ import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
 import { StartupError } from '../errors.ts';
 import { DataSizeReader } from '../history/data-sizes.ts';
 import { EventStore } from '../history/event-store.ts';
+import { HistoryStore } from '../history/history-store.ts';
 import { SlowRequestStore } from '../history/slow-request-store.ts';
 import { LogContinuity } from '../log/log-continuity.ts';
 import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.ts';
@@ -52,6 +53,7 @@ export interface Storage {
   readonly postgresProbe: PostgresProbe;
   readonly sizes: DataSizeReader;
   readonly slowRequests: SlowRequestStore;
+  readonly history: HistoryStore;
   readonly alerts: AlertStore;
   /** Where every component records what operators should know. */
   readonly events: EventLog;
@@ -97,6 +99,7 @@ export async function buildStorage(config: Config, deps: Deps, life: Lifecycle):
     postgresProbe: new PostgresProbe({ database: queries, clock: deps.clock }),
     sizes: new DataSizeReader(queries, deps.clock),
     slowRequests: new SlowRequestStore(queries, deps.gatewayId),
+    history: new HistoryStore(queries),
     alerts: new AlertStore(queries),
     events: buildEvents(eventStore, deps, life),
   };

@@ -1,6 +1,6 @@
 // Settings of what a gateway reports about itself.
 
-import { flag, oneOf, setting, url, wholeNumber } from './setting.ts';
+import { flag, oneOf, ratio, setting, text, url, wholeNumber } from './setting.ts';
 
 const webhook = url('http:', 'https:').optional();
 
@@ -30,6 +30,31 @@ export const OBSERVE_SETTINGS = {
     '180',
     'How long events are kept for `polychrome events`.',
   ),
+  HEALTH_METRICS_RETENTION_DAYS: setting(
+    wholeNumber(1, 3_650),
+    '7',
+    'How long the history of nodes is kept for `GET /admin/history`: whether they served, their lag, their calls.',
+  ),
+  PERFORMANCE_METRICS_RETENTION_DAYS: setting(
+    wholeNumber(1, 3_650),
+    '30',
+    'How long the history of requests, of gateways and of the size of the data is kept for `GET /admin/history`.',
+  ),
+  NODE_MEMORY_BYTES: setting(
+    wholeNumber(1, 999_999_999_999_999).optional(),
+    null,
+    'Memory of one Chroma server. `capacity` in `/status` says when the vector indexes will need more.',
+  ),
+  NODE_DISK_BYTES: setting(
+    wholeNumber(1, 999_999_999_999_999).optional(),
+    null,
+    'Disk of one Chroma server. `capacity` in `/status` says when it will be full.',
+  ),
+  DATABASE_DISK_BYTES: setting(
+    wholeNumber(1, 999_999_999_999_999).optional(),
+    null,
+    'Disk of PostgreSQL. `capacity` in `/status` says when it will be full.',
+  ),
   SLOW_QUERY_MS: setting(
     wholeNumber(0, 600_000),
     '1000',
@@ -40,6 +65,17 @@ export const OBSERVE_SETTINGS = {
     '5000',
     'An alert opens when one request in twenty takes longer than this for a minute; 0: none does.',
   ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: setting(
+    url('http:', 'https:').optional(),
+    null,
+    'Receiver of OpenTelemetry traces (OTLP/HTTP), such as `http://collector:4318`. Unset: nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` is read, too.',
+  ),
+  OTEL_TRACES_SAMPLER_ARG: setting(
+    ratio(),
+    '1',
+    'Share of requests that are traced where the client does not decide it (`traceparent`), 0 to 1.',
+  ),
+  OTEL_SERVICE_NAME: setting(text, 'polychrome', 'Name of the service in traces.'),
   SLACK_WEBHOOK_URL: setting(
     webhook,
     null,

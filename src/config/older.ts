@@ -91,7 +91,8 @@ export function roundEntriesMax(
   return Math.min(ROUND_ENTRIES_MAX, wanted);
 }
 
-const PROBES = 'the gateway probes each node twice a second and reacts to failed requests at once';
+const PROBES =
+  'the gateway probes each node twice a second and reacts to failed requests at once; `polychrome monitor` uses it';
 const AUTOMATIC = 'sizes follow the load by themselves';
 const NODE_IMAGE = 'it belongs to the image of a Chroma server, not to the gateway';
 const ROLE =
@@ -124,7 +125,7 @@ export const SETTINGS_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   MEMORY_CRITICAL_THRESHOLD: 'set WAL_MEMORY_THRESHOLD',
   CPU_WARNING_THRESHOLD: 'set WAL_CPU_THRESHOLD',
   CPU_CRITICAL_THRESHOLD: 'set WAL_CPU_THRESHOLD',
-  LOAD_BALANCER_URL: 'it is the address of this gateway',
+  LOAD_BALANCER_URL: 'it is the address of this gateway, for `polychrome monitor`',
   INSTANCE_ROLE: ROLE,
   INSTANCE_PRIORITY: ROLE,
   IS_PERSISTENT: NODE_IMAGE,
@@ -132,8 +133,6 @@ export const SETTINGS_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CHROMA_PERSIST_DIRECTORY: NODE_IMAGE,
   CHROMA_SERVER_HOST: NODE_IMAGE,
   CHROMA_SERVER_HTTP_PORT: NODE_IMAGE,
-  HEALTH_METRICS_RETENTION_DAYS: HISTORY,
-  PERFORMANCE_METRICS_RETENTION_DAYS: HISTORY,
   SYNC_HISTORY_RETENTION_DAYS: HISTORY,
   SYNC_TASKS_RETENTION_DAYS: HISTORY,
   SYNC_WORKERS_RETENTION_DAYS: HISTORY,

@@ -48,7 +48,7 @@ export const READ_SETTINGS = {
   NODE_PRIORITIES: setting(
     priorities,
     '',
-    'Preference of nodes under the strategy `priority`: `id=100,id=50`; higher is preferred, a node that is not named has 0.',
+    'Preference of nodes: `id=100,id=50`; higher is preferred, a node that is not named has 0. The preferred one of the serving nodes becomes primary when the primary fails, and gets the reads under the strategy `priority`.',
   ),
   LOCAL_NODES: setting(
     list,

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { RequestStats } from './request-stats.ts';
+import { isClientRoute, RequestStats } from './request-stats.ts';
 
 let stats: RequestStats;
 beforeEach(() => {
@@ -31,8 +31,10 @@ test('counts requests by route and outcome', () => {
   expect(stats.count('delete', '2xx')).toBe(0);
 });
 
-test('sums up requests, and those that failed', () => {
-  expect(stats.totals()).toEqual({ total: 5, failed: 2 });
+test('sums up requests, and those that failed, of clients or of all', () => {
+  stats.observe({ route: 'GET /health', status: 503, ms: 1 });
+  expect(stats.totals()).toEqual({ total: 6, failed: 3 });
+  expect(stats.totals(isClientRoute)).toEqual({ total: 5, failed: 2 });
 });
 
 test('gives the durations of the successful requests of some routes, in seconds', () => {

@@ -1,6 +1,6 @@
 // How many requests were served and how long they took, by route and outcome.
 
-import { DURATIONS, Histogram, type HistogramState } from '../observability/histogram.ts';
+import { DURATIONS, Histogram, sumOf, type HistogramState } from '../observability/histogram.ts';
 import type { LabelledMetric } from '../observability/metrics-registry.ts';
 import type { RouteParams } from './router.ts';
 
@@ -21,7 +21,10 @@ export interface ServedRequest {
   readonly body: Buffer;
 }
 
-/** Requests of all routes together. */
+/** Whether a route is one of Chroma's API; Polychrome's own, as those of probes, are named by method and path. */
+export const isClientRoute = (route: string): boolean => !/^[A-Z]+ /.test(route);
+
+/** Requests of several routes together. */
 export interface RequestTotals {
   readonly total: number;
   /** Responses of status 500 and above, and aborted ones. */
@@ -45,27 +48,26 @@ export class RequestStats {
     return this.#routes.get(route)?.get(outcome)?.count ?? 0;
   }
 
-  totals(): RequestTotals {
+  /** `isCounted`: which routes. */
+  totals(isCounted: (route: string) => boolean = () => true): RequestTotals {
     let [total, failed] = [0, 0];
-    for (const outcomes of this.#routes.values())
+    for (const [route, outcomes] of this.#routes) {
+      if (!isCounted(route)) continue;
       for (const [outcome, { count }] of outcomes) {
         total += count;
         if (outcome === '5xx' || outcome === 'aborted') failed += count;
       }
+    }
     return { total, failed };
   }
 
   /** Durations of successful requests of these routes together, in seconds. */
   durations(routes: ReadonlySet<string>): HistogramState {
-    const sum = { counts: Array.from({ length: DURATIONS.length + 1 }, () => 0), count: 0, sum: 0 };
-    for (const [route, outcomes] of this.#routes) {
-      const state = routes.has(route) ? outcomes.get('2xx')?.state() : undefined;
-      if (state === undefined) continue;
-      for (const [at, count] of state.counts.entries()) (sum.counts[at] as number) += count;
-      sum.count += state.count;
-      sum.sum += state.sum;
-    }
-    return sum;
+    const states = Array.from(routes, (route) => this.#routes.get(route)?.get('2xx')?.state());
+    return sumOf(
+      DURATIONS,
+      states.filter((state) => state !== undefined),
+    );
   }
 
   get metrics(): readonly LabelledMetric[] {

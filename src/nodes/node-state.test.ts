@@ -64,7 +64,12 @@ describe('the states of a node', () => {
 });
 
 describe('the choice of the primary', () => {
-  const node = (id: string, state: NodeState, checkpoint: number) => ({ id, state, checkpoint });
+  const node = (id: string, state: NodeState, checkpoint: number, priority = 0) => ({
+    id,
+    state,
+    checkpoint,
+    priority,
+  });
 
   test.each([
     [
@@ -103,6 +108,24 @@ describe('the choice of the primary', () => {
       [node('a', 'down', 9), node('b', 'fenced', 9), node('c', 'needs_rebuild', 9)],
       'a',
       null,
+    ],
+    [
+      'of those that serve the preferred one is, even if it has applied less',
+      [node('a', 'down', 9), node('b', 'serving', 9), node('c', 'serving', 7, 50)],
+      'a',
+      'c',
+    ],
+    [
+      'a preferred one does not take the role from one that works',
+      [node('a', 'serving', 9), node('b', 'serving', 9, 100)],
+      'a',
+      'a',
+    ],
+    [
+      'a preferred one that does not serve gives way to one that does',
+      [node('a', 'down', 9), node('b', 'catching_up', 9, 100), node('c', 'serving', 7)],
+      'a',
+      'c',
     ],
     [
       'a drained one gives the role away',

@@ -84,11 +84,13 @@ export interface PrimaryCandidate {
   readonly id: string;
   readonly state: NodeState;
   readonly checkpoint: number;
+  /** From NODE_PRIORITIES; a node that is not named has 0. */
+  readonly priority: number;
 }
 
 /**
  * Which node should be primary: the present one while it works, else a serving one, else any other that works; of these
- * the one that has applied most. A drained node is primary only where no other serves. Null when none works: the present
+ * the one that operators prefer, then the one that has applied most. A drained node is primary only where no other serves. Null when none works: the present
  * one keeps the role, and writes wait.
  */
 export function choosePrimary(nodes: readonly PrimaryCandidate[], present: string | null): string | null {
@@ -96,6 +98,11 @@ export function choosePrimary(nodes: readonly PrimaryCandidate[], present: strin
   const kept = able.find((node) => node.id === present);
   const isWanted = kept !== undefined && kept.state !== 'drained';
   if (isWanted || (kept !== undefined && !able.some((node) => canServe(node.state)))) return present;
-  able.sort((a, b) => Number(canServe(b.state)) - Number(canServe(a.state)) || b.checkpoint - a.checkpoint);
+  able.sort(
+    (a, b) =>
+      Number(canServe(b.state)) - Number(canServe(a.state)) ||
+      b.priority - a.priority ||
+      b.checkpoint - a.checkpoint,
+  );
   return able[0]?.id ?? null;
 }

@@ -57,6 +57,17 @@ export interface HistogramState {
   readonly sum: number;
 }
 
+/** What histograms of these bounds have counted together. */
+export function sumOf(bounds: readonly number[], states: readonly HistogramState[]): HistogramState {
+  const total = { counts: Array.from({ length: bounds.length + 1 }, () => 0), count: 0, sum: 0 };
+  for (const { counts, count, sum } of states) {
+    for (const [at, inBucket] of counts.entries()) (total.counts[at] as number) += inBucket;
+    total.count += count;
+    total.sum += sum;
+  }
+  return total;
+}
+
 /** What was counted between two states of histograms of the same bounds. */
 export function difference(later: HistogramState, earlier: HistogramState | null): HistogramState {
   if (earlier === null) return later;

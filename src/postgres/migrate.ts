@@ -14,6 +14,7 @@ import { operating } from './migrations/0009-operating.ts';
 import { termToken } from './migrations/0010-term-token.ts';
 import { copies } from './migrations/0011-copies.ts';
 import { nodesAtRunTime } from './migrations/0012-nodes-at-run-time.ts';
+import { history } from './migrations/0013-history.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -28,6 +29,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   termToken,
   copies,
   nodesAtRunTime,
+  history,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

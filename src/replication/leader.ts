@@ -45,6 +45,8 @@ export interface LeaderOptions {
   readonly trials: Pick<Trials, 'load' | 'forget'>;
   readonly stagger: Pick<Stagger, 'reconsider'>;
   readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
+  /** How much operators prefer a node as primary; absent: all alike. */
+  readonly priorityOf?: (node: string) => number;
   readonly refreshCatalog: () => Promise<void>;
   /** Whether the content of the node's process has been verified; begins to verify it when it has not. */
   readonly isVerified: (member: Node, term: Term) => boolean;

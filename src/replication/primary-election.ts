@@ -2,7 +2,7 @@
 
 import type { Term } from '../coordination/term.ts';
 import type { Head } from '../log/postgres-log.ts';
-import { canServe, choosePrimary, follows } from '../nodes/node-state.ts';
+import { canServe, choosePrimary, follows, type PrimaryCandidate } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -21,6 +21,8 @@ export interface PrimaryElectionOptions {
   readonly stagger: Pick<Stagger, 'reconsider'>;
   /** Notified when another node decides. */
   readonly primaryChanged: Notifier;
+  /** How much operators prefer a node as primary; absent: all alike. */
+  readonly priorityOf?: (node: string) => number;
   readonly events: EventSink;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -122,8 +124,8 @@ export class PrimaryElection {
     return choosePrimary(this.#candidates(), before);
   }
 
-  #candidates(): { id: string; state: Follower['member']['state']; checkpoint: number }[] {
-    const { followers, positions } = this.#options;
+  #candidates(): PrimaryCandidate[] {
+    const { followers, positions, priorityOf } = this.#options;
     const all = followers.all();
     const able = all.filter((follower) => this.#canDecide(follower));
     // When none is able, a primary that refuses what it cannot decide is better than none.
@@ -131,6 +133,7 @@ export class PrimaryElection {
       id,
       state,
       checkpoint: positions.applied(id),
+      priority: priorityOf?.(id) ?? 0,
     }));
   }
 

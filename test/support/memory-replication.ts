@@ -245,6 +245,7 @@ export class MemoryReplication {
     let ids = 0;
     const fakeAt = (url: string): FakeNode => this.#fakes.get(url)!;
     return {
+      tracer: null,
       connections: {
         verified: ({ url, expect, onDisconnected, readConnections }) =>
           fakeAt(url).client({

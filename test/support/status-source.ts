@@ -40,6 +40,7 @@ export function fakeStatusSource(parts: Partial<StatusSource> = {}): StatusSourc
   const batches = new Histogram(BATCH_SIZES);
   return {
     gatewayId: 'gateway',
+    alerting: false,
     term: () => ({ epoch: 3, clean: true, signal: new AbortController().signal, held: () => true }),
     halted: () => null,
     serving: () => ({ reads: null, writes: null }),
@@ -61,6 +62,7 @@ export function fakeStatusSource(parts: Partial<StatusSource> = {}): StatusSourc
     log: new LogStats(),
     batches: () => batches,
     failedAttempts: () => 0,
+    capacity: () => null,
     disk: async () => ({ logBytes: 10, logBytesMax: 100, databaseBytes: 20 }),
     postgres: () => ({ respondedMsAgo: 1_000, latencyMs: 1, error: null }),
     resources: () => ({

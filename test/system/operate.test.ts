@@ -1,9 +1,12 @@
 // What operators see on a real cluster: health, the log's statistics against a known backlog, metrics, and events.
 
+import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { HistoryColumns } from '../../src/api/admin/history.ts';
 import type { WalStats } from '../../src/api/admin/wal-stats.ts';
 import { alertCommand } from '../../src/cli/alert.ts';
 import type { LiveContext } from '../../src/cli/command-context.ts';
@@ -43,6 +46,8 @@ beforeAll(async () => {
     ADMIN_PORT: String(port),
     SLACK_WEBHOOK_URL: `http://127.0.0.1:${hookPort}/`,
     SLOW_QUERY_MS: '1',
+    DATABASE_DISK_BYTES: '1',
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${hookPort}`,
   };
   cluster = await TestCluster.start({ settings });
 });
@@ -168,6 +173,42 @@ test('a stopped node is seen in health, status, statistics, metrics and events, 
   expect((await get('/admin/events?kind=nothing', adminUrl))[0]).toBe(400);
 });
 
+test('requests are traced as parts of the traces of their clients', async () => {
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+  const id = await cluster.api.create('traced');
+  await cluster.api.records(id, 'add', { ids: ['a'], embeddings: [[1, 1]] });
+  const path = `/api/v2/tenants/default_tenant/databases/default_database/collections/${id}/count`;
+  await get(path, cluster.url, { traceparent });
+  await until(
+    async () => received.some((body) => body.includes('"resourceSpans"') && body.includes(traceId)),
+    'the spans arrive',
+  );
+});
+
+test('the history is recorded, and the capacity is known', async () => {
+  const recorded = async (): Promise<HistoryColumns> =>
+    JSON.parse((await get('/admin/history?range=2m', adminUrl))[1]) as HistoryColumns;
+  await until(async () => {
+    const { requests, nodes, gateways } = await recorded();
+    const isMeasured = requests.writes.p95Ms.some((ms) => ms !== null);
+    return isMeasured && Object.keys(nodes).length === 3 && Object.keys(gateways).length === 1;
+  }, 'writes, nodes and the gateway are in the history');
+  const { times, nodes, data } = await recorded();
+  const columns = [...Object.values(nodes['node-1']!), ...Object.values(data)];
+  expect(columns.every(({ length }) => length === times.length)).toBe(true);
+  expect(nodes['node-1']!.serving).toContain(1);
+  expect((await get('/admin/history?resolution=1s', adminUrl))[0]).toBe(400);
+  const database = async () =>
+    (await cluster.status()).capacity?.resources.find(({ resource }) => resource === 'database');
+  await until(async () => (await database()) !== undefined, 'the capacity is known');
+  expect(await database()).toMatchObject({
+    limitBytes: 1,
+    limitReached: new Date().toISOString().slice(0, 10),
+    advice: expect.any(String) as string,
+  });
+});
+
 test('the commands show the cluster, and find nothing wrong with it', async () => {
   await cluster.allServe();
   const run = async (
@@ -188,7 +229,7 @@ test('the commands show the cluster, and find nothing wrong with it', async () =
   const [log] = await run(logCommand, 'tail', '--limit', '3');
   expect(log).toMatch(/ delete +default_tenant\/default_database\/backlog +\d+ +-/);
   expect((await run(alertCommand, 'test'))[0]).toBe('slack: delivered\n');
-  expect(received.at(-1)).toContain('Test of the alerts');
+  expect(received.some((body) => body.includes('Test of the alerts'))).toBe(true);
   await until(
     async () => (await run(slowCommand, '--slowest'))[0].includes(' add '),
     'slow requests are stored',
@@ -196,4 +237,54 @@ test('the commands show the cluster, and find nothing wrong with it', async () =
   const [doctor, problems] = await run(doctorCommand);
   expect(doctor).toContain('a member, with LSN');
   expect([doctor.match(/PROBLEM.*/g), problems]).toEqual([null, 0]);
+});
+
+test('the monitor, a process of its own, reports a gateway that is gone, and its return', async () => {
+  const { port } = receiver.address() as AddressInfo;
+  const { DATABASE_URL, NODES } = cluster.environment();
+  const env = {
+    ...process.env,
+    LOAD_BALANCER_URL: cluster.url,
+    NODES,
+    DATABASE_URL,
+    CHECK_INTERVAL: '1',
+    FAILURE_THRESHOLD: '2',
+    ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/`,
+  };
+  const once = (): Promise<[number, string]> =>
+    new Promise((resolve) => {
+      const child = execFile(
+        process.execPath,
+        ['src/main.ts', 'monitor', '--once'],
+        { env },
+        (_error, output) => resolve([child.exitCode ?? -1, output]),
+      );
+    });
+  const monitor = spawn(process.execPath, ['src/main.ts', 'monitor'], {
+    env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const exited = new Promise((resolve) => monitor.once('exit', resolve));
+  try {
+    const hasSent = (...parts: string[]): Promise<void> =>
+      until(
+        async () => received.some((body) => parts.every((part) => body.includes(part))),
+        `the monitor sends ${parts.join(', ')}`,
+      );
+    await new Promise((resolve) => monitor.stdout.once('data', resolve));
+    await cluster.stopGateway();
+    await cluster.local.stopNode('node-3');
+    await hasSent('"state":"open"', '"kind":"gateway_down"', 'ECONNREFUSED', '"gateway":"monitor"');
+    await hasSent('"state":"open"', '"key":"node_down:node-3"', '"gateway":"monitor"');
+    expect(await once()).toEqual([2, expect.stringContaining('node_down:node-3') as string]);
+    await cluster.local.startNode('node-3');
+    await cluster.startGateway();
+    await hasSent('"state":"closed"', '"kind":"gateway_down"');
+    await hasSent('"state":"closed"', '"key":"node_down:node-3"', '"gateway":"monitor"');
+    await cluster.allServe();
+    expect(await once()).toEqual([0, 'Everything responds.\n']);
+  } finally {
+    monitor.kill('SIGTERM');
+  }
+  expect(await exited).toBe(0);
 });

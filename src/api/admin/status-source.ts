@@ -8,6 +8,7 @@ import type { Node } from '../../nodes/node.ts';
 import type { Histogram } from '../../observability/histogram.ts';
 import type { MetricSample } from '../../observability/metrics-registry.ts';
 import type { ResourceUsage } from '../../observability/resources.ts';
+import type { CapacityStatus } from '../../history/capacity.ts';
 import type { PostgresHealth } from '../../history/postgres-probe.ts';
 
 /** Why this gateway refuses requests at this moment; null: it does not. */
@@ -65,6 +66,8 @@ export interface RebuildStatus {
 
 export interface StatusSource extends HealthSource {
   readonly gatewayId: string;
+  /** Whether this gateway sends alerts to a webhook. */
+  readonly alerting: boolean;
   readonly term: () => Term | null;
   readonly primary: () => string | null;
   /** LSN of the last durable entry this gateway knows of. */
@@ -86,6 +89,8 @@ export interface StatusSource extends HealthSource {
   /** Calls that failed to apply an entry, since the start. */
   readonly failedAttempts: () => number;
   readonly disk: () => Promise<DiskUsage>;
+  /** Null before the first sizes were stored. */
+  readonly capacity: () => CapacityStatus | null;
   readonly syncIntervalSeconds: number;
 }
 

@@ -1,6 +1,7 @@
 // The content of GET /status and /wal/status.
 
 import { generationOf } from '../../coordination/term.ts';
+import type { CapacityStatus } from '../../history/capacity.ts';
 import type { SuspectCollection } from '../../catalog/catalog.ts';
 import type { MetricSample } from '../../observability/metrics-registry.ts';
 import { maskCredentials } from '../../util/mask-credentials.ts';
@@ -23,10 +24,14 @@ export interface Status extends DashboardFields {
   readonly halted: string | null;
   /** LSNs of entries that healthy nodes failed alike and no node applies: the last LISTED_MAX of them. */
   readonly quarantined: readonly number[];
+  /** Whether this gateway sends alerts to a webhook. */
+  readonly alerting: boolean;
   /** In which respects NODES of this gateway differs from the nodes of the cluster, one sentence each. */
   readonly warnings: readonly string[];
   readonly reads: ReadCounts;
   readonly rebuilds: RebuildStatus;
+  /** Size of the data, its growth, and when a limit is reached; null before the first sizes were stored. */
+  readonly capacity: CapacityStatus | null;
   readonly nodes: readonly NodeStatus[];
 }
 
@@ -91,9 +96,11 @@ export function statusOf(source: StatusSource): Status {
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),
     quarantined: source.quarantined().slice(-LISTED_MAX),
+    alerting: source.alerting,
     warnings: source.differences(),
     reads: source.reads(),
     rebuilds: source.rebuilds(),
+    capacity: source.capacity(),
     nodes,
     ...dashboardFieldsOf(source),
   };

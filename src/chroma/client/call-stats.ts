@@ -1,6 +1,6 @@
 // How long calls to a node take, by kind and outcome.
 
-import { DURATIONS, Histogram } from '../../observability/histogram.ts';
+import { DURATIONS, Histogram, sumOf, type HistogramState } from '../../observability/histogram.ts';
 
 export type CallKind = 'read' | 'mutation';
 export type CallOutcome = 'response' | 'failure';
@@ -19,6 +19,15 @@ export class CallStats {
       this.#histograms.set(key, entry);
     }
     entry.histogram.observe(ms / 1_000);
+  }
+
+  /** Durations of calls that got a response, in seconds. */
+  responses(): HistogramState {
+    const responses = [...this.#histograms.values()].filter(({ outcome }) => outcome === 'response');
+    return sumOf(
+      DURATIONS,
+      responses.map(({ histogram }) => histogram.state()),
+    );
   }
 
   /** One series for each kind and outcome that there was, under the node's id. */

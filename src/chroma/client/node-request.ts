@@ -23,6 +23,7 @@ export interface ReadRequest extends NodeRead {
 
 /** The node's base path is put before `path`. */
 export interface MutateRequest extends Omit<NodeMutation, 'operation'> {
+  readonly headers?: Readonly<Record<string, string>>;
   /**
    * Last check before the request becomes complete: before the first byte of a small one, before the last piece of a
    * large one. When it throws, the node cannot have acted, and the call rejects with `aborted`.
