@@ -2,9 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeClusterView } from '../../test/support/fake-cluster-view.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import { Node } from '../nodes/node.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { plainRanking } from '../../test/support/read-ranking.ts';
+import { servingNode } from '../../test/support/serving-node.ts';
 import { NodeSelection, type ReadCandidate, type ReadRequirements } from './node-selection.ts';
 import { ReadHealth } from './read-health.ts';
 
@@ -35,26 +35,12 @@ beforeEach(() => {
 
 /** A node that serves, has a copy of the shard, and has applied LSN 10. */
 function serving(id: string): ReadCandidate {
-  const probe = { probe: () => never, canary: () => never, verify: () => never };
-  const quiet = (): void => undefined;
-  const member = new Node({
-    id,
-    url: '',
-    probe,
-    work: { explainsSilence: false, isLong: false, isOverdueBy: () => false },
-    overdueMaxMs: 60_000,
-    clock,
-    onTransition: quiet,
-    onProcessGone: quiet,
-  });
-  member.on('admitted', '');
-  member.on('caught_up', '');
+  const member = servingNode(id, clock);
   copies.set(id, `${id}'s`);
   view.apply(id, 10);
   return { member, client: {} as NodeClient, readsInFlight: new ReadsInFlight() };
 }
 
-const never = new Promise<never>(() => undefined);
 const requirements = (more: Partial<ReadRequirements> = {}): ReadRequirements => ({
   shard: SHARD,
   floor: 0,

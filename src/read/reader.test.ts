@@ -4,12 +4,12 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import type { ResponseSink, ReadRequest } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { Node } from '../nodes/node.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import { ResponseBudget } from '../http/response-budget.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { NodeSelection, type ReadCandidate } from './node-selection.ts';
 import { plainRanking } from '../../test/support/read-ranking.ts';
+import { servingNode } from '../../test/support/serving-node.ts';
 import { ReadHealth } from './read-health.ts';
 import { Reader, type ServedGet } from './reader.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -58,20 +58,7 @@ beforeEach(() => {
 });
 
 function serving(id: string, view: FakeClusterView): ReadCandidate {
-  const never = (): Promise<never> => new Promise(() => undefined);
-  const probe = { probe: never, canary: never, verify: never };
-  const member = new Node({
-    id,
-    url: '',
-    probe,
-    work: { explainsSilence: false, isLong: false, isOverdueBy: () => false },
-    overdueMaxMs: 60_000,
-    clock,
-    onTransition: quiet,
-    onProcessGone: quiet,
-  });
-  member.on('admitted', '');
-  member.on('caught_up', '');
+  const member = servingNode(id, clock);
   view.apply(id, 10);
   const stream = (request: ReadRequest, sink: ResponseSink): Promise<void> => {
     asked.push(id);

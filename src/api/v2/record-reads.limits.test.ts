@@ -1,17 +1,13 @@
 // Reads that need no node: those above the limits of filters, and queries for zero rows.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ManualClock } from '../../../test/support/manual-clock.ts';
+import { recordReads } from '../../../test/support/record-reads.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { WholeResponse } from '../../http/response.ts';
 import type { BodyProbe } from './body-probe.ts';
 import type { Names } from './resolve.ts';
-import { RecordReads } from './record-reads.ts';
 import type { RoutedRead, Reader } from '../../read/reader.ts';
-import { RecordCache } from '../../read/record-cache.ts';
-import { ResultCache } from '../../read/result-cache.ts';
 import type { ClientRequest } from '../../http/router.ts';
-import { ShardLSNs } from '../../read/shard-lsns.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -30,7 +26,6 @@ beforeEach(() => {
 const missing = new PolychromeError('not_found', 'missing');
 
 async function read(action: 'get' | 'query', body: unknown): Promise<{ status: number; body: string }> {
-  const heads = new ShardLSNs(0);
   const shards = [{ id: 'shard', dimension: 2 }];
   const collection = { tenant: 't', database: 'd', id: 'c', shards };
   const reader = {
@@ -39,19 +34,13 @@ async function read(action: 'get' | 'query', body: unknown): Promise<{ status: n
       return nodeResponse;
     },
   };
-  const { handlers } = new RecordReads({
+  const { handlers } = recordReads({
     reader: reader as unknown as Reader,
     names: {
       byId: async () => (isMissing ? Promise.reject(missing) : collection),
     } as unknown as Names,
     bodyProbe: { refusalOf: async () => ((probes += 1), null) } as unknown as BodyProbe,
     floors: { of: async () => 7 },
-    heads,
-    cache: new ResultCache(0),
-    records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
-    serving: () => 1,
-    clock: new ManualClock(),
-    stopped: new AbortController().signal,
   });
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   // Not a slice of Buffer's pool, as a body from a socket.

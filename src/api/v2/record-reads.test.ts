@@ -1,33 +1,16 @@
 // Reads of records: what they require of a node, and what happens when the collection is missing.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ManualClock } from '../../../test/support/manual-clock.ts';
+import { recordReads } from '../../../test/support/record-reads.ts';
 import { until } from '../../../test/support/until.ts';
 import { collectionMissing } from '../../chroma/protocol/messages.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { Names } from './resolve.ts';
 import type { ReadRequirements } from '../../read/node-selection.ts';
-import { BodyProbe } from './body-probe.ts';
-import { RecordReads, type RecordReadsOptions } from './record-reads.ts';
+import type { BodyProbe } from './body-probe.ts';
+import type { RecordReads, RecordReadsOptions } from './record-reads.ts';
 import type { Reader } from '../../read/reader.ts';
-import { RecordCache } from '../../read/record-cache.ts';
-import { ResultCache } from '../../read/result-cache.ts';
 import type { ClientRequest } from '../../http/router.ts';
-import { ShardLSNs } from '../../read/shard-lsns.ts';
-
-const heads = new ShardLSNs(0);
-const OPTIONS: RecordReadsOptions = {
-  reader: {} as Reader,
-  names: {} as Names,
-  bodyProbe: new BodyProbe(() => null),
-  floors: { of: async () => 0 },
-  heads,
-  cache: new ResultCache(0),
-  records: new RecordCache({ bytesMax: 0, heads, head: 0, isCurrent: () => true }),
-  serving: () => 1,
-  clock: new ManualClock(),
-  stopped: new AbortController().signal,
-};
 
 let asked: ReadRequirements[];
 
@@ -48,7 +31,7 @@ function handlersOf(floors: RecordReadsOptions['floors']): RecordReads['handlers
     read: async (wanted: ReadRequirements) => (asked.push(wanted), { status: 200, body: Buffer.from('0') }),
   };
   const names = { byId: async () => collection } as unknown as Names;
-  return new RecordReads({ ...OPTIONS, floors, reader: reader as unknown as Reader, names }).handlers;
+  return recordReads({ floors, reader: reader as unknown as Reader, names }).handlers;
 }
 
 describe('a read of a collection that is missing', () => {
@@ -72,8 +55,7 @@ describe('a read of a collection that is missing', () => {
       },
     };
     const names = { byId: () => Promise.reject(error) };
-    const { handlers } = new RecordReads({
-      ...OPTIONS,
+    const { handlers } = recordReads({
       names: names as unknown as Names,
       bodyProbe: bodyProbe as unknown as BodyProbe,
     });
