@@ -102,7 +102,10 @@ async function commandLine(words: readonly string[]): Promise<Command> {
 }
 
 /** Every command with its options and subcommands, for completion. */
-const wholeProgram = (): Promise<Command> => programWith(() => true);
+// Declared, not assigned: `completion` calls it before this line has run.
+function wholeProgram(): Promise<Command> {
+  return programWith(() => true);
+}
 
 async function programWith(isLoaded: (name: string) => boolean): Promise<Command> {
   const program = new Command('polychrome')

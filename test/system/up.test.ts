@@ -1,4 +1,4 @@
-// `polychrome up` as a user runs it: the process, its output, its exit code.
+// The command line as a user runs it: the process, its output, its exit code.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -101,6 +101,12 @@ test.each([
   expect(await refused.ended).toBe(1);
   expect(refused.stderr).toContain(sentence);
   expect(refused.stderr).toContain('Usage: polychrome');
+});
+
+test('prints a script that completes the options of every command', async () => {
+  const completion = polychrome('completion', 'bash');
+  expect([await completion.ended, completion.stderr]).toEqual([0, '']);
+  expect(completion.stdout).toContain('--failover');
 });
 
 function polychrome(...words: string[]): Run {
