@@ -18,7 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{src,test,demo,bench,scripts}/**/*.test.ts'],
+          include: ['{src,ui,test,demo,bench,scripts}/**/*.test.ts'],
           exclude: [...PG, ...SYSTEM, ...DIFFERENTIAL],
           // Files share their modules: half the time.
           isolate: false,

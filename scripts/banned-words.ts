@@ -70,7 +70,14 @@ export const EXCEPTIONS: readonly Exception[] = [
 ];
 
 const SELF = new Set(['scripts/banned-words.ts', 'scripts/banned-words.test.ts']);
-const FILES = ['*.{md,ts,json}', '.ci/*', '{src,test,bench,demo,scripts}/**/*.{ts,mjs,py}', 'docs/**/*.md'];
+const FILES = [
+  '*.{md,ts,json}',
+  '.ci/*',
+  '{src,test,bench,demo,scripts}/**/*.{ts,mjs,py}',
+  'ui/*.ts',
+  'ui/src/**/*.{ts,tsx}',
+  'docs/**/*.md',
+];
 
 export interface Finding {
   readonly path: string;

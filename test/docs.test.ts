@@ -24,16 +24,16 @@ const documents = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ];
-const sources = ['src', 'test', 'bench', 'demo', 'scripts'].flatMap((folder) =>
+const sources = ['src', 'ui/src', 'test', 'bench', 'demo', 'scripts'].flatMap((folder) =>
   readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(?:ts|py)$/.test(name))
+    .filter((name) => /\.(?:tsx?|py)$/.test(name))
     .map((name) => `${folder}/${name}`),
 );
 
 /** Paths of this repository that a text names in backticks and that do not exist. */
 function missingPaths(text: string): string[] {
   const named = Array.from(
-    text.matchAll(/`((?:src|test|docs|scripts|bench|demo)\/[\w./-]*)`/g),
+    text.matchAll(/`((?:src|ui|test|docs|scripts|bench|demo)\/[\w./-]*)`/g),
     ([, path]) => path!,
   );
   return named.filter((path) => !isThere(path));

@@ -7,13 +7,13 @@ import { breaches, importsOf, sharedNames, unneededTimeExceptions } from './supp
 const ROOT = new URL('../', import.meta.url);
 
 const sources = new Map(
-  ['src', 'test', 'bench', 'demo', 'scripts']
+  ['src', 'ui/src', 'test', 'bench', 'demo', 'scripts']
     .flatMap((folder) =>
       readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' }).map(
         (name) => `${folder}/${name}`,
       ),
     )
-    .filter((path) => path.endsWith('.ts'))
+    .filter((path) => /\.tsx?$/.test(path))
     .map((path) => [path, readFileSync(new URL(path, ROOT), 'utf8')] as const),
 );
 

@@ -31,7 +31,7 @@ function misplaced(files: readonly string[], listed: readonly Listed[], textOf: 
 }
 
 test('every test file is in one project, and starts no more than the project allows', () => {
-  const files = globSync('{src,test,demo,bench,scripts}/**/*.test.ts', { cwd: ROOT });
+  const files = globSync('{src,ui,test,demo,bench,scripts}/**/*.test.ts', { cwd: ROOT });
   const vitest = `${ROOT}node_modules/vitest/vitest.mjs`;
   const list = [vitest, 'list', '--filesOnly', '--json', '--config', 'vitest.config.ts'];
   const output = execFileSync(process.execPath, list, { cwd: ROOT, encoding: 'utf8' });

@@ -2,7 +2,13 @@
 
 import { messageOf } from '../alerts/alert-kinds.ts';
 import { AlertWatch } from '../alerts/alert-watch.ts';
-import type { ObservedCluster, ObservedGateway } from '../alerts/conditions.ts';
+import {
+  clusterConditions,
+  gatewayConditions,
+  type Condition,
+  type ObservedCluster,
+  type ObservedGateway,
+} from '../alerts/conditions.ts';
 import { Webhooks, type Webhook } from '../alerts/webhooks.ts';
 import type { Config } from '../config/config.ts';
 import { lagLimitMs } from '../config/observe.ts';
@@ -19,6 +25,8 @@ import type { Storage } from './storage.ts';
 export interface Alerts {
   readonly webhooks: Webhooks;
   readonly test: () => Promise<readonly { name: string; error: string | null }[]>;
+  /** What holds at this moment, also while it has not lasted long enough for an alert. */
+  readonly conditions: () => readonly Condition[];
 }
 
 interface AlertParts {
@@ -78,7 +86,12 @@ export function buildAlerts(config: Config, parts: AlertParts, life: Lifecycle):
       messageOf('test', { state: 'event', key: 'test', detail, gateway: gatewayId, sinceMs: clock.now() }),
     );
   };
-  return { webhooks, test };
+  const conditions = (): Condition[] => {
+    const cluster = observedCluster(config, parts);
+    const ofCluster = cluster === null ? [] : clusterConditions(cluster);
+    return [...ofCluster, ...gatewayConditions(observedGateway(config, parts, window))];
+  };
+  return { webhooks, test, conditions };
 }
 
 type WebhookSettings = Pick<

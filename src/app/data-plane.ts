@@ -218,7 +218,7 @@ function buildHandlers(
   };
 }
 
-function filterLimits(config: Config): FilterLimits {
+export function filterLimits(config: Config): FilterLimits {
   return {
     conditionsMax: config.FILTER_CONDITIONS_MAX,
     operandsMax: config.FILTER_OPERANDS_MAX,

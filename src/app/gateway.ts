@@ -21,6 +21,7 @@ export type { GatewayParts } from './deps.ts';
 
 export interface Gateway {
   readonly url: string;
+  readonly dashboardUrl: string;
   /** Resolves once it leads and a node serves, or when it is stopped. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -49,11 +50,12 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const alerts = buildAlerts(config, built, life);
     const history = buildHistory(config, built, life);
     const status = statusSource(config, { ...built, history });
-    const listeners = buildListeners(config, { ...built, history, status, alerts }, life);
+    const listeners = buildListeners(config, { ...built, caches, history, status, alerts }, life);
     await life.start();
     const stopped = new AbortController();
     return {
       url: listeners.url(),
+      dashboardUrl: listeners.dashboardUrl(),
       async ready() {
         while (!readinessOf(status).ready && !stopped.signal.aborted)
           await sleep(deps.clock, READY_POLL_MS, stopped.signal);

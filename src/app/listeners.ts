@@ -19,6 +19,8 @@ import { canServe } from '../nodes/node-state.ts';
 import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import { webhooksOf, type Alerts } from './alerts.ts';
+import type { Caches } from './caches.ts';
+import { buildDashboard, LIVE_ROUTE } from './dashboard.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import type { History } from './history.ts';
@@ -31,11 +33,14 @@ import type { Storage } from './storage.ts';
 export interface Listeners {
   /** Where clients reach it; known once it has started. */
   url(): string;
+  /** Where operators reach the dashboard; known once it has started. */
+  dashboardUrl(): string;
 }
 
 interface ListenerParts {
   readonly deps: Deps;
   readonly storage: Storage;
+  readonly caches: Caches;
   readonly replication: Replication;
   readonly dataPlane: DataPlane;
   readonly observation: Observation;
@@ -47,13 +52,66 @@ interface ListenerParts {
 
 // Chroma's servers refuse larger bodies.
 const BODY_BYTES_MAX = 40 * 1024 * 1024;
-// Operators' routes read no body, and have few clients.
-const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+// The largest body of an operator is a query with a vector of some thousand dimensions; operators are few.
+const ADMIN_BODY_BYTES_MAX = 256 * 1024;
+const ADMIN_BODIES_MAX = 4;
 const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
-  const { deps, storage, dataPlane, observation, metrics } = parts;
+  const { deps, dataPlane, observation, metrics } = parts;
+  const api = clientRouter(parts);
+  const status = statusRouter(parts);
+  const operatorApi = buildOperatorRouter(config, parts, life);
+  const dashboard = buildDashboard(config, { ...parts, ...operatorApi });
+  metrics.register('dashboard', dashboard.live.metrics);
+  const operator = joinRouters(operatorApi.router, dashboard.router);
+  const shared = {
+    host: config.HOST,
+    errors: ERROR_RESPONSES,
+    clock: deps.clock,
+    logger: deps.logger,
+    responseBudget: dataPlane.responseBudget,
+    requests: {
+      observe: (request: ServedRequest) => {
+        // It takes as long as a dashboard is open, and ends when that is closed.
+        if (request.route === LIVE_ROUTE) return;
+        observation.requests.observe(request);
+        observation.slow.observe(request);
+      },
+    },
+  };
+  const adminPort = config.ADMIN_PORT ?? null;
+  let operatorServer: (() => RunningServer) | null = null;
+  if (adminPort !== null) {
+    operatorServer = listen({ life, metrics }, 'admin_listener', {
+      ...shared,
+      port: adminPort,
+      router: joinRouters(status, operator),
+      maxBodyBytes: ADMIN_BODY_BYTES_MAX,
+      bodyBudgetBytes: ADMIN_BODIES_MAX * ADMIN_BODY_BYTES_MAX,
+      corsAllowOrigins: [],
+      limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
+    });
+  }
+  const server = listen({ life, metrics }, 'listener', {
+    ...shared,
+    port: config.PORT,
+    router: adminPort === null ? joinRouters(api, status, operator) : joinRouters(api, status),
+    maxBodyBytes: BODY_BYTES_MAX,
+    bodyBudgetBytes: config.BODY_BUDGET_BYTES,
+    corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
+  });
+  // Before the listeners, which wait for what they serve.
+  life.add({ name: 'live stream', stop: async () => dashboard.live.stop() });
+  return {
+    url: () => server().url,
+    dashboardUrl: () => `${(operatorServer ?? server)().url}/ui/`,
+  };
+}
+
+/** The routes of Chroma's APIs. */
+function clientRouter({ deps, storage, dataPlane, replication }: ListenerParts): Router {
   const chroma = chromaRouter({
     handlers: forOlderPython(dataPlane.handlers, dataPlane.scanner),
     capabilities: () => storage.capabilities.current,
@@ -67,44 +125,8 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     authorizer: allowAll,
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
-  const untraced = knowingRouter(joinRouters(older, chroma), parts.replication.knowledge);
-  const api = deps.tracer === null ? untraced : tracedRouter(untraced, deps.tracer);
-  const status = statusRouter(parts);
-  const operator = buildOperatorRouter(config, parts, life);
-  const shared = {
-    host: config.HOST,
-    errors: ERROR_RESPONSES,
-    clock: deps.clock,
-    logger: deps.logger,
-    responseBudget: dataPlane.responseBudget,
-    requests: {
-      observe: (request: ServedRequest) => {
-        observation.requests.observe(request);
-        observation.slow.observe(request);
-      },
-    },
-  };
-  const adminPort = config.ADMIN_PORT ?? null;
-  if (adminPort !== null) {
-    listen({ life, metrics }, 'admin_listener', {
-      ...shared,
-      port: adminPort,
-      router: joinRouters(status, operator),
-      maxBodyBytes: ADMIN_BODY_BYTES_MAX,
-      bodyBudgetBytes: ADMIN_BODY_BYTES_MAX,
-      corsAllowOrigins: [],
-      limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
-    });
-  }
-  const server = listen({ life, metrics }, 'listener', {
-    ...shared,
-    port: config.PORT,
-    router: adminPort === null ? joinRouters(api, status, operator) : joinRouters(api, status),
-    maxBodyBytes: BODY_BYTES_MAX,
-    bodyBudgetBytes: config.BODY_BUDGET_BYTES,
-    corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
-  });
-  return { url: () => server().url };
+  const untraced = knowingRouter(joinRouters(older, chroma), replication.knowledge);
+  return deps.tracer === null ? untraced : tracedRouter(untraced, deps.tracer);
 }
 
 /** Adds a server to the gateway's life and its metrics; the result throws before it has started. */
@@ -144,7 +166,10 @@ function statusRouter({ deps, status, metrics }: ListenerParts): Router {
 }
 
 /** What /health, /status and /wal/… are made from. */
-export function statusSource(config: Config, parts: Omit<ListenerParts, 'status' | 'alerts'>): StatusSource {
+export function statusSource(
+  config: Config,
+  parts: Omit<ListenerParts, 'status' | 'alerts' | 'caches'>,
+): StatusSource {
   const { deps, storage, replication, dataPlane, observation, metrics, history } = parts;
   const { leader, logBuffer, retention, rebuilds, appender, positions, trials } = replication;
   const { requests, log, resources } = observation;

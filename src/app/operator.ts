@@ -35,7 +35,15 @@ interface OperatorParts {
   readonly alerts: Alerts;
 }
 
-export function buildOperatorRouter(config: Config, parts: OperatorParts, life: Lifecycle): Router {
+/** The operator API, and what the dashboard shares with it. */
+export interface OperatorApiParts {
+  readonly router: Router;
+  readonly operations: Operations;
+  /** What operators can do to a node. */
+  readonly nodeActions: readonly string[];
+}
+
+export function buildOperatorRouter(config: Config, parts: OperatorParts, life: Lifecycle): OperatorApiParts {
   const { storage, deps, alerts } = parts;
   const { quarantine, catalog, events, eventStore, log, slowRequests } = storage;
   const { logger } = deps;
@@ -54,7 +62,11 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
     ...historyRoutes({ store: storage.history, now: () => deps.clock.now() }),
     ...scrubRoutes({ scrub: parts.replication.verification.scrub, operations, events }),
   ];
-  return adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null));
+  return {
+    router: adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null)),
+    operations,
+    nodeActions: Object.keys(actions),
+  };
 }
 
 /** What operators can do to a node. */

@@ -34,6 +34,7 @@ async function serve(): Promise<void> {
     const nodes =
       config.nodeService === null ? `${config.nodes.length} nodes` : `the nodes of ${config.nodeService}`;
     console.log(`Polychrome listens on ${gateway.url} in front of ${nodes}.`);
+    console.log(`Dashboard: ${gateway.dashboardUrl}`);
     await stopRequest.requested;
     await gateway.stop();
   } finally {

@@ -46,8 +46,9 @@ test.each([
   ['http://[::]:9000', 'http://[::1]:9000', 'host="::1", port=9000'],
   ['http://db.example', 'http://db.example:80', 'host="db.example", port=80'],
 ])('shows the client address of a gateway that listens on %s', (endpoint, shownEndpoint, python) => {
-  const text = readyText(endpoint, cluster, '/data');
+  const text = readyText({ url: endpoint, dashboardUrl: `${endpoint}/ui/` }, cluster, '/data');
   expect(text).toContain(`endpoint    ${shownEndpoint}\n`);
+  expect(text).toContain(`dashboard   ${shownEndpoint}/ui/\n`);
   expect(text).toContain('node-1      http://127.0.0.1:20001\n');
   expect(text).toContain('data        /data\n');
   expect(text).toContain(python);

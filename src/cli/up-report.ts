@@ -49,13 +49,14 @@ export function lineLogger(output: Output): SupervisorLogger {
 
 /** Returns the addresses of a started cluster and an example program in each language. */
 export function readyText(
-  endpoint: string,
+  gateway: { readonly url: string; readonly dashboardUrl: string },
   cluster: Pick<LocalCluster, 'nodes' | 'release'>,
   dataDir: string,
 ): string {
-  const { host, port } = clientAddress(endpoint);
+  const { host, port } = clientAddress(gateway.url);
   const rows = [
-    ['endpoint', `http://${host.includes(':') ? `[${host}]` : host}:${port}`],
+    ['endpoint', originOf(gateway.url)],
+    ['dashboard', `${originOf(gateway.dashboardUrl)}/ui/`],
     ...cluster.nodes.map(({ id, url }) => [id, url]),
     ['data', resolve(dataDir)],
   ];
@@ -79,6 +80,11 @@ JavaScript (npm install chromadb)
 
 Ctrl-C stops everything and keeps the data.
 `;
+}
+
+function originOf(url: string): string {
+  const { host, port } = clientAddress(url);
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** Returns the address for clients on this machine; a wildcard address becomes the loopback address. */

@@ -106,7 +106,7 @@ async function serveUntilStopped(
   try {
     await Promise.race([gateway.ready(), stopRequest.requested]);
     if (stopRequest.signal.aborted) return;
-    console.log(readyText(gateway.url, cluster, options.data));
+    console.log(readyText(gateway, cluster, options.data));
     await stopRequest.requested;
     console.log('\nStopping the gateway, the nodes, PostgreSQL …');
   } finally {

@@ -41,8 +41,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'api/v2': API,
   'api/v1': [...API, 'api/v2'],
   'api/admin': API,
+  'api/ui': [...API, 'api/admin'],
   local: BASE,
-  app: [...API, 'postgres', 'replication', 'repair', 'api/v1', 'api/v2', 'api/admin', 'config'],
+  app: [...API, 'postgres', 'replication', 'repair', 'api/v1', 'api/v2', 'api/admin', 'api/ui', 'config'],
   cli: [...BASE, 'config', 'app', 'local'],
   'main.ts': [...BASE, 'cli'],
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RequestHead } from '../../http/router.ts';
-import { operatorAccess } from './access.ts';
+import { operatorAccess, pageAccess } from './access.ts';
 
 const TOKEN = 'correct-horse-battery';
 
@@ -95,5 +95,52 @@ describe('a browser', () => {
     const headers = { 'sec-fetch-site': 'same-origin', origin: 'http://127.0.0.1:8000' };
     expect(statusOf(headers, '127.0.0.1')).toBeNull();
     expect(statusOf({ 'sec-fetch-site': 'none' }, '127.0.0.1')).toBeNull();
+  });
+});
+
+describe('Basic credentials, which browsers send once an operator has signed in', () => {
+  const basic = (text: string): Record<string, string> => ({
+    authorization: `Basic ${Buffer.from(text).toString('base64')}`,
+  });
+
+  test('are admitted with the token as the password, whatever the user name', () => {
+    expect(statusOf(basic(`operator:${TOKEN}`))).toBeNull();
+    expect(statusOf(basic(`:${TOKEN}`))).toBeNull();
+  });
+
+  test.each([`${TOKEN}:`, TOKEN, `operator:${TOKEN}x`, `operator:x:${TOKEN}`, ''])(
+    'are refused: "%s"',
+    (text) => {
+      expect(statusOf(basic(text))).toBe(401);
+    },
+  );
+
+  test('are refused when no token is set', () => {
+    expect(statusOf(basic('operator:null'), '10.0.0.9', null)).toBe(401);
+  });
+});
+
+describe('the pages of the dashboard', () => {
+  const check = (headers: Record<string, string>, remoteAddress: string, token: string | null = TOKEN) =>
+    pageAccess(token)({
+      method: 'GET',
+      params: {},
+      query: new URLSearchParams(),
+      headers: { host: '127.0.0.1:8000', ...headers },
+      remoteAddress,
+    });
+
+  test('ask other machines to sign in, where there is a token', () => {
+    const refused = check({}, '10.0.0.9');
+    expect(refused?.status).toBe(401);
+    expect(refused?.headers?.['www-authenticate']).toMatch(/^Basic realm="Polychrome"/);
+    expect(check({}, '10.0.0.9', null)?.headers?.['www-authenticate']).toBe('Bearer');
+  });
+
+  test('may be opened by a link of another site, and not be embedded or read by it', () => {
+    const site = { 'sec-fetch-site': 'cross-site' };
+    expect(check({ ...site, 'sec-fetch-mode': 'navigate' }, '127.0.0.1')).toBeNull();
+    expect(check({ ...site, 'sec-fetch-mode': 'cors' }, '127.0.0.1')?.status).toBe(403);
+    expect(statusOf({ ...site, 'sec-fetch-mode': 'navigate' }, '127.0.0.1')).toBe(403);
   });
 });

@@ -9,19 +9,46 @@ const CROSS_ORIGIN = jsonResponse(
   { error: 'Forbidden', message: 'The operator API does not accept requests from pages of other origins.' },
   403,
 );
-const WRONG_TOKEN = unauthorized('The token in the Authorization header is not ADMIN_TOKEN.');
-const NO_ACCESS = unauthorized(
-  'The operator API accepts requests from this machine, or with "Authorization: Bearer" and ADMIN_TOKEN.',
-);
+const WRONG_TOKEN = 'The token in the Authorization header is not ADMIN_TOKEN.';
+const NO_ACCESS =
+  'The operator API accepts requests from this machine, or with "Authorization: Bearer" and ADMIN_TOKEN.';
+const PAGE_ACCESS =
+  'The dashboard is open to this machine. From others, sign in with any user name, and ADMIN_TOKEN as the password.';
 
 /** `token` null: loopback clients alone. */
 export function operatorAccess(token: string | null): AccessCheck {
+  return (head) => (isCrossOrigin(head) ? CROSS_ORIGIN : tokenOrLocal(token, head, [NO_ACCESS, 'Bearer']));
+}
+
+/**
+ * The same for the files of the dashboard, which contain no data: links of other pages may lead there, and browsers are
+ * asked to sign in with Basic credentials, which they then send to the operator API too.
+ */
+export function pageAccess(token: string | null): AccessCheck {
+  const challenge = token === null ? 'Bearer' : 'Basic realm="Polychrome", charset="UTF-8"';
   return (head) => {
-    if (isCrossOrigin(head)) return CROSS_ORIGIN;
-    const given = /^Bearer +(\S+) *$/i.exec(head.headers.authorization ?? '')?.[1];
-    if (token !== null && given !== undefined) return isEqual(given, token) ? null : WRONG_TOKEN;
-    return isLocal(head) ? null : NO_ACCESS;
+    if (isCrossOrigin(head) && head.headers['sec-fetch-mode'] !== 'navigate') return CROSS_ORIGIN;
+    return tokenOrLocal(token, head, [PAGE_ACCESS, challenge]);
   };
+}
+
+function tokenOrLocal(
+  token: string | null,
+  head: RequestHead,
+  [message, challenge]: readonly [string, string],
+): WholeResponse | null {
+  const given = token === null ? null : tokenIn(head.headers.authorization ?? '');
+  if (token !== null && given !== null)
+    return isEqual(given, token) ? null : unauthorized(WRONG_TOKEN, challenge);
+  return isLocal(head) ? null : unauthorized(message, challenge);
+}
+
+/** The token in a header: a bearer token, or the password of Basic credentials; null without either. */
+function tokenIn(authorization: string): string | null {
+  const [, scheme = '', value = ''] = /^(Bearer|Basic) +(\S+) *$/i.exec(authorization) ?? [];
+  if (scheme.toLowerCase() !== 'basic') return value === '' ? null : value;
+  const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(value, 'base64').toString()) ?? [];
+  return password ?? '';
 }
 
 // Browsers send Sec-Fetch-Site with every request, and Origin with every POST; other clients send neither.
@@ -53,7 +80,7 @@ function isLocal({ headers, remoteAddress }: RequestHead): boolean {
   return headers.host === undefined || LOOPBACK_HOST.test(headers.host);
 }
 
-function unauthorized(message: string): WholeResponse {
+function unauthorized(message: string, challenge: string): WholeResponse {
   const { status, body = '' } = jsonResponse({ error: 'Unauthorized', message }, 401);
-  return { status, body, headers: { 'www-authenticate': 'Bearer' } };
+  return { status, body, headers: { 'www-authenticate': challenge } };
 }

@@ -12,6 +12,7 @@ export interface AdminRoute {
   readonly method: 'GET' | 'POST';
   /** Segments in braces are parameters; PARAMETERS says what each matches. */
   readonly path: string;
+  readonly readsBody?: boolean;
   readonly handle: Handler;
 }
 
@@ -56,7 +57,7 @@ function summaryOf(source: StatusSource): WholeResponse {
     : jsonResponse({ status: 'degraded', reason: flawed.reason, ...counts });
 }
 
-/** These routes read no body. */
+/** The routes as one router; the access check decides about all of them. */
 export function adminRouter(routes: readonly AdminRoute[], checkAccess: AccessCheck = allowAnyone): Router {
   const table = routes.map((route) => ({ route, pattern: patternOf(route.path) }));
   const routesOf = (path: string): typeof table => table.filter(({ pattern }) => pattern.test(path));
@@ -71,7 +72,7 @@ export function adminRouter(routes: readonly AdminRoute[], checkAccess: AccessCh
       return {
         name: `${route.method} ${route.path}`,
         params: { ...pattern.exec(path)?.groups },
-        readsBody: false,
+        readsBody: route.readsBody === true,
         admit: checkAccess,
         trimBody: (body) => body,
         handle: route.handle,
@@ -89,6 +90,8 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   lsn: '[0-9]{1,15}',
   node: '[a-z0-9][a-z0-9-]{0,62}',
   operation: '[0-9a-f]{8}',
+  collection: '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}',
+  asset: '\\w[\\w.-]{0,99}',
 };
 
 function patternOf(path: string): RegExp {
