@@ -31,7 +31,7 @@ const SAMPLES: Readonly<Record<string, readonly string[]>> = {
   gathered: ['gathered calls', 'gather()', 'gathering'],
   'reads through': ['reads through the cache'],
   'kept answers, kept records': ['kept answers', 'keptRecords', 'a kept answer'],
-  'judge, verdict': ['a verdict', 'type Verdict', 'judges', 'judgedBody', 'judgement'],
+  'judge, verdict': ['a verdict', 'type Verdict', 'judges', 'judgedBody', 'judgement', 'unjudged'],
   'of the first rank': ['of the first rank'],
   'gives account': ['gives account', 'keep account of'],
   'behind our back': ['behind our back', "behind the node's back", 'behind its back'],

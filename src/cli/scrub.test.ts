@@ -7,7 +7,7 @@ import { scrubCommand } from './scrub.ts';
 const gateway = new StandInGateway();
 afterEach(() => gateway.stop());
 
-const COUNTS = { shards: 7, records: 70, unjudged: 0, suspects: 0, skipped: 0 };
+const COUNTS = { shards: 7, records: 70, uncompared: 0, suspects: 0, skipped: 0 };
 const SHOWN = { state: 'idle', startedAt: 'A', finishedAt: 'B', total: 7, ...COUNTS };
 const operation = (fields: object): object => operationStatus({ kind: 'scrub', target: '', ...fields });
 

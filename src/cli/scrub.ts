@@ -31,7 +31,7 @@ interface ShownScrub {
   readonly total: number;
   readonly shards: number;
   readonly records: number;
-  readonly unjudged: number;
+  readonly uncompared: number;
   readonly suspects: number;
   readonly skipped: number;
 }
@@ -68,12 +68,12 @@ function sentences(shown: ShownScrub): string {
 }
 
 function describe(counts: Readonly<Record<string, unknown>>): string {
-  const { shards, records, suspects, unjudged, skipped } = counts;
+  const { shards, records, suspects, uncompared, skipped } = counts;
   const found =
     suspects === 0 ? 'No copy is wrong.' : `${String(suspects)} copies became suspect: see GET /status.`;
   const left =
-    skipped === 0 && unjudged === 0
+    skipped === 0 && uncompared === 0
       ? ''
-      : ` Left to the next scrub: ${String(skipped)} collections, ${String(unjudged)} records.`;
+      : ` Left to the next scrub: ${String(skipped)} collections, ${String(uncompared)} records.`;
   return `${String(shards)} compared, ${String(records)} records. ${found}${left}`;
 }

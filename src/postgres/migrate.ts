@@ -15,6 +15,7 @@ import { termToken } from './migrations/0010-term-token.ts';
 import { copies } from './migrations/0011-copies.ts';
 import { nodesAtRunTime } from './migrations/0012-nodes-at-run-time.ts';
 import { history } from './migrations/0013-history.ts';
+import { uncompared } from './migrations/0014-uncompared.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -30,6 +31,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   copies,
   nodesAtRunTime,
   history,
+  uncompared,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

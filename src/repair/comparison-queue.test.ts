@@ -15,7 +15,7 @@ test('compares each shard once, one at a time with a pause, and goes on after an
       verify: async (shard) => {
         verified.push(shard);
         if (shard === 's1') throw new Error('no response');
-        return { records: 0, unjudged: 0, suspects: [] };
+        return { records: 0, uncompared: 0, suspects: [] };
       },
     },
     serving: () => ['a', 'b'],

@@ -50,7 +50,7 @@ test('finds no difference between equal copies, and reads every record', async (
   let records = 0;
   const onPage = async (count: number): Promise<void> => void (records += count);
   const result = await compare(copies, { options: { onPage } });
-  expect([differences(result), result.unreadable.size, result.unjudged, result.ids.length]).toEqual([
+  expect([differences(result), result.unreadable.size, result.uncompared, result.ids.length]).toEqual([
     [],
     0,
     0,
@@ -130,7 +130,7 @@ describe('while entries are applied', () => {
       applied: (node) => applied[node as 'a' | 'b'],
       head: () => head,
     });
-    expect([differences(result), result.unjudged]).toEqual([[], 0]);
+    expect([differences(result), result.uncompared]).toEqual([[], 0]);
     expect(reads).toBeGreaterThan(1);
   });
 
@@ -154,7 +154,7 @@ describe('while entries are applied', () => {
       applied: () => 10,
       head: () => 11,
     });
-    expect([differences(result), result.unjudged]).toEqual([[], 1]);
+    expect([differences(result), result.uncompared]).toEqual([[], 1]);
   });
 
   test('does not take a server that fails reads during a first write for unreadable', async () => {
@@ -181,15 +181,15 @@ test('ends with what it found when the rest is too large, and says that it is no
   };
   const result = await compare(copies);
   expect(differences(result)).toEqual([['r1', 'document', ['a', 'b']]]);
-  expect(result.unjudged).toBeGreaterThan(0);
+  expect(result.uncompared).toBeGreaterThan(0);
   readsMax = 0;
-  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 1 });
+  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], uncompared: 1 });
 });
 
 test('ends without a finding when no copy can be read', async () => {
   const copies = { a: new FakeCopy(5), b: new FakeCopy(5) };
   copies.a.onRead = copies.b.onRead = () => 500;
-  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], unjudged: 1 });
+  expect(await compare(copies)).toMatchObject({ differences: [], ids: [], uncompared: 1 });
 });
 
 test.each([

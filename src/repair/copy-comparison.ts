@@ -49,8 +49,8 @@ export interface ComparisonResult {
   readonly unreadable: ReadonlyMap<string, string>;
   /** Ids of all copies. */
   readonly ids: readonly string[];
-  /** Records that entries kept touching, or that no node can read: nothing is known of them. */
-  readonly unjudged: number;
+  /** Records that could not be compared: entries kept touching them, or no node can read them. */
+  readonly uncompared: number;
 }
 
 export interface ComparisonOptions {
@@ -116,8 +116,8 @@ class Comparison {
       this.#isUnreadable = true;
     }
     // Without ids the number of records is unknown.
-    const unjudged = this.#isUnreadable ? Math.max(1, pending.length) : pending.length;
-    return { differences: this.#differences, unreadable: this.#unreadable, ids, unjudged };
+    const uncompared = this.#isUnreadable ? Math.max(1, pending.length) : pending.length;
+    return { differences: this.#differences, unreadable: this.#unreadable, ids, uncompared };
   }
 
   get #isOver(): boolean {

@@ -10,7 +10,7 @@ const SIGNAL = new AbortController().signal;
 function build(options: Partial<NodeVerificationOptions> = {}): NodeVerification {
   return new NodeVerification({
     verification: {
-      verify: async (shard) => ({ records: 10, unjudged: 1, suspects: shard === 's2' ? ['a'] : [] }),
+      verify: async (shard) => ({ records: 10, uncompared: 1, suspects: shard === 's2' ? ['a'] : [] }),
     },
     shardsOf: () => ['s1', 's2'],
     serving: () => ['a', 'b', 'c'],
@@ -26,12 +26,12 @@ test('compares every shard of the node with one that serves, asks the others as 
     verification: {
       verify: async (shard, nodes, { witnesses = [] }) => {
         asked.push(`${shard} ${nodes.join('+')} ${witnesses.join('+')}`);
-        return { records: 10, unjudged: 1, suspects: shard === 's2' ? ['a'] : [] };
+        return { records: 10, uncompared: 1, suspects: shard === 's2' ? ['a'] : [] };
       },
     },
   });
   const result = await verification.verify('b', (report) => reports.push(report), SIGNAL);
-  expect(result).toEqual({ collections: 2, records: 20, unjudged: 2, suspects: 1 });
+  expect(result).toEqual({ collections: 2, records: 20, uncompared: 2, suspects: 1 });
   expect(asked).toEqual(['s1 b+a a+c', 's2 b+a a+c']);
   expect(reports.map(({ done, total }) => [done, total])).toEqual([
     [0, 2],

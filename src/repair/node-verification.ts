@@ -19,8 +19,8 @@ export interface NodeVerificationOptions {
 export interface NodeVerificationResult {
   readonly collections: number;
   readonly records: number;
-  /** Records of which nothing could be said, because entries kept changing them. */
-  readonly unjudged: number;
+  /** Records that could not be compared, because entries kept changing them. */
+  readonly uncompared: number;
   /** Copies that became suspect, on this node and on others. */
   readonly suspects: number;
 }
@@ -39,17 +39,17 @@ export class NodeVerification {
     if (current === null) throw notLeading();
     const shards = shardsOf(node);
     let records = 0;
-    let unjudged = 0;
+    let uncompared = 0;
     let suspects = 0;
     for (const [done, shard] of shards.entries()) {
       if (signal.aborted) break;
       report({ phase: 'comparing', done, total: shards.length, unit: 'collections' });
       const found = await this.#verifyShard(shard, node, current);
       records += found.records;
-      unjudged += found.unjudged;
+      uncompared += found.uncompared;
       suspects += found.suspects.length;
     }
-    return { collections: shards.length, records, unjudged, suspects };
+    return { collections: shards.length, records, uncompared, suspects };
   }
 
   async #verifyShard(shard: string, node: string, term: Term): ReturnType<ShardVerification['verify']> {

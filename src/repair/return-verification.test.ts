@@ -10,8 +10,8 @@ const SHARDS = ['s1', 's2', 's3'];
 let clock: ManualClock;
 let verified: string[];
 let serving: string[];
-let uncompared: string[];
-let unjudged: number;
+let notCompared: string[];
+let uncompared: number;
 let failing: boolean;
 let node: { id: string; process: number };
 /** Called before each verification of a shard. */
@@ -22,8 +22,8 @@ beforeEach(() => {
   clock = new ManualClock();
   verified = [];
   serving = ['b', 'c'];
-  uncompared = [];
-  unjudged = 0;
+  notCompared = [];
+  uncompared = 0;
   failing = false;
   node = { id: 'a', process: 0 };
   onVerify = () => undefined;
@@ -31,13 +31,13 @@ beforeEach(() => {
     await onVerify(shard, nodes);
     await onPage?.(10, 100);
     verified.push(`${shard} ${nodes.join('+')}`);
-    return { records: 10, unjudged, suspects: [] };
+    return { records: 10, uncompared, suspects: [] };
   };
   returns = new ReturnVerification({
     verification: { verify },
     shardsOf: () => SHARDS,
     references: () => serving,
-    onUncompared: (id) => uncompared.push(id),
+    onUncompared: (id) => notCompared.push(id),
     clock,
     logger: { info: () => undefined, warn: () => undefined },
   });
@@ -56,7 +56,7 @@ test('compares every shard of the node with one that serves, once per process', 
   expect(await passed()).toBe(true);
   expect(verified.sort()).toEqual(['s1 a+b', 's2 a+b', 's3 a+b']);
   expect(returns.hasPassed(node, TERM)).toBe(true);
-  expect([verified.length, uncompared]).toEqual([3, []]);
+  expect([verified.length, notCompared]).toEqual([3, []]);
   node.process += 1;
   expect(returns.hasPassed(node, TERM)).toBe(false);
   expect(await passed()).toBe(true);
@@ -78,7 +78,7 @@ test('checks the node by itself when no node serves, and says so', async () => {
   serving = [];
   expect(await passed()).toBe(true);
   expect(verified.sort()).toEqual(['s1 a', 's2 a', 's3 a']);
-  expect(uncompared).toEqual(['a']);
+  expect(notCompared).toEqual(['a']);
 });
 
 test('asks another node when one does not respond, and goes on by itself when none does', async () => {
@@ -99,14 +99,14 @@ test('asks another node when one does not respond, and goes on by itself when no
 test.each<[string, () => void]>([
   ['the nodes that serve do not respond', () => (failing = true)],
   ['every node that serves is gone', () => (serving = [])],
-  ['some records could not be determined', () => (unjudged = 1)],
+  ['some records could not be compared', () => (uncompared = 1)],
 ])('says that the node is not compared when, of one shard, %s', async (_what, change) => {
   onVerify = (shard, nodes) => {
     if (shard === 's2') change();
     if ((failing || serving.length === 0) && nodes.length > 1) throw new NodeError('timeout', 'no response');
   };
   expect(await passed()).toBe(true);
-  expect(uncompared).toEqual(['a']);
+  expect(notCompared).toEqual(['a']);
 });
 
 test('does not pass a process that was replaced while it was verified', async () => {

@@ -144,12 +144,12 @@ export class ReturnVerification {
       const reference = canCompare && attempt < ATTEMPTS_MAX ? others[attempt % others.length] : undefined;
       const nodes = reference === undefined ? [node.id] : [node.id, reference];
       try {
-        const { unjudged } = await verification.verify(shard, nodes, {
+        const { uncompared } = await verification.verify(shard, nodes, {
           term,
           witnesses: reference === undefined ? [] : others,
           onPage,
         });
-        return reference !== undefined && unjudged === 0;
+        return reference !== undefined && uncompared === 0;
       } catch (error) {
         if (error instanceof TermOver) throw error;
         const isUnanswered = error instanceof NodeError && attempt < 2 * ATTEMPTS_MAX;

@@ -5,7 +5,7 @@ import { postgresLeaseStore } from '../coordination/lease.ts';
 import { ScrubStore } from './scrub-store.ts';
 
 let epoch = 0;
-const NOTHING = { shards: 0, records: 0, unjudged: 0, suspects: 0, skipped: 0 };
+const NOTHING = { shards: 0, records: 0, uncompared: 0, suspects: 0, skipped: 0 };
 
 let postgres: TestPostgres;
 let store: ScrubStore;
@@ -34,14 +34,14 @@ test('keeps the position and the counts of a pass, and resets them with the next
   expect((await store.load()).isRequested).toBe(true);
   await store.begin(epoch);
   const shard = randomUUID();
-  await store.advance(epoch, shard, { records: 10, unjudged: 1, suspects: 2, skipped: 0 });
-  await store.advance(epoch, shard, { records: 5, unjudged: 0, suspects: 0, skipped: 1 });
+  await store.advance(epoch, shard, { records: 10, uncompared: 1, suspects: 2, skipped: 0 });
+  await store.advance(epoch, shard, { records: 5, uncompared: 0, suspects: 0, skipped: 1 });
   expect(await store.load()).toMatchObject({
     cursor: shard,
     finishedAt: null,
     idleMs: null,
     isRequested: false,
-    counts: { shards: 2, records: 15, unjudged: 1, suspects: 2, skipped: 1 },
+    counts: { shards: 2, records: 15, uncompared: 1, suspects: 2, skipped: 1 },
   });
   await store.request();
   await store.finish(epoch);

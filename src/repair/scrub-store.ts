@@ -22,8 +22,8 @@ export interface ScrubState {
 export interface ScrubCounts {
   readonly shards: number;
   readonly records: number;
-  /** Records of which nothing could be said, because entries kept changing them. */
-  readonly unjudged: number;
+  /** Records that could not be compared, because entries kept changing them. */
+  readonly uncompared: number;
   /** Copies that became suspect. */
   readonly suspects: number;
   /** Shards that were left out because their nodes did not respond. */
@@ -44,12 +44,12 @@ export class ScrubStore {
       `select started_at as "startedAt", finished_at as "finishedAt", cursor, paused as "isPaused",
               coalesce(requested_at > started_at, false) as "isRequested",
               (extract(epoch from clock_timestamp() - finished_at) * 1000)::float8 as "idleMs",
-              shards, records, unjudged, suspects, skipped
+              shards, records, uncompared, suspects, skipped
        from ${this.#database.schema}.scrub`,
     );
     if (row === undefined) throw new Error('the scrub has no row in PostgreSQL');
-    const { shards, records, unjudged, suspects, skipped, ...state } = row;
-    return { ...state, counts: { shards, records, unjudged, suspects, skipped } };
+    const { shards, records, uncompared, suspects, skipped, ...state } = row;
+    return { ...state, counts: { shards, records, uncompared, suspects, skipped } };
   }
 
   /** Begins a pass. Throws when the lease has moved on. */
@@ -57,19 +57,19 @@ export class ScrubStore {
     return this.#leading(
       epoch,
       `started_at = clock_timestamp(), finished_at = null, cursor = null,
-       shards = 0, records = 0, unjudged = 0, suspects = 0, skipped = 0`,
+       shards = 0, records = 0, uncompared = 0, suspects = 0, skipped = 0`,
       [],
     );
   }
 
   /** Records that a shard was verified, with what is added to the counts. Throws when the lease has moved on. */
   advance(epoch: number, cursor: string, added: Omit<ScrubCounts, 'shards'>): Promise<void> {
-    const { records, unjudged, suspects, skipped } = added;
+    const { records, uncompared, suspects, skipped } = added;
     return this.#leading(
       epoch,
-      `cursor = $2, shards = shards + 1, records = records + $3, unjudged = unjudged + $4, suspects = suspects + $5,
+      `cursor = $2, shards = shards + 1, records = records + $3, uncompared = uncompared + $4, suspects = suspects + $5,
        skipped = skipped + $6`,
-      [cursor, records, unjudged, suspects, skipped],
+      [cursor, records, uncompared, suspects, skipped],
     );
   }
 

@@ -36,7 +36,7 @@ function begin(intervalMs = 0): Scrub {
     verification: {
       verify: async (shard, _nodes, options) => {
         await onVerify(shard, options);
-        return { records: 10, unjudged: 1, suspects: shard === 's2' ? ['a'] : [] };
+        return { records: 10, uncompared: 1, suspects: shard === 's2' ? ['a'] : [] };
       },
     },
     shards: () => SHARDS,
@@ -58,7 +58,7 @@ test('verifies every shard once when it is asked to, in the order of their ids, 
   await scrub.start();
   await clock.pass(10_000, 500);
   expect(store.verified).toEqual(['s1', 's2', 's3']);
-  const counts = { shards: 3, records: 30, unjudged: 3, suspects: 1, skipped: 0 };
+  const counts = { shards: 3, records: 30, uncompared: 3, suspects: 1, skipped: 0 };
   expect(await scrub.progress()).toMatchObject({ counts, total: 3, isRequested: false });
   expect(events).toEqual(['scrub_finished']);
 });

@@ -131,10 +131,10 @@ export class Scrub {
       return true;
     }
     const report = await this.#verify(next, term);
-    const { records, unjudged, suspects } = report ?? NOTHING;
+    const { records, uncompared, suspects } = report ?? NOTHING;
     await store.advance(term.epoch, next, {
       records,
-      unjudged,
+      uncompared,
       suspects: suspects.length,
       skipped: report === null ? 1 : 0,
     });
@@ -185,7 +185,7 @@ export class Scrub {
   }
 }
 
-const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
+const NOTHING: ShardReport = { records: 0, uncompared: 0, suspects: [] };
 
 /** The first shard after the cursor, in the order of their ids. */
 function nextShard(shards: readonly string[], cursor: string | null): string | null {

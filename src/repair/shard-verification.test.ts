@@ -77,7 +77,7 @@ async function passing<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
 }
 
 test('raises no alarm for equal copies', async () => {
-  expect(await verify()).toEqual({ records: 20, unjudged: 0, suspects: [] });
+  expect(await verify()).toEqual({ records: 20, uncompared: 0, suspects: [] });
   expect([suspects.size, events]).toEqual([0, []]);
 });
 
@@ -175,17 +175,17 @@ test('takes no single copy for unreadable while entries change the shard', async
   copies['b']!.onRead = (action) => (action === 'get' ? 500 : null);
   const body = Buffer.from('{"ids":["r3"],"embeddings":[[1]]}');
   log = [{ lsn: 1, kind: 'upsert', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 }];
-  expect(await verify(['b'])).toEqual({ records: 0, unjudged: 1, suspects: [] });
+  expect(await verify(['b'])).toEqual({ records: 0, uncompared: 1, suspects: [] });
   log = [];
   expect((await verify(['b'])).suspects).toEqual(['b']);
 });
 
-test.each([[['a', 'b']], [['b']]])('leaves what is too large on %j unjudged', async (nodes) => {
+test.each([[['a', 'b']], [['b']]])('leaves what is too large on %j uncompared', async (nodes) => {
   copies['b']!.onRead = (action) => {
     if (action === 'get') throw new NodeError('too_large', 'the response is too large', { sent: true });
     return null;
   };
-  expect(await verify(nodes)).toEqual({ records: 0, unjudged: 1, suspects: [] });
+  expect(await verify(nodes)).toEqual({ records: 0, uncompared: 1, suspects: [] });
 });
 
 test('blames no index while entries change the shard', async () => {

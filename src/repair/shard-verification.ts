@@ -45,8 +45,8 @@ export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmat
 /** What the verification of one shard found. */
 export interface ShardReport {
   readonly records: number;
-  /** Records of which nothing could be said, because entries kept changing them. */
-  readonly unjudged: number;
+  /** Records that could not be compared, because entries kept changing them. */
+  readonly uncompared: number;
   /** Nodes whose copies became suspect. */
   readonly suspects: readonly string[];
 }
@@ -73,10 +73,10 @@ export interface VerifyShardOptions {
 
 // A busy node may take long to respond to a read; one that takes longer is compared another time.
 const DEADLINE_MS = 30_000;
-const NOTHING: ShardReport = { records: 0, unjudged: 0, suspects: [] };
+const NOTHING: ShardReport = { records: 0, uncompared: 0, suspects: [] };
 const NOTHING_FOUND = 'no copy finds a record by its own vector, so none of them is blamed';
 // The number of records is unknown.
-const UNJUDGED: ComparisonResult = { differences: [], unreadable: new Map(), ids: [], unjudged: 1 };
+const UNCOMPARED: ComparisonResult = { differences: [], unreadable: new Map(), ids: [], uncompared: 1 };
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
@@ -115,7 +115,7 @@ export class ShardVerification {
     if (index.areAllAlike) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
     const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
     for (const { node } of copies) this.#deaths.delete(keyOf(node, shard));
-    return { records: found.ids.length, unjudged: found.unjudged, suspects };
+    return { records: found.ids.length, uncompared: found.uncompared, suspects };
   }
 
   async #compare(
@@ -146,17 +146,17 @@ export class ShardVerification {
       const after = applied(node, shard);
       try {
         const ids = await readIds(read, location);
-        return { differences: [], unreadable: new Map(), ids, unjudged: ids.length };
+        return { differences: [], unreadable: new Map(), ids, uncompared: ids.length };
       } catch (error) {
-        if (isTooLarge(error)) return UNJUDGED;
+        if (isTooLarge(error)) return UNCOMPARED;
         if (!(error instanceof CopyUnreadable)) throw error;
         const range = { after, upTo: head() };
         // A server fails reads of a collection whose first write, or deletion, is in flight.
         const isCertain =
           attempt >= ATTEMPTS_MAX && !(await touchedIds(this.#options, shard, range, signal)).any;
         if (isCertain)
-          return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], unjudged: 0 };
-        if (attempt === 2 * ATTEMPTS_MAX) return UNJUDGED;
+          return { differences: [], unreadable: new Map([[node, error.message]]), ids: [], uncompared: 0 };
+        if (attempt === 2 * ATTEMPTS_MAX) return UNCOMPARED;
       }
       await sleep(clock, PAUSE_MS, signal);
     }

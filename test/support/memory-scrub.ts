@@ -2,7 +2,7 @@
 
 import type { ScrubCounts, ScrubState } from '../../src/repair/scrub-store.ts';
 
-const NOTHING: ScrubCounts = { shards: 0, records: 0, unjudged: 0, suspects: 0, skipped: 0 };
+const NOTHING: ScrubCounts = { shards: 0, records: 0, uncompared: 0, suspects: 0, skipped: 0 };
 const AT = new Date(0);
 
 export class MemoryScrub {
@@ -52,7 +52,7 @@ export class MemoryScrub {
       counts: {
         shards: counts.shards + 1,
         records: counts.records + added.records,
-        unjudged: counts.unjudged + added.unjudged,
+        uncompared: counts.uncompared + added.uncompared,
         suspects: counts.suspects + added.suspects,
         skipped: counts.skipped + added.skipped,
       },

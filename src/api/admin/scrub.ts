@@ -19,7 +19,7 @@ export interface ScrubReport {
   readonly counts: {
     readonly shards: number;
     readonly records: number;
-    readonly unjudged: number;
+    readonly uncompared: number;
     readonly suspects: number;
     readonly skipped: number;
   };
