@@ -78,8 +78,8 @@ export class PostgresServers {
           ...(isOneOfSeveral() ? { connectionTimeoutMillis: CONNECT_MS_OF_SEVERAL } : {}),
         });
         this.server = name;
-        // The pool listens once the client is connected. A connection that ends before must not end the process; whoever
-        // uses it is told by its next statement.
+        // The pool listens once the client is connected. A connection that ends before must not end the process: the next
+        // statement on it fails.
         this.on('error', () => undefined);
         if (password !== undefined)
           Object.defineProperty(this, 'password', { value: () => password.password(), writable: true });
