@@ -110,8 +110,13 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
   };
 }
 
-/** The routes of Chroma's APIs. */
-function clientRouter({ deps, storage, dataPlane, replication }: ListenerParts): Router {
+/** The routes of Chroma's APIs, refused where this gateway cannot know the response. */
+export function clientRouter({
+  deps,
+  storage,
+  dataPlane,
+  replication,
+}: Pick<ListenerParts, 'deps' | 'storage' | 'dataPlane' | 'replication'>): Router {
   const chroma = chromaRouter({
     handlers: forOlderPython(dataPlane.handlers, dataPlane.scanner),
     capabilities: () => storage.capabilities.current,

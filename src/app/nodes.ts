@@ -287,6 +287,7 @@ function buildApplier(
       deps.logger.warn({ node: id, name, error: String(error) }, 'deleted collection not dropped'),
     primaryChanged,
     primary: () => leader.primary,
+    onNotPrimary: (primary) => leader.notPrimary(primary),
     firstOf: parts.firstOf,
     stepDown: (lsn) => leader.stepDown(id, lsn),
     settleMs: config.SETTLE_MS,

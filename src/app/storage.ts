@@ -62,9 +62,17 @@ export interface Storage {
 /** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
   const pools = await buildPools(config, deps, life);
-  const { queries, append, steps, lease, takeWarning } = pools;
-  await migrate(queries);
+  await migrate(pools.queries);
+  return storageOn(pools, config, { deps, life });
+}
 
+/** The storage of a gateway on open pools and the present schema; loads the catalog. */
+export async function storageOn(
+  pools: DatabasePools,
+  config: Config,
+  { deps, life }: { readonly deps: Deps; readonly life: Lifecycle },
+): Promise<Storage> {
+  const { queries, append, steps, lease, takeWarning } = pools;
   const log = new PostgresLog(queries);
   const head = await log.head();
   const catalog = new Catalog(queries);

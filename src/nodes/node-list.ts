@@ -98,14 +98,14 @@ export class NodeList<Registered extends { readonly member: Node }> {
     // Removals first: an address may belong to another node from now on.
     for (const built of Array.from(this.#built.values())) {
       const member = list.members.find(({ id }) => id === built.id);
-      if (member === undefined || member.removed) await this.#remove(built.id, true);
+      if (member === undefined || member.removed) await this.#remove(built.id, { isGone: true });
     }
     for (const member of list.members) {
       if (member.removed) continue;
       const built = this.#built.get(member.id);
       if (built === undefined) this.#add(member, false);
       else if (built.url !== member.url || built.resets !== member.resets) {
-        await this.#remove(member.id, built.resets !== member.resets);
+        await this.#remove(member.id, { isGone: built.resets !== member.resets, isReplaced: true });
         this.#add(member, true);
       } else this.#update(member);
     }
@@ -120,10 +120,14 @@ export class NodeList<Registered extends { readonly member: Node }> {
     logger.info({ node: member.id, url: maskCredentials(member.url) }, 'node added');
   }
 
-  async #remove(id: string, isGone: boolean): Promise<void> {
+  /** `isGone`: its content is not that of a later node of the same id; `isReplaced`: it is added again at once. */
+  async #remove(
+    id: string,
+    { isGone, isReplaced = false }: { readonly isGone: boolean; readonly isReplaced?: boolean },
+  ): Promise<void> {
     const { registry, retire, logger } = this.#options;
     const node = registry.get(id);
-    registry.remove(id);
+    registry.remove(id, isReplaced);
     this.#built.delete(id);
     this.#options.onChanged();
     await retire(node, isGone);

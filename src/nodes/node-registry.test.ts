@@ -29,6 +29,17 @@ test('throws for an unknown id, and for an id that is taken', () => {
   expect(() => registry.add(node('a'))).toThrow('two nodes "a"');
 });
 
+test('counts a node that is replaced until its replacement is there, and not one that is removed', () => {
+  const registry = new NodeRegistry();
+  for (const id of ['a', 'b', 'c']) registry.add({ member: { id, counts: id !== 'c' } as Node });
+  registry.remove('a', true);
+  registry.remove('b');
+  registry.remove('c', true);
+  expect([registry.ids(), registry.counted()]).toEqual([[], ['a']]);
+  registry.add({ member: { id: 'a', counts: false } as Node });
+  expect(registry.counted()).toEqual([]);
+});
+
 test('runs a task for each node, those added later included, until its node is removed', async () => {
   const registry = new NodeRegistry();
   registry.add(node('a'));

@@ -9,6 +9,8 @@ export class NodeRegistry<Registered extends { readonly member: Node }> {
   #nodes: readonly Registered[] = [];
   /** Aborted when the node is removed. */
   readonly #removals = new Map<Registered, AbortController>();
+  /** Counted nodes that were removed to be built anew: a level is not reached without them meanwhile (I3). */
+  readonly #replaced = new Set<string>();
   /** Notified when a node was added or removed. */
   readonly changed = new Notifier();
 
@@ -23,7 +25,8 @@ export class NodeRegistry<Registered extends { readonly member: Node }> {
 
   /** Those that count for the levels quorum and all, dead or alive. */
   counted(): readonly string[] {
-    return this.#nodes.filter(({ member }) => member.counts).map(({ member }) => member.id);
+    const counted = this.#nodes.filter(({ member }) => member.counts).map(({ member }) => member.id);
+    return [...counted, ...this.#replaced];
   }
 
   /** Null when there is no such node. */
@@ -44,12 +47,14 @@ export class NodeRegistry<Registered extends { readonly member: Node }> {
     if (this.find(id) !== null) throw new Error(`There are two nodes "${id}".`);
     this.#nodes = [...this.#nodes, node];
     this.#removals.set(node, new AbortController());
+    this.#replaced.delete(id);
     this.changed.notify();
   }
 
-  /** Ends everything that runs for the node. Throws when there is no such node. */
-  remove(id: string): void {
+  /** Ends everything that runs for the node; one that is replaced still counts. Throws when there is no such node. */
+  remove(id: string, isReplaced = false): void {
     const node = this.get(id);
+    if (isReplaced && node.member.counts) this.#replaced.add(id);
     this.#nodes = this.#nodes.filter((other) => other !== node);
     this.#removals.get(node)?.abort();
     this.#removals.delete(node);

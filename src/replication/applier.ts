@@ -72,6 +72,8 @@ export interface ApplierOptions {
   /** The node that gets entries for the target before any other: the primary, if its copy is healthy. */
   readonly firstOf: (target: string | null) => string | null;
   readonly primaryChanged: Notifier;
+  /** PostgreSQL does not accept decisions of this primary. */
+  readonly onNotPrimary: (primary: Primary) => void;
   /** This node cannot decide the entry at `lsn`. Whether another node becomes primary in its place. */
   readonly stepDown: (lsn: number) => boolean;
   /** Makes this node's copy of a shard suspect, durably, before anything is served from it (I8). */

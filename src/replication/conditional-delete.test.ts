@@ -93,6 +93,7 @@ function deletes(): ConditionalDelete {
     decisions,
     primary: () => ({ node: isPrimary ? 'a' : 'b', generation: 4 }),
     primaryChanged: new Notifier(),
+    onNotPrimary: () => undefined,
     onTrouble: (error) => {
       throw error;
     },

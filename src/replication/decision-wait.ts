@@ -22,6 +22,8 @@ export interface DecisionWaitOptions {
   /** The node that decides at this moment. */
   readonly primary: () => Primary;
   readonly primaryChanged: Notifier;
+  /** PostgreSQL does not accept decisions of this primary. */
+  readonly onNotPrimary: (primary: Primary) => void;
   readonly onTrouble: (error: Error) => void;
 }
 
@@ -79,7 +81,9 @@ export class DecisionWait {
     const ruled = await decide(by);
     if (ruled === null) return null;
     crashPoint('decision_before');
+    const recorded = await decisions.record(by, lsn, ruled);
     // Null: another node is primary, and this process has not been notified yet.
-    return decisions.record(by, lsn, ruled);
+    if (recorded === null) this.#options.onNotPrimary({ node, generation });
+    return recorded;
   }
 }

@@ -178,6 +178,18 @@ describe('a primary', () => {
     await stop();
   });
 
+  test('is recorded again, under the next generation, when PostgreSQL does not accept its decisions', async () => {
+    const { leader, clock, stop } = await ledPair();
+    const { primary } = leader;
+    leader.notPrimary({ ...primary, generation: primary.generation - 1 });
+    await clock.pass(200);
+    expect(leader.primary).toEqual(primary);
+    leader.notPrimary(primary);
+    await clock.pass(200);
+    expect(leader.primary).toEqual({ node: primary.node, generation: primary.generation + 1 });
+    await stop();
+  });
+
   test('makes way for a node that an operator wants, as soon as that one serves', async () => {
     const { leader, clock, primaryWhen, stop } = await ledPair();
     expect(await primaryWhen('b', 'catching_up')).toBe('a');

@@ -143,6 +143,11 @@ export class Leader {
     return this.#election.stepDown(node, lsn);
   }
 
+  /** Called when PostgreSQL refused a decision of this primary. */
+  notPrimary(primary: Primary): void {
+    this.#election.refused(primary);
+  }
+
   /** Called when nodes came or went, or count from now on. */
   membersChanged(): void {
     this.#election.membersChanged();

@@ -40,6 +40,8 @@ export class PrimaryElection {
   readonly #undecidable = new Map<string, number>();
   /** The node that an operator wants as primary; null once it is, or never was asked for. */
   #wanted: string | null = null;
+  /** PostgreSQL does not have the present primary: it was promoted without the statement that recorded it. */
+  #isUnrecorded = false;
   /** Notified when the choice may be another although no node changed its state. */
   readonly #reconsidered = new Notifier();
 
@@ -85,6 +87,13 @@ export class PrimaryElection {
     return true;
   }
 
+  /** Called when PostgreSQL refused a decision of this primary: it is recorded anew, under the next generation. */
+  refused({ node, generation }: Primary): void {
+    if (node !== this.#primary.node || generation !== this.#primary.generation) return;
+    this.#isUnrecorded = true;
+    this.#reconsidered.notify();
+  }
+
   /** Called when nodes came or went, or count from now on. */
   membersChanged(): void {
     const { followers, positions } = this.#options;
@@ -102,7 +111,7 @@ export class PrimaryElection {
     const { nodeStore, primaryChanged, stagger, events, clock, logger } = this.#options;
     const before = this.#primary.node;
     const chosen = this.#choose(before);
-    if (chosen === null || chosen === before) return true;
+    if (chosen === null || (chosen === before && !this.#isUnrecorded)) return true;
     try {
       const generation = await nodeStore.setPrimary(term.epoch, chosen);
       logger.warn({ primary: chosen, before, generation }, 'primary changed');
@@ -139,6 +148,7 @@ export class PrimaryElection {
 
   #become(primary: Primary): void {
     this.#primary = primary;
+    this.#isUnrecorded = false;
     if (primary.node === this.#wanted) this.#wanted = null;
     this.membersChanged();
   }
