@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // Test files by what they start: the suffix or the folder decides, and test/projects.test.ts checks it.
-const PG = ['src/**/*.pg.test.ts'];
+const PG = ['{src,test}/**/*.pg.test.ts'];
 const SYSTEM = ['test/{system,clients}/**/*.test.ts', '{src,test}/**/*.chroma.test.ts'];
 const DIFFERENTIAL = ['test/differential/**/*.test.ts'];
 

@@ -63,6 +63,11 @@ export class FakeChroma {
     return this.#readerDead;
   }
 
+  /** The log reader panics, as on a metadata key that stops a server. */
+  poison(): void {
+    this.#readerDead = true;
+  }
+
   /** Whether the log reader has panicked: no backlog is applied until the process ends. */
   #readerDead = false;
   /** Collections whose backlog this process has applied once; reads of these do not need the log reader. */

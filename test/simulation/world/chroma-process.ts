@@ -1,0 +1,210 @@
+// A Chroma server process: a model of the server (test/support/fake-chroma) that can hang, slow down, die, lose the last
+// writes of its disk, respond wrongly, and execute calls whose connection is gone.
+
+import type { FakeResponse } from '../../support/fake-chroma/payload.ts';
+import { serve } from '../../support/fake-chroma/routes.ts';
+import { FakeChroma, type Disk } from '../../support/fake-chroma/server.ts';
+import type { Schedule } from './schedule.ts';
+
+export interface NodeCall {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  readonly mutates: boolean;
+  /** The gateway that sent it. */
+  readonly gateway: string;
+  /** The id under which that gateway knows the node. */
+  readonly addressee: string;
+}
+
+/** What can happen to mutating calls of clients; `late`: the connection ends, and the call is executed a moment later. */
+export const CALL_FAULTS = [
+  'error_with_effect',
+  'error_without_effect',
+  'refusal',
+  'drop_before',
+  'drop_after',
+  'late',
+] as const;
+export type CallFault = (typeof CALL_FAULTS)[number];
+
+/** The server's end of a connection. */
+export interface ServerConnection {
+  readonly isOpen: boolean;
+  respond(response: FakeResponse): void;
+  end(): void;
+}
+
+const INTERNAL: FakeResponse = { status: 500, text: '{"error":"InternalError","message":"simulated"}' };
+const REFUSAL: FakeResponse = {
+  status: 400,
+  text: '{"error":"InvalidArgumentError","message":"Validation error: simulated"}',
+};
+/** A document that kills every process that is given it. */
+export const DEADLY = '"deadly';
+/** A document that every process refuses, although it passed the checks. */
+export const REFUSED = '"refused';
+
+/** Whether a call is about Polychrome's own records: marker, canary, scratch collections. */
+export const isReserved = ({ path, body }: Pick<NodeCall, 'path' | 'body'>): boolean =>
+  path.includes('/tenants/polychrome') || (path === '/api/v2/tenants' && body.includes('"polychrome"'));
+
+export interface ProcessObserver {
+  /** Before a call is executed; `isLate`: its connection has ended. */
+  executing(server: ChromaProcess, call: NodeCall, isLate: boolean): void;
+  executed(server: ChromaProcess, call: NodeCall, response: FakeResponse): void;
+}
+
+/** A server at an address. The content belongs to the process, not to the address. */
+export class ChromaProcess {
+  /** Address. */
+  readonly id: string;
+  chroma: FakeChroma;
+  observer: ProcessObserver = { executing: () => undefined, executed: () => undefined };
+  /** What a call takes beside its normal time, ms. */
+  slowMs = 0;
+  /** Called when a call has ended the process. */
+  onDied: () => void = () => undefined;
+  isUp = true;
+  readonly #schedule: Schedule;
+  readonly #random: () => number;
+  readonly #connections = new Set<ServerConnection>();
+  #faults: CallFault[] = [];
+  #hung: (() => void)[] | null = null;
+  /** Increases with each start: calls of an earlier process are gone. */
+  #generation = 0;
+  /** As of the last sync, where a power cut is to come. */
+  #synced: Disk | null = null;
+
+  constructor(id: string, schedule: Schedule, random: () => number) {
+    this.id = id;
+    this.#schedule = schedule;
+    this.#random = random;
+    this.chroma = new FakeChroma(random);
+  }
+
+  get isHung(): boolean {
+    return this.#hung !== null;
+  }
+
+  /** Makes the next mutating calls of clients fail so. */
+  plan(fault: CallFault, times: number): void {
+    for (let i = 0; i < times; i++) this.#faults.push(fault);
+  }
+
+  clearFaults(): void {
+    this.#faults = [];
+    this.slowMs = 0;
+    this.release();
+  }
+
+  hang(): void {
+    this.#hung ??= [];
+  }
+
+  release(): void {
+    const waiting = this.#hung ?? [];
+    this.#hung = null;
+    for (const run of waiting) run();
+  }
+
+  accept(connection: ServerConnection): void {
+    this.#connections.add(connection);
+  }
+
+  closed(connection: ServerConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  /** From now on nothing reaches the disk. */
+  stopSyncing(): void {
+    this.#synced ??= this.chroma.disk();
+  }
+
+  /** The process ends: calls in it are lost; after a power cut also what was not synced. */
+  kill(isPowerCut = false): void {
+    this.isUp = false;
+    this.#generation += 1;
+    this.#hung = null;
+    if (isPowerCut && this.#synced !== null) this.chroma.restore(this.#synced);
+    this.#synced = null;
+    const open = [...this.#connections];
+    this.#connections.clear();
+    for (const connection of open) connection.end();
+  }
+
+  start(chroma: FakeChroma = this.chroma): void {
+    if (this.isUp) this.kill();
+    this.chroma = chroma;
+    this.chroma.restart();
+    this.isUp = true;
+  }
+
+  /** Whether every write fails until the process ends. */
+  poison(): void {
+    this.chroma.poison();
+  }
+
+  /** Ends every connection, as a firewall may. */
+  reset(): void {
+    const open = [...this.#connections];
+    this.#connections.clear();
+    for (const connection of open) connection.end();
+  }
+
+  /** A call that has arrived over a connection. */
+  receive(call: NodeCall, connection: ServerConnection): void {
+    if (!this.isUp) return connection.end();
+    const generation = this.#generation;
+    const run = (): void => {
+      if (this.#generation !== generation) return;
+      if (this.#hung !== null) return void this.#hung.push(run);
+      this.#execute(call, connection);
+    };
+    this.#schedule.after(0.2 + this.#random() * 2 + this.slowMs, run);
+  }
+
+  #execute(call: NodeCall, connection: ServerConnection): void {
+    const isOfClient = call.mutates && !isReserved(call);
+    const fault = isOfClient && connection.isOpen ? this.#faults.shift() : undefined;
+    if (call.mutates && call.body.includes(DEADLY)) {
+      this.kill();
+      return this.onDied();
+    }
+    if (call.mutates && call.body.includes(REFUSED)) return connection.respond(REFUSAL);
+    switch (fault) {
+      case undefined:
+        return connection.respond(this.#run(call, !connection.isOpen));
+      case 'error_with_effect':
+        this.#run(call, false);
+        return connection.respond(INTERNAL);
+      case 'error_without_effect':
+        return connection.respond(INTERNAL);
+      case 'refusal':
+        return connection.respond(REFUSAL);
+      case 'drop_before':
+        return connection.end();
+      case 'drop_after':
+        this.#run(call, false);
+        return connection.end();
+      case 'late': {
+        const generation = this.#generation;
+        const run = (): void => {
+          if (this.#generation === generation) this.#run(call, true);
+        };
+        this.#schedule.after(this.#random() * LATE_MS, run);
+        return connection.end();
+      }
+    }
+  }
+
+  #run(call: NodeCall, isLate: boolean): FakeResponse {
+    this.observer.executing(this, call, isLate);
+    const response = serve(this.chroma, call.method, call.path, call.body);
+    this.observer.executed(this, call, response);
+    return response;
+  }
+}
+
+/** Within the settling time of the simulated gateways: what comes later is detected, not prevented. */
+const LATE_MS = 150;

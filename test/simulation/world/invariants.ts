@@ -1,0 +1,347 @@
+// The invariants of docs/invariants.md as a simulated cluster can observe them: on every change of PostgreSQL, every call
+// that leaves a gateway, every call that a server executes, and every response to a client.
+
+import type { FakePostgres } from '../../support/fake-postgres/server.ts';
+import { keyOf, type LogRow, type NodeShardRow } from '../../support/fake-postgres/tables.ts';
+import { MARKER_PATH, markerIn } from '../../../src/chroma/client/identity.ts';
+import { serve } from '../../support/fake-chroma/routes.ts';
+import { isReserved, type ChromaProcess, type NodeCall } from './chroma-process.ts';
+import { NotDecided, type ExpectedContent } from './expected-content.ts';
+import { colorOf } from './plan.ts';
+import { contentOn, isEqual, shownContent } from './node-content.ts';
+
+/** A breach of an invariant. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+  readonly invariant: string;
+
+  constructor(invariant: string, message: string) {
+    super(`${invariant}: ${message}`);
+    this.invariant = invariant;
+  }
+}
+
+const RECORD_CALL = /collections\/([^/]+)\/(?:add|upsert|update|delete)$/;
+// A call is repeated with pauses that grow to seconds: this many in ten seconds are a loop without pauses.
+const REPETITIONS_MAX = 300;
+const REPETITIONS_MS = 10_000;
+
+export interface InvariantOptions {
+  readonly postgres: FakePostgres;
+  readonly expected: ExpectedContent;
+  readonly server: (node: string) => ChromaProcess;
+  readonly nowMs: () => number;
+  readonly report: (violation: Violation) => void;
+}
+
+export class Invariants {
+  readonly #options: InvariantOptions;
+  #head = 0;
+  readonly #batches = new Map<number, string>();
+  readonly #decisions = new Map<number, string>();
+  /** By node and incarnation. */
+  readonly #checkpoints = new Map<string, number>();
+  readonly #swapped = new Map<string, string>();
+  /** The LSN of each document that the log holds: no two writes of clients have the same. */
+  readonly #documents = new Map<string, number>();
+  /** Calls in flight on open connections, by gateway, node and collection. */
+  readonly #inFlight = new Map<string, string>();
+  /** Highest LSN of which a server has executed something, or a client has heard. */
+  #seen = 0;
+  readonly #repetitions = new Map<string, { sinceMs: number; times: number }>();
+  /** Copies that a delayed call may have changed: they must be found, not prevented. By node and physical id. */
+  readonly #tainted = new Set<string>();
+  /** A promoted standby of PostgreSQL lacked something that was committed. */
+  #hasLostEntries = false;
+
+  constructor(options: InvariantOptions) {
+    this.#options = options;
+  }
+
+  /** Entries were lost with the server of PostgreSQL: only what follows is compared. */
+  logLost(): void {
+    const { tables } = this.#options.postgres;
+    this.#hasLostEntries = true;
+    this.#head = tables.head.lsn;
+    for (const lsn of this.#decisions.keys()) if (!tables.decisions.has(lsn)) this.#decisions.delete(lsn);
+    for (const [id, row] of tables.nodes) this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
+  }
+
+  get hasLostEntries(): boolean {
+    return this.#hasLostEntries;
+  }
+
+  /** After each statement that may have changed something. */
+  changed(): void {
+    this.#check(() => {
+      this.#checkLog();
+      this.#checkDecisions();
+      this.#checkNodes();
+    });
+  }
+
+  /** The process of a gateway has ended, and with it its connections. */
+  gatewayKilled(gateway: string): void {
+    for (const key of this.#inFlight.keys())
+      if ((JSON.parse(key) as string[])[0] === gateway) this.#inFlight.delete(key);
+  }
+
+  /** A client has the response to a write. */
+  acknowledged(lsn: number, level: string, value: number | null): void {
+    this.#check(() => {
+      const { tables } = this.#options.postgres;
+      this.#seen = Math.max(this.#seen, lsn);
+      if (!this.#hasLostEntries && !tables.log.has(lsn))
+        throw new Violation('I3', `LSN ${lsn} was acknowledged and is not in the log`);
+      const target = tables.log.get(lsn)?.target ?? null;
+      if (value === null || target === null || level === 'log') return;
+      this.#checkLevel(lsn, level, target);
+    });
+  }
+
+  /** A mutating call leaves a gateway; returns what is to be called when it has a response or its connection has ended. */
+  sent(call: NodeCall): () => void {
+    const collection = RECORD_CALL.exec(call.path)?.[1];
+    const shard = keyOf(call.gateway, call.addressee, collection ?? call.path);
+    const isCounted = collection !== undefined && !isReserved(call);
+    this.#check(() => {
+      const { holder } = this.#options.postgres.tables.lease;
+      if (!isReserved(call) && holder !== null && holder !== call.gateway)
+        throw new Violation('I7', `${call.gateway} sends ${call.path} while ${holder} holds the lease`);
+      const other = this.#inFlight.get(shard);
+      if (isCounted && other !== undefined)
+        throw new Violation('I4', `${call.gateway} sends ${call.body} to ${call.addressee} beside ${other}`);
+      this.#countRepetition(call);
+    });
+    if (!isCounted) return () => undefined;
+    this.#inFlight.set(shard, call.body);
+    return () => this.#inFlight.delete(shard);
+  }
+
+  executing(server: ChromaProcess, call: NodeCall, isLate: boolean): void {
+    if (!call.mutates || isReserved(call)) return;
+    this.#check(() => {
+      this.#checkIdentity(server, call);
+      const { holder } = this.#options.postgres.tables.lease;
+      if (isLate || (holder !== null && holder !== call.gateway)) this.#taint(server, call);
+      for (const document of documentsIn(call.body))
+        if (!this.#documents.has(document))
+          throw new Violation('I2', `${server.id} is given "${document}", which the log does not hold`);
+    });
+  }
+
+  /** Whether a delayed call may have changed the copy. */
+  isTainted(node: string, physical: string): boolean {
+    return this.#tainted.has(keyOf(node, physical));
+  }
+
+  #taint(server: ChromaProcess, { path }: NodeCall): void {
+    const physical = /collections\/([^/]+)/.exec(path)?.[1];
+    if (physical !== undefined) this.#tainted.add(keyOf(server.id, physical));
+  }
+
+  #checkLog(): void {
+    const { tables } = this.#options.postgres;
+    const { lsn } = tables.head;
+    if (lsn < this.#head) throw new Violation('I1', `the head went back from ${this.#head} to ${lsn}`);
+    for (let next = this.#head + 1; next <= lsn; next++) {
+      const row = tables.log.get(next);
+      if (row === undefined) throw new Violation('I1', `there is no entry at LSN ${next}`);
+      const before = this.#batches.get(next);
+      // An LSN that was lost with a server may be used again only while nobody has seen it.
+      if (before !== undefined && before !== row.batch && next <= this.#seen)
+        throw new Violation('I1', `LSN ${next} is used twice, and was seen before`);
+      this.#batches.set(next, row.batch);
+      this.#checkDocuments(row);
+    }
+    if (tables.log.has(lsn + 1)) throw new Violation('I1', `there is an entry beyond the head ${lsn}`);
+    this.#head = lsn;
+  }
+
+  /** No write is in the log twice: the token of a batch prevents that. */
+  #checkDocuments({ lsn, kind, body }: LogRow): void {
+    if (kind === 'delete' || kind === 'delete_where') return;
+    for (const document of documentsIn(body.toString())) {
+      const before = this.#documents.get(document);
+      if (before !== undefined && before !== lsn && !this.#hasLostEntries)
+        throw new Violation('I3', `"${document}" is in the log at LSN ${before} and LSN ${lsn}`);
+      this.#documents.set(document, lsn);
+    }
+  }
+
+  #checkDecisions(): void {
+    const { tables } = this.#options.postgres;
+    for (const [lsn, { outcome, body }] of tables.decisions) {
+      const text = `${outcome} ${body.toString()}`;
+      const before = this.#decisions.get(lsn);
+      if (before === text) continue;
+      const isEnd = tables.log.get(lsn)?.kind === 'delete_where' && outcome === 'quarantined';
+      if (before !== undefined && !isEnd)
+        throw new Violation('I5', `LSN ${lsn} was decided twice: ${before}, then ${text}`);
+      this.#decisions.set(lsn, text);
+      if (outcome === 'quarantined' || outcome === 'partly_applied') {
+        this.#options.expected.forget();
+        this.#checkEnded(lsn);
+      }
+      if (outcome === 'accepted') this.#checkSelection(lsn);
+    }
+    for (const lsn of this.#decisions.keys())
+      if (!tables.decisions.has(lsn)) throw new Violation('I5', `the decision of LSN ${lsn} is gone`);
+  }
+
+  /** A conditional delete selects what the log says that its filter matches. */
+  #checkSelection(lsn: number): void {
+    const { postgres, expected } = this.#options;
+    const entry = postgres.tables.log.get(lsn);
+    if (entry?.kind !== 'delete_where' || this.#hasLostEntries) return;
+    const { where_document: filter } = JSON.parse(entry.body.toString()) as {
+      where_document: { $contains: string };
+    };
+    const before = expected.at(entry.target ?? '', lsn - 1);
+    const after = expected.at(entry.target ?? '', lsn);
+    const wanted = [...before].filter(([, value]) => colorOf(value) === filter.$contains).map(([id]) => id);
+    const selected = [...before.keys()].filter((id) => !after.has(id));
+    if (wanted.toSorted().join() !== selected.toSorted().join())
+      throw new Violation(
+        'I5',
+        `LSN ${lsn} deletes ${selected.join()}, and its filter matches ${wanted.join()}`,
+      );
+  }
+
+  /** R1: an entry that a node has applied is not ended afterwards. */
+  #checkEnded(lsn: number): void {
+    const { tables } = this.#options.postgres;
+    const target = tables.log.get(lsn)?.target ?? '';
+    for (const { id, checkpoint, removed } of tables.nodes.values()) {
+      const copy = tables.currentCopy(id, target);
+      if (!removed && checkpoint >= lsn && copy?.suspect === null && copy.from_lsn < lsn)
+        throw new Violation('I16', `LSN ${lsn} was ended after ${id} had applied it`);
+    }
+  }
+
+  #checkNodes(): void {
+    const { tables } = this.#options.postgres;
+    for (const { id, resets, checkpoint } of tables.nodes.values()) {
+      const key = keyOf(id, resets);
+      const before = this.#checkpoints.get(key) ?? 0;
+      if (checkpoint < before)
+        throw new Violation('I4', `the checkpoint of ${id} went back from ${before} to ${checkpoint}`);
+      this.#checkpoints.set(key, checkpoint);
+      if (checkpoint > before) this.#checkApplied(id, before, checkpoint);
+    }
+    for (const row of tables.nodeShards.values()) {
+      if (row.copy === 0 || row.state !== 'current') continue;
+      const key = keyOf(row.node, row.shard);
+      if (this.#swapped.get(key) === row.physical) continue;
+      this.#swapped.set(key, row.physical);
+      this.#compare(row, row.from_lsn, 'I13');
+    }
+  }
+
+  /** What a checkpoint says is applied is on the node, exactly. */
+  #checkApplied(node: string, before: number, checkpoint: number): void {
+    const { tables } = this.#options.postgres;
+    this.#seen = Math.max(this.#seen, checkpoint);
+    const touched = new Set<string>();
+    for (let lsn = before + 1; lsn <= checkpoint; lsn++) touched.add(tables.log.get(lsn)?.target ?? '');
+    for (const row of tables.nodeShards.values())
+      if (row.node === node && row.state === 'current' && touched.has(row.shard))
+        this.#compare(row, Math.max(checkpoint, row.from_lsn), 'I1');
+  }
+
+  #compare(row: NodeShardRow, lsn: number, invariant: string): void {
+    const { expected, server } = this.#options;
+    const { node, shard, physical, suspect } = row;
+    if (suspect !== null || this.isTainted(node, physical) || this.#hasLostEntries) return;
+    const process = server(node);
+    // A node that went down, or was replaced, since it applied the round is verified before it is used again.
+    if (!process.isUp || !this.#isItself(process, node)) return;
+    const found = contentOn(process.chroma, physical);
+    try {
+      const wanted = expected.at(shard, lsn);
+      if (found === null)
+        throw new Violation(invariant, `${node} lacks collection ${physical} at LSN ${lsn}`);
+      if (isEqual(found, wanted)) return;
+      const difference = `holds ${shownContent(found)}, expected ${shownContent(wanted)}`;
+      throw new Violation(invariant, `${node} at LSN ${lsn}: ${difference}`);
+    } catch (error) {
+      if (error instanceof NotDecided)
+        throw new Violation('I5', `${node} has passed LSN ${lsn}, and ${error.message}`);
+      throw error;
+    }
+  }
+
+  #checkLevel(lsn: number, level: string, shard: string): void {
+    const { tables } = this.#options.postgres;
+    if (this.#hasLostEntries || tables.decisions.has(lsn)) return;
+    const { server, expected } = this.#options;
+    const counting = [...tables.nodes.values()].filter(({ removed, counts }) => !removed && counts);
+    const candidates = expected.since(shard, lsn);
+    const has = counting.filter(({ id, checkpoint }) => {
+      if (checkpoint >= lsn) return true;
+      const copy = tables.currentCopy(id, shard);
+      const process = server(id);
+      if (copy === null || !process.isUp) return false;
+      const content = contentOn(process.chroma, copy.physical);
+      return content !== null && candidates.some((candidate) => isEqual(candidate, content));
+    }).length;
+    // A node may have lost its process since it responded.
+    const away = counting.filter(({ id }) => !server(id).isUp).length;
+    const wanted =
+      level === 'all' ? counting.length : level === 'quorum' ? Math.floor(counting.length / 2) + 1 : 1;
+    if (has + away < wanted)
+      throw new Violation('I3', `LSN ${lsn} was acknowledged at level ${level}, and ${has} nodes have it`);
+  }
+
+  #checkIdentity(server: ChromaProcess, { addressee, path }: NodeCall): void {
+    const row = this.#options.postgres.tables.nodes.get(addressee);
+    if (row !== undefined && !this.#isItself(server, addressee))
+      throw new Violation('I12', `a call for ${addressee} reaches another server: ${path}`);
+  }
+
+  /** Whether the server holds the marker of the node. */
+  #isItself({ chroma }: ChromaProcess, node: string): boolean {
+    const row = this.#options.postgres.tables.nodes.get(node);
+    const { status, text } = serve(chroma, 'GET', MARKER_PATH);
+    const marker = status === 200 ? markerIn(Buffer.from(text)) : null;
+    return (
+      marker !== null && marker.node === node && (row === undefined || marker.incarnation === row.incarnation)
+    );
+  }
+
+  /** I9: nothing is repeated without pauses. */
+  #countRepetition({ gateway, addressee, method, path, body }: NodeCall): void {
+    const nowMs = this.#options.nowMs();
+    const key = keyOf(gateway, addressee, method, path, body);
+    const known = this.#repetitions.get(key);
+    if (known === undefined || nowMs - known.sinceMs > REPETITIONS_MS) {
+      this.#repetitions.set(key, { sinceMs: nowMs, times: 1 });
+      return;
+    }
+    known.times += 1;
+    if (known.times > REPETITIONS_MAX)
+      throw new Violation(
+        'I9',
+        `${gateway} sent ${path} to ${addressee} ${known.times} times in ten seconds`,
+      );
+  }
+
+  #check(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      if (error instanceof Violation) this.#options.report(error);
+      else this.#options.report(new Violation('I11', String(error)));
+    }
+  }
+}
+
+/** The documents in a body; records without documents have none. */
+function documentsIn(body: string): readonly string[] {
+  if (!body.startsWith('{"ids":')) return [];
+  try {
+    return (JSON.parse(body) as { documents?: string[] }).documents ?? [];
+  } catch {
+    return [];
+  }
+}

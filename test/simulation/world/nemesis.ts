@@ -1,0 +1,237 @@
+// Inflicts the faults of a plan on a simulated cluster, and repairs them: each after its time, all at the end.
+
+import { FakeChroma } from '../../support/fake-chroma/server.ts';
+import type { ChromaProcess } from './chroma-process.ts';
+import type { FaultStep, StatementKind } from './plan.ts';
+import type { World } from './world.ts';
+
+const STATEMENTS: Readonly<Record<StatementKind, RegExp>> = {
+  append: /append_continuing\(/,
+  checkpoint: /^select checkpoint\(/,
+  decide: /from decide\(/,
+  lease: /^(?:update lease|select acquire_lease)/,
+  any: /./,
+};
+/** What a slow server of PostgreSQL adds to a statement, ms. */
+const SLOW_POSTGRES_MS = 700;
+const SLOW_LINK_MS = 300;
+
+type FaultOf<Kind extends FaultStep['fault']> = Extract<FaultStep, { fault: Kind }>;
+
+export class Nemesis {
+  readonly #world: World;
+  readonly #blank: () => FakeChroma;
+  #swapped: readonly [string, string] | null = null;
+
+  constructor(world: World) {
+    this.#world = world;
+    const random = world.random('blank servers');
+    this.#blank = () => new FakeChroma(random);
+  }
+
+  inflict(step: FaultStep): void {
+    const { network } = this.#world;
+    switch (step.fault) {
+      case 'cut':
+        network.cut(step.from, step.to);
+        if (!step.isOneWay) network.cut(step.to, step.from);
+        return this.#after(step.forMs, () => {
+          network.heal(step.from, step.to);
+          network.heal(step.to, step.from);
+        });
+      case 'slow_link':
+        network.slow(step.from, step.to, SLOW_LINK_MS);
+        return this.#after(step.forMs, () => network.heal(step.from, step.to));
+      case 'stop_postgres':
+      case 'slow_postgres':
+      case 'promote_standby':
+      case 'statements':
+        return this.#inflictOnPostgres(step);
+      case 'kill_gateway':
+      case 'stop_gateway':
+      case 'freeze_gateway':
+        return this.#inflictOnGateway(step);
+      case 'drain':
+      case 'promote':
+      case 'suspect':
+        return this.#operate(step);
+      case 'swap_nodes':
+        return this.#swap(step);
+      case 'kill_node':
+      case 'poison_node':
+      case 'blank_node':
+      case 'power_cut':
+      case 'hang_node':
+      case 'reset_node':
+      case 'slow_node':
+      case 'calls':
+        return this.#inflictOnNode(step, this.#world.node(step.node));
+    }
+  }
+
+  /** Everything works again. */
+  repairAll(): void {
+    const { network, postgres, nodes, gateways, plan } = this.#world;
+    network.healAll();
+    postgres.clearFaults();
+    if (!postgres.isUp) postgres.start();
+    this.#swapBack();
+    for (const node of nodes) {
+      node.clearFaults();
+      if (!node.isUp) node.start();
+      else if (node.chroma.isPoisoned) node.start();
+    }
+    for (const name of plan.gateways) {
+      if (this.#world.isDown(name)) this.#world.startGateway(name);
+      gateways.get(name)?.process.receive(0, () => undefined);
+    }
+    for (const row of postgres.server.tables.nodes.values()) if (row.drained) this.#drain(row.id, false);
+  }
+
+  #after(forMs: number, repair: () => void): void {
+    this.#world.schedule.after(forMs, repair);
+  }
+
+  #inflictOnNode(
+    step: FaultOf<
+      | 'kill_node'
+      | 'poison_node'
+      | 'blank_node'
+      | 'power_cut'
+      | 'hang_node'
+      | 'reset_node'
+      | 'slow_node'
+      | 'calls'
+    >,
+    node: ChromaProcess,
+  ): void {
+    const restart = (): void => {
+      if (!node.isUp || node.chroma.isPoisoned) node.start();
+    };
+    switch (step.fault) {
+      case 'kill_node':
+        node.kill();
+        return this.#after(step.forMs, restart);
+      case 'poison_node':
+        node.poison();
+        return this.#after(step.forMs, restart);
+      case 'blank_node':
+        node.kill();
+        return this.#after(step.forMs, () => node.start(this.#blank()));
+      case 'power_cut':
+        node.stopSyncing();
+        return this.#after(step.unsyncedMs, () => {
+          node.kill(true);
+          this.#after(step.forMs, restart);
+        });
+      case 'hang_node':
+        node.hang();
+        return this.#after(step.forMs, () => node.release());
+      case 'reset_node':
+        return node.reset();
+      case 'slow_node':
+        node.slowMs = step.slowMs;
+        return this.#after(step.forMs, () => (node.slowMs = 0));
+      case 'calls':
+        return node.plan(step.how, step.times);
+    }
+  }
+
+  #inflictOnPostgres(
+    step: FaultOf<'stop_postgres' | 'slow_postgres' | 'promote_standby' | 'statements'>,
+  ): void {
+    const { postgres } = this.#world;
+    switch (step.fault) {
+      case 'stop_postgres':
+        postgres.stop();
+        return this.#after(step.forMs, () => postgres.start());
+      case 'slow_postgres':
+        postgres.slowMs = SLOW_POSTGRES_MS;
+        return this.#after(step.forMs, () => (postgres.slowMs = 0));
+      case 'statements':
+        return postgres.plan(STATEMENTS[step.kind], step.how, step.times);
+      case 'promote_standby': {
+        // The standby has received everything until now; it is promoted `lostMs` later.
+        const received = step.lostMs === 0 ? null : postgres.server.tables.copy();
+        return this.#after(step.lostMs, () => {
+          postgres.stop();
+          this.#after(step.forMs, () => {
+            const lost = received !== null && received.head.lsn < postgres.server.tables.head.lsn;
+            postgres.server.failOver(received ?? postgres.server.tables);
+            if (received !== null) this.#world.forgetLost(lost);
+            postgres.start();
+          });
+        });
+      }
+    }
+  }
+
+  #inflictOnGateway(step: FaultOf<'kill_gateway' | 'stop_gateway' | 'freeze_gateway'>): void {
+    const world = this.#world;
+    const { gateway: name, forMs } = step;
+    if (step.fault === 'freeze_gateway') return world.gateways.get(name)?.process.freeze(forMs);
+    if (world.isDown(name)) return;
+    if (step.fault === 'kill_gateway') world.killGateway(name);
+    else world.stopGateway(name);
+    this.#after(forMs, () => {
+      if (world.isDown(name)) {
+        world.killGateway(name);
+        world.startGateway(name);
+      }
+    });
+  }
+
+  #swap({ nodes: [a, b], forMs }: FaultOf<'swap_nodes'>): void {
+    if (a === b || this.#swapped !== null) return;
+    this.#exchange(a, b);
+    this.#swapped = [a, b];
+    this.#after(forMs, () => this.#swapBack());
+  }
+
+  #swapBack(): void {
+    if (this.#swapped === null) return;
+    this.#exchange(...this.#swapped);
+    this.#swapped = null;
+  }
+
+  /** The two servers get each other's address. */
+  #exchange(a: string, b: string): void {
+    const [first, second] = [this.#world.node(a), this.#world.node(b)];
+    const [ofFirst, ofSecond] = [first.chroma, second.chroma];
+    first.kill();
+    second.kill();
+    first.start(ofSecond);
+    second.start(ofFirst);
+  }
+
+  /** What an operator does, through the gateway that leads. */
+  #operate(step: FaultOf<'drain' | 'promote' | 'suspect'>): void {
+    const { world, leading } = { world: this.#world, leading: this.#world.leading() };
+    if (step.fault === 'drain') {
+      this.#drain(step.node, true);
+      return this.#after(step.forMs, () => this.#drain(step.node, false));
+    }
+    if (leading === null) return;
+    const { process, replication } = leading;
+    if (step.fault === 'promote') {
+      return process.receive(0, () => {
+        if (replication!.nodes.get(step.node).member.state === 'serving')
+          replication!.leader.promote(step.node);
+      });
+    }
+    const shard = world.shardNamed(step.name);
+    const { term } = replication!.leader;
+    if (shard === null || term === null) return;
+    process.receive(0, () => {
+      replication!.suspects.add(step.node, shard, 'simulated', term).catch(() => undefined);
+    });
+  }
+
+  #drain(node: string, isDrained: boolean): void {
+    const gateway =
+      this.#world.leading() ?? [...this.#world.gateways.values()].find((each) => each.isRunning);
+    gateway?.process.receive(0, () => {
+      gateway.storage?.members.drain(node, isDrained).catch(() => undefined);
+    });
+  }
+}

@@ -1,0 +1,65 @@
+// What a model of a Chroma server holds of a collection, read from it directly and checked record by record.
+
+import { serve } from '../../support/fake-chroma/routes.ts';
+import type { FakeChroma } from '../../support/fake-chroma/server.ts';
+import { valueOf, type Content } from './expected-content.ts';
+
+/** An integer beyond the range of a double, in the metadata of every record: its text must survive (I11). */
+export const LARGE_INTEGER = '9007199254740993';
+
+const PLACE = '/api/v2/tenants/default_tenant/databases/default_database/collections';
+const EVERYTHING = '{"include":["documents","metadatas","embeddings","uris"]}';
+
+export const recordsPath = (collection: string, action: string): string => `${PLACE}/${collection}/${action}`;
+export const collectionPath = (name: string): string => `${PLACE}/${name}`;
+export const COLLECTIONS_PATH = PLACE;
+
+interface Records {
+  readonly ids: readonly string[];
+  readonly documents: readonly (string | null)[] | null;
+  readonly metadatas: readonly ({ readonly n?: number } | null)[] | null;
+  readonly embeddings: readonly (readonly number[])[] | null;
+}
+
+/** The values in the body of a response to a get. Throws when the columns of a record are not of one write. */
+export function contentIn(body: string): Content {
+  const { ids, documents, metadatas, embeddings } = JSON.parse(body) as Records;
+  const large = body.split(LARGE_INTEGER).length - 1;
+  if (metadatas !== null && large !== ids.length) throw new Error(`an integer changed (I11): ${body}`);
+  return new Map(
+    ids.map((id, i) => {
+      const value = valueOf(documents?.[i] ?? '');
+      const others = [metadatas?.[i]?.n ?? value, embeddings?.[i]?.[0] ?? value];
+      if (others.some((other) => other !== value))
+        throw new Error(`the columns of record ${id} are of different writes: ${body}`);
+      return [id, value];
+    }),
+  );
+}
+
+/** The content of a collection on a server; null when it has no such collection. */
+export function contentOn(server: FakeChroma, physical: string): Content | null {
+  const { status, text } = serve(server, 'POST', recordsPath(physical, 'get'), EVERYTHING);
+  return status === 200 ? contentIn(text) : null;
+}
+
+export function isEqual(a: Content, b: Content): boolean {
+  return a.size === b.size && [...a].every(([id, value]) => b.get(id) === value);
+}
+
+export function shownContent(content: Content): string {
+  return [...content]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, value]) => `${id}=${value}`)
+    .join(' ');
+}
+
+/** As contentIn, of a response to a query with one embedding. */
+export function contentInQuery(body: string): Content {
+  const columns = JSON.parse(body) as Readonly<Record<string, readonly unknown[] | null>>;
+  const large = body.split(LARGE_INTEGER).length - 1;
+  const first = (name: string): unknown => columns[name]?.[0] ?? null;
+  const flat = { ids: first('ids'), documents: first('documents'), embeddings: first('embeddings') };
+  if (large !== (flat.ids as unknown[]).length) throw new Error(`an integer changed (I11): ${body}`);
+  return contentIn(JSON.stringify({ ...flat, metadatas: null }));
+}

@@ -1,0 +1,197 @@
+// How the statements of one gateway reach PostgreSQL: bounded pools of connections, messages that take time or get lost,
+// servers that go away and are replaced by a standby.
+
+import type { Database } from '../../../src/postgres/database.ts';
+import { NotConnected } from '../../../src/postgres/database.ts';
+import type { Carry, FakePostgres } from '../../support/fake-postgres/server.ts';
+import type { Network } from './network.ts';
+import type { SimulatedProcess } from './schedule.ts';
+
+export const POSTGRES = 'postgres';
+
+/** What happens to the next statement of a kind. */
+export type StatementFault =
+  /** The connection ends, and the statement is never executed. */
+  | 'lose_statement'
+  /** The statement is executed and committed, and the connection ends before the response. */
+  | 'lose_response';
+
+interface PlannedFault {
+  readonly pattern: RegExp;
+  readonly fault: StatementFault;
+  times: number;
+}
+
+/** The server that gateways reach, with what is wrong with it. */
+export class PostgresService {
+  readonly server: FakePostgres;
+  isUp = true;
+  /** What a statement takes beside its normal time, ms. */
+  slowMs = 0;
+  #planned: PlannedFault[] = [];
+  /** Ends the connection of each statement in flight. */
+  readonly #inFlight = new Set<() => void>();
+
+  constructor(server: FakePostgres) {
+    this.server = server;
+  }
+
+  plan(pattern: RegExp, fault: StatementFault, times: number): void {
+    this.#planned.push({ pattern, fault, times });
+  }
+
+  clearFaults(): void {
+    this.#planned = [];
+    this.slowMs = 0;
+  }
+
+  stop(): void {
+    this.isUp = false;
+    this.reset();
+  }
+
+  start(): void {
+    this.isUp = true;
+  }
+
+  reset(): void {
+    for (const end of [...this.#inFlight]) end();
+  }
+
+  faultFor(text: string): StatementFault | null {
+    const found = this.#planned.find(({ pattern, times }) => times > 0 && pattern.test(text));
+    if (found === undefined) return null;
+    found.times -= 1;
+    return found.fault;
+  }
+
+  track(end: () => void): () => void {
+    this.#inFlight.add(end);
+    return () => this.#inFlight.delete(end);
+  }
+}
+
+const STATEMENT_TIMEOUT_MS = 10_000;
+const QUERY_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
+
+export interface LinkOptions {
+  readonly process: SimulatedProcess;
+  readonly network: Network;
+  readonly postgres: PostgresService;
+}
+
+/** A pool of so many connections, as src/postgres/database.ts has one for each purpose. */
+export function linkedDatabase(options: LinkOptions, connectionsMax: number): Database {
+  return options.postgres.server.database(new Pool(options, connectionsMax).carry);
+}
+
+class Pool {
+  readonly #options: LinkOptions;
+  readonly #connectionsMax: number;
+  #used = 0;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: LinkOptions, connectionsMax: number) {
+    this.#options = options;
+    this.#connectionsMax = connectionsMax;
+  }
+
+  readonly carry: Carry = async (execute, { text, beforeSend }) => {
+    await this.#connect();
+    try {
+      beforeSend();
+      return await this.#exchange(execute, text);
+    } finally {
+      this.#used -= 1;
+      const [next] = this.#waiting;
+      if (next !== undefined) {
+        this.#waiting.delete(next);
+        next();
+      }
+    }
+  };
+
+  /** Resolves with a connection in use. Throws NotConnected. */
+  async #connect(): Promise<void> {
+    const { process, network, postgres } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      const take = (): void => {
+        cancel();
+        this.#used += 1;
+        resolve();
+      };
+      const cancel = process.after(STATEMENT_TIMEOUT_MS, () => {
+        this.#waiting.delete(take);
+        reject(new NotConnected(new Error('timeout exceeded when trying to connect')));
+      });
+      if (this.#used < this.#connectionsMax) take();
+      else this.#waiting.add(take);
+    });
+    const isReachable = (): boolean =>
+      !network.isCut(process.name, POSTGRES) && !network.isCut(POSTGRES, process.name);
+    if (postgres.isUp || !isReachable()) return;
+    await new Promise<void>((resolve) => process.receive(0.5, resolve));
+    this.#used -= 1;
+    throw new NotConnected(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+  }
+
+  #exchange(execute: Parameters<Carry>[0], text: string): ReturnType<Carry> {
+    const { process, network, postgres } = this.#options;
+    return new Promise((resolve, reject) => {
+      let isConnected = true;
+      const lost = (): Error => new Error('Connection terminated unexpectedly');
+      const untrack = postgres.track(() => end());
+      const finish = (settle: () => void): void => {
+        isConnected = false;
+        cancel();
+        untrack();
+        settle();
+      };
+      /** The server ends the connection. */
+      const end = (): void => {
+        untrack();
+        isConnected = false;
+        network.send(POSTGRES, process.name, () => finish(() => reject(lost())), process);
+      };
+      const cancel = process.after(QUERY_TIMEOUT_MS, () =>
+        finish(() => reject(new Error('Query read timeout'))),
+      );
+      const run = (): void => {
+        // A statement that has arrived is executed, whether its client waits for it or not.
+        if (!postgres.isUp) return end();
+        const fault = postgres.faultFor(text);
+        if (fault === 'lose_statement') return end();
+        const outcome = outcomeOf(execute);
+        if (fault === 'lose_response' || !isConnected) return end();
+        network.send(
+          POSTGRES,
+          process.name,
+          () => {
+            if (isConnected) finish(() => settleWith(outcome, resolve, reject));
+          },
+          process,
+        );
+      };
+      network.send(process.name, POSTGRES, () => {
+        if (postgres.slowMs > 0) network.later(postgres.slowMs, run);
+        else run();
+      });
+    });
+  }
+}
+
+type Rows = Awaited<ReturnType<Carry>>;
+type Outcome = { readonly rows: Rows } | { readonly error: unknown };
+
+function outcomeOf(execute: () => Rows): Outcome {
+  try {
+    return { rows: execute() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function settleWith(outcome: Outcome, resolve: (rows: Rows) => void, reject: (error: unknown) => void): void {
+  if ('rows' in outcome) resolve(outcome.rows);
+  else reject(outcome.error);
+}

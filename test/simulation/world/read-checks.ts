@@ -1,0 +1,110 @@
+// Whether a response to a read can be right: what it shows is what the log held at one LSN that is not below the floor of
+// the read (I6, I8), and nothing is called missing that exists.
+
+import type { FakePostgres } from '../../support/fake-postgres/server.ts';
+import type { Done } from './client.ts';
+import type { Content, ExpectedContent } from './expected-content.ts';
+import { Violation } from './invariants.ts';
+import { contentIn, contentInQuery, isEqual, shownContent } from './node-content.ts';
+
+export interface ReadCheckOptions {
+  readonly postgres: FakePostgres;
+  readonly expected: ExpectedContent;
+  readonly nowMs: () => number;
+}
+
+/** An acknowledgement that a client has received. */
+interface Acknowledged {
+  readonly atMs: number;
+  readonly lsn: number;
+  readonly gateway: string;
+  readonly collection: string;
+}
+
+export class ReadChecks {
+  readonly #options: ReadCheckOptions;
+  #acknowledged: Acknowledged[] = [];
+  /** Since when clients may see a collection, ms. */
+  readonly #readySince = new Map<string, number>();
+  readonly #goneSince = new Map<string, number>();
+
+  constructor(options: ReadCheckOptions) {
+    this.#options = options;
+  }
+
+  /** After each statement that may have changed something. */
+  changed(): void {
+    const { postgres, nowMs } = this.#options;
+    for (const { id, state } of postgres.tables.collections.values()) {
+      if (state === 'ready' && !this.#readySince.has(id)) this.#readySince.set(id, nowMs());
+      if (state === 'deleted' && !this.#goneSince.has(id)) this.#goneSince.set(id, nowMs());
+    }
+  }
+
+  /** Entries were lost with a server of PostgreSQL: what was acknowledged before may be gone. */
+  logLost(): void {
+    this.#acknowledged = [];
+    this.#readySince.clear();
+  }
+
+  acknowledged(lsn: number, gateway: string, collection: string): void {
+    this.#acknowledged.push({ atMs: this.#options.nowMs(), lsn, gateway, collection });
+  }
+
+  /** Throws Violation. */
+  check(done: Done): void {
+    const { request, response, collection } = done;
+    if (response === null) return;
+    if (request.op === 'list' && response.status === 200) return this.#checkList(done, response.body);
+    if (collection === null) return;
+    if (response.status === 404) return this.#checkMissing(collection, done.invokedAtMs);
+    if (response.status !== 200 || (request.op !== 'get' && request.op !== 'query')) return;
+    this.#checkContent(done, collection, response.body);
+  }
+
+  #checkContent(done: Done, collection: string, body: string): void {
+    const { postgres, expected } = this.#options;
+    const { request, gateway, invokedAtMs, headers } = done;
+    if (request.op !== 'get' && request.op !== 'query') return;
+    const shard = [...postgres.tables.shards.values()].find((row) => row.collection === collection)?.id;
+    if (shard === undefined)
+      throw new Violation('I8', `a read of ${collection} succeeded, which never existed`);
+    const counts = (ack: Acknowledged): boolean => {
+      if (ack.collection !== collection || ack.atMs >= invokedAtMs) return false;
+      if (request.consistency === 'strong') return true;
+      return request.consistency === 'session' && ack.gateway === gateway;
+    };
+    const lsns = this.#acknowledged.filter(counts).map(({ lsn }) => lsn);
+    const floor = Math.max(0, Number(headers['x-polychrome-lsn'] ?? 0), ...lsns);
+    const seen = request.op === 'get' ? contentIn(body) : contentInQuery(body);
+    const { ids } = request;
+    const states = expected.since(shard, floor).map((state) => (ids === null ? state : only(state, ids)));
+    if (states.some((state) => isEqual(state, seen))) return;
+    const invariant = floor > 0 ? 'I6' : 'I8';
+    const wanted = states.map(shownContent).join(' | ');
+    const read = `${request.consistency} ${request.op} of ${collection} through ${gateway}, floor ${floor}`;
+    throw new Violation(invariant, `${read}: saw ${shownContent(seen)}, the log has ${wanted}`);
+  }
+
+  #checkMissing(collection: string, invokedAtMs: number): void {
+    const { postgres } = this.#options;
+    const isThere = postgres.tables.collections.get(collection)?.state === 'ready';
+    const since = this.#readySince.get(collection) ?? Infinity;
+    if (isThere && since < invokedAtMs)
+      throw new Violation('I6', `${collection} exists, and was called missing`);
+  }
+
+  #checkList({ invokedAtMs }: Done, body: string): void {
+    const listed = new Set((JSON.parse(body) as { id: string }[]).map(({ id }) => id));
+    for (const [id, sinceMs] of this.#readySince) {
+      const isGone = this.#goneSince.has(id);
+      if (sinceMs < invokedAtMs && !isGone && !listed.has(id))
+        throw new Violation('I6', `collection ${id} exists, and a list lacks it`);
+    }
+    // What was deleted before the list was asked for is not in it, unless the gateway learns of that later.
+  }
+}
+
+function only(content: Content, ids: readonly string[]): Content {
+  return new Map([...content].filter(([id]) => ids.includes(id)));
+}

@@ -1,0 +1,316 @@
+// One simulated cluster: nodes, gateways, PostgreSQL and clients on one schedule, with faults from a plan, and invariants
+// that are checked at every step. After the last step everything is repaired, and the cluster must converge.
+
+import { FakePostgres } from '../../support/fake-postgres/server.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import type { Observed } from '../../histories/history.ts';
+import { ChromaProcess, type NodeCall } from './chroma-process.ts';
+import { SimulatedClient, type Done } from './client.ts';
+import { Convergence } from './convergence.ts';
+import { ExpectedContent } from './expected-content.ts';
+import { SimulatedGateway, type ClientCall, type ClientResponse } from './gateway.ts';
+import { Invariants, Violation } from './invariants.ts';
+import { Nemesis } from './nemesis.ts';
+import { Network } from './network.ts';
+import { PLAN_BEGINS_MS, type Plan } from './plan.ts';
+import { PostgresService } from './postgres-link.ts';
+import { ReadChecks } from './read-checks.ts';
+import { Schedule, SimulatedProcess } from './schedule.ts';
+
+export interface RunResult {
+  readonly violation: Violation | null;
+  readonly observed: readonly Observed[];
+  /** One line for each thing that happened; empty unless asked for. */
+  readonly trace: readonly string[];
+  readonly virtualMs: number;
+  readonly events: number;
+}
+
+const CLIENT_PATIENCE_MS = 30_000;
+const GATEWAY_RETRY_MS = 1_000;
+const NODE_RESTART_MS = 1_000;
+/** Repaired, a cluster has this long to settle: a lease, a settling time, and rebuilds with their pauses are far below. */
+const CONVERGENCE_MS = 400_000;
+
+interface ClientExchange {
+  readonly gateway: string;
+  readonly settle: (response: ClientResponse | null) => void;
+}
+
+export class World {
+  readonly plan: Plan;
+  readonly schedule = new Schedule();
+  readonly network: Network;
+  readonly postgres: PostgresService;
+  readonly nodes: readonly ChromaProcess[];
+  readonly gateways = new Map<string, SimulatedGateway>();
+  readonly expected: ExpectedContent;
+  readonly invariants: Invariants;
+  readonly reads: ReadChecks;
+  readonly observed: Observed[] = [];
+  readonly #clients: readonly SimulatedClient[];
+  readonly #exchanges = new Set<ClientExchange>();
+  readonly #trace: string[] | null;
+  /** Gateways that an operator has stopped, or that are down. */
+  readonly #down = new Set<string>();
+  #starts = 0;
+  #violation: Violation | null = null;
+
+  constructor(plan: Plan, { traces = false }: { readonly traces?: boolean } = {}) {
+    this.plan = plan;
+    this.#trace = traces ? [] : null;
+    const { schedule } = this;
+    const nowMs = (): number => schedule.nowMs;
+    this.network = new Network(schedule, this.random('network'));
+    const now = (): number => 1_700_000_000_000 + Math.floor(schedule.nowMs);
+    const random = this.random('postgres');
+    const server = new FakePostgres({ now, random, newId: ids(this.random('log')) });
+    this.postgres = new PostgresService(server);
+    this.nodes = plan.nodes.map((id) => new ChromaProcess(id, schedule, this.random(`node ${id}`)));
+    this.expected = new ExpectedContent(() => server.tables);
+    this.reads = new ReadChecks({ postgres: server, expected: this.expected, nowMs });
+    this.invariants = new Invariants({
+      postgres: server,
+      expected: this.expected,
+      server: (node) => this.node(node),
+      nowMs,
+      report: (violation) => this.report(violation),
+    });
+    server.onChanged = (text) => {
+      this.trace(
+        `postgres ${text.slice(0, 60)} head ${server.tables.head.lsn} view ${server.tables.head.view}`,
+      );
+      this.invariants.changed();
+      this.reads.changed();
+    };
+    for (const node of this.nodes) this.#observe(node);
+    this.#clients = plan.echoing.map((echoes, n) => this.#client(`c${n + 1}`, echoes));
+  }
+
+  get violation(): Violation | null {
+    return this.#violation;
+  }
+
+  /** A generator of its own for each part, so that what one part draws does not change the others. */
+  random(part: string): () => number {
+    let seed = this.plan.seed;
+    for (const character of part) seed = Math.imul(seed ^ character.charCodeAt(0), 0x01000193) + 0x9e3779b9;
+    return seededRandom(seed);
+  }
+
+  node(id: string): ChromaProcess {
+    return this.nodes.find((node) => node.id === id)!;
+  }
+
+  /** Requests of clients without an outcome. */
+  get pending(): number {
+    return this.#clients.reduce((sum, { pending }) => sum + pending, 0);
+  }
+
+  report(violation: Violation): void {
+    this.trace(`VIOLATION ${violation.message}`);
+    this.#violation ??= violation;
+  }
+
+  trace(text: string): void {
+    this.#trace?.push(`${this.schedule.nowMs.toFixed(1)} ${text}`);
+  }
+
+  /** Runs the plan to its end, and until the cluster has converged. */
+  async run(): Promise<RunResult> {
+    const { schedule, plan } = this;
+    const isOver = (): boolean => this.#violation !== null;
+    const nemesis = new Nemesis(this);
+    for (const name of plan.gateways) this.startGateway(name);
+    for (const step of plan.steps)
+      schedule.after(step.atMs, () => {
+        if ('fault' in step) {
+          this.trace(`fault ${JSON.stringify(step.fault)}`);
+          nemesis.inflict(step.fault);
+        } else this.#clients[step.client]!.add(step.request);
+      });
+    const lastMs = Math.max(PLAN_BEGINS_MS, ...plan.steps.map(({ atMs }) => atMs));
+    await schedule.run(lastMs + 1, isOver);
+    if (!isOver()) {
+      this.trace('everything is repaired');
+      nemesis.repairAll();
+      const convergence = new Convergence(this);
+      const untilMs = schedule.nowMs + CONVERGENCE_MS;
+      await schedule.run(untilMs, () => isOver() || convergence.isReached());
+      if (!isOver()) convergence.check();
+    }
+    const trace = this.#trace ?? [];
+    return {
+      violation: this.#violation,
+      observed: this.observed,
+      trace,
+      virtualMs: schedule.nowMs,
+      events: schedule.events,
+    };
+  }
+
+  /** Starts a process of the gateway, again and again until it can start. */
+  startGateway(name: string): void {
+    this.#down.delete(name);
+    const { schedule, network, postgres, nodes } = this;
+    const start = ++this.#starts;
+    const process = new SimulatedProcess(
+      schedule,
+      name,
+      0.995 + 0.01 * this.random(`rate ${name} ${start}`)(),
+    );
+    const gateway = new SimulatedGateway({
+      process,
+      network,
+      postgres,
+      nodes,
+      random: this.random(`gateway ${name} ${start}`),
+      newId: ids(this.random(`ids ${name} ${start}`)),
+      onSent: (call) => this.invariants.sent(call),
+      onLog: (level, text, fields) => {
+        if (level !== 'debug') this.trace(`${name} ${level} ${text} ${shown(fields)}`);
+      },
+      onBroken: (what) => this.report(new Violation('I16', `${name}: ${what}`)),
+    });
+    this.gateways.set(name, gateway);
+    process.receive(0, () => {
+      gateway.start().catch((error: unknown) => {
+        this.trace(`${name} did not start: ${String(error)}`);
+        if (gateway.process.isKilled) return;
+        process.kill();
+        schedule.after(GATEWAY_RETRY_MS, () => {
+          if (this.gateways.get(name) === gateway && !this.#down.has(name)) this.startGateway(name);
+        });
+      });
+    });
+  }
+
+  killGateway(name: string): void {
+    this.#down.add(name);
+    this.gateways.get(name)?.process.kill();
+    this.invariants.gatewayKilled(name);
+    for (const exchange of [...this.#exchanges]) if (exchange.gateway === name) exchange.settle(null);
+  }
+
+  /** Stops a gateway as SIGTERM does. */
+  stopGateway(name: string): void {
+    const gateway = this.gateways.get(name);
+    if (gateway === undefined || !gateway.isRunning) return;
+    this.#down.add(name);
+    gateway.process.receive(0, () => void gateway.stop().then(() => this.killGateway(name)));
+  }
+
+  isDown(name: string): boolean {
+    return this.#down.has(name) || this.gateways.get(name)?.process.isKilled === true;
+  }
+
+  /** The gateway that leads by its own clock; null when none does. */
+  leading(): SimulatedGateway | null {
+    for (const gateway of this.gateways.values())
+      if (gateway.isRunning && gateway.replication !== null && gateway.replication.leader.term !== null)
+        return gateway;
+    return null;
+  }
+
+  /** The shard of the collection of that name; null when there is none. */
+  shardNamed(name: string): string | null {
+    const { collections, shards } = this.postgres.server.tables;
+    const found = [...collections.values()].find((row) => row.name === name && row.state === 'ready');
+    return [...shards.values()].find((row) => row.collection === found?.id)?.id ?? null;
+  }
+
+  /** A promoted standby of PostgreSQL lacks what was committed last. */
+  forgetLost(hasLostEntries: boolean): void {
+    this.trace(`promoted without ${hasLostEntries ? 'the last entries' : 'the last changes'}`);
+    this.expected.forget();
+    this.invariants.logLost();
+    this.reads.logLost();
+  }
+
+  #observe(node: ChromaProcess): void {
+    node.observer = {
+      executing: (server, call: NodeCall, isLate) => this.invariants.executing(server, call, isLate),
+      executed: (server, { method, path, body, mutates, gateway }, { status }) => {
+        if (mutates) this.trace(`${server.id} executes for ${gateway} ${method} ${path} ${body} ${status}`);
+      },
+    };
+    node.onDied = () => {
+      this.trace(`${node.id} died`);
+      this.schedule.after(NODE_RESTART_MS, () => {
+        if (!node.isUp) node.start();
+      });
+    };
+  }
+
+  #client(name: string, echoes: boolean): SimulatedClient {
+    const { schedule, plan } = this;
+    return new SimulatedClient({
+      name,
+      gateways: plan.gateways,
+      echoes,
+      nowMs: () => schedule.nowMs,
+      pause: (ms) => new Promise((resolve) => void schedule.after(ms, resolve)),
+      exchange: (gateway, call) => this.#exchange(name, gateway, call),
+      observe: (operation) => this.observed.push(operation),
+      onOutcome: (done) => this.#onOutcome(done),
+      trace: (text) => this.trace(text),
+    });
+  }
+
+  #onOutcome(done: Done): void {
+    const { request, response, outcome, gateway, collection } = done;
+    const lsn = Number(response?.headers['x-polychrome-lsn'] ?? 0);
+    const isWrite = request.op !== 'get' && request.op !== 'query' && request.op !== 'list';
+    if (isWrite && outcome === 'ok' && lsn > 0) {
+      const level = 'level' in request ? request.level : 'primary';
+      this.invariants.acknowledged(lsn, level, 'value' in request && 'ids' in request ? request.value : null);
+      if (collection !== null) this.reads.acknowledged(lsn, gateway, collection);
+    }
+    try {
+      if (!this.invariants.hasLostEntries) this.reads.check(done);
+    } catch (error) {
+      this.report(error instanceof Violation ? error : new Violation('I11', String(error)));
+    }
+  }
+
+  /** One request and its response, or null when the connection ends first. */
+  #exchange(client: string, name: string, call: ClientCall): Promise<ClientResponse | null> {
+    const { network, schedule } = this;
+    return new Promise((resolve) => {
+      const settle = (response: ClientResponse | null): void => {
+        cancel();
+        if (this.#exchanges.delete(exchange)) resolve(response);
+      };
+      const exchange: ClientExchange = { gateway: name, settle };
+      this.#exchanges.add(exchange);
+      const cancel = schedule.after(CLIENT_PATIENCE_MS, () => settle(null));
+      const gateway = this.gateways.get(name);
+      if (gateway === undefined || !gateway.isRunning) {
+        // The connection is refused: nothing was sent.
+        const refused = { status: 503, headers: { 'retry-after': '1' }, body: 'connection refused' };
+        return void schedule.after(1, () => settle(refused));
+      }
+      network.send(
+        client,
+        name,
+        () => {
+          void gateway.handle(call).then((response) => {
+            network.send(name, client, () => settle(response));
+          });
+        },
+        gateway.process,
+      );
+    });
+  }
+}
+
+/** Ids in the form of UUIDs. */
+function ids(random: () => number): () => string {
+  const hex = (length: number): string =>
+    Array.from({ length }, () => Math.floor(random() * 16).toString(16)).join('');
+  return () => `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
+}
+
+function shown(fields: object): string {
+  return JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? String(value) : value));
+}
