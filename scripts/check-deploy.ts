@@ -56,7 +56,11 @@ function refuses(name: string, step: () => Promise<unknown>): Promise<void> {
   return check(`${name} refuses a broken file`, async () => {
     const isAccepted = await step().then(
       () => true,
-      () => false,
+      (error: unknown) => {
+        // A tool that is not there refuses nothing.
+        if ((error as { code?: unknown }).code === 'ENOENT') throw error;
+        return false;
+      },
     );
     if (isAccepted) throw new Error('The tool accepted a broken file: its result means nothing.');
   });
