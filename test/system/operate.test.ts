@@ -226,7 +226,7 @@ test('the commands show the cluster, and find nothing wrong with it', async () =
   };
   const [status, code] = await run(statusCommand);
   expect([status.split('\n')[0], code]).toEqual([expect.stringContaining('healthy · head') as string, 0]);
-  const [log] = await run(logCommand, 'tail', '--limit', '3');
+  const [log] = await run(logCommand, 'tail', '--limit', '5');
   expect(log).toMatch(/ delete +default_tenant\/default_database\/backlog +\d+ +-/);
   expect((await run(alertCommand, 'test'))[0]).toBe('slack: delivered\n');
   expect(received.some((body) => body.includes('Test of the alerts'))).toBe(true);
