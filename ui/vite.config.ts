@@ -18,6 +18,8 @@ export default defineConfig(({ command }) => ({
     // The policy of the page allows no inline script, and nothing is loaded later.
     modulePreload: false,
     assetsInlineLimit: 0,
+    // Of the packages in the bundle.
+    license: { fileName: 'licenses.md' },
     reportCompressedSize: false,
   },
   server: { proxy: { '^/(ui/(live|collections)|admin)\\b': GATEWAY } },

@@ -32,7 +32,7 @@ describe.skipIf(path === null)('in a browser', () => {
   afterAll(() => browser?.close());
 
   async function open(url: string, size = { width: 1440, height: 1000 }): Promise<Page> {
-    const page = await browser.newPage({ viewport: size });
+    const page = await browser.newPage({ viewport: size, reducedMotion: 'reduce' });
     page.setDefaultTimeout(20_000);
     page.on('pageerror', (error) => failures.push(String(error)));
     page.on('console', (message) => {

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import type { LiveState } from '../../src/api/ui/live-feed.ts';
+import { CapacityPanel } from './capacity-panel.tsx';
 import { Charts } from './charts.tsx';
 import { CollectionsPage, LargestCollections } from './collections.tsx';
 import { EventsPage, EventsPanel } from './event-list.tsx';
@@ -119,7 +120,8 @@ function Overview({ live, state }: { readonly live: Live; readonly state: LiveSt
         <div class="span-5">
           <EventsPanel events={live.events} shown={8} />
         </div>
-        <div class="span-3">
+        <div class="span-3 stack">
+          <CapacityPanel capacity={state.status.capacity} />
           <OperationsPanel operations={state.operations} now={state.at} />
         </div>
       </div>

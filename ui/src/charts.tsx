@@ -189,7 +189,11 @@ function liveColumns(samples: readonly LiveSample[]): Columns {
 function joined(history: Columns | null, live: Columns): Columns {
   const begin = live.times[0] ?? Infinity;
   const oldest = (live.times.at(-1) ?? Date.now() / 1_000) - LIVE_SECONDS;
-  const kept = (history?.times ?? []).flatMap((time, at) => (time < begin && time > oldest ? [at] : []));
+  // Before anything was recorded there is nothing to leave room for.
+  const first = history === null ? -1 : history.failed.findIndex((value) => value !== null);
+  const kept = (history?.times ?? []).flatMap((time, at) =>
+    first >= 0 && at >= first && time < begin && time > oldest ? [at] : [],
+  );
   if (history === null || kept.length === 0) return live;
   const join = <T,>(before: readonly T[] | undefined, after: readonly T[], none: T): T[] => [
     ...kept.map((at) => before?.[at] ?? none),

@@ -1,7 +1,8 @@
-// The log: how far each node is, and how much room it has; and what the data needs in the days to come.
+// The log: how far each node is, what waits, and how much room it has.
 
 import type { LiveState } from '../../src/api/ui/live-feed.ts';
 import { bytesText, countText } from './format.ts';
+import { Meter } from './meter.tsx';
 
 export function LogPanel({ state }: { readonly state: LiveState }) {
   const { status, log } = state;
@@ -50,27 +51,5 @@ export function LogPanel({ state }: { readonly state: LiveState }) {
         <Meter label="The log's share of WAL_RETENTION_BYTES" value={disk.logBytes} max={disk.logBytesMax} />
       )}
     </section>
-  );
-}
-
-interface MeterProps {
-  readonly label: string;
-  readonly value: number;
-  readonly max: number;
-}
-
-function Meter({ label, value, max }: MeterProps) {
-  const share = Math.max(0, Math.min(1, value / max));
-  return (
-    <div
-      class="meter"
-      role="meter"
-      aria-label={label}
-      aria-valuemin={0}
-      aria-valuemax={max}
-      aria-valuenow={Math.max(0, Math.min(value, max))}
-    >
-      <i style={{ width: `${100 * share}%` }} />
-    </div>
   );
 }

@@ -208,6 +208,7 @@ function Flows({ lines, state }: { readonly lines: Lines; readonly state: LiveSt
               path={curve(lines.gateway, y - apart, width)}
               kind="reads"
               isCut={isOut}
+              lines={2 * nodes.length}
               perSecond={isOut ? 0 : Math.max(0, calls - applied)}
             />
             <Flow
@@ -215,6 +216,7 @@ function Flows({ lines, state }: { readonly lines: Lines; readonly state: LiveSt
               kind="writes"
               isCut={!follows}
               perSecond={applied}
+              lines={2 * nodes.length}
             />
           </g>
         );
@@ -234,13 +236,17 @@ interface FlowProps {
   /** Nothing can flow. */
   readonly isCut: boolean;
   readonly perSecond: number;
+  /** Of the whole picture. */
+  readonly lines: number;
 }
 
-const DOTS_MAX = 5;
+// On all lines together: each is an animation.
+const DOTS_MAX = 24;
 const SECONDS = 1.8;
 
-function Flow({ path, kind, isCut, perSecond }: FlowProps) {
-  const dots = perSecond < 0.05 ? 0 : Math.min(DOTS_MAX, 1 + Math.floor(Math.log10(1 + perSecond) * 1.5));
+function Flow({ path, kind, isCut, perSecond, lines }: FlowProps) {
+  const wanted = perSecond < 0.05 ? 0 : 1 + Math.floor(Math.log10(1 + perSecond) * 1.5);
+  const dots = Math.min(wanted, Math.max(1, Math.floor(DOTS_MAX / lines)));
   // The types of Preact do not know this attribute of SVG.
   const along = { path };
   return (
