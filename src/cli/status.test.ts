@@ -67,6 +67,31 @@ test('shows an entry that keeps failing and suspect collections', async () => {
   expect(output()).toContain('LSN 9 failed 3 times: HTTP 500; 2 suspect');
 });
 
+test('says which limit is reached soon', async () => {
+  const resource = (name: string, advice: string | null): object => {
+    return { resource: name, limitReached: '2027-01-16', advice };
+  };
+  const resources = [resource('node_memory', 'Give every node more memory.'), resource('log', null)];
+  const routes = {
+    'GET /status': jsonHandler({
+      leader: 'g',
+      epoch: 1,
+      head: 1,
+      pending: 0,
+      quarantined: [],
+      nodes: [],
+      capacity: { resources },
+    }),
+    'GET /health/check': health('healthy'),
+  };
+  const { output, done } = await runner.start(statusCommand, routes, []);
+  await done;
+  expect(output()).toContain(
+    '\ncapacity node_memory: its limit is reached on 2027-01-16. Give every node more memory.\n',
+  );
+  expect(output()).not.toContain('capacity log');
+});
+
 test('prints JSON without colours', async () => {
   const { output } = await run([node('a')], health('healthy'), ['--json'], { isTerminal: true });
   expect(JSON.parse(output())).toMatchObject({ head: 1_042, health: { status: 'healthy' } });

@@ -30,7 +30,15 @@ interface ShownStatus {
   readonly head: number;
   readonly pending: number;
   readonly quarantined: readonly number[];
+  /** Absent on gateways of earlier releases; null before the first sizes are known. */
+  readonly capacity?: { readonly resources: readonly ShownResource[] } | null;
   readonly nodes: readonly ShownNode[];
+}
+
+interface ShownResource {
+  readonly resource: string;
+  readonly limitReached: string | null;
+  readonly advice: string | null;
 }
 
 interface ShownNode {
@@ -140,7 +148,15 @@ function page(status: ShownStatus, health: ShownHealth, { env, isTerminal, clock
       ([name, { state, reason }]) =>
         `${color(state, COLORS[state as ShownHealth['status']])} ${name}: ${printable(reason ?? '')}\n`,
     );
-  return `${summary}${open} · ${leading}\n\n${table}\n${flaws.length === 0 ? '' : `\n${flaws.join('')}`}`;
+  const remarks = [...flaws, ...capacityRemarks(status)];
+  return `${summary}${open} · ${leading}\n\n${table}\n${remarks.length === 0 ? '' : `\n${remarks.join('')}`}`;
+}
+
+/** One line for each limit that is reached soon. */
+function capacityRemarks({ capacity }: ShownStatus): string[] {
+  return (capacity?.resources ?? []).flatMap(({ resource, limitReached, advice }) =>
+    advice === null ? [] : [`capacity ${resource}: its limit is reached on ${limitReached}. ${advice}\n`],
+  );
 }
 
 function lagOf({ entries, ms }: ShownNode['lag']): string {
