@@ -42,6 +42,8 @@ let postgres: string | null;
 let sent: string[];
 let watches: Record<string, AlertWatch>;
 let forgotten: Record<string, number>;
+/** What is out of the ordinary about the gateways. */
+let unusual: Partial<ObservedGateway>;
 
 const observedNode = (id: string, state: string): ObservedNode => ({
   id,
@@ -55,11 +57,12 @@ const self = (id: string): ObservedGateway => ({
   id,
   postgres,
   requests: { total: 0, failed: 0, p95Ms: null },
-  latencyMsMax: 0,
+  latencyMsMax: 5_000,
   memoryPercent: 0,
   memoryPercentMax: 85,
   cpuPercent: 0,
   cpuPercentMax: 90,
+  ...unusual,
 });
 
 function watchOf(id: string): AlertWatch {
@@ -84,6 +87,7 @@ beforeEach(() => {
   postgres = null;
   sent = [];
   forgotten = {};
+  unusual = {};
   watches = { one: watchOf('one'), two: watchOf('two') };
 });
 
@@ -117,6 +121,30 @@ test('opens none for what passes at once, and does not close what comes back wit
   nodes = [observedNode('a', 'down'), observedNode('b', 'serving')];
   await pass(60_000);
   expect(sent).toEqual(['one open node_down:a']);
+});
+
+test('copies that may differ are one alert at once, closed when all are healed', async () => {
+  nodes = [{ ...observedNode('a', 'serving'), suspects: 2 }, observedNode('b', 'serving')];
+  await pass(5_000);
+  expect(sent).toEqual(['one open divergence:a']);
+  nodes = [observedNode('a', 'serving'), observedNode('b', 'serving')];
+  await pass(20_000);
+  expect(sent).toEqual(['one open divergence:a', 'one closed divergence:a']);
+});
+
+test.each<[string, Partial<ObservedGateway>]>([
+  ['memory', { memoryPercent: 85 }],
+  ['cpu', { cpuPercent: 90 }],
+  ['latency', { requests: { total: 20, failed: 0, p95Ms: 5_001 } }],
+])('%s is an alert of each gateway after a minute, and closed when it is over', async (kind, parts) => {
+  unusual = parts;
+  await pass(60_000);
+  expect(sent).toEqual([]);
+  await pass(5_000);
+  expect(sent).toEqual([`one open ${kind}:one`, `two open ${kind}:two`]);
+  unusual = {};
+  await pass(20_000);
+  expect(sent.slice(2)).toEqual([`one closed ${kind}:one`, `two closed ${kind}:two`]);
 });
 
 describe('when another gateway becomes leader', () => {
@@ -165,7 +193,8 @@ describe('an event', () => {
   test('that is an alert by itself is sent', () => {
     watches['one']?.recorded(event('primary_changed', { before: 'a', generation: 2 }));
     watches['one']?.recorded(event('entry_quarantined', { lsn: 5 }));
-    expect(sent).toEqual(['one event failover', 'one event quarantine']);
+    watches['one']?.recorded(event('shard_healed', { shard: 's' }));
+    expect(sent).toEqual(['one event failover', 'one event quarantine', 'one event healed']);
   });
 
   test('that is none is not, nor the first primary of a cluster', () => {
