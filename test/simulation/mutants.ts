@@ -87,8 +87,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'decision-not-recorded',
     file: 'src/replication/decision-wait.ts',
-    find: 'return decisions.record(by, lsn, ruled);',
-    replace: 'return { lsn, generation, pages: 0, ...ruled };',
+    find: 'const recorded = await decisions.record(by, lsn, ruled);',
+    replace: 'const recorded = { lsn, generation, pages: 0, ...ruled };',
     seed: 1,
   },
   {
