@@ -7,6 +7,7 @@ import { withDifferences } from '../scripts/differences-table.ts';
 import { withSettings } from '../scripts/settings-table.ts';
 import { ALERT_KINDS } from '../src/alerts/alert-kinds.ts';
 import { SETTINGS } from '../src/config/config.ts';
+import { NODE_STATES } from '../src/nodes/node-state.ts';
 import { EVENT_KINDS } from '../src/observability/events.ts';
 
 const ROOT = new URL('../', import.meta.url);
@@ -149,6 +150,26 @@ test('docs/operations.md explains every kind of event', () => {
   expect(Object.keys(EVENT_KINDS).filter((kind) => !text.includes(`\`${kind}\``))).toEqual([]);
 });
 
+/** Commands for operators of which a text has no row of a table. */
+function commandsWithoutRow(text: string): string[] {
+  // The others start a gateway.
+  const servers = new Set(['up', 'serve']);
+  const named = Array.from(read('src/main.ts').matchAll(/^ {2}(\w+): \{$/gm), ([, name]) => name!);
+  expect(named.length).toBeGreaterThan(10);
+  return named.filter(
+    (name) => !servers.has(name) && !new RegExp(`^\\| \`polychrome ${name}\\b`, 'm').test(text),
+  );
+}
+
+test('docs/operations.md has a row for every command', () => {
+  expect(commandsWithoutRow(read('docs/operations.md'))).toEqual([]);
+});
+
+test('docs/operations.md has a section for every state of a node', () => {
+  const text = read('docs/operations.md');
+  expect(NODE_STATES.filter((state) => !text.includes(`### State ${state}\n`))).toEqual([]);
+});
+
 test('docs/operations.md has a section for every alert', () => {
   const text = read('docs/operations.md');
   expect(Object.keys(ALERT_KINDS).filter((kind) => !text.includes(`### Alert ${kind}\n`))).toEqual([]);
@@ -165,6 +186,11 @@ describe('the checker finds', () => {
     expect(changed).not.toBe(read(CONFIGURATION));
     expect(withSettings(changed)).toBe(read(CONFIGURATION));
     expect(() => withSettings('no marks')).toThrow('docs/configuration.md lacks');
+  });
+
+  test('a command without a row', () => {
+    const text = read('docs/operations.md').replaceAll('| `polychrome monitor`', '| `monitor`');
+    expect(commandsWithoutRow(text)).toEqual(['monitor']);
   });
 
   test('files and commands that do not exist', () => {
