@@ -102,7 +102,8 @@ function buildFeed(parts: DashboardParts): LiveFeed {
     status,
     traffic: new TrafficMeter({ requests: observation.requests, log: observation.log, nodes: status.nodes }),
     sizes,
-    collections: () => collectionsOf(parts, sizes),
+    collections: (max) => collectionsOf(parts, sizes, max),
+    collectionCount: () => catalog.shards().length,
     conditions: alerts.conditions,
     openAlerts: () => storage.alerts.listAll(),
     events: (limit) =>
@@ -113,7 +114,11 @@ function buildFeed(parts: DashboardParts): LiveFeed {
   });
 }
 
-function collectionsOf({ storage, status }: DashboardParts, sizes: CollectionSizes): LiveCollection[] {
+function collectionsOf(
+  { storage, status }: DashboardParts,
+  sizes: CollectionSizes,
+  max: number,
+): LiveCollection[] {
   const { catalog } = storage;
   const nodes = status.nodes().map(({ member }) => member.id);
   const shown = (collection: Collection): LiveCollection => {
@@ -131,6 +136,7 @@ function collectionsOf({ storage, status }: DashboardParts, sizes: CollectionSiz
   };
   return catalog
     .shards()
+    .slice(0, max)
     .map((shard) => catalog.collectionOfShard(shard))
     .filter((collection) => collection !== null)
     .map(shown);

@@ -88,6 +88,9 @@ test('runs a cluster in an empty folder', async () => {
       body: '{"name":"packed"}',
     });
     expect(created.status).toBe(200);
+    const page = await (await fetch(`${url}/ui/`)).text();
+    const script = /src="\.\/(assets\/[\w.-]+\.js)"/.exec(page)?.[1];
+    expect((await fetch(`${url}/ui/${script}`)).status).toBe(200);
   } finally {
     child.kill('SIGTERM');
   }

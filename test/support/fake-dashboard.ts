@@ -37,6 +37,7 @@ export async function startFakeDashboard({
     traffic: { measure: () => traffic },
     sizes: { total: () => records, run: () => Promise.resolve() },
     collections: () => collections,
+    collectionCount: () => collections.length,
     conditions: () => conditions,
     openAlerts: () => Promise.resolve([]),
     events: () => Promise.resolve(events),

@@ -82,9 +82,13 @@ function Pages({
   const { collections, events } = live;
   return (
     <>
-      <SummaryPanel summary={state.summary} now={state.at} />
+      {live.connection === 'lost' ? (
+        <SummaryPanel summary={outdated(state)} now={Date.now()} />
+      ) : (
+        <SummaryPanel summary={state.summary} now={state.at} />
+      )}
       {route.page === 'collections' ? (
-        <CollectionsPage collections={collections} />
+        <CollectionsPage collections={collections} total={state.collections} />
       ) : route.page === 'records' ? (
         <RecordsPage collections={collections} route={route} />
       ) : route.page === 'query' ? (
@@ -98,6 +102,26 @@ function Pages({
       )}
     </>
   );
+}
+
+/** What is said while the gateway does not respond: what it said before may no longer be true. */
+function outdated({ at }: LiveState): LiveState['summary'] {
+  const text = `This gateway has not responded since ${timeText(at)}; what is below is from then.`;
+  return {
+    level: 'critical',
+    text,
+    findings: [
+      {
+        key: 'disconnected',
+        severity: 'critical',
+        title: 'Disconnected',
+        detail: location.host,
+        sinceMs: at,
+        effect: 'Clients of this gateway may get no response either; other gateways take over.',
+        action: 'Look whether the gateway runs. This page tries again every 2 s.',
+      },
+    ],
+  };
 }
 
 function Overview({ live, state }: { readonly live: Live; readonly state: LiveState }) {
@@ -115,7 +139,7 @@ function Overview({ live, state }: { readonly live: Live; readonly state: LiveSt
       <Charts samples={live.samples} />
       <div class="grid">
         <div class="span-4">
-          <LargestCollections collections={live.collections} shown={8} />
+          <LargestCollections collections={live.collections} total={state.collections} shown={8} />
         </div>
         <div class="span-5">
           <EventsPanel events={live.events} shown={8} />

@@ -114,7 +114,7 @@ function optionsOf(latest: { readonly current: Plotted }, width: number): uPlot.
     cursor: { sync: { key: 'time' }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(latest.current.least, max * 1.1)] } },
     axes: [
-      { ...axis, space: 72, size: 22, gap: 2, values: timesOf },
+      { ...axis, space: 72, size: 22, gap: 2, incrs: TIME_STEPS, values: timesOf },
       {
         ...axis,
         size: 44,
@@ -140,6 +140,21 @@ function optionsOf(latest: { readonly current: Plotted }, width: number): uPlot.
 }
 
 const DAY_SECONDS = 86_400;
+const HOUR_SECONDS = 3_600;
+/** Distances of labels, in seconds. */
+const TIME_STEPS = [
+  1,
+  5,
+  15,
+  30,
+  60,
+  120,
+  300,
+  900,
+  1_800,
+  ...[1, 2, 3, 6, 12].map((hours) => hours * HOUR_SECONDS),
+  ...[1, 2, 7].map((days) => days * DAY_SECONDS),
+];
 // Half of a label: nearer to an edge it would be cut off, or cover the other axis.
 const EDGE_PIXELS = 24;
 

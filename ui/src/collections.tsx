@@ -22,16 +22,22 @@ interface Sorting {
 interface CollectionsProps {
   /** Null: not known yet. */
   readonly collections: readonly LiveCollection[] | null;
+  /** How many there are; of very many, only the first are listed. */
+  readonly total: number;
 }
 
-export function LargestCollections({ collections, shown }: CollectionsProps & { readonly shown: number }) {
+export function LargestCollections({
+  collections,
+  total,
+  shown,
+}: CollectionsProps & { readonly shown: number }) {
   const largest = sorted(collections ?? [], { by: 'records', isDescending: true }).slice(0, shown);
   return (
     <section class="panel" aria-labelledby="collections-title">
       <div class="section-head">
         <h2 id="collections-title">Collections</h2>
         <a href={linkTo('collections')}>
-          {collections === null ? 'All collections' : `All ${countText(collections.length)}`}
+          {collections === null ? 'All collections' : `All ${countText(total)}`}
         </a>
       </div>
       {collections === null ? (
@@ -45,7 +51,7 @@ export function LargestCollections({ collections, shown }: CollectionsProps & { 
   );
 }
 
-export function CollectionsPage({ collections }: CollectionsProps) {
+export function CollectionsPage({ collections, total }: CollectionsProps) {
   const [filter, setFilter] = useState('');
   const [sorting, sort] = useState<Sorting>({ by: 'name', isDescending: false });
   const wanted = filter.trim().toLowerCase();
@@ -66,7 +72,7 @@ export function CollectionsPage({ collections }: CollectionsProps) {
           />
         </label>
         <span class="note" role="status">
-          {collections === null ? '' : totalsText(found, collections.length)}
+          {collections === null ? '' : totalsText(found, collections.length, total)}
         </span>
       </div>
       {collections === null ? (
@@ -86,13 +92,14 @@ export function CollectionsPage({ collections }: CollectionsProps) {
   );
 }
 
-function totalsText(found: readonly LiveCollection[], all: number): string {
+function totalsText(found: readonly LiveCollection[], all: number, total: number): string {
   const records = found.reduce((sum, collection) => sum + (collection.records ?? 0), 0);
   const of =
     found.length === all
       ? pluralText(all, 'collection')
       : `${found.length} of ${pluralText(all, 'collection')}`;
-  return `${of}, ${pluralText(records, 'record')}`;
+  const unlisted = total > all ? `; ${countText(total - all)} more are not listed` : '';
+  return `${of}, ${pluralText(records, 'record')}${unlisted}`;
 }
 
 function NoCollections() {

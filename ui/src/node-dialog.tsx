@@ -1,6 +1,6 @@
 // One node in detail, and what can be done to it: each action is confirmed, and followed to its end.
 
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { LiveState } from '../../src/api/ui/live-feed.ts';
 import type { OperationStatus } from '../../src/api/admin/operations.ts';
 import { post, type RequestFailed } from './api.ts';
@@ -20,6 +20,9 @@ export function NodeDialog({ state, id, onClose }: NodeDialogProps) {
   const [chosen, choose] = useState<NodeAction | null>(null);
   const [started, setStarted] = useState<OperationStatus | null>(null);
   const [error, setError] = useState<string | null>(null);
+  // The button that was pressed is gone: the focus goes on with what it started.
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => box.current?.focus(), [started?.id]);
   const node = state.status.nodes.find((each) => each.id === id);
   const start = async (action: NodeAction): Promise<void> => {
     choose(null);
@@ -40,7 +43,7 @@ export function NodeDialog({ state, id, onClose }: NodeDialogProps) {
         </p>
       )}
       {operation === null ? null : (
-        <div class="operation-box" role="status">
+        <div class="operation-box" role="status" tabIndex={-1} ref={box}>
           <OperationRow operation={operation} now={state.at} />
         </div>
       )}
@@ -146,6 +149,8 @@ interface ConfirmationProps {
 
 function Confirmation({ action, node, onConfirm, onCancel }: ConfirmationProps) {
   const { label, consequence, isDangerous } = action;
+  const confirm = useRef<HTMLButtonElement>(null);
+  useEffect(() => confirm.current?.focus(), []);
   return (
     <div class="confirmation" role="group" aria-label={`${label} ${node}?`}>
       <p>
@@ -155,7 +160,7 @@ function Confirmation({ action, node, onConfirm, onCancel }: ConfirmationProps) 
         {consequence}
       </p>
       <p class="buttons">
-        <button type="button" class={isDangerous ? 'danger' : 'primary'} onClick={onConfirm} autofocus>
+        <button type="button" class={isDangerous ? 'danger' : 'primary'} onClick={onConfirm} ref={confirm}>
           {label} {node}
         </button>
         <button type="button" onClick={onCancel}>

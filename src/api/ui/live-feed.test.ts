@@ -23,6 +23,7 @@ async function setUp(parts: Partial<LiveFeedOptions> = {}) {
     traffic: { measure: () => null },
     sizes: { total: () => 12, run: () => Promise.resolve() },
     collections: () => [],
+    collectionCount: () => 0,
     conditions: () => [],
     openAlerts: () => Promise.resolve([]),
     events: () => Promise.resolve([]),

@@ -22,6 +22,8 @@ export interface LiveState {
   readonly summary: Summary;
   readonly status: Status;
   readonly records: number | null;
+  /** How many there are; the channel "collections" has the first COLLECTIONS_SHOWN of them. */
+  readonly collections: number;
   readonly log: {
     readonly trimmed: number;
     readonly waiting: { readonly append: number; readonly acknowledgement: number };
@@ -59,7 +61,9 @@ export interface LiveFeedOptions {
   readonly status: StatusSource;
   readonly traffic: Pick<TrafficMeter, 'measure'>;
   readonly sizes: Pick<CollectionSizes, 'total' | 'run'>;
-  readonly collections: () => readonly LiveCollection[];
+  /** The first `max` collections, and how many there are. */
+  readonly collections: (max: number) => readonly LiveCollection[];
+  readonly collectionCount: () => number;
   /** Conditions of alerts that this gateway can see. */
   readonly conditions: () => readonly Condition[];
   readonly openAlerts: () => Promise<readonly OpenAlert[]>;
@@ -74,6 +78,8 @@ const STATE_MS = 1_000;
 const STORED_MS = 2_000;
 const EVENTS_SHOWN = 50;
 const OPERATIONS_SHOWN = 10;
+// A megabyte of JSON, which takes some milliseconds to make.
+const COLLECTIONS_SHOWN = 5_000;
 /** Alerts that each gateway evaluates about itself. */
 const OF_GATEWAYS: ReadonlySet<keyof typeof ALERT_KINDS> = new Set([
   'postgresql_unreachable',
@@ -101,7 +107,6 @@ export class LiveFeed {
     await Promise.all([
       this.#repeat(STATE_MS, signal, async () => {
         stream.publish('state', this.state());
-        stream.publish('collections', this.#options.collections());
         stream.flush();
       }),
       this.#repeat(STORED_MS, signal, () => this.#readStored(stream, signal)),
@@ -120,6 +125,7 @@ export class LiveFeed {
       summary: this.#summary(records, at),
       status: statusOf(status),
       records,
+      collections: this.#options.collectionCount(),
       log: { trimmed: status.trimmed(), waiting: status.waiting(), disk: this.#disk },
       traffic: traffic.measure(clock.monotonic()),
       operations: operations.list().slice(0, OPERATIONS_SHOWN),
@@ -174,7 +180,8 @@ export class LiveFeed {
   }
 
   async #readStored(stream: Publisher, signal: AbortSignal): Promise<void> {
-    const { status, openAlerts, events } = this.#options;
+    const { status, openAlerts, events, collections } = this.#options;
+    stream.publish('collections', collections(COLLECTIONS_SHOWN));
     // What PostgreSQL cannot say at the moment: outdated alerts would mislead, sizes and events do not.
     const [alerts, disk, stored] = await Promise.all([
       openAlerts().catch(() => []),
@@ -184,11 +191,8 @@ export class LiveFeed {
     if (signal.aborted) return;
     this.#alerts = alerts;
     this.#disk = disk;
-    if (stored === null) return;
-    stream.publish(
-      'events',
-      stored.map((event): LiveEvent => ({ ...event, at: event.at.toISOString() })),
-    );
+    const shown = stored?.map((event): LiveEvent => ({ ...event, at: event.at.toISOString() }));
+    if (shown !== undefined) stream.publish('events', shown);
     stream.flush();
   }
 
