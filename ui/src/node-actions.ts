@@ -62,7 +62,7 @@ const ACTIONS: readonly NodeAction[] = [
     name: 'rebuild',
     label: 'Rebuild',
     consequence:
-      'Makes the content of the node anew from the other nodes. It serves nothing until that is complete.',
+      'Copies its collections anew from the other nodes, one after the other. A collection is not served from this node until its copy is complete.',
     isDangerous: true,
     refusal: (node, state) => (othersServe(node, state) ? null : 'No other node serves.'),
   },
