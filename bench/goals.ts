@@ -19,10 +19,14 @@ const OTHER_P99_RATIO_MAX = 3;
 /** With several nodes one of them always responds, so a read waits for one part of a split call at most. */
 const LOADED_SLOWEST_RATIO_MAX = 1;
 
+/** Copying a collection anew must not be much slower than loading it. */
+const REBUILD_RATIO_MIN = 0.8;
+
 /** The goals whose workloads and targets are part of this run. */
 export function evaluateGoals(results: Results): Goal[] {
   return [
     ...BULK_WORKLOADS.flatMap((workload) => throughputGoals(results, workload)),
+    ...rebuildGoals(results),
     ...[...results.besideBulk].flatMap(([load, targets]) => {
       const measured = targets.get('polychrome3');
       return measured === undefined ? [] : readGoals(load, measured);
@@ -36,6 +40,14 @@ function throughputGoals(results: Results, workload: string): Goal[] {
   if (direct === undefined || polychrome === undefined) return [];
   const name = `${workload}: throughput relative to direct`;
   return [atLeast(BULK_RATIO_MIN, { name, target: 'polychrome1', measured: polychrome / direct })];
+}
+
+function rebuildGoals(results: Results): Goal[] {
+  const direct = results.cell('rebuild', 'direct')?.qps.median;
+  const polychrome = results.cell('rebuild', 'polychrome3')?.qps.median;
+  if (direct === undefined || polychrome === undefined) return [];
+  const name = 'rebuild: records per second relative to a bulk load of direct';
+  return [atLeast(REBUILD_RATIO_MIN, { name, target: 'polychrome3', measured: polychrome / direct })];
 }
 
 function readGoals(load: string, { partMs, streams }: BesideBulk): Goal[] {

@@ -21,6 +21,8 @@ export interface Settings {
   readonly lagMs: number;
   readonly catchupEntries: number;
   readonly catchupRounds: number;
+  /** Records that are copied by a rebuild. */
+  readonly healRecords: number;
   /** Time from the fault to the end of the load. */
   readonly failoverAfterMs: number;
   /** Duration of the paced reads beside a bulk load, and of the same reads without one. */
@@ -43,6 +45,7 @@ export const FULL: Settings = {
   lagMs: 20_000,
   catchupEntries: 10_000,
   catchupRounds: 3,
+  healRecords: 20_000,
   failoverAfterMs: 10_000,
   besideMs: 20_000,
   memoryBytes: 1_000_000_000,
@@ -63,6 +66,7 @@ export const QUICK: Settings = {
   lagMs: 3_000,
   catchupEntries: 2_000,
   catchupRounds: 1,
+  healRecords: 2_000,
   failoverAfterMs: 5_000,
   besideMs: 2_000,
   memoryBytes: 100_000_000,

@@ -3,6 +3,7 @@
 import type { BenchmarkRun } from './closed-workload.ts';
 import { measureBulkReference, measureCatchup } from './catchup.ts';
 import { FAULT_SIGNALS, measureFailover } from './failover.ts';
+import { measureHeal, measureHealReference } from './heal.ts';
 import { measureLag } from './lag.ts';
 import { measureMemory } from './memory.ts';
 import { BULK_LOADS, measureReadsBesideBulk } from './read-beside-bulk.ts';
@@ -65,6 +66,20 @@ export const SPECIAL_WORKLOADS: readonly SpecialWorkload[] = [
       await (target.name === 'direct'
         ? measureBulkReference(workload('bulk_add'), target, run)
         : measureCatchup(workload('add_c64'), target, run));
+    },
+  },
+  {
+    name: 'rebuild',
+    title:
+      'records/s of a rebuilt copy (verify: of a compared node); direct: the same number of records, bulk loaded (latencies are durations)',
+    targets: ['direct', 'polychrome3'],
+    rounds: ({ catchupRounds }) => catchupRounds,
+    async measure({ run, target, workload, onStep }) {
+      onStep(target.name === 'direct' ? 'bulk reference' : 'rebuild, verify, scrub');
+      const workloads = { bulk: workload('bulk_add'), query: workload('query_c1') };
+      await (target.name === 'direct'
+        ? measureHealReference(workloads, target, run)
+        : measureHeal(workloads, target, run));
     },
   },
   {

@@ -30,7 +30,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./cli/status.ts')).statusCommand(),
   },
   log: {
-    summary: 'list the newest entries of the log',
+    summary: 'list the newest entries of the log, or recover a log that lost its last ones',
     load: async () => (await import('./cli/log.ts')).logCommand(),
   },
   slow: {
@@ -52,6 +52,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   config: {
     summary: 'show the effective settings and where they come from',
     load: async () => (await import('./cli/config.ts')).configCommand(),
+  },
+  adopt: {
+    summary: 'take the collections of a running Chroma server into a new cluster',
+    load: async () => (await import('./cli/adopt.ts')).adoptCommand(),
   },
   events: {
     summary: 'list what happened to the cluster',

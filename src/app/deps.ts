@@ -17,10 +17,10 @@ export interface NodeConnections {
 }
 
 export interface GatewayParts {
-  /** Process of a node that runs on this machine, for /status. */
-  readonly nodePid?: (nodeId: string) => number | null;
-  /** Notified of a node that hangs on a call, and should be restarted. */
-  readonly onNodeHung?: (nodeId: string) => void;
+  /** Process of the server at this address, if it runs on this machine, for /status. */
+  readonly nodePid?: (url: string) => number | null;
+  /** Notified of a server that hangs on a call, and should be restarted. */
+  readonly onNodeHung?: (url: string) => void;
   /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
   /** What names the nodes; by default NODES, or the DNS name in it. */
@@ -43,8 +43,8 @@ export interface Deps {
   readonly random: () => number;
   readonly newId: () => string;
   readonly logger: Logger;
-  readonly nodePid: (nodeId: string) => number | null;
-  readonly onNodeHung: (nodeId: string) => void;
+  readonly nodePid: (url: string) => number | null;
+  readonly onNodeHung: (url: string) => void;
   readonly onFailure: (error: unknown) => void;
 }
 

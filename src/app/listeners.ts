@@ -244,6 +244,6 @@ function nodeSources({
     suspects: (max) => catalog.suspects(member.id, max),
     rounds: () => applier.rounds,
     calls: () => calls.total,
-    pid: deps.nodePid(member.id),
+    pid: deps.nodePid(member.url),
   }));
 }

@@ -11,7 +11,7 @@ import type { Appender } from '../log/appender.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
-import { Node, type NodeProbe } from '../nodes/node.ts';
+import { Node, type NodeProbe, type VerificationFailure } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
@@ -34,6 +34,7 @@ import type { Trials } from '../replication/trials.ts';
 import { Workload } from '../replication/workload.ts';
 import type { Notifier } from '../util/notifier.ts';
 import type { Deps } from './deps.ts';
+import { buildFilling } from './node-filling.ts';
 import type { Storage } from './storage.ts';
 
 export interface BuiltNode extends Follower, ReadCandidate {
@@ -125,7 +126,9 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const { clock, random } = deps;
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
   const { workload } = wiring;
-  const probe = createNodeProbe({ watcher, canary, verify: () => verifier.verify(), work: workload, clock });
+  const verify = async (): Promise<VerificationFailure | null> =>
+    (await verifier.verify()) ?? lackOf(address.id, watcher, parts);
+  const probe = createNodeProbe({ watcher, canary, verify, work: workload, clock });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
   // A recheck of a slow node takes a while, during which the probe needs its connection.
@@ -149,6 +152,22 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
     canary: canaryReason,
     disconnect,
   };
+}
+
+/** What a server that was started again lacks: it may be of another release. */
+async function lackOf(
+  node: string,
+  client: NodeClient,
+  { storage, nodes, current }: NodeParts,
+): Promise<VerificationFailure | null> {
+  try {
+    const offered = await probeCapabilities(client);
+    const epoch = current.term?.epoch ?? 0;
+    const lacks = await storage.capabilities.join(node, offered, nodes.ids().length, epoch);
+    return lacks === null ? null : { contentLost: false, reason: `${lacks}, which the cluster uses already` };
+  } catch (error) {
+    return { contentLost: false, reason: `not verified: ${String(error)}` };
+  }
 }
 
 /** What the clients of a node ask of the one who watches it. */
@@ -321,6 +340,8 @@ function buildApplier(
       return finding === null ? checkpoints.assigned(id) : null;
     },
     isAside: (physical) => copies.isAside(id, physical),
+    holdsAside: async ({ tenant, database }) =>
+      (await copies.aside(id)).some((copy) => copy.tenant === tenant && copy.database === database),
     onSchemaApplied: () => {
       refreshCatalog().catch((error: unknown) =>
         deps.logger.warn({ error: String(error) }, 'catalog not refreshed'),
@@ -329,20 +350,17 @@ function buildApplier(
   });
 }
 
-function buildAdmission(
-  member: Node,
-  { identity, clients: { client, unverified } }: Wiring,
-  verifier: LogVerifier,
-  { nodes, deps, storage, current, leader }: NodeParts,
-): Admission {
+function buildAdmission(member: Node, wiring: Wiring, verifier: LogVerifier, parts: NodeParts): Admission {
+  const { identity } = wiring;
+  const { client, unverified } = wiring.clients;
+  const { nodes, storage, current, leader } = parts;
   return new Admission({
     member,
     identity,
     client,
     unverified,
     nodes: storage.nodes,
-    reset: (epoch) => storage.members.reset(epoch, member.id),
-    newId: deps.newId,
+    introduction: buildFilling(member, { identity, unverified }, parts),
     onAdmitting: async () => {
       const offered = await probeCapabilities(client);
       const epoch = current.term?.epoch ?? 0;

@@ -17,6 +17,8 @@ import type { StatusSource } from '../api/admin/status-source.ts';
 import type { Config } from '../config/config.ts';
 import { PolychromeError } from '../errors.ts';
 import type { Router } from '../http/router.ts';
+import { follows } from '../nodes/node-state.ts';
+import { NodeRebuild } from '../repair/node-rebuild.ts';
 import { NodeChanges } from '../replication/node-changes.ts';
 import type { Alerts } from './alerts.ts';
 import type { DataPlane } from './data-plane.ts';
@@ -72,6 +74,7 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
 /** What operators can do to a node. */
 function nodeActions(parts: OperatorParts): NodeActions {
   const changes = buildNodeChanges(parts);
+  const rebuild = buildNodeRebuild(parts);
   /** An action on a node that exists; refused at once when there is none, or this gateway does not lead. */
   const change =
     (action: 'promote' | 'drain' | 'undrain' | 'remove'): NodeActions[string] =>
@@ -94,6 +97,14 @@ function nodeActions(parts: OperatorParts): NodeActions {
       changes.require(id);
       return (report, signal) => parts.replication.verification.node.verify(id, report, signal);
     },
+    rebuild: (id, query) => {
+      changes.require(id);
+      const shards = rebuild.shardsOf(id, query.get('collection'));
+      return (report, signal) => {
+        parts.storage.events.record('operator_action', { action: 'node rebuild', node: id });
+        return rebuild.run(id, shards, { report, signal });
+      };
+    },
   };
 }
 
@@ -112,6 +123,22 @@ function buildNodeChanges({ deps, storage, replication }: OperatorParts): NodeCh
     positions,
     logBuffer,
     clock,
+  });
+}
+
+function buildNodeRebuild({ deps, storage, replication }: OperatorParts): NodeRebuild {
+  const { nodes, leader, rebuilds, suspects } = replication;
+  return new NodeRebuild({
+    catalog: storage.catalog,
+    rebuilds,
+    nodes: () => nodes.ids(),
+    refusal: (node) => {
+      const { state, reason } = nodes.get(node).member;
+      return follows(state) ? null : `Node "${node}" is ${state}${reason === null ? '' : ` (${reason})`}.`;
+    },
+    markSuspect: (node, shard, reason, term) => suspects.add(node, shard, reason, term),
+    term: () => leader.term,
+    clock: deps.clock,
   });
 }
 

@@ -125,7 +125,10 @@ export function buildReplication(
     stagger,
     nodeStore: storage.nodes,
     refreshCatalog,
-    isVerified: (member, term) => verification.returns.hasPassed(member, term),
+    // A new node counts for the levels once it serves, so it serves once it has every shard.
+    isVerified: (member, term) =>
+      verification.returns.hasPassed(member, term) &&
+      (member.counts || catalog.suspectShards(member.id).length === 0),
     primaryChanged,
     events: storage.events,
     clock: deps.clock,
@@ -345,7 +348,7 @@ function hungNodeHandler(
     logger.error({ node }, 'node hangs on a call');
     events.record('node_hung', { node });
     restart?.run(node, url);
-    onNodeHung(node);
+    onNodeHung(url);
   };
 }
 

@@ -24,6 +24,7 @@ import { CopyStore } from '../repair/copy-store.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
+import { adoptAtStart } from './adoption.ts';
 import { buildPools, type DatabasePools } from './database-pools.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -63,6 +64,7 @@ export interface Storage {
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
   const pools = await buildPools(config, deps, life);
   await migrate(pools.queries);
+  await adoptAtStart(config, deps, pools.queries);
   return storageOn(pools, config, { deps, life });
 }
 

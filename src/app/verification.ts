@@ -55,8 +55,6 @@ export function buildVerification(parts: VerificationParts): Verification {
     primary: () => positions.primary,
     applied: (node, shard) => positions.appliedTo(node, shard),
     head: () => logBuffer.head,
-    nameOf: (_node, shard) => catalog.collectionOfShard(shard)?.name ?? null,
-    isFromLog: () => true,
     markSuspect: (node, shard, reason, term) => suspects.add(node, shard, reason, term),
     events,
     clock,

@@ -27,6 +27,8 @@ export interface ShardCopy {
   readonly physical: string;
   /** The name by which the node knows it; of a copy it is not the one that clients use. */
   readonly name: string;
+  /** Its number among the copies made on the node; 0 when the node created it from the log. */
+  readonly copy: number;
   /** Why the copy is suspect; null when it is healthy. */
   readonly suspect: string | null;
 }
@@ -52,6 +54,11 @@ interface Suspicion {
   readonly reason: string;
   /** Null while the id of the copy is not known here. */
   readonly physical: string | null;
+}
+
+/** Adopted collections have no LSN of their own. */
+function byCreation(a: Collection, b: Collection): number {
+  return a.createdLSN - b.createdLSN || (a.id < b.id ? -1 : 1);
 }
 
 const key = (...parts: readonly string[]): string => mapKey(JSON.stringify(parts));
@@ -116,13 +123,13 @@ export class Catalog {
         found.push(collection);
       }
     }
-    return found.sort((a, b) => a.createdLSN - b.createdLSN);
+    return found.sort(byCreation);
   }
 
   /** Collections of a database that are not deleted, including those whose creation is not decided. */
   liveCollections(tenant: string, database: string): Collection[] {
     const live = [...this.#byId.values()].filter((c) => c.tenant === tenant && c.database === database);
-    return live.sort((a, b) => a.createdLSN - b.createdLSN);
+    return live.sort(byCreation);
   }
 
   /** The shards of every collection that clients see. */
@@ -259,7 +266,7 @@ export class Catalog {
                      from ${s}.shard x where x.collection = collection.id))), '[]')
            from ${s}.collection where view > $1 and ($1 > 0 or state <> 'deleted')) as collections,
         (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
-                  'name', name, 'suspect', suspect)), '[]')
+                  'name', name, 'copy', copy, 'suspect', suspect)), '[]')
            from ${s}.node_shard where view > $1 and state = 'current') as physical`,
       [since],
     );

@@ -1,6 +1,8 @@
-// `polychrome log tail`: the newest entries of the log: what they change and how large they are, never their content.
+// `polychrome log`: lists the newest entries of the log, and ends the loss of its last entries.
 
 import { Command, InvalidArgumentError } from 'commander';
+import { runLogRecovery } from '../app/log-recovery.ts';
+import { loadConfig } from '../config/config.ts';
 import { sleep } from '../util/clock.ts';
 import { columns, PROCESS, printable, type LiveContext } from './command-context.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
@@ -11,6 +13,8 @@ Examples:
   polychrome log tail --limit 200
   polychrome log tail --follow       prints entries as they are appended, until Ctrl-C
   polychrome log tail --json         one JSON object a line
+  polychrome log recover             in the environment of the gateway, while none runs: which LSNs the log has lost
+  polychrome log recover --accept-loss
 
 Exit code 0: printed. Exit code 1: no gateway responded, or it refused the request.`;
 
@@ -41,7 +45,41 @@ export function logCommand(context: LiveContext = PROCESS): Command {
       .option('--follow', 'print entries as they are appended'),
     context.env,
   ).action((options: TailOptions) => tail(options, context));
+  command
+    .command('recover')
+    .description(
+      'continues without the entries that the log has lost (log_rewound); all gateways must be stopped',
+    )
+    .option('--accept-loss', 'do it: the entries are gone for good')
+    .option('--json', 'print JSON')
+    .action((options: RecoverOptions) => recover(options, context));
   return command;
+}
+
+interface RecoverOptions {
+  readonly acceptLoss?: boolean;
+  readonly json?: boolean;
+}
+
+async function recover(
+  { acceptLoss: isAccepted = false, json }: RecoverOptions,
+  context: LiveContext,
+): Promise<void> {
+  const report = await runLogRecovery(loadConfig(context.env), isAccepted);
+  if (json === true) return context.write(`${JSON.stringify(report, null, 2)}\n`);
+  const { from, to, kept, applied, removed, missing } = report;
+  const lines = [
+    `The log lacks LSN ${from} to ${to}; writes that were acknowledged are among them.`,
+    `Node ${kept} has applied entries up to LSN ${applied}: what it holds stays, and every other node is copied from it.`,
+    ...removed.map((name) => `Collection ${name} is unknown to the log: it is removed from the nodes.`),
+    ...missing.map(
+      (name) => `Collection ${name} is missing on node ${kept}: delete it, if its deletion was lost.`,
+    ),
+    isAccepted
+      ? `Done. LSN ${from} to ${to} are used up by entries without effect. Start the gateways.`
+      : 'Nothing was changed. Bring back the PostgreSQL server that has these entries, or repeat with --accept-loss.',
+  ];
+  context.write(`${lines.map(printable).join('\n')}\n`);
 }
 
 async function tail(options: TailOptions, context: LiveContext): Promise<void> {

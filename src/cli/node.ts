@@ -21,6 +21,7 @@ Examples:
   polychrome node remove node-3
   polychrome node promote node-2
   polychrome node verify node-2
+  polychrome node rebuild node-2 --collection notes
   polychrome node promote node-2 --url http://polychrome-admin:9000 --token "$ADMIN_TOKEN" --json
 ${WAITING_HELP}`;
 
@@ -58,6 +59,7 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
           : `${compared} ${String(suspects)} copies became suspect: see GET /status.`;
       },
   );
+  addRebuild(command, context);
   addWaitOptions(
     command.command('add').description('adds a Chroma server with an empty data directory, and fills it'),
     context.env,
@@ -87,6 +89,34 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
   );
   return command;
 }
+
+function addRebuild(command: Command, context: OperationContext): void {
+  addWaitOptions(
+    command
+      .command('rebuild')
+      .description('copies the collections of a node anew from other nodes, one after the other'),
+    context.env,
+  )
+    .argument('<id>', 'id of the node')
+    .option('--collection <id>', 'only this collection: its id, or its name')
+    .action((id: string, { collection, ...options }: WaitOptions & { collection?: string }) => {
+      const query = collection === undefined ? '' : `?${new URLSearchParams({ collection }).toString()}`;
+      return startOperation(`${actionPath(id, 'rebuild')}${query}`, options, {
+        context,
+        describe: describeRebuild(id),
+      });
+    });
+}
+
+const describeRebuild =
+  (id: string): DescribeResult =>
+  ({ rebuilt, onlyHere }) => {
+    const only = onlyHere as readonly string[];
+    const done = `${String(rebuilt)} collections of node ${id} were copied anew and compared.`;
+    return only.length === 0
+      ? done
+      : `${done} No other node has a healthy copy of ${only.join(', ')}: left as it is.`;
+  };
 
 const actionPath = (id: string, action: string): string => `/admin/nodes/${encodeURIComponent(id)}/${action}`;
 

@@ -96,11 +96,13 @@ async function serveUntilStopped(
   stopRequest: StopRequest,
 ): Promise<void> {
   const config = gatewayConfig(options, cluster.databaseUrl, cluster.nodes);
-  const nodes = new Map(cluster.nodes.map((node) => [node.id, node]));
   const gateway = await startGateway(config, {
-    nodePid: (nodeId) => nodes.get(nodeId)?.pid() ?? null,
+    nodePid: (url) => cluster.nodes.find((node) => node.url === url)?.pid() ?? null,
     // The supervisor restarts it.
-    onNodeHung: (nodeId) => cluster.killNode(nodeId),
+    onNodeHung: (url) => {
+      const node = cluster.nodes.find((each) => each.url === url);
+      if (node !== undefined) cluster.killNode(node.id);
+    },
     onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
   });
   try {

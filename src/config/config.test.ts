@@ -80,6 +80,9 @@ describe('every setting', () => {
       (c) => c.NODE_FORGET_AFTER,
       3_600_000,
     ],
+    ADOPT: [{ ADOPT: 'true' }, (c) => c.ADOPT, true],
+    ADOPT_REBUILD: [{ ADOPT_REBUILD: 'a, b' }, (c) => c.ADOPT_REBUILD, ['a', 'b']],
+    ADOPT_TENANTS: [{ ADOPT_TENANTS: 'acme' }, (c) => c.ADOPT_TENANTS, ['acme']],
     NODE_RESTART_COMMAND: [
       { NODE_RESTART_COMMAND: 'systemctl restart "chroma@$NODE_ID"' },
       (c) => c.NODE_RESTART_COMMAND,

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { StartupError } from '../errors.ts';
-import { duration, setting, text, url, wholeNumber } from './setting.ts';
+import { duration, flag, list, setting, text, url, wholeNumber } from './setting.ts';
 
 const nodeUrl = url('http:', 'https:');
 
@@ -64,6 +64,21 @@ export const NODE_SETTINGS = {
     duration(),
     null,
     'With `NODES=dns+srv://…`: a node that does not serve and that every response of DNS has lacked for so long is removed; unset: none is. A response that fails or is empty starts the time anew. The primary is never removed, nor a node while fewer than two others serve.',
+  ),
+  ADOPT: setting(
+    flag,
+    'false',
+    'At the very first start: take the collections that the first server holds into the cluster, under their ids ([migration](migration.md)). Without it, a first server that holds data ends the start. Later starts ignore it.',
+  ),
+  ADOPT_REBUILD: setting(
+    list,
+    '',
+    'With ADOPT: ids of nodes whose servers hold other content than the first; it is removed and copied anew. A server with equal content is kept; any other ends the start.',
+  ),
+  ADOPT_TENANTS: setting(
+    list,
+    '',
+    'With ADOPT: tenants of the first server beside the default one; Chroma cannot list them.',
   ),
   NODE_RESTART_COMMAND: setting(
     text,

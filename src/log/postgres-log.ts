@@ -9,6 +9,8 @@ export interface Head {
   readonly cluster: string;
   readonly lsn: number;
   readonly trimmed: number;
+  /** The log holds every entry that ever changed the content: a node can be filled from it alone. */
+  readonly isComplete: boolean;
   readonly view: number;
   readonly primary: string | null;
   readonly primaryGeneration: number;
@@ -63,7 +65,7 @@ export class PostgresLog {
 
   async head(): Promise<Head> {
     const [row] = await this.#database.query(
-      `select log_id as "logId", cluster, lsn, trimmed, view, primary_node as primary,
+      `select log_id as "logId", cluster, lsn, trimmed, log_complete and trimmed = 0 as "isComplete", view, primary_node as primary,
               primary_generation as "primaryGeneration"
        from ${this.#database.schema}.head`,
       [],

@@ -2,7 +2,7 @@
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { inspectNode, installMarker, readMarker, writeMarker } from './marker.ts';
+import { inspectNode, readMarker, writeMarker } from './marker.ts';
 import { sameIdentity, type Identity, type LogProgress, type Marker } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
 import type { VerificationFailure, Node } from './node.ts';
@@ -11,6 +11,14 @@ import type { SeenEntry } from '../log/log-continuity.ts';
 import type { Head } from '../log/postgres-log.ts';
 import { TermOver } from '../coordination/term.ts';
 
+/** Gives servers without content their identity. */
+export interface Introduction {
+  /** Has the node begin again without content, if it can be filled anew; it is built anew then. */
+  reset(term: Term, head: Head): Promise<void>;
+  /** The identity and checkpoint with which the node begins; null when its server cannot be used, which its state says. */
+  introduce(term: Term, head: Head): Promise<{ identity: Identity; checkpoint: number } | null>;
+}
+
 export interface AdmissionOptions {
   readonly member: Node;
   /** The identity that the verified client expects; set here once known. */
@@ -18,10 +26,8 @@ export interface AdmissionOptions {
   readonly client: NodeClient;
   /** Checks no identity: used only until the node has one. */
   readonly unverified: NodeClient;
-  readonly nodes: Pick<NodeStore, 'all' | 'add'>;
-  /** Makes the node begin again without content. False when the lease has moved on. */
-  readonly reset: (epoch: number) => Promise<boolean>;
-  readonly newId: () => string;
+  readonly nodes: Pick<NodeStore, 'all'>;
+  readonly introduction: Introduction;
   /** Called before the node is admitted; refuses one whose server lacks a capability. */
   readonly onAdmitting: () => Promise<void>;
   /** Whether the log has an entry that the node has applied. */
@@ -38,7 +44,6 @@ const PROGRESS_DEADLINE_MS = 1_000;
 export class Admission {
   readonly #options: AdmissionOptions;
   #known = false;
-  #hasBegunAgain = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -48,7 +53,8 @@ export class Admission {
   async load(cluster: string): Promise<void> {
     const { member, identity, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
-    if (row === undefined) return;
+    // Until its marker names its incarnation, the node is introduced again.
+    if (row === undefined || row.filling) return;
     this.#known = true;
     identity.expected = { cluster, node: row.id, incarnation: row.incarnation };
     member.markerLSN = Math.max(member.markerLSN, row.markerLSN);
@@ -104,74 +110,31 @@ export class Admission {
       if (failure !== null) return member.callFailed(new Error(failure.reason), false);
       member.on('admitted', 'identity and content verified');
     } catch (error) {
-      await this.#explain(error, term, head);
+      await this.#explain(error);
     }
   }
 
-  /**
-   * A node that lost its content begins again when its server is blank and the log alone can fill it (a later server with
-   * the old content has another incarnation, and is fenced).
-   */
+  /** A node that lost its content begins again, once it can be filled anew. */
   async beginAgain(term: Term, head: Head): Promise<void> {
-    const { unverified, reset } = this.#options;
-    if (this.#hasBegunAgain || head.trimmed > 0) return;
-    const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
-    if (contents?.blank !== true || !term.held()) return;
-    this.#hasBegunAgain = await reset(term.epoch);
+    await this.#options.introduction.reset(term, head);
   }
 
-  /** Gives a blank server its identity: recorded in PostgreSQL first, then written on the node. */
   async #introduce(term: Term, head: Head): Promise<void> {
-    const { member, identity, unverified, nodes, newId } = this.#options;
-    const contents = await inspectNode(unverified, DEADLINE_MS);
-    if (contents.marker !== null) {
-      const { cluster, node } = contents.marker;
-      return member.on(
-        'wrong_identity',
-        `the server is node "${node}" of cluster ${cluster}, unknown to this log`,
-      );
-    }
-    if (!contents.blank) {
-      const holds = `${contents.collections} collections in ${contents.databases.length} databases`;
-      return member.refuse(
-        `the server already holds data (${holds}); a new node must be empty. Start it with a new data directory.`,
-      );
-    }
-    if (head.trimmed > 0) {
-      return member.on(
-        'lost_content',
-        `the log begins at LSN ${head.trimmed + 1}: a new node must be rebuilt`,
-      );
-    }
-    const incarnation = newId();
-    await nodes.add(term.epoch, { id: member.id, url: member.url, incarnation });
+    const { member, identity, introduction } = this.#options;
+    const begun = await introduction.introduce(term, head);
+    if (begun === null) return;
     this.#known = true;
-    identity.expected = { cluster: head.cluster, node: member.id, incarnation };
-    await installMarker(unverified, { ...identity.expected, progress: null, copies: 0 });
+    identity.expected = begun.identity;
+    member.markerLSN = begun.checkpoint;
   }
 
-  async #explain(error: unknown, term: Term, head: Head): Promise<void> {
-    const { member, identity, unverified } = this.#options;
+  async #explain(error: unknown): Promise<void> {
+    const { member, unverified } = this.#options;
     if (!(error instanceof NodeError)) throw error;
     if (error.code === 'wrong_identity') return member.on('wrong_identity', error.message);
     if (error.code === 'older_content') return member.on('lost_content', error.message);
     if (error.code !== 'marker_missing') return member.callFailed(error, false);
-    // A crash between the row and the marker leaves a known node without one; it holds nothing then.
     const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
-    if (
-      contents?.blank === true &&
-      (await this.checkpoint()) === 0 &&
-      identity.expected !== null &&
-      term.held()
-    ) {
-      await installMarker(unverified, {
-        ...identity.expected,
-        cluster: head.cluster,
-        progress: null,
-        copies: 0,
-      });
-      return;
-    }
     if (contents !== null) member.on('lost_content', 'the node came back blank: its marker is gone');
   }
 

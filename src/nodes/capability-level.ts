@@ -36,7 +36,7 @@ export class CapabilityLevel {
   }
 
   /**
-   * Null when the node may join; otherwise what its server lacks. While the log is empty the level is the minimum of
+   * Null when the node may join, or go on with another server; otherwise what its server lacks. While the log is empty the level is the minimum of
    * all nodes; later it only rises, once all of `nodesCount` nodes can do more. Throws when the lease has moved on.
    */
   async join(
@@ -46,12 +46,14 @@ export class CapabilityLevel {
     epoch: number,
   ): Promise<string | null> {
     await this.load();
-    const offered = minimumCapabilities([capabilities, ...this.#ofNode.values()]) as Capabilities;
+    // Its server may be of another release than before.
+    const others = [...this.#ofNode].filter(([id]) => id !== node).map(([, ofOther]) => ofOther);
+    const offered = minimumCapabilities([capabilities, ...others]) as Capabilities;
     const stored = this.#stored;
     const lacks = stored === null ? [] : missingFrom(capabilities, stored);
     if (stored === null || lacks.length > 0) {
       if (!(await this.#store(offered, epoch, true))) return `the server lacks ${lacks.join(', ')}`;
-    } else if (this.#ofNode.size + 1 >= nodesCount && missingFrom(stored, offered).length > 0) {
+    } else if (others.length + 1 >= nodesCount && missingFrom(stored, offered).length > 0) {
       await this.#store(offered, epoch, false);
     }
     this.#ofNode.set(node, capabilities);

@@ -26,7 +26,8 @@ beforeEach(async () => {
   epoch = (await lease.acquire('one', await lease.read()))!;
 });
 
-const admit = (id: string): Promise<void> => nodes.add(epoch, { ...at(id), incarnation: randomUUID() });
+const admit = (id: string): Promise<void> =>
+  nodes.add(epoch, { ...at(id), incarnation: randomUUID(), checkpoint: 0 });
 
 test('seeds the first start in the order of NODES; a later id joins without counting yet', async () => {
   await Promise.all([members.seed(['b', 'a'].map(at)), members.seed(['b', 'a'].map(at))]);
@@ -49,14 +50,18 @@ test('seeds the first start in the order of NODES; a later id joins without coun
 test('a node gets one incarnation until it begins again', async () => {
   await members.seed([at('a')]);
   await admit('a');
+  // A crash before its marker names it: introduced again.
+  await admit('a');
+  await nodes.filled(epoch, 'a', 0);
   await expect(admit('a')).rejects.toThrow('lease has moved on');
   await nodes.marked(epoch, 'a', 7);
   expect(await members.reset(epoch, 'a')).toBe(true);
   expect(await members.reset(epoch + 1, 'a')).toBe(false);
   const [member] = (await members.list()).members;
   expect(member).toMatchObject({ incarnation: null, resets: 1, counts: true });
+  expect(await nodes.removable('a')).toEqual({ filling: true, discard: false });
   await admit('a');
-  expect(await nodes.all()).toMatchObject([{ checkpoint: 0, markerLSN: 0 }]);
+  expect(await nodes.all()).toMatchObject([{ checkpoint: 0, markerLSN: 0, filling: true }]);
 });
 
 test('a removed node stays removed, and joins again only when it is added', async () => {

@@ -76,6 +76,19 @@ export class MemberStore {
     return rows.length > 0;
   }
 
+  /** Records that these nodes are at each other's addresses; all of them or none. False when one has moved meanwhile. */
+  async exchange(nodes: readonly (NodeLocation & { readonly from: string })[]): Promise<boolean> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query(
+      `with x as (select * from unnest($1::text[], $2::text[], $3::text[]) as x(id, url, was)),
+         found as (select n.id from ${s}.node n join x on n.id = x.id and n.url = x.was where not n.removed for update)
+       update ${s}.node n set url = x.url, view = ${s}.next_view() from x
+       where n.id = x.id and (select count(*) from found) = cardinality($1::text[]) returning n.id`,
+      [nodes.map(({ id }) => id), nodes.map(({ url }) => url), nodes.map(({ from }) => from)],
+    );
+    return rows.length > 0;
+  }
+
   /** Takes the node out of service, or back. False when there is no such node. */
   async drain(id: string, drained: boolean): Promise<boolean> {
     const s = this.#database.schema;

@@ -55,6 +55,10 @@ function started(configured: readonly NodeLocation[] = members): NodeRegistry<Bu
         list: async () => ({ view, members }),
         view: async () => view,
         count: async (id) => change(id, { counts: true }),
+        exchange: async (nodes) => {
+          for (const { id, url } of nodes) change(id, { url });
+          return true;
+        },
         move: async ({ id, url }) => {
           change(id, { url });
           return true;
@@ -148,6 +152,30 @@ describe('a node that NODES names at another address', () => {
     const registry = started(moved);
     await clock.pass(11_000);
     expect(registry.get('a').member.url).toBe('http://a');
+  });
+
+  test('whose folders were exchanged are used where their folders are', async () => {
+    const registry = started();
+    const [a, b] = [servers.get('http://a')!, servers.get('http://b')!];
+    servers.set('http://a', b).set('http://b', a);
+    for (const { member } of registry.all()) Object.assign(member, { state: 'fenced' });
+    await clock.pass(6_000, 100);
+    expect(registry.all().map(({ member }) => [member.id, member.url])).toEqual([
+      ['a', 'http://b'],
+      ['b', 'http://a'],
+    ]);
+    expect(retired).toEqual([
+      ['a', false],
+      ['b', false],
+    ]);
+  });
+
+  test('is not moved to an address that another node still has', async () => {
+    const registry = started();
+    servers.set('http://a', servers.get('http://b')!);
+    Object.assign(registry.get('a').member, { state: 'fenced' });
+    await clock.pass(6_000, 100);
+    expect(registry.all().map(({ member }) => member.url)).toEqual(['http://a', 'http://b']);
   });
 
   test('does not go back and forth between gateways whose NODES differ', async () => {

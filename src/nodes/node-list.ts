@@ -15,7 +15,7 @@ export type Identify = (
 ) => Promise<{ readonly node: string; readonly incarnation: string } | null>;
 
 export interface NodeListOptions<Registered extends { readonly member: Node }> {
-  readonly store: Pick<MemberStore, 'list' | 'view' | 'move' | 'count'>;
+  readonly store: Pick<MemberStore, 'list' | 'view' | 'move' | 'exchange' | 'count'>;
   readonly registry: NodeRegistry<Registered>;
   /** What names the nodes: NODES, or a DNS name. */
   readonly directory: NodeDirectory;
@@ -163,6 +163,7 @@ export class NodeList<Registered extends { readonly member: Node }> {
       }
     }
     if (await this.#options.membership?.follow(configured, this.#known.members)) await this.refresh();
+    await this.#followFolders();
     const differences = this.differences();
     if (differences.join() !== this.#reported.join())
       for (const difference of differences)
@@ -181,6 +182,30 @@ export class NodeList<Registered extends { readonly member: Node }> {
       logger.warn({ error: String(error) }, 'named nodes not read; the list of nodes stays as it is');
       return null;
     }
+  }
+
+  /** Fenced nodes whose folders were exchanged: each is where its folder is now, with all of its content. */
+  async #followFolders(): Promise<void> {
+    const { registry, identify, store, logger } = this.#options;
+    const fenced = registry.all().filter(({ member }) => member.state === 'fenced');
+    const moved: (NodeLocation & { from: string })[] = [];
+    const places = new Set<string>();
+    for (const { member: place } of fenced) {
+      const found = await identify(place.url).catch(() => null);
+      const owner = this.#known.members.find(
+        ({ id, incarnation, removed }) =>
+          !removed && id === found?.node && incarnation === found.incarnation && id !== place.id,
+      );
+      if (owner === undefined) continue;
+      moved.push({ id: owner.id, url: place.url, from: owner.url });
+      places.add(owner.url);
+    }
+    // Every address that one of them leaves is taken by another: nothing is where two nodes could be.
+    if (moved.length === 0 || !moved.every(({ url }) => places.has(url))) return;
+    if (!(await store.exchange(moved))) return;
+    for (const { id, url, from } of moved)
+      logger.warn({ node: id, from: maskCredentials(from), to: maskCredentials(url) }, 'node moved');
+    await this.refresh();
   }
 
   async #hasMoved(member: MemberRow, to: string): Promise<boolean> {

@@ -13,7 +13,19 @@ export interface NodeRow {
   readonly busyLSN: number | null;
   /** How long that call may still be running, ms. */
   readonly busyMs: number;
+  /** Its marker does not name its incarnation yet. */
+  readonly filling: boolean;
 }
+
+/** A node as it begins: from the first entry of the log, or with copies of what was there at a later LSN. */
+export interface NewIncarnation {
+  readonly id: string;
+  readonly url: string;
+  readonly incarnation: string;
+  readonly checkpoint: number;
+}
+
+const LEASE_LOST = 'The lease has moved on: another gateway leads.';
 
 export class NodeStore {
   readonly #database: Database;
@@ -31,7 +43,7 @@ export class NodeStore {
   /** The nodes that have been admitted. */
   async all(): Promise<NodeRow[]> {
     const rows = (await this.#database.query(
-      `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN", busy_lsn as "busyLSN",
+      `select id, url, incarnation, checkpoint, marker_lsn as "markerLSN", busy_lsn as "busyLSN", filling,
               greatest(0, coalesce(extract(epoch from busy_until - clock_timestamp()) * 1000, 0))::float8 as "busyMs"
        from ${this.#database.schema}.node where not removed and incarnation is not null order by id`,
     )) as unknown as NodeRow[];
@@ -40,19 +52,34 @@ export class NodeStore {
   }
 
   /**
-   * Gives a node of the list its incarnation, before anything is written to its server. Throws when the lease has moved
-   * on, or the node has an incarnation already.
+   * Gives a node its incarnation, before anything is written to its server. Its checkpoint is that of a healthy node, or 0;
+   * every shard that exists there is suspect on it. Throws when the lease has moved on, or the node has an incarnation.
    */
-  async add(epoch: number, node: { id: string; url: string; incarnation: string }): Promise<void> {
-    const s = this.#database.schema;
+  async add(epoch: number, { id, url, incarnation, checkpoint }: NewIncarnation): Promise<void> {
+    const [row] = await this.#database.query<{ done: boolean }>(
+      `select ${this.#database.schema}.introduce_node($1, $2, $3, $4, $5) as done`,
+      [epoch, id, url, incarnation, checkpoint],
+    );
+    if (row?.done !== true) throw new Error(LEASE_LOST);
+  }
+
+  /**
+   * What may be removed from the node's server: with `filling`, what it holds of an earlier incarnation; with `discard`,
+   * whatever it holds.
+   */
+  async removable(id: string): Promise<{ readonly filling: boolean; readonly discard: boolean }> {
+    const text = `select filling, discard from ${this.#database.schema}.node where id = $1`;
+    const [row] = await this.#database.query<{ filling: boolean; discard: boolean }>(text, [id]);
+    return row ?? { filling: false, discard: false };
+  }
+
+  /** Records that the node's marker names its incarnation and checkpoint. Throws when the lease has moved on. */
+  async filled(epoch: number, id: string, lsn: number): Promise<void> {
     await this.#leading(
       epoch,
-      `insert into ${s}.node (id, url, incarnation, state, epoch, view)
-       select $2, $3, $4, 'joining', $1, ${s}.next_view() from ${s}.lease where epoch = $1 for share
-       on conflict (id) do update set incarnation = excluded.incarnation, view = excluded.view
-         where node.incarnation is null and not node.removed and node.epoch = $1
-       returning id`,
-      [node.id, node.url, node.incarnation],
+      `update ${this.#database.schema}.node set filling = false, discard = false, marker_lsn = $3
+       where id = $2 and epoch = $1 returning id`,
+      [id, lsn],
     );
   }
 
@@ -104,7 +131,7 @@ export class NodeStore {
   ): Promise<Record<string, unknown>[]> {
     const rows = await this.#database.query(text, [epoch, ...values]);
     if (rows.length === 0 || Object.values(rows[0] as object)[0] === null) {
-      throw new Error('The lease has moved on: another gateway leads.');
+      throw new Error(LEASE_LOST);
     }
     return rows;
   }

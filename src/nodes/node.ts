@@ -118,6 +118,8 @@ export class Node {
   counts: boolean;
   /** The checkpoint that its marker is known to have held: a lower one means older content. */
   markerLSN = 0;
+  /** Why a node without content is not filled; null when nothing is known to prevent it. */
+  obstacle: string | null = null;
   /** Whether a probe has ended since the start. */
   probed = false;
   readonly changed = new Notifier();
@@ -142,7 +144,10 @@ export class Node {
 
   /** Why it is in its state; null while it serves or catches up. */
   get reason(): string | null {
-    return this.#reason;
+    const waits = ['joining', 'needs_rebuild', 'fenced'].includes(this.#state);
+    if (this.obstacle === null || !waits) return this.#reason;
+    const before = this.#reason === null ? '' : `${this.#reason}; `;
+    return `${before}it cannot be filled yet: ${this.obstacle}`;
   }
 
   get lastError(): string | null {
@@ -172,6 +177,11 @@ export class Node {
     this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
     this.#options.onTransition(this, from, event, reason);
     this.changed.notify();
+  }
+
+  /** Whether its server cannot be a member of this cluster. */
+  get isRefused(): boolean {
+    return this.#isRefused;
   }
 
   /** Excludes the node until this gateway is restarted: its server cannot be a member of this cluster. */

@@ -16,6 +16,10 @@ import { copies } from './migrations/0011-copies.ts';
 import { nodesAtRunTime } from './migrations/0012-nodes-at-run-time.ts';
 import { history } from './migrations/0013-history.ts';
 import { uncompared } from './migrations/0014-uncompared.ts';
+import { filling } from './migrations/0015-filling.ts';
+import { adoption } from './migrations/0016-adoption.ts';
+import { recovery } from './migrations/0017-recovery.ts';
+import { retiredCollections } from './migrations/0018-retired-collections.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -32,6 +36,10 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   nodesAtRunTime,
   history,
   uncompared,
+  filling,
+  adoption,
+  recovery,
+  retiredCollections,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -104,3 +104,13 @@ export function membersOf(object: Buffer): { name: string; value: Buffer }[] {
     value: object.subarray(start, end),
   }));
 }
+
+/** Whether a server's description of a collection says that its index is in cosine space. */
+export function isCosine(object: Buffer): boolean {
+  const fields = readTopLevel(object, ['configuration_json', 'metadata']);
+  if (isRefusal(fields)) return false;
+  const slice = fields.get('configuration_json')?.slice;
+  const text = slice === undefined ? '{}' : object.subarray(slice.start, slice.end).toString();
+  const { hnsw, spann } = JSON.parse(text) as Record<string, { space?: string } | null | undefined>;
+  return (hnsw?.space ?? spann?.space) === 'cosine';
+}

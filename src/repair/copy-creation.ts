@@ -2,8 +2,6 @@
 // interrupted rebuild left.
 
 import type { Collection } from '../catalog/catalog.ts';
-import { isRefusal } from '../chroma/parse/refusal.ts';
-import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import {
   collectionRequest,
   createCollectionRequest,
@@ -20,7 +18,7 @@ import {
 } from '../chroma/protocol/response-effect.ts';
 import type { Term } from '../coordination/term.ts';
 import { crashPoint } from '../util/crash-point.ts';
-import { creationBody, creationBodyOf, modificationBody } from './copy-bodies.ts';
+import { creationBody, creationBodyOf, isCosine, modificationBody } from './copy-bodies.ts';
 import { copyName, type AsideCopy, type CollectionBody, type CopyStore } from './copy-store.ts';
 import { CopyFailed } from './copy-target.ts';
 import type { EmbeddingRule } from './record-difference.ts';
@@ -128,14 +126,4 @@ export class CopyCreation {
     const text = response.body.toString('utf8', 0, 300);
     throw new CopyFailed(`${request.operation}: HTTP ${response.status}: ${text}`);
   }
-}
-
-/** Whether a node's description of a collection says that its index is in cosine space. */
-function isCosine(object: Buffer): boolean {
-  const fields = readTopLevel(object, ['configuration_json', 'metadata']);
-  if (isRefusal(fields)) return false;
-  const slice = fields.get('configuration_json')?.slice;
-  const text = slice === undefined ? '{}' : object.subarray(slice.start, slice.end).toString();
-  const { hnsw, spann } = JSON.parse(text) as Record<string, { space?: string } | null | undefined>;
-  return (hnsw?.space ?? spann?.space) === 'cosine';
 }

@@ -35,6 +35,7 @@ async function drop(pages: (readonly string[])[], held = (): boolean => true): P
     leavesLists: true,
     idsMax: 100,
     held,
+    paced: (step) => step(),
   }).catch((error: unknown) => sent.push(error instanceof TermOver ? 'term over' : (error as Error).message));
   return sent;
 }

@@ -61,7 +61,7 @@ beforeEach(async () => {
   const lease = postgresLeaseStore(database);
   epoch = (await lease.acquire('gateway', await lease.read()))!;
   const nodes = new NodeStore(database);
-  await nodes.add(epoch, { id: NODE, url: 'http://node', incarnation: randomUUID() });
+  await nodes.add(epoch, { id: NODE, url: 'http://node', incarnation: randomUUID(), checkpoint: 0 });
   generation = await nodes.setPrimary(epoch, NODE);
   await decided(draft('create_collection', '{"name":"pears","metadata":{"x":1.0}}'));
   checkpoints = new Checkpoints(database);
@@ -98,6 +98,19 @@ test('puts a copy into use and retires the one it replaces, which is forgotten o
   await store.rename(epoch, retired!, 'copy-2');
   await store.dropped(epoch, retired!);
   expect(await store.aside()).toEqual([]);
+});
+
+test('a node that begins at a later LSN has a suspect copy of every shard that exists there', async () => {
+  const nodes = new NodeStore(database);
+  const begin = (checkpoint: number): Promise<void> =>
+    nodes.add(epoch, { id: 'other', url: 'http://other', incarnation: randomUUID(), checkpoint });
+  await begin(1);
+  expect([...(await checkpoints.assigned('other'))]).toMatchObject([
+    [SHARD, { name: 'pears', suspect: 'not copied to the node yet', copy: 0 }],
+  ]);
+  // From the first entry of the log on, it creates them itself.
+  await begin(0);
+  expect((await checkpoints.assigned('other')).size).toBe(0);
 });
 
 describe('does not put a copy into use', () => {

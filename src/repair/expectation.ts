@@ -83,6 +83,7 @@ export class Expectation {
       }
       case 'create_tenant':
       case 'delete_tenant':
+      case 'note':
         return;
     }
   }
@@ -112,6 +113,7 @@ export class Expectation {
         return;
       case 'create_tenant':
       case 'delete_tenant':
+      case 'note':
         return;
     }
   }

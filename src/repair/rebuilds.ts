@@ -9,9 +9,8 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Logger } from '../util/logger.ts';
 import { mapKey } from '../util/map-key.ts';
-import { linkedAbort } from '../util/race.ts';
 import { CopyCreation, type CopyCreationOptions } from './copy-creation.ts';
-import { dropCopy } from './copy-drop.ts';
+import { CopyDrops } from './copy-drops.ts';
 import type { AsideCopy, CopyStore } from './copy-store.ts';
 import { CopyTarget } from './copy-target.ts';
 import { Pacing } from './pacing.ts';
@@ -80,15 +79,10 @@ interface Job {
 }
 
 const INTERVAL_MS = 1_000;
-// R21: a gateway that has not learnt of the swap reads the old copy meanwhile, or gets a 404 and learns of it.
-const GRACE_MS = 60_000;
-const SWEEP_MS = 5_000;
 // A call of an earlier leader takes about a second; until it has ended its copy may still change.
 const RESUME_AFTER_MS = 3_000;
 const BACK_OFF_FIRST_MS = 1_000;
 const BACK_OFF_MAX_MS = 300_000;
-// A drop takes a server seconds; one that hangs is repeated later.
-const DROP_MS_MAX = 60_000;
 // R31: a copy that takes longer than this loses its claim on the log, and is begun anew if the log was trimmed.
 const CLAIM_MS_MAX = 3_600_000;
 const DELAY_FIRST_MS = 10;
@@ -104,13 +98,12 @@ export class Rebuilds {
   #delayMs = 0;
   #healed = 0;
   #failed = 0;
-  #sweptAt = -Infinity;
-  /** Copies whose drop has not ended, by node and id there: a call that hangs may end much later. */
-  readonly #dropping = new Set<string>();
+  readonly #drops: CopyDrops;
 
   constructor(options: RebuildsOptions) {
     this.#options = options;
     this.#pacing = new Pacing(options.clock, options.bytesPerSecond);
+    this.#drops = new CopyDrops(options);
   }
 
   /** For operators. */
@@ -145,13 +138,16 @@ export class Rebuilds {
     const { clock, logger } = this.#options;
     const resumeAt = clock.monotonic() + RESUME_AFTER_MS;
     this.#waiting.clear();
+    this.#drops.begin();
+    let isIdle = true;
     while (!term.signal.aborted) {
-      await sleep(clock, INTERVAL_MS, term.signal);
+      await sleep(clock, isIdle ? INTERVAL_MS : 0, term.signal);
+      isIdle = true;
       if (!term.held()) continue;
       try {
-        await this.#sweep(term, resumeAt);
+        await this.#drops.sweep(term, clock.monotonic() >= resumeAt);
         const job = this.#next();
-        if (job !== null) await this.#attempt(job, term, resumeAt);
+        if (job !== null) isIdle = !(await this.#attempt(job, term, resumeAt));
       } catch (error) {
         if (!(error instanceof TermOver)) logger.warn({ error: String(error) }, 'rebuild interrupted');
       }
@@ -187,7 +183,8 @@ export class Rebuilds {
     return healthy.find(({ id }) => id !== primary()) ?? healthy[0] ?? null;
   }
 
-  async #attempt(job: Job, term: Term, resumeAt: number): Promise<void> {
+  /** Whether the copy was healed. */
+  async #attempt(job: Job, term: Term, resumeAt: number): Promise<boolean> {
     const { logger, clock, events } = this.#options;
     const { node, shard, collection, donor } = job;
     const subject = { node: node.id, collection: collection.id, donor: donor.id };
@@ -201,12 +198,14 @@ export class Rebuilds {
       this.#healed += 1;
       logger.info({ ...subject, ms: clock.now() - since }, 'rebuild completed');
       events.record('shard_healed', subject);
+      return true;
     } catch (error) {
       if (error instanceof TermOver || term.signal.aborted) throw new TermOver();
       this.#failed += 1;
       this.#wait(job, error instanceof Error ? error.message : String(error));
       const { failures, reason } = this.#waiting.get(keyOf(node.id, shard)) as WaitingRebuild;
       logger.warn({ ...subject, failures, reason }, 'rebuild failed');
+      return false;
     } finally {
       this.#current = null;
       this.#claim = null;
@@ -277,7 +276,7 @@ export class Rebuilds {
     if (left === undefined) return null;
     if (clock.monotonic() < resumeAt) throw new Error('calls of an earlier leader may still be in progress');
     if (left.abandoned === null) return left;
-    await this.#drop(left, node, term);
+    await this.#drops.drop(left, node, term);
     return null;
   }
 
@@ -297,64 +296,6 @@ export class Rebuilds {
     await catalog.refresh().catch((error: unknown) => {
       logger.warn({ error: String(error) }, 'catalog not refreshed');
     });
-  }
-
-  /** Drops retired copies after their grace period, and what interrupted rebuilds left. */
-  async #sweep(term: Term, resumeAt: number): Promise<void> {
-    const { copies, clock, catalog, nodes, logger } = this.#options;
-    const now = clock.monotonic();
-    if (now - this.#sweptAt < SWEEP_MS) return;
-    this.#sweptAt = now;
-    for (const copy of await copies.aside()) {
-      const node = nodes().find(({ id }) => id === copy.node);
-      if (node === undefined || !node.follows()) continue;
-      if (!this.#isDue(copy, now >= resumeAt)) continue;
-      try {
-        await this.#drop(copy, node, term);
-        logger.info({ node: copy.node, name: copy.name, state: copy.state }, 'copy dropped');
-      } catch (error) {
-        logger.warn({ node: copy.node, name: copy.name, error: String(error) }, 'copy not dropped');
-      }
-    }
-    await catalog.refresh();
-  }
-
-  #isDue({ node, shard, state, ageMs }: AsideCopy, isSettled: boolean): boolean {
-    const { catalog, nodes } = this.#options;
-    const collection = catalog.collectionOfShard(shard);
-    // While the collection exists and the node's copy is suspect, its next rebuild resumes it.
-    if (state === 'building') return isSettled && (collection === null || !catalog.isSuspect(node, shard));
-    // R35: kept while it is the only witness.
-    const isWitnessed = collection === null || nodes().some(({ id }) => catalog.isHealthy(id, shard));
-    return ageMs >= GRACE_MS && isWitnessed;
-  }
-
-  async #drop(copy: AsideCopy, node: RebuildNode, term: Term): Promise<void> {
-    const { copies, newId, leavesLists, idsMax, clock } = this.#options;
-    const key = keyOf(node.id, copy.physical);
-    if (this.#dropping.has(key)) throw new Error('an earlier attempt has not ended');
-    this.#dropping.add(key);
-    const { controller: over, unlink } = linkedAbort(term.signal);
-    const held = (): boolean => term.held() && !over.signal.aborted;
-    const options = {
-      client: node.client,
-      copies,
-      newId,
-      leavesLists: leavesLists(),
-      idsMax: idsMax(),
-      held,
-    };
-    const dropping = dropCopy(copy, term.epoch, options).finally(() => this.#dropping.delete(key));
-    const late = sleep(clock, DROP_MS_MAX, over.signal).then((): never => {
-      throw term.signal.aborted ? new TermOver() : new Error('it takes long, and is continued later');
-    });
-    for (const each of [dropping, late]) each.catch(() => undefined);
-    try {
-      await Promise.race([dropping, late]);
-    } finally {
-      over.abort();
-      unlink();
-    }
   }
 }
 

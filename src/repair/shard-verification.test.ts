@@ -17,6 +17,8 @@ let trimmed: number;
 let verification: ShardVerification;
 let position: number;
 let serving: string[];
+/** Nodes whose copy was made from another node's. */
+let copied: Set<string>;
 
 beforeEach(() => {
   copies = { a: new FakeCopy(20), b: new FakeCopy(20), c: new FakeCopy(20) };
@@ -26,6 +28,7 @@ beforeEach(() => {
   trimmed = 100;
   position = 0;
   serving = ['a', 'b', 'c'];
+  copied = new Set();
   build();
 });
 
@@ -42,7 +45,10 @@ function build(options: Partial<ShardVerificationOptions> = {}): void {
         ({ tenant: 't', database: 'd', createdLSN: 1 }) as ReturnType<
           ShardVerificationOptions['catalog']['collectionOfShard']
         >,
-      physical: (node) => ({ physical: 'p', name: 'pears', suspect: suspects.get(node) ?? null }),
+      physical: (node) => {
+        const copy = copied.has(node) ? 1 : 0;
+        return { physical: 'p', name: 'pears', copy, suspect: suspects.get(node) ?? null };
+      },
     },
     serving: () => serving,
     client: (node) => ({
@@ -54,8 +60,6 @@ function build(options: Partial<ShardVerificationOptions> = {}): void {
     primary: () => 'a',
     applied: () => position,
     head: () => log.length,
-    nameOf: () => 'n',
-    isFromLog: () => true,
     markSuspect: async (node, _shard, reason) => void suspects.set(node, reason),
     events: { record: (kind) => void events.push(kind) },
     clock: new ManualClock(),
@@ -111,6 +115,13 @@ test('asks the witnesses only once two copies differ, and follows the majority',
   // The primary is the one that is wrong.
   copies['a']!.put('r3', { document: '"x"' });
   expect((await verify(['a', 'b'], ['c'])).suspects).toEqual(['a']);
+});
+
+test('counts copies that were made from another as no votes: the primary is kept against them', async () => {
+  copied = new Set(['b', 'c']);
+  copies['a']!.put('r3', { document: '"x"' });
+  expect((await verify()).suspects).toEqual(['b', 'c']);
+  expect(events).toEqual(['copies_undecided']);
 });
 
 test('keeps the copy of the primary, and records an event, when nothing shows which of two is right', async () => {

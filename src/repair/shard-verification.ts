@@ -32,10 +32,6 @@ export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmat
   readonly primary: () => string | null;
   readonly applied: (node: string, shard: string) => number;
   readonly head: () => number;
-  /** The name by which the node knows its copy of the shard. */
-  readonly nameOf: (node: string, shard: string) => string | null;
-  /** Whether the node made its copy from the log, and not from another node's. */
-  readonly isFromLog: (node: string, shard: string) => boolean;
   /** Makes a copy suspect, durably, before any read is served from it (I8). */
   readonly markSuspect: (node: string, shard: string, reason: string, term: Term) => Promise<void>;
   readonly events: EventSink;
@@ -176,7 +172,7 @@ export class ShardVerification {
       nodes: copies.map(({ node }) => node),
       primary: primary(),
       hasOtherCopies: this.#hasCopyBeside(copies, shard),
-      isFromLog: (node) => this.#options.isFromLog(node, shard),
+      isFromLog: (node) => this.#options.catalog.physical(node, shard)?.copy === 0,
       faults,
       differences: differences.map((difference, index) => ({
         what: describe(difference),
@@ -306,9 +302,9 @@ export class ShardVerification {
   /** Whether the shard's vectors are normalised. The tolerant assumption when no node says so. */
   async #isCosine(shard: string, copies: readonly ComparedCopy[]): Promise<boolean> {
     for (const { node, read, location } of copies) {
-      const name = this.#options.nameOf(node, shard);
-      if (name === null) continue;
-      const request = { ...collectionRequest(location, name), responseBytesMax: OBJECT_BYTES_MAX };
+      const copy = this.#options.catalog.physical(node, shard);
+      if (copy === null) continue;
+      const request = { ...collectionRequest(location, copy.name), responseBytesMax: OBJECT_BYTES_MAX };
       const { status, body } = await read(request);
       const space = status === 200 ? spaceIn(body, location) : null;
       if (space !== null) return space === 'cosine';

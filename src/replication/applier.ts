@@ -29,7 +29,7 @@ import { RecordCalls } from './record-calls.ts';
 import { Recheck } from './recheck.ts';
 import { planRound, type Round } from './round.ts';
 import { RoundStats } from './round-stats.ts';
-import { SerialEntries } from './serial-entry.ts';
+import { SerialEntries, type SerialEntriesOptions } from './serial-entry.ts';
 import type { Stagger } from './stagger.ts';
 import { StoredDocuments } from './stored-documents.ts';
 import type { Trials } from './trials.ts';
@@ -85,8 +85,8 @@ export interface ApplierOptions {
   readonly readsEnded: () => Promise<void>;
   readonly onTrouble: (error: Error) => void;
   readonly onSchemaApplied: () => void;
-  /** Whether the collection with this id on the node is a copy of ours that is not in use. */
-  readonly isAside: (physical: string) => Promise<boolean>;
+  readonly isAside: SerialEntriesOptions['isAside'];
+  readonly holdsAside: SerialEntriesOptions['holdsAside'];
   /** Whether the node's copy shows an effect of a quarantined entry; null when that cannot be determined. */
   readonly showsEffect: (shard: AssignedShard, entry: Entry, term: Term) => Promise<boolean | null>;
   /** The average size of some documents of the shard on the node, in bytes; 0 when none can be read. */

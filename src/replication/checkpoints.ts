@@ -17,11 +17,11 @@ export interface AssignedShard {
   readonly suspect: string | null;
 }
 
-/** A shard that a node has just created or renamed (with id `physical`) or dropped (null). */
+/** A shard that a node has just created or renamed (with id `physical`), or whose collection was deleted (null). */
 export interface ShardChange {
   readonly shard: string;
   readonly physical: string | null;
-  /** The name by which the node knows it; null once it is dropped. */
+  /** The name by which the node knows it, also one that is deleted and waits to be dropped; null once it is dropped. */
   readonly name: string | null;
   readonly lsn: number;
 }

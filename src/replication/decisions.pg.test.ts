@@ -45,7 +45,8 @@ beforeEach(async () => {
   epoch = (await lease.acquire('gateway', await lease.read()))!;
   leader = { epoch, node: null, generation: 0 };
   nodes = new NodeStore(database);
-  for (const id of ['a', 'b']) await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID() });
+  for (const id of ['a', 'b'])
+    await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID(), checkpoint: 0 });
   primary = { epoch, node: 'a', generation: await nodes.setPrimary(epoch, 'a') };
   decisions = new Decisions(database);
   const header = { shard: SHARD, tenant: 'default_tenant', database: 'default_database', name: 'pears' };

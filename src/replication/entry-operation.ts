@@ -48,6 +48,8 @@ export function toDraft(operation: Operation): Draft {
     case 'create_tenant':
     case 'delete_tenant':
       return draft(null, { tenant: operation.tenant });
+    case 'note':
+      return draft(null, { note: operation.note });
     case 'create_database':
       return draft(operation.id, { tenant: operation.tenant, database: operation.database });
     case 'delete_database':
@@ -75,6 +77,7 @@ interface Header {
   database: string;
   name: string;
   new_name: string | null;
+  note: string;
 }
 
 /** The operation of an entry; scans its body only when it was read from PostgreSQL. Throws on an unknown kind. */
@@ -90,7 +93,8 @@ export function toOperation(entry: Entry): Operation {
     case 'delete_where':
       return { type: 'records', shard: target, call: scanned(entry) };
   }
-  const { shard, shards, tenant, database, name, new_name: newName } = JSON.parse(entry.header) as Header;
+  const header = JSON.parse(entry.header) as Header;
+  const { shard, shards, tenant, database, name, new_name: newName } = header;
   switch (entry.kind) {
     case 'create_collection':
       return { type: 'create_collection', collection: target, shard, tenant, database, name, body };
@@ -101,6 +105,8 @@ export function toOperation(entry: Entry): Operation {
     case 'create_tenant':
     case 'delete_tenant':
       return { type: entry.kind, tenant };
+    case 'note':
+      return { type: 'note', note: header.note };
     case 'create_database':
       return { type: 'create_database', id: target, tenant, database };
     case 'delete_database':

@@ -34,7 +34,7 @@ beforeEach(async () => {
   const lease = postgresLeaseStore(database);
   old = (await lease.acquire('old', await lease.read()))!;
   const nodes = new NodeStore(database);
-  await nodes.add(old, { id: 'node', url: 'http://node', incarnation: randomUUID() });
+  await nodes.add(old, { id: 'node', url: 'http://node', incarnation: randomUUID(), checkpoint: 0 });
   generation = await nodes.setPrimary(old, 'node');
   const { logId } = await new PostgresLog(database).head();
   const appends = new PostgresAppendStore(database, {
@@ -109,7 +109,13 @@ const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
   'the announcement of a long call': (epoch) => new NodeStore(database).announce(epoch, 'node', LSN, 5_000),
   'a primary': (epoch) => new NodeStore(database).setPrimary(epoch, 'node'),
   'a new node': (epoch) =>
-    new NodeStore(database).add(epoch, { id: 'another', url: 'http://b', incarnation: randomUUID() }),
+    new NodeStore(database).add(epoch, {
+      id: 'another',
+      url: 'http://b',
+      incarnation: randomUUID(),
+      checkpoint: 0,
+    }),
+  'that a node has its content': (epoch) => new NodeStore(database).filled(epoch, 'node', 0),
   "a node's state": (epoch) => new NodeStore(database).update(epoch, 'node', 'down', 'gone'),
   'a marker': (epoch) => new NodeStore(database).marked(epoch, 'node', LSN),
 };

@@ -7,7 +7,7 @@ import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import type { Head } from '../log/postgres-log.ts';
 import type { Node } from '../nodes/node.ts';
-import { canServe, follows } from '../nodes/node-state.ts';
+import { canServe, follows, type NodeState } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { EventSink } from '../observability/events.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -61,10 +61,13 @@ const CAUGHT_UP_POLL_MS = 100;
 // some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor.
 const CAUGHT_UP_LAG_MS = 5_000;
 const RETRY_MS = 200;
-// A person puts an empty server in the place of one that lost its content; looking costs three small reads.
-const BLANK_POLL_MS = 2_000;
+// Whether a node that lost its content can be filled anew is asked of its server and of the others: some small reads.
+const REFILL_POLL_MS = 2_000;
 // How long a term that is over waits for the responses to its last calls: a healthy node needs less for its largest.
 const HAND_OVER_MS = 2_000;
+
+/** States in which a node is admitted, or begins again. A fenced one may be an earlier incarnation of itself. */
+const BEGINNING: ReadonlySet<NodeState> = new Set(['joining', 'needs_rebuild', 'fenced']);
 
 export class Leader {
   readonly #options: LeaderOptions;
@@ -220,12 +223,13 @@ export class Leader {
       try {
         if (!isLoaded) await admission.load(head.cluster);
         isLoaded = true;
-        if (member.state === 'joining' || member.state === 'needs_rebuild') await this.#admit(follower, term);
+        if (BEGINNING.has(member.state)) await this.#admit(follower, term);
         if (follows(member.state)) {
           await this.#follow(follower, term, distrust);
           distrust = false;
-        } else if (member.state === 'joining') await sleep(clock, RETRY_MS, term.signal);
-        else if (member.state === 'needs_rebuild') await sleep(clock, BLANK_POLL_MS, term.signal);
+        } else if (member.state === 'joining' && member.obstacle === null)
+          await sleep(clock, RETRY_MS, term.signal);
+        else if (BEGINNING.has(member.state)) await sleep(clock, REFILL_POLL_MS, term.signal);
         else await member.changed.wait(term.signal);
       } catch (error) {
         this.#failed(member, error);
@@ -235,7 +239,7 @@ export class Leader {
     logger.debug({ node: member.id }, 'node no longer driven');
   }
 
-  /** Admits a node that joins; one that lost its content begins again if its server is blank. */
+  /** Admits a node that joins; one that lost its content begins again if it can be filled. */
   async #admit({ member, admission }: Follower, term: Term): Promise<void> {
     // As it is now: the node may have come, or gone ahead, since the term began.
     const head = await this.#options.head();

@@ -82,6 +82,7 @@ async function applied(
     stepDown: () => false,
     suspect: async (shard: string) => void suspects.push(shard),
     isAside: async () => false,
+    holdsAside: async () => false,
   } as unknown as SerialEntriesOptions);
   const entry = {
     lsn: LSN,

@@ -55,6 +55,8 @@ export interface SerialEntriesOptions extends CollectionRemovalOptions {
   readonly suspect: (shard: string, reason: string, term: Term) => Promise<void>;
   /** Whether the collection with this id on the node is a copy of ours that is not in use. */
   readonly isAside: (physical: string) => Promise<boolean>;
+  /** Whether the node has such collections in this database: it cannot go before they are emptied. */
+  readonly holdsAside: (place: { readonly tenant: string; readonly database: string }) => Promise<boolean>;
 }
 
 type CreateCollection = Extract<SchemaOperation, { type: 'create_collection' }>;
@@ -163,9 +165,10 @@ export class SerialEntries {
       else if (target.suspect === null) await this.#deleted(operation.shard, entry.lsn, term);
       return [];
     }
-    if (operation.type === 'delete_tenant') return [];
+    if (operation.type === 'delete_tenant' || operation.type === 'note') return [];
     if (operation.type === 'create_collection') return this.#create(entry, operation, assigned, term);
     if (operation.type === 'delete_collection') return this.#drop(entry, operation, assigned, term);
+    if (operation.type === 'delete_database' && (await this.#options.holdsAside(operation))) return [];
     if (!needsDecision(operation)) {
       await this.#send(entry, operation, assigned, term);
       return [];
@@ -335,13 +338,14 @@ export class SerialEntries {
     const { trials, node } = this.#options;
     // One ended connection is no evidence against the drop. After two, on any nodes, the name is freed without it.
     const isGivenUp = trials.of(lsn).has(node) && trials.isIsolated(lsn);
-    for (const target of shards.flatMap((shard) => assigned.get(shard) ?? [])) {
-      await this.#removal.rename(target, lsn, term);
-      if (isGivenUp) this.#removal.giveUp(target);
-      else await this.#removal.drop(target, lsn, term);
+    const remove = isGivenUp ? this.#removal.giveUp : this.#removal.remove;
+    const changes: ShardChange[] = [];
+    for (const shard of shards) {
+      const target = assigned.get(shard);
+      changes.push({ shard, physical: null, name: target ? await remove(target, lsn, term) : null, lsn });
     }
-    for (const shard of shards) assigned.delete(shard);
-    return shards.map((shard) => ({ shard, physical: null, name: null, lsn }));
+    shards.forEach((shard) => assigned.delete(shard));
+    return changes;
   }
 
   /** Sends a schema operation; a response that means it was applied before counts as success. */

@@ -23,7 +23,8 @@ beforeEach(async () => {
   const lease = postgresLeaseStore(database);
   epoch = (await lease.acquire('gateway', await lease.read()))!;
   const nodes = new NodeStore(database);
-  for (const id of ['a', 'b']) await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID() });
+  for (const id of ['a', 'b'])
+    await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID(), checkpoint: 0 });
 });
 
 function failure(kind: FailureKind = 'response', detail = 'no'): Failure {

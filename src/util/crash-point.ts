@@ -23,6 +23,10 @@ export const CRASH_POINTS = [
   'copy_marked', // the marker holds its number, PostgreSQL does not know
   'swap_before', // PostgreSQL knows that it is complete
   'swap_after', // in use; the copy before it is retired
+  'fill_reset', // a node begins again: durable, its server is as it was
+  'fill_emptied', // its old content and marker are gone
+  'fill_recorded', // its new incarnation is durable, no marker names it
+  'fill_marked', // the marker names it, PostgreSQL does not know
   'drop_renamed', // a copy to be dropped has a name of its own
   'drop_done', // dropped on the node, still in PostgreSQL
 ] as const;

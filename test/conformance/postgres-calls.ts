@@ -254,8 +254,13 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
     { name: 'reset', make: (s) => (n === 0 ? s.members.reset(s.epoch(back), node) : Promise.resolve()) },
     {
       name: 'join',
-      make: (s) => s.nodes.add(s.epoch(back), { id: node, url: `http://${node}`, incarnation: uuid(7, n) }),
+      make: (s) =>
+        s.nodes.add(s.epoch(back), {
+          ...{ id: node, url: `http://${node}`, incarnation: uuid(7, n), checkpoint: 0 },
+        }),
     },
+    { name: 'filled', make: (s) => s.nodes.filled(s.epoch(back), node, lsn) },
+    { name: 'removable', make: (s) => s.nodes.removable(node) },
     { name: 'state', make: (s) => s.nodes.update(s.epoch(back), node, 'serving', null) },
     { name: 'announce', make: (s) => s.nodes.announce(s.epoch(back), node, lsn, 0) },
     { name: 'marked', make: (s) => s.nodes.marked(s.epoch(back), node, lsn) },

@@ -64,7 +64,12 @@ describe('the model of PostgreSQL', () => {
     server.tables.setNode('a', { checkpoint: 7 });
     expect(await contentOf(fake)).toEqual(await contentOf(real)); // not admitted: not shown
     for (const subject of [real, fake])
-      await subject.nodes.add(subject.epoch(0), { id: 'a', url: 'http://a', incarnation: randomUUID() });
+      await subject.nodes.add(subject.epoch(0), {
+        id: 'a',
+        url: 'http://a',
+        incarnation: randomUUID(),
+        checkpoint: 0,
+      });
     expect(await contentOf(fake)).not.toEqual(await contentOf(real));
   });
 });

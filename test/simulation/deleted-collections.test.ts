@@ -101,4 +101,60 @@ describe('the deletion of a collection', () => {
     expect(NODES.map(namesOn)).toEqual(NODES.map(() => ['deleted-', 'pears']));
     expect(NODES.map((id) => replication.replica(id).member.state)).toEqual(['serving', 'serving']);
   });
+
+  describe('on servers that keep lists of deleted records', () => {
+    const RECORDS = 2_500;
+    const isEmptying = ({ path, body }: FakeCall): boolean => path.endsWith('/delete') && body.includes('"r');
+
+    async function filled(): Promise<void> {
+      await following(...NODES);
+      const ids = Array.from({ length: RECORDS }, (_, index) => `"r${index}"`);
+      replication.write('add', `{"ids":[${ids.join()}],"embeddings":[${ids.map(() => '[1]').join()}]}`);
+      await replication.caughtUp();
+      replication.storage.capabilities = { ...replication.storage.capabilities, metadataArrays: true };
+    }
+
+    test('empties it in the background, and delays no later entry', async () => {
+      await filled();
+      const { fake } = replication.replica('b');
+      fake.plan(isEmptying, 'hang');
+      deletePears();
+      createAgain();
+      await replication.caughtUp();
+      expect(NODES.map(namesOn)).toEqual(NODES.map(() => ['deleted-', 'pears']));
+      await replication.until(() => fake.hanging > 0, 'it is being emptied');
+      fake.release();
+      await replication.until(() => NODES.every((id) => namesOn(id).length === 1), 'it is dropped', {
+        stepMs: 100,
+      });
+      expect(NODES.map((id) => replication.replica(id).fake.executed.filter(isEmptying).length)).toEqual(
+        NODES.map(() => Math.ceil(RECORDS / 1_000)),
+      );
+    });
+
+    test('keeps its database while it is being emptied', async () => {
+      await filled();
+      deletePears();
+      replication.append({ type: 'delete_database', tenant: PLACE.tenant, database: PLACE.database });
+      await replication.caughtUp();
+      expect(NODES.map(namesOn)).toEqual(NODES.map(() => ['deleted-']));
+      await replication.until(() => NODES.every((id) => namesOn(id).length === 0), 'it is dropped', {
+        stepMs: 100,
+      });
+      const emptied = replication.replica('a').fake.executed.filter(isEmptying);
+      expect(emptied.length).toBeGreaterThan(0);
+    });
+
+    test('gives up a drop that keeps failing', async () => {
+      await filled();
+      for (const id of NODES) replication.replica(id).fake.plan(isDrop, FAILURE, Infinity);
+      deletePears();
+      createAgain();
+      await replication.caughtUp();
+      await replication.clock.pass(600_000, 1_000);
+      const drops = replication.replica('b').fake.executed.filter(isDrop).length;
+      expect(NODES.map(namesOn)).toEqual(NODES.map(() => ['copy-', 'pears']));
+      expect(drops).toBeLessThanOrEqual(5);
+    });
+  });
 });

@@ -20,6 +20,8 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Settings of the gateway, as in the environment. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** The command of the Chroma release; undefined: that of `chromaCommand`, null: the newest installed one that loads. */
+  readonly chroma?: string | null;
   /** Puts a TcpProxy between the gateway and each node. */
   readonly proxied?: boolean;
   /** The connection string to use instead of the cluster's own, given that one. */
@@ -28,6 +30,8 @@ export interface ClusterOptions {
   readonly superuserUrl?: () => string;
   /** What names the nodes to the gateway, given all nodes; by default NODES. */
   readonly nodeDirectory?: (nodes: LocalCluster['nodes']) => NodeDirectory;
+  /** Called before the gateway starts for the first time. */
+  readonly prepare?: (cluster: TestCluster) => Promise<void>;
   /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -64,7 +68,7 @@ export class TestCluster {
     const local = await startLocalCluster({
       dataDir: join(dir, 'data'),
       nodes: options.nodes ?? 3,
-      chroma: chromaCommand,
+      chroma: options.chroma === undefined ? chromaCommand : (options.chroma ?? undefined),
       logger: quiet,
     });
     const cluster = new TestCluster(local, dir, await findFreePort(), options);
@@ -72,6 +76,7 @@ export class TestCluster {
       for (const { id, url } of local.nodes) cluster.#proxies.set(id, await TcpProxy.start(url));
     try {
       cluster.#databaseUrl = (await options.databaseUrl?.(local.databaseUrl)) ?? null;
+      await options.prepare?.(cluster);
       await cluster.startGateway();
       await cluster.allServe();
       return cluster;
@@ -134,7 +139,7 @@ export class TestCluster {
   async startGateway(extra: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.#options.ownProcess === undefined) {
       this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
-        nodePid: (id) => this.local.nodes.find((node) => node.id === id)?.pid() ?? null,
+        nodePid: (url) => this.local.nodes.find((node) => node.url === url)?.pid() ?? null,
         ...(this.#options.nodeDirectory && { nodeDirectory: this.#options.nodeDirectory(this.local.nodes) }),
       });
     } else {

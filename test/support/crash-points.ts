@@ -36,6 +36,10 @@ export const REBUILD_POINTS = [
   'copy_marked',
   'swap_before',
   'swap_after',
+  'fill_reset',
+  'fill_emptied',
+  'fill_recorded',
+  'fill_marked',
   'drop_renamed',
   'drop_done',
 ] as const satisfies readonly CrashPoint[];

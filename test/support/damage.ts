@@ -80,6 +80,17 @@ export class ServerFiles {
     writeAt(file, Math.floor(statSync(file).size / 2), Buffer.alloc(64, 0xaa));
   }
 
+  /** Flips one bit in every place of the database file that holds this text. */
+  flipText(text: string): void {
+    this.#open((database) => database.exec('pragma wal_checkpoint(truncate)'));
+    const file = join(this.#dir, 'chroma.sqlite3');
+    const content = readFileSync(file);
+    const places: number[] = [];
+    for (let at = content.indexOf(text); at >= 0; at = content.indexOf(text, at + 1)) places.push(at);
+    if (places.length === 0) throw new Error(`the database file does not hold "${text}"`);
+    for (const at of places) writeAt(file, at, Buffer.from([(content[at] as number) ^ 0x20]));
+  }
+
   /** Overwrites bytes throughout the database file. */
   flipDatabase(): void {
     const file = join(this.#dir, 'chroma.sqlite3');

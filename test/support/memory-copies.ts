@@ -117,6 +117,18 @@ export class MemoryCopies implements Public<CopyStore> {
     return true;
   }
 
+  /** As the checkpoint that deletes the collection does. */
+  retire(node: string, shard: string, { suspect: _suspect, ...copy }: AssignedShard): void {
+    this.#copies.push({
+      ...copy,
+      node,
+      shard,
+      state: 'retired',
+      abandoned: null,
+      since: this.#options.now(),
+    });
+  }
+
   async bodies(collection: string): Promise<CollectionBody[]> {
     return this.#options.entries().flatMap(({ kind, target, body }): CollectionBody[] => {
       if (target !== collection) return [];

@@ -306,12 +306,12 @@ const SETTINGS = {
   ENTRY_TIMEOUT_MS,
   LEASE_MS: 10_000,
   LOG_TIMEOUT_MS: 10_000,
-  NODE_PRIORITIES: new Map(),
   WAL_RETENTION: 3_600_000,
   WAL_RETENTION_BYTES: 1e9,
   SCRUB_INTERVAL: 0,
   SCRUB_BYTES_PER_SECOND: 1e9,
   REBUILD_BYTES_PER_SECOND: 0,
+  NODE_PRIORITIES: new Map<string, number>(),
 };
 const NO_CACHES = {
   invalidation: { committed: () => undefined, unseen: () => undefined, forget: () => undefined },

@@ -6,12 +6,13 @@ import type { Entry } from '../../src/log/entry.ts';
 import type { SeenEntry } from '../../src/log/log-continuity.ts';
 import type { Head } from '../../src/log/postgres-log.ts';
 import type { MemberList, MemberRow, MemberStore, NodeLocation } from '../../src/nodes/member-store.ts';
-import type { NodeRow } from '../../src/nodes/node-store.ts';
+import type { NewIncarnation, NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { MemoryScrub } from './memory-scrub.ts';
 import { MemoryCopies } from './memory-copies.ts';
+import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -84,6 +85,12 @@ export class MemoryStorage {
   readonly nodes = new Map<string, MemoryNode>();
   /** Whether no checkpoint can be made durable. */
   checkpointsFail = false;
+  /** What the servers can do. */
+  capabilities: Capabilities = CHROMA_1_0_5;
+  /** LSN up to which the log counts as trimmed. */
+  trimmed = 0;
+  /** Nodes that begin again. */
+  readonly #filling = new Set<string>();
   #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
   #members: Omit<MemberRow, 'incarnation'>[] = [];
   #view = 1;
@@ -102,7 +109,8 @@ export class MemoryStorage {
       logId: 'log',
       cluster: 'cluster',
       lsn: this.entries.length,
-      trimmed: 0,
+      trimmed: this.trimmed,
+      isComplete: this.trimmed === 0,
       view: 0,
       primary: this.#primary,
       primaryGeneration: this.#primaryGeneration,
@@ -136,7 +144,7 @@ export class MemoryStorage {
       copies: this.copies,
       catalog: this.#catalog(),
       decisions: this.decisions,
-      capabilities: { current: CHROMA_1_0_5, join: async () => null, leave: () => undefined },
+      capabilities: this.#capabilityLevel(),
       trials: { load: async () => [], save: async () => undefined },
       events: { record: () => undefined },
       scrub: new MemoryScrub((epoch) => this.#requireLease(epoch)),
@@ -170,6 +178,17 @@ export class MemoryStorage {
           .slice(0, max),
       partitions: async () => [],
       forgetBatches: async () => undefined,
+    };
+  }
+
+  #capabilityLevel(): object {
+    const current = (): Capabilities => this.capabilities;
+    return {
+      get current() {
+        return current();
+      },
+      join: async () => null,
+      leave: () => undefined,
     };
   }
 
@@ -228,6 +247,7 @@ export class MemoryStorage {
       reset: async (epoch, id) => {
         this.#requireLease(epoch);
         this.nodes.delete(id);
+        this.#filling.add(id);
         const { resets } = this.#members.find((member) => member.id === id)!;
         return change(id, { resets: resets + 1 });
       },
@@ -236,12 +256,25 @@ export class MemoryStorage {
 
   #nodeStore(): object {
     return {
-      all: async () => [...this.nodes.values()].map((node) => ({ ...node })),
+      all: async () =>
+        [...this.nodes.values()].map((node) => ({ ...node, filling: this.#filling.has(node.id) })),
       lastCheckpoint: (id: string) => this.nodes.get(id)?.checkpoint ?? 0,
-      add: async (epoch: number, node: Pick<NodeRow, 'id' | 'url' | 'incarnation'>) => {
+      add: async (epoch: number, node: NewIncarnation) => {
         this.#requireLease(epoch);
-        const blank = { checkpoint: 0, markerLSN: 0, busyLSN: null, busyMs: 0 };
-        this.nodes.set(node.id, { ...node, ...blank, assigned: new Map() });
+        this.#filling.add(node.id);
+        const blank = { markerLSN: 0, busyLSN: null, busyMs: 0, filling: true };
+        const assigned = new Map<string, AssignedShard>();
+        for (const { shard, name } of node.checkpoint === 0 ? [] : this.#shardsAt(node.checkpoint)) {
+          const lost = { physical: `lost-${shard}`, name, fromLSN: 0, copy: 0, suspect: 'not copied yet' };
+          assigned.set(shard, { ...this.#place, ...lost });
+        }
+        this.nodes.set(node.id, { ...node, ...blank, assigned });
+      },
+      removable: async (id: string) => ({ filling: this.#filling.has(id), discard: false }),
+      filled: async (epoch: number, id: string, lsn: number) => {
+        this.#requireLease(epoch);
+        this.#filling.delete(id);
+        this.node(id).markerLSN = lsn;
       },
       update: async (epoch: number) => this.#requireLease(epoch),
       announce: async (epoch: number) => this.#requireLease(epoch),
@@ -269,8 +302,10 @@ export class MemoryStorage {
         this.node(id).checkpoint = lsn;
         for (const { shard, physical, name, lsn: fromLSN } of changes) {
           const known = assigned.get(shard);
-          if (physical === null || name === null) assigned.delete(shard);
-          else if (known?.physical === physical) assigned.set(shard, { ...known, name });
+          if (physical === null || name === null) {
+            if (known !== undefined && name !== null) this.copies.retire(id, shard, { ...known, name });
+            assigned.delete(shard);
+          } else if (known?.physical === physical) assigned.set(shard, { ...known, name });
           else assigned.set(shard, { physical, ...this.#place, name, fromLSN, copy: 0, suspect: null });
         }
       },
@@ -297,6 +332,12 @@ export class MemoryStorage {
     return { id: last.target, ...this.#place, name, state: 'ready', createdLSN: last.lsn, shards };
   }
 
+  #shardsAt(lsn: number): { shard: string; name: string }[] {
+    const created = this.entries.slice(0, lsn).filter(({ kind }) => kind === 'create_collection');
+    const shards = created.map(({ header }) => JSON.parse(header) as { shard: string; name: string });
+    return shards.filter(({ shard }) => this.#collectionOf(shard) !== null);
+  }
+
   #catalog(): object {
     const marked = new Map<string, string>();
     const copy = (id: string, shard: string): AssignedShard | null =>
@@ -314,6 +355,8 @@ export class MemoryStorage {
       isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
       physical: copy,
       shards: () => [...new Set([...this.nodes.values()].flatMap(({ assigned }) => [...assigned.keys()]))],
+      tenants: () => [this.#place.tenant],
+      everyDatabase: () => [{ id: 'd', tenant: this.#place.tenant, name: this.#place.database }],
       collectionOfShard: (shard: string) => this.#collectionOf(shard),
       suspectShards: (id: string) =>
         [...(this.nodes.get(id)?.assigned.keys() ?? [])].filter((shard) => isSuspect(id, shard)),

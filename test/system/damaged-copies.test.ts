@@ -148,9 +148,15 @@ test('a node that was stopped is compared with the others before it serves', asy
     'deleted-index': (name, on) => on.deleteIndex(name),
     'flipped-vector': (name, on) => on.flipVector(name, vectorOf(700)),
     'flipped-index': (name, on) => on.flipIndexIds(name),
+    // The same bit in the database file, in a text that only this collection has.
+    'flipped-text': (name, on) => on.flipText(`700 of ${name}`),
   };
   const ids = new Map<string, string>();
   for (const name of [...Object.keys(damages), 'untouched']) ids.set(name, await fill(name));
+  await cluster.api.records(ids.get('flipped-text')!, 'update', {
+    ids: ['r700'],
+    documents: ['document 700 of flipped-text'],
+  });
   await cluster.allServe();
   await cluster.local.stopNode('node-3');
   for (const [name, damage] of Object.entries(damages)) damage(name, files());
@@ -184,4 +190,17 @@ test('a node that was stopped is compared with the others before it serves', asy
   await reading;
   expect(wrong).toEqual([]);
   for (const node of ['node-1', 'node-2']) await suspectsAre(node, [], [...ids.keys()]);
+  await until(
+    async () => {
+      const left = await sql(
+        cluster,
+        `select 1 from polychrome.node_shard where node = 'node-3' and state = 'current' and suspect is not null`,
+      );
+      return left.length === 0;
+    },
+    'every copy is healed',
+    60_000,
+  );
+  const contents = await cluster.contents();
+  expect(new Set(contents.values()).size).toBe(1);
 });

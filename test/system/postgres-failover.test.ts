@@ -5,6 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runLogRecovery } from '../../src/app/log-recovery.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { PostgresPair, query } from '../support/postgres-pair.ts';
 import { until } from '../support/until.ts';
@@ -109,6 +111,10 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
       superuserUrl: () => pair.writableUrl,
     });
     const collection = await cluster.api.create('records');
+    await until(async () => {
+      const rows = await query(pair.standby, 'select 1 from polychrome.node_shard');
+      return rows.length === cluster.local.nodes.length;
+    }, 'the standby knows the collection on both nodes');
     await pair.detach();
     const body = { ids: ['lost'], embeddings: [[1, 2]] };
     const { status, headers } = await cluster.api.records(collection, 'add', body);
@@ -156,4 +162,39 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
     const [row] = await query(pair.standby, 'select rewound from polychrome.head');
     expect(row?.['rewound']).toMatch(/^log_rewound: node-\d has applied LSN /);
   });
+
+  test('an operator accepts the loss: service resumes, no LSN is used twice, and the nodes agree', async () => {
+    const config = loadConfig(cluster.environment());
+    // A gateway that runs holds the lease.
+    await expect(runLogRecovery(config, true)).rejects.toThrow('Stop all gateways');
+    await cluster.stopGateway();
+    const [{ lsn }] = head as [{ lsn: number }];
+    expect(await runLogRecovery(config, false)).toMatchObject({ from: lsn + 1, to: lsn + 1, missing: [] });
+    expect((await query(pair.standby, 'select rewound from polychrome.head'))[0]?.['rewound']).not.toBeNull();
+    const { kept } = await runLogRecovery(config, true);
+    await expect(runLogRecovery(config, true)).rejects.toThrow('nothing to recover');
+    await cluster.startGateway();
+    await cluster.allServe(60_000);
+    const [{ id } = { id: '' }] = JSON.parse((await cluster.api.collections()).text) as { id: string }[];
+    const body = { ids: ['after'], embeddings: [[3, 4]] };
+    const added = await cluster.api.records(id, 'add', body);
+    expect(added.status).toBe(201);
+    expect(Number(added.headers.get('x-polychrome-lsn'))).toBeGreaterThan(lsn + 1);
+    await until(
+      async () => {
+        const text = `select node, suspect from polychrome.node_shard where state = 'current' and suspect is not null`;
+        const suspects = await query(pair.standby, text);
+        if (suspects.length === 0) return true;
+        throw new Error(JSON.stringify({ suspects, rebuilds: (await cluster.status()).rebuilds }));
+      },
+      'every copy is there',
+      120_000,
+    );
+    await cluster.allServe();
+    const contents = await cluster.contents();
+    expect(new Set(contents.values()).size).toBe(1);
+    // The node that was kept had applied the lost entry.
+    expect(contents.get(kept)).toContain('"lost"');
+    expect(contents.get(kept)).toContain('"after"');
+  }, 240_000);
 });

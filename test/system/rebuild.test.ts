@@ -1,8 +1,12 @@
 // A copy that differs is rebuilt without a person: under writes, and when a node or the gateway is killed in any phase.
 
+import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { nodeCommand } from '../../src/cli/node.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { REBUILD_POINTS } from '../support/crash-points.ts';
+import { TestCommand } from '../support/operation-context.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 
@@ -50,7 +54,8 @@ interface CopyRow {
   readonly suspect: string | null;
 }
 
-async function copyOn(node: string): Promise<CopyRow> {
+/** Undefined while the node begins again. */
+async function copyOn(node: string): Promise<CopyRow | undefined> {
   const [row] = await sql<CopyRow & Record<string, unknown>>(
     cluster,
     `select n.physical, n.copy::int, n.suspect from polychrome.node_shard n
@@ -58,12 +63,12 @@ async function copyOn(node: string): Promise<CopyRow> {
      where n.state = 'current' and n.node = $1 and x.collection = $2`,
     [node, collection],
   );
-  return row!;
+  return row;
 }
 
 /** Edits, deletes and adds records directly on a node, and makes its copy suspect, as a comparison of copies does. */
 async function damage(node: string): Promise<void> {
-  const { physical } = await copyOn(node);
+  const { physical } = (await copyOn(node))!;
   const edit = async (action: string, body: object): Promise<void> => {
     expect((await cluster.node(node).records(physical, action, body)).status).toBeLessThan(300);
   };
@@ -78,6 +83,14 @@ async function damage(node: string): Promise<void> {
   );
 }
 
+/** The node comes back without its content; the log counts as trimmed, so that it is filled by copies. */
+async function blank(node: string): Promise<void> {
+  await sql(cluster, 'update polychrome.head set trimmed = 1');
+  await cluster.local.stopNode(node);
+  await rm(cluster.local.nodes.find(({ id }) => id === node)!.dataDir, { recursive: true });
+  await cluster.local.startNode(node);
+}
+
 let probes = 0;
 /** A change of the catalog makes the gateway read it anew. */
 async function noticed(): Promise<void> {
@@ -85,12 +98,15 @@ async function noticed(): Promise<void> {
 }
 
 async function healed(node: string, limitMs = 60_000): Promise<CopyRow> {
-  await until(async () => (await copyOn(node)).suspect === null, `the copy on ${node} is healed`, limitMs);
-  return copyOn(node);
+  await until(async () => (await copyOn(node))?.suspect === null, `the copy on ${node} is healed`, limitMs);
+  return (await copyOn(node))!;
 }
 
 async function allEqual(): Promise<string> {
   await cluster.allServe();
+  // A node that was filled anew has every collection copied.
+  const suspects = `select 1 from polychrome.node_shard where state = 'current' and suspect is not null`;
+  await until(async () => (await sql(cluster, suspects)).length === 0, 'every copy is healed', 60_000);
   const [first, ...others] = [...(await cluster.contents()).values()].map((content) => content.split('\n'));
   // A whole content would be printed.
   const differences = others.flatMap((lines) =>
@@ -110,7 +126,7 @@ async function roles(): Promise<{ primary: string; replicas: string[] }> {
 test.each(['replica', 'primary'])('a damaged copy on the %s is healed under writes', async (role) => {
   const { primary, replicas } = await roles();
   const node = role === 'primary' ? primary : replicas[0]!;
-  const before = await copyOn(node);
+  const before = (await copyOn(node))!;
   let version = 1;
   let isDone = false;
   const writing = (async (): Promise<void> => {
@@ -131,6 +147,17 @@ test.each(['replica', 'primary'])('a damaged copy on the %s is healed under writ
   expect(after.copy).toBeGreaterThan(before.copy);
   const content = await allEqual();
   expect(content).not.toContain('stray');
+});
+
+test('an operator has the copies of a node built anew', async () => {
+  const node = (await roles()).replicas[0]!;
+  const before = (await copyOn(node))!;
+  const command = new TestCommand({ clock: systemClock });
+  const words = ['rebuild', node, '--collection', 'records', '--url', cluster.url];
+  await nodeCommand(command).parseAsync(words, { from: 'user' });
+  expect(command.output).toBe(`1 collections of node ${node} were copied anew and compared.\n`);
+  expect((await copyOn(node))!.copy).toBeGreaterThan(before.copy);
+  await allEqual();
 });
 
 test.each(['target', 'donor'])('a copy is healed although its %s is killed meanwhile', async (which) => {
@@ -173,7 +200,8 @@ describe('a copy is healed when the gateway is killed at', () => {
         await sql(cluster, AGED);
       } else {
         process.kill('SIGUSR2');
-        await damage(node);
+        if (point.startsWith('fill_')) await blank(node);
+        else await damage(node);
         await noticed().catch(() => undefined);
       }
       expect(await died).toBe('SIGKILL');

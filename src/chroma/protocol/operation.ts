@@ -36,6 +36,8 @@ export type SchemaOperation =
   | { readonly type: 'create_tenant'; readonly tenant: string }
   /** In the catalog only: servers cannot delete tenants. */
   | { readonly type: 'delete_tenant'; readonly tenant: string }
+  /** Nothing changes: says where the content of a server was adopted, or where entries were that the log has lost. */
+  | { readonly type: 'note'; readonly note: string }
   | {
       readonly type: 'create_database';
       readonly id: string;
@@ -45,7 +47,7 @@ export type SchemaOperation =
   | { readonly type: 'delete_database'; readonly tenant: string; readonly database: string };
 
 /** A schema operation that nodes execute. */
-export type NodeSchemaOperation = Exclude<SchemaOperation, { type: 'delete_tenant' }>;
+export type NodeSchemaOperation = Exclude<SchemaOperation, { type: 'delete_tenant' | 'note' }>;
 
 export type Operation = RecordOperation | SchemaOperation;
 
@@ -62,6 +64,7 @@ export function needsDecision(operation: Operation): boolean {
     case 'delete_collection':
     case 'delete_tenant':
     case 'delete_database':
+    case 'note':
       return false;
   }
 }

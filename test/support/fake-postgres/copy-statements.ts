@@ -41,7 +41,9 @@ const CATALOG: readonly Statement[] = [
             })),
           physical: [...tables.nodeShards.values()]
             .filter((row) => isNew(row) && row.state === 'current')
-            .map(({ node, shard, physical, name, suspect }) => ({ node, shard, physical, name, suspect })),
+            .map(({ node, shard, physical, name, copy, suspect }) => ({
+              ...{ node, shard, physical, name, copy, suspect },
+            })),
         },
       ];
     },

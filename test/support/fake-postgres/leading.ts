@@ -40,6 +40,12 @@ export function checkpoint(tables: Tables, call: CheckpointCall, nowMs: number):
     throw refusal('PC002', 'a checkpoint was refused: the lease has moved on');
   for (const [i, id] of nodes.entries())
     tables.setNode(id, { checkpoint: Math.max(tables.nodes.get(id)!.checkpoint, lsns[i]!) });
+  for (const { node, shard, physical, name } of changes) {
+    const current = tables.currentCopy(node, shard);
+    if (current === null || physical !== null || name === null) continue;
+    const view = tables.nextView();
+    tables.setNodeShard({ ...current, state: 'retired', name, suspect: null, since: nowMs, view });
+  }
   for (const { node, shard, physical } of changes) {
     const current = tables.currentCopy(node, shard);
     if (current !== null && current.physical !== physical)

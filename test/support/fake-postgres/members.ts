@@ -22,7 +22,7 @@ export function joiningNode(
   tables: Tables,
   { id, url, counts }: Pick<NodeTableRow, 'id' | 'url' | 'counts'>,
 ): NodeTableRow {
-  const isOut = { removed: false, drained: false, resets: 0 };
+  const isOut = { removed: false, drained: false, resets: 0, filling: false, discard: false };
   const { epoch } = tables.lease;
   const [view, position] = [tables.nextView(), nextPosition(tables)];
   return { id, url, ...BLANK, state: 'joining', ...isOut, counts, epoch, view, position };
@@ -44,7 +44,8 @@ export function addNode(tables: Tables, id: string, url: string): boolean {
   if (known !== undefined && !known.removed) return false;
   forgetContent(tables, id, false);
   const row = joiningNode(tables, { id, url, counts: false });
-  tables.nodes.set(id, known === undefined ? row : { ...row, resets: known.resets + 1 });
+  const kept = known && { resets: known.resets + 1, filling: known.filling, discard: known.discard };
+  tables.nodes.set(id, { ...row, ...kept });
   return true;
 }
 
@@ -63,7 +64,54 @@ export function resetNode(tables: Tables, epoch: number, id: string): boolean {
   forgetContent(tables, id, true);
   const row = tables.nodes.get(id);
   if (row === undefined || row.removed) return false;
-  tables.setNode(id, { ...BLANK, state: 'joining', resets: row.resets + 1, view: tables.nextView() });
+  tables.setNode(id, {
+    ...BLANK,
+    state: 'joining',
+    filling: true,
+    resets: row.resets + 1,
+    view: tables.nextView(),
+  });
+  return true;
+}
+
+export interface Introduced {
+  readonly epoch: number;
+  readonly id: string;
+  readonly url: string;
+  readonly incarnation: string;
+  readonly checkpoint: number;
+}
+
+/** False when the lease has moved on, or the node has an incarnation already. */
+export function introduceNode(
+  tables: Tables,
+  { epoch, id, url, incarnation, checkpoint }: Introduced,
+  newId: () => string,
+): boolean {
+  if (!isLeading(tables, epoch)) return false;
+  const row = tables.nodes.get(id);
+  if (row === undefined) tables.nodes.set(id, joiningNode(tables, { id, url, counts: false }));
+  else {
+    // The view number is taken before the conflict with the row is found.
+    const view = tables.nextView();
+    const mayJoin = (row.incarnation === null || row.filling) && !row.removed && row.epoch === epoch;
+    if (!mayJoin) return false;
+    tables.setNode(id, { view });
+  }
+  const begun = { marker_lsn: 0, copies: 0, marker_copy: 0, filling: true };
+  tables.setNode(id, { ...begun, incarnation, checkpoint });
+  forgetContent(tables, id, false);
+  if (checkpoint === 0) return true;
+  for (const shard of tables.shards.values()) {
+    const collection = tables.collections.get(shard.collection);
+    if (collection?.state !== 'ready' || collection.created_lsn > checkpoint) continue;
+    const made = { from_lsn: 0, suspect: 'not copied to the node yet', copy: 0, since: 0 };
+    const view = tables.nextView();
+    tables.setNodeShard({
+      ...{ node: id, shard: shard.id, physical: newId(), name: collection.name, state: 'current', view },
+      ...made,
+    });
+  }
   return true;
 }
 

@@ -38,11 +38,11 @@ export class FakePostgres {
 
   /** Runs one statement, whole or not at all. Throws pg.DatabaseError when it is refused, before any change. */
   execute(text: string, values: readonly unknown[]): readonly FakeRow[] {
-    const { now, random } = this.#options;
+    const { now, random, newId } = this.#options;
     const normal = normalised(text);
     const draw = (limit: number): number => Math.floor(random() * limit);
     const { tables } = this;
-    const session = { tables, values, timeline: this.#timeline, nowMs: now(), random: draw };
+    const session = { tables, values, timeline: this.#timeline, nowMs: now(), random: draw, newId };
     const rows = statementFor(normal).run(session);
     if (CHANGES.test(normal)) this.onChanged(normal);
     return rows;

@@ -4,7 +4,7 @@
 import { LongValue } from '../../../src/postgres/long-value.ts';
 import { appendContinuing, logContains } from './append.ts';
 import { acquireLease, addDecisionPage, checkpoint, decide, setPrimary, swapCopy } from './leading.ts';
-import { addNode, isLeading, joiningNode, removeNode, resetNode, seedNodes } from './members.ts';
+import { addNode, introduceNode, isLeading, removeNode, resetNode, seedNodes } from './members.ts';
 import { copyStatements } from './copy-statements.ts';
 import { keyOf, type Tables } from './tables.ts';
 
@@ -18,6 +18,7 @@ export interface Session {
   readonly nowMs: number;
   /** A whole number below `limit`. */
   readonly random: (limit: number) => number;
+  readonly newId: () => string;
 }
 
 export interface Statement {
@@ -92,6 +93,7 @@ const LOG: readonly Statement[] = [
         cluster: head.cluster,
         lsn: head.lsn,
         trimmed: head.trimmed,
+        isComplete: head.trimmed === 0,
         view: head.view,
         primary: head.primary_node,
         primaryGeneration: head.primary_generation,
@@ -256,27 +258,43 @@ const NODES: readonly Statement[] = [
         .filter(({ removed, incarnation }) => !removed && incarnation !== null)
         .sort((a, b) => (a.id < b.id ? -1 : 1))
         .map(
-          ({ id, url, incarnation, checkpoint: lsn, marker_lsn: markerLSN, busy_lsn: busyLSN, ...row }) => {
+          ({
+            id,
+            url,
+            incarnation,
+            checkpoint: lsn,
+            marker_lsn: markerLSN,
+            busy_lsn: busyLSN,
+            filling,
+            ...row
+          }) => {
             const busyMs = Math.max(0, (row.busy_until ?? 0) - nowMs);
-            return { id, url, incarnation, checkpoint: lsn, markerLSN, busyLSN, busyMs };
+            return { id, url, incarnation, checkpoint: lsn, markerLSN, busyLSN, busyMs, filling };
           },
         ),
   },
   {
-    pattern: /^insert into node \(id, url, incarnation, state, epoch, view\)/,
+    pattern: /^select introduce_node\(/,
+    run({ tables, values, newId }) {
+      const [epoch, id, url, incarnation, checkpointLSN] = values as [number, string, string, string, number];
+      const introduced = { epoch, id, url, incarnation, checkpoint: checkpointLSN };
+      return [{ done: introduceNode(tables, introduced, newId) }];
+    },
+  },
+  {
+    pattern: /^select filling, discard from node/,
+    run({ tables, values: [id] }) {
+      const row = tables.nodes.get(id as string);
+      return row === undefined ? [] : [{ filling: row.filling, discard: row.discard }];
+    },
+  },
+  {
+    pattern: /^update node set filling = false, discard = false, marker_lsn/,
     run({ tables, values }) {
-      const [epoch, id, url, incarnation] = values as [number, string, string, string];
-      if (!isLeading(tables, epoch)) return [];
-      const row = tables.nodes.get(id);
-      if (row === undefined) {
-        tables.nodes.set(id, { ...joiningNode(tables, { id, url, counts: false }), incarnation });
-        return [{ id }];
-      }
-      // The view number is taken before the conflict with the row is found.
-      const view = tables.nextView();
-      const mayJoin = row.incarnation === null && !row.removed && row.epoch === epoch;
-      if (mayJoin) tables.setNode(id, { incarnation, view });
-      return is(mayJoin, { id });
+      const [epoch, id, lsn] = values as [number, string, number];
+      const isOwn = tables.nodes.get(id)?.epoch === epoch;
+      if (isOwn) tables.setNode(id, { filling: false, discard: false, marker_lsn: lsn });
+      return is(isOwn, { id });
     },
   },
   {

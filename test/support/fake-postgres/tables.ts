@@ -88,6 +88,8 @@ export interface NodeTableRow {
   readonly drained: boolean;
   readonly counts: boolean;
   readonly resets: number;
+  readonly filling: boolean;
+  readonly discard: boolean;
 }
 
 export interface NodeShardRow {

@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
+import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { postgresLeaseStore } from '../coordination/lease.ts';
+import type { Database } from '../postgres/database.ts';
+import { CapabilityLevel } from './capability-level.ts';
+
+const NEWER = { ...CHROMA_1_0_5, metadataArrays: true, base64Embeddings: true };
+
+let postgres: TestPostgres;
+let database: Database;
+let level: CapabilityLevel;
+let epoch: number;
+beforeAll(async () => {
+  postgres = await testPostgres();
+});
+afterAll(() => postgres.stop());
+beforeEach(async () => {
+  database = await postgres.database();
+  const lease = postgresLeaseStore(database);
+  epoch = (await lease.acquire('one', await lease.read()))!;
+  level = new CapabilityLevel(database);
+  for (const node of ['a', 'b']) await level.join(node, CHROMA_1_0_5, 2, epoch);
+  await database.query(`update ${database.schema}.head set lsn = 1`);
+});
+
+test('rises when the last server was replaced by a newer one, and stays', async () => {
+  expect(await level.join('a', NEWER, 2, epoch)).toBeNull();
+  expect(level.current.metadataArrays).toBe(false);
+  expect(await level.join('b', NEWER, 2, epoch)).toBeNull();
+  expect(level.current.metadataArrays).toBe(true);
+  expect(await level.join('a', CHROMA_1_0_5, 2, epoch)).toContain('metadataArrays');
+  expect(level.current.metadataArrays).toBe(true);
+});
+
+test('does not rise under an epoch that is over', async () => {
+  await level.join('a', NEWER, 2, epoch);
+  await level.join('b', NEWER, 2, epoch - 1);
+  expect(level.current.metadataArrays).toBe(false);
+});
