@@ -37,7 +37,7 @@ export async function importMutated(mutant: Mutant): Promise<Simulator> {
 }
 
 /** The changed text of the mutant's file. */
-export function textOf({ name, file, find, replace }: Mutant): string {
+function textOf({ name, file, find, replace }: Mutant): string {
   const text = readFileSync(new URL(file, ROOT), 'utf8');
   const times = text.split(find).length - 1;
   if (times !== 1)

@@ -41,9 +41,9 @@ const REFUSAL: FakeResponse = {
   text: '{"error":"InvalidArgumentError","message":"Validation error: simulated"}',
 };
 /** A document that kills every process that is given it. */
-export const DEADLY = '"deadly';
+const DEADLY = '"deadly';
 /** A document that every process refuses, although it passed the checks. */
-export const REFUSED = '"refused';
+const REFUSED = '"refused';
 
 /** Whether a call is about Polychrome's own records: marker, canary, scratch collections. */
 export const isReserved = ({ path, body }: Pick<NodeCall, 'path' | 'body'>): boolean =>

@@ -46,9 +46,9 @@ export interface GatewayOptions {
 
 const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1 } as const;
 const STOP_DEADLINE_MS = 15_000;
-export const SIMULATED_SETTLE_MS = 200;
+const SIMULATED_SETTLE_MS = 200;
 
-export const urlOf = (node: string): string => `http://${node}.invalid`;
+const urlOf = (node: string): string => `http://${node}.invalid`;
 
 function configOf(nodes: readonly ChromaProcess[]): Config {
   return loadConfig({

@@ -7,7 +7,7 @@ import type { Carry, FakePostgres } from '../../support/fake-postgres/server.ts'
 import type { Network } from './network.ts';
 import type { SimulatedProcess } from './schedule.ts';
 
-export const POSTGRES = 'postgres';
+const POSTGRES = 'postgres';
 
 /** What happens to the next statement of a kind. */
 export type StatementFault =

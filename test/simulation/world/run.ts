@@ -26,7 +26,7 @@ export async function runPlan(plan: Plan, options: { readonly traces?: boolean }
 const RUNS_MAX = 80;
 
 /** A plan of fewer steps that breaks the same invariant. */
-export async function shrink(plan: Plan, invariant: string): Promise<Plan> {
+async function shrink(plan: Plan, invariant: string): Promise<Plan> {
   let smallest = plan;
   let runs = 0;
   for (let size = Math.ceil(plan.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
