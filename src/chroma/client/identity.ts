@@ -55,14 +55,15 @@ export function markerIn(collection: Buffer): Marker | null {
   return storedMarkerIn(collection)?.marker ?? null;
 }
 
+// Compiled once: markers are read with every connection and probe.
+const collectionShape = z.object({ id: z.string(), metadata: z.unknown() });
 const identityShape = z.object({ cluster: z.string(), node: z.string(), incarnation: z.string() });
 const copiesShape = z.object({ copies: z.int() });
 const progressShape = z.object({ log: z.string(), checkpoint: z.int(), token: z.string() });
 
 /** As markerIn, with the collection's id. */
 export function storedMarkerIn(collection: Buffer): StoredMarker | null {
-  const shape = z.object({ id: z.string(), metadata: z.unknown() });
-  const { id, metadata } = shape.parse(JSON.parse(collection.toString()));
+  const { id, metadata } = collectionShape.parse(JSON.parse(collection.toString()));
   const identity = identityShape.safeParse(metadata).data;
   if (identity === undefined) return null;
   const progress = progressShape.safeParse(metadata).data ?? null;

@@ -24,6 +24,10 @@ export interface ClientOptions {
   readonly observe: (operation: Observed) => void;
   /** A request has its outcome. */
   readonly onOutcome: (done: Done) => void;
+  /** A response has shown that the collection exists under this name. */
+  readonly onKnown: (id: string, name: string) => void;
+  /** A collection was asked for by its name. */
+  readonly onNamed: (name: string, status: number, invokedAtMs: number) => void;
   readonly trace: (text: string) => void;
 }
 
@@ -96,11 +100,18 @@ export class SimulatedClient {
   /** The id of a collection by its name; null when there is none, or no response. */
   async #find(name: string): Promise<string | null> {
     const call = { method: 'GET', path: collectionPath(name), headers: {}, body: '' };
+    const invokedAtMs = this.#options.nowMs();
     const { response } = await this.#exchange(call);
+    if (response !== null) this.#options.onNamed(name, response.status, invokedAtMs);
     if (response?.status !== 200) return null;
     const { id } = JSON.parse(response.body) as { id: string };
-    this.#ids.set(name, id);
+    this.#learn(name, id);
     return id;
+  }
+
+  #learn(name: string, id: string): void {
+    this.#ids.set(name, id);
+    this.#options.onKnown(id, name);
   }
 
   #callOf(request: ClientStep, collection: string | null): ClientCall {
@@ -172,12 +183,12 @@ export class SimulatedClient {
     if (collection !== null) this.#lsns.set(collection, Math.max(lsn, this.#lsns.get(collection) ?? 0));
     if (request.op === 'create' && response.status === 200) {
       const { id } = JSON.parse(response.body) as { id: string };
-      this.#ids.set(request.name, id);
+      this.#learn(request.name, id);
     }
     if (request.op === 'drop' && response.status === 200) this.#ids.delete(request.name);
     if (request.op === 'rename' && response.status === 200) {
       this.#ids.delete(request.name);
-      if (collection !== null) this.#ids.set(request.to, collection);
+      if (collection !== null) this.#learn(request.to, collection);
     }
     const isMissing = response.status === 404 && collection !== null;
     for (const [name, id] of this.#ids) if (isMissing && id === collection) this.#ids.delete(name);

@@ -3,7 +3,7 @@
 
 import type { FakePostgres } from '../../support/fake-postgres/server.ts';
 import { keyOf, type LogRow, type NodeShardRow } from '../../support/fake-postgres/tables.ts';
-import { MARKER_PATH, markerIn } from '../../../src/chroma/client/identity.ts';
+import { MARKER_PATH, type Identity } from '../../../src/chroma/client/identity.ts';
 import { serve } from '../../support/fake-chroma/routes.ts';
 import { isReserved, type ChromaProcess, type NodeCall } from './chroma-process.ts';
 import { NotDecided, type ExpectedContent } from './expected-content.ts';
@@ -303,10 +303,9 @@ export class Invariants {
   #isItself({ chroma }: ChromaProcess, node: string): boolean {
     const row = this.#options.postgres.tables.nodes.get(node);
     const { status, text } = serve(chroma, 'GET', MARKER_PATH);
-    const marker = status === 200 ? markerIn(Buffer.from(text)) : null;
-    return (
-      marker !== null && marker.node === node && (row === undefined || marker.incarnation === row.incarnation)
-    );
+    if (status !== 200) return false;
+    const { metadata } = JSON.parse(text) as { metadata: Partial<Identity> | null };
+    return metadata?.node === node && (row === undefined || metadata.incarnation === row.incarnation);
   }
 
   /** I9: nothing is repeated without pauses. */

@@ -24,9 +24,11 @@ interface Acknowledged {
 export class ReadChecks {
   readonly #options: ReadCheckOptions;
   #acknowledged: Acknowledged[] = [];
-  /** Since when clients may see a collection, ms. */
+  /** Since when a client knows that a collection exists, ms. */
   readonly #readySince = new Map<string, number>();
   readonly #goneSince = new Map<string, number>();
+  /** Since when a client knows the present name of a collection, ms; by id. */
+  readonly #named = new Map<string, { readonly name: string; readonly sinceMs: number }>();
 
   constructor(options: ReadCheckOptions) {
     this.#options = options;
@@ -35,16 +37,33 @@ export class ReadChecks {
   /** After each statement that may have changed something. */
   changed(): void {
     const { postgres, nowMs } = this.#options;
-    for (const { id, state } of postgres.tables.collections.values()) {
-      if (state === 'ready' && !this.#readySince.has(id)) this.#readySince.set(id, nowMs());
+    for (const { id, name, state } of postgres.tables.collections.values()) {
+      if (this.#named.get(id)?.name !== name) this.#named.delete(id);
       if (state === 'deleted' && !this.#goneSince.has(id)) this.#goneSince.set(id, nowMs());
     }
+  }
+
+  /** A response has shown a client that the collection exists under this name. */
+  seen(id: string, name: string): void {
+    const sinceMs = this.#options.nowMs();
+    if (!this.#readySince.has(id)) this.#readySince.set(id, sinceMs);
+    const row = this.#options.postgres.tables.collections.get(id);
+    if (row?.name === name && !this.#named.has(id)) this.#named.set(id, { name, sinceMs });
   }
 
   /** Entries were lost with a server of PostgreSQL: what was acknowledged before may be gone. */
   logLost(): void {
     this.#acknowledged = [];
     this.#readySince.clear();
+  }
+
+  /** The collection that has had the name since before `atMs`; null when there is none. */
+  existsSince(name: string, atMs: number): string | null {
+    const found = [...this.#options.postgres.tables.collections.values()].find(
+      (row) => row.name === name && row.state === 'ready',
+    );
+    if (found === undefined || found.pending_lsn !== null) return null;
+    return (this.#named.get(found.id)?.sinceMs ?? Infinity) < atMs ? found.id : null;
   }
 
   acknowledged(lsn: number, gateway: string, collection: string): void {

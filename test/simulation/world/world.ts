@@ -253,8 +253,17 @@ export class World {
       exchange: (gateway, call) => this.#exchange(name, gateway, call),
       observe: (operation) => this.observed.push(operation),
       onOutcome: (done) => this.#onOutcome(done),
+      onKnown: (id, known) => this.reads.seen(id, known),
+      onNamed: (name, status, invokedAtMs) => this.#onNamed(name, status, invokedAtMs),
       trace: (text) => this.trace(text),
     });
+  }
+
+  #onNamed(name: string, status: number, invokedAtMs: number): void {
+    if (status !== 404 || this.invariants.hasLostEntries) return;
+    const missed = this.reads.existsSince(name, invokedAtMs);
+    if (missed !== null)
+      this.report(new Violation('I6', `${missed} exists as ${name}, and was called missing`));
   }
 
   #onOutcome(done: Done): void {

@@ -73,6 +73,13 @@ const SCHEMA = '"model"';
 const CHANGES =
   /^(?!select )|\b(?:append_continuing|acquire_lease|checkpoint|decide|add_decision_page|set_primary|swap_copy|\w+_nodes?)\(/;
 
+const texts = new Map<string, string>();
+
+/** Without the schema, and with single spaces; src/ has some hundred different texts. */
 function normalised(text: string): string {
-  return text.replaceAll(`${SCHEMA}.`, '').replaceAll(/\s+/g, ' ').trim();
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  const normal = text.replaceAll(`${SCHEMA}.`, '').replaceAll(/\s+/g, ' ').trim();
+  texts.set(text, normal);
+  return normal;
 }
