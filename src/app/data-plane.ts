@@ -3,6 +3,7 @@
 import { BodyProbe } from '../api/v2/body-probe.ts';
 import { CollectionObjects } from '../api/v2/collection-objects.ts';
 import { SchemaRoutes, schemaRoutes } from '../api/v2/collections.ts';
+import { withSmallBodies } from '../api/v2/small-bodies.ts';
 import { descriptionRoutes } from '../api/v2/openapi.ts';
 import { RecordReads } from '../api/v2/record-reads.ts';
 import { recordWrites } from '../api/v2/record-writes.ts';
@@ -212,8 +213,10 @@ function buildHandlers(
       recordsMax: config.WRITE_RECORDS_MAX,
     }),
     ...recordReads.handlers,
-    ...schemaRoutes(new SchemaRoutes({ ...shared, objects, bodyProbe, catalog, newId, allowReset })),
-    ...unsupportedRoutes(shared),
+    ...withSmallBodies({
+      ...schemaRoutes(new SchemaRoutes({ ...shared, objects, bodyProbe, catalog, newId, allowReset })),
+      ...unsupportedRoutes(shared),
+    }),
     ...descriptionRoutes(reader),
   };
 }

@@ -333,7 +333,7 @@ function refuseNul(name: string): void {
 }
 
 /** The handlers under the names of their routes. */
-export function schemaRoutes(routes: SchemaRoutes): Partial<Record<RouteName, Handler>> {
+export function schemaRoutes(routes: SchemaRoutes) {
   return {
     create_tenant: routes.createTenant,
     get_tenant: routes.getTenant,
@@ -350,5 +350,5 @@ export function schemaRoutes(routes: SchemaRoutes): Partial<Record<RouteName, Ha
     modify_collection: routes.modifyCollection,
     delete_collection: routes.deleteCollection,
     reset: routes.reset,
-  };
+  } satisfies Partial<Record<RouteName, Handler>>;
 }
