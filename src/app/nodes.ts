@@ -11,7 +11,7 @@ import type { Appender } from '../log/appender.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
-import { Node, type NodeProbe, type VerificationFailure } from '../nodes/node.ts';
+import { Node, type NodeWork, type NodeProbe, type VerificationFailure } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
@@ -115,7 +115,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const wiring: Wiring = {
     workload: new Workload(deps.clock, config.STAGGER_MS),
     identity,
-    readsInFlight: new ReadsInFlight(),
+    readsInFlight: new ReadsInFlight(deps.clock),
     clients: buildClients(address, identity, { ...watched, calls }, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
@@ -128,7 +128,8 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const { workload } = wiring;
   const verify = async (): Promise<VerificationFailure | null> =>
     (await verifier.verify()) ?? lackOf(address.id, watcher, parts);
-  const probe = createNodeProbe({ watcher, canary, verify, work: workload, clock });
+  const work = workOf(wiring);
+  const probe = createNodeProbe({ watcher, canary, verify, work, clock });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
   // A recheck of a slow node takes a while, during which the probe needs its connection.
@@ -151,6 +152,19 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
     calls,
     canary: canaryReason,
     disconnect,
+  };
+}
+
+/** What may keep a node from responding: the log's calls, and large reads of clients. */
+function workOf({ workload, readsInFlight }: Wiring): NodeWork {
+  return {
+    get explainsSilence() {
+      return workload.explainsSilence || readsInFlight.explainsSilence;
+    },
+    get isLong() {
+      return workload.isLong;
+    },
+    isOverdueBy: (ms) => !readsInFlight.explainsSilence && workload.isOverdueBy(ms),
   };
 }
 
@@ -229,11 +243,13 @@ function buildVerifier(
 function buildMember(
   { id, url, counts, drained }: MemberRow,
   probe: NodeProbe,
-  { workload, readsInFlight }: Wiring,
+  wiring: Wiring,
   { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
   applier: () => Applier,
 ): Node {
   const { clock, logger } = deps;
+  const { readsInFlight } = wiring;
+  const work = workOf(wiring);
   /** It has failed since it served last. */
   let wasOut = false;
   return new Node({
@@ -242,7 +258,7 @@ function buildMember(
     counts,
     drained,
     probe,
-    work: workload,
+    work,
     overdueMaxMs: config.ENTRY_TIMEOUT_MS,
     clock,
     onProcessGone: () => applier().processGone(),
@@ -250,7 +266,7 @@ function buildMember(
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
       // Reads in flight on a drained node end by themselves.
       if (!canServe(node.state) && node.state !== 'drained') readsInFlight.abort();
-      if (node.state === 'down' && workload.isOverdueBy(0)) {
+      if (node.state === 'down' && work.isOverdueBy(0)) {
         applier().callsOverdue();
         onHung(node.id, node.url);
       }

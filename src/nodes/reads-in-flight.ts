@@ -3,20 +3,46 @@
 import { sleep, type Clock } from '../util/clock.ts';
 import { Notifier } from '../util/notifier.ts';
 
+// A smaller read occupies a server for less than a probe may take.
+const LARGE_BYTES = 256 * 1024;
+// What a server does of the largest reads in a second, before anything is known of it.
+const BYTES_PER_MS = 500;
+const LEAST_MS = 2_000;
+
 export class ReadsInFlight {
+  readonly #clock: Clock;
   readonly #reads = new Set<AbortController>();
+  /** Until when each large read that had no response may occupy the server, clock.monotonic() ms. */
+  readonly #large = new Map<AbortController, number>();
   readonly #ended = new Notifier();
 
   get size(): number {
     return this.#reads.size;
   }
 
-  /** Registers a read; call the result when it has ended. `read` is aborted when the node stops serving. */
-  begin(read: AbortController): () => void {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Registers a read of so many bytes; call the result when it has ended, with or without a response. `read` is aborted
+   * when the node stops serving; its server goes on with it.
+   */
+  begin(read: AbortController, bytes = 0): (hasResponded: boolean) => void {
     this.#reads.add(read);
-    return () => {
+    if (bytes >= LARGE_BYTES)
+      this.#large.set(read, this.#clock.monotonic() + LEAST_MS + bytes / BYTES_PER_MS);
+    return (hasResponded) => {
+      if (hasResponded) this.#large.delete(read);
       if (this.#reads.delete(read)) this.#ended.notify();
     };
+  }
+
+  /** A large read may still occupy the server: silence does not mean that the node has failed. */
+  get explainsSilence(): boolean {
+    const now = this.#clock.monotonic();
+    for (const [read, until] of this.#large) if (until <= now) this.#large.delete(read);
+    return this.#large.size > 0;
   }
 
   abort(): void {

@@ -38,7 +38,7 @@ function serving(id: string): ReadCandidate {
   const member = servingNode(id, clock);
   copies.set(id, `${id}'s`);
   view.apply(id, 10);
-  return { member, client: {} as NodeClient, readsInFlight: new ReadsInFlight() };
+  return { member, client: {} as NodeClient, readsInFlight: new ReadsInFlight(clock) };
 }
 
 const requirements = (more: Partial<ReadRequirements> = {}): ReadRequirements => ({

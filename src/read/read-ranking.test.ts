@@ -27,7 +27,7 @@ function sentTo(options: Partial<ReadRankingOptions>, load: Load = {}): string {
   const view = new FakeClusterView();
   view.primaryNode = 'a';
   const candidates = ['a', 'b', 'c'].map((id): ReadCandidate => {
-    const readsInFlight = new ReadsInFlight();
+    const readsInFlight = new ReadsInFlight(new ManualClock());
     for (let n = 0; n < (load.inFlight?.[id] ?? 0); n++) readsInFlight.begin(new AbortController());
     return { member: { id, state: 'serving' } as Node, client: {} as NodeClient, readsInFlight };
   });

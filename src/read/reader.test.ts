@@ -64,7 +64,7 @@ function serving(id: string, view: FakeClusterView): ReadCandidate {
     asked.push(id);
     return behaviours[id]!(request, sink);
   };
-  return { member, client: { stream } as unknown as NodeClient, readsInFlight: new ReadsInFlight() };
+  return { member, client: { stream } as unknown as NodeClient, readsInFlight: new ReadsInFlight(clock) };
 }
 
 function respondsWith(status: number, ...chunks: readonly (string | Buffer)[]): Behaviour {

@@ -1,5 +1,6 @@
 // Reads from nodes: selects a node, sends the request with the node's own id of the shard, and returns the response.
 
+import type { NodeRead } from '../chroma/protocol/node-requests.ts';
 import type { Collection } from '../catalog/catalog.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
@@ -300,7 +301,7 @@ export class Reader {
     const lsn = view.applied(node.member.id, shard ?? undefined);
     const buffer = new ResponseBuffer(responseBudget);
     const { controller, unlink } = linkedAbort(client);
-    const end = node.readsInFlight.begin(controller);
+    const end = node.readsInFlight.begin(controller, bytesIn(read.body));
     const request = {
       method: read.method,
       path: read.path(physicalId ?? ''),
@@ -308,11 +309,15 @@ export class Reader {
       deadlineMs: Math.max(1, until - clock.monotonic()),
       signal: controller.signal,
     };
-    const done = node.client.stream(request, buffer).finally(() => {
-      buffer.release();
-      end();
-      unlink();
-    });
+    let hasResponded = false;
+    const done = node.client
+      .stream(request, buffer)
+      .then(() => void (hasResponded = true))
+      .finally(() => {
+        buffer.release();
+        end(hasResponded);
+        unlink();
+      });
     done.catch(() => undefined);
     await Promise.race([done, buffer.overflowed]);
     if (!buffer.isTooLarge) {
@@ -325,6 +330,10 @@ export class Reader {
       return Promise.race([done, buffer.forwardTo(writer, cancel)]).then(() => done);
     };
   }
+}
+
+function bytesIn(body: NodeRead['body'] = []): number {
+  return Buffer.isBuffer(body) ? body.length : body.reduce((sum, part) => sum + part.length, 0);
 }
 
 const headersOf = (contentType: string, lsn: number): ResponseHeaders => ({
