@@ -69,12 +69,16 @@ async function mutants({
   mutants: wanted,
   recorded = false,
 }: Options): Promise<boolean> {
-  const chosen = MUTANTS.filter(({ name }) => wanted === true || name === wanted);
+  const chosen = MUTANTS.filter(
+    ({ name, seed }) => (wanted === true || name === wanted) && (!recorded || seed !== null),
+  );
   let isComplete = chosen.length > 0;
   for (const mutant of chosen) {
     const since = performance.now();
     const mutated = await importMutated(mutant);
-    const candidates = recorded ? [mutant.seed] : Array.from({ length: seeds }, (_, i) => first + i);
+    const candidates = recorded
+      ? [mutant.seed as number]
+      : Array.from({ length: seeds }, (_, i) => first + i);
     let caught: string | null = null;
     for (const seed of candidates) {
       const { violation } = await mutated.runPlan(planOf(seed, steps));

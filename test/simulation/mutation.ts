@@ -13,8 +13,8 @@ export interface Mutant {
   /** Occurs exactly once in the file. */
   readonly find: string;
   readonly replace: string;
-  /** A seed that catches it. */
-  readonly seed: number;
+  /** A seed that catches it; null while none is known. */
+  readonly seed: number | null;
 }
 
 type Simulator = Pick<typeof import('./world/run.ts'), 'runPlan'>;
@@ -37,7 +37,7 @@ export async function importMutated(mutant: Mutant): Promise<Simulator> {
 }
 
 /** The changed text of the mutant's file. */
-function textOf({ name, file, find, replace }: Mutant): string {
+export function textOf({ name, file, find, replace }: Mutant): string {
   const text = readFileSync(new URL(file, ROOT), 'utf8');
   const times = text.split(find).length - 1;
   if (times !== 1)

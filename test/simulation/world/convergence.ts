@@ -11,6 +11,8 @@ const OPERATOR_MS = 20_000;
 /** The cluster must stay as it is for a while: what a delayed re-read finds comes after seconds. */
 const QUIET_MS = 8_000;
 const LOOK_MS = 100;
+/** Every client has its response by then: three times what one waits for a response. */
+const ANSWERS_MS = 90_000;
 
 export class Convergence {
   readonly #world: World;
@@ -19,9 +21,11 @@ export class Convergence {
   #firstMs: number | null = null;
   #lookAtMs = 0;
   readonly #replaced = new Set<string>();
+  readonly #repairedMs: number;
 
   constructor(world: World) {
     this.#world = world;
+    this.#repairedMs = world.schedule.nowMs;
     const random = world.random('replaced disks');
     this.#blank = () => new FakeChroma(random);
     const operate = (): void => {
@@ -35,6 +39,7 @@ export class Convergence {
     const { nowMs } = this.#world.schedule;
     if (nowMs < this.#lookAtMs) return false;
     this.#lookAtMs = nowMs + LOOK_MS;
+    if (this.#world.pending > 0 && nowMs - this.#repairedMs > ANSWERS_MS) return true;
     if (this.#missing() !== null) {
       this.#quietSinceMs = null;
       return false;
