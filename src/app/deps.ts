@@ -21,6 +21,8 @@ export interface GatewayParts {
   readonly nodePid?: (url: string) => number | null;
   /** Notified of a server that hangs on a call, and should be restarted. */
   readonly onNodeHung?: (url: string) => void;
+  /** Notified of a server whose files are damaged: its data directory should be emptied, and the server started again. */
+  readonly onNodeDamaged?: (url: string) => void;
   /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
   /** What names the nodes; by default NODES, or the DNS name in it. */
@@ -45,6 +47,7 @@ export interface Deps {
   readonly logger: Logger;
   readonly nodePid: (url: string) => number | null;
   readonly onNodeHung: (url: string) => void;
+  readonly onNodeDamaged: (url: string) => void;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -62,6 +65,7 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
     logger: parts.logger ?? createLogger(config.LOG_LEVEL),
     nodePid: parts.nodePid ?? (() => null),
     onNodeHung: parts.onNodeHung ?? (() => undefined),
+    onNodeDamaged: parts.onNodeDamaged ?? (() => undefined),
     onFailure: parts.onFailure ?? (() => undefined),
   };
 }

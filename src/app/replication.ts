@@ -12,7 +12,7 @@ import { isAboutContinuity, isAboutLoss } from '../log/log-continuity.ts';
 import type { NodeList } from '../nodes/node-list.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
-import { RestartCommand } from '../nodes/restart-command.ts';
+import { NodeCommand } from '../nodes/node-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
 import { Endings } from '../replication/endings.ts';
@@ -343,7 +343,8 @@ function hungNodeHandler(
   events: EventSink,
 ): (node: string, url: string) => void {
   const command = config.NODE_RESTART_COMMAND;
-  const restart = command === undefined ? null : new RestartCommand({ command, clock, logger });
+  const restart =
+    command === undefined ? null : new NodeCommand({ purpose: 'restart', command, clock, logger });
   return (node, url) => {
     logger.error({ node }, 'node hangs on a call');
     events.record('node_hung', { node });

@@ -103,6 +103,13 @@ async function serveUntilStopped(
       const node = cluster.nodes.find((each) => each.url === url);
       if (node !== undefined) cluster.killNode(node.id);
     },
+    onNodeDamaged: (url) => {
+      const node = cluster.nodes.find((each) => each.url === url);
+      if (node === undefined) return;
+      cluster
+        .resetNode(node.id)
+        .catch((error: unknown) => console.error(`${node.id} was not reset: ${String(error)}`));
+    },
     onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
   });
   try {

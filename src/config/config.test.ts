@@ -83,6 +83,7 @@ describe('every setting', () => {
     ADOPT: [{ ADOPT: 'true' }, (c) => c.ADOPT, true],
     ADOPT_REBUILD: [{ ADOPT_REBUILD: 'a, b' }, (c) => c.ADOPT_REBUILD, ['a', 'b']],
     ADOPT_TENANTS: [{ ADOPT_TENANTS: 'acme' }, (c) => c.ADOPT_TENANTS, ['acme']],
+    NODE_RESET_COMMAND: [{ NODE_RESET_COMMAND: 'wipe' }, (c) => c.NODE_RESET_COMMAND, 'wipe'],
     NODE_RESTART_COMMAND: [
       { NODE_RESTART_COMMAND: 'systemctl restart "chroma@$NODE_ID"' },
       (c) => c.NODE_RESTART_COMMAND,

@@ -85,6 +85,11 @@ export const NODE_SETTINGS = {
     null,
     'Shell command that restarts a node whose call hangs; NODE_ID and NODE_URL are in its environment. Runs at most once a minute for each node.',
   ),
+  NODE_RESET_COMMAND: setting(
+    text,
+    null,
+    'Shell command that empties the data directory of a node whose files are damaged, and starts its server; NODE_ID and NODE_URL are in its environment. Runs when other nodes have all of its content, at most once an hour for each node.',
+  ),
 } as const;
 
 export interface NodeAddress {

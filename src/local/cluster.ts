@@ -1,6 +1,7 @@
 // Starts PostgreSQL and the Chroma servers of a local cluster from one data directory, supervised. The caller starts
 // the gateway.
 
+import { rename, rm } from 'node:fs/promises';
 import { StartupError } from '../errors.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { CHROMA_STOP, startChroma } from './chroma.ts';
@@ -56,6 +57,8 @@ export interface LocalCluster {
   resumeNode(id: string): void;
   /** Stops a node; it stays stopped until `startNode`. */
   stopNode(id: string): Promise<void>;
+  /** Puts the node's folder aside, as `FOLDER.damaged`, and starts it on an empty one. */
+  resetNode(id: string): Promise<void>;
   /** Starts a stopped or given-up node; resolves when it is ready. */
   startNode(id: string): Promise<void>;
   /** The supervised PostgreSQL process. */
@@ -243,6 +246,13 @@ class Starter {
       resumeNode: (id) => node(id).supervised.signal('SIGCONT'),
       stopNode: (id) => node(id).supervised.stop(),
       startNode: (id) => node(id).supervised.start(),
+      resetNode: async (id) => {
+        const folder = this.#parts.directory.nodeFolder(id);
+        await node(id).supervised.stop();
+        await rm(`${folder}.damaged`, { recursive: true, force: true });
+        await rename(folder, `${folder}.damaged`);
+        await node(id).supervised.start();
+      },
       stop: () => this.stop(),
     };
   }

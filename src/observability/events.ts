@@ -21,6 +21,7 @@ export const EVENT_KINDS = {
   node_hung: 'error',
   node_fenced: 'error',
   node_lost_content: 'error',
+  node_damaged: 'error',
   node_refilled: 'info',
   shard_suspect: 'error',
   shard_healed: 'info',

@@ -124,6 +124,7 @@ export class CopyCreation {
     const response = await node.client.mutate({ ...request, beforeLast });
     if (isSuccess(response) || isDone(response)) return response;
     const text = response.body.toString('utf8', 0, 300);
-    throw new CopyFailed(`${request.operation}: HTTP ${response.status}: ${text}`);
+    const { status } = response;
+    throw new CopyFailed(`${request.operation}: HTTP ${status}: ${text}`, { status });
   }
 }

@@ -24,6 +24,13 @@ import { recordDifference, type EmbeddingRule } from './record-difference.ts';
 /** The copy cannot be completed; what was made of it is dropped, and another is begun. */
 export class CopyFailed extends Error {
   override readonly name = 'CopyFailed';
+  /** The server responded that it cannot work, as one does whose files are damaged or whose disk is full. */
+  readonly isNodeFault: boolean;
+
+  constructor(message: string, { status = 0, cause }: { status?: number; cause?: unknown } = {}) {
+    super(message, { cause });
+    this.isNodeFault = status >= 500;
+  }
 }
 
 export interface CopyTargetOptions {
@@ -179,7 +186,8 @@ export class CopyTarget {
       const response = await orAborted(call, term.signal, () => new TermOver());
       if (isSuccess(response)) return;
       const text = response.body.toString('utf8', 0, 300);
-      throw new CopyFailed(`${request.operation}: HTTP ${response.status}: ${text}`);
+      const { status } = response;
+      throw new CopyFailed(`${request.operation}: HTTP ${status}: ${text}`, { status });
     } catch (error) {
       if (error instanceof CopyFailed || error instanceof TermOver) throw error;
       if (term.signal.aborted) throw new TermOver();

@@ -12,7 +12,8 @@ import { mapKey } from '../util/map-key.ts';
 import { CopyCreation, type CopyCreationOptions } from './copy-creation.ts';
 import { CopyDrops } from './copy-drops.ts';
 import type { AsideCopy, CopyStore } from './copy-store.ts';
-import { CopyTarget } from './copy-target.ts';
+import { CopyFailed, CopyTarget } from './copy-target.ts';
+import type { DamagedNodes } from './damaged-nodes.ts';
 import { Pacing } from './pacing.ts';
 import { DonorFailed, ShardCopier, type CopyNode } from './shard-copier.ts';
 import { CopyOutdated, CopyDelta, type CopyDeltaOptions } from './copy-delta.ts';
@@ -39,6 +40,8 @@ export interface RebuildsOptions extends Omit<CopyCreationOptions, 'held' | 'cop
   readonly idsMax: () => number;
   /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
+  /** Learns which nodes cannot make copies. */
+  readonly damaged: Pick<DamagedNodes, 'healed' | 'failed'>;
   /** Forgets every cached response and record. */
   readonly forget: () => void;
   /** 0: no limit. */
@@ -195,6 +198,7 @@ export class Rebuilds {
     try {
       await this.#rebuild(job, term, resumeAt);
       this.#waiting.delete(keyOf(node.id, shard));
+      this.#options.damaged.healed(node.id, shard);
       this.#healed += 1;
       logger.info({ ...subject, ms: clock.now() - since }, 'rebuild completed');
       events.record('shard_healed', subject);
@@ -203,6 +207,8 @@ export class Rebuilds {
       if (error instanceof TermOver || term.signal.aborted) throw new TermOver();
       this.#failed += 1;
       this.#wait(job, error instanceof Error ? error.message : String(error));
+      const isNodeFault = error instanceof CopyFailed && error.isNodeFault;
+      if (isNodeFault) this.#options.damaged.failed(node.id, shard, error.message);
       const { failures, reason } = this.#waiting.get(keyOf(node.id, shard)) as WaitingRebuild;
       logger.warn({ ...subject, failures, reason }, 'rebuild failed');
       return false;

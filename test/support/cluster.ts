@@ -140,6 +140,10 @@ export class TestCluster {
     if (this.#options.ownProcess === undefined) {
       this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
         nodePid: (url) => this.local.nodes.find((node) => node.url === url)?.pid() ?? null,
+        onNodeDamaged: (url) => {
+          const node = this.local.nodes.find((each) => each.url === url);
+          if (node !== undefined) void this.local.resetNode(node.id);
+        },
         ...(this.#options.nodeDirectory && { nodeDirectory: this.#options.nodeDirectory(this.local.nodes) }),
       });
     } else {

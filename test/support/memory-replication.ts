@@ -263,6 +263,7 @@ export class MemoryReplication {
       logger: SILENT,
       nodePid: () => null,
       onNodeHung: () => undefined,
+      onNodeDamaged: () => undefined,
       onFailure: (error) => {
         throw error;
       },

@@ -204,3 +204,38 @@ test('a node that was stopped is compared with the others before it serves', asy
   const contents = await cluster.contents();
   expect(new Set(contents.values()).size).toBe(1);
 });
+
+test('a node whose database file is damaged throughout is emptied and filled anew', async () => {
+  await cluster.local.stopNode('node-2');
+  new ServerFiles(cluster.local.nodes.find(({ id }) => id === 'node-2')!.dataDir).flipDatabase();
+  await cluster.local.startNode('node-2');
+  await until(
+    async () => {
+      const found = await sql(
+        cluster,
+        `select 1 from polychrome.event where kind = 'node_damaged' and node = 'node-2'`,
+      );
+      return found.length > 0;
+    },
+    'the damage is noticed',
+    60_000,
+  );
+  await until(
+    async () => {
+      const [row] = await sql<{ left: string }>(
+        cluster,
+        `select count(*) as left from polychrome.node_shard
+         where node = 'node-2' and state = 'current' and suspect is null`,
+      );
+      const [all] = await sql<{ count: string }>(
+        cluster,
+        `select count(*) from polychrome.collection where state = 'ready'`,
+      );
+      return row!.left === all!.count;
+    },
+    'every copy is there',
+    120_000,
+  );
+  await cluster.allServe();
+  expect(new Set((await cluster.contents()).values()).size).toBe(1);
+}, 240_000);
