@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Status } from '../../src/api/admin/status.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
 import { findFreePort } from '../../src/local/port.ts';
-import { RestartCommand } from '../../src/nodes/restart-command.ts';
+import { NodeCommand } from '../../src/nodes/node-command.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { chromaCommand } from '../support/chroma-server.ts';
@@ -135,7 +135,7 @@ test('WAL_BATCH_SIZE bounds rounds, READ_REPLICA_RATIO sends reads to the replic
 test('NODE_RESTART_COMMAND gets the node, and runs once a minute for each', async () => {
   const file = join(dir, 'restarted');
   const command = `echo "$NODE_ID $NODE_URL" >> ${file}`;
-  const restart = new RestartCommand({ command, clock: systemClock, logger: quiet });
+  const restart = new NodeCommand({ purpose: 'restart', command, clock: systemClock, logger: quiet });
   restart.run('a', 'http://a');
   restart.run('a', 'http://a');
   await until(async () => (await readFile(file, 'utf8')) !== '', 'the command has run');

@@ -162,6 +162,7 @@ export class SimulatedGateway {
       logger,
       nodePid: () => null,
       tracer: null,
+      onNodeDamaged: () => undefined,
       onNodeHung: () => undefined,
       onFailure: (error) => onBroken(`background task ended: ${String(error)}`),
     };
