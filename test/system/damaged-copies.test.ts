@@ -206,6 +206,8 @@ test('a node that was stopped is compared with the others before it serves', asy
 });
 
 test('a node whose database file is damaged throughout is emptied and filled anew', async () => {
+  for (const name of ['damaged-1', 'damaged-2', 'damaged-3', 'damaged-4']) await fill(name);
+  await cluster.allServe();
   await cluster.local.stopNode('node-2');
   new ServerFiles(cluster.local.nodes.find(({ id }) => id === 'node-2')!.dataDir).flipDatabase();
   await cluster.local.startNode('node-2');
