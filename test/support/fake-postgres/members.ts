@@ -18,7 +18,7 @@ function nextPosition({ nodes }: Tables): number {
 }
 
 /** The row of a node that joins. */
-export function joiningNode(
+function joiningNode(
   tables: Tables,
   { id, url, counts }: Pick<NodeTableRow, 'id' | 'url' | 'counts'>,
 ): NodeTableRow {
