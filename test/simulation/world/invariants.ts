@@ -295,7 +295,8 @@ export class Invariants {
 
   #checkIdentity(server: ChromaProcess, { addressee, path }: NodeCall): void {
     const row = this.#options.postgres.tables.nodes.get(addressee);
-    if (row !== undefined && !this.#isItself(server, addressee))
+    // A node that begins again is emptied before it has its next incarnation.
+    if (row !== undefined && row.incarnation !== null && !this.#isItself(server, addressee))
       throw new Violation('I12', `a call for ${addressee} reaches another server: ${path}`);
   }
 
