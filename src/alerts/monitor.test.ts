@@ -17,30 +17,40 @@ const node = (id: string, parts: object = {}): object => {
 const STATUS = { leader: 'g', alerting: false, halted: null, quarantined: [], nodes: [node('a'), node('b')] };
 
 class Subject {
+  readonly gateways: readonly string[];
   readonly sent: AlertMessage[] = [];
   readonly clock = new ManualClock();
   /** Addresses that do not respond. */
   readonly away = new Set<string>();
   status: object = STATUS;
   health = 200;
+  /** Gateways that live and do not serve. */
+  readonly idle = new Set<string>();
   database: string | null = null;
-  readonly monitor = new Monitor({
-    gateways: [{ name: 'http://gateway', url: 'http://gateway' }],
-    nodes: ['a', 'b'].map((id) => ({ name: id, url: `http://${id}` })),
-    database: async () => this.database,
-    get: async (url) => {
-      for (const each of this.away)
-        if (url.startsWith(each))
-          throw Object.assign(new Error('fetch failed'), { cause: { code: 'ECONNREFUSED' } });
-      if (url.endsWith('/status')) return { status: 200, text: JSON.stringify(this.status) };
-      return { status: url.endsWith('/health') ? this.health : 200, text: '{"reason":"no node serves"}' };
-    },
-    send: (message) => this.sent.push(message),
-    onRound: () => undefined,
-    intervalMs: 30_000,
-    threshold: 3,
-    clock: this.clock,
-  });
+  readonly monitor: Monitor;
+
+  constructor(...gateways: string[]) {
+    this.gateways = gateways.length === 0 ? ['http://gateway'] : gateways;
+    this.monitor = new Monitor({
+      gateways: this.gateways.map((url) => ({ name: url, url })),
+      nodes: ['a', 'b'].map((id) => ({ name: id, url: `http://${id}` })),
+      database: async () => this.database,
+      get: async (url) => {
+        for (const each of this.away)
+          if (url.startsWith(each))
+            throw Object.assign(new Error('fetch failed'), { cause: { code: 'ECONNREFUSED' } });
+        if (url.endsWith('/status')) return { status: 200, text: JSON.stringify(this.status) };
+        const isIdle = [...this.idle].some((each) => url === `${each}/health`);
+        if (isIdle) return { status: 503, text: '{"reason":"another gateway leads"}' };
+        return { status: url.endsWith('/health') ? this.health : 200, text: '{"reason":"no node serves"}' };
+      },
+      send: (message) => this.sent.push(message),
+      onRound: () => undefined,
+      intervalMs: 30_000,
+      threshold: 3,
+      clock: this.clock,
+    });
+  }
 
   /** What is sent in so many rounds: state and key of each message. */
   async rounds(count: number): Promise<string[]> {
@@ -55,6 +65,14 @@ class Subject {
 
 test('sends nothing about a cluster that is well', async () => {
   expect(await new Subject().rounds(5)).toEqual([]);
+});
+
+test('a gateway that stands by is no alert while another serves, and one when none does', async () => {
+  const subject = new Subject('http://one', 'http://two');
+  subject.idle.add('http://two');
+  expect(await subject.rounds(5)).toEqual([]);
+  subject.idle.add('http://one');
+  expect(await subject.rounds(5)).toEqual(['open gateway_down:http://one', 'open gateway_down:http://two']);
 });
 
 test('a gateway that does not respond is an alert in the third round, once, and closed when it responds', async () => {

@@ -50,6 +50,11 @@ interface Looked {
   readonly status: WatchedStatus | null;
 }
 
+interface LookedGateway extends Looked {
+  /** Its process responds although it does not serve: a standby while another gateway serves. */
+  readonly standsBy: boolean;
+}
+
 interface Tracked {
   readonly condition: Condition;
   readonly sinceMs: number;
@@ -105,20 +110,23 @@ export class Monitor {
             ...(ofDatabase ?? []),
             ...(status === null ? [] : clusterConditions(observed(status))),
           ];
-    const found = [...ofGateways.flatMap((each) => each.found), ...rest];
+    const isServed = ofGateways.some((each) => each.found.length === 0);
+    const down = ofGateways.filter((each) => !(isServed && each.standsBy));
+    const found = [...down.flatMap((each) => each.found), ...rest];
     return { found: [...new Map(found.map((condition) => [condition.key, condition])).values()], status };
   }
 
-  async #gateway({ name, url }: MonitorTarget): Promise<Looked> {
+  async #gateway({ name, url }: MonitorTarget): Promise<LookedGateway> {
     const reason = await this.#failure(`${url}/health`);
     const found = conditionsIf(reason, 'gateway_down', name);
+    const standsBy = reason !== null && (await this.#failure(`${url}/health/live`)) === null;
     try {
       const { status, text } = await this.#options.get(`${url}/status`);
       const parsed = status === 200 ? (JSON.parse(text) as WatchedStatus) : null;
       // Only the leader knows the nodes.
-      return { found, status: typeof parsed?.leader === 'string' ? parsed : null };
+      return { found, standsBy, status: typeof parsed?.leader === 'string' ? parsed : null };
     } catch {
-      return { found, status: null };
+      return { found, standsBy, status: null };
     }
   }
 

@@ -254,7 +254,7 @@ export class World {
       observe: (operation) => this.observed.push(operation),
       onOutcome: (done) => this.#onOutcome(done),
       onKnown: (id, known) => this.reads.seen(id, known),
-      onNamed: (name, status, invokedAtMs) => this.#onNamed(name, status, invokedAtMs),
+      onNamed: (named, status, invokedAtMs) => this.#onNamed(named, status, invokedAtMs),
       trace: (text) => this.trace(text),
     });
   }
