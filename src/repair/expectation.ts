@@ -13,7 +13,7 @@ export interface ExpectedRecord {
   readonly id: string;
   /** The last entry that changed it. */
   readonly lsn: number;
-  /** Null after an update of a record that may not have existed. */
+  /** Null after an update of a record that may not have existed, and when it may have been deleted. */
   readonly present: boolean | null;
 }
 
@@ -88,16 +88,15 @@ export class Expectation {
     }
   }
 
-  /** Adds an entry that the node may or may not have applied: nothing is expected of what it changes. */
-  uncertain(entry: Entry): void {
+  /**
+   * Adds an entry that the node may or may not have applied: nothing is expected of what it changes. `selected`: the ids
+   * of a conditional delete; null while they are not known to be decided.
+   */
+  uncertain(entry: Entry, selected: readonly string[] | null = null): void {
     const operation = toOperation(entry);
     switch (operation.type) {
-      case 'records': {
-        const { shard, call } = operation;
-        if (call.conditional) this.#removeRecords(shard);
-        else for (const id of call.ids) this.#removeRecord(shard, id);
-        return;
-      }
+      case 'records':
+        return this.#recordsUncertain(operation, selected);
       case 'create_collection':
       case 'delete_collection':
         this.#names.delete(keyOfName(operation));
@@ -126,6 +125,20 @@ export class Expectation {
       const before = records.get(key);
       if (before === undefined) this.#recordCount += 1;
       records.set(key, { id, lsn, present: presenceAfter(call.kind, before?.present ?? null) });
+    }
+  }
+
+  #recordsUncertain({ shard, call }: RecordOperation, selected: readonly string[] | null): void {
+    if (call.kind !== 'delete') {
+      for (const id of call.ids) this.#removeRecord(shard, id);
+      return;
+    }
+    // A delete leaves what is absent absent, and changes no content: with that, a lost entry before it is still found.
+    const records = this.shards.get(shard);
+    const keys = call.conditional ? (selected?.map(mapKey) ?? records?.keys() ?? []) : call.ids.map(mapKey);
+    for (const key of keys) {
+      const expected = records?.get(key);
+      if (expected?.present === true) records?.set(key, { ...expected, present: null });
     }
   }
 

@@ -186,6 +186,30 @@ test('accepts entries beyond the checkpoint as applied or not applied', async ()
   }
 });
 
+test.each([
+  ['undecided', []],
+  ['decided, and selects the record', [decision(5, 'accepted', ['a'])]],
+])(
+  'a conditional delete beyond the checkpoint, %s, explains that the record is missing',
+  async (_what, decided) => {
+    const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
+    expect((await verify({ marker: 1, records: [] }, 4, beyond, decided)).suspects).toEqual([]);
+  },
+);
+
+test.each([
+  ['a deleted record that is back', [{ id: 'b' }], [], 'record "b" is still there'],
+  ['older content', [{ id: 'a', document: 'one' }], [], 'record "a" has older content'],
+  ['a record it did not select', [], [decision(5, 'accepted', ['c'])], 'record "a" is missing'],
+])(
+  'a conditional delete beyond the checkpoint does not explain %s',
+  async (_what, records, decided, reason) => {
+    const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
+    const { suspects } = await verify({ marker: 1, records }, 4, beyond, decided);
+    expect(suspects).toEqual([expect.stringContaining(reason)]);
+  },
+);
+
 test('does not compare the content of an added record, which may have existed before', async () => {
   const log = [put(1, 'a', 'new', 'add')];
   expect((await verify({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);

@@ -105,7 +105,9 @@ export class LogVerifier {
       to: Math.min(head, range.to + roundEntriesMax),
     })) {
       if (toOperation(entry).type === 'records') changed.add(entry.target as string);
-      expectation.uncertain(entry);
+      const decision = await this.#decision(entry);
+      const isSelected = entry.kind === 'delete_where' && decision?.outcome === 'accepted';
+      expectation.uncertain(entry, isSelected ? await this.#selectedIds(entry, decision) : null);
     }
 
     const failure = await this.#nameFailure(expectation.names, assigned);
