@@ -185,7 +185,7 @@ export class TestCluster {
   }
 
   /** Resolves when every node serves and has applied the whole log. */
-  async allServe(limitMs = 30_000): Promise<void> {
+  async allServe(limitMs = 60_000): Promise<void> {
     await until(
       async () => {
         const { nodes, pending, halted } = await this.status();

@@ -91,13 +91,6 @@ export class ServerFiles {
     for (const at of places) writeAt(file, at, Buffer.from([(content[at] as number) ^ 0x20]));
   }
 
-  /** Overwrites bytes throughout the database file. */
-  flipDatabase(): void {
-    const file = join(this.#dir, 'chroma.sqlite3');
-    for (let at = 4_096 * 40; at < statSync(file).size - 64; at += 100_000)
-      writeAt(file, at, Buffer.alloc(64, 0xaa));
-  }
-
   #changeRecord(collection: string, id: string, statement: string): void {
     this.#open((database) => {
       const record = this.#record(database, collection, id);
