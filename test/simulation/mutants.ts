@@ -75,7 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/applier.ts',
     find: 'this.#checkpoint = start.checkpoint;',
     replace: 'this.#checkpoint = Math.max(0, start.checkpoint - 4);',
-    seed: 6,
+    seed: 1,
   },
   {
     name: 'decided-on-a-suspect-copy',
