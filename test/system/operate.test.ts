@@ -231,7 +231,7 @@ test('the commands show the cluster, and find nothing wrong with it', async () =
   expect((await run(alertCommand, 'test'))[0]).toBe('slack: delivered\n');
   expect(received.some((body) => body.includes('Test of the alerts'))).toBe(true);
   await until(
-    async () => (await run(slowCommand, '--slowest'))[0].includes(' add '),
+    async () => (await run(slowCommand, '--slowest', '--limit', '1000'))[0].includes(' add '),
     'slow requests are stored',
   );
   const [doctor, problems] = await run(doctorCommand);
