@@ -121,6 +121,10 @@ test('WAL_BATCH_SIZE bounds rounds, READ_REPLICA_RATIO sends reads to the replic
     api.records(id, 'upsert', { ids: [`r${n}`], embeddings: [[n, 1]] }),
   );
   await Promise.all(writes);
+  // The replica may apply its last rounds between two looks.
+  const isApplied = async (): Promise<boolean> =>
+    ((await (await fetch(`${url}/status`)).json()) as { pending: number }).pending === 0;
+  await until(isApplied, 'both nodes have applied the writes');
   const rounds = 'polychrome_apply_round_entries_';
   expect(await metric(`${rounds}count`)).toBeGreaterThan(20);
   expect(await metric(`${rounds}bucket`, 'le="2"')).toBe(await metric(`${rounds}count`));
