@@ -101,7 +101,7 @@ export class Monitor {
       database?.().then((reason) => conditionsIf(reason, 'postgresql_unreachable', NAME)),
     ]);
     const status = ofGateways.find((each) => each.status !== null)?.status ?? null;
-    // A gateway that sends alerts has seen the rest: nobody needs a second message.
+    // A gateway that sends alerts has seen the rest: a second message would only repeat it.
     const rest =
       status?.alerting === true
         ? []

@@ -37,7 +37,7 @@ export interface ResourceCapacity {
 const DAY_MS = 86_400_000;
 // The load of one day says nothing about the next when only a part of it is known.
 const SPAN_MS_MIN = DAY_MS;
-// Nobody plans further ahead, and the prediction is worth nothing there.
+// A prediction further ahead than this is worth nothing.
 const HORIZON_DAYS = 3_650;
 const ADVICE_DAYS = 90;
 

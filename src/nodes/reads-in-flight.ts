@@ -30,8 +30,11 @@ export class ReadsInFlight {
    */
   begin(read: AbortController, bytes = 0): (hasResponded: boolean) => void {
     this.#reads.add(read);
-    if (bytes >= LARGE_BYTES)
+    if (bytes >= LARGE_BYTES) {
+      // A node that always responds is never asked for an explanation.
+      this.#forgetOld();
       this.#large.set(read, this.#clock.monotonic() + LEAST_MS + bytes / BYTES_PER_MS);
+    }
     return (hasResponded) => {
       if (hasResponded) this.#large.delete(read);
       if (this.#reads.delete(read)) this.#ended.notify();
@@ -40,9 +43,13 @@ export class ReadsInFlight {
 
   /** A large read may still occupy the server: silence does not mean that the node has failed. */
   get explainsSilence(): boolean {
+    this.#forgetOld();
+    return this.#large.size > 0;
+  }
+
+  #forgetOld(): void {
     const now = this.#clock.monotonic();
     for (const [read, until] of this.#large) if (until <= now) this.#large.delete(read);
-    return this.#large.size > 0;
   }
 
   abort(): void {

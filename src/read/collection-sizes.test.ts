@@ -45,7 +45,7 @@ test('a total is unknown while a collection could not be counted, and deleted on
   expect(sizes.total()).toBe(3);
 });
 
-test('nothing is counted once nobody wants to know', async () => {
+test('nothing is counted once no dashboard is open', async () => {
   const { clock, positions, asked, stop } = setUp({ a: 1 });
   await clock.pass(2_000, 500);
   stop.abort();

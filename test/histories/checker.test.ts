@@ -112,7 +112,7 @@ describe('a bad history is refused', () => {
       /was refused/,
       [operation([0, 1], set(1), { outcome: 'refused' }), operation([2, 3], read(1), session)],
     ],
-    ['a value that nobody wrote', /nobody wrote/, [operation([2, 3], read(7), session)]],
+    ['a value that no client wrote', /no client wrote/, [operation([2, 3], read(7), session)]],
     [
       'a value that is seen before it is written',
       /before it was written/,

@@ -3,7 +3,7 @@
 //   most once, at any moment after it was sent;
 // - session reads see every write that their gateway acknowledged before they began;
 // - a client that echoes the newest LSN never sees anything older than it has seen;
-// - nothing is seen that was refused, or that nobody has written.
+// - nothing is seen that was refused, or that no client has written.
 
 import type { Effect, History, Observed } from './history.ts';
 
@@ -46,7 +46,7 @@ function invented(all: readonly Observed[], reads: readonly Read[]): string[] {
   return reads.flatMap(({ effect: { saw }, client, returnedAt }) => {
     if (saw === null) return [];
     const writer = all.find((write) => writes(write, saw));
-    if (writer === undefined) return [`${client} saw ${saw}, which nobody wrote`];
+    if (writer === undefined) return [`${client} saw ${saw}, which no client wrote`];
     if (writer.outcome === 'refused') return [`${client} saw ${saw}, which was refused`];
     return writer.invokedAt >= returnedAt ? [`${client} saw ${saw} before it was written`] : [];
   });

@@ -43,7 +43,7 @@ async function setUp(parts: Partial<LiveFeedOptions> = {}) {
   return { clock, feed, published, stop, produced, findings };
 }
 
-test('the state is published every second until nobody looks', async () => {
+test('the state is published every second while a dashboard is open', async () => {
   const { clock, published, stop, produced } = await setUp();
   expect(published.get('state')).toHaveLength(4);
   stop.abort();

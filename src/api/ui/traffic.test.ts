@@ -44,7 +44,7 @@ test('percentiles are those of the last seconds, and unknown without a request',
   expect(meter.measure(9_000)).toMatchObject({ reads: { perSecond: 0, p99Ms: null } });
 });
 
-test('a time in which nobody looked says nothing about now', () => {
+test('a time without an open dashboard says nothing about now', () => {
   const { meter } = setUp();
   meter.measure(0);
   expect(meter.measure(60_000)).toBeNull();

@@ -41,7 +41,7 @@ const READS: ReadonlySet<string> = new Set(['query', 'get', 'count']);
 const WRITES: ReadonlySet<string> = new Set(['add', 'upsert', 'update', 'delete']);
 // Percentiles of one second jump; those of half a minute hide what happens.
 const SAMPLES_MAX = 6;
-// Nobody looked in between: a rate over that time says nothing about now.
+// No dashboard was open in between: a rate over that time says nothing about now.
 const GAP_MS_MAX = 10_000;
 
 export class TrafficMeter {

@@ -148,7 +148,7 @@ export class Invariants {
       const row = tables.log.get(next);
       if (row === undefined) throw new Violation('I1', `there is no entry at LSN ${next}`);
       const before = this.#batches.get(next);
-      // An LSN that was lost with a server may be used again only while nobody has seen it.
+      // An LSN that was lost with a server may be used again only while no client has seen it.
       if (before !== undefined && before !== row.batch && next <= this.#seen)
         throw new Violation('I1', `LSN ${next} is used twice, and was seen before`);
       this.#batches.set(next, row.batch);
