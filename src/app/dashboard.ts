@@ -4,7 +4,7 @@ import { pageAccess, operatorAccess } from '../api/admin/access.ts';
 import type { Operations } from '../api/admin/operations.ts';
 import { adminRouter } from '../api/admin/routes.ts';
 import type { StatusSource } from '../api/admin/status-source.ts';
-import { knowingRouter } from '../api/v2/knowing-router.ts';
+import { knownStateRouter } from '../api/v2/known-state-router.ts';
 import { readUiFiles, uiFileRoutes } from '../api/ui/files.ts';
 import { LiveFeed, type LiveCollection } from '../api/ui/live-feed.ts';
 import { LiveStream } from '../api/ui/live-stream.ts';
@@ -74,7 +74,7 @@ export function buildDashboard(config: Config, parts: DashboardParts): Dashboard
     router: joinRouters(
       adminRouter(uiFileRoutes(readUiFiles()), pageAccess(token)),
       adminRouter([stream], operatorAccess(token)),
-      knowingRouter(adminRouter(records, operatorAccess(token)), replication.knowledge),
+      knownStateRouter(adminRouter(records, operatorAccess(token)), replication.knowledge),
     ),
     live,
   };

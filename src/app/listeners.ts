@@ -7,7 +7,7 @@ import { olderRouter } from '../api/v1/front-end.ts';
 import { forOlderPython } from '../api/v1/older-python.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
 import { chromaRouter } from '../api/v2/front-end.ts';
-import { knowingRouter } from '../api/v2/knowing-router.ts';
+import { knownStateRouter } from '../api/v2/known-state-router.ts';
 import { allowAll } from '../auth/allow-all.ts';
 import type { Config } from '../config/config.ts';
 import { lagLimitMs } from '../config/observe.ts';
@@ -130,7 +130,7 @@ export function clientRouter({
     authorizer: allowAll,
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
-  const untraced = knowingRouter(joinRouters(older, chroma), replication.knowledge);
+  const untraced = knownStateRouter(joinRouters(older, chroma), replication.knowledge);
   return deps.tracer === null ? untraced : tracedRouter(untraced, deps.tracer);
 }
 

@@ -8,7 +8,7 @@ import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
 import { EntryPublisher, type EntryListener } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
-import { isAboutContinuity, isAboutLoss } from '../log/log-continuity.ts';
+import { isContinuityError, isLostEntriesError } from '../log/log-continuity.ts';
 import type { NodeList } from '../nodes/node-list.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
@@ -174,7 +174,7 @@ function buildAppender(
     onCommitted: (entries) => publisher.publish(entries),
     onError: (error) => {
       deps.logger.warn({ error: String(error) }, 'append failed');
-      if (isAboutContinuity(error)) comparison.request(isAboutLoss(error));
+      if (isContinuityError(error)) comparison.request(isLostEntriesError(error));
     },
   });
 }

@@ -35,7 +35,7 @@ function scripted() {
     onError: () => undefined,
     store: {
       hadNoEffect: (error) => error instanceof NoEffect,
-      isAboutContent: () => false,
+      isContentError: () => false,
       append: (token, drafts, _checksums, beforeSend) =>
         new Promise((resolve, reject) => {
           const connect = (): void => {

@@ -32,7 +32,7 @@ export interface AppendStore {
   /** True when the error proves that the batch had no effect. */
   hadNoEffect(error: unknown): boolean;
   /** True when the error says that the content of the batch cannot be stored, ever. */
-  isAboutContent(error: unknown): boolean;
+  isContentError(error: unknown): boolean;
 }
 
 export interface AppenderOptions {
@@ -193,7 +193,7 @@ export class Appender {
         this.#failures += 1;
         outcomeIsUnknown ||= !store.hadNoEffect(error);
         batch.sent = outcomeIsUnknown;
-        if (!outcomeIsUnknown && store.isAboutContent(error)) return this.#isolate(pending, error);
+        if (!outcomeIsUnknown && store.isContentError(error)) return this.#isolate(pending, error);
         const elapsedMs = Math.max(clock.monotonic() - since, clock.now() - sinceWall);
         if (this.#stopped || elapsedMs > RETRY_MS_MAX)
           return this.#reject(pending, outcomeIsUnknown ? outcomeUnknown(error) : logUnavailable(error));

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import type { Database } from '../postgres/database.ts';
 import { checksum, type AppendResult, type Draft } from './entry.ts';
-import { isAboutContinuity, LogContinuity, type SeenEntry } from './log-continuity.ts';
+import { isContinuityError, LogContinuity, type SeenEntry } from './log-continuity.ts';
 import { PostgresAppendStore } from './postgres-append-store.ts';
 import { PostgresLog } from './postgres-log.ts';
 
@@ -50,7 +50,7 @@ async function append(
 const refusal = (appended: Promise<unknown>): Promise<[boolean, string]> =>
   appended.then(
     () => [false, 'appended'],
-    (error: Error) => [isAboutContinuity(error), error.message],
+    (error: Error) => [isContinuityError(error), error.message],
   );
 
 test('an entry is appended while the log has all that was seen', async () => {

@@ -78,11 +78,11 @@ export class LogContinuity {
 }
 
 /** Whether an append was refused because its log was not compared since a promotion, or has lost entries. */
-export function isAboutContinuity(error: unknown): boolean {
+export function isContinuityError(error: unknown): boolean {
   return isServerRefusal(error) && ['PC004', 'PC005', LACKS_SEEN].includes(error.code ?? '');
 }
 
 /** Whether an append was refused because the log lacks what the gateway has seen. */
-export function isAboutLoss(error: unknown): boolean {
+export function isLostEntriesError(error: unknown): boolean {
   return isServerRefusal(error) && error.code === LACKS_SEEN;
 }

@@ -72,7 +72,7 @@ export class PostgresAppendStore implements AppendStore {
     return isServerRefusal(error) || error instanceof NotConnected;
   }
 
-  isAboutContent(error: unknown): boolean {
+  isContentError(error: unknown): boolean {
     // Class 22, data exception: for example a NUL character, which jsonb cannot hold.
     return isServerRefusal(error) && error.code?.startsWith('22') === true;
   }

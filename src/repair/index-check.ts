@@ -59,7 +59,7 @@ export async function indexSample(
 }
 
 /** Whether each of several indexes misses all records: no index is better, so the sample blames none of them. */
-export function missAllAlike(samples: ReadonlyMap<string, IndexSample>): boolean {
+export function everyIndexMissesAll(samples: ReadonlyMap<string, IndexSample>): boolean {
   return samples.size > 1 && [...samples.values()].every(missesAll);
 }
 
@@ -67,7 +67,7 @@ const missesAll = ({ asked, missed }: IndexSample): boolean => asked > 0 && miss
 
 /** Indexes that miss more than the best of them does, or that miss all records, with the reason. */
 export function indexFaults(samples: ReadonlyMap<string, IndexSample>): Map<string, string> {
-  if (missAllAlike(samples)) return new Map();
+  if (everyIndexMissesAll(samples)) return new Map();
   const best = Math.min(...[...samples.values()].map(({ missed }) => missed));
   const faults = new Map<string, string>();
   for (const [node, sample] of samples) {

@@ -19,7 +19,7 @@ import {
 import { CopyUnreadable, isTooLarge, readIds, type ReadCopy } from './copy-content.ts';
 import { resolveDifferences } from './difference-resolution.ts';
 import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
-import { indexFaults, indexSample, missAllAlike, sampleOf, type IndexSample } from './index-check.ts';
+import { indexFaults, indexSample, everyIndexMissesAll, sampleOf, type IndexSample } from './index-check.ts';
 import { touchedIds, type TouchedIdsSource } from './touched-ids.ts';
 
 export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmationSource {
@@ -56,7 +56,8 @@ interface Deaths {
 interface IndexFindings {
   /** Reasons by node. */
   readonly faults: ReadonlyMap<string, string>;
-  readonly areAllAlike: boolean;
+  /** Whether each of several indexes misses all records. */
+  readonly findNothing: boolean;
 }
 
 export interface VerifyShardOptions {
@@ -104,11 +105,11 @@ export class ShardVerification {
     const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
     const index = await this.#indexFaults(shard, readable, sampleOf(found.ids, suspectIds), term);
     const faults = new Map([...found.unreadable, ...index.faults]);
-    const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.areAllAlike;
+    const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.findNothing;
     const more = witnesses.filter((node) => !nodes.includes(node));
     if (!isFaultless && this.#copiesOn(more, shard, term.signal).length > 0)
       return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [] });
-    if (index.areAllAlike) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
+    if (index.findNothing) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
     const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
     for (const { node } of copies) this.#deaths.delete(keyOf(node, shard));
     return { records: found.ids.length, uncompared: found.uncompared, suspects };
@@ -236,13 +237,13 @@ export class ShardVerification {
         }),
       );
       for (const [node, reason] of indexFaults(samples)) faults.set(node, reason);
-      const areAllAlike = missAllAlike(samples);
-      const findings = { faults, areAllAlike };
-      if (faults.size === 0 && !areAllAlike) return findings;
+      const findNothing = everyIndexMissesAll(samples);
+      const findings = { faults, findNothing };
+      if (faults.size === 0 && !findNothing) return findings;
       const touched = await touchedIds(this.#options, shard, { after, upTo: head() }, term.signal);
       if (!touched.any && attempt > 1) return findings;
       // Entries keep changing the shard: nothing can be said of the index.
-      if (attempt >= ATTEMPTS_MAX) return { faults: new Map(), areAllAlike: false };
+      if (attempt >= ATTEMPTS_MAX) return { faults: new Map(), findNothing: false };
       await sleep(clock, PAUSE_MS, term.signal);
     }
   }

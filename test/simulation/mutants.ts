@@ -202,8 +202,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'stale-gateway-answers',
-    file: 'src/api/v2/knowing-router.ts',
-    find: "return typeof match === 'string' ? match : knowing(match, knowledge);",
+    file: 'src/api/v2/known-state-router.ts',
+    find: "return typeof match === 'string' ? match : requireKnownState(match, knowledge);",
     replace: 'return match;',
     seed: 10,
   },

@@ -1,4 +1,4 @@
-// npm run hold: drills that must not stop a cluster, on real servers. Prints what was checked and measured.
+// npm run drills: drills that must not stop a cluster, on real servers. Prints what was checked and measured.
 
 import { spawnSync } from 'node:child_process';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -30,7 +30,7 @@ interface Options {
   readonly list?: true;
 }
 
-const options = new Command('hold')
+const options = new Command('drills')
   .description(
     'Hostile and bulk loads on three nodes beside paced reads and writes; every node is inspected.',
   )
@@ -46,7 +46,7 @@ const options = new Command('hold')
   .opts<Options>();
 
 /** Set in the process that already runs on one CPU; its children inherit that. */
-const PINNED = 'HOLD_PINNED';
+const PINNED = 'DRILLS_PINNED';
 /** As slow as a node or a machine is made, times out later. */
 const SLOW_SETTINGS = { WRITE_TIMEOUT_MS: '120000' };
 const SLOW_FACTOR = 10;

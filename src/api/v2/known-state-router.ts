@@ -18,17 +18,17 @@ const CONSTANT = new Set(['version', 'preflight', 'identity', 'openapi', 'docs',
 const LISTS = new Set(['list_collections', 'count_collections', 'list_databases']);
 
 /** The same routes, of the v2 and the v1 API, refused with 503 where this gateway cannot know the response. */
-export function knowingRouter(router: Router, knowledge: KnownState): Router {
+export function knownStateRouter(router: Router, knowledge: KnownState): Router {
   return {
     match(method, path) {
       const match = router.match(method, path);
-      return typeof match === 'string' ? match : knowing(match, knowledge);
+      return typeof match === 'string' ? match : requireKnownState(match, knowledge);
     },
     allowedMethods: (path) => router.allowedMethods(path),
   };
 }
 
-function knowing(match: RouteMatch, knowledge: KnownState): RouteMatch {
+function requireKnownState(match: RouteMatch, knowledge: KnownState): RouteMatch {
   const name = match.name.replace(/^v1 /, '');
   if (CONSTANT.has(name)) return match;
   return {

@@ -5,7 +5,7 @@ import type { TestCluster } from '../support/cluster.ts';
 import { runDrill, type Scenario, startDrillCluster, stopDrillCluster } from './drill.ts';
 import { drillReport, isGood } from './report.ts';
 
-/** Fixed, so that the suite says the same twice; other seeds are for `npm run hold`. */
+/** Fixed, so that the suite says the same twice; other seeds are for `npm run drills`. */
 const SEED = 20_261_128;
 /** A drill that fails waits for its bounds: an outcome, a later write, and the other nodes. */
 const DRILL_MS_MAX = 300_000;

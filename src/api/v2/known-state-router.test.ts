@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { PolychromeError } from '../../errors.ts';
 import type { HttpResponse } from '../../http/response.ts';
 import type { ClientRequest, RequestHead, Router, RouteMatch } from '../../http/router.ts';
-import { knowingRouter, type KnownState } from './knowing-router.ts';
+import { knownStateRouter, type KnownState } from './known-state-router.ts';
 
 const UNABLE = new PolychromeError('not_leader', 'This gateway stands by.');
 const STANDS_BY: KnownState = { refusal: () => UNABLE, isOutdated: true };
@@ -26,7 +26,7 @@ function route(
     handle,
   };
   const router: Router = { match: () => only, allowedMethods: () => 'GET' };
-  return knowingRouter(router, knowledge).match('GET', '/') as RouteMatch;
+  return knownStateRouter(router, knowledge).match('GET', '/') as RouteMatch;
 }
 
 const missing = (): Promise<HttpResponse> =>
