@@ -229,6 +229,7 @@ function buildArbiter(
     members: () => nodes.ids(),
     works: (id) => follows(nodes.get(id).member.state),
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
+    isHealthy: (node, shard) => catalog.isHealthy(node, shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
     mayHaveApplied: async (id, term) => {
       const offeredTo = nodes.get(id).applier.offeredTo(term);

@@ -7,6 +7,7 @@ import { JsonCursor, LETTER_N, OBJECT_OPEN, QUOTE, type Slice } from '../chroma/
 import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { mapKey } from '../util/map-key.ts';
 import type { StoredRecord } from './copy-content.ts';
+import { isSameVector } from './record-content.ts';
 import { cosineDrift, vectorIn, type EmbeddingRule } from './record-difference.ts';
 
 /** A record as the entries of the log made it. */
@@ -48,31 +49,51 @@ export class LogContent {
     if (call.kind === 'delete') return this.deleted(call.ids);
     const wanted = call.ids.flatMap((id, index) => (this.#records.has(mapKey(id)) ? [index] : []));
     if (wanted.length === 0) return;
-    const [embeddings, documents, uris, metadatas] = (
-      ['embeddings', 'documents', 'uris', 'metadatas'] as const
-    ).map((column) => listElements(call.body, call.columns[column] ?? null));
+    const sent = sentRecords(call);
     for (const index of wanted) {
       const key = mapKey(call.ids[index] as string);
       // An id that repeats within one call is rare, and which of its values counts depends on the kind.
       const isRepeated =
         call.ids.indexOf(call.ids[index] as string) !== call.ids.lastIndexOf(call.ids[index] as string);
-      const sent: SentRecord = {
-        embedding: vectorSent(embeddings?.[index] ?? null),
-        document: textSent(documents?.[index] ?? null),
-        uri: textSent(uris?.[index] ?? null),
-        metadata: metadataTexts(metadatas?.[index] ?? null),
-      };
       const before = this.#records.get(key) ?? null;
-      this.#records.set(key, isRepeated ? 'unknown' : after(before, call.kind, sent));
+      this.#records.set(key, isRepeated ? 'unknown' : after(before, call.kind, sent(index)));
     }
   }
 }
 
-interface SentRecord {
+/** What a call contains for one record; null for a column that it leaves unchanged. */
+export interface SentRecord {
   readonly embedding: Float32Array | null;
   readonly document: string | null;
   readonly uri: string | null;
+  /** JSON texts; `null` removes the key. */
   readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** The records of a call, by their index. */
+export function sentRecords(call: RecordCall): (index: number) => SentRecord {
+  const [embeddings, documents, uris, metadatas] = (
+    ['embeddings', 'documents', 'uris', 'metadatas'] as const
+  ).map((column) => listElements(call.body, call.columns[column] ?? null));
+  return (index) => ({
+    embedding: vectorSent(embeddings?.[index] ?? null),
+    document: textSent(documents?.[index] ?? null),
+    uri: textSent(uris?.[index] ?? null),
+    metadata: metadataTexts(metadatas?.[index] ?? null),
+  });
+}
+
+/** Whether a stored record has everything that a call contains for it. */
+export function hasEverythingOf(sent: SentRecord, stored: StoredRecord): boolean {
+  const values = metadataTexts(stored.metadata);
+  return (
+    (sent.embedding === null || isSameVector([...sent.embedding], [...(vectorIn(stored.embedding) ?? [])])) &&
+    (sent.document === null || sent.document === textSent(stored.document)) &&
+    (sent.uri === null || sent.uri === textSent(stored.uri)) &&
+    [...sent.metadata].every(([key, value]) =>
+      value === 'null' ? !values.has(key) : isStoredValue(value, values.get(key) ?? 'null'),
+    )
+  );
 }
 
 /** A record after a write, by the rules of Chroma (docs/chroma-behaviour.md#writing-records). */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { ReadRequest } from '../chroma/client/node-request.ts';
 import type { Entry } from '../log/entry.ts';
-import { showsEffect, traceOf } from './read-back.ts';
+import { showsEffect } from './read-back.ts';
 
 const SHARD = { physical: 'p', tenant: 't', database: 'd', name: 'n', fromLSN: 0, copy: 0, suspect: null };
 
@@ -92,42 +92,4 @@ describe('showsEffect of a delete', () => {
 test('showsEffect is null for a schema change', async () => {
   const header = JSON.stringify({ tenant: 'orchard' });
   expect(await showsEffect(clientOf({}), SHARD, { ...entry('create_tenant', {}), header })).toBeNull();
-});
-
-describe('traceOf', () => {
-  const WHOLE = { a: { document: 'one', embedding: [1] }, b: { document: 'two', embedding: [2] } };
-  const trace = (kind: string, body: object, stored: Readonly<Record<string, Stored>>): Promise<string> =>
-    traceOf(clientOf(stored), SHARD, entry(kind, body));
-  const TWO = { ids: ['a', 'b'], embeddings: [[1], [2]], documents: ['one', 'two'] };
-
-  test.each([
-    ['whole when the node has every record of an upsert', 'upsert', TWO, WHOLE, 'whole'],
-    ['none when it lacks one', 'upsert', TWO, { a: WHOLE.a }, 'none'],
-    ['none when one has other content', 'upsert', TWO, { ...WHOLE, b: OLD }, 'none'],
-    ['unknown when an add may have passed over a record', 'add', TWO, { ...WHOLE, b: OLD }, 'unknown'],
-    ['whole when an update passed over a missing record', 'update', TWO, { a: WHOLE.a }, 'whole'],
-    [
-      'unknown when metadata would have to be compared',
-      'upsert',
-      { ...TWO, metadatas: [{ n: 1 }, { n: 1 }] },
-      WHOLE,
-      'unknown',
-    ],
-    [
-      'none when metadata would, and the rest differs',
-      'upsert',
-      { ...TWO, metadatas: [{ n: 1 }, null] },
-      {},
-      'none',
-    ],
-    ['whole when no record of a delete exists', 'delete', { ids: ['a', 'b'] }, {}, 'whole'],
-    ['none when a record of a delete exists', 'delete', { ids: ['a', 'b'] }, { b: OLD }, 'none'],
-    ['unknown for a conditional delete', 'delete', { where: { n: 1 } }, {}, 'unknown'],
-  ])('is %s', async (_when, kind, body, stored, expected) => {
-    expect(await trace(kind, body, stored)).toBe(expected);
-  });
-
-  test('is unknown when the node does not show its records', async () => {
-    expect(await traceOf(clientOf(WHOLE, 500), SHARD, UPSERT)).toBe('unknown');
-  });
 });

@@ -15,9 +15,6 @@ const DEADLINE_MS = 30_000;
 const IDS_PER_READ = 500;
 const ATTEMPTS_MAX = 3;
 
-/** What a node's content says about an entry: it has not applied it whole, it has, or neither can be shown. */
-type Shown = 'none' | 'whole' | 'unknown';
-
 /**
  * True when a record has the content of the entry, false when all records show that it was not applied, null when the
  * node cannot show either.
@@ -36,20 +33,6 @@ export async function showsEffect(
     if (shown !== false) return shown;
   }
   return false;
-}
-
-/** What the node's content says about the whole entry. Metadata is not compared, so an entry with some is never shown. */
-export async function traceOf(client: NodeClient, shard: AssignedShard, entry: Entry): Promise<Shown> {
-  const operation = toOperation(entry);
-  if (operation.type !== 'records' || operation.call.conditional) return 'unknown';
-  const { columns } = operation.call;
-  let trace: Shown = columns.metadatas === undefined && columns.uris === undefined ? 'whole' : 'unknown';
-  for await (const { ids, read } of pages(client, shard, operation)) {
-    const page = read === null ? 'unknown' : pageTrace(operation.call, ids, read);
-    if (page === 'none') return 'none';
-    if (page === 'unknown') trace = 'unknown';
-  }
-  return trace;
 }
 
 /** The records of the operation as the node shows them, in pages; `read` is null when it does not show them. */
@@ -124,21 +107,4 @@ function pageShowsEffect(
     if (hasContent(content, read, index)) return true;
   }
   return false;
-}
-
-function pageTrace(call: RecordOperation['call'], page: readonly string[], read: ReadRecords): Shown {
-  if (call.kind === 'delete') return read.ids.length === 0 ? 'whole' : 'none';
-  // An update passes over missing records.
-  if (call.kind !== 'update' && read.ids.length < page.length) return 'none';
-  const sent = columnContent(call);
-  let trace: Shown = 'whole';
-  for (const [index, id] of read.ids.entries()) {
-    const content = sent.get(mapKey(id));
-    if (content === undefined || (content.document === null && content.embedding === null)) trace = 'unknown';
-    else if (hasContent(content, read, index)) continue;
-    // An add passes over records that exist.
-    else if (call.kind === 'add') trace = 'unknown';
-    else return 'none';
-  }
-  return trace;
 }

@@ -72,7 +72,7 @@ function fromBase64(text: string): number[] {
 const TOLERANCE = 1e-4;
 
 /** Whether a node that was sent the one vector may return the other. */
-function isSameVector(sent: readonly number[], read: readonly number[]): boolean {
+export function isSameVector(sent: readonly number[], read: readonly number[]): boolean {
   if (sent.length !== read.length) return false;
   if (isClose(sent, read)) return true;
   const norm = Math.hypot(...sent);

@@ -189,7 +189,7 @@ export class Applier {
   /** What the node's content says about an entry that an earlier leader may have sent. */
   trace(entry: Entry): Promise<Trace> {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
-    return this.#earlier.trace(entry, async () =>
+    return this.#earlier.trace(entry, this.#checkpoint, async () =>
       shard === undefined ? 'unknown' : this.#options.trace(shard, entry),
     );
   }
@@ -235,7 +235,7 @@ export class Applier {
       if (unknownMs !== null) this.#delivery.distrust(unknownMs);
       this.#checkpoint = start.checkpoint;
       this.#unused = [];
-      this.#earlier.begin(term.epoch, start.checkpoint, this.#options.logBuffer.head);
+      this.#earlier.begin(term.epoch, start.checkpoint, this.#options.logBuffer);
       this.#assigned = new Map(start.assigned);
       this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
@@ -366,8 +366,8 @@ export class Applier {
       const wasOffered = lsn <= offeredTo || trials.of(lsn).has(node);
       const shard = target === null ? undefined : this.#assigned.get(target);
       if (!wasOffered || target === null || shard === undefined || shard.suspect !== null) continue;
-      // The last healthy copy stays in use, whatever it shows: there is no better one.
-      if (isLastCopy(target) || (await showsEffect(shard, entry, term)) === false) continue;
+      // The last healthy copy stays in use, whatever it shows: there is no better one. Other nodes read back meanwhile.
+      if ((await showsEffect(shard, entry, term)) === false || isLastCopy(target)) continue;
       await suspect(target, `may have applied LSN ${lsn}, which is quarantined`, term);
     }
   }

@@ -89,6 +89,7 @@ beforeEach(() => {
     members: () => members,
     works: (node) => working.has(node),
     isSuspect: (node) => suspects.has(node),
+    isHealthy: (node) => !suspects.has(node),
     mayHaveApplied: async () => reach,
     trace: async (node) => traces.get(node) ?? 'none',
     ask: async (node) => (asked.push(node), opinion),
@@ -298,6 +299,22 @@ describe('an entry that an earlier leader may have sent', () => {
     fails('b', response(500), LIMITS.attempts);
     expect(await resolve('b')).toBe('suspect');
     expect(recorded).toEqual([]);
+  });
+
+  test('ends on the last healthy copy, which stays in use, when only suspect copies may hold it', async () => {
+    traces.set('b', 'unknown');
+    suspects.add('b').add('c');
+    expect(await resolve('a')).toBe('ended');
+  });
+
+  test('takes only one of two healthy copies out of use when both fail it at the same moment', async () => {
+    for (const node of ['a', 'b']) {
+      traces.set(node, 'unknown');
+      fails(node, response(500), LIMITS.attempts);
+    }
+    suspects.add('c');
+    const both = await Promise.all(['a', 'b'].map((node) => resolve(node, { withinMs: LIMITS.timeoutMs })));
+    expect(new Set(both)).toEqual(new Set(['ended', 'suspect']));
   });
 
   test('does not end while a suspect copy shows it, and does not count as applied there', async () => {

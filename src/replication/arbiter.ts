@@ -46,6 +46,7 @@ export interface ArbiterOptions {
   /** Whether the node follows the log and responds at this moment. */
   readonly works: (node: string) => boolean;
   readonly isSuspect: (node: string, shard: string) => boolean;
+  readonly isHealthy: (node: string, shard: string) => boolean;
   /** LSN up to which an unavailable node may have applied the log. */
   readonly mayHaveApplied: (node: string, term: Term) => Promise<number>;
   /** What the content of a working node says about an entry that an earlier leader may have sent. */
@@ -61,6 +62,8 @@ const PAUSE_MS = 200;
 
 export class Arbiter {
   readonly #options: ArbiterOptions;
+  /** Copies that become suspect now, by shard: two nodes can get here at the same moment. */
+  readonly #leaving = new Map<string, Set<string>>();
 
   constructor(options: ArbiterOptions) {
     this.#options = options;
@@ -72,7 +75,9 @@ export class Arbiter {
       if (!term.held()) throw new TermOver();
       if (await this.#isEnded(trial)) return 'ended';
       const { trace, ...evidence } = await this.#evidence(trial, term);
-      let step = nextStep(evidence, this.#options.limits);
+      // Evaluated last, so that no other node leaves in between.
+      const isLastCopy = this.#isLastCopy(trial);
+      let step = nextStep({ ...evidence, isLastCopy }, this.#options.limits);
       if (step === 'ask') {
         const opinion = await this.#askAnother(trial, term);
         if (opinion === 'applies') return 'suspect';
@@ -82,10 +87,27 @@ export class Arbiter {
       if (step === 'offer') return step;
       // R1: what it applied before may have been acknowledged, so that it is not this node that has to go on without it.
       if (trace === 'whole') return 'taken';
-      if (step === 'suspect') return step;
+      if (step === 'suspect') return this.#leave(trial);
       if (step === 'end' && (await this.#end(trial, term)) !== null) return 'ended';
       if (step !== 'ask') await sleep(this.#options.clock, PAUSE_MS, term.signal);
     }
+  }
+
+  #leave({ node, entry: { target } }: Case): 'suspect' {
+    if (target !== null) this.#leaving.set(target, (this.#leaving.get(target) ?? new Set()).add(node));
+    return 'suspect';
+  }
+
+  /** Whether none of the other nodes, dead or alive, has a healthy copy. */
+  #isLastCopy({ node: own, entry: { target: shard } }: Case): boolean {
+    const { isHealthy, members } = this.#options;
+    if (shard === null) return false;
+    const leaving = this.#leaving.get(shard);
+    for (const node of leaving ?? []) if (!isHealthy(node, shard)) leaving!.delete(node);
+    if (leaving?.size === 0) this.#leaving.delete(shard);
+    return !members().some(
+      (other) => other !== own && isHealthy(other, shard) && leaving?.has(other) !== true,
+    );
   }
 
   /** A recorded decision leaves nothing to send. */
@@ -98,7 +120,7 @@ export class Arbiter {
   async #evidence(
     { node, entry, operation }: Case,
     term: Term,
-  ): Promise<Evidence & { readonly trace: Trace }> {
+  ): Promise<Omit<Evidence, 'isLastCopy'> & { readonly trace: Trace }> {
     const { trials, decisions, positions, members, works, mayHaveApplied, clock } = this.#options;
     const attempts = trials.of(entry.lsn);
     const peers = members().filter((other) => other !== node);

@@ -2,15 +2,17 @@
 // save a checkpoint may have acknowledged what the node had applied (R1).
 
 import type { Entry } from '../log/entry.ts';
+import type { LogBuffer } from '../log/log-buffer.ts';
 
 /**
- * What a node's content says about an entry: `none`, it was not applied, or not whole; `whole`, the node has all that the
- * entry stores; `unknown`, neither can be shown.
+ * What a node's content says about an entry: `none`, it was not applied, or not whole, or without effect; `whole`, the node
+ * has all that the entry stores; `unknown`, neither can be shown.
  */
 export type Trace = 'none' | 'whole' | 'unknown';
 
 export class EarlierCalls {
   readonly #roundEntriesMax: number;
+  #log: Pick<LogBuffer, 'head' | 'peek'> | null = null;
   #epoch = 0;
   #to = 0;
   readonly #traces = new Map<number, Trace>();
@@ -20,11 +22,12 @@ export class EarlierCalls {
     this.#roundEntriesMax = roundEntriesMax;
   }
 
-  /** The node follows the log from its checkpoint; the first time in a term, `head` and a round limit what it may hold. */
-  begin(epoch: number, checkpoint: number, head: number): void {
+  /** The node follows the log from its checkpoint; the first time in a term, head and a round limit what it may hold. */
+  begin(epoch: number, checkpoint: number, log: Pick<LogBuffer, 'head' | 'peek'>): void {
     if (epoch === this.#epoch) return;
     this.#epoch = epoch;
-    this.#to = Math.min(head, checkpoint + this.#roundEntriesMax);
+    this.#log = log;
+    this.#to = Math.min(log.head, checkpoint + this.#roundEntriesMax);
     this.#traces.clear();
   }
 
@@ -34,13 +37,23 @@ export class EarlierCalls {
   }
 
   /** What the node's content says about the entry; `none` for one that cannot have been sent before this term. */
-  async trace(entry: Entry, read: () => Promise<Trace>): Promise<Trace> {
+  async trace(entry: Entry, checkpoint: number, read: () => Promise<Trace>): Promise<Trace> {
     if (entry.lsn > this.#to) return 'none';
     const known = this.#traces.get(entry.lsn);
     if (known !== undefined) return known;
-    const trace = await read();
+    const shown = await read();
+    const trace = shown === 'whole' && !this.#isNextOfShard(entry, checkpoint) ? 'unknown' : shown;
     // A node that cannot be read now may be readable later.
     if (trace !== 'unknown') this.#traces.set(entry.lsn, trace);
     return trace;
+  }
+
+  /** Whether the node lacks no earlier entry of the shard: without those, the same content may be an older one. */
+  #isNextOfShard({ lsn, target }: Entry, checkpoint: number): boolean {
+    for (let earlier = checkpoint + 1; earlier < lsn; earlier++) {
+      const entry = this.#log?.peek(earlier) ?? null;
+      if (entry === null || entry.target === target) return false;
+    }
+    return true;
   }
 }

@@ -18,6 +18,7 @@ const evidence = (more: Partial<Evidence>): Evidence => ({
   others: [],
   isTaken: false,
   mayBeTaken: false,
+  isLastCopy: false,
   isPrimary: true,
   peers: 2,
   askable: 2,
@@ -170,6 +171,7 @@ const anyEvidence = fc.record({
   others: fc.array(anyAttempts, { maxLength: 3 }),
   isTaken: fc.boolean(),
   mayBeTaken: fc.boolean(),
+  isLastCopy: fc.boolean(),
   isPrimary: fc.boolean(),
   peers: fc.constant(3),
   askable: fc.integer({ min: 0, max: 2 }),
@@ -179,7 +181,17 @@ const anyEvidence = fc.record({
 test('no evidence ends an entry that another node has applied, or that an away node may have applied', () => {
   fc.assert(
     fc.property(anyEvidence, (found) => {
-      if (found.isTaken || found.mayBeTaken) expect(nextStep(found, LIMITS)).not.toBe('end');
+      const mayBeServed = found.isTaken || (found.mayBeTaken && !found.isLastCopy);
+      if (mayBeServed) expect(nextStep(found, LIMITS)).not.toBe('end');
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('the last healthy copy becomes suspect only when another node has applied the entry', () => {
+  fc.assert(
+    fc.property(anyEvidence, (found) => {
+      if (!found.isTaken) expect(nextStep({ ...found, isLastCopy: true }, LIMITS)).not.toBe('suspect');
     }),
     { numRuns: 2_000 },
   );
@@ -248,6 +260,7 @@ function reached(moves: readonly Move[]): Set<number> {
       others,
       isTaken: false,
       mayBeTaken: false,
+      isLastCopy: false,
       isPrimary: true,
       peers: 3,
       askable: askable.length,

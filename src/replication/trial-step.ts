@@ -12,6 +12,8 @@ export interface Evidence {
   readonly isTaken: boolean;
   /** An unavailable node may have applied it. */
   readonly mayBeTaken: boolean;
+  /** No other node has a healthy copy of the shard. */
+  readonly isLastCopy: boolean;
   /** This node decides, and gets entries that no other node has applied. */
   readonly isPrimary: boolean;
   /** Other nodes of the cluster, dead or alive. */
@@ -64,7 +66,9 @@ function isProven(a: Attempts, b: Attempts): boolean {
 }
 
 export function nextStep(evidence: Evidence, limits: TrialLimits): Step {
-  const { own, others, isTaken, mayBeTaken, isPrimary, peers, askable, sinceMs } = evidence;
+  const { own, others, isTaken, isPrimary, peers, askable, sinceMs } = evidence;
+  // The last healthy copy stays in use: what only a suspect copy may hold is not served any more.
+  const mayBeTaken = evidence.mayBeTaken && !evidence.isLastCopy;
   if (own !== null && own.alone > 0 && isFatal(own) && !hasFailed(own, sinceMs, limits) && !isTaken) {
     // A process may end, and a node hang, for other reasons. It goes to one more node first, and then back to this one.
     if (!mayBeTaken && others.some((other) => isProven(own, other))) return 'end';

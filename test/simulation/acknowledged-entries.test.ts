@@ -81,16 +81,16 @@ describe('under a new leader, an entry that a node had applied before the earlie
     return lsn;
   }
 
-  test('stays on the node whose content shows it, and the other copies are suspect', async () => {
-    await applied(upsert('x', 1));
-    expect(replication.ended).toEqual([]);
-    expect(['a', 'b', 'c'].map((id) => suspicion(id) === null)).toEqual([true, false, false]);
-    expect(replication.content('a')).toContain('"ids":["x"]');
-  });
-
-  test('is not quarantined when the content cannot show it', async () => {
-    await applied('{"ids":["x"],"embeddings":[[1]],"documents":["1"],"metadatas":[{"n":1}]}');
-    expect(replication.ended).toEqual([]);
-    expect(['a', 'b', 'c'].map((id) => suspicion(id) === null)).toEqual([false, false, false]);
-  });
+  test.each([
+    ['documents and embeddings', upsert('x', 1)],
+    ['metadata', '{"ids":["x"],"embeddings":[[1]],"metadatas":[{"n":1}]}'],
+  ])(
+    'stays on the node whose content shows it, and the other copies are suspect: %s',
+    async (_what, body) => {
+      await applied(body);
+      expect(replication.ended).toEqual([]);
+      expect(['a', 'b', 'c'].map((id) => suspicion(id) === null)).toEqual([true, false, false]);
+      expect(replication.content('a')).toContain('"ids":["x"]');
+    },
+  );
 });

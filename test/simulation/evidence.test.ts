@@ -78,6 +78,36 @@ describe('a failing entry that changes nothing which is there already', () => {
     expect([suspicion('b'), suspicion('c')]).toEqual([null, null]);
   });
 
+  test.each([
+    ['an add of a record that exists', 'add', '"x"'],
+    ['an update of a record that is missing', 'update', '"y"'],
+  ] as const)('leaves every copy in use under the next leader: %s', async (_what, kind, id) => {
+    await following('a', 'b', 'c');
+    replication.write('upsert', upsert('x', 1));
+    await replication.caughtUp();
+    for (const { fake } of replication.replicas)
+      fake.plan(({ body }) => body.includes('boom'), FAILURE, Infinity);
+    replication.write(kind, `{"ids":[${id}],"embeddings":[[-2]],"metadatas":[{"k":"boom"}]}`);
+    await replication.clock.pass(300, 10);
+    expect(replication.ended).toEqual([]);
+    await replication.replaceGateway();
+    await replication.caughtUp();
+    expect(replication.ended).toEqual([{ lsn: 3, outcome: 'quarantined' }]);
+    expect(['a', 'b', 'c'].map(suspicion)).toEqual([null, null, null]);
+  });
+
+  test('leaves one copy in use when every node shows its effect at the same moment', async () => {
+    await following('a', 'b', 'c');
+    replication.write('upsert', upsert('x', 1));
+    await replication.caughtUp();
+    for (const { fake } of replication.replicas) fake.plan(isWrite, FAILURE, Infinity);
+    replication.write('upsert', upsert('x', 1));
+    await replication.clock.pass(300, 10);
+    await replication.replaceGateway();
+    await replication.caughtUp();
+    expect(['a', 'b', 'c'].filter((id) => suspicion(id) === null)).not.toEqual([]);
+  });
+
   test('leaves the only copy in use', async () => {
     await following('a');
     replication.replica('a').fake.plan(isWrite, FAILURE_WITH_EFFECT, Infinity);
