@@ -22,7 +22,7 @@ const KEYED: readonly (readonly [file: string, keys: readonly string[]])[] = [
     'src/repair/expectation.ts',
     ['const key = mapKey(id)', 'mapKey(JSON.stringify([tenant, database, name]))'],
   ],
-  ['src/repair/log-verifier.ts', ['const key = mapKey(id)']],
+  ['src/repair/record-faults.ts', ['const key = mapKey(id)']],
   ['src/repair/read-back.ts', ['[mapKey(id), id]', 'sent.get(mapKey(id))']],
   ['src/repair/record-content.ts', ['content.set(mapKey(id)']],
   ['src/repair/shard-check.ts', ['[mapKey(id), index]']],

@@ -57,10 +57,8 @@ interface Parts {
 export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): DataPlane {
   const { deps, storage, replication } = parts;
   const { clock, logger } = deps;
-  const { catalog, capabilities } = storage;
+  const { catalog, capabilities, scanner } = storage;
   const { nodes, view } = replication;
-  const scanner = new LargeScanner();
-  life.add({ name: 'scanner', stop: () => scanner.close() });
   const names = new Names(catalog, () => ({ modern: capabilities.current.deleteLimit }));
   const health = new ReadHealth({ clock, logger });
   const selection = new NodeSelection({

@@ -2,6 +2,7 @@
 
 import { AlertStore } from '../alerts/alert-store.ts';
 import { Catalog } from '../catalog/catalog.ts';
+import { LargeScanner } from '../chroma/parse/large-scanner.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
 import { StartupError } from '../errors.ts';
@@ -23,6 +24,7 @@ import { PostgresProbe } from '../history/postgres-probe.ts';
 import { CopyStore } from '../repair/copy-store.ts';
 import { Checkpoints } from '../replication/checkpoints.ts';
 import { Decisions } from '../replication/decisions.ts';
+import { scannedEntries } from '../replication/entry-operation.ts';
 import { PostgresTrialStore } from '../replication/trials.ts';
 import { adoptAtStart } from './adoption.ts';
 import { buildPools, type DatabasePools } from './database-pools.ts';
@@ -31,6 +33,8 @@ import type { Lifecycle } from './lifecycle.ts';
 
 export interface Storage {
   readonly pools: DatabasePools['all'];
+  /** Scans large bodies in a thread. */
+  readonly scanner: LargeScanner;
   readonly log: PostgresLog;
   /** As it was when this gateway started. */
   readonly head: Head;
@@ -75,7 +79,9 @@ export async function storageOn(
   { deps, life }: { readonly deps: Deps; readonly life: Lifecycle },
 ): Promise<Storage> {
   const { queries, append, steps, lease, takeWarning } = pools;
-  const log = new PostgresLog(queries);
+  const scanner = new LargeScanner();
+  life.add({ name: 'scanner', stop: () => scanner.close() });
+  const log = new PostgresLog(queries, (entries) => scannedEntries(entries, scanner));
   const head = await log.head();
   const catalog = new Catalog(queries);
   await catalog.refresh();
@@ -89,6 +95,7 @@ export async function storageOn(
   const decisions = new Decisions(steps);
   return {
     pools: pools.all,
+    scanner,
     log,
     head,
     appendStore: (seen) => new PostgresAppendStore(append, { logId: () => head.logId, takeWarning, seen }),

@@ -56,11 +56,16 @@ interface EntryRow extends Record<string, unknown> {
   at: number;
 }
 
+export type ParseEntries = (entries: readonly Entry[]) => Promise<Entry[]>;
+
 export class PostgresLog {
   readonly #database: Database;
+  readonly #parse: ParseEntries;
 
-  constructor(database: Database) {
+  /** `parse`: adds the parsed bodies to entries that were read. */
+  constructor(database: Database, parse: ParseEntries = (entries) => Promise.resolve([...entries])) {
     this.#database = database;
+    this.#parse = parse;
   }
 
   async head(): Promise<Head> {
@@ -107,7 +112,7 @@ export class PostgresLog {
       else if (entries.length > 0) break;
       else throw await this.#trimmedOr(after, entry);
     }
-    if (entries.length > 0) return entries;
+    if (entries.length > 0) return this.#parse(entries);
     const missing = new LogDamaged(after + 1, 'the entry is missing although the head is beyond it');
     const error = await this.#trimmedOr(after, missing);
     if (error !== missing || (await this.head()).lsn > after) throw error;

@@ -127,7 +127,7 @@ export class RecordCache {
   }
 
   /** A new entry, before any node can apply it; `ids` null when it does not say which records it changes. */
-  changed(shard: string, lsn: number, ids: readonly string[] | null): void {
+  changed(shard: string, lsn: number, ids: Iterable<string> | null): void {
     if (this.#options.bytesMax === 0) return;
     if (ids === null) return this.#unlisted.raise(shard, lsn);
     for (const id of ids) {

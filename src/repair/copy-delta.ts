@@ -1,5 +1,7 @@
 // Which records of a shard the log has touched since a copy of it began: they are copied again (R23).
 
+import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { idPages } from '../chroma/parse/record-ids.ts';
 import { appliedRecords, type Decisions } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import type { Entry } from '../log/entry.ts';
@@ -31,6 +33,8 @@ export interface CopyDeltaOptions {
 // A read of the log holds one page in memory.
 const PAGE_ENTRIES = 512;
 const PAGE_BYTES = 4 * 1024 * 1024;
+// Beyond it, about 100 MB, beginning again costs less than copying what was changed.
+const IDS_MAX = 500_000;
 
 export class CopyDelta {
   readonly #options: CopyDeltaOptions;
@@ -68,27 +72,28 @@ export class CopyDelta {
     const operation = toOperation(entry);
     if (operation.type !== 'records') return;
     const wasDeleted = operation.call.kind === 'delete';
-    for (const id of await this.#idsOf(entry, operation.call)) {
-      const key = mapKey(id);
-      touched.set(key, { id, wasDeleted: wasDeleted || touched.get(key)?.wasDeleted === true });
+    for await (const page of this.#idsOf(entry, operation.call)) {
+      for (const id of page) {
+        const key = mapKey(id);
+        touched.set(key, { id, wasDeleted: wasDeleted || touched.get(key)?.wasDeleted === true });
+      }
+      if (touched.size > IDS_MAX) throw new CopyOutdated(`very many changes up to LSN ${entry.lsn}`);
     }
   }
 
-  async #idsOf(
-    { lsn }: Entry,
-    call: { readonly conditional: boolean; readonly ids: readonly string[] },
-  ): Promise<readonly string[]> {
+  async *#idsOf({ lsn }: Entry, call: RecordCall): AsyncGenerator<readonly string[]> {
     const { decisions } = this.#options;
-    if (!call.conditional) {
-      const exception = decisions.exception(lsn);
-      return exception?.outcome === 'partly_applied'
-        ? call.ids.slice(0, appliedRecords(exception))
-        : call.ids;
+    if (call.conditional) {
+      const decision = await decisions.find(lsn);
+      if (decision?.outcome === 'accepted') yield* decisions.idPages(decision);
+      return;
     }
-    const decision = await decisions.find(lsn);
-    if (decision?.outcome !== 'accepted') return [];
-    const ids: string[] = [];
-    for await (const page of decisions.idPages(decision)) for (const id of page) ids.push(id);
-    return ids;
+    const exception = decisions.exception(lsn);
+    let rest = exception?.outcome === 'partly_applied' ? appliedRecords(exception) : Infinity;
+    for await (const page of idPages(call.ids)) {
+      yield page.slice(0, rest);
+      rest -= page.length;
+      if (rest <= 0) return;
+    }
   }
 }

@@ -82,6 +82,15 @@ describe('the trace of an entry', () => {
     expect(await trace(kind, body, stored)).toBe(expected);
   });
 
+  test('is whole when an id repeats far apart and the node has the last of its contents', async () => {
+    const ids = ['a', ...Array.from({ length: 3_000 }, (_, n) => `i${n}`), 'a'];
+    const body = { ids, embeddings: ids.map((_, n) => [n]) };
+    const stored = Object.fromEntries(
+      ids.map((id, n): [string, Stored] => [id, { document: null, embedding: [n] }]),
+    );
+    expect(await trace('upsert', body, stored)).toBe('whole');
+  });
+
   test('is unknown when the node does not show its records', async () => {
     expect(await traceOf(clientOf(WHOLE, 500), SHARD, entry('upsert', TWO))).toBe('unknown');
   });

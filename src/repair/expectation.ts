@@ -1,13 +1,16 @@
 // What a range of the log implies for the content of a node: for each id the last entry that changed it, for each name
-// whether it is in use. A plain data structure; entries are added in LSN order.
+// whether it is in use. A plain data structure; entries are added in LSN order, in slices that let the event loop turn.
 
 import { onlyShard } from '../catalog/only-shard.ts';
+import type { RecordKind } from '../chroma/parse/record-call.ts';
+import { idPages, LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
 import { type RecordOperation } from '../chroma/protocol/operation.ts';
 import type { DatabaseName } from '../chroma/protocol/paths.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { mapKey } from '../util/map-key.ts';
+import { BulkChanges } from './bulk-changes.ts';
 
 export interface ExpectedRecord {
   readonly id: string;
@@ -15,6 +18,12 @@ export interface ExpectedRecord {
   readonly lsn: number;
   /** Null after an update of a record that may not have existed, and when it may have been deleted. */
   readonly present: boolean | null;
+}
+
+/** The ids that a conditional delete selected. */
+export interface SelectedIds {
+  readonly count: number;
+  pages(): AsyncIterable<readonly string[]>;
 }
 
 export interface ExpectedName {
@@ -27,8 +36,12 @@ export interface ExpectedName {
 }
 
 export class Expectation {
-  /** By shard, then by the map key of the id. */
+  /** By shard, then by the map key of the id; without what `bulk` expects. */
   readonly shards = new Map<string, Map<string, ExpectedRecord>>();
+  /** Entries of too many ids to keep them. */
+  readonly bulk = new BulkChanges();
+  /** Their shards. */
+  readonly #bulkShards = new Map<number, string>();
   readonly #names = new Map<string, ExpectedName>();
   readonly #databaseOf: (shard: string) => DatabaseName | null;
   #recordCount = 0;
@@ -38,7 +51,7 @@ export class Expectation {
     this.#databaseOf = databaseOf;
   }
 
-  /** Ids in all shards. */
+  /** Ids in `shards`. */
   get recordCount(): number {
     return this.#recordCount;
   }
@@ -51,14 +64,14 @@ export class Expectation {
    * Adds an entry that the node has applied, with its decision, null when none is recorded, and the ids that a
    * conditional delete selected.
    */
-  applied(entry: Entry, decision: Decision | null, selected: readonly string[] = []): void {
+  async applied(entry: Entry, decision: Decision | null, selected: SelectedIds | null = null): Promise<void> {
     // Which records a partly applied entry has changed is not compared: such entries are rare.
     if (decision?.outcome === 'partly_applied') return this.uncertain(entry);
     if (decision !== null && decision.outcome !== 'accepted') return;
     const operation = toOperation(entry);
+    if (operation.type === 'records')
+      return this.#recordsApplied(operation, entry.lsn, changedBy(operation, selected));
     switch (operation.type) {
-      case 'records':
-        return this.#recordsApplied(operation, entry.lsn, selected);
       case 'create_collection': {
         const { tenant, database, name, shard } = operation;
         return this.#expectName({ tenant, database, name, shard });
@@ -92,11 +105,10 @@ export class Expectation {
    * Adds an entry that the node may or may not have applied: nothing is expected of what it changes. `selected`: the ids
    * of a conditional delete; null while they are not known to be decided.
    */
-  uncertain(entry: Entry, selected: readonly string[] | null = null): void {
+  async uncertain(entry: Entry, selected: SelectedIds | null = null): Promise<void> {
     const operation = toOperation(entry);
+    if (operation.type === 'records') return this.#recordsUncertain(operation, selected);
     switch (operation.type) {
-      case 'records':
-        return this.#recordsUncertain(operation, selected);
       case 'create_collection':
       case 'delete_collection':
         this.#names.delete(keyOfName(operation));
@@ -117,29 +129,54 @@ export class Expectation {
     }
   }
 
-  #recordsApplied({ shard, call }: RecordOperation, lsn: number, selected: readonly string[]): void {
+  async #recordsApplied({ shard, call }: RecordOperation, lsn: number, ids: SelectedIds): Promise<void> {
+    const isBulk = ids.count > LISTED_IDS_MAX;
+    if (isBulk) {
+      this.bulk.begin(lsn);
+      this.#bulkShards.set(lsn, shard);
+    }
     const records = this.shards.get(shard) ?? new Map<string, ExpectedRecord>();
     this.shards.set(shard, records);
-    for (const id of call.conditional ? selected : call.ids) {
-      const key = mapKey(id);
-      const before = records.get(key);
-      if (before === undefined) this.#recordCount += 1;
-      records.set(key, { id, lsn, present: presenceAfter(call.kind, before?.present ?? null) });
+    for await (const page of ids.pages()) {
+      for (const id of page) {
+        this.bulk.changed(shard, id, isBulk ? lsn : null);
+        if (isBulk) this.#removeRecord(shard, id);
+        else this.#recordApplied(records, { id, lsn }, call.kind);
+      }
     }
   }
 
-  #recordsUncertain({ shard, call }: RecordOperation, selected: readonly string[] | null): void {
-    if (call.kind !== 'delete') {
-      for (const id of call.ids) this.#removeRecord(shard, id);
-      return;
-    }
-    // A delete leaves what is absent absent, and changes no content: with that, a lost entry before it is still found.
+  #recordApplied(
+    records: Map<string, ExpectedRecord>,
+    { id, lsn }: Pick<ExpectedRecord, 'id' | 'lsn'>,
+    kind: RecordKind,
+  ): void {
+    const key = mapKey(id);
+    const before = records.get(key);
+    if (before === undefined) this.#recordCount += 1;
+    records.set(key, { id, lsn, present: presenceAfter(kind, before?.present ?? null) });
+  }
+
+  async #recordsUncertain({ shard, call }: RecordOperation, selected: SelectedIds | null): Promise<void> {
+    if (call.conditional && selected === null) return this.#anyMayBeDeleted(shard);
     const records = this.shards.get(shard);
-    const keys = call.conditional ? (selected?.map(mapKey) ?? records?.keys() ?? []) : call.ids.map(mapKey);
-    for (const key of keys) {
-      const expected = records?.get(key);
-      if (expected?.present === true) records?.set(key, { ...expected, present: null });
+    for await (const page of changedBy({ call }, selected).pages()) {
+      for (const id of page) {
+        this.bulk.changed(shard, id, null);
+        if (call.kind !== 'delete') this.#removeRecord(shard, id);
+        else if (records !== undefined) mayBeDeleted(records, mapKey(id));
+      }
     }
+  }
+
+  #anyMayBeDeleted(shard: string): void {
+    this.#forgetBulk(shard);
+    const records = this.shards.get(shard);
+    for (const key of records?.keys() ?? []) mayBeDeleted(records as Map<string, ExpectedRecord>, key);
+  }
+
+  #forgetBulk(shard: string): void {
+    for (const [lsn, target] of this.#bulkShards) if (target === shard) this.bulk.forget(lsn);
   }
 
   #expectName(expected: ExpectedName): void {
@@ -157,6 +194,7 @@ export class Expectation {
   }
 
   #removeShard(shard: string): void {
+    this.#forgetBulk(shard);
     this.#removeRecords(shard);
     this.shards.delete(shard);
     this.#removeNameOf(shard);
@@ -171,7 +209,19 @@ function keyOfName({ tenant, database, name }: Pick<ExpectedName, 'tenant' | 'da
   return mapKey(JSON.stringify([tenant, database, name]));
 }
 
-function presenceAfter(kind: RecordOperation['call']['kind'], before: boolean | null): boolean | null {
+/** The ids that the entry changes; none when a conditional delete is not known to have selected any. */
+function changedBy({ call }: Pick<RecordOperation, 'call'>, selected: SelectedIds | null): SelectedIds {
+  if (!call.conditional) return { count: call.ids.length, pages: () => idPages(call.ids) };
+  return selected ?? { count: 0, pages: () => idPages([]) };
+}
+
+// A delete leaves what is absent absent, and changes no content: with that, a lost entry before it is still found.
+function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string): void {
+  const expected = records.get(key);
+  if (expected?.present === true) records.set(key, { ...expected, present: null });
+}
+
+function presenceAfter(kind: RecordKind, before: boolean | null): boolean | null {
   if (kind === 'delete') return false;
   return kind === 'update' ? before : true;
 }

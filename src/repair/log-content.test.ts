@@ -9,12 +9,12 @@ import { isDescribed, LogContent, type Description } from './log-content.ts';
 type Write = readonly [RecordKind, string];
 
 /** What these writes make of record "a". */
-function described(writes: readonly Write[], isWhole = true): Description {
+async function described(writes: readonly Write[], isWhole = true): Promise<Description> {
   const content = new LogContent(['a'], isWhole);
   for (const [kind, body] of writes) {
     const call = scanRecordCall(kind, Buffer.from(body), { ...CHROMA_1_0_5, metadataArrays: true });
     if (isRefusal(call)) throw new Error(call.message);
-    content.applied(call);
+    await content.applied(call);
   }
   return content.of('a');
 }
@@ -84,25 +84,29 @@ describe.each<[string, readonly Write[], StoredRecord | null, readonly (StoredRe
     [stored({ metadata: '{"n":[2,1]}' }), stored({ metadata: '{"n":[1.0,2.0]}' })],
   ],
 ])('after %s', (_what, writes, right, wrong) => {
-  const description = described(writes) as Exclude<Description, 'unknown'>;
-  test('agrees with the content that a node returns', () => {
-    expect(isDescribed(description, right, rule)).toBe(true);
+  const description = async (): Promise<Exclude<Description, 'unknown'>> =>
+    (await described(writes)) as Exclude<Description, 'unknown'>;
+  test('agrees with the content that a node returns', async () => {
+    expect(isDescribed(await description(), right, rule)).toBe(true);
   });
-  test('disagrees with any other', () => {
-    expect(wrong.map((record) => isDescribed(description, record, rule))).toEqual(wrong.map(() => false));
+  test('disagrees with any other', async () => {
+    const made = await description();
+    expect(wrong.map((record) => isDescribed(made, record, rule))).toEqual(wrong.map(() => false));
   });
 });
 
-test('accepts the last bits of a double that a server parses differently', () => {
-  const description = described([['add', '{"ids":["a"],"embeddings":[[0.5,2]],"metadatas":[{"n":0.1}]}']]);
+test('accepts the last bits of a double that a server parses differently', async () => {
+  const description = await described([
+    ['add', '{"ids":["a"],"embeddings":[[0.5,2]],"metadatas":[{"n":0.1}]}'],
+  ]);
   const read = stored({ metadata: '{"n":0.10000000000000002}' });
   expect(isDescribed(description as Exclude<Description, 'unknown'>, read, rule)).toBe(true);
 });
 
-test('knows nothing of a record whose insertion it does not hold, until the record is deleted', () => {
-  expect(described([['upsert', '{"ids":["a"],"embeddings":[[9,9]]}']], false)).toBe('unknown');
-  expect(described([['delete', '{"ids":["a"]}'], ADD], false)).toMatchObject({ document: 'y' });
-  expect(described([['upsert', '{"ids":["a","a"],"embeddings":[[9,9],[8,8]]}']])).toBe('unknown');
+test('knows nothing of a record whose insertion it does not hold, until the record is deleted', async () => {
+  expect(await described([['upsert', '{"ids":["a"],"embeddings":[[9,9]]}']], false)).toBe('unknown');
+  expect(await described([['delete', '{"ids":["a"]}'], ADD], false)).toMatchObject({ document: 'y' });
+  expect(await described([['upsert', '{"ids":["a","a"],"embeddings":[[9,9],[8,8]]}']])).toBe('unknown');
   const content = new LogContent(['a'], true);
   content.forget();
   expect(content.of('a')).toBe('unknown');

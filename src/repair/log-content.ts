@@ -5,9 +5,11 @@
 
 import { JsonCursor, LETTER_N, OBJECT_OPEN, QUOTE, type Slice } from '../chroma/parse/json.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
+import { idPages } from '../chroma/parse/record-ids.ts';
 import { mapKey } from '../util/map-key.ts';
+import { nextTurn } from '../util/next-turn.ts';
 import type { StoredRecord } from './copy-content.ts';
-import { isSameVector } from './record-content.ts';
+import { comparableParts, isSameVector } from './record-content.ts';
 import { cosineDrift, vectorIn, type EmbeddingRule } from './record-difference.ts';
 
 /** A record as the entries of the log made it. */
@@ -45,21 +47,43 @@ export class LogContent {
     for (const id of ids) if (this.#records.has(mapKey(id))) this.#records.set(mapKey(id), null);
   }
 
-  applied(call: RecordCall): void {
-    if (call.kind === 'delete') return this.deleted(call.ids);
-    const wanted = call.ids.flatMap((id, index) => (this.#records.has(mapKey(id)) ? [index] : []));
-    if (wanted.length === 0) return;
-    const sent = sentRecords(call);
-    for (const index of wanted) {
-      const key = mapKey(call.ids[index] as string);
+  async applied(call: RecordCall): Promise<void> {
+    const isDelete = call.kind === 'delete';
+    const wanted = new Map<string, number>();
+    for await (const page of idPages(call.ids)) {
+      if (isDelete) this.deleted(page);
+      else
+        for (const key of page.map(mapKey))
+          if (this.#records.has(key)) wanted.set(key, (wanted.get(key) ?? 0) + 1);
+    }
+    if (call.kind === 'delete' || wanted.size === 0) return;
+    for (const part of comparableParts(call, RECORDS_PER_SLICE)) {
+      this.#appliedPart(part, call.kind, wanted);
+      await nextTurn();
+    }
+  }
+
+  /** `wanted`: how often each record of interest occurs in the call. */
+  #appliedPart(part: RecordCall, kind: WritingKind, wanted: ReadonlyMap<string, number>): void {
+    const keys = [...part.ids].map(mapKey);
+    if (!keys.some((key) => wanted.has(key))) return;
+    const sent = sentRecords(part);
+    for (const [index, key] of keys.entries()) {
+      const count = wanted.get(key);
+      if (count === undefined) continue;
       // An id that repeats within one call is rare, and which of its values counts depends on the kind.
-      const isRepeated =
-        call.ids.indexOf(call.ids[index] as string) !== call.ids.lastIndexOf(call.ids[index] as string);
-      const before = this.#records.get(key) ?? null;
-      this.#records.set(key, isRepeated ? 'unknown' : after(before, call.kind, sent(index)));
+      this.#records.set(
+        key,
+        count > 1 ? 'unknown' : after(this.#records.get(key) ?? null, kind, sent(index)),
+      );
     }
   }
 }
+
+type WritingKind = Exclude<RecordCall['kind'], 'delete'>;
+
+// Some ms of work.
+const RECORDS_PER_SLICE = 500;
 
 /** What a call contains for one record; null for a column that it leaves unchanged. */
 export interface SentRecord {
@@ -97,7 +121,7 @@ export function hasEverythingOf(sent: SentRecord, stored: StoredRecord): boolean
 }
 
 /** A record after a write, by the rules of Chroma (docs/chroma-behaviour.md#writing-records). */
-function after(before: Description, kind: 'add' | 'upsert' | 'update', sent: SentRecord): Description {
+function after(before: Description, kind: WritingKind, sent: SentRecord): Description {
   if (before === 'unknown') return 'unknown';
   if (before === null)
     return kind === 'update' || sent.embedding === null ? null : inserted(sent, sent.embedding);

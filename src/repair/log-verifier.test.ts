@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
+import { LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
 import { systemClock } from '../util/clock.ts';
@@ -76,7 +77,8 @@ function clientOf({
     if (path.endsWith('/query')) return respond(200, { ids: [['x']], distances: [[nearest]] });
     if (path.endsWith('/get')) {
       const { ids, limit } = JSON.parse(String(body)) as { ids?: string[]; limit?: number };
-      const found = records.filter(({ id }) => ids?.includes(id) ?? true).slice(0, limit);
+      const wanted = ids === undefined ? null : new Set(ids);
+      const found = records.filter(({ id }) => wanted?.has(id) ?? true).slice(0, limit);
       return respond(getStatus, {
         ids: found.map(({ id }) => id),
         documents: found.map(({ document }) => document ?? null),
@@ -291,4 +293,56 @@ test('does not expect a quarantined entry', async () => {
   expect(
     (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
   ).toEqual([]);
+});
+
+const MANY = Array.from({ length: LISTED_IDS_MAX + 1 }, (_, n) => `m${n}`);
+const MANY_RECORDS = MANY.map((id): StoredRecord => ({ id }));
+const putMany = (lsn: number): Entry =>
+  entry(lsn, 'upsert', { ids: MANY, embeddings: MANY.map(() => [3, 4]) });
+
+test.each([
+  ['that are deleted', [entry(1, 'delete', { ids: MANY })], [], [{ id: 'm9' }], '"m9" is still there'],
+  ['that are written', [putMany(1)], MANY_RECORDS, MANY_RECORDS.slice(1), '"m0" is missing'],
+  [
+    'that are written, with other vectors',
+    [putMany(1)],
+    MANY_RECORDS,
+    [{ id: 'm0', embedding: [4, 3] }, ...MANY_RECORDS.slice(1)],
+    '"m0" has older content',
+  ],
+  [
+    'of which later entries change some',
+    [entry(1, 'delete', { ids: MANY }), put(2, 'm7', 'later')],
+    [{ id: 'm7', document: 'later' }],
+    [{ id: 'm7', document: 'later' }, { id: 'm8' }],
+    '"m8" is still there',
+  ],
+  [
+    'after earlier entries of the same records',
+    [put(1, 'm7', 'before'), entry(2, 'delete', { ids: MANY })],
+    [],
+    [{ id: 'm7', document: 'before' }],
+    '"m7" is still there',
+  ],
+])('compares very many records %s', async (_what, log, right, wrong, reason) => {
+  expect((await verify({ marker: 0, records: right }, log.length, log)).suspects).toEqual([]);
+  const { suspects } = await verify({ marker: 0, records: wrong }, log.length, log);
+  expect(suspects).toEqual([expect.stringContaining(reason)]);
+});
+
+test('compares very many records that a conditional delete selected, but not what may have changed since', async () => {
+  const log = [entry(1, 'delete_where', { where: { n: 1 } }), put(2, 'm9', 'two')];
+  const decided = [{ ...decision(1, 'accepted', MANY) }];
+  const after = (records: readonly StoredRecord[]): Promise<VerifyResult> =>
+    verify({ marker: 0, records }, 1, log, decided);
+  expect((await after([{ id: 'm9' }])).suspects).toEqual([]);
+  expect((await after([{ id: 'm8' }])).suspects).toEqual([expect.stringContaining('"m8" is still there')]);
+});
+
+test('does not compare an id that repeats far apart within one entry', async () => {
+  const ids = ['a', ...MANY.slice(0, 1_000), 'a'];
+  const embeddings = ids.map((_, index) => (index === 0 ? [1, 1] : [3, 4]));
+  const log = [entry(1, 'upsert', { ids, embeddings })];
+  const records = [{ id: 'a' }, ...MANY_RECORDS.slice(0, 1_000)];
+  expect((await verify({ marker: 0, records }, 1, log)).suspects).toEqual([]);
 });

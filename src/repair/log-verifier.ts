@@ -12,13 +12,12 @@ import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { readMarker } from '../nodes/marker.ts';
 import type { VerificationFailure } from '../nodes/node.ts';
 import type { AssignedShard } from '../replication/checkpoints.ts';
-import type { Decision, Decisions } from '../replication/decisions.ts';
+import { selectedCount, type Decision, type Decisions } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { sleep, type Clock } from '../util/clock.ts';
-import { mapKey } from '../util/map-key.ts';
-import { Expectation, type ExpectedName, type ExpectedRecord } from './expectation.ts';
-import { contentOf } from './record-content.ts';
-import { indexFault, recordFault, type CheckedRecord } from './shard-check.ts';
+import { Expectation, type ExpectedName, type SelectedIds } from './expectation.ts';
+import { RecordFaults } from './record-faults.ts';
+import { indexFault } from './shard-check.ts';
 
 export interface LogVerifierOptions {
   /** Used for reads only. */
@@ -51,9 +50,6 @@ interface LogRange {
 const DEADLINE_MS = 30_000;
 const PAGE_ENTRIES = 512;
 const PAGE_BYTES = 16 * 1024 * 1024;
-// Far below the 32,766 ids at which Chroma fails (docs/chroma-behaviour.md#order-and-scanning); keeps responses with
-// vectors small.
-const IDS_PER_READ = 500;
 // A marker is written every second, in which a node applies some thousand records. With more than this, about 100 MB of
 // ids, the marker is so old that a rebuild is faster.
 const RECORDS_MAX = 1_000_000;
@@ -95,7 +91,7 @@ export class LogVerifier {
       // The copy was made at a later LSN, and its last call came before the marker that is compared below.
       if (entry.lsn <= (assigned.get(entry.target ?? '')?.fromLSN ?? 0)) continue;
       const decision = await this.#decision(entry);
-      expectation.applied(entry, decision, await this.#selectedIds(entry, decision));
+      await expectation.applied(entry, decision, this.#selectedIds(entry, decision));
       if (expectation.recordCount > RECORDS_MAX)
         return contentLost(`its marker, at LSN ${from}, is too old to verify the rest`);
     }
@@ -105,9 +101,7 @@ export class LogVerifier {
       to: Math.min(head, range.to + roundEntriesMax),
     })) {
       if (toOperation(entry).type === 'records') changed.add(entry.target as string);
-      const decision = await this.#decision(entry);
-      const isSelected = entry.kind === 'delete_where' && decision?.outcome === 'accepted';
-      expectation.uncertain(entry, isSelected ? await this.#selectedIds(entry, decision) : null);
+      await expectation.uncertain(entry, this.#selectedIds(entry, await this.#decision(entry)));
     }
 
     const failure = await this.#nameFailure(expectation.names, assigned);
@@ -142,15 +136,10 @@ export class LogVerifier {
     return needsDecision(toOperation(entry)) ? decisions.find(entry.lsn) : decisions.exception(entry.lsn);
   }
 
-  /** The ids that a conditional delete selected; reading ends beyond the maximum that is verified. */
-  async #selectedIds({ kind }: Entry, decision: Decision | null): Promise<string[]> {
-    const ids: string[] = [];
-    if (kind !== 'delete_where' || decision?.outcome !== 'accepted') return ids;
-    for await (const page of this.#options.decisions.idPages(decision)) {
-      for (const id of page) ids.push(id);
-      if (ids.length > RECORDS_MAX) break;
-    }
-    return ids;
+  /** The ids that a conditional delete selected; null for other entries, and while it is not decided. */
+  #selectedIds({ kind }: Entry, decision: Decision | null): SelectedIds | null {
+    if (kind !== 'delete_where' || decision?.outcome !== 'accepted') return null;
+    return { count: selectedCount(decision), pages: () => this.#options.decisions.idPages(decision) };
   }
 
   /** Names address every later call, so one wrong name makes the whole node unusable, not only a shard. */
@@ -180,37 +169,18 @@ export class LogVerifier {
 
   /** By shard, the first record that differs from the log. Reads the log again, because it contains the content. */
   async #recordFaults(
-    { shards }: Expectation,
+    expectation: Expectation,
     assigned: ReadonlyMap<string, AssignedShard>,
     range: LogRange,
   ): Promise<Map<string, string>> {
-    const faults = new Map<string, string>();
-    const batches = new Map<string, Map<string, CheckedRecord>>();
-    const check = async (shard: string): Promise<void> => {
-      const records = batches.get(shard);
-      batches.delete(shard);
-      const target = assigned.get(shard);
-      if (records === undefined || target === undefined || faults.has(shard)) return;
-      const fault = await recordFault(this.#read, target, records);
-      if (fault !== null) faults.set(shard, fault);
-    };
+    const entryAt = async (lsn: number): Promise<Entry | null> =>
+      (await this.#options.log.read(lsn - 1, 1, 1))[0] ?? null;
+    const faults = new RecordFaults({ read: this.#read, expectation, assigned, entryAt });
     for await (const entry of this.#entries(range)) {
-      const operation = toOperation(entry);
-      if (operation.type !== 'records') continue;
-      const { shard, call } = operation;
-      const content = contentOf(operation);
-      const ids = call.conditional ? idsChangedBy(entry.lsn, shards.get(shard)) : call.ids;
-      for (const id of ids) {
-        const key = mapKey(id);
-        const expected = shards.get(shard)?.get(key);
-        if (expected?.lsn !== entry.lsn) continue;
-        const records = batches.get(shard) ?? new Map<string, CheckedRecord>();
-        batches.set(shard, records.set(key, { ...expected, content: content.get(key) ?? null }));
-        if (records.size >= IDS_PER_READ) await check(shard);
-      }
+      const isSelection = entry.kind === 'delete_where';
+      await faults.add(entry, isSelection ? this.#selectedIds(entry, await this.#decision(entry)) : null);
     }
-    for (const shard of batches.keys()) await check(shard);
-    return faults;
+    return faults.finish();
   }
 
   readonly #read = async (request: NodeRead): Promise<NodeResponse> => {
@@ -224,8 +194,4 @@ export class LogVerifier {
 
 function contentLost(reason: string): VerificationFailure {
   return { contentLost: true, reason: `the node came back with older content: ${reason}` };
-}
-
-function idsChangedBy(lsn: number, records: ReadonlyMap<string, ExpectedRecord> | undefined): string[] {
-  return [...(records?.values() ?? [])].filter((expected) => expected.lsn === lsn).map(({ id }) => id);
 }

@@ -3,12 +3,13 @@
 import { NodeError } from '../chroma/client/node-error.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { getRecordsRequest } from '../chroma/protocol/node-requests.ts';
-import { type RecordOperation } from '../chroma/protocol/operation.ts';
+import type { RecordCall } from '../chroma/parse/record-call.ts';
 import type { Entry } from '../log/entry.ts';
 import type { AssignedShard } from '../replication/checkpoints.ts';
 import { toOperation } from '../replication/entry-operation.ts';
 import { mapKey } from '../util/map-key.ts';
-import { columnContent, hasContent, type ReadRecords } from './record-content.ts';
+import { nextTurn } from '../util/next-turn.ts';
+import { columnContent, comparableParts, hasContent, type ReadRecords } from './record-content.ts';
 
 const DEADLINE_MS = 30_000;
 // Keeps responses with vectors small.
@@ -27,21 +28,39 @@ export async function showsEffect(
   const operation = toOperation(entry);
   // A conditional delete does not contain the ids of its records.
   if (operation.type !== 'records' || operation.call.conditional) return null;
-  for await (const { ids, read } of pages(client, shard, operation)) {
+  for await (const { part, ids, read } of pages(client, shard, operation.call)) {
     if (read === null) return null;
-    const shown = pageShowsEffect(operation.call, ids, read);
+    const shown = pageShowsEffect(part, ids, read);
     if (shown !== false) return shown;
   }
   return false;
 }
 
-/** The records of the operation as the node shows them, in pages; `read` is null when it does not show them. */
-async function* pages(
+interface ShownPage {
+  readonly part: RecordCall;
+  /** Ids of some records of the part. */
+  readonly ids: readonly string[];
+  /** Null when the node does not show them. */
+  readonly read: ReadRecords | null;
+}
+
+/** The records of the call as the node shows them, in pages, until it does not show one. */
+async function* pages(client: NodeClient, shard: AssignedShard, call: RecordCall): AsyncGenerator<ShownPage> {
+  for (const part of comparableParts(call, IDS_PER_READ)) {
+    for await (const page of partPages(client, shard, part)) {
+      yield page;
+      if (page.read === null) return;
+    }
+    await nextTurn();
+  }
+}
+
+async function* partPages(
   client: NodeClient,
   shard: AssignedShard,
-  { call }: RecordOperation,
-): AsyncGenerator<{ readonly ids: readonly string[]; readonly read: ReadRecords | null }> {
-  const ids = [...new Map(call.ids.map((id) => [mapKey(id), id])).values()];
+  part: RecordCall,
+): AsyncGenerator<ShownPage> {
+  const ids = [...new Map([...part.ids].map((id) => [mapKey(id), id])).values()];
   let size = IDS_PER_READ;
   for (let from = 0; from < ids.length;) {
     const page = ids.slice(from, from + size);
@@ -50,7 +69,7 @@ async function* pages(
       size = Math.ceil(size / 2);
       continue;
     }
-    yield { ids: page, read: read === 'too_large' ? null : read };
+    yield { part, ids: page, read: read === 'too_large' ? null : read };
     if (read === null || read === 'too_large') return;
     from += page.length;
   }
@@ -93,11 +112,7 @@ export async function sampleDocuments(client: NodeClient, shard: AssignedShard):
   }
 }
 
-function pageShowsEffect(
-  call: RecordOperation['call'],
-  page: readonly string[],
-  read: ReadRecords,
-): boolean | null {
+function pageShowsEffect(call: RecordCall, page: readonly string[], read: ReadRecords): boolean | null {
   // If all records are present, none was deleted. If some are missing, they may have been missing before.
   if (call.kind === 'delete') return read.ids.length === page.length ? false : null;
   const sent = columnContent(call);

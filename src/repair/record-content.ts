@@ -1,8 +1,7 @@
 // Compares the documents and embeddings that an entry contains with those that a node returns.
 
-import { readTopLevel } from '../chroma/parse/rewrite.ts';
-import { isRefusal } from '../chroma/parse/refusal.ts';
-import { type RecordOperation } from '../chroma/protocol/operation.ts';
+import { splitCall } from '../chroma/batch/split.ts';
+import type { Column, RecordCall } from '../chroma/parse/record-call.ts';
 import { mapKey } from '../util/map-key.ts';
 
 /** What an upsert or update contains for one record; null for a column that it leaves unchanged. */
@@ -27,15 +26,24 @@ interface SentColumns {
  * Content by the map key of the id; the last occurrence of an id counts. Empty for an add, which leaves existing
  * records unchanged, and for a delete.
  */
-export function contentOf({ call }: RecordOperation): Map<string, SentContent> {
+export function contentOf(call: RecordCall): Map<string, SentContent> {
   return call.kind === 'upsert' || call.kind === 'update' ? columnContent(call) : new Map();
 }
 
+// Parsing one part takes some ms.
+const SLICE_BYTES = 256 * 1024;
+
+/** The call in parts of at most so many records, which can be compared without holding the event loop for long. */
+export function comparableParts(call: RecordCall, recordsMax: number): Iterable<RecordCall> {
+  return splitCall(call, { work: Infinity, maxIds: recordsMax, maxBytes: SLICE_BYTES });
+}
+
 /** Like contentOf, for any call that has documents or embeddings. */
-export function columnContent(call: RecordOperation['call']): Map<string, SentContent> {
+export function columnContent(call: RecordCall): Map<string, SentContent> {
   const content = new Map<string, SentContent>();
-  const { documents, embeddings } = sentColumns(call.body);
-  for (const [index, id] of call.ids.entries()) {
+  const documents = columnValues(call, 'documents') as SentColumns['documents'];
+  const embeddings = columnValues(call, 'embeddings') as SentColumns['embeddings'];
+  for (const [index, id] of [...call.ids].entries()) {
     const vector = embeddings?.[index] ?? null;
     const embedding = typeof vector === 'string' ? fromBase64(vector) : vector;
     content.set(mapKey(id), { document: documents?.[index] ?? null, embedding });
@@ -52,14 +60,10 @@ export function hasContent(sent: SentContent, read: ReadRecords, index: number):
   );
 }
 
-/** Parses only the two columns: metadata may be large and is not compared. */
-function sentColumns(body: Buffer): SentColumns {
-  const fields = readTopLevel(body, ['documents', 'embeddings']);
-  if (isRefusal(fields)) return {};
-  const members = [...fields].map(
-    ([name, { slice }]) => `"${name}":${body.subarray(slice.start, slice.end).toString()}`,
-  );
-  return JSON.parse(`{${members.join(',')}}`) as SentColumns;
+/** Only the columns that are compared: metadata may be large. */
+function columnValues({ body, columns }: RecordCall, column: Column): unknown {
+  const slice = columns[column];
+  return slice === undefined ? null : JSON.parse(`[${body.toString('utf8', slice.start, slice.end)}]`);
 }
 
 function fromBase64(text: string): number[] {

@@ -20,6 +20,9 @@ test('reads records of long documents in smaller pages', async () => {
     };
   };
   const ids = Array.from({ length: 10 }, (_, n) => `r${n}`);
-  expect(await recordFault(read, SHARD, expected(ids))).toBe('lost LSN 1: record "r9" is missing');
+  expect(await recordFault(read, SHARD, expected(ids))).toEqual({
+    key: 'r9',
+    reason: 'lost LSN 1: record "r9" is missing',
+  });
   expect(sizes).toEqual([10, 5, 3, 2, 5, 3, 2]);
 });

@@ -25,25 +25,32 @@ const SAMPLES = 5;
 /** Relative tolerance of distances: they are computed from 32-bit floats. */
 const DISTANCE_TOLERANCE = 1e-3;
 
+/** A difference between a node and what the log implies; `key` is null when it concerns no single record. */
+export interface RecordFault {
+  readonly key: string | null;
+  readonly reason: string;
+}
+
 /** The first difference between the expected records, by the map key of their ids, and the node; null when none. */
 export async function recordFault(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-): Promise<string | null> {
+): Promise<RecordFault | null> {
   const ids = [...records.values()].map(({ id }) => id);
   const response = await readUnlessTooLarge(read, shard, ids);
   if (response === null) return eitherHalf(read, shard, records);
-  if (response.status !== 200) return `cannot be read after a restart: HTTP ${response.status}`;
+  if (response.status !== 200)
+    return { key: null, reason: `cannot be read after a restart: HTTP ${response.status}` };
   const found = JSON.parse(response.body.toString()) as ReadRecords;
   const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
   for (const [key, { id, lsn, present, content }] of records) {
     const index = indexOf.get(key) ?? null;
     if (present === (index === null)) {
-      return `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}`;
+      return { key, reason: `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}` };
     }
     if (index !== null && content !== null && !hasContent(content, found, index))
-      return `lost LSN ${lsn}: record "${id}" has older content`;
+      return { key, reason: `lost LSN ${lsn}: record "${id}" has older content` };
   }
   return null;
 }
@@ -66,7 +73,7 @@ async function eitherHalf(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-): Promise<string | null> {
+): Promise<RecordFault | null> {
   const all = [...records];
   const middle = Math.ceil(all.length / 2);
   return (

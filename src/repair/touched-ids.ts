@@ -1,6 +1,7 @@
 // Which records of a shard the entries of a range of the log may have changed (R33).
 
 import { TermOver } from '../coordination/term.ts';
+import { idPages } from '../chroma/parse/record-ids.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decisions } from '../replication/decisions.ts';
 import { toOperation } from '../replication/entry-operation.ts';
@@ -28,6 +29,8 @@ const PAGE_ENTRIES = 512;
 const PAGE_BYTES = 16 * 1024 * 1024;
 // Some seconds of writes. A copy that lags further behind is compared once it has caught up.
 const ENTRIES_MAX = 20_000;
+// Some tens of MB. Beyond it, the records are compared again once fewer are being changed.
+const IDS_MAX = 200_000;
 const EVERYTHING: TouchedIds = { has: () => true, any: true };
 
 /** Throws TermOver when `signal` aborts, and what reading the log throws. */
@@ -46,10 +49,14 @@ export async function touchedIds(
     for (const entry of page) {
       const operation = toOperation(entry);
       if (operation.type === 'records' && operation.shard === shard) {
-        const ids = operation.call.conditional ? await selected(decisions, entry.lsn) : operation.call.ids;
+        const { call } = operation;
+        const pages = call.conditional ? await selected(decisions, entry.lsn) : idPages(call.ids);
         // Not decided yet, or not as ids: any record may be among them.
-        if (ids === null) return EVERYTHING;
-        for (const id of ids) touched.add(mapKey(id));
+        if (pages === null) return EVERYTHING;
+        for await (const ids of pages) {
+          for (const id of ids) touched.add(mapKey(id));
+          if (touched.size > IDS_MAX) return EVERYTHING;
+        }
       } else if ('shards' in operation && operation.shards.includes(shard)) return EVERYTHING;
     }
     at = (page.at(-1) as Entry).lsn;
@@ -60,10 +67,7 @@ export async function touchedIds(
 async function selected(
   decisions: TouchedIdsSource['decisions'],
   lsn: number,
-): Promise<readonly string[] | null> {
+): Promise<AsyncIterable<readonly string[]> | null> {
   const decision = await decisions.find(lsn);
-  if (decision === null || decision.outcome !== 'accepted') return null;
-  const ids: string[] = [];
-  for await (const page of decisions.idPages(decision)) ids.push(...page);
-  return ids;
+  return decision === null || decision.outcome !== 'accepted' ? null : decisions.idPages(decision);
 }

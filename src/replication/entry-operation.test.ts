@@ -1,11 +1,12 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { StoredScan } from '../chroma/parse/large-scanner.ts';
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
-import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import { scanFirstAccepted, scanRecordCall } from '../chroma/parse/scanner.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Entry } from '../log/entry.ts';
-import { toDraft, toOperation } from './entry-operation.ts';
+import { scannedEntries, toDraft, toOperation } from './entry-operation.ts';
 
 /** The call as a node finds it that reads its entry from the log. */
 function readBack(call: RecordCall): unknown {
@@ -80,4 +81,36 @@ test('a limit of null given twice, which only servers that know no limit take', 
   expect(readBack(call as RecordCall)).toMatchObject({
     call: { kind: 'delete', ids: ['a'], conditional: false },
   });
+});
+
+test('entries that were read are scanned once; one that cannot be scanned is reported where it is used', async () => {
+  const read = (lsn: number, kind: string, text: string): Entry => {
+    return { lsn, kind, target: 's', header: '{}', body: Buffer.from(text), batch: 'b', appendedAt: 0 };
+  };
+  const bodies: string[] = [];
+  const scanner = {
+    scanStored: (kind: RecordKind, body: Buffer, levels: readonly Capabilities[]): StoredScan => {
+      bodies.push(body.toString());
+      return { scanned: scanFirstAccepted(kind, body, levels), body };
+    },
+  };
+  const large = `{"ids":["${'x'.repeat(1_500_000)}"]}`;
+  const entries = await scannedEntries(
+    [
+      read(1, 'delete', large),
+      read(2, 'delete_where', '{"where":{"n":1}}'),
+      read(3, 'delete', '{'),
+      read(4, 'note', ''),
+    ],
+    scanner,
+  );
+  expect(entries.map(({ lsn, parsed }) => [lsn, parsed !== undefined])).toEqual([
+    [1, true],
+    [2, true],
+    [3, false],
+    [4, false],
+  ]);
+  expect(toOperation(entries[1] as Entry)).toMatchObject({ shard: 's', call: { conditional: true } });
+  expect(bodies.length).toBe(3);
+  expect(() => toOperation(entries[2] as Entry)).toThrow('LSN 3 no longer passes the scanner');
 });

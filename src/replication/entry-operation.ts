@@ -3,7 +3,10 @@
 import type { RecordCall, RecordKind } from '../chroma/parse/record-call.ts';
 import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
-import { scanRecordCall } from '../chroma/parse/scanner.ts';
+import { LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
+import type { StoredScan } from '../chroma/parse/large-scanner.ts';
+import { scanFirstAccepted } from '../chroma/parse/scanner.ts';
+import { nextTurn } from '../util/next-turn.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Draft, Entry } from '../log/entry.ts';
@@ -135,19 +138,60 @@ const LEVELS: readonly Capabilities[] = [
   { ...NEWEST, deleteLimit: false },
 ];
 
+const RECORD_KINDS: Readonly<Record<string, RecordKind>> = {
+  add: 'add',
+  upsert: 'upsert',
+  update: 'update',
+  delete: 'delete',
+  delete_where: 'delete',
+};
+
 function scanned(entry: Entry): RecordCall {
-  const kind: RecordKind = entry.kind === 'delete_where' ? 'delete' : (entry.kind as RecordKind);
-  let reason = '';
-  for (const level of LEVELS) {
-    const call = scanRecordCall(kind, entry.body, level);
-    if (!isRefusal(call)) return call;
-    reason = call.message;
-  }
-  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${reason}`);
+  const call = scanFirstAccepted(RECORD_KINDS[entry.kind] as RecordKind, entry.body, LEVELS);
+  if (!isRefusal(call)) return call;
+  throw new Error(`The entry at LSN ${entry.lsn} no longer passes the scanner: ${call.message}`);
 }
 
-/** Ids of the records that an entry changes; null when it does not list them (conditional deletes, schema changes). */
-export function idsChanged(parsed: unknown): readonly string[] | null {
+export interface StoredScanner {
+  scanStored(
+    kind: RecordKind,
+    body: Buffer,
+    levels: readonly Capabilities[],
+  ): Promise<StoredScan> | StoredScan;
+}
+
+// Some ms of scanning.
+const SLICE_BYTES = 1024 * 1024;
+
+/** Entries that were read from PostgreSQL, scanned once for all uses, large ones in the scanner's thread. */
+export async function scannedEntries(entries: readonly Entry[], scanner: StoredScanner): Promise<Entry[]> {
+  const all: Entry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const kind = RECORD_KINDS[entry.kind];
+    if (kind === undefined || entry.target === null) {
+      all.push(entry);
+      continue;
+    }
+    bytes += entry.body.length;
+    if (bytes > SLICE_BYTES) {
+      await nextTurn();
+      bytes = entry.body.length;
+    }
+    const { scanned: call, body } = await scanner.scanStored(kind, entry.body, LEVELS);
+    // `toOperation` reports one that cannot be scanned, where it is needed.
+    const parsed: Operation | undefined = isRefusal(call)
+      ? undefined
+      : { type: 'records', shard: entry.target, call };
+    all.push({ ...entry, body, ...(parsed && { parsed }) });
+  }
+  return all;
+}
+
+/** Ids of the records that an entry changes; null when they are not listed (conditional deletes, very many ids). */
+export function idsChanged(parsed: unknown): Iterable<string> | null {
   const operation = parsed as Operation | undefined;
-  return operation?.type === 'records' && !operation.call.conditional ? operation.call.ids : null;
+  if (operation?.type !== 'records' || operation.call.conditional) return null;
+  const { ids } = operation.call;
+  return ids.length <= LISTED_IDS_MAX ? ids : null;
 }

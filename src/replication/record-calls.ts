@@ -7,6 +7,7 @@ import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { nextTurn } from '../util/next-turn.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { AssignedShard } from './checkpoints.ts';
@@ -140,8 +141,12 @@ export class RecordCalls {
     let isFirst = true;
     for (const part of parts) {
       const range = part.part ?? { from: 0, to: part.ids.length };
-      if (range.to <= from || range.from >= to) continue;
-      // PartsToSend may be cut differently than before; repeating applied records is harmless.
+      if (range.to <= from || range.from >= to) {
+        // Finding a part takes some ms, and there may be a thousand.
+        await nextTurn();
+        continue;
+      }
+      // Parts may be cut differently than before; repeating applied records is harmless.
       const cut = range.to > to ? firstRecords(part, to - range.from) : part;
       if (!isFirst) crashPoint('part_halfway');
       isFirst = false;

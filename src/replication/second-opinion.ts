@@ -13,6 +13,7 @@ import { isRefusal } from '../chroma/parse/refusal.ts';
 import { splitCall, workOf } from '../chroma/batch/split.ts';
 import type { Term } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
+import { nextTurn } from '../util/next-turn.ts';
 import type { Case, Opinion } from './arbiter.ts';
 import { PAGE_IDS, selectionBody } from './conditional-delete.ts';
 import { orOver } from '../coordination/term.ts';
@@ -113,9 +114,8 @@ export class SecondOpinion {
     if (physical === null) return 'untried';
     try {
       // Only the part that failed: later parts have not been tried anywhere.
-      const parts = splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity });
-      const part = [...parts].find((each) => (each.part?.to ?? call.ids.length) > applied);
-      if (part === undefined) return 'untried';
+      const part = await partWith(call, applied);
+      if (part === null) return 'untried';
       const request = recordsRequest({ ...RESERVED, physical }, kindOf(call), mergeRecordCalls([part]));
       return opinionOf(await this.#mutate(consultant, { request, work: workOf(part) }, term));
     } finally {
@@ -182,6 +182,15 @@ export class SecondOpinion {
       over.abort();
     }
   }
+}
+
+/** The part that begins with, or contains, the record with this index. */
+async function partWith(call: RecordCall, index: number): Promise<RecordCall | null> {
+  for (const part of splitCall(call, { work: 1, maxIds: Infinity, maxBytes: Infinity })) {
+    if ((part.part?.to ?? call.ids.length) > index) return part;
+    await nextTurn();
+  }
+  return null;
 }
 
 /** An update of missing records would prove nothing, so it is tried as an upsert. */

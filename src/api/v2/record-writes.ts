@@ -4,7 +4,7 @@ import type { Shard } from '../../catalog/catalog.ts';
 import { onlyShard } from '../../catalog/only-shard.ts';
 import { DEFAULT_FILTER_LIMITS, filterRefusal, type FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
-import type { RecordCall, RecordKind } from '../../chroma/parse/record-call.ts';
+import { withBody, type RecordCall, type RecordKind } from '../../chroma/parse/record-call.ts';
 import { type Refusal, isRefusal } from '../../chroma/parse/refusal.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
@@ -74,7 +74,7 @@ async function withinLimits(
 ): Promise<RecordCall | Refusal> {
   if (!call.conditional) return call;
   const { outline, body } = await scanner.outline('delete', call.body);
-  return filterRefusal(outline.filter, filterLimits) ?? { ...call, body };
+  return filterRefusal(outline.filter, filterLimits) ?? withBody(call, body);
 }
 
 /** The response to a call refused for its content; a server compares dimensions before some of the other checks. */

@@ -107,7 +107,8 @@ export class CallMerger {
       for (const id of ids) this.#touched.add(mapKey(id));
     }
     this.#touchedCalls = this.#calls.length;
-    return call.ids.some((id) => this.#touched.has(mapKey(id)));
+    for (const id of call.ids) if (this.#touched.has(mapKey(id))) return true;
+    return false;
   }
 
   #sameEmbeddings(call: RecordCall): boolean {

@@ -15,6 +15,7 @@ import {
   type Slice,
 } from '../parse/json.ts';
 import { bodyBytes, ID_BYTES_MAX, type MergeLimits } from './merge.ts';
+import { EncodedIds, isListed } from '../parse/record-ids.ts';
 import { COLUMNS, type Column, type RecordCall } from '../parse/record-call.ts';
 
 export interface SplitLimits extends MergeLimits {
@@ -171,11 +172,12 @@ class PartScan {
     const offset = call.part?.from ?? 0;
     const columns: Partial<Record<Column, Slice>> = {};
     for (const [column, items] of this.#columns) columns[column] = items.closePart();
+    const idSlice = this.#ids.closePart();
     return {
       ...call,
       part: { from: offset + from, to: offset + to },
-      ids: call.ids.slice(from, to),
-      idSlice: this.#ids.closePart(),
+      ids: isListed(call.ids) ? call.ids.slice(from, to) : new EncodedIds(call.body, idSlice, to - from),
+      idSlice,
       columns,
     };
   }

@@ -2,8 +2,10 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
 import { LargeScanner } from './large-scanner.ts';
 import type { RecordCall } from './record-call.ts';
+import { isListed, LISTED_IDS_MAX } from './record-ids.ts';
 import { scanRecordCall } from './scanner.ts';
 
+const WITH_LIMIT = { ...CHROMA_1_0_5, deleteLimit: true };
 const scanner = new LargeScanner();
 afterAll(() => scanner.close());
 
@@ -36,6 +38,27 @@ describe('a large body', () => {
     broken[broken.length - 1] = 0x20;
     const here = scanRecordCall('add', Buffer.from(broken), CHROMA_1_0_5);
     expect(await scanner.scan('add', broken, CHROMA_1_0_5)).toEqual(here);
+  });
+
+  test('keeps very many ids in the body only, and decodes them where they are needed', async () => {
+    const ids = Array.from({ length: 2 * LISTED_IDS_MAX }, (_, n) => (n % 2 === 0 ? `id ${n}` : `"é\\${n}`));
+    const text = Buffer.from(JSON.stringify({ ids }));
+    const body = Buffer.allocUnsafeSlow(text.length);
+    text.copy(body);
+    const call = (await scanner.scan('delete', body, WITH_LIMIT)) as RecordCall;
+    expect(body.length).toBe(0);
+    expect(isListed(call.ids)).toBe(false);
+    expect(call.ids.length).toBe(ids.length);
+    expect([...call.ids]).toEqual(ids);
+  });
+
+  test('of a stored entry is scanned by the first level that accepts it', async () => {
+    const text = Buffer.from(JSON.stringify({ ids: ['a'.repeat(300_000)], where: { n: 1 }, limit: 2 }));
+    const copy = Buffer.allocUnsafeSlow(text.length);
+    text.copy(copy);
+    const { scanned, body } = await scanner.scanStored('delete', copy, [CHROMA_1_0_5, WITH_LIMIT]);
+    expect(scanned).toMatchObject({ conditional: true });
+    expect(body).toEqual(text);
   });
 
   test('is scanned on the event loop when it is small', () => {

@@ -1,6 +1,7 @@
 // A write of records, scanned into byte slices without building numbers (I11).
 
 import type { Slice } from './json.ts';
+import { EncodedIds, isListed, type RecordIds } from './record-ids.ts';
 
 export type RecordKind = 'add' | 'upsert' | 'update' | 'delete';
 
@@ -21,8 +22,7 @@ export interface RecordCall {
   readonly body: Buffer;
   /** Only for a part: its records in the whole call. All other fields then describe the part. */
   readonly part?: RecordRange;
-  /** The ids without JSON escapes, in the order sent; may repeat. */
-  readonly ids: readonly string[];
+  readonly ids: RecordIds;
   /** The text between the brackets of `ids`. */
   readonly idSlice: Slice;
   /** The text between the brackets of each column that is present and not null. */
@@ -32,6 +32,12 @@ export interface RecordCall {
   readonly encoding: 'floats' | 'base64' | null;
   /** A delete with `where`, `where_document` or `limit`, which the primary must decide (I5). */
   readonly conditional: boolean;
+}
+
+/** The same call in another Buffer with the same bytes. */
+export function withBody(call: RecordCall, body: Buffer): RecordCall {
+  const { ids, idSlice } = call;
+  return { ...call, body, ids: isListed(ids) ? ids : new EncodedIds(body, idSlice, ids.length) };
 }
 
 /** What the least capable node of the cluster accepts in a body; the rest is in protocol/capabilities.ts. */

@@ -4,7 +4,8 @@ import { parentPort } from 'node:worker_threads';
 import type { ScanResult, ScanTask } from './large-scanner.ts';
 import { removeOlderParts } from './older-request.ts';
 import { outlineOf } from './request-outline.ts';
-import { scanRecordCall } from './scanner.ts';
+import { isListed } from './record-ids.ts';
+import { scanFirstAccepted } from './scanner.ts';
 import { isRefusal } from './refusal.ts';
 
 parentPort?.on('message', (task: ScanTask) => {
@@ -17,7 +18,8 @@ parentPort?.on('message', (task: ScanTask) => {
 function resultOf(task: ScanTask, body: Buffer): ScanResult['result'] {
   if (task.type === 'older') return removeOlderParts(body);
   if (task.type === 'outline') return outlineOf(task.action, body);
-  const call = scanRecordCall(task.kind, body, task.capabilities);
-  const { body: _, ...rest } = isRefusal(call) ? { ...call, body } : call;
-  return rest;
+  const call = scanFirstAccepted(task.kind, body, task.levels);
+  if (isRefusal(call)) return call;
+  const { body: _, ids, ...rest } = call;
+  return { ...rest, bodyBytes: call.body.length, ids: isListed(ids) ? ids : ids.length };
 }

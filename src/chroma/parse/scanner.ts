@@ -17,10 +17,12 @@ import {
   QUOTE,
   type Slice,
 } from './json.ts';
+import { EncodedIds, LISTED_IDS_MAX, type RecordIds } from './record-ids.ts';
 import { readMetadata } from './metadata-column.ts';
 import type { Column, RecordCall, RecordKind, ScanLimits } from './record-call.ts';
 import {
   invalidArgument,
+  isRefusal,
   shapeRefusal,
   RefusedBody,
   refuseType,
@@ -43,6 +45,21 @@ export function scanRecordCall(
   }
 }
 
+/** The call by the first of these levels (at least one) that accepts it, or the refusal of the last. */
+export function scanFirstAccepted(
+  kind: RecordKind,
+  body: Buffer,
+  levels: readonly ScanLimits[],
+): RecordCall | Refusal {
+  let scanned: RecordCall | Refusal | null = null;
+  for (const level of levels) {
+    scanned = scanRecordCall(kind, body, level);
+    if (!isRefusal(scanned)) return scanned;
+  }
+  if (scanned === null) throw new RangeError('A scan needs a level.');
+  return scanned;
+}
+
 // The fields of each operation; a repeated known field is rejected, an unknown one ignored (observed).
 const RECORD_FIELDS = ['ids', 'embeddings', 'documents', 'metadatas', 'uris'];
 const DELETE_FIELDS = ['ids', 'where', 'where_document', 'limit'];
@@ -61,6 +78,7 @@ const PAYLOAD_TYPES: Readonly<Record<RecordKind, string>> = {
 };
 
 const U32_MAX = 0xffff_ffff;
+const EMPTY_STRING_BYTES = '""'.length;
 
 const tooManyRecords = (recordsMax: number): string =>
   `A call can have at most ${recordsMax} ids (WRITE_RECORDS_MAX). Nothing was changed: send the records in several calls.`;
@@ -79,7 +97,8 @@ class RecordScanner {
   readonly #cursor: JsonCursor;
   readonly #seen = new Set<string>();
   readonly #columns: Partial<Record<Column, Slice>> = {};
-  #ids: string[] | null = null;
+  #ids: RecordIds | null = null;
+  #hasEmptyId = false;
   #idSlice: Slice = { start: 0, end: 0 };
   #embeddings: EmbeddingColumn | null = null;
   readonly #filters: Partial<Record<Filter, 'object' | 'refused'>> = {};
@@ -100,7 +119,7 @@ class RecordScanner {
   scan(): RecordCall | Refusal {
     this.#object();
     const ids = this.#ids ?? [];
-    this.#checkWhole(ids);
+    this.#checkWhole(ids.length);
     const refusal = this.#faults.refusal(this.#embeddings?.dimension ?? null);
     if (refusal !== null) return refusal;
     return {
@@ -195,16 +214,19 @@ class RecordScanner {
   #readIds(): void {
     const cursor = this.#cursor;
     const { recordsMax = Number.POSITIVE_INFINITY } = this.#capabilities;
-    const ids: string[] = [];
+    let listed: string[] = [];
+    let count = 0;
     this.#idSlice = this.#readArray('ids', () => {
-      // Each id costs the event loop time, wherever the body is scanned: millions of them would end the lease.
-      if (ids.length === recordsMax) throw new RefusedBody(invalidArgument(tooManyRecords(recordsMax)));
+      if (count === recordsMax) throw new RefusedBody(invalidArgument(tooManyRecords(recordsMax)));
       const start = cursor.pos;
-      if (cursor.peek() !== QUOTE) refuseType(cursor, `ids[${ids.length}]: `, 'a string');
+      if (cursor.peek() !== QUOTE) refuseType(cursor, `ids[${count}]: `, 'a string');
       cursor.string(true);
-      ids.push(cursor.decoded(start));
+      if (cursor.pos - start === EMPTY_STRING_BYTES) this.#hasEmptyId = true;
+      count += 1;
+      if (count <= LISTED_IDS_MAX) listed.push(cursor.decoded(start));
+      else if (listed.length > 0) listed = [];
     });
-    this.#ids = ids;
+    this.#ids = count <= LISTED_IDS_MAX ? listed : new EncodedIds(this.#body, this.#idSlice, count);
   }
 
   #readColumn(column: Column, item: (index: number) => void): void {
@@ -261,31 +283,28 @@ class RecordScanner {
   }
 
   // Checks that need the whole body. The server would fix the dimension before it finds these faults.
-  #checkWhole(ids: readonly string[]): void {
+  #checkWhole(ids: number): void {
     const { maxBatchSize, base64Embeddings } = this.#capabilities;
     // Releases that accept base64 split calls above the size they report (observed: adds of 40,000 records, deletes of
     // 80,000 ids). Older ones answer 500 and fix the dimension.
-    if (ids.length > maxBatchSize && !base64Embeddings) {
-      this.#faults.add(
-        'unsafe',
-        `Batch size of ${ids.length} is greater than max batch size of ${maxBatchSize}`,
-      );
+    if (ids > maxBatchSize && !base64Embeddings) {
+      this.#faults.add('unsafe', `Batch size of ${ids} is greater than max batch size of ${maxBatchSize}`);
     }
     if (this.#kind === 'delete') return this.#checkDelete(ids);
-    if (this.#lengths.some((length) => length !== ids.length)) {
+    if (this.#lengths.some((length) => length !== ids)) {
       this.#faults.add('lengths', 'Inconsistent number of IDs, embeddings, documents, URIs and metadatas');
     }
-    if (ids.includes('')) this.#faults.add('ids', 'Empty ID, ID must have at least one character');
+    if (this.#hasEmptyId) this.#faults.add('ids', 'Empty ID, ID must have at least one character');
   }
 
-  #checkDelete(ids: readonly string[]): void {
+  #checkDelete(ids: number): void {
     const { where, where_document: document } = this.#filters;
     if (where === 'refused') this.#faults.add('decoding', 'Invalid where clause');
     // With conditions as well, only the primary can tell which of the two is reported.
     if (where === undefined && document === 'refused') {
       this.#faults.add('decoding', 'Invalid where document clause');
     }
-    if (this.#ids !== null && ids.length === 0 && !this.#filtered) {
+    if (this.#ids !== null && ids === 0 && !this.#filtered) {
       this.#faults.add('lengths', 'Validation error: ids, where: Either ids or where must be specified');
     }
     if (this.#limited && !this.#filtered) {
