@@ -162,6 +162,8 @@ function workOf({ workload, readsInFlight }: Wiring): NodeWork {
     get explainsSilence() {
       return workload.explainsSilence || readsInFlight.explainsSilence;
     },
+    explainsSilenceSince: (sinceMs) =>
+      workload.explainsSilenceSince(sinceMs) || readsInFlight.explainsSilenceSince(sinceMs),
     get isLong() {
       return workload.isLong;
     },

@@ -14,9 +14,9 @@ let watching: Promise<void>;
 let member: Node;
 /** The result of the next probe. */
 let shown: ProbeResult | Promise<ProbeResult>;
-let canaryFailure: CanaryReport | null;
+let canaryFailure: CanaryReport | null | Promise<CanaryReport>;
 /** What the node is working on. */
-let work: { explainsSilence: boolean; isLong: boolean; overdueMs: number };
+let work: { explainsSilence: boolean; explainedMs?: number; isLong: boolean; overdueMs: number };
 let failure: VerificationFailure | null | Promise<VerificationFailure | null>;
 let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
@@ -44,6 +44,7 @@ beforeEach(async () => {
       get explainsSilence() {
         return work.explainsSilence;
       },
+      explainsSilenceSince: (sinceMs) => work.explainsSilence || (work.explainedMs ?? -Infinity) >= sinceMs,
       get isLong() {
         return work.isLong;
       },
@@ -286,6 +287,18 @@ describe('a node that works on a call', () => {
     await clock.pass(30_000);
     expect(transitions.filter((each) => each.endsWith('failed'))).toEqual([]);
     expect(counts.canaries).toBeGreaterThan(2);
+  });
+
+  test('is not down when the call that delayed its canary has ended before the canary was given up', async () => {
+    let giveUp: (report: CanaryReport) => void = () => undefined;
+    canaryFailure = new Promise((resolve) => (giveUp = resolve));
+    await clock.pass(12_000);
+    work = { ...work, explainsSilence: false, explainedMs: clock.monotonic() };
+    await clock.pass(1);
+    canaryFailure = null;
+    giveUp(HANGS);
+    await clock.pass(1_000);
+    expect(transitions.filter((each) => each.endsWith('failed'))).toEqual([]);
   });
 
   test('is down when its canary gets no response beyond the bound of the call', async () => {

@@ -38,6 +38,8 @@ export interface CanaryReport {
 export interface NodeWork {
   /** A call is in flight and within its bound. */
   readonly explainsSilence: boolean;
+  /** As `explainsSilence`, at any time since that moment, clock.monotonic() ms: a call may have ended just now. */
+  explainsSilenceSince(sinceMs: number): boolean;
   /** A long call is in flight: the node is the last choice for reads. */
   readonly isLong: boolean;
   /** A call has exceeded its bound by so many ms without progress. */
@@ -286,6 +288,7 @@ export class Node {
   async #probe(): Promise<ProbeResult['found']> {
     // As known before the probe: a marker written meanwhile may be missing from its result.
     const { markerLSN } = this;
+    const sinceMs = this.#options.clock.monotonic();
     const result = await this.#options.probe.probe();
     switch (result.found) {
       case 'refused':
@@ -297,7 +300,7 @@ export class Node {
         // Silence that a call in flight explains is no error, and hides none.
         if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
         // Probes missed while a call explained it do not count once that call has ended.
-        this.#misses = this.#options.work.explainsSilence ? 0 : this.#misses + 1;
+        this.#misses = this.#options.work.explainsSilenceSince(sinceMs) ? 0 : this.#misses + 1;
         // I16: a busy node is never treated as a failed one.
         if (this.#options.work.explainsSilence)
           this.on('occupied', 'works on a call and does not respond to probes meanwhile');
@@ -344,8 +347,9 @@ export class Node {
   /** False when the node failed its canary. One delayed by a call in flight proves nothing and is run again. */
   async #canaryPasses(): Promise<boolean> {
     const { clock, probe, work } = this.#options;
+    const sinceMs = clock.monotonic();
     const report = await probe.canary();
-    if (report?.isSilence === true && work.explainsSilence) {
+    if (report?.isSilence === true && work.explainsSilenceSince(sinceMs)) {
       this.#canaryAt = clock.monotonic() + CANARY_AFTER_TROUBLE_MS;
       return true;
     }

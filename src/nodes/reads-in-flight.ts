@@ -14,6 +14,8 @@ export class ReadsInFlight {
   readonly #reads = new Set<AbortController>();
   /** Until when each large read that had no response may occupy the server, clock.monotonic() ms. */
   readonly #large = new Map<AbortController, number>();
+  /** When a large read last had its response, clock.monotonic() ms. */
+  #explainedMs = -Infinity;
   readonly #ended = new Notifier();
 
   get size(): number {
@@ -36,7 +38,7 @@ export class ReadsInFlight {
       this.#large.set(read, this.#clock.monotonic() + LEAST_MS + bytes / BYTES_PER_MS);
     }
     return (hasResponded) => {
-      if (hasResponded) this.#large.delete(read);
+      if (hasResponded && this.#large.delete(read)) this.#explainedMs = this.#clock.monotonic();
       if (this.#reads.delete(read)) this.#ended.notify();
     };
   }
@@ -45,6 +47,11 @@ export class ReadsInFlight {
   get explainsSilence(): boolean {
     this.#forgetOld();
     return this.#large.size > 0;
+  }
+
+  /** Silence since that moment, clock.monotonic() ms, is or was explained. */
+  explainsSilenceSince(sinceMs: number): boolean {
+    return this.explainsSilence || this.#explainedMs >= sinceMs;
   }
 
   #forgetOld(): void {

@@ -99,6 +99,23 @@ describe('the bound of a call', () => {
     expect(workload.isLong).toBe(false);
   });
 
+  test('explains silence that began before the call ended, if the call was long enough to delay others', () => {
+    const end = begin(1);
+    clock.advance(600);
+    const before = clock.monotonic();
+    end(true);
+    clock.advance(100);
+    expect([workload.explainsSilenceSince(before), workload.explainsSilenceSince(before + 1)]).toEqual([
+      true,
+      false,
+    ]);
+    const short = begin(0.001);
+    clock.advance(100);
+    const meanwhile = clock.monotonic();
+    short(true);
+    expect(workload.explainsSilenceSince(meanwhile)).toBe(false);
+  });
+
   test('explains the silence of a small call for some seconds only', () => {
     begin(0.001);
     clock.advance(SILENCE_MS - 1);

@@ -35,6 +35,8 @@ const SILENCE_MS = 5_000;
 // Smaller calls measure fixed costs rather than the rate.
 const MEASURED_FROM = 0.1;
 const WEIGHT = 0.3;
+/** A shorter call delays a probe or a canary by too little to explain that it had no response. */
+const DELAYING_MS = 500;
 // Calls are made smaller when they take longer than this, and larger again when they take less.
 const SLOW_MS = 2_000;
 const FAST_MS = 700;
@@ -53,6 +55,8 @@ export class Workload {
   #work = 0;
   /** When the node last responded to a call, or got one while idle; clock.monotonic() ms. */
   #progressMs = 0;
+  /** When a delaying call last ended within its bound, clock.monotonic() ms. */
+  #explainedMs = -Infinity;
 
   /** `longMs`: estimated duration from which a call is long: it is staggered, and the node counts as busy. */
   constructor(clock: Clock, longMs: number) {
@@ -93,7 +97,10 @@ export class Workload {
     this.#calls.add(call);
     this.#work += load.work;
     return (responded) => {
-      if (!this.#calls.delete(call)) return;
+      if (!this.#calls.has(call)) return;
+      const isDelaying = this.#clock.monotonic() - now >= DELAYING_MS;
+      if (responded && isDelaying && this.explainsSilence) this.#explainedMs = this.#clock.monotonic();
+      this.#calls.delete(call);
       this.#work = this.#calls.size === 0 ? 0 : this.#work - load.work;
       if (responded) this.#measure(load.work, this.#clock.monotonic() - Math.max(now, this.#progressMs));
       this.#progressMs = this.#clock.monotonic();
@@ -118,6 +125,11 @@ export class Workload {
   /** A call is in flight and within its bound: silence does not mean that the node has failed. */
   get explainsSilence(): boolean {
     return this.#calls.size > 0 && this.#overdueMs() <= 0;
+  }
+
+  /** Silence since that moment, clock.monotonic() ms, is or was explained. */
+  explainsSilenceSince(sinceMs: number): boolean {
+    return this.explainsSilence || this.#explainedMs >= sinceMs;
   }
 
   /** A call is in flight and its bound was passed more than `ms` ago without any response. */

@@ -10,7 +10,12 @@ export function servingNode(id: string, clock: Clock): Node {
     id,
     url: '',
     probe: { probe: never, canary: never, verify: never },
-    work: { explainsSilence: false, isLong: false, isOverdueBy: () => false },
+    work: {
+      explainsSilence: false,
+      explainsSilenceSince: () => false,
+      isLong: false,
+      isOverdueBy: () => false,
+    },
     overdueMaxMs: 60_000,
     clock,
     onTransition: nothing,
