@@ -19,6 +19,7 @@ import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
+import type { FailingNodes } from '../repair/failing-nodes.ts';
 import { LogVerifier } from '../repair/log-verifier.ts';
 import { traceOf } from '../repair/entry-trace.ts';
 import { sampleDocuments, showsEffect } from '../repair/read-back.ts';
@@ -71,6 +72,7 @@ export interface NodeParts {
   readonly firstOf: (target: string | null) => string | null;
   /** A node hangs on a call: it should be restarted. */
   readonly onHung: (node: string, url: string) => void;
+  readonly failing: Pick<FailingNodes, 'works' | 'failed'>;
 }
 
 // A merged call must stay below the 40 MiB that Chroma's servers take, with its frame.
@@ -247,7 +249,7 @@ function buildMember(
   { id, url, counts, drained }: MemberRow,
   probe: NodeProbe,
   wiring: Wiring,
-  { config, deps, storage, current, stagger, forget, onHung }: NodeParts,
+  { config, deps, storage, current, stagger, forget, onHung, failing }: NodeParts,
   applier: () => Applier,
 ): Node {
   const { clock, logger } = deps;
@@ -265,6 +267,7 @@ function buildMember(
     overdueMaxMs: config.ENTRY_TIMEOUT_MS,
     clock,
     onProcessGone: () => applier().processGone(),
+    onHealth: (failure) => (failure === null ? failing.works(id) : failing.failed(id, failure)),
     onTransition: (node, from, event, reason) => {
       logger.info({ node: node.id, from, to: node.state, event, reason }, 'node changed state');
       // Reads in flight on a drained node end by themselves.

@@ -12,7 +12,6 @@ import { isContinuityError, isLostEntriesError } from '../log/log-continuity.ts'
 import type { NodeList } from '../nodes/node-list.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
-import { NodeCommand } from '../nodes/node-command.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
 import { Arbiter } from '../replication/arbiter.ts';
 import { Endings } from '../replication/endings.ts';
@@ -26,10 +25,10 @@ import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
-import type { EventSink } from '../observability/events.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
+import { buildNodeRemedies } from './failing-nodes.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildNodeList } from './node-list.ts';
 import type { BuiltNode } from './nodes.ts';
@@ -136,11 +135,11 @@ export function buildReplication(
   });
   const arbiter = buildArbiter(shared, trials);
   const forget = (): void => caches.invalidation.forget();
-  const onHung = hungNodeHandler(config, deps, storage.events);
+  const { damaged, failing, onHung } = buildNodeRemedies({ ...shared, current });
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
-  const nodeParts = { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung };
+  const nodeParts = { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung, failing };
   const nodeList = buildNodeList(nodes, nodeParts);
-  const rebuilds = buildRebuilds({ ...shared, leader });
+  const rebuilds = buildRebuilds({ ...shared, leader, damaged });
   const retention = buildRetention(shared, leader, rebuilds);
   const view = new LeaderView({ leader, positions, isSuspect });
   addToLife(life, { shared, leader, retention, verification, rebuilds, appender, nodeList });
@@ -335,22 +334,6 @@ function firstOf({ storage, nodes, positions }: Shared): (target: string | null)
     if (primary === null || isHealthy(primary)) return primary;
     const other = nodes.all().find(({ member }) => follows(member.state) && isHealthy(member.id));
     return other?.member.id ?? primary;
-  };
-}
-
-function hungNodeHandler(
-  config: Config,
-  { clock, logger, onNodeHung }: Deps,
-  events: EventSink,
-): (node: string, url: string) => void {
-  const command = config.NODE_RESTART_COMMAND;
-  const restart =
-    command === undefined ? null : new NodeCommand({ purpose: 'restart', command, clock, logger });
-  return (node, url) => {
-    logger.error({ node }, 'node hangs on a call');
-    events.record('node_hung', { node });
-    restart?.run(node, url);
-    onNodeHung(url);
   };
 }
 

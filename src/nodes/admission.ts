@@ -2,7 +2,7 @@
 
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { inspectNode, readMarker, writeMarker } from './marker.ts';
+import { contentsIfReachable, readMarker, writeMarker } from './marker.ts';
 import { sameIdentity, type Identity, type LogProgress, type Marker } from '../chroma/client/identity.ts';
 import type { Term } from '../coordination/term.ts';
 import type { VerificationFailure, Node } from './node.ts';
@@ -134,7 +134,7 @@ export class Admission {
     if (error.code === 'wrong_identity') return member.on('wrong_identity', error.message);
     if (error.code === 'older_content') return member.on('lost_content', error.message);
     if (error.code !== 'marker_missing') return member.callFailed(error, false);
-    const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
+    const contents = await contentsIfReachable(unverified, DEADLINE_MS);
     if (contents !== null) member.on('lost_content', 'the node came back blank: its marker is gone');
   }
 

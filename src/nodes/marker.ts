@@ -12,6 +12,7 @@ import {
   type StoredMarker,
 } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
+import { isServerError, NodeResponseError } from '../chroma/client/node-error.ts';
 import {
   collectionRequest,
   countCollectionsRequest,
@@ -24,7 +25,7 @@ import {
 import type { ChromaResponse } from '../chroma/protocol/response-effect.ts';
 
 /** A node responded with something that the marker protocol does not allow. */
-export class MarkerError extends Error {
+export class MarkerError extends NodeResponseError {
   override readonly name = 'MarkerError';
 }
 
@@ -85,6 +86,19 @@ export interface NodeContents {
   readonly blank: boolean;
 }
 
+/** What a server holds; null when it does not respond. Throws when it responds that it cannot work. */
+export async function contentsIfReachable(
+  client: NodeClient,
+  deadlineMs: number,
+): Promise<NodeContents | null> {
+  try {
+    return await inspectNode(client, deadlineMs);
+  } catch (error) {
+    if (isServerError(error)) throw error;
+    return null;
+  }
+}
+
 /** Lists what a server holds, so that one with data is not taken over as a node. Throws NodeError, MarkerError. */
 export async function inspectNode(client: NodeClient, deadlineMs: number): Promise<NodeContents> {
   const tenant = 'default_tenant';
@@ -120,5 +134,5 @@ function expectStatus<Response extends ChromaResponse>(
 ): Response {
   if (statuses.includes(response.status)) return response;
   const detail = response.body.toString('utf8', 0, 300);
-  throw new MarkerError(`${doing} failed with status ${response.status}: ${detail}`);
+  throw new MarkerError(`${doing} failed with status ${response.status}: ${detail}`, response.status);
 }

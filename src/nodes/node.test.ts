@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { NodeResponseError } from '../chroma/client/node-error.ts';
 import { Node, type CanaryReport, type VerificationFailure, type ProbeResult } from './node.ts';
 
 const OVERDUE_MAX_MS = 60_000;
@@ -22,6 +23,8 @@ let counts: { probes: number; canaries: number; verifications: number };
 let transitions: string[];
 /** Times that a connection was refused. */
 let gone: number;
+/** What was reported of its ability to work. */
+let health: (string | null)[];
 
 beforeEach(async () => {
   clock = new ManualClock();
@@ -31,6 +34,7 @@ beforeEach(async () => {
   counts = { probes: 0, canaries: 0, verifications: 0 };
   transitions = [];
   gone = 0;
+  health = [];
   member = new Node({
     id: 'node',
     url: 'http://node',
@@ -53,6 +57,7 @@ beforeEach(async () => {
     overdueMaxMs: OVERDUE_MAX_MS,
     onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
     onProcessGone: () => void (gone += 1),
+    onHealth: (failure) => void health.push(failure),
   });
   watching = member.watch(stop.signal);
   await clock.pass(1);
@@ -404,5 +409,36 @@ describe('a node whose connection ended', () => {
     await clock.pass(600);
     expect(member.verified).toBe(false);
     expect(member.state).toBe('down');
+  });
+});
+
+describe('what it reports of the ability to work', () => {
+  test('is every canary, and why it failed', async () => {
+    await serve();
+    health.length = 0;
+    await clock.pass(10_500, 500);
+    expect(health).toEqual([null]);
+    canaryFailure = { reason: 'refused: HTTP 500', isSilence: false };
+    await clock.pass(12_000, 500);
+    expect(health.slice(1, 4)).toEqual(Array.from({ length: 3 }, () => 'refused: HTTP 500'));
+  });
+
+  test('is a response that it cannot read its marker, and no silence', async () => {
+    await serve();
+    health.length = 0;
+    shown = SILENT;
+    await clock.pass(2_000, 500);
+    expect(health).toEqual([]);
+    shown = { found: 'silent', reason: 'the marker check failed with status 500', isUnable: true };
+    await clock.pass(600, 100);
+    expect(health).toEqual(['the marker check failed with status 500']);
+  });
+
+  test('is such a response to its admission, and no other failure of that', () => {
+    member.callFailed(new Error('PostgreSQL is away'), false);
+    member.callFailed(new NodeResponseError('listing databases failed', 404), false);
+    expect(health).toEqual([]);
+    member.callFailed(new NodeResponseError('listing databases failed', 500), false);
+    expect(health).toEqual(['listing databases failed']);
   });
 });

@@ -3,6 +3,7 @@
 import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
+import { isServerError } from '../chroma/client/node-error.ts';
 import { canServe, nextState, type NodeEvent, type NodeState } from './node-state.ts';
 
 /** What a probe found. */
@@ -16,7 +17,8 @@ export type ProbeResult =
   | { readonly found: 'unmarked' }
   /** The connection was refused: the process is gone. */
   | { readonly found: 'refused'; readonly reason: string }
-  | { readonly found: 'silent'; readonly reason: string };
+  /** `isUnable`: it responded that it cannot read its marker. */
+  | { readonly found: 'silent'; readonly reason: string; readonly isUnable?: boolean };
 
 /** The checks of one node. */
 export interface NodeProbe {
@@ -76,6 +78,8 @@ export interface NodeOptions {
   readonly onTransition: (member: Node, from: NodeState, event: NodeEvent, reason: string) => void;
   /** Called when a connection was refused: calls in flight have ended with the process. */
   readonly onProcessGone: () => void;
+  /** Called when the node responded that it cannot work, or its canary failed: why; null after a canary that succeeded. */
+  readonly onHealth: (failure: string | null) => void;
 }
 
 // A probe every half second notices a hanging process within seconds; two misses, so that one slow response under load
@@ -90,6 +94,8 @@ const MISSES_MAX = 2;
 const CANARY_MS = 10_000;
 const CANARY_AFTER_TROUBLE_MS = 500;
 const DRAINED = 'an operator has taken it out of service';
+/** States without a canary: the node is about to be admitted, or to begin again. */
+const BEGINNING: ReadonlySet<NodeState> = new Set(['joining', 'needs_rebuild']);
 
 export class Node {
   readonly id: string;
@@ -195,6 +201,7 @@ export class Node {
   /** A real call got no response. `refused`: the process is gone, which needs no probe to confirm. */
   callFailed(error: Error, refused: boolean): void {
     this.#lastError = error.message;
+    if (BEGINNING.has(this.#state) && isServerError(error)) this.#options.onHealth(error.message);
     if (refused) this.on('failed', error.message);
     else this.#probeSoon();
   }
@@ -299,6 +306,7 @@ export class Node {
       case 'silent':
         // Silence that a call in flight explains is no error, and hides none.
         if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
+        if (result.isUnable === true) this.#options.onHealth(result.reason);
         // Probes missed while a call explained it do not count once that call has ended.
         this.#misses = this.#options.work.explainsSilenceSince(sinceMs) ? 0 : this.#misses + 1;
         // I16: a busy node is never treated as a failed one.
@@ -354,6 +362,7 @@ export class Node {
       return true;
     }
     this.#canaryFailed = report !== null;
+    this.#options.onHealth(report?.reason ?? null);
     this.#canaryAt = clock.monotonic() + CANARY_MS;
     if (report === null) {
       this.#canaryPassedAt = clock.monotonic();

@@ -6,7 +6,7 @@ import type { Canary } from './canary.ts';
 import { readMarker } from './marker.ts';
 import { type StoredMarker } from '../chroma/client/identity.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
-import { NodeError } from '../chroma/client/node-error.ts';
+import { isServerError, NodeError } from '../chroma/client/node-error.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 
 // Longer than a busy server delays a read of one sqlite row; two misses in a row mean that the node hangs.
@@ -65,11 +65,11 @@ async function ask(watcher: NodeClient, signal: AbortSignal): Promise<ProbeResul
     return { found: 'itself', checkpoint: progress?.checkpoint ?? 0, log: progress?.log ?? null };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    if (!(error instanceof NodeError)) return { found: 'silent', reason };
+    if (!(error instanceof NodeError)) return { found: 'silent', reason, isUnable: isServerError(error) };
     if (error.code === 'wrong_identity') return { found: 'another', reason };
     if (error.code === 'older_content') return { found: 'older', reason };
     if (error.code === 'marker_missing') return { found: 'unmarked' };
     if (error.code === 'refused') return { found: 'refused', reason };
-    return { found: 'silent', reason };
+    return { found: 'silent', reason, isUnable: isServerError(error) };
   }
 }

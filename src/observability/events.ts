@@ -19,6 +19,7 @@ export const EVENT_KINDS = {
   node_down: 'error',
   node_recovered: 'info',
   node_hung: 'error',
+  node_failing: 'error',
   node_fenced: 'error',
   node_lost_content: 'error',
   node_damaged: 'error',

@@ -6,6 +6,7 @@ let clock: ManualClock;
 let suspect: string;
 /** Shards that another serving node has a healthy copy of. */
 let kept: string[];
+let serving: string[];
 let discarded: string[];
 let damaged: DamagedNodes;
 
@@ -13,6 +14,7 @@ beforeEach(() => {
   clock = new ManualClock();
   suspect = 'cannot be read: HTTP 500';
   kept = ['s', 't'];
+  serving = ['a', 'b'];
   discarded = [];
   const catalog = {
     physical: () => ({ suspect }),
@@ -21,7 +23,7 @@ beforeEach(() => {
   } as unknown as DamagedNodesOptions['catalog'];
   damaged = new DamagedNodes({
     catalog,
-    serving: () => ['a', 'b'],
+    serving: () => serving,
     discard: (node) => void discarded.push(node),
     clock,
     events: { record: () => undefined },
@@ -62,4 +64,22 @@ test('counts from the beginning after a success', () => {
   damaged.healed('a', 's');
   fail(2);
   expect(discarded).toEqual([]);
+});
+
+test('leaves the last node that serves, even of a cluster without collections', () => {
+  serving = ['a'];
+  kept = [];
+  expect(damaged.discard('a', 'damaged')).toBe(false);
+  expect(discarded).toEqual([]);
+});
+
+test('discards no second node before the first serves again', async () => {
+  serving = ['b', 'c'];
+  expect(damaged.discard('a', 'damaged')).toBe(true);
+  await clock.pass(600_000, 60_000);
+  serving = ['b'];
+  expect(damaged.discard('c', 'damaged')).toBe(false);
+  serving = ['a', 'b'];
+  expect(damaged.discard('c', 'damaged')).toBe(true);
+  expect(discarded).toEqual(['a', 'c']);
 });

@@ -43,26 +43,40 @@ export class DamagedNodes {
 
   /** A suspect copy could not be made anew because its server responds that it cannot work. */
   failed(node: string, shard: string, reason: string): void {
-    const { catalog, clock, discard, events, logger } = this.#options;
-    if (!UNREADABLE.test(catalog.physical(node, shard)?.suspect ?? '')) return;
+    if (!UNREADABLE.test(this.#options.catalog.physical(node, shard)?.suspect ?? '')) return;
     const failures = (this.#failures.get(keyOf(node, shard)) ?? 0) + 1;
     this.#failures.set(keyOf(node, shard), failures);
+    if (failures >= FAILURES_MIN) this.discard(node, reason);
+  }
+
+  /** Has a damaged node emptied, unless content would be lost or it was emptied within the hour; whether it did. */
+  discard(node: string, reason: string): boolean {
+    const { clock, discard, events, logger } = this.#options;
     const now = clock.monotonic();
-    if (failures < FAILURES_MIN || now - (this.#discardedAt.get(node) ?? -Infinity) < APART_MS) return;
-    if (!this.#isKept(node))
-      return logger.warn({ node, reason }, 'damaged node not discarded: no other has all of it');
+    if (now - (this.#discardedAt.get(node) ?? -Infinity) < APART_MS) return false;
+    const obstacle = this.#obstacle(node, now);
+    if (obstacle !== null) {
+      logger.warn({ node, reason, obstacle }, 'damaged node not discarded');
+      return false;
+    }
     this.#discardedAt.set(node, now);
     this.#failures.clear();
     logger.error({ node, reason }, 'files of the node are damaged');
     events.record('node_damaged', { node, reason });
     discard(node);
+    return true;
   }
 
-  /** R35: whether other nodes that serve have a healthy copy of everything. */
-  #isKept(node: string): boolean {
+  #obstacle(node: string, now: number): string | null {
     const { catalog, serving } = this.#options;
     const others = serving().filter((id) => id !== node);
-    return catalog.shards().every((shard) => others.some((id) => catalog.isHealthy(id, shard)));
+    // R35: other nodes that serve have a healthy copy of everything.
+    const isKept = catalog.shards().every((shard) => others.some((id) => catalog.isHealthy(id, shard)));
+    if (others.length === 0 || !isKept) return 'no other node has all of it';
+    // What damages one node after another may not be a disk.
+    const isFilling = ([id, at]: [string, number]): boolean => now - at < APART_MS && !others.includes(id);
+    const filling = [...this.#discardedAt].filter(([id]) => id !== node).find(isFilling);
+    return filling === undefined ? null : `node ${filling[0]} was emptied before and does not serve yet`;
   }
 }
 

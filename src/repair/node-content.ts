@@ -3,7 +3,7 @@
 import { deleteByIdsBodies } from '../chroma/batch/merge.ts';
 import { MARKER_COLLECTION } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import { NodeError } from '../chroma/client/node-error.ts';
+import { NodeError, NodeResponseError } from '../chroma/client/node-error.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import {
   deleteCollectionRequest,
@@ -90,12 +90,13 @@ export async function removeContent(tenant: string, options: ContentRemoval): Pr
 
 async function read(request: NodeRead, { client }: ContentRemoval): Promise<unknown> {
   const { status, body } = await client.read({ ...request, deadlineMs: READ_DEADLINE_MS });
-  if (status !== 200) throw new Error(`HTTP ${status} to a read of what is to be removed`);
+  if (status !== 200)
+    throw new NodeResponseError(`HTTP ${status} to a read of what is to be removed`, status);
   return JSON.parse(body.toString());
 }
 
 async function mutate(request: NodeMutation, options: ContentRemoval): Promise<void> {
   const response = await mutateWhileHeld(request, options);
   if (!isSuccess(response) && !isMissing(response))
-    throw new Error(`HTTP ${response.status} to ${request.operation}`);
+    throw new NodeResponseError(`HTTP ${response.status} to ${request.operation}`, response.status);
 }

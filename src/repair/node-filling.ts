@@ -5,6 +5,7 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import { RESERVED, type Identity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
+import { NodeResponseError } from '../chroma/client/node-error.ts';
 import {
   createDatabaseRequest,
   createTenantRequest,
@@ -15,7 +16,7 @@ import { TermOver, type Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Head } from '../log/postgres-log.ts';
 import type { Introduction } from '../nodes/admission.ts';
-import { inspectNode, installMarker, type NodeContents } from '../nodes/marker.ts';
+import { contentsIfReachable, inspectNode, installMarker, type NodeContents } from '../nodes/marker.ts';
 import type { Node } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { EventSink } from '../observability/events.ts';
@@ -69,7 +70,7 @@ export class NodeFilling implements Introduction {
   async reset(term: Term, head: Head): Promise<void> {
     const { member, unverified, nodes, reset, catalog, events } = this.#options;
     if (this.#isReset || member.isRefused) return;
-    const contents = await inspectNode(unverified, DEADLINE_MS).catch(() => null);
+    const contents = await contentsIfReachable(unverified, DEADLINE_MS);
     if (contents === null || !this.#isToBeFilled(contents, head)) return;
     const { discard } = await nodes.removable(member.id);
     await catalog.refresh();
@@ -201,7 +202,7 @@ export class NodeFilling implements Introduction {
     const options = { client: this.#options.unverified, held: () => term.held() };
     const response = await mutateWhileHeld(request, options);
     if (!isSuccess(response) && response.status !== 409)
-      throw new Error(`HTTP ${response.status} to ${request.operation}`);
+      throw new NodeResponseError(`HTTP ${response.status} to ${request.operation}`, response.status);
   }
 
   async #removeContent(term: Term): Promise<void> {

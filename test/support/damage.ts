@@ -4,6 +4,8 @@ import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from '
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
+const PAGE_BYTES = 4_096;
+
 /** The files of one server. */
 export class ServerFiles {
   readonly #dir: string;
@@ -89,6 +91,14 @@ export class ServerFiles {
     for (let at = content.indexOf(text); at >= 0; at = content.indexOf(text, at + 1)) places.push(at);
     if (places.length === 0) throw new Error(`the database file does not hold "${text}"`);
     for (const at of places) writeAt(file, at, Buffer.from([(content[at] as number) ^ 0x20]));
+  }
+
+  /** Overwrites bytes in every second page of the database file behind its first ones, which hold the schema. */
+  flipDatabase(): void {
+    this.#open((database) => database.exec('pragma wal_checkpoint(truncate)'));
+    const file = join(this.#dir, 'chroma.sqlite3');
+    for (let at = 40 * PAGE_BYTES; at < statSync(file).size - 64; at += 2 * PAGE_BYTES)
+      writeAt(file, at, Buffer.alloc(64, 0xaa));
   }
 
   #changeRecord(collection: string, id: string, statement: string): void {

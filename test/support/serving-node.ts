@@ -20,6 +20,7 @@ export function servingNode(id: string, clock: Clock): Node {
     clock,
     onTransition: nothing,
     onProcessGone: nothing,
+    onHealth: nothing,
   });
   node.on('admitted', '');
   node.on('caught_up', '');

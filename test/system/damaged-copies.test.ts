@@ -204,3 +204,22 @@ test('a node that was stopped is compared with the others before it serves', asy
   const contents = await cluster.contents();
   expect(new Set(contents.values()).size).toBe(1);
 });
+
+test('a node whose database file is damaged throughout is emptied and filled anew', async () => {
+  await fill('in-damaged-file');
+  await cluster.allServe();
+  await cluster.local.stopNode('node-2');
+  const { dataDir } = cluster.local.nodes.find(({ id }) => id === 'node-2')!;
+  new ServerFiles(dataDir).flipDatabase();
+  await cluster.local.startNode('node-2');
+  const result = await underLoad(cluster, 'beside-damage', async () => {
+    const isDamaged = `select 1 from polychrome.event where kind = 'node_damaged' and node = 'node-2'`;
+    await until(async () => (await sql(cluster, isDamaged)).length > 0, 'the damage is noticed', 120_000);
+    await cluster.allServe(120_000);
+  });
+  expect(result).toEqual({ faults: [], failedWrites: 0, failedReads: [] });
+  const suspects = `select 1 from polychrome.node_shard
+    where node = 'node-2' and state = 'current' and suspect is not null`;
+  await until(async () => (await sql(cluster, suspects)).length === 0, 'every copy is healed');
+  expect(new Set((await cluster.contents()).values()).size).toBe(1);
+}, 300_000);

@@ -27,15 +27,35 @@ export class NodeError extends Error {
   readonly code: NodeErrorCode;
   /** Whether any byte of the request may have reached the node. */
   readonly sent: boolean;
+  /** Of the response to the marker check that made a connection unusable; null when there was none. */
+  readonly status: number | null;
 
   constructor(
     code: NodeErrorCode,
     message: string,
-    { sent = false, cause }: { readonly sent?: boolean; readonly cause?: unknown } = {},
+    { sent = false, cause, status = null }: { sent?: boolean; cause?: unknown; status?: number | null } = {},
   ) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'NodeError';
     this.code = code;
     this.sent = sent;
+    this.status = status;
   }
+}
+
+/** A node responded, and not as it must. */
+export class NodeResponseError extends Error {
+  override readonly name: string = 'NodeResponseError';
+  readonly status: number | null;
+
+  constructor(message: string, status: number | null = null) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Whether a node responded that it cannot work. */
+export function isServerError(error: unknown): boolean {
+  const isKnown = error instanceof NodeError || error instanceof NodeResponseError;
+  return isKnown && (error.status ?? 0) >= 500;
 }

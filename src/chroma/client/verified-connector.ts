@@ -169,7 +169,9 @@ export function checkMarker(
 function markerFrom(response: ChromaResponse): Marker | NodeError {
   if (response.status === 404) return new NodeError('marker_missing', 'the server holds no marker');
   if (response.status !== 200) {
-    return new NodeError('unanswered', `the marker check failed with status ${response.status}`);
+    const detail = response.body.toString('utf8', 0, 300);
+    const message = `the marker check failed with status ${response.status}: ${detail}`;
+    return new NodeError('unanswered', message, { status: response.status });
   }
   try {
     return markerIn(response.body) ?? new NodeError('marker_missing', "the server's marker names no node");
