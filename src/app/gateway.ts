@@ -31,8 +31,38 @@ export interface Gateway {
 const STOP_DEADLINE_MS = 15_000;
 const READY_POLL_MS = 25;
 
-/** Starts a gateway and resolves once it listens. Throws StartupError when it cannot. */
+/**
+ * Starts a gateway and resolves once it listens. Throws StartupError when it cannot. It is built anew, on the same address,
+ * when it must forget what it has seen of the log.
+ */
 export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
+  let running: Promise<Gateway>;
+  let isStopped = false;
+  const restart = (): void => {
+    if (isStopped) return;
+    running = running.then(async (before) => {
+      await before.stop();
+      return isStopped ? before : build();
+    });
+    running.catch((error: unknown) => parts.onFailure?.(error));
+  };
+  const build = (): Promise<Gateway> => buildGateway(config, parts, restart);
+  const first = await build();
+  running = Promise.resolve(first);
+  return {
+    url: first.url,
+    dashboardUrl: first.dashboardUrl,
+    ready: async () => (await running).ready(),
+    async stop() {
+      isStopped = true;
+      // One that could not be built anew was reported.
+      const last = await running.catch(() => null);
+      await last?.stop();
+    },
+  };
+}
+
+async function buildGateway(config: Config, parts: GatewayParts, restart: () => void): Promise<Gateway> {
   const untraced = depsOf(config, parts);
   const { clock, logger } = untraced;
   const life = new Lifecycle({ clock, logger, stopDeadlineMs: STOP_DEADLINE_MS });
@@ -46,7 +76,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     const replication = buildReplication(config, { deps, storage, caches, current, log }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
     const metrics = buildMetrics({ deps, storage, caches, replication, dataPlane, observation });
-    const built = { deps, storage, replication, dataPlane, observation, metrics };
+    const built = { deps, storage, replication, dataPlane, observation, metrics, restart };
     const alerts = buildAlerts(config, built, life);
     const history = buildHistory(config, built, life);
     const status = statusSource(config, { ...built, history });

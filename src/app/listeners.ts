@@ -48,6 +48,8 @@ interface ListenerParts {
   readonly alerts: Alerts;
   readonly history: History;
   readonly metrics: MetricsRegistry;
+  /** Has this gateway built anew. */
+  readonly restart: () => void;
 }
 
 // Chroma's servers refuse larger bodies.

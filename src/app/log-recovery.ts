@@ -1,4 +1,4 @@
-// `polychrome log recover`, in the environment of a gateway while none runs.
+// Says what a log has lost, and ends the loss while no gateway leads.
 
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
@@ -10,6 +10,7 @@ import { LogRecovery, type RecoveryReport } from '../repair/log-recovery.ts';
 import { RecoveryStore } from '../repair/recovery-store.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import type { ReportProgress } from '../util/progress.ts';
 import { postgresServers } from './database-pools.ts';
 import { depsOf } from './deps.ts';
 
@@ -18,8 +19,21 @@ const nothing = (): void => undefined;
 const QUIET: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 const HOLDER = 'polychrome log recover';
 
-/** Without `isAccepted` it only says what was lost. Throws StartupError. */
-export async function runLogRecovery(config: Config, isAccepted: boolean): Promise<RecoveryReport> {
+/** What was lost, and what a recovery would do. Throws StartupError. */
+export function inspectLoss(config: Config): Promise<RecoveryReport> {
+  return withRecovery(config, nothing, (recovery) => recovery.inspect());
+}
+
+/** Ends the loss. Throws StartupError, also while a gateway leads. */
+export function recoverLog(config: Config, report: ReportProgress = nothing): Promise<RecoveryReport> {
+  return withRecovery(config, report, (recovery) => recovery.run());
+}
+
+async function withRecovery(
+  config: Config,
+  report: ReportProgress,
+  work: (recovery: LogRecovery) => Promise<RecoveryReport>,
+): Promise<RecoveryReport> {
   const deps = depsOf(config, { logger: QUIET });
   const { clock, connections, newId } = deps;
   const database = new Database({
@@ -49,8 +63,9 @@ export async function runLogRecovery(config: Config, isAccepted: boolean): Promi
       idsMax: capabilities.current.maxBatchSize,
       acquire: async () => (epoch = await acquired(lease, config.LEASE_MS, clock)),
       renew: (held) => lease.renew(held),
+      report,
     });
-    return isAccepted ? await recovery.run() : await recovery.inspect();
+    return await work(recovery);
   } finally {
     if (epoch !== null) await lease.release(epoch).catch(nothing);
     await Promise.all(servers.map(({ client }) => client.destroy()));
@@ -65,6 +80,6 @@ async function acquired(lease: LeaseStore, durationMs: number, clock: Clock): Pr
   const epoch = await lease.acquire(HOLDER, seen);
   if (epoch !== null) return epoch;
   throw new StartupError(
-    `Gateway ${seen.holder ?? 'unknown'} runs on this database. Stop all gateways, then run it again. Nothing was changed.`,
+    `Gateway ${seen.holder ?? 'unknown'} leads. Stop all other gateways, then run it again. Nothing was changed.`,
   );
 }

@@ -4,10 +4,10 @@ import { operatorAccess } from '../api/admin/access.ts';
 import { alertRoutes } from '../api/admin/alerts.ts';
 import { eventRoutes } from '../api/admin/events.ts';
 import { historyRoutes } from '../api/admin/history.ts';
-import { logRoutes } from '../api/admin/log.ts';
+import { logLossRoutes, logRoutes } from '../api/admin/log.ts';
 import { nodeRoutes, type NodeActions } from '../api/admin/nodes.ts';
 import { operationRoutes } from '../api/admin/operation-routes.ts';
-import { Operations } from '../api/admin/operations.ts';
+import { Operations, type OperationWork } from '../api/admin/operations.ts';
 import { QuarantineRetry } from '../api/admin/quarantine-retry.ts';
 import { quarantineRoutes } from '../api/admin/quarantine.ts';
 import { adminRouter } from '../api/admin/routes.ts';
@@ -15,7 +15,7 @@ import { scrubRoutes } from '../api/admin/scrub.ts';
 import { slowRoutes } from '../api/admin/slow.ts';
 import type { StatusSource } from '../api/admin/status-source.ts';
 import type { Config } from '../config/config.ts';
-import { PolychromeError } from '../errors.ts';
+import { PolychromeError, StartupError } from '../errors.ts';
 import type { Router } from '../http/router.ts';
 import { follows } from '../nodes/node-state.ts';
 import { NodeRebuild } from '../repair/node-rebuild.ts';
@@ -25,6 +25,7 @@ import type { DataPlane } from './data-plane.ts';
 import type { Deps } from './deps.ts';
 import { joinRefusal } from './join-refusal.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { inspectLoss, recoverLog } from './log-recovery.ts';
 import type { Replication } from './replication.ts';
 import type { Storage } from './storage.ts';
 
@@ -35,7 +36,12 @@ interface OperatorParts {
   readonly replication: Replication;
   readonly status: StatusSource;
   readonly alerts: Alerts;
+  /** Has this gateway built anew. */
+  readonly restart: () => void;
 }
+
+// Clients that follow an operation ask for it several times a second, and a gateway built anew no longer knows it.
+const RESTART_AFTER_MS = 2_000;
 
 /** The operator API, and what the dashboard shares with it. */
 export interface OperatorApiParts {
@@ -55,6 +61,7 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
   const retry = buildQuarantineRetry(parts);
   const routes = [
     ...logRoutes(log, catalog),
+    ...logLossRoutes({ ...logLoss(config, parts), operations, events }),
     ...slowRoutes(slowRequests),
     ...alertRoutes({ store: storage.alerts, ...alerts }),
     ...operationRoutes(operations),
@@ -68,6 +75,33 @@ export function buildOperatorRouter(config: Config, parts: OperatorParts, life: 
     router: adminRouter(routes, operatorAccess(config.ADMIN_TOKEN ?? null)),
     operations,
     nodeActions: Object.keys(actions),
+  };
+}
+
+/** What the log has lost, and the way on without it: this gateway leads no more, and is built anew afterwards. */
+function logLoss(
+  config: Config,
+  { deps, replication, restart }: OperatorParts,
+): { inspect: () => Promise<object>; recover: OperationWork } {
+  const explained = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof StartupError)) throw error;
+      throw new PolychromeError('conflict', error.message, { cause: error });
+    }
+  };
+  return {
+    inspect: () => explained(inspectLoss(config)),
+    async recover(report) {
+      report({ phase: 'giving up the lease', done: 0, total: 0, unit: 'steps' });
+      await replication.stopLeading();
+      try {
+        return await explained(recoverLog(config, report));
+      } finally {
+        deps.clock.after(RESTART_AFTER_MS, restart);
+      }
+    },
   };
 }
 

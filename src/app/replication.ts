@@ -50,6 +50,8 @@ export interface Replication {
   readonly trials: Trials;
   readonly rebuilds: Rebuilds;
   readonly suspects: SuspectShards;
+  /** Gives up the lease and leads no more; resolves when no call to a node is in flight. */
+  readonly stopLeading: () => Promise<void>;
 }
 
 /** What its builders share. The registry is filled last; components look nodes up in it when they run. */
@@ -82,7 +84,7 @@ export function buildReplication(
   { deps, storage, caches, current, log: stats }: ReplicationParts,
   life: Lifecycle,
 ): Replication {
-  const { catalog, checkpoints, decisions, log, head } = storage;
+  const { catalog, checkpoints, decisions, log } = storage;
   const nodes = new NodeRegistry<BuiltNode>();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const isSuspect = (node: string, shard: string): boolean => catalog.isSuspect(node, shard);
@@ -91,20 +93,13 @@ export function buildReplication(
   const knowledge = new Knowledge(deps.clock, config.LEASE_MS);
   const core = { config, deps, storage, caches, nodes, positions, endings };
   const shared: Shared = { ...core, knowledge, refreshCatalog };
-  const logBuffer = new LogBuffer(log, head.lsn, {
-    onUnseen: (lsn) => caches.invalidation.unseen(lsn),
-    appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
-  });
+  const logBuffer = buildLogBuffer(shared);
   // The log buffer last: appliers take entries from there (I6).
   const publisher = new EntryPublisher([stats, caches.invalidation, logBuffer]);
   const comparison = buildComparison(shared, logBuffer);
   const appender = buildAppender(shared, { publisher, logBuffer, comparison });
   const trials = buildTrials(shared);
-  const serving = (): BuiltNode[] => nodes.all().filter(({ member }) => canServe(member.state));
-  const stagger = new Stagger({
-    serving: () => serving().map(({ member }) => member.id),
-    primary: () => positions.primary,
-  });
+  const stagger = buildStagger(shared);
   const primaryChanged = new Notifier();
   const suspects = buildSuspects(shared);
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
@@ -142,9 +137,32 @@ export function buildReplication(
   const rebuilds = buildRebuilds({ ...shared, leader, damaged });
   const retention = buildRetention(shared, leader, rebuilds);
   const view = new LeaderView({ leader, positions, isSuspect });
-  addToLife(life, { shared, leader, retention, verification, rebuilds, appender, nodeList });
+  const stopLeading = addToLife(life, {
+    shared,
+    leader,
+    retention,
+    verification,
+    rebuilds,
+    appender,
+    nodeList,
+  });
   const driven = { nodes, nodeList, leader, view, knowledge, positions, appender, logBuffer, trials };
-  return { ...driven, retention, verification, rebuilds, suspects };
+  return { ...driven, retention, verification, rebuilds, suspects, stopLeading };
+}
+
+function buildLogBuffer({ storage: { log, head }, caches, nodes }: Shared): LogBuffer {
+  return new LogBuffer(log, head.lsn, {
+    onUnseen: (lsn) => caches.invalidation.unseen(lsn),
+    appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
+  });
+}
+
+function buildStagger({ nodes, positions }: Shared): Stagger {
+  const serving = (): BuiltNode[] => nodes.all().filter(({ member }) => canServe(member.state));
+  return new Stagger({
+    serving: () => serving().map(({ member }) => member.id),
+    primary: () => positions.primary,
+  });
 }
 
 function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
@@ -280,11 +298,15 @@ function addToLife(
     appender: Appender;
     nodeList: NodeList<BuiltNode>;
   },
-): void {
+): () => Promise<void> {
   const { shared, leader, retention, verification, rebuilds, appender, nodeList } = parts;
   const { config, deps, storage, nodes, knowledge } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await background.catch(() => undefined);
+  };
   life.add({
     name: 'node connections',
     stop: async () => void (await Promise.all(nodes.all().map(({ disconnect }) => disconnect()))),
@@ -317,13 +339,11 @@ function addToLife(
         deps.onFailure(error);
       });
     },
-    stop: async () => {
-      stopping.abort();
-      await background.catch(() => undefined);
-    },
+    stop,
   });
   life.add({ name: 'catch-up', stop: () => leader.caughtUp(CATCH_UP_DEADLINE_MS) });
   life.add({ name: 'appender', stop: () => appender.stop() });
+  return stop;
 }
 
 /** Which node gets entries before any other: the primary, or the first working node where its copy is suspect. */

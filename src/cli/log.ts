@@ -1,10 +1,10 @@
 // `polychrome log`: lists the newest entries of the log, and ends the loss of its last entries.
 
 import { Command, InvalidArgumentError } from 'commander';
-import { runLogRecovery } from '../app/log-recovery.ts';
-import { loadConfig } from '../config/config.ts';
 import { sleep } from '../util/clock.ts';
 import { columns, PROCESS, printable, type LiveContext } from './command-context.ts';
+import { OPERATION_PROCESS, type OperationContext } from './operation-context.ts';
+import { addWaitOptions, startOperation, WAITING_HELP, type WaitOptions } from './operation-wait.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
 
 const EXAMPLES = `
@@ -13,10 +13,11 @@ Examples:
   polychrome log tail --limit 200
   polychrome log tail --follow       prints entries as they are appended, until Ctrl-C
   polychrome log tail --json         one JSON object a line
-  polychrome log recover             in the environment of the gateway, while none runs: which LSNs the log has lost
-  polychrome log recover --accept-loss
+  polychrome log recover             which LSNs the log has lost (log_rewound), and what would stay
+  polychrome log recover --accept-loss --url http://polychrome-admin:9000 --token "$ADMIN_TOKEN"
 
-Exit code 0: printed. Exit code 1: no gateway responded, or it refused the request.`;
+Exit code 0: printed. Exit code 1: no gateway responded, or it refused the request.
+${WAITING_HELP}`;
 
 interface TailOptions extends OperatorOptions {
   readonly limit: number;
@@ -35,7 +36,10 @@ interface TailEntry {
 
 const POLL_MS = 1_000;
 
-export function logCommand(context: LiveContext = PROCESS): Command {
+export function logCommand(
+  context: LiveContext = PROCESS,
+  waiting: OperationContext = OPERATION_PROCESS,
+): Command {
   const command = new Command('log').description('Looks at the log.').addHelpText('after', EXAMPLES);
   addOperatorOptions(
     command
@@ -45,41 +49,63 @@ export function logCommand(context: LiveContext = PROCESS): Command {
       .option('--follow', 'print entries as they are appended'),
     context.env,
   ).action((options: TailOptions) => tail(options, context));
-  command
-    .command('recover')
-    .description(
-      'continues without the entries that the log has lost (log_rewound); all gateways must be stopped',
-    )
-    .option('--accept-loss', 'do it: the entries are gone for good')
-    .option('--json', 'print JSON')
-    .action((options: RecoverOptions) => recover(options, context));
+  addWaitOptions(
+    command
+      .command('recover')
+      .description('continues without the entries that the log has lost (log_rewound)')
+      .option('--accept-loss', 'do it: the entries are gone for good'),
+    waiting.env,
+  ).action((options: RecoverOptions) => recover(options, waiting));
   return command;
 }
 
-interface RecoverOptions {
+interface RecoverOptions extends WaitOptions {
   readonly acceptLoss?: boolean;
-  readonly json?: boolean;
 }
 
-async function recover(
-  { acceptLoss: isAccepted = false, json }: RecoverOptions,
-  context: LiveContext,
-): Promise<void> {
-  const report = await runLogRecovery(loadConfig(context.env), isAccepted);
-  if (json === true) return context.write(`${JSON.stringify(report, null, 2)}\n`);
-  const { from, to, kept, applied, removed, missing } = report;
+/** As GET /admin/log/loss returns it, and the result of a recovery. */
+interface Loss {
+  readonly from: number;
+  readonly to: number;
+  readonly kept: string;
+  readonly applied: number;
+  readonly silent: readonly string[];
+  readonly removed: readonly string[];
+  readonly missing: readonly string[];
+}
+
+async function recover({ acceptLoss, ...options }: RecoverOptions, context: OperationContext): Promise<void> {
+  if (acceptLoss === true)
+    return startOperation('/admin/log/recover?accept_loss=true', options, {
+      context,
+      describe: (result) =>
+        sentences(result as unknown as Loss, (from, to) => [
+          `Done. LSN ${from} to ${to} are used up by entries without effect. The gateway starts again; start the others.`,
+        ]),
+    });
+  const loss = await new OperatorApi(options).get<Loss>('/admin/log/loss');
+  if (options.json === true) return context.write(`${JSON.stringify(loss, null, 2)}\n`);
+  const next = (): string[] => [
+    'Nothing was changed. Bring back the PostgreSQL server that has these entries, or stop all other gateways and repeat with --accept-loss.',
+  ];
+  context.write(`${sentences(loss, next)}\n`);
+}
+
+function sentences(
+  { from, to, kept, applied, silent, removed, missing }: Loss,
+  end: (from: number, to: number) => readonly string[],
+): string {
   const lines = [
     `The log lacks LSN ${from} to ${to}; writes that were acknowledged are among them.`,
     `Node ${kept} has applied entries up to LSN ${applied}: what it holds stays, and every other node is copied from it.`,
+    ...silent.map((id) => `Node ${id} does not respond: what it has applied beyond that is lost.`),
     ...removed.map((name) => `Collection ${name} is unknown to the log: it is removed from the nodes.`),
     ...missing.map(
       (name) => `Collection ${name} is missing on node ${kept}: delete it, if its deletion was lost.`,
     ),
-    isAccepted
-      ? `Done. LSN ${from} to ${to} are used up by entries without effect. Start the gateways.`
-      : 'Nothing was changed. Bring back the PostgreSQL server that has these entries, or repeat with --accept-loss.',
+    ...end(from, to),
   ];
-  context.write(`${lines.map(printable).join('\n')}\n`);
+  return lines.map(printable).join('\n');
 }
 
 async function tail(options: TailOptions, context: LiveContext): Promise<void> {

@@ -57,7 +57,7 @@ beforeEach(async () => {
     overdueMaxMs: OVERDUE_MAX_MS,
     onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
     onProcessGone: () => void (gone += 1),
-    onHealth: (failure) => void health.push(failure),
+    onHealth: (reason) => void health.push(reason),
   });
   watching = member.watch(stop.signal);
   await clock.pass(1);

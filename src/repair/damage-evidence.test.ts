@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
 import { damageEvidence } from './damage-evidence.ts';
 
 const MALFORMED = '{"error":"InternalError","message":"(code: 11) database disk image is malformed"}';
@@ -8,14 +9,14 @@ const COMPACTION = '{"error":"InternalError","message":"Failed to apply logs to 
 
 async function evidence(responses: readonly (readonly [number, string])[]): Promise<string | null> {
   const left = [...responses];
-  const client = {
+  const client: Pick<NodeClient, 'read'> = {
     read: async () => {
       const [status, body] = left.shift()!;
       return { status, body: Buffer.from(body), headers: {} };
     },
   };
   const copies = responses.map((_, index) => ({ tenant: 't', database: 'd', physical: `c${index}` }));
-  return damageEvidence({ client: client as never, copies, clock: new ManualClock() });
+  return damageEvidence({ client, copies, clock: new ManualClock() });
 }
 
 test('finds damage that the server reports for any of its copies', async () => {

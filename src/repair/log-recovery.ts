@@ -16,6 +16,7 @@ import { TermOver } from '../coordination/term.ts';
 import { StartupError } from '../errors.ts';
 import { readMarker, writeMarker } from '../nodes/marker.ts';
 import { emptyCollection, mutateWhileHeld } from './node-content.ts';
+import type { ReportProgress } from '../util/progress.ts';
 import type { KnownCopy, LostLog, RecoveryStore } from './recovery-store.ts';
 
 export interface RecoverableServer {
@@ -33,6 +34,7 @@ export interface LogRecoveryOptions {
   readonly acquire: () => Promise<number>;
   /** Prolongs the lease; false when it has moved on. */
   readonly renew: (epoch: number) => Promise<boolean>;
+  readonly report: ReportProgress;
 }
 
 /** What was lost, and what a recovery does or has done. */
@@ -53,6 +55,8 @@ export interface RecoveryReport {
 }
 
 interface Kept {
+  /** Nodes whose marker could not be read. */
+  readonly silent: readonly string[];
   readonly server: RecoverableServer;
   readonly marker: Marker;
   readonly physicalId: string;
@@ -91,8 +95,10 @@ export class LogRecovery {
 
   /** Throws StartupError; it may be repeated until it succeeds. */
   async run(): Promise<RecoveryReport> {
-    const { store, acquire, renew } = this.#options;
+    const { store, acquire, renew, report } = this.#options;
+    report({ phase: 'acquiring the lease', done: 0, total: 0, unit: 'steps' });
     const epoch = await acquire();
+    report({ phase: 'comparing the nodes with the log', done: 0, total: 0, unit: 'steps' });
     const lost = await store.lost();
     const kept = await this.#kept(lost);
     const plan = await this.#plan(lost, kept);
@@ -113,11 +119,12 @@ export class LogRecovery {
       const progress = checkpoint === 0 ? null : { log: lost.log, checkpoint, token };
       await writeMarker(kept.server.client, kept.physicalId, { ...kept.marker, progress });
       const { to } = plan.report;
+      report({ phase: 'recording the loss', done: 0, total: 0, unit: 'steps' });
       if (!(await store.recover(epoch, { kept: kept.server.id, last: to, dimensions: plan.dimensions })))
         throw new TermOver();
     } catch (error) {
       if (error instanceof TermOver)
-        throw new StartupError('A gateway has started meanwhile. Stop all gateways and run it again.');
+        throw new StartupError('Another gateway leads meanwhile. Stop all other gateways and run it again.');
       throw error;
     }
     return plan.report;
@@ -129,7 +136,11 @@ export class LogRecovery {
     { tenants, databases }: LostLog,
     send: (request: NodeMutation) => Promise<void>,
   ): Promise<void> {
-    for (const { name, ...place } of strays) await send(deleteCollectionRequest(place, name));
+    const { report } = this.#options;
+    for (const [done, { name, ...place }] of strays.entries()) {
+      report({ phase: 'removing collections', done, total: strays.length, unit: 'collections' });
+      await send(deleteCollectionRequest(place, name));
+    }
     for (const copy of renamed)
       await send(modifyCollectionRequest(copy, Buffer.from(JSON.stringify({ new_name: copy.name }))));
     for (const tenant of tenants) await send(createTenantRequest(tenant));
@@ -145,7 +156,8 @@ export class LogRecovery {
 
   /** The node that responds under its identity and has applied the most; of equals the one that was primary. */
   async #kept({ nodes, log, primary }: LostLog): Promise<Kept> {
-    const found: Kept[] = [];
+    const found: Omit<Kept, 'silent'>[] = [];
+    const silent = new Set(nodes.map(({ id }) => id));
     for (const server of this.#options.servers) {
       const row = nodes.find(({ id }) => id === server.id);
       const stored = await readMarker(server.client, DEADLINE_MS).catch(() => null);
@@ -156,21 +168,22 @@ export class LogRecovery {
       )
         continue;
       if (stored.marker.progress !== null && stored.marker.progress.log !== log) continue;
+      silent.delete(server.id);
       found.push({ server, ...stored });
     }
-    const appliedBy = ({ marker }: Kept): number => marker.progress?.checkpoint ?? 0;
-    const isPrimary = ({ server }: Kept): number => Number(server.id === primary);
+    const appliedBy = ({ marker }: Omit<Kept, 'silent'>): number => marker.progress?.checkpoint ?? 0;
+    const isPrimary = ({ server }: Omit<Kept, 'silent'>): number => Number(server.id === primary);
     found.sort((a, b) => appliedBy(b) - appliedBy(a) || isPrimary(b) - isPrimary(a));
     const [kept] = found;
     if (kept === undefined)
       throw new StartupError(
         'No Chroma server responds with the marker of a node of this cluster. Start them first.',
       );
-    return kept;
+    return { ...kept, silent: [...silent] };
   }
 
-  async #plan(lost: LostLog, { server, marker }: Kept): Promise<Plan> {
-    const { store, servers } = this.#options;
+  async #plan(lost: LostLog, { server, marker, silent }: Kept): Promise<Plan> {
+    const { store } = this.#options;
     const applied = marker.progress?.checkpoint ?? 0;
     const to = Math.max(lost.seen, applied);
     if (!lost.isRewound && to <= lost.head)
@@ -192,7 +205,6 @@ export class LogRecovery {
     const there = new Map(listed.map((each) => [each.id, each]));
     const strays = listed.filter(({ id, tenant }) => !known.has(id) && tenant !== RESERVED.tenant);
     const missing = copies.filter(({ physical, isInUse }) => isInUse && !there.has(physical));
-    const silent = lost.nodes.filter(({ id }) => !servers.some((each) => each.id === id)).map(({ id }) => id);
     const pathOf = ({ tenant, database, name }: { tenant: string; database: string; name: string }): string =>
       `${tenant}/${database}/${name}`;
     return {

@@ -5,10 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runLogRecovery } from '../../src/app/log-recovery.ts';
-import { loadConfig } from '../../src/config/config.ts';
+import { logCommand } from '../../src/cli/log.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { PostgresPair, query } from '../support/postgres-pair.ts';
+import { TestCommand } from '../support/operation-context.ts';
 import { until } from '../support/until.ts';
 import { CheckedWorkload } from '../support/workload.ts';
 
@@ -141,6 +142,14 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
     expect(await query(pair.standby, 'select lsn::int from polychrome.head')).toEqual(head);
   }
 
+  /** `polychrome log recover` with these options. */
+  async function recoverLog(...options: string[]): Promise<TestCommand> {
+    const command = new TestCommand({ clock: systemClock });
+    const built = logCommand(undefined, command);
+    await built.parseAsync(['recover', ...options, '--url', cluster.url], { from: 'user' });
+    return command;
+  }
+
   const isHalted = async (): Promise<boolean> =>
     (await cluster.status()).halted?.startsWith('log_rewound: ') === true;
 
@@ -164,17 +173,20 @@ describe('with an asynchronous standby that lacks acknowledged writes', () => {
   });
 
   test('an operator accepts the loss: service resumes, no LSN is used twice, and the nodes agree', async () => {
-    const config = loadConfig(cluster.environment());
-    // A gateway that runs holds the lease.
-    await expect(runLogRecovery(config, true)).rejects.toThrow('Stop all gateways');
-    await cluster.stopGateway();
     const [{ lsn }] = head as [{ lsn: number }];
-    expect(await runLogRecovery(config, false)).toMatchObject({ from: lsn + 1, to: lsn + 1, missing: [] });
+    const lost = { from: lsn + 1, to: lsn + 1, missing: [], silent: [] };
+    // The gateway is halted, and answers its operator API.
+    const shown = await recoverLog('--json');
+    expect(JSON.parse(shown.output)).toMatchObject(lost);
     expect((await query(pair.standby, 'select rewound from polychrome.head'))[0]?.['rewound']).not.toBeNull();
-    const { kept } = await runLogRecovery(config, true);
-    await expect(runLogRecovery(config, true)).rejects.toThrow('nothing to recover');
-    await cluster.startGateway();
-    await cluster.allServe(60_000);
+    const refused = await cluster.api.call('POST', '/admin/log/recover');
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('accept_loss=true')]);
+    const recovered = await recoverLog('--accept-loss', '--json');
+    const { state, result } = JSON.parse(recovered.output) as { state: string; result: { kept: string } };
+    expect([state, result]).toEqual(['done', expect.objectContaining(lost)]);
+    const { kept } = result;
+    await cluster.allServe(120_000);
+    await expect(recoverLog('--accept-loss')).rejects.toThrow('nothing to recover');
     const [{ id } = { id: '' }] = JSON.parse((await cluster.api.collections()).text) as { id: string }[];
     const body = { ids: ['after'], embeddings: [[3, 4]] };
     const added = await cluster.api.records(id, 'add', body);

@@ -1,7 +1,12 @@
-// GET /admin/log: what the entries of the log change and how large they are, never their content.
+// /admin/log: what the entries of the log change and how large they are, never their content; what the log has lost, and the
+// way on without it.
 
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { PostgresLog } from '../../log/postgres-log.ts';
+import type { EventSink } from '../../observability/events.ts';
+import { PolychromeError } from '../../errors.ts';
+import { operationStarted } from './operation-routes.ts';
+import type { Operations, OperationWork } from './operations.ts';
 import { numberIn, privateJson } from './private-json.ts';
 import type { AdminRoute } from './routes.ts';
 
@@ -27,6 +32,41 @@ export function logRoutes(
             return { ...entry, at: appendedAt.toISOString(), collection };
           }),
         });
+      },
+    },
+  ];
+}
+
+export interface LogLossOptions {
+  /** What was lost and what a recovery would do. Throws PolychromeError when nothing was lost. */
+  readonly inspect: () => Promise<object>;
+  readonly recover: OperationWork;
+  readonly operations: Pick<Operations, 'start'>;
+  readonly events: EventSink;
+}
+
+/** A halted gateway serves them. */
+export function logLossRoutes({
+  inspect,
+  recover,
+  operations,
+  events,
+}: LogLossOptions): readonly AdminRoute[] {
+  return [
+    { method: 'GET', path: '/admin/log/loss', handle: async () => privateJson(await inspect()) },
+    {
+      method: 'POST',
+      path: '/admin/log/recover',
+      handle: async ({ query }) => {
+        if (query.get('accept_loss') !== 'true')
+          throw new PolychromeError(
+            'invalid_argument',
+            'The lost entries are gone for good after this; accept_loss=true says that you accept it.',
+          );
+        // Refused at once when nothing was lost.
+        await inspect();
+        events.record('operator_action', { action: 'log_recover' });
+        return operationStarted(operations.start({ kind: 'log recover', target: '' }, recover));
       },
     },
   ];
