@@ -25,7 +25,7 @@ export default defineConfig({
           isolate: false,
         },
       },
-      { extends: true, test: { name: 'pg', include: PG } },
+      { extends: true, test: { name: 'pg', include: PG, globalSetup: 'test/support/global-postgres.ts' } },
       { extends: true, test: { name: 'system', include: SYSTEM } },
       { extends: true, test: { name: 'differential', include: DIFFERENTIAL } },
     ],

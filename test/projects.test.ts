@@ -13,7 +13,7 @@ interface Listed {
 }
 
 const STARTS_CHROMA = /\b(?:startBareServer|startChroma|startLocalCluster|TestCluster\.start|drillTests)\(/;
-const STARTS_POSTGRES = /\b(?:testPostgres|startPostgres)\(/;
+const STARTS_POSTGRES = /\b(?:testPostgres|ownPostgres|startPostgres)\(/;
 
 /** What is wrong with the projects that vitest lists for the files of the repository, one sentence each. */
 function misplaced(files: readonly string[], listed: readonly Listed[], textOf: (file: string) => string) {

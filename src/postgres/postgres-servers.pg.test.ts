@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { ownPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { until } from '../../test/support/until.ts';
 import { systemClock } from '../util/clock.ts';
 import { Database } from './database.ts';
@@ -15,7 +15,7 @@ let second: TestPostgres;
 let dir: string;
 const open: Database[] = [];
 beforeAll(async () => {
-  [first, second] = await Promise.all([testPostgres(), testPostgres()]);
+  [first, second] = await Promise.all([ownPostgres(), ownPostgres()]);
   dir = mkdtempSync(join(tmpdir(), 'polychrome-test-'));
   for (const postgres of [first, second]) {
     const admin = await postgres.database(1);

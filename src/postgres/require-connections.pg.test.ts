@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../../test/support/until.ts';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { ownPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { Database } from './database.ts';
 import { PostgresServers } from './postgres-servers.ts';
 import { connectionShortage, requireConnections } from './require-connections.ts';
@@ -8,7 +8,7 @@ import { connectionShortage, requireConnections } from './require-connections.ts
 let postgres: TestPostgres;
 let admin: Database;
 beforeAll(async () => {
-  postgres = await testPostgres();
+  postgres = await ownPostgres();
   admin = await postgres.database(1);
 });
 afterAll(() => postgres.stop());

@@ -1,13 +1,11 @@
-// Starts a PostgreSQL for a test file, with a new schema for each test.
+// A PostgreSQL for a test file, with a new schema for each test.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startPostgres } from '../../src/local/postgres.ts';
+import { randomBytes } from 'node:crypto';
+import { inject } from 'vitest';
 import { Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { PostgresServers } from '../../src/postgres/postgres-servers.ts';
-import { systemClock } from '../../src/util/clock.ts';
+import { startTestPostgres } from './new-postgres.ts';
 
 export interface TestPostgres {
   readonly url: string;
@@ -16,17 +14,25 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
+/** The server that all files of a run share (global-postgres.ts), so nothing outside of a schema may be changed. */
 export async function testPostgres(): Promise<TestPostgres> {
-  const dir = await mkdtemp(join(tmpdir(), 'polychrome-test-'));
-  const postgres = await startPostgres({ dir: join(dir, 'postgres'), clock: systemClock });
+  return onServer(inject('postgresUrl'), async () => undefined);
+}
+
+/** A server of its own, for tests that change roles, limits or the server itself. */
+export async function ownPostgres(): Promise<TestPostgres> {
+  const { url, stop } = await startTestPostgres();
+  return onServer(url, stop);
+}
+
+function onServer(url: string, stop: () => Promise<void>): TestPostgres {
   const open: Database[] = [];
-  let schemas = 0;
   return {
-    url: postgres.url,
+    url,
     async database(connectionsMax = 4) {
       const database = new Database({
-        servers: new PostgresServers({ url: postgres.url }),
-        schema: `test_${++schemas}`,
+        servers: new PostgresServers({ url }),
+        schema: `test_${randomBytes(8).toString('hex')}`,
         connectionsMax,
         statementTimeoutMs: 10_000,
         applicationName: 'polychrome test',
@@ -38,8 +44,7 @@ export async function testPostgres(): Promise<TestPostgres> {
     },
     async stop() {
       await Promise.all(open.map((database) => database.close()));
-      await postgres.stop();
-      await rm(dir, { recursive: true, force: true });
+      await stop();
     },
   };
 }

@@ -38,6 +38,8 @@ export class CheckedWorkload {
   readonly #statuses = new Map<string, number>();
   /** Responses that no fault explains. */
   readonly unexpected: string[] = [];
+  /** Responses that neither accept a write nor refuse it as invalid. */
+  readonly failed: string[] = [];
   /** Responses to writes that took longer than `lateMs`. */
   readonly late: string[] = [];
   /** Responses, or lost connections, after which the outcome of a write is unknown. */
@@ -131,6 +133,7 @@ export class CheckedWorkload {
     this.#statuses.set(text.slice(0, 3), (this.#statuses.get(text.slice(0, 3)) ?? 0) + 1);
     if (outcome === 'acknowledged') this.acknowledged += 1;
     if (outcome === 'unknown') this.outcomeUnknown.push(text);
+    if (!/^[24]/.test(text)) this.failed.push(text);
     if (outcome !== 'unknown') this.#possible.set(unit, outcome === 'refused' ? before : new Set(after));
     if (/^5(?!03)/.test(text)) this.unexpected.push(text);
     return { outcome, gone };

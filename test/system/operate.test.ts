@@ -188,7 +188,8 @@ test('requests are traced as parts of the traces of their clients', async () => 
 
 test('the history is recorded, and the capacity is known', async () => {
   const recorded = async (): Promise<HistoryColumns> =>
-    JSON.parse((await get('/admin/history?range=2m', adminUrl))[1]) as HistoryColumns;
+    JSON.parse((await get('/admin/history', adminUrl))[1]) as HistoryColumns;
+  await cluster.api.create('in-the-history');
   await until(async () => {
     const { requests, nodes, gateways } = await recorded();
     const isMeasured = requests.writes.p95Ms.some((ms) => ms !== null);

@@ -76,7 +76,9 @@ test('deletes the rows of deleted collections with their entries', async () => {
     return (await walStatus()).trimmed > trimmed;
   }, 'the log is trimmed');
   await until(async () => (await count('collection', gone)) === 0, 'the rows are deleted');
-  expect(await count('collection', `name like 'gone-%'`)).toBeLessThanOrEqual(PARTITION);
+  // The last partition stays. How many entries the others hold depends on the speed of the machine.
+  const left = (): Promise<number> => count('collection', `name like 'gone-%'`);
+  await until(async () => (await left()) <= PARTITION, 'the rows of all other partitions are deleted');
 });
 
 test('trims the log before its retention time when it exceeds WAL_RETENTION_BYTES', async () => {
