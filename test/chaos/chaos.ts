@@ -1,103 +1,149 @@
-// Random, overlapping faults under a checked load, and the comparison of every node with what the writers were promised.
+// Random, overlapping faults of real processes under clients that record what they observe, and the checks of it: the
+// histories of records, the promises to every writer, and the content of the nodes.
 
-import { setTimeout as pause } from 'node:timers/promises';
-import { TestCluster } from '../support/cluster.ts';
-import { sql } from '../support/postgres-faults.ts';
-import { CheckedWorkload } from '../support/workload.ts';
+import { faultsOf } from '../histories/checker.ts';
+import { notLinearizable } from '../histories/porcupine.ts';
 import { seededRandom } from '../support/seeded-random.ts';
-import { draw } from './faults.ts';
+import { CheckedWorkload } from '../support/workload.ts';
+import { ChaosCluster } from './chaos-cluster.ts';
+import { HistoryClients } from './history-clients.ts';
+import { Loads } from './loads.ts';
+import { Nemesis } from './nemesis.ts';
+import type { ChaosResult } from './report.ts';
+import { RoamingHttp } from './roaming.ts';
 
 export interface ChaosOptions {
   readonly seed: number;
   readonly forMs: number;
   readonly longestFaultMs: number;
+  readonly faultsMin?: number;
+  readonly gateways: number;
+  /** Whether porcupine checks the histories too. */
+  readonly comparesPorcupine: boolean;
   readonly log: (line: string) => void;
 }
 
-export interface ChaosResult {
-  readonly faults: number;
-  readonly acknowledged: number;
-  readonly statuses: Readonly<Record<string, number>>;
-  /** Broken promises; [] when all were kept. */
-  readonly broken: readonly string[];
-}
-
-// So many overlap that at times two of three nodes and PostgreSQL are down at once.
-const AT_ONCE_MAX = 3;
-const LOAD_PARTS_MS = 60_000;
+// Each part has records of its own: a history of one record is checked as a whole.
+const PART_MS = 45_000;
 
 /** Runs faults under load on a new cluster. */
-export async function chaos({ seed, forMs, longestFaultMs, log }: ChaosOptions): Promise<ChaosResult> {
-  const cluster = await TestCluster.start({ proxied: true, ownProcess: {} });
+export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { seed, forMs, longestFaultMs, gateways, log, faultsMin = 0 } = options;
+  const cluster = await ChaosCluster.start(gateways, {});
   try {
-    const next = seededRandom(seed);
+    const random = seededRandom(seed);
+    const targets = {
+      nodes: cluster.local.nodes.map(({ id }) => id),
+      gateways: cluster.gateways.map(({ name }) => name),
+    };
+    const nemesis = new Nemesis({ random, targets, longestFaultMs, faultsMin, log });
+    const total = emptyTotal();
     const until = performance.now() + forMs;
-    const broken: string[] = [];
-    const statuses: Record<string, number> = {};
-    let [faults, acknowledged, part] = [0, 0, 0];
-    // A new workload each minute, because its comparison reads everything that it wrote.
-    while (performance.now() < until && broken.length === 0) {
-      const workload = await CheckedWorkload.prepare(() => cluster.api, `chaos-${part++}`);
-      const stop = new AbortController();
-      const load = workload.run(stop.signal);
-      const partEnds = Math.min(until, performance.now() + LOAD_PARTS_MS);
-      faults += await strikeUntil(partEnds, { cluster, next, longestFaultMs, log });
-      stop.abort();
-      await load;
-      await cluster.allServe();
-      acknowledged += workload.acknowledged;
-      for (const [status, count] of Object.entries(workload.statuses))
-        statuses[status] = (statuses[status] ?? 0) + count;
-      broken.push(...(await workload.faults(cluster)), ...(await suspects(cluster)));
-      if (broken.length > 0 && cluster.output !== '') log(cluster.output);
-      log(`checked: ${acknowledged} writes acknowledged, ${faults} faults, ${broken.length} promises broken`);
+    for (let part = 0; performance.now() < until && total.lost.length + total.wrong.length === 0; part++) {
+      const endsAt = Math.min(until, performance.now() + PART_MS);
+      await runPart({
+        ...options,
+        cluster,
+        nemesis,
+        total,
+        endsAt,
+        name: `chaos-${part}`,
+        seed: seed + part,
+      });
+      log(`checked: ${total.operations} operations, ${nemesis.struck} faults`);
     }
-    return { faults, acknowledged, statuses, broken };
-  } catch (error) {
-    const status = await cluster.status().catch(String);
-    log(
-      `${cluster.output}\nPostgreSQL: ${cluster.local.postgres.state()}; gateway: ${JSON.stringify(status)}`,
-    );
-    throw error;
+    const broken = total.lost.length + total.wrong.length + total.stopped.length;
+    if (broken > 0) for (const { name, output } of cluster.gateways) log(`${name}: ${output.slice(-4_000)}`);
+    const exits = cluster.gateways.reduce((sum, gateway) => sum + gateway.exits, 0);
+    return { ...total, seed, faults: nemesis.byKind, skipped: nemesis.skipped, gatewayExits: exits };
   } finally {
     await cluster.stop();
   }
 }
 
-/** Suspect shards: there may be none while servers lose no data. */
-async function suspects(cluster: TestCluster): Promise<string[]> {
-  const text =
-    "select node, suspect from polychrome.node_shard where state = 'current' and suspect is not null";
-  const rows = await sql<{ node: string; suspect: string }>(cluster, text);
-  return rows.map(({ node, suspect }) => `a shard of ${node} is suspect: ${suspect}`);
+type Total = {
+  -readonly [
+    Key in keyof Omit<ChaosResult, 'seed' | 'faults' | 'skipped' | 'gatewayExits'>
+  ]: ChaosResult[Key];
+};
+
+function emptyTotal(): Total & { readonly statuses: Map<string, number> } {
+  return {
+    operations: 0,
+    observed: 0,
+    records: 0,
+    statuses: new Map(),
+    longestWritePauseMs: 0,
+    longestReadPauseMs: 0,
+    lost: [],
+    wrong: [],
+    stopped: [],
+    comparedWithPorcupine: 0,
+  };
 }
 
-interface Striking {
-  readonly cluster: TestCluster;
-  readonly next: () => number;
-  readonly longestFaultMs: number;
-  readonly log: (line: string) => void;
+interface Part extends ChaosOptions {
+  readonly cluster: ChaosCluster;
+  readonly nemesis: Nemesis;
+  readonly total: ReturnType<typeof emptyTotal>;
+  readonly endsAt: number;
+  readonly name: string;
 }
 
-/** Causes faults until `end` and ends each of them; returns their number. */
-async function strikeUntil(end: number, { cluster, next, longestFaultMs, log }: Striking): Promise<number> {
-  const nodes = cluster.local.nodes.map(({ id }) => id);
-  const active = new Set<Promise<void>>();
-  let struck = 0;
-  while (performance.now() < end) {
-    const fault = draw(next, nodes, longestFaultMs);
-    log(`${fault.name}, ${fault.lastsMs} ms`);
-    struck += 1;
-    const over = await fault.strike(cluster);
-    if (over !== null) {
-      const lasting = pause(fault.lastsMs)
-        .then(over)
-        .finally(() => active.delete(lasting));
-      active.add(lasting);
-    }
-    while (active.size >= AT_ONCE_MAX) await Promise.race(active);
-    await pause(next() * 1_500);
+async function runPart({ cluster, nemesis, total, endsAt, name, seed, ...options }: Part): Promise<void> {
+  const addresses = cluster.gateways.map((gateway) => ({ name: gateway.name, url: gateway.url }));
+  const clients = await HistoryClients.prepare(addresses, name, seededRandom(seed));
+  const api = new RoamingHttp(addresses);
+  const workload = await CheckedWorkload.prepare(() => api, name);
+  const loads = new Loads(addresses, name, workload);
+  const stop = new AbortController();
+  const load = Promise.all([clients.run(stop.signal), workload.run(stop.signal)]);
+  try {
+    await nemesis.strikeUntil(endsAt, { cluster, loads });
+  } finally {
+    stop.abort();
+    await Promise.all([load, loads.ended()]);
   }
-  await Promise.all(active);
-  return struck;
+  try {
+    await cluster.allServe();
+    await clients.readAll();
+  } catch (error) {
+    total.stopped = [...total.stopped, `${(error as Error).message}: ${String((error as Error).cause)}`];
+    return;
+  }
+  add(total, clients, workload);
+  await check(total, { clients, workload, cluster, options });
+}
+
+function add(total: Part['total'], clients: HistoryClients, workload: CheckedWorkload): void {
+  const { write, read } = clients.pauses;
+  for (const [status, count] of [...clients.statuses, ...Object.entries(workload.statuses)])
+    total.statuses.set(status, (total.statuses.get(status) ?? 0) + count);
+  total.operations = [...total.statuses.values()].reduce((sum, count) => sum + count, 0);
+  total.observed += clients.observed.length;
+  total.records += new Set(clients.observed.map(({ record }) => record)).size;
+  total.longestWritePauseMs = Math.max(total.longestWritePauseMs, write.longestMs);
+  total.longestReadPauseMs = Math.max(total.longestReadPauseMs, read.longestMs);
+}
+
+interface Checked {
+  readonly clients: HistoryClients;
+  readonly workload: CheckedWorkload;
+  readonly cluster: ChaosCluster;
+  readonly options: Pick<ChaosOptions, 'comparesPorcupine'>;
+}
+
+async function check(total: Part['total'], { clients, workload, cluster, options }: Checked): Promise<void> {
+  const history = faultsOf(clients.observed);
+  total.wrong = [...total.wrong, ...clients.wrong, ...history];
+  total.lost = [...total.lost, ...(await workload.faults(cluster))];
+  if (!options.comparesPorcupine) return;
+  const found = notLinearizable(clients.observed);
+  total.comparedWithPorcupine += new Set(clients.observed.map(({ record }) => record)).size;
+  const own = history.filter((fault) => fault.includes('no order'));
+  if (found.length !== own.length)
+    total.wrong = [
+      ...total.wrong,
+      `porcupine finds ${found.length} records without an order, the checker ${own.length}: ${found.join()}`,
+    ];
 }

@@ -1,92 +1,245 @@
-// Faults of processes and connections, drawn from a seed in a fixed order.
+// Faults of processes and links, drawn from a seed in a fixed order, and what operators do meanwhile.
 
-import type { TestCluster } from '../support/cluster.ts';
+import { between, oneOf, type Random } from '../support/draw.ts';
+import { freezePostgres, sql, terminateConnections } from '../support/postgres-faults.ts';
+import { ServerFiles } from '../support/damage.ts';
+import type { ProxyMode } from '../support/tcp-proxy.ts';
+import type { ChaosCluster } from './chaos-cluster.ts';
+import type { Loads } from './loads.ts';
+
+export interface Field {
+  readonly cluster: ChaosCluster;
+  readonly loads: Loads;
+}
+
+/** Ends a fault; null when it ends by itself. */
+type End = (() => Promise<void>) | null;
 
 export interface ChaosFault {
-  readonly name: string;
-  /** Causes it and returns the function that ends it; null when it ends by itself. */
-  readonly strike: (cluster: TestCluster) => Promise<(() => Promise<void>) | null>;
+  readonly kind: string;
+  /** What it strikes: no two faults strike the same at once. */
+  readonly target: string;
   readonly lastsMs: number;
+  /** Causes it. Throws when it cannot be caused now. */
+  readonly strike: (field: Field) => Promise<End>;
 }
+
+export interface Targets {
+  readonly nodes: readonly string[];
+  readonly gateways: readonly string[];
+}
+
+const SLOW_MS = 1_000;
+const OPERATE_MS = 5_000;
 
 /** Draws the next fault, which lasts at most `longestMs`. */
-export function draw(next: () => number, nodes: readonly string[], longestMs: number): ChaosFault {
-  const node = nodes[Math.floor(next() * nodes.length)]!;
-  const lastsMs = Math.round(200 + next() * (longestMs - 200));
-  const [name, strike] = FAULTS[Math.floor(next() * FAULTS.length)]!;
-  return { name: `${name} ${node}`, strike: (cluster) => strike(cluster, node), lastsMs };
+export function drawFault(random: Random, { nodes, gateways }: Targets, longestMs: number): ChaosFault {
+  const node = oneOf(random, nodes);
+  const gateway = oneOf(random, gateways);
+  const lastsMs = between(random, Math.min(200, longestMs), longestMs);
+  const seed = between(random, 1, 1_000_000);
+  const [kind, draw] = oneOf(random, FAULTS);
+  const { target, strike } = draw({ node, gateway, seed });
+  return { kind, target, lastsMs, strike };
 }
 
-type Strike = (cluster: TestCluster, node: string) => ReturnType<ChaosFault['strike']>;
+/** Every kind of fault there is. */
+export const kinds = (): string[] => FAULTS.map(([kind]) => kind);
 
-const through =
-  (mode: 'reset' | 'refuse' | 'silent'): Strike =>
-  async (cluster, node) => {
+interface Drawn {
+  readonly node: string;
+  readonly gateway: string;
+  readonly seed: number;
+}
+type Draw = (drawn: Drawn) => Pick<ChaosFault, 'target' | 'strike'>;
+
+const onNode =
+  (strike: (field: Field, node: string) => Promise<End>): Draw =>
+  ({ node }) => ({ target: node, strike: (field) => strike(field, node) });
+
+const onGateway =
+  (strike: (field: Field, gateway: string) => Promise<End>): Draw =>
+  ({ gateway }) => ({ target: gateway, strike: (field) => strike(field, gateway) });
+
+const onPostgres =
+  (strike: (field: Field) => Promise<End>): Draw =>
+  () => ({ target: 'postgres', strike });
+
+const nodeLink = (mode: ProxyMode): Draw =>
+  onNode(async ({ cluster }, node) => {
     await cluster.proxy(node).set(mode);
     return () => cluster.proxy(node).set('pass');
-  };
+  });
 
-// Some use `node`; the others strike a component that exists once.
-const FAULTS: readonly (readonly [string, Strike])[] = [
+const clientLink = (mode: ProxyMode): Draw =>
+  onGateway(async ({ cluster }, name) => {
+    const { clients } = cluster.gateway(name);
+    await clients.set(mode);
+    return () => clients.set('pass');
+  });
+
+const postgresLink = (mode: ProxyMode): Draw =>
+  onGateway(async ({ cluster }, name) => {
+    const { postgres } = cluster.gateway(name);
+    await postgres.set(mode);
+    return () => postgres.set('pass');
+  });
+
+/** An action of an operator; whether the cluster can carry it out at that moment is part of the run. */
+const operator = (action: string, undo: string | null = null): Draw =>
+  onNode(async ({ cluster }, node) => {
+    await operate(cluster, `/admin/nodes/${node}/${action}`);
+    return undo === null ? null : () => operate(cluster, `/admin/nodes/${node}/${undo}`);
+  });
+
+async function operate({ gateways }: ChaosCluster, path: string): Promise<void> {
+  // Only the gateway that leads takes it.
+  await Promise.all(
+    gateways.map(async ({ directUrl }) => {
+      const signal = AbortSignal.timeout(OPERATE_MS);
+      await fetch(directUrl + path, { method: 'POST', signal }).catch(() => undefined);
+    }),
+  );
+}
+
+const FAULTS: readonly (readonly [string, Draw])[] = [
+  ['kill a node', onNode(async ({ cluster }, node) => (cluster.local.killNode(node), null))],
   [
-    'kill',
-    async (cluster, node) => {
-      cluster.local.killNode(node);
+    'kill the primary',
+    onNode(async ({ cluster }, node) => {
+      const leading = await cluster.leading();
+      // The primary is unknown while no gateway leads.
+      const primary = leading?.status.nodes.find(({ role }) => role === 'primary')?.id ?? node;
+      cluster.local.killNode(primary);
       return null;
-    },
+    }),
   ],
   [
-    'kill the primary, drawn:',
-    async (cluster, node) => {
-      // The primary is unknown while no gateway responds.
-      cluster.local.killNode(await cluster.primary().catch(() => node));
-      return null;
-    },
-  ],
-  [
-    'freeze',
-    async (cluster, node) => {
+    'freeze a node',
+    onNode(async ({ cluster }, node) => {
       cluster.local.pauseNode(node);
       return async () => cluster.local.resumeNode(node);
-    },
+    }),
   ],
-  ['reset connections of', through('reset')],
-  ['refuse connections to', through('refuse')],
-  ['silence', through('silent')],
   [
-    'slow down',
-    async (cluster, node) => {
-      cluster.proxy(node).delayMs = 1_000;
+    'stop a node',
+    onNode(async ({ cluster }, node) => {
+      await cluster.local.stopNode(node);
+      return () => cluster.local.startNode(node);
+    }),
+  ],
+  ['damage the files of a stopped node', onNode(damage)],
+  [
+    'slow a node',
+    onNode(async ({ cluster }, node) => {
+      cluster.proxy(node).delayMs = SLOW_MS;
       return async () => void (cluster.proxy(node).delayMs = 0);
-    },
+    }),
+  ],
+  ['reset connections to a node', nodeLink('reset')],
+  ['refuse connections to a node', nodeLink('refuse')],
+  ['silence a node', nodeLink('silent')],
+  ['lose requests to a node', nodeLink('deaf')],
+  ['lose responses of a node', nodeLink('mute')],
+  ['kill a gateway', onGateway(async ({ cluster }, name) => (cluster.gateway(name).signal('SIGKILL'), null))],
+  [
+    'kill the leader',
+    onGateway(async ({ cluster }, name) => {
+      const leading = await cluster.leading();
+      (leading?.gateway ?? cluster.gateway(name)).signal('SIGKILL');
+      return null;
+    }),
+  ],
+  ['stop a gateway', onGateway(async ({ cluster }, name) => (cluster.gateway(name).signal('SIGTERM'), null))],
+  [
+    'freeze a gateway',
+    onGateway(async ({ cluster }, name) => {
+      cluster.gateway(name).signal('SIGSTOP');
+      return async () => cluster.gateway(name).signal('SIGCONT');
+    }),
+  ],
+  ['reset clients of a gateway', clientLink('reset')],
+  ['silence clients of a gateway', clientLink('silent')],
+  ['silence PostgreSQL for a gateway', postgresLink('silent')],
+  ['lose responses of PostgreSQL', postgresLink('mute')],
+  ['reset connections to PostgreSQL', postgresLink('reset')],
+  [
+    'slow PostgreSQL for a gateway',
+    onGateway(async ({ cluster }, name) => {
+      const { postgres } = cluster.gateway(name);
+      postgres.delayMs = SLOW_MS / 4;
+      return async () => void (postgres.delayMs = 0);
+    }),
+  ],
+  ['kill PostgreSQL', onPostgres(async ({ cluster }) => (cluster.local.postgres.signal('SIGKILL'), null))],
+  [
+    'freeze PostgreSQL',
+    onPostgres(async ({ cluster }) => {
+      const thaw = freezePostgres(cluster);
+      return async () => thaw();
+    }),
   ],
   [
-    'kill the gateway, drawn:',
-    async (cluster) => {
-      await cluster.stopGateway('SIGKILL');
-      await startAgain(cluster);
+    'end the connections of PostgreSQL',
+    onPostgres(async ({ cluster }) => {
+      await terminateConnections(cluster);
       return null;
-    },
+    }),
   ],
+  ['promote a node', operator('promote')],
+  ['drain a node', operator('drain', 'undrain')],
+  ['rebuild a node', operator('rebuild')],
+  ['verify a node', operator('verify')],
   [
-    'kill PostgreSQL, drawn:',
-    async (cluster) => {
-      cluster.local.postgres.signal('SIGKILL');
-      return null;
-    },
+    'scrub',
+    () => ({
+      target: 'scrub',
+      strike: async ({ cluster }) => {
+        await operate(cluster, '/admin/scrub');
+        return null;
+      },
+    }),
+  ],
+  ['a large call', () => ({ target: 'large call', strike: async ({ loads }) => (loads.large(), null) })],
+  [
+    'hostile requests',
+    ({ seed }) => ({ target: 'hostile requests', strike: async ({ loads }) => (loads.hostile(seed), null) }),
   ],
 ];
 
-// A gateway that cannot reach PostgreSQL when it starts exits; its supervisor would restart it.
-const STARTS_MAX = 3;
-
-async function startAgain(cluster: TestCluster): Promise<void> {
-  for (let tries = 1; ; tries++) {
+/**
+ * Changes a document in the files of a node: the copy must be found and rebuilt. Only while every other copy is healthy:
+ * when all are damaged, only an operator can help.
+ */
+async function damage({ cluster }: Field, node: string): Promise<End> {
+  const leading = await cluster.leading();
+  const isCalm = leading?.status.nodes.every(
+    ({ state, suspects }) => state === 'serving' && suspects.length === 0,
+  );
+  if (isCalm !== true) throw new Error('the cluster is not whole');
+  const copies = await sql<{ name: string }>(
+    cluster,
+    `select n.name from polychrome.node_shard n join polychrome.shard x on x.id = n.shard
+     join polychrome.collection c on c.id = x.collection
+     where n.node = '${node}' and n.state = 'current' and n.suspect is null and c.state = 'ready'
+       and c.name like '%-history-%' order by x.last_lsn desc limit 1`,
+  );
+  const [copy] = copies;
+  if (copy === undefined) throw new Error('the node has no copy');
+  const { dataDir } = cluster.local.nodes.find(({ id }) => id === node)!;
+  await cluster.local.stopNode(node);
+  const files = new ServerFiles(dataDir);
+  const id = 'abcdefgh'.split('').find((each) => {
     try {
-      return await cluster.startGateway();
-    } catch (error) {
-      if (tries === STARTS_MAX) throw error;
-      await cluster.stopGateway('SIGKILL');
+      files.editDocument(copy.name, each);
+      return true;
+    } catch {
+      return false;
     }
+  });
+  if (id === undefined) {
+    await cluster.local.startNode(node);
+    throw new Error('the copy has no record');
   }
+  return () => cluster.local.startNode(node);
 }

@@ -117,7 +117,7 @@ function steppedBack(all: readonly Observed[], reads: readonly Read[]): string[]
   return faults;
 }
 
-// Histories of the simulation need some hundred steps; many indeterminate writes at one moment could need any number.
+// Histories of a run need some hundred steps for each record; many indeterminate writes at one moment could need any number.
 const STEPS_MAX = 200_000;
 
 /** Whether some order of strong reads and writes explains every response (Wing and Gong, with a memory of states). */
@@ -127,29 +127,91 @@ function orderFault(operations: readonly Observed[]): string[] {
       operation.outcome !== 'refused' &&
       (operation.effect.does !== 'read' || (operation.guarantee === 'strong' && isSuccessfulRead(operation))),
   );
-  const ends = relevant.map(endOf);
-  const required = relevant.filter(({ outcome }) => outcome === 'ok').length;
-  const seen = new Set<string>();
-  let steps = 0;
-  const search = (done: ReadonlySet<number>, state: number | null, left: number): boolean => {
-    if (left === 0 || ++steps > STEPS_MAX) return true;
-    const key = `${[...done].sort((a, b) => a - b).join()} ${state}`;
-    if (seen.has(key)) return false;
-    seen.add(key);
+  const search = new OrderSearch(
+    relevant.filter(({ outcome }) => outcome === 'ok'),
+    relevant.filter(({ outcome, effect }) => outcome !== 'ok' && mayMatter(relevant, effect)),
+  );
+  if (!search.succeeds()) return ['strong reads and writes have no order that explains them'];
+  return search.steps > STEPS_MAX
+    ? [`not decided within ${STEPS_MAX} steps: too many indeterminate writes`]
+    : [];
+}
+
+/** An indeterminate write that sets a value no read saw changes no explanation, unless others depend on what exists. */
+function mayMatter(all: readonly Observed[], effect: Effect): boolean {
+  if (effect.does !== 'set') return true;
+  return all.some(
+    ({ effect: other }) =>
+      other.does === 'add' ||
+      other.does === 'update' ||
+      (other.does === 'read' && other.saw === effect.value),
+  );
+}
+
+class OrderSearch {
+  readonly #required: readonly Observed[];
+  readonly #optional: readonly Observed[];
+  readonly #isDone: Readonly<Record<'required' | 'optional', boolean[]>>;
+  readonly #seen = new Set<string>();
+  steps = 0;
+
+  /** `required`: took effect before their responses; `optional`: at any time after they were sent, or never. */
+  constructor(required: readonly Observed[], optional: readonly Observed[]) {
+    this.#required = required;
+    this.#optional = optional;
+    this.#isDone = { required: required.map(() => false), optional: optional.map(() => false) };
+  }
+
+  succeeds(): boolean {
+    return this.#from(0, null);
+  }
+
+  /** Whether an order of what is not done yet explains it. Every required operation before `first` is done. */
+  #from(first: number, state: number | null): boolean {
+    let open = first;
+    while (this.#isDone.required[open] === true) open += 1;
+    if (open === this.#required.length || ++this.steps > STEPS_MAX) return true;
+    const key = this.#key(open, state);
+    if (this.#seen.has(key)) return false;
+    this.#seen.add(key);
     // Nothing may be ordered before an operation that had ended when it began.
-    let earliestEnd = Infinity;
-    for (const [i, end] of ends.entries()) if (!done.has(i) && end < earliestEnd) earliestEnd = end;
-    for (const [i, operation] of relevant.entries()) {
-      if (done.has(i) || operation.invokedAt > earliestEnd) continue;
-      const next = after(state, operation.effect);
-      if (next === undefined) continue;
-      const isRequired = operation.outcome === 'ok';
-      if (search(new Set([...done, i]), next, left - (isRequired ? 1 : 0))) return true;
+    const earliestEnd = this.#earliestEnd(open);
+    return (
+      this.#tries('required', open, { earliestEnd, open, state }) ||
+      this.#tries('optional', 0, { earliestEnd, open, state })
+    );
+  }
+
+  #tries(
+    kind: 'required' | 'optional',
+    from: number,
+    at: { readonly earliestEnd: number; readonly open: number; readonly state: number | null },
+  ): boolean {
+    const operations = kind === 'required' ? this.#required : this.#optional;
+    const isDone = this.#isDone[kind];
+    for (let i = from; i < operations.length && operations[i]!.invokedAt <= at.earliestEnd; i++) {
+      const next = isDone[i] === true ? undefined : after(at.state, operations[i]!.effect);
+      // Without an effect, an optional operation may as well not have happened yet.
+      if (next === undefined || (kind === 'optional' && next === at.state)) continue;
+      isDone[i] = true;
+      if (this.#from(at.open, next)) return true;
+      isDone[i] = false;
     }
     return false;
-  };
-  if (!search(new Set(), null, required)) return ['strong reads and writes have no order that explains them'];
-  return steps > STEPS_MAX ? [`not decided within ${STEPS_MAX} steps: too many indeterminate writes`] : [];
+  }
+
+  #earliestEnd(open: number): number {
+    let earliest = Infinity;
+    for (let i = open; i < this.#required.length && this.#required[i]!.invokedAt <= earliest; i++)
+      if (this.#isDone.required[i] === false) earliest = Math.min(earliest, endOf(this.#required[i]!));
+    return earliest;
+  }
+
+  #key(open: number, state: number | null): string {
+    const done = (kind: 'required' | 'optional', from: number): string =>
+      this.#isDone[kind].flatMap((is, i) => (is && i >= from ? [i] : [])).join();
+    return `${open};${done('required', open)};${done('optional', 0)};${state}`;
+  }
 }
 
 /** The state after an operation; undefined when a read cannot have seen what it saw. */

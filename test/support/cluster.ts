@@ -11,7 +11,7 @@ import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts
 import type { NodeDirectory } from '../../src/nodes/node-directory.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
-import { sql } from './postgres-faults.ts';
+import { sql, type SqlTarget } from './postgres-faults.ts';
 import { chromaCommand } from './chroma-server.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import { until } from './until.ts';
@@ -42,6 +42,25 @@ const quiet = {
   error: () => undefined,
   debug: () => undefined,
 };
+
+/**
+ * The collection that a node's copy belongs to, by the copy's id there; null for a copy that is not in use, or that a
+ * node which was killed twice during its drop has kept under another name.
+ */
+export async function copyNames(cluster: SqlTarget): Promise<(id: string, name: string) => string | null> {
+  const rows = await sql<{ physical: string; state: string; name: string }>(
+    cluster,
+    `select n.physical, n.state, c.name from polychrome.node_shard n
+     join polychrome.shard x on x.id = n.shard join polychrome.collection c on c.id = x.collection`,
+  );
+  const copies = new Map(
+    rows.map(({ physical, state, name }) => [physical, state === 'current' ? name : null]),
+  );
+  return (id, name) => {
+    if (name === `deleted-${id}` || copies.get(id) === null) return null;
+    return copies.get(id) ?? name;
+  };
+}
 
 export class TestCluster {
   readonly local: LocalCluster;
@@ -210,23 +229,8 @@ export class TestCluster {
     return new Map(await Promise.all(this.local.nodes.map(({ id }) => read(id))));
   }
 
-  /**
-   * The collection that a node's copy belongs to, by the copy's id there; null for a copy that is not in use, or that a
-   * node which was killed twice during its drop has kept under another name.
-   */
-  async copyNames(): Promise<(id: string, name: string) => string | null> {
-    const rows = await sql<{ physical: string; state: string; name: string }>(
-      this,
-      `select n.physical, n.state, c.name from polychrome.node_shard n
-       join polychrome.shard x on x.id = n.shard join polychrome.collection c on c.id = x.collection`,
-    );
-    const copies = new Map(
-      rows.map(({ physical, state, name }) => [physical, state === 'current' ? name : null]),
-    );
-    return (id, name) => {
-      if (name === `deleted-${id}` || copies.get(id) === null) return null;
-      return copies.get(id) ?? name;
-    };
+  copyNames(): Promise<(id: string, name: string) => string | null> {
+    return copyNames(this);
   }
 
   async stop(): Promise<void> {

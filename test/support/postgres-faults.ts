@@ -13,10 +13,16 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import type { LocalCluster } from '../../src/local/cluster.ts';
 import type { TestCluster } from './cluster.ts';
 
+/** A cluster whose PostgreSQL is asked as the superuser. */
+export interface SqlTarget {
+  readonly superuserUrl: string;
+}
+
 /** Freezes all processes of PostgreSQL: connections stay open and nothing responds. Linux only. */
-export function freezePostgres({ local }: TestCluster): () => void {
+export function freezePostgres({ local }: { readonly local: LocalCluster }): () => void {
   const postmaster = local.postgres.pid()!;
   const children = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
   // The postmaster first, so that it starts no process meanwhile.
@@ -36,7 +42,7 @@ export function freezePostgres({ local }: TestCluster): () => void {
 
 /** Executes one statement as the superuser, without the gateway. */
 export async function sql<R extends pg.QueryResultRow>(
-  cluster: TestCluster,
+  cluster: SqlTarget,
   text: string,
   values: unknown[] = [],
 ): Promise<R[]> {
@@ -50,7 +56,7 @@ export async function sql<R extends pg.QueryResultRow>(
 }
 
 /** Ends every connection but its own. */
-export async function terminateConnections(cluster: TestCluster): Promise<void> {
+export async function terminateConnections(cluster: SqlTarget): Promise<void> {
   await sql(
     cluster,
     `select pg_terminate_backend(pid) from pg_stat_activity

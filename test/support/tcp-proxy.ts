@@ -10,6 +10,10 @@ export type ProxyMode =
   | 'refuse'
   /** Connections are accepted, and no byte passes in either direction. */
   | 'silent'
+  /** Requests are lost, responses pass. */
+  | 'deaf'
+  /** Requests pass, responses are lost. */
+  | 'mute'
   /** Requests pass; the connection is reset when the server starts to respond. */
   | 'reset';
 
@@ -62,7 +66,7 @@ export class TcpProxy {
       await listen(this.#server, this.port);
     }
     // Bytes sent in silence are lost, as when a network recovers after its connections ended.
-    if (before === 'silent') this.cut();
+    if (before === 'silent' || before === 'deaf' || before === 'mute') this.cut();
   }
 
   /** Ends every open connection with a reset. */
@@ -95,13 +99,13 @@ export class TcpProxy {
       // The connection ends: the server may have received the head of the request already.
       if (response !== null) return void client.end(response);
       broken ||= this.breaksOff?.(chunk) === true;
-      if (this.#mode !== 'silent') server.write(chunk);
+      if (this.#mode !== 'silent' && this.#mode !== 'deaf') server.write(chunk);
     });
     server.on('data', (chunk) => this.#respond(client, chunk, broken));
   }
 
   #respond(client: Socket, chunk: Buffer, broken: boolean): void {
-    if (this.#mode === 'silent') return;
+    if (this.#mode === 'silent' || this.#mode === 'mute') return;
     if (this.#mode === 'reset' || broken) {
       this.resets += 1;
       return void client.resetAndDestroy();
