@@ -209,6 +209,8 @@ function buildHandlers(
       selection,
       ackLevel: config.ACK_LEVEL,
       recordsMax: config.WRITE_RECORDS_MAX,
+      clock,
+      timeoutMs: config.WRITE_TIMEOUT_MS,
     }),
     ...recordReads.handlers,
     ...withSmallBodies({

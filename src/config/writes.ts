@@ -16,7 +16,7 @@ export const WRITE_SETTINGS = {
   WRITE_RECORDS_MAX: setting(
     wholeNumber(5_461, 1_000_000),
     '200000',
-    'Records that one add, upsert, update or delete can name; above it, the response is 400. Each costs the gateway time in which it serves no other request, and the servers time in which they apply no other write.',
+    'Records that one add, upsert or update can name; above it, the response is 400. Servers apply no other write meanwhile. A delete by ids has no limit: very many are written in steps, and other writes take their turns in between.',
   ),
   ALLOW_RESET: setting(flag, 'false', 'Whether POST /api/v2/reset may delete everything.'),
 } as const;

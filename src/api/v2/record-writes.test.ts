@@ -4,21 +4,29 @@ import { expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
 import { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import type { FilterLimits } from '../../chroma/parse/filter-limits.ts';
+import type { RecordKind } from '../../chroma/parse/record-call.ts';
 import type { Operation } from '../../chroma/protocol/operation.ts';
 import type { WholeResponse } from '../../http/response.ts';
+import { systemClock } from '../../util/clock.ts';
 import type { Names } from './resolve.ts';
-import { recordWrites } from './record-writes.ts';
+import { recordWrites, type RecordWritesOptions } from './record-writes.ts';
 import type { ClientRequest } from '../../http/router.ts';
 import type { Writer } from '../../write/writer.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
-/** The response to a delete, and the bodies that were appended. */
-async function deletion(
+interface WriteResult {
+  readonly status: number;
+  readonly said: string;
+  readonly logged: string[];
+}
+
+/** The response to a write, and the bodies that were appended. */
+async function write(
+  kind: RecordKind,
   body: object,
-  filterLimits?: FilterLimits,
-  recordsMax = 100_000,
-): Promise<{ status: number; said: string; logged: string[] }> {
+  options: Partial<RecordWritesOptions> = {},
+): Promise<WriteResult> {
   const logged: string[] = [];
   const writer = {
     write: async (operation: Operation) => {
@@ -34,17 +42,22 @@ async function deletion(
     selection: { isOutOfUse: () => false },
     capabilities: () => CHROMA_1_0_5,
     ackLevel: 'primary',
-    recordsMax,
-    ...(filterLimits === undefined ? {} : { filterLimits }),
+    recordsMax: 100_000,
+    clock: systemClock,
+    timeoutMs: 1_000,
+    ...options,
   });
   const text = JSON.stringify(body);
   // Not a slice of Buffer's pool, as a body from a socket.
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   bytes.write(text);
   const request = { headers: {}, params: {}, body: bytes } as unknown as ClientRequest;
-  const { status, body: said } = (await handlers.delete(request)) as WholeResponse;
+  const { status, body: said } = (await handlers[kind](request)) as WholeResponse;
   return { status, said: String(said), logged };
 }
+
+const deletion = (body: object, filterLimits?: FilterLimits): Promise<WriteResult> =>
+  write('delete', body, filterLimits === undefined ? {} : { filterLimits });
 
 const or = (count: number, padding = ''): object => ({
   $or: Array.from({ length: count }, (_, index) => ({ k: `${index}${padding}` })),
@@ -74,17 +87,26 @@ test('a delete at the limit is appended unchanged, whatever its size', async () 
   expect(logged).toEqual([JSON.stringify(body)]);
 });
 
-test('a delete of 30,000 ids without a filter is appended', async () => {
-  const body = { ids: Array.from({ length: 30_000 }, (_, index) => `id-${index}`) };
-  expect((await deletion(body)).logged).toEqual([JSON.stringify(body)]);
+test('a delete of very many ids is appended in steps, above the limit of other calls too', async () => {
+  const ids = Array.from({ length: 30_000 }, (_, index) => `id-${index}`);
+  const { status, logged } = await write('delete', { ids }, { recordsMax: 10_000 });
+  expect(status).toBe(200);
+  expect(logged.length).toBeGreaterThan(1);
+  expect(logged.flatMap((body) => (JSON.parse(body) as { ids: string[] }).ids)).toEqual(ids);
 });
 
-test.each(['small', 'large'])('a %s call with more records than allowed is refused', async (size) => {
+test('reports all ids of a delete in steps where servers report how many', async () => {
+  const ids = Array.from({ length: 20_000 }, (_, index) => `id-${index}`);
+  const capabilities = () => ({ ...CHROMA_1_0_5, deleteLimit: true });
+  expect((await write('delete', { ids }, { capabilities })).said).toBe('{"deleted":20000}');
+});
+
+test.each(['small', 'large'])('a %s update of more records than allowed is refused', async (size) => {
   const count = size === 'small' ? 11 : 400_001;
   const body = { ids: Array.from({ length: count }, (_, index) => String(index)) };
-  const { status, said, logged } = await deletion(body, undefined, count - 1);
+  const { status, said, logged } = await write('update', body, { recordsMax: count - 1 });
   expect([status, said, logged]).toEqual([400, expect.stringContaining('WRITE_RECORDS_MAX'), []]);
-  expect((await deletion(body, undefined, count)).logged).toEqual([JSON.stringify(body)]);
+  expect((await write('update', body, { recordsMax: count })).logged.length).toBe(1);
 });
 
 test('the limits are those of the settings', async () => {

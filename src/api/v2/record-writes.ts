@@ -16,16 +16,17 @@ import { selectedCount } from '../../replication/decisions.ts';
 import type { Names } from './resolve.ts';
 import type { NodeSelection } from '../../read/node-selection.ts';
 import type { ClientRequest, Handler } from '../../http/router.ts';
+import { LargeDeletes, type LargeDeletesOptions } from '../../write/large-deletes.ts';
 import type { CompletedWrite, RejectedWrite, Writer } from '../../write/writer.ts';
 
-export interface RecordWritesOptions {
+export interface RecordWritesOptions extends LargeDeletesOptions {
   readonly writer: Writer;
   readonly scanner: LargeScanner;
   readonly names: Names;
   readonly selection: Pick<NodeSelection, 'isOutOfUse'>;
   readonly capabilities: () => Capabilities;
   readonly ackLevel: AckLevel;
-  /** Records in one call, at most. */
+  /** Records in one call other than a delete, at most. */
   readonly recordsMax: number;
   readonly filterLimits?: FilterLimits;
 }
@@ -35,21 +36,23 @@ const NO_HEALTHY_COPY =
 
 /** The handlers under the names of their routes. */
 export function recordWrites(options: RecordWritesOptions): Record<RecordKind, Handler> {
+  const writes = { ...options, large: new LargeDeletes(options) };
   return {
-    add: (request) => write(options, 'add', request),
-    upsert: (request) => write(options, 'upsert', request),
-    update: (request) => write(options, 'update', request),
-    delete: (request) => write(options, 'delete', request),
+    add: (request) => write(writes, 'add', request),
+    upsert: (request) => write(writes, 'upsert', request),
+    update: (request) => write(writes, 'update', request),
+    delete: (request) => write(writes, 'delete', request),
   };
 }
 
 async function write(
-  options: RecordWritesOptions,
+  options: RecordWritesOptions & { readonly large: LargeDeletes },
   kind: RecordKind,
   request: ClientRequest,
 ): Promise<HttpResponse> {
-  const { writer, scanner, names, selection, capabilities, recordsMax } = options;
-  const scanned = await scanner.scan(kind, request.body, { ...capabilities(), recordsMax });
+  const { writer, large, scanner, names, selection, capabilities, recordsMax } = options;
+  const limits = kind === 'delete' ? capabilities() : { ...capabilities(), recordsMax };
+  const scanned = await scanner.scan(kind, request.body, limits);
   if (isRefusal(scanned) && scanned.after === undefined) return refusalResponse(scanned);
   const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
   if (isRefusal(call) && call.after === undefined) return refusalResponse(call);
@@ -58,10 +61,10 @@ async function write(
   if (isRefusal(call)) return refused(call, shard);
   // The entry would be in the log and on no node.
   if (selection.isOutOfUse(shard.id)) throw new PolychromeError('no_healthy_copy', NO_HEALTHY_COPY);
-  const result = await writer.write(
-    { type: 'records', shard: shard.id, call },
-    requestedLevel(request, options.ackLevel),
-  );
+  const level = requestedLevel(request, options.ackLevel);
+  const result = LargeDeletes.includes(call)
+    ? await large.write({ shard: shard.id, call, level })
+    : await writer.write({ type: 'records', shard: shard.id, call }, level);
   if ('s' in result) throw rejectionError(result, call.dimension, names, request);
   shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());
