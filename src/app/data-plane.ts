@@ -150,6 +150,7 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
     refreshCatalog: () => storage.catalog.refresh(),
     delayMs: () => Math.max(backpressureDelayMs(serving()), rebuilds.appendDelayMs),
     timeoutMs: config.WRITE_TIMEOUT_MS,
+    leaseMs: config.LEASE_MS,
   });
 }
 

@@ -29,12 +29,14 @@ export interface ConditionalDeleteOptions {
   readonly limits: () => MergeLimits;
 }
 
-// Ids of usual length make a page of some 20 kB; those of 50,000 characters one of 25 MB. Pages of short ids grow, for
-// each makes the server evaluate the filter again.
+// Ids of usual length make a page of some 20 kB; pages of short ids grow, for each makes the server evaluate the filter
+// again.
 export const PAGE_IDS = 512;
 const PAGE_IDS_MAX = 16_384;
 // Every node holds a page while it deletes what it names, and PostgreSQL sends it as hexadecimal text.
 const PAGE_BYTES = 2 * 1024 * 1024;
+// A page of 512 ids of 50,000 characters, 25 MB, would hold the event loop for a second and more on a busy machine.
+const RESPONSE_BYTES_MAX = 2 * PAGE_BYTES;
 // A decision larger than this is stored in pages beside it.
 const INLINE_BYTES_MAX = 64 * 1024;
 // A stock server deletes about so many records in a second.
@@ -131,7 +133,8 @@ export class ConditionalDelete {
     for (let limit = size; ; limit = Math.ceil(limit / 2)) {
       const request = getRecordsRequest(target, selectionBody(call, offset, limit));
       try {
-        const found = await this.#options.reads.read(request, lsn, term);
+        const responseBytesMax = limit > 1 ? { responseBytesMax: RESPONSE_BYTES_MAX } : {};
+        const found = await this.#options.reads.read({ ...request, ...responseBytesMax }, lsn, term);
         if (isMissing(found)) throw lacking(shard, lsn);
         if (!isSuccess(found)) return { outcome: 'refused', status: found.status, body: found.body };
         const { ids } = JSON.parse(found.body.toString()) as { ids: string[] };

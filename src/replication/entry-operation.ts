@@ -188,10 +188,13 @@ export async function scannedEntries(entries: readonly Entry[], scanner: StoredS
   return all;
 }
 
+// Ids above 16,383 characters are keyed by digests: 25 MB of them would hold the event loop for a quarter of a second.
+const LISTED_BYTES_MAX = 1024 * 1024;
+
 /** Ids of the records that an entry changes; null when they are not listed (conditional deletes, very many ids). */
 export function idsChanged(parsed: unknown): Iterable<string> | null {
   const operation = parsed as Operation | undefined;
   if (operation?.type !== 'records' || operation.call.conditional) return null;
-  const { ids } = operation.call;
-  return ids.length <= LISTED_IDS_MAX ? ids : null;
+  const { ids, idSlice } = operation.call;
+  return ids.length <= LISTED_IDS_MAX && idSlice.end - idSlice.start <= LISTED_BYTES_MAX ? ids : null;
 }

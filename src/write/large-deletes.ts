@@ -85,7 +85,7 @@ export class LargeDeletes {
         if ('s' in result || (result.decision !== null && written === 0)) return result;
         if (result.decision !== null) throw new Error(result.decision.body.toString());
       } catch (error) {
-        // A durable step is applied before the next one: the last one tells whether all were.
+        // A durable step is applied before the next one: the result of the last one covers all.
         const isDurable = error instanceof PolychromeError && error.code === 'unconfirmed';
         if (isLast && isDurable) throw error;
         if (!isDurable) throw written === 0 ? error : interrupted(written, call.ids.length, error);

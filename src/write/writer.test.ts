@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Operation } from '../chroma/protocol/operation.ts';
+import { PolychromeError } from '../errors.ts';
 import type { AppendResult } from '../log/entry.ts';
 import { Writer, type WriterOptions } from './writer.ts';
 
@@ -38,6 +39,7 @@ function writerOf(results: AppendResult[], options: Partial<WriterOptions> = {})
     backlog: { reserve: async () => ({ appended: () => undefined, discarded: () => undefined }) },
     delayMs: () => 0,
     timeoutMs: 1_000,
+    leaseMs: 200,
     ...options,
   });
 }
@@ -76,4 +78,34 @@ test('a write waits for the decision of the primary although level "log" was req
   };
   await writerOf([{ s: 'ok', lsn: 8 }], { view }).write(RENAME, 'log');
   expect(levels).toEqual(['primary']);
+});
+
+describe('a write of a gateway that has lost the lease', () => {
+  const NOT_LEADER = new PolychromeError('not_leader', 'it does not lead');
+  function write(until: () => PolychromeError | null) {
+    const clock = new ManualClock();
+    const view: WriterOptions['view'] = { writable: until, reached: async () => undefined };
+    return { clock, written: writerOf([{ s: 'ok', lsn: 8 }], { clock, view }).write(RENAME, 'primary') };
+  }
+
+  test('is appended once the gateway leads again', async () => {
+    let refusal: PolychromeError | null = NOT_LEADER;
+    const { clock, written } = write(() => refusal);
+    await clock.pass(300);
+    refusal = null;
+    await clock.pass(100);
+    expect(await written).toMatchObject({ lsn: 8 });
+  });
+
+  test('is refused after two leases', async () => {
+    const { clock, written } = write(() => NOT_LEADER);
+    const refused = expect(written).rejects.toBe(NOT_LEADER);
+    await clock.pass(500);
+    await refused;
+  });
+
+  test('is refused at once when the log cannot be continued', async () => {
+    const halted = new PolychromeError('log_unavailable', 'an operator has to decide');
+    await expect(write(() => halted).written).rejects.toBe(halted);
+  });
 });

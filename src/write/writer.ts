@@ -33,6 +33,8 @@ export interface WriterOptions {
   /** How long to delay a write at this moment, ms (backpressure.ts). */
   readonly delayMs: () => number;
   readonly timeoutMs: number;
+  /** Duration of the lease. */
+  readonly leaseMs: number;
 }
 
 /** A write that is durable and has reached its level. */
@@ -50,6 +52,10 @@ type AppendAttempt =
   | { readonly s: 'ok'; readonly lsn: number; readonly reached: Promise<void> }
   | { readonly s: 'busy'; readonly lsn: number }
   | RejectedWrite;
+
+const LEASE_POLL_MS = 50;
+// A gateway that lost the lease itself acquires it again after a whole lease in which nothing moved.
+const LEASES_MAX = 2;
 
 export class Writer {
   readonly #options: WriterOptions;
@@ -115,8 +121,7 @@ export class Writer {
 
   async #tryAppend(operation: Operation, level: AckLevel, deadline: AbortSignal): Promise<AppendAttempt> {
     const { appender, view, backlog } = this.#options;
-    const refusal = view.writable();
-    if (refusal !== null) throw refusal;
+    await this.#writable(deadline);
     const isRecords = operation.type === 'records';
     const room = await backlog.reserve(isRecords ? workOf(operation.call) : 0, deadline);
     let reached = Promise.resolve();
@@ -128,6 +133,18 @@ export class Writer {
       return result.s === 'ok' ? { ...result, reached } : result;
     } finally {
       room.discarded();
+    }
+  }
+
+  /** Waits while this gateway is about to lead again: it lost the lease, and no other gateway has taken it. */
+  async #writable(deadline: AbortSignal): Promise<void> {
+    const { view, clock, leaseMs } = this.#options;
+    for (let waitedMs = 0; ; waitedMs += LEASE_POLL_MS) {
+      const refusal = view.writable();
+      if (refusal === null) return;
+      const isPassing = refusal.code === 'not_leader' && waitedMs < LEASES_MAX * leaseMs;
+      if (!isPassing || deadline.aborted) throw refusal;
+      await sleep(clock, LEASE_POLL_MS, deadline);
     }
   }
 
