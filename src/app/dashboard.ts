@@ -18,20 +18,10 @@ import { joinRouters, type Router } from '../http/router.ts';
 import { CollectionSizes } from '../read/collection-sizes.ts';
 import { readFromEachNode } from '../read/each-node.ts';
 import type { Alerts } from './alerts.ts';
-import type { Caches } from './caches.ts';
-import { filterLimits, type DataPlane } from './data-plane.ts';
-import type { Deps } from './deps.ts';
-import type { Observation } from './observation.ts';
-import type { Replication } from './replication.ts';
-import type { Storage } from './storage.ts';
+import { filterLimits } from './data-plane.ts';
+import type { GatewayCore } from './metrics.ts';
 
-export interface DashboardParts {
-  readonly deps: Deps;
-  readonly storage: Storage;
-  readonly caches: Caches;
-  readonly replication: Replication;
-  readonly dataPlane: DataPlane;
-  readonly observation: Observation;
+export interface DashboardParts extends GatewayCore {
   readonly status: StatusSource;
   readonly alerts: Alerts;
   readonly operations: Operations;

@@ -19,16 +19,12 @@ import { canServe } from '../nodes/node-state.ts';
 import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import { webhooksOf, type Alerts } from './alerts.ts';
-import type { Caches } from './caches.ts';
 import { buildDashboard, LIVE_ROUTE } from './dashboard.ts';
-import type { DataPlane } from './data-plane.ts';
-import type { Deps } from './deps.ts';
 import type { History } from './history.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import type { Observation } from './observation.ts';
 import { buildOperatorRouter } from './operator.ts';
+import type { GatewayCore } from './metrics.ts';
 import type { Replication } from './replication.ts';
-import type { Storage } from './storage.ts';
 
 export interface Listeners {
   /** Where clients reach it; known once it has started. */
@@ -37,13 +33,7 @@ export interface Listeners {
   dashboardUrl(): string;
 }
 
-interface ListenerParts {
-  readonly deps: Deps;
-  readonly storage: Storage;
-  readonly caches: Caches;
-  readonly replication: Replication;
-  readonly dataPlane: DataPlane;
-  readonly observation: Observation;
+interface ListenerParts extends GatewayCore {
   readonly status: StatusSource;
   readonly alerts: Alerts;
   readonly history: History;

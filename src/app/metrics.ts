@@ -10,7 +10,8 @@ import type { Observation } from './observation.ts';
 import type { Replication } from './replication.ts';
 import type { Storage } from './storage.ts';
 
-interface MeasuredParts {
+/** What every view of a gateway is built from: its metrics, its listeners and its dashboard. */
+export interface GatewayCore {
   readonly deps: Deps;
   readonly storage: Storage;
   readonly caches: Caches;
@@ -20,7 +21,7 @@ interface MeasuredParts {
 }
 
 /** The listeners add theirs when they have started. */
-export function buildMetrics(parts: MeasuredParts): MetricsRegistry {
+export function buildMetrics(parts: GatewayCore): MetricsRegistry {
   const { storage, caches, replication, dataPlane, observation } = parts;
   const registry = new MetricsRegistry();
   registry.register('http', observation.requests.metrics);
@@ -48,7 +49,7 @@ function gauge(name: string, unit: string, help: string, read: () => number): Me
   return { kind: 'gauge', name, unit, help, read };
 }
 
-function logMetrics({ storage, replication }: MeasuredParts): Metric[] {
+function logMetrics({ storage, replication }: GatewayCore): Metric[] {
   const { leader, logBuffer, retention } = replication;
   const { decisions, sizes } = storage;
   return [
@@ -93,7 +94,7 @@ function logMetrics({ storage, replication }: MeasuredParts): Metric[] {
   ];
 }
 
-function poolMetrics({ storage: { pools } }: MeasuredParts): LabelledMetric[] {
+function poolMetrics({ storage: { pools } }: GatewayCore): LabelledMetric[] {
   const each = (name: string, help: string, value: (database: Database) => number): LabelledMetric => ({
     kind: 'gauges',
     name,
@@ -109,7 +110,7 @@ function poolMetrics({ storage: { pools } }: MeasuredParts): LabelledMetric[] {
   ];
 }
 
-function applyMetrics({ replication }: MeasuredParts): (Metric | LabelledMetric)[] {
+function applyMetrics({ replication }: GatewayCore): (Metric | LabelledMetric)[] {
   const { nodes, trials } = replication;
   const rounds = (name: string, unit: string, help: string, of: 'entries' | 'seconds'): LabelledMetric => ({
     kind: 'histograms',

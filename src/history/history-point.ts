@@ -30,10 +30,8 @@ export interface ObservedHistory {
   readonly head: number;
 }
 
-/** As it is stored. Counts are those of one step. */
-export interface HistoryPoint {
-  /** Beginning of the step, wall clock, ms since the epoch. */
-  readonly at: number;
+/** Of one gateway. Counts are those of one step. */
+export interface HistoryGatewayPoint {
   readonly gateway: string;
   readonly requests: number;
   readonly failed: number;
@@ -42,6 +40,12 @@ export interface HistoryPoint {
   readonly memoryBytes: number;
   readonly memoryPercent: number;
   readonly cpuPercent: number;
+}
+
+/** As it is stored. */
+export interface HistoryPoint extends HistoryGatewayPoint {
+  /** Beginning of the step, wall clock, ms since the epoch. */
+  readonly at: number;
   readonly nodes: readonly HistoryNodePoint[];
   readonly data: HistoryDataPoint | null;
 }

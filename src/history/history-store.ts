@@ -1,7 +1,14 @@
 // The history of all gateways in PostgreSQL: stores points, adds them up, forgets them, reads them.
 
 import type { Database } from '../postgres/database.ts';
-import { HISTORY_STEPS, type HistoryPoint, type HistoryStep } from './history-point.ts';
+import {
+  HISTORY_STEPS,
+  type HistoryDataPoint,
+  type HistoryGatewayPoint,
+  type HistoryNodePoint,
+  type HistoryPoint,
+  type HistoryStep,
+} from './history-point.ts';
 
 /** How long points of each kind are kept, in days. */
 export interface HistoryRetention {
@@ -25,37 +32,14 @@ export interface HistoryRows {
   readonly data: readonly HistoryDataRow[];
 }
 
-export interface HistoryGatewayRow {
+/** Beginning of the step, wall clock, ms since the epoch. */
+interface At {
   readonly atMs: number;
-  readonly gateway: string;
-  readonly requests: number;
-  readonly failed: number;
-  readonly reads: readonly number[];
-  readonly writes: readonly number[];
-  readonly memoryBytes: number;
-  readonly memoryPercent: number;
-  readonly cpuPercent: number;
 }
 
-export interface HistoryNodeRow {
-  readonly atMs: number;
-  readonly node: string;
-  readonly serving: number;
-  readonly lagEntries: number;
-  readonly lagMs: number;
-  readonly suspects: number;
-  readonly calls: readonly number[];
-}
-
-export interface HistoryDataRow {
-  readonly atMs: number;
-  readonly head: number;
-  readonly logBytes: number | null;
-  readonly databaseBytes: number | null;
-  readonly collections: number | null;
-  readonly records: number | null;
-  readonly indexBytes: number | null;
-}
+type HistoryGatewayRow = At & HistoryGatewayPoint;
+type HistoryNodeRow = At & HistoryNodePoint;
+export type HistoryDataRow = At & HistoryDataPoint;
 
 /** How long points of a step are kept at most: the next step shows longer ranges as well. */
 const DAYS_MAX: Readonly<Record<HistoryStep, number>> = { 10: 1, 300: 7, 3_600: Infinity };

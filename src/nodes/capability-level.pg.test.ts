@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import type { Database } from '../postgres/database.ts';
 import { CapabilityLevel } from './capability-level.ts';
 
@@ -17,8 +16,7 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 beforeEach(async () => {
   database = await postgres.database();
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('one', await lease.read()))!;
+  epoch = await takeLease(database, 'one');
   level = new CapabilityLevel(database);
   for (const node of ['a', 'b']) await level.join(node, CHROMA_1_0_5, 2, epoch);
   await database.query(`update ${database.schema}.head set lsn = 1`);

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import type { Database } from '../postgres/database.ts';
 import { MemberStore } from './member-store.ts';
 import { NodeStore } from './node-store.ts';
@@ -22,8 +21,7 @@ beforeEach(async () => {
   database = await postgres.database();
   members = new MemberStore(database);
   nodes = new NodeStore(database);
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('one', await lease.read()))!;
+  epoch = await takeLease(database, 'one');
 });
 
 const admit = (id: string): Promise<void> =>

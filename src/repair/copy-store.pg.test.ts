@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
 import { PostgresLog } from '../log/postgres-log.ts';
@@ -58,8 +57,7 @@ async function decided(entry: Draft, outcome: 'accepted' | 'refused' = 'accepted
 
 beforeEach(async () => {
   database = await postgres.database();
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('gateway', await lease.read()))!;
+  epoch = await takeLease(database);
   const nodes = new NodeStore(database);
   await nodes.add(epoch, { id: NODE, url: 'http://node', incarnation: randomUUID(), checkpoint: 0 });
   generation = await nodes.setPrimary(epoch, NODE);

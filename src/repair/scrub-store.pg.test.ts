@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { ScrubStore } from './scrub-store.ts';
 
 let epoch = 0;
@@ -18,8 +17,7 @@ afterAll(() => postgres.stop());
 beforeEach(async () => {
   const database = await postgres.database();
   store = new ScrubStore(database);
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('gateway', await lease.read()))!;
+  epoch = await takeLease(database);
 });
 
 test('a new cluster has no pass in progress and none requested', async () => {

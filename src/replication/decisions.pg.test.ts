@@ -2,8 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
@@ -41,8 +40,7 @@ afterAll(() => postgres.stop());
 /** A log with a collection, an upsert and a conditional delete, the last undecided. */
 beforeEach(async () => {
   database = await postgres.database();
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('gateway', await lease.read()))!;
+  epoch = await takeLease(database);
   leader = { epoch, node: null, generation: 0 };
   nodes = new NodeStore(database);
   for (const id of ['a', 'b'])

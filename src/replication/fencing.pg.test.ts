@@ -2,8 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
@@ -31,8 +30,7 @@ afterAll(() => postgres.stop());
 /** A log with one undecided create, a node that holds a shard, and a lease that has just moved on. */
 beforeEach(async () => {
   database = await postgres.database();
-  const lease = postgresLeaseStore(database);
-  old = (await lease.acquire('old', await lease.read()))!;
+  old = await takeLease(database, 'old');
   const nodes = new NodeStore(database);
   await nodes.add(old, { id: 'node', url: 'http://node', incarnation: randomUUID(), checkpoint: 0 });
   generation = await nodes.setPrimary(old, 'node');
@@ -54,7 +52,7 @@ beforeEach(async () => {
   await new Checkpoints(database).save(old, 'node', 0, [
     { shard: OTHER_SHARD, physical: randomUUID(), name: 'other', lsn: 0 },
   ]);
-  current = (await lease.acquire('new', await lease.read()))!;
+  current = await takeLease(database, 'new');
 });
 
 /** Every row a leader may change. */

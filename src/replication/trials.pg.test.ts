@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
-import { postgresLeaseStore } from '../coordination/lease.ts';
+import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import type { Database } from '../postgres/database.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -20,8 +19,7 @@ let epoch: number;
 beforeEach(async () => {
   database = await postgres.database();
   store = new PostgresTrialStore(database);
-  const lease = postgresLeaseStore(database);
-  epoch = (await lease.acquire('gateway', await lease.read()))!;
+  epoch = await takeLease(database);
   const nodes = new NodeStore(database);
   for (const id of ['a', 'b'])
     await nodes.add(epoch, { id, url: `http://${id}`, incarnation: randomUUID(), checkpoint: 0 });

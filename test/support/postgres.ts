@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
+import { postgresLeaseStore } from '../../src/coordination/lease.ts';
 import { Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { PostgresServers } from '../../src/postgres/postgres-servers.ts';
@@ -23,6 +24,12 @@ export async function testPostgres(): Promise<TestPostgres> {
 export async function ownPostgres(): Promise<TestPostgres> {
   const { url, stop } = await startTestPostgres();
   return onServer(url, stop);
+}
+
+/** Makes a gateway the leader; returns its epoch. */
+export async function takeLease(database: Database, gateway = 'gateway'): Promise<number> {
+  const lease = postgresLeaseStore(database);
+  return (await lease.acquire(gateway, await lease.read()))!;
 }
 
 function onServer(url: string, stop: () => Promise<void>): TestPostgres {

@@ -8,7 +8,17 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from 'vitest';
 import { z } from 'zod';
 import { type LocalCluster, startLocalCluster } from '../../src/local/cluster.ts';
 import { PortTakenError } from '../../src/local/port.ts';
@@ -85,8 +95,24 @@ describe('a cluster', () => {
 });
 
 describe('a child of the cluster:', () => {
+  let home: string;
+  let cluster: LocalCluster;
+  beforeAll(async () => {
+    home = mkdtempSync(join(tmpdir(), 'polychrome-local-'));
+    cluster = await startLocalCluster({
+      dataDir: join(home, 'data'),
+      nodes: 1,
+      chroma: chromaCommand,
+      logger: silent,
+    });
+  });
+  afterAll(async () => {
+    await cluster.stop();
+    expect(processesOf(home)).toEqual([]);
+    rmSync(home, { recursive: true, force: true });
+  });
+
   test('node restarts at its address, with its data', async () => {
-    const cluster = await start(2);
     const [node] = cluster.nodes;
     await addTenant(node!.url, 'kept');
     const before = node!.pid();
@@ -96,7 +122,6 @@ describe('a child of the cluster:', () => {
   });
 
   test('PostgreSQL restarts at its address, with its data', async () => {
-    const cluster = await start(1);
     await query(cluster, 'create table kept as select 7 as id');
     const before = cluster.postgres.pid();
     cluster.postgres.signal('SIGKILL');
@@ -105,7 +130,6 @@ describe('a child of the cluster:', () => {
   });
 
   test('node stays stopped after stopNode, until startNode', async () => {
-    const cluster = await start(1);
     await cluster.stopNode('node-1');
     expect(cluster.nodes[0]!.pid()).toBeNull();
     await expect(fetch(cluster.nodes[0]!.url)).rejects.toThrow();
@@ -114,7 +138,6 @@ describe('a child of the cluster:', () => {
   });
 
   test('node responds again when it is resumed, and stops while it is paused', async () => {
-    const cluster = await start(1);
     const heartbeat = `${cluster.nodes[0]!.url}/api/v2/heartbeat`;
     cluster.pauseNode('node-1');
     await expect(fetch(heartbeat, { signal: AbortSignal.timeout(300) })).rejects.toThrow('timeout');

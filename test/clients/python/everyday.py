@@ -5,19 +5,12 @@ import sys
 import chromadb
 import numpy
 from chromadb.api.types import EmbeddingFunction
-from chromadb.config import Settings
 
-from journal import endpoint, fake_embedding, shown, step
+from journal import admin_client, endpoint, fake_embedding, shown, step
 
 where = endpoint()
 client = chromadb.HttpClient(**where)
-admin = chromadb.AdminClient(
-    Settings(
-        chroma_api_impl="chromadb.api.fastapi.FastAPI",
-        chroma_server_host=where["host"],
-        chroma_server_http_port=where["port"],
-    )
-)
+admin = admin_client(where)
 base64 = sys.argv[2] != "numbers"
 TENANT = f"tenant-{sys.argv[2]}"
 if not base64:

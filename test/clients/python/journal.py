@@ -6,13 +6,25 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from urllib.parse import urlparse
 
+import chromadb
 import numpy
+from chromadb.config import Settings
 
 
 def endpoint():
     """Host and port of the server under test, from the command line."""
     url = urlparse(sys.argv[1])
     return {"host": url.hostname, "port": url.port}
+
+
+def admin_client(where):
+    return chromadb.AdminClient(
+        Settings(
+            chroma_api_impl="chromadb.api.fastapi.FastAPI",
+            chroma_server_host=where["host"],
+            chroma_server_http_port=where["port"],
+        )
+    )
 
 
 def step(name, call):

@@ -2,19 +2,12 @@
 
 import chromadb
 from chromadb.api.types import EmbeddingFunction
-from chromadb.config import Settings
 
-from journal import endpoint, fake_embedding, step
+from journal import admin_client, endpoint, fake_embedding, step
 
 where = endpoint()
 client = chromadb.HttpClient(**where)
-admin = chromadb.AdminClient(
-    Settings(
-        chroma_api_impl="chromadb.api.fastapi.FastAPI",
-        chroma_server_host=where["host"],
-        chroma_server_http_port=where["port"],
-    )
-)
+admin = admin_client(where)
 VERSION = tuple(int(part) for part in chromadb.__version__.split("."))
 TENANT = "tenant-" + chromadb.__version__
 ALL = ["documents", "embeddings", "metadatas"]
