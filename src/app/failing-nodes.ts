@@ -43,6 +43,7 @@ export function buildNodeRemedies(parts: FailingParts): NodeRemedies {
   const failing = new FailingNodes({
     isLeading: () => current.term?.held() === true,
     restart: (node) => restart(node, nodes.get(node).member.url),
+    nodeAt: (url) => nodes.all().find(({ member }) => member.url === url)?.member.id ?? null,
     damageOf: async (node) => {
       const { url, lastError } = nodes.get(node).member;
       const said = saysDamaged(lastError ?? '');

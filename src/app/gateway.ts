@@ -24,6 +24,8 @@ export interface Gateway {
   readonly dashboardUrl: string;
   /** Resolves once it leads and a node serves, or when it is stopped. */
   ready(): Promise<void>;
+  /** The server at this address ends at each start: it is emptied if its files are damaged and other nodes have all of it. */
+  serverFails(url: string, reason: string): void;
   stop(): Promise<void>;
 }
 
@@ -53,6 +55,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     url: first.url,
     dashboardUrl: first.dashboardUrl,
     ready: async () => (await running).ready(),
+    serverFails: (url, reason) => void running.then((gateway) => gateway.serverFails(url, reason)),
     async stop() {
       isStopped = true;
       // One that could not be built anew was reported.
@@ -90,6 +93,7 @@ async function buildGateway(config: Config, parts: GatewayParts, restart: () => 
         while (!readinessOf(status).ready && !stopped.signal.aborted)
           await sleep(deps.clock, READY_POLL_MS, stopped.signal);
       },
+      serverFails: (url, reason) => replication.failing.ends(url, reason),
       async stop() {
         await life.stop();
         stopped.abort();

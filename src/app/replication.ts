@@ -19,6 +19,7 @@ import { Leader } from '../replication/leader.ts';
 import { LeaderView } from '../replication/leader-view.ts';
 import { LogComparison } from '../replication/log-comparison.ts';
 import { Positions } from '../replication/positions.ts';
+import type { FailingNodes } from '../repair/failing-nodes.ts';
 import type { Rebuilds } from '../repair/rebuilds.ts';
 import { Retention } from '../replication/retention.ts';
 import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts';
@@ -50,6 +51,7 @@ export interface Replication {
   readonly trials: Trials;
   readonly rebuilds: Rebuilds;
   readonly suspects: SuspectShards;
+  readonly failing: FailingNodes;
   /** Gives up the lease and leads no more; resolves when no call to a node is in flight. */
   readonly stopLeading: () => Promise<void>;
 }
@@ -147,7 +149,7 @@ export function buildReplication(
     nodeList,
   });
   const driven = { nodes, nodeList, leader, view, knowledge, positions, appender, logBuffer, trials };
-  return { ...driven, retention, verification, rebuilds, suspects, stopLeading };
+  return { ...driven, retention, verification, rebuilds, suspects, failing, stopLeading };
 }
 
 function buildLogBuffer({ storage: { log, head }, caches, nodes }: Shared): LogBuffer {

@@ -70,6 +70,7 @@ async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Pr
   gatewayConfig(options, 'postgresql://127.0.0.1/postgres', [{ id: 'node-1', url: 'http://127.0.0.1:1' }]);
   refuseHeldDirectory(resolve(options.data));
   await refuseBusyPort(options);
+  let nodeFails = (_id: string, _reason: string): void => undefined;
   const cluster = await startLocalCluster({
     dataDir: options.data,
     nodes: options.nodes,
@@ -81,9 +82,18 @@ async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Pr
       if (child === 'postgres')
         stopRequest.fail('PostgreSQL keeps exiting: see postgres/postgres.log in the data directory.');
     },
+    onNodeFailing: (id, reason) => nodeFails(id, reason),
   });
   try {
-    await serveUntilStopped(options, cluster, stopRequest);
+    await serveUntilStopped(options, cluster, {
+      stopRequest,
+      onStarted: (gateway) => {
+        nodeFails = (id, reason) => {
+          const node = cluster.nodes.find((each) => each.id === id);
+          if (node !== undefined) gateway.serverFails(node.url, reason);
+        };
+      },
+    });
   } finally {
     await cluster.stop();
     if (stopRequest.failure === null) console.log('Stopped.');
@@ -93,7 +103,7 @@ async function runUntilStopped(options: UpOptions, stopRequest: StopRequest): Pr
 async function serveUntilStopped(
   options: UpOptions,
   cluster: LocalCluster,
-  stopRequest: StopRequest,
+  { stopRequest, onStarted }: { stopRequest: StopRequest; onStarted: (gateway: Gateway) => void },
 ): Promise<void> {
   const config = gatewayConfig(options, cluster.databaseUrl, cluster.nodes);
   const gateway = await startGateway(config, {
@@ -112,6 +122,7 @@ async function serveUntilStopped(
     },
     onFailure: (error) => stopRequest.fail(`The gateway failed: ${String(error)}`),
   });
+  onStarted(gateway);
   try {
     await Promise.race([gateway.ready(), stopRequest.requested]);
     if (stopRequest.signal.aborted) return;

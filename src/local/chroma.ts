@@ -91,6 +91,8 @@ function explainExit(exit: string, child: Child, { name, path, port, logFile }: 
     return new PortTakenError(`Port ${port}, meant for ${name}, is in use by another program.`);
   }
   if (/database or disk is full|No space left on device/.test(output)) return diskFull(path);
+  const damage = /database disk image is malformed|file is not a database/.exec(output)?.[0];
+  if (damage !== undefined) return new Error(`${name} does not start: ${damage}; see ${logFile}`);
   const last = output.trimEnd().split('\n').at(-1)?.trim();
   return new Error(`${name} ended while it started (${exit})${last ? `: ${last}` : ''}; see ${logFile}`);
 }

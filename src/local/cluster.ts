@@ -11,7 +11,7 @@ import { explainFilesystemError } from './filesystem-errors.ts';
 import { findFreePort, isPortFree, PortTakenError } from './port.ts';
 import { POSTGRES_STOP, startPostgres } from './postgres.ts';
 import { type ProcessRecord, takeProcessRecord } from './process-record.ts';
-import type { RestartPolicy } from './restart-policy.ts';
+import { NODE_RESTART_POLICY, type RestartPolicy } from './restart-policy.ts';
 import { type Supervised, supervise, type SupervisorLogger } from './supervisor.ts';
 
 export interface LocalClusterOptions {
@@ -25,6 +25,8 @@ export interface LocalClusterOptions {
   readonly onProgress?: ((progress: LocalProgress) => void) | undefined;
   /** Called when the supervisor stops restarting a child. */
   readonly onGivenUp?: ((child: string, reason: string) => void) | undefined;
+  /** Called again and again for a node whose server keeps exiting; it is restarted all the same. */
+  readonly onNodeFailing?: ((id: string, reason: string) => void) | undefined;
   /** Aborting cancels the start and stops all processes. */
   readonly signal?: AbortSignal | undefined;
   readonly restartPolicy?: RestartPolicy | undefined;
@@ -68,6 +70,8 @@ export interface LocalCluster {
 }
 
 const DEFAULT_NODES = 3;
+/** Its name as a child. */
+const POSTGRES = 'postgres';
 /** Another program may take a free port between the check and the start, but hardly three times in a row. */
 const PORT_TRIES_MAX = 3;
 
@@ -126,12 +130,19 @@ class Starter {
     const ids = Array.from({ length: count }, (_, index) => `node-${index + 1}`);
     // Waits for all starts before it throws, because a process that is still starting cannot be stopped.
     const ports = await this.#choosePorts(ids);
-    const starts = await Promise.allSettled([
+    const [postgres, ...nodes] = await Promise.allSettled([
       this.#startPostgres(),
       ...ids.map((id) => this.#startNode(id, ports.get(id)!, release)),
     ]);
-    const failed = starts.find((start) => start.status === 'rejected');
-    if (failed !== undefined) throw asStartupError(failed.reason);
+    if (postgres.status === 'rejected') throw asStartupError(postgres.reason);
+    const failed = nodes.find((start) => start.status === 'rejected');
+    // The others serve while a node with a full disk, or damaged files, is started again and again.
+    const isAlone = nodes.every((start) => start.status === 'rejected');
+    if (failed !== undefined && (isAlone || this.#options.signal?.aborted === true))
+      throw asStartupError(failed.reason);
+    for (const [index, start] of nodes.entries())
+      if (start.status === 'rejected')
+        this.#nodes.get(ids[index]!)?.supervised.startLater(messageOf(start.reason));
     directory.remember({
       nodes: count,
       ports: Object.fromEntries([...this.#nodes].map(([id, { port }]) => [id, port])),
@@ -163,7 +174,7 @@ class Starter {
   async #startPostgres(): Promise<void> {
     const { directory, record, clock, progress } = this.#parts;
     let port: number | undefined; // restarts keep the port, because the gateway has the address
-    const supervised = this.#supervise('postgres', async (signal) => {
+    const supervised = this.#supervise(POSTGRES, async (signal) => {
       const postgres = await startPostgres({
         dir: directory.postgresFolder,
         port,
@@ -213,14 +224,16 @@ class Starter {
   }
 
   #supervise(name: string, launch: Parameters<typeof supervise>[0]['launch']): Supervised {
-    const { logger, restartPolicy, onGivenUp, signal } = this.#options;
+    const { logger, restartPolicy, onGivenUp, onNodeFailing, signal } = this.#options;
+    const isNode = name !== POSTGRES;
     return supervise({
       name,
       launch: (stopped) => launch(signal === undefined ? stopped : AbortSignal.any([stopped, signal])),
       clock: this.#parts.clock,
       logger,
-      policy: restartPolicy,
+      policy: restartPolicy ?? (isNode ? NODE_RESTART_POLICY : undefined),
       onGivenUp: (reason) => onGivenUp?.(name, reason),
+      onFailing: (reason) => onNodeFailing?.(name, reason),
       stopRequested: signal,
     });
   }
@@ -251,7 +264,8 @@ class Starter {
         await node(id).supervised.stop();
         await rm(`${folder}.damaged`, { recursive: true, force: true });
         await rename(folder, `${folder}.damaged`);
-        await node(id).supervised.start();
+        const { supervised } = node(id);
+        await supervised.start().catch((error: unknown) => supervised.startLater(messageOf(error)));
       },
       stop: () => this.stop(),
     };
@@ -261,6 +275,8 @@ class Starter {
 function nodeUrl(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Turns a failed start into a StartupError; the operator can fix it, and the message names the child and its output. */
 function asStartupError(error: unknown): unknown {

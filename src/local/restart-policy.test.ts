@@ -3,6 +3,12 @@ import { decideRestart, type RestartPolicy } from './restart-policy.ts';
 
 const policy: RestartPolicy = { delayMsMin: 100, delayMsMax: 1_000, stableAfterMs: 2_000, quickExitsMax: 6 };
 
+test('goes on with the longest delay without end, if the policy says so', () => {
+  const endless = { ...policy, isEndless: true };
+  expect(decideRestart(endless, 5, 0)).toEqual({ action: 'restart', delayMs: 1_000, quickExits: 6 });
+  expect(decideRestart(endless, 5_000, 0)).toEqual({ action: 'restart', delayMs: 1_000, quickExits: 5_001 });
+});
+
 test.each([
   { before: 0, readyMs: 0, expected: { action: 'restart', delayMs: 100, quickExits: 1 } },
   { before: 1, readyMs: 1_999, expected: { action: 'restart', delayMs: 200, quickExits: 2 } },

@@ -8,6 +8,8 @@ export interface RestartPolicy {
   readonly stableAfterMs: number;
   /** The supervisor stops restarting after this many quick exits in a row. */
   readonly quickExitsMax: number;
+  /** It reports them instead, and goes on with the longest delay: the disk may be full for hours. */
+  readonly isEndless?: boolean;
 }
 
 /** Ten attempts take about a minute, which outlasts a temporarily busy port or disk. */
@@ -22,6 +24,9 @@ export type RestartDecision =
   | { readonly action: 'restart'; readonly delayMs: number; readonly quickExits: number }
   | { readonly action: 'give_up'; readonly quickExits: number };
 
+/** Of a server whose failure the others bear. */
+export const NODE_RESTART_POLICY: RestartPolicy = { ...RESTART_POLICY, isEndless: true };
+
 /** Decides after an exit; `readyMs` is how long the child had been ready (0 when it never was). */
 export function decideRestart(
   policy: RestartPolicy,
@@ -31,7 +36,8 @@ export function decideRestart(
   if (readyMs >= policy.stableAfterMs)
     return { action: 'restart', delayMs: policy.delayMsMin, quickExits: 0 };
   const quickExits = quickExitsBefore + 1;
-  if (quickExits >= policy.quickExitsMax) return { action: 'give_up', quickExits };
+  const isTooMany = quickExits >= policy.quickExitsMax;
+  if (isTooMany && policy.isEndless !== true) return { action: 'give_up', quickExits };
   const delayMs = Math.min(policy.delayMsMax, policy.delayMsMin * 2 ** (quickExits - 1));
   return { action: 'restart', delayMs, quickExits };
 }

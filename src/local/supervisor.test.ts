@@ -168,3 +168,22 @@ test('rejects a failed first start and does not repeat it', async () => {
   expect(launcher.launched).toHaveLength(1);
   expect(child.state()).toBe('stopped');
 });
+
+test('restarts a child without end if the policy says so, and reports that it keeps exiting', async () => {
+  const { clock, launcher, logger } = setUp();
+  const onFailing = vi.fn<(reason: string) => void>();
+  const endless = { ...policy, isEndless: true };
+  const child = supervise({ name: 'n', launch: launcher.launch, clock, logger, policy: endless, onFailing });
+  launcher.refuse = true;
+  await expect(child.start()).rejects.toThrow('no room');
+  child.startLater('no room');
+  for (let exits = 2; exits <= 5; exits += 1) {
+    expect(onFailing).toHaveBeenCalledTimes(Math.max(0, exits - policy.quickExitsMax));
+    clock.advance(policy.delayMsMax);
+    await vi.waitUntil(() => launcher.launched.length === exits && child.state() === 'waiting');
+  }
+  expect(onFailing).toHaveBeenLastCalledWith('no room');
+  launcher.refuse = false;
+  clock.advance(policy.delayMsMax);
+  await vi.waitUntil(() => child.state() === 'running');
+});

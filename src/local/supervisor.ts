@@ -19,6 +19,8 @@ export interface Supervised {
   signal(signal: NodeJS.Signals): void;
   /** Starts the child; resolves when it is ready. When it rejects, the child stays stopped. */
   start(): Promise<void>;
+  /** Goes on as after an exit with this reason: for a child whose start has failed. */
+  startLater(reason: string): void;
   /** Stops the child; it stays stopped until `start`. */
   stop(): Promise<void>;
 }
@@ -38,6 +40,8 @@ export interface SupervisorOptions {
   readonly logger: SupervisorLogger;
   readonly policy?: RestartPolicy | undefined;
   readonly onGivenUp?: ((reason: string) => void) | undefined;
+  /** Called after so many quick exits, and every further one, of a child that is restarted without end. */
+  readonly onFailing?: ((reason: string) => void) | undefined;
   /** Aborted once everything is about to stop: a child that exits from then on is not restarted. */
   readonly stopRequested?: AbortSignal | undefined;
 }
@@ -88,6 +92,10 @@ class Supervisor implements Supervised {
     }
   }
 
+  startLater(reason: string): void {
+    if (this.#state === 'stopped') this.#onExit(0, reason);
+  }
+
   stop(): Promise<void> {
     this.#state = 'stopped';
     this.#cancelRestart();
@@ -131,7 +139,7 @@ class Supervisor implements Supervised {
   }
 
   #onExit(readyMs: number, reason: string): void {
-    const { clock, logger, policy = RESTART_POLICY, onGivenUp, stopRequested } = this.#options;
+    const { clock, logger, policy = RESTART_POLICY, onGivenUp, onFailing, stopRequested } = this.#options;
     // A signal to the whole process group, as from systemd, reaches the children as well.
     if (stopRequested?.aborted === true) {
       this.#state = 'stopped';
@@ -150,6 +158,9 @@ class Supervisor implements Supervised {
       return;
     }
     this.#state = 'waiting';
+    if (decision.quickExits >= policy.quickExitsMax) onFailing?.(reason);
+    // Its remedy may have stopped it.
+    if (this.state() !== 'waiting') return;
     logger.warn(fields, `${this.name} exited (${reason}); restart in ${decision.delayMs} ms`);
     this.#cancelRestart = clock.after(decision.delayMs, () => void this.#restart());
   }

@@ -423,12 +423,22 @@ describe('what it reports of the ability to work', () => {
     expect(health.slice(1, 4)).toEqual(Array.from({ length: 3 }, () => 'refused: HTTP 500'));
   });
 
-  test('is a response that it cannot read its marker, and no silence', async () => {
+  test('is a response that it cannot read its marker, a long silence of an open connection, and no other', async () => {
     await serve();
     health.length = 0;
     shown = SILENT;
     await clock.pass(2_000, 500);
     expect(health).toEqual([]);
+    shown = { ...SILENT, hangsMs: 29_000 };
+    await clock.pass(2_000, 500);
+    work.explainsSilence = true;
+    shown = { ...SILENT, hangsMs: 40_000 };
+    await clock.pass(2_000, 500);
+    expect(health).toEqual([]);
+    work.explainsSilence = false;
+    await clock.pass(600, 100);
+    expect(health).toEqual(['hangs: no response within 2000 ms']);
+    health.length = 0;
     shown = { found: 'silent', reason: 'the marker check failed with status 500', isUnable: true };
     await clock.pass(600, 100);
     expect(health).toEqual(['the marker check failed with status 500']);

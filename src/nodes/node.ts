@@ -17,8 +17,13 @@ export type ProbeResult =
   | { readonly found: 'unmarked' }
   /** The connection was refused: the process is gone. */
   | { readonly found: 'refused'; readonly reason: string }
-  /** `isUnable`: it responded that it cannot read its marker. */
-  | { readonly found: 'silent'; readonly reason: string; readonly isUnable?: boolean };
+  /** `isUnable`: it responded that it cannot read its marker. `hangsMs`: its connection has been open without a response. */
+  | {
+      readonly found: 'silent';
+      readonly reason: string;
+      readonly isUnable?: boolean;
+      readonly hangsMs?: number;
+    };
 
 /** The checks of one node. */
 export interface NodeProbe {
@@ -78,7 +83,7 @@ export interface NodeOptions {
   readonly onTransition: (member: Node, from: NodeState, event: NodeEvent, reason: string) => void;
   /** Called when a connection was refused: calls in flight have ended with the process. */
   readonly onProcessGone: () => void;
-  /** Called when the node responded that it cannot work, or its canary failed: why; null after a canary that succeeded. */
+  /** Called when the node responded that it cannot work, hangs, or failed its canary: why; null after a canary that succeeded. */
   readonly onHealth: (failure: string | null) => void;
 }
 
@@ -90,6 +95,9 @@ const PROBE_MS = 500;
 const PROBE_APART_MS = 50;
 const REFUSALS_FAST_MAX = 200;
 const MISSES_MAX = 2;
+// Longer than the kernel needs to notice that the machine is unreachable (chroma/client/verified-connector.ts): an open
+// connection without a response for so long is that of a process that hangs.
+const HANGS_MS = 30_000;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
 const CANARY_AFTER_TROUBLE_MS = 500;
@@ -307,6 +315,8 @@ export class Node {
         // Silence that a call in flight explains is no error, and hides none.
         if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
         if (result.isUnable === true) this.#options.onHealth(result.reason);
+        else if ((result.hangsMs ?? 0) >= HANGS_MS && !this.#options.work.explainsSilence)
+          this.#options.onHealth(`hangs: ${result.reason}`);
         // Probes missed while a call explained it do not count once that call has ended.
         this.#misses = this.#options.work.explainsSilenceSince(sinceMs) ? 0 : this.#misses + 1;
         // I16: a busy node is never treated as a failed one.

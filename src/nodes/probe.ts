@@ -31,8 +31,12 @@ export function createNodeProbe({ watcher, canary, verify, work, clock }: NodePr
   const orLate = async (result: Promise<ProbeResult>): Promise<ProbeResult> => {
     const answered = new AbortController();
     const late = sleep(clock, PATIENCE_MS, answered.signal);
-    const silent = { found: 'silent', reason: `no response within ${PATIENCE_MS} ms` } as const;
-    return Promise.race([result, late.then(() => silent)]).finally(() => answered.abort());
+    const silent = (): ProbeResult => ({
+      found: 'silent',
+      reason: `no response within ${PATIENCE_MS} ms`,
+      hangsMs: clock.monotonic() - (asked?.sinceMs ?? Infinity),
+    });
+    return Promise.race([result, late.then(silent)]).finally(() => answered.abort());
   };
   return {
     async probe() {

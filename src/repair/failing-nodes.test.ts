@@ -20,6 +20,7 @@ beforeEach(() => {
   failing = new FailingNodes({
     isLeading: () => isLeading,
     restart: (node) => void done.push(`restart ${node}`),
+    nodeAt: (url) => (url === 'http://a' ? 'a' : null),
     damageOf: async (node) => {
       done.push(`examine ${node}`);
       if (said instanceof Error) throw said;
@@ -89,12 +90,6 @@ test('leaves a node that works again while it is examined', async () => {
   expect(done).not.toContain('discard a');
 });
 
-test('leaves a node whose disk is full: it says so, and would not start', async () => {
-  said = MALFORMED;
-  await fail(100_000, 'refused: (code: 13) database or disk is full');
-  expect(done).toEqual([]);
-});
-
 test('does nothing while another gateway leads', async () => {
   isLeading = false;
   said = MALFORMED;
@@ -108,4 +103,12 @@ test('goes on restarting a damaged node that has the only copy of something', as
   await fail(100_000);
   expect(done.filter((each) => each === 'restart a')).toHaveLength(2);
   expect(done).toContain('discard a');
+});
+
+test('empties a node whose server does not start because its files are damaged, and no other', () => {
+  failing.ends('http://a', 'a does not start: the disk is full');
+  failing.ends('http://elsewhere', 'x does not start: file is not a database');
+  expect(done).toEqual([]);
+  failing.ends('http://a', 'a does not start: file is not a database');
+  expect(done).toEqual(['discard a']);
 });

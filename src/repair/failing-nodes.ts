@@ -1,15 +1,18 @@
-// Notices nodes that respond, and cannot work for good: their canary keeps failing, or they cannot read their marker. Each is
+// Notices nodes that run, and cannot work for good: their canary keeps failing, or they hang, or cannot read their marker. Each is
 // restarted; one that still fails, and says that its files are damaged, is emptied and filled from the others.
 
 import type { EventSink } from '../observability/events.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import { saysDamaged } from './damage-evidence.ts';
 import type { DamagedNodes } from './damaged-nodes.ts';
 
 export interface FailingNodesOptions {
   /** Only the leader acts. */
   readonly isLeading: () => boolean;
   readonly restart: (node: string) => void;
+  /** The node of this address; null when there is none. */
+  readonly nodeAt: (url: string) => string | null;
   /** Reads a node's content: what the server says of damage to its files; null when it says nothing of it. */
   readonly damageOf: (node: string) => Promise<string | null>;
   readonly damaged: Pick<DamagedNodes, 'discard'>;
@@ -30,10 +33,8 @@ const FAILURES_MIN = 3;
 const FAILING_MS = 5_000;
 // A restarted server is ready within seconds.
 const RESTARTED_MS = 10_000;
-// As often as NODE_RESTART_COMMAND runs: a server that hangs on a full disk goes on hanging once there is room.
+// As often as NODE_RESTART_COMMAND runs: a server that fails on a full disk goes on failing once there is room.
 const RESTART_AGAIN_MS = 60_000;
-// It is no damage, and a server does not start on it.
-const DISK_FULL = /disk is full/;
 
 export class FailingNodes {
   readonly #options: FailingNodesOptions;
@@ -48,10 +49,10 @@ export class FailingNodes {
     this.#failing.delete(node);
   }
 
-  /** The node responded that it cannot work, or its canary failed. */
+  /** The node responded that it cannot work, or hangs, or its canary failed. */
   failed(node: string, reason: string): void {
     const { isLeading, clock } = this.#options;
-    if (!isLeading() || DISK_FULL.test(reason)) return this.works(node);
+    if (!isLeading()) return this.works(node);
     const now = clock.monotonic();
     const failing = this.#failing.get(node) ?? {
       since: now,
@@ -68,10 +69,17 @@ export class FailingNodes {
     void this.#examine(node, failing, reason).finally(() => (failing.isExamined = false));
   }
 
+  /** The server at this address ends at each start. */
+  ends(url: string, reason: string): void {
+    const { isLeading, nodeAt, damaged } = this.#options;
+    const node = nodeAt(url);
+    if (node !== null && isLeading() && saysDamaged(reason) !== null) damaged.discard(node, reason);
+  }
+
   #restart(node: string, failing: Failing, reason: string): void {
     const { restart, clock, events, logger } = this.#options;
     if (failing.restartedAt === null) {
-      logger.error({ node, reason }, 'node responds and cannot work');
+      logger.error({ node, reason }, 'node runs and cannot work');
       events.record('node_failing', { node, reason });
     }
     failing.restartedAt = clock.monotonic();

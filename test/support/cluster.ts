@@ -32,6 +32,8 @@ export interface ClusterOptions {
   readonly nodeDirectory?: (nodes: LocalCluster['nodes']) => NodeDirectory;
   /** Called before the gateway starts for the first time. */
   readonly prepare?: (cluster: TestCluster) => Promise<void>;
+  /** Restarts nodes that hang or cannot work, as `polychrome up` does; only with the gateway in this process. */
+  readonly restartsNodes?: boolean;
   /** Runs the gateway in a separate process, so that it can be killed, with these variables in its environment. */
   readonly ownProcess?: Readonly<Record<string, string>>;
 }
@@ -84,13 +86,15 @@ export class TestCluster {
   /** Starts everything and resolves when the gateway is ready and every node serves. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
     const dir = await mkdtemp(join(tmpdir(), 'polychrome-test-'));
+    let cluster: TestCluster | undefined;
     const local = await startLocalCluster({
       dataDir: join(dir, 'data'),
       nodes: options.nodes ?? 3,
       chroma: options.chroma === undefined ? chromaCommand : (options.chroma ?? undefined),
       logger: quiet,
+      onNodeFailing: (id, reason) => cluster?.nodeFails(id, reason),
     });
-    const cluster = new TestCluster(local, dir, await findFreePort(), options);
+    cluster = new TestCluster(local, dir, await findFreePort(), options);
     if (options.proxied === true)
       for (const { id, url } of local.nodes) cluster.#proxies.set(id, await TcpProxy.start(url));
     try {
@@ -105,6 +109,13 @@ export class TestCluster {
       await cluster.stop();
       throw error;
     }
+  }
+
+  /** As `polychrome up` does. */
+  nodeFails(id: string, reason: string): void {
+    const node = this.local.nodes.find((each) => each.id === id);
+    if (node !== undefined && this.#options.restartsNodes === true)
+      this.#gateway?.serverFails(node.url, reason);
   }
 
   get url(): string {
@@ -159,6 +170,10 @@ export class TestCluster {
     if (this.#options.ownProcess === undefined) {
       this.#gateway = await startGateway(loadConfig({ ...this.environment(), ...extra }), {
         nodePid: (url) => this.local.nodes.find((node) => node.url === url)?.pid() ?? null,
+        onNodeHung: (url) => {
+          const node = this.local.nodes.find((each) => each.url === url);
+          if (node !== undefined && this.#options.restartsNodes === true) this.local.killNode(node.id);
+        },
         onNodeDamaged: (url) => {
           const node = this.local.nodes.find((each) => each.url === url);
           if (node !== undefined) void this.local.resetNode(node.id);

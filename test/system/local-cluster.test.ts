@@ -270,6 +270,33 @@ test('reports the output of a child that cannot start, and stops the others', as
   );
 });
 
+test('starts the others when the files of a node are damaged, reports it, and starts it on an empty folder', async () => {
+  const first = await start(2);
+  const [damaged, other] = first.nodes.map(({ url }) => url) as [string, string];
+  await first.stop();
+  writeFileSync(join(first.nodes[0]!.dataDir, 'chroma.sqlite3'), 'no database at all'.repeat(1_000));
+  const reported = Promise.withResolvers<string>();
+  const second = await startLocalCluster({
+    dataDir,
+    chroma: chromaCommand,
+    logger: silent,
+    restartPolicy: {
+      delayMsMin: 10,
+      delayMsMax: 20,
+      stableAfterMs: 2_000,
+      quickExitsMax: 2,
+      isEndless: true,
+    },
+    onNodeFailing: (id, reason) => reported.resolve(`${id}: ${reason}`),
+  });
+  clusters.push(second);
+  const heartbeat = async (url: string): Promise<number> => (await fetch(`${url}/api/v2/heartbeat`)).status;
+  expect(await heartbeat(other)).toBe(200);
+  expect(await reported.promise).toMatch(/^node-1: node-1 does not start: file is not a database; see /);
+  await second.resetNode('node-1');
+  expect(await heartbeat(damaged)).toBe(200);
+});
+
 test('names the port of a Chroma server that is in use', async () => {
   const squatter = createServer().listen(0, '127.0.0.1');
   await vi.waitUntil(() => squatter.listening, WAIT);
