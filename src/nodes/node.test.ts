@@ -57,7 +57,7 @@ beforeEach(async () => {
     overdueMaxMs: OVERDUE_MAX_MS,
     onTransition: (_member, from, event) => void transitions.push(`${from} ${event}`),
     onProcessGone: () => void (gone += 1),
-    onHealth: (reason) => void health.push(reason),
+    onHealth: (report) => void health.push(report?.reason ?? null),
   });
   watching = member.watch(stop.signal);
   await clock.pass(1);
@@ -429,10 +429,10 @@ describe('what it reports of the ability to work', () => {
     shown = SILENT;
     await clock.pass(2_000, 500);
     expect(health).toEqual([]);
-    shown = { ...SILENT, hangsMs: 29_000 };
+    shown = { ...SILENT, hangsMs: 19_000 };
     await clock.pass(2_000, 500);
     work.explainsSilence = true;
-    shown = { ...SILENT, hangsMs: 40_000 };
+    shown = { ...SILENT, hangsMs: 30_000 };
     await clock.pass(2_000, 500);
     expect(health).toEqual([]);
     work.explainsSilence = false;

@@ -84,7 +84,7 @@ export interface NodeOptions {
   /** Called when a connection was refused: calls in flight have ended with the process. */
   readonly onProcessGone: () => void;
   /** Called when the node responded that it cannot work, hangs, or failed its canary: why; null after a canary that succeeded. */
-  readonly onHealth: (failure: string | null) => void;
+  readonly onHealth: (failure: CanaryReport | null) => void;
 }
 
 // A probe every half second notices a hanging process within seconds; two misses, so that one slow response under load
@@ -95,9 +95,9 @@ const PROBE_MS = 500;
 const PROBE_APART_MS = 50;
 const REFUSALS_FAST_MAX = 200;
 const MISSES_MAX = 2;
-// Longer than the kernel needs to notice that the machine is unreachable (chroma/client/verified-connector.ts): an open
-// connection without a response for so long is that of a process that hangs.
-const HANGS_MS = 30_000;
+// The kernel notices within about this time that a machine is unreachable (chroma/client/verified-connector.ts): an open
+// connection without a response for longer is that of a process that hangs.
+const HANGS_MS = 20_000;
 // A canary costs a write on the node; its failure is noticed sooner through real calls that fail.
 const CANARY_MS = 10_000;
 const CANARY_AFTER_TROUBLE_MS = 500;
@@ -209,7 +209,8 @@ export class Node {
   /** A real call got no response. `refused`: the process is gone, which needs no probe to confirm. */
   callFailed(error: Error, refused: boolean): void {
     this.#lastError = error.message;
-    if (BEGINNING.has(this.#state) && isServerError(error)) this.#options.onHealth(error.message);
+    if (BEGINNING.has(this.#state) && isServerError(error))
+      this.#options.onHealth({ reason: error.message, isSilence: false });
     if (refused) this.on('failed', error.message);
     else this.#probeSoon();
   }
@@ -314,9 +315,9 @@ export class Node {
       case 'silent':
         // Silence that a call in flight explains is no error, and hides none.
         if (!this.#options.work.explainsSilence) this.#lastError = result.reason;
-        if (result.isUnable === true) this.#options.onHealth(result.reason);
+        if (result.isUnable === true) this.#options.onHealth({ reason: result.reason, isSilence: false });
         else if ((result.hangsMs ?? 0) >= HANGS_MS && !this.#options.work.explainsSilence)
-          this.#options.onHealth(`hangs: ${result.reason}`);
+          this.#options.onHealth({ reason: `hangs: ${result.reason}`, isSilence: true });
         // Probes missed while a call explained it do not count once that call has ended.
         this.#misses = this.#options.work.explainsSilenceSince(sinceMs) ? 0 : this.#misses + 1;
         // I16: a busy node is never treated as a failed one.
@@ -372,7 +373,7 @@ export class Node {
       return true;
     }
     this.#canaryFailed = report !== null;
-    this.#options.onHealth(report?.reason ?? null);
+    this.#options.onHealth(report);
     this.#canaryAt = clock.monotonic() + CANARY_MS;
     if (report === null) {
       this.#canaryPassedAt = clock.monotonic();

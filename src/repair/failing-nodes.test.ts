@@ -2,7 +2,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { FailingNodes } from './failing-nodes.ts';
 
-const CANARY = 'refused: {"error":"InternalError","message":"Error in compaction"}';
+const CANARY = { reason: 'refused: {"error":"InternalError"}', isSilence: false };
+const HANGING = { reason: 'hanging: a write had no response after 5000 ms', isSilence: true };
 const MALFORMED = '{"error":"InternalError","message":"(code: 11) database disk image is malformed"}';
 
 let clock: ManualClock;
@@ -39,9 +40,9 @@ beforeEach(() => {
 });
 
 /** Two failed canaries a second, as the probes run them. */
-async function fail(ms: number, reason = CANARY): Promise<void> {
+async function fail(ms: number, report = CANARY): Promise<void> {
   for (let passed = 0; passed < ms; passed += 500) {
-    failing.failed('a', reason);
+    failing.failed('a', report);
     await clock.pass(500);
   }
 }
@@ -56,6 +57,13 @@ test('restarts a node whose canary keeps failing, then empties it when its files
   expect(done).toEqual(['node_failing', 'restart a']);
   await fail(1_000);
   expect(done).toEqual(['node_failing', 'restart a', 'examine a', 'discard a']);
+});
+
+test('gives a node that does not respond in time longer, for its machine may be overloaded', async () => {
+  await fail(30_000, HANGING);
+  expect(done).toEqual([]);
+  await fail(1_000, HANGING);
+  expect(done).toEqual(['node_failing', 'restart a']);
 });
 
 test('restarts a node once a minute, and never empties it, while it says nothing of damage', async () => {

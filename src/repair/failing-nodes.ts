@@ -1,6 +1,7 @@
 // Notices nodes that run, and cannot work for good: their canary keeps failing, or they hang, or cannot read their marker. Each is
 // restarted; one that still fails, and says that its files are damaged, is emptied and filled from the others.
 
+import type { CanaryReport } from '../nodes/node.ts';
 import type { EventSink } from '../observability/events.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -31,6 +32,8 @@ interface Failing {
 // Several canaries, over a time in which a server that has just started is ready.
 const FAILURES_MIN = 3;
 const FAILING_MS = 5_000;
+// A server on an overloaded machine is slow for longer than that, and a restart would slow it down further.
+const SILENT_MS = 30_000;
 // A restarted server is ready within seconds.
 const RESTARTED_MS = 10_000;
 // As often as NODE_RESTART_COMMAND runs: a server that fails on a full disk goes on failing once there is room.
@@ -50,7 +53,7 @@ export class FailingNodes {
   }
 
   /** The node responded that it cannot work, or hangs, or its canary failed. */
-  failed(node: string, reason: string): void {
+  failed(node: string, { reason, isSilence }: CanaryReport): void {
     const { isLeading, clock } = this.#options;
     if (!isLeading()) return this.works(node);
     const now = clock.monotonic();
@@ -62,7 +65,7 @@ export class FailingNodes {
     };
     this.#failing.set(node, failing);
     failing.failures += 1;
-    if (failing.failures < FAILURES_MIN || now - failing.since < FAILING_MS) return;
+    if (failing.failures < FAILURES_MIN || now - failing.since < (isSilence ? SILENT_MS : FAILING_MS)) return;
     if (failing.restartedAt === null) return this.#restart(node, failing, reason);
     if (now - failing.restartedAt < RESTARTED_MS || failing.isExamined) return;
     failing.isExamined = true;

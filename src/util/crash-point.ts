@@ -1,5 +1,6 @@
 // Named points at which a test kills this process, as a power failure would. They do nothing unless the process was
-// started with NODE_ENV=test and CRASH_AT=name or CRASH_AT=name:n; after SIGUSR2, the n-th arrival at the point kills it.
+// started with NODE_ENV=test and CRASH_AT=name or CRASH_AT=name:n; after SIGUSR2, the n-th arrival at the point kills it, or
+// freezes it with CRASH_SIGNAL=SIGSTOP, so that a node can be killed at this very moment.
 
 export const CRASH_POINTS = [
   'append_before', // nothing of the batch has left this process
@@ -44,7 +45,8 @@ function reached(name: CrashPoint): boolean {
   return left === 0;
 }
 
-const die = (): void => void process.kill(process.pid, 'SIGKILL');
+const signal = process.env['CRASH_SIGNAL'] === 'SIGSTOP' ? 'SIGSTOP' : 'SIGKILL';
+const die = (): void => void process.kill(process.pid, signal);
 const nothing = (_name: CrashPoint): void => undefined;
 
 /** Kills the process here when this is the chosen point. */
