@@ -22,5 +22,6 @@ export default defineConfig(({ command }) => ({
     license: { fileName: 'licenses.md' },
     reportCompressedSize: false,
   },
-  server: { proxy: { '^/(ui/(live|collections)|admin)\\b': GATEWAY } },
+  // Types and pure functions of src/ are shared.
+  server: { fs: { allow: ['..'] }, proxy: { '^/(ui/(live|collections)|admin)\\b': GATEWAY } },
 }));

@@ -17,7 +17,7 @@ Examples:
 
 Checks the settings, PostgreSQL (release, rights, connections, durability, clock), every Chroma server (reachability,
 release, capabilities, marker, clock), this process (memory, open files), and the gateway at --url if one runs there.
-Changes nothing.
+Changes nothing. Without settings in its environment it asks only the gateway.
 Exit code 0: nothing is wrong. 1: the settings cannot be used. 2: at least one problem.`;
 
 interface DoctorOptions extends OperatorOptions {
@@ -39,13 +39,34 @@ export function doctorCommand(context: LiveContext = PROCESS): Command {
   );
 }
 
+/** No gateway starts without one of these. */
+const NEEDED = ['DATABASE_URL', 'DATABASE_URL_FILE', 'NODES', 'PRIMARY_URL'] as const;
+const VALID_SETTINGS: Finding = {
+  subject: 'settings',
+  state: 'ok',
+  text: 'valid; "polychrome config" shows them',
+  fix: null,
+};
+const NO_SETTINGS: Finding = {
+  subject: 'settings',
+  state: 'warning',
+  text: 'there are none in this environment, so only the gateway was asked',
+  fix: 'Run it in the environment of the gateway to have PostgreSQL and the servers checked.',
+};
+
+/** Null: none are set here, and a gateway that has its own responds, as beside `npm start`. Throws StartupError. */
+function settingsOf(env: LiveContext['env'], { responds }: GatewayReport): Config | null {
+  const isUnset = NEEDED.every((name) => (env[name] ?? '') === '');
+  return responds && isUnset ? null : loadConfig(env);
+}
+
 async function doctor(options: DoctorOptions, context: LiveContext): Promise<void> {
-  const config: Config = loadConfig(context.env);
-  const facts = await collectFacts(config, context.clock);
   const gateway = await askGateway(options);
+  const config = settingsOf(context.env, gateway);
+  const facts = config === null ? null : await collectFacts(config, context.clock);
   const findings: Finding[] = [
-    { subject: 'settings', state: 'ok', text: 'valid; "polychrome config" shows them', fix: null },
-    ...findingsOf(facts),
+    facts === null ? NO_SETTINGS : VALID_SETTINGS,
+    ...(facts === null ? [] : findingsOf(facts)),
     ...gateway.findings,
   ];
   if (options.bundle !== undefined) {
@@ -67,6 +88,7 @@ function textOf(findings: readonly Finding[]): string {
 }
 
 interface GatewayReport {
+  readonly responds: boolean;
   readonly findings: readonly Finding[];
   readonly reports: Readonly<Record<string, unknown>>;
 }
@@ -96,11 +118,12 @@ async function askGateway(options: DoctorOptions): Promise<GatewayReport> {
     const reports: Record<string, unknown> = { '/health/check': health };
     for (const path of REPORTS) reports[path] = await api.report(path).catch((error: Error) => error.message);
     const well: Finding = { subject, state: 'ok', text: `${options.url} is healthy`, fix: null };
-    return { findings: findings.length === 0 ? [well] : findings, reports };
+    return { responds: true, findings: findings.length === 0 ? [well] : findings, reports };
   } catch (error) {
     if (!(error instanceof StartupError)) throw error;
     const text = `none responds at ${options.url}`;
     return {
+      responds: false,
       findings: [{ subject, state: 'warning', text, fix: 'Start it, or name another with --url.' }],
       reports: {},
     };
@@ -111,7 +134,7 @@ interface BundleParts {
   readonly at: number;
   readonly context: LiveContext;
   readonly findings: readonly Finding[];
-  readonly facts: DoctorFacts;
+  readonly facts: DoctorFacts | null;
   readonly reports: Readonly<Record<string, unknown>>;
 }
 

@@ -76,13 +76,11 @@ interface Loss {
 
 async function recover({ acceptLoss, ...options }: RecoverOptions, context: OperationContext): Promise<void> {
   if (acceptLoss === true)
-    return startOperation('/admin/log/recover?accept_loss=true', options, {
-      context,
-      describe: (result) =>
-        sentences(result as unknown as Loss, (from, to) => [
-          `Done. LSN ${from} to ${to} are used up by entries without effect. The gateway starts again; start the others.`,
-        ]),
-    });
+    return startOperation('/admin/log/recover?accept_loss=true', options, context, ({ result }) =>
+      sentences(result as unknown as Loss, (from, to) => [
+        `Done. LSN ${from} to ${to} are used up by entries without effect. The gateway starts again; start the others.`,
+      ]),
+    );
   const loss = await new OperatorApi(options).get<Loss>('/admin/log/loss');
   if (options.json === true) return context.write(`${JSON.stringify(loss, null, 2)}\n`);
   const next = (): string[] => [

@@ -113,7 +113,7 @@ describe('polychrome operation', () => {
       'list',
     ]);
     expect(command.output).toMatch(/│ 0000000a │ node promote b │ .* │ failed │ x\\u001b\[2J/);
-    expect(command.output).toMatch(/│ done +│ {"before":"a"}/);
+    expect(command.output).toMatch(/│ done +│ Node b is the primary; before it was a\./);
   });
 
   test('waits for an operation that was started before', async () => {
@@ -122,7 +122,7 @@ describe('polychrome operation', () => {
       'wait',
       '0000000a',
     ]);
-    expect(command.output).toBe('Done. {"before":"a"}\n');
+    expect(command.output).toBe('Node b is the primary; before it was a.\n');
   });
 });
 

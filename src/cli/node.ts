@@ -3,13 +3,7 @@
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import { OPERATION_PROCESS, type OperationContext } from './operation-context.ts';
-import {
-  addWaitOptions,
-  startOperation,
-  WAITING_HELP,
-  type DescribeResult,
-  type WaitOptions,
-} from './operation-wait.ts';
+import { addWaitOptions, startOperation, WAITING_HELP, type WaitOptions } from './operation-wait.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
 import { printable } from './command-context.ts';
 
@@ -32,32 +26,15 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
   addOperatorOptions(command.command('list').description('lists the nodes'), context.env).action(
     (options: OperatorOptions) => list(options, context),
   );
-  const change = (name: string, description: string, describe: (id: string) => DescribeResult): void => {
+  const change = (name: string, description: string): void => {
     addWaitOptions(command.command(name).description(description), context.env)
       .argument('<id>', 'id of the node')
-      .action((id: string, options: WaitOptions) =>
-        startOperation(actionPath(id, name), options, { context, describe: describe(id) }),
-      );
+      .action((id: string, options: WaitOptions) => startOperation(actionPath(id, name), options, context));
   };
-  change(
-    'promote',
-    'makes a serving node the primary; no request fails',
-    (id) =>
-      ({ before }) =>
-        before === id
-          ? `Node ${id} is the primary already.`
-          : `Node ${id} is the primary; before it was ${String(before)}.`,
-  );
+  change('promote', 'makes a serving node the primary; no request fails');
   change(
     'verify',
     'compares every collection of a node with another node; a copy that differs becomes suspect',
-    (id) =>
-      ({ collections, records, suspects }) => {
-        const compared = `${String(collections)} collections of node ${id} compared, ${String(records)} records.`;
-        return suspects === 0
-          ? `${compared} No copy is wrong.`
-          : `${compared} ${String(suspects)} copies became suspect: see GET /status.`;
-      },
   );
   addRebuild(command, context);
   addWaitOptions(
@@ -67,26 +44,11 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
     .argument('<id>', 'id of the node: lower-case letters, digits and dashes')
     .argument('<url>', 'address of the server')
     .action((id: string, url: string, options: WaitOptions) =>
-      startOperation(`${actionPath(id, 'add')}?${new URLSearchParams({ url }).toString()}`, options, {
-        context,
-        describe: () => `Node ${id} serves.`,
-      }),
+      startOperation(`${actionPath(id, 'add')}?${new URLSearchParams({ url }).toString()}`, options, context),
     );
-  change(
-    'drain',
-    'takes a node out of service; it follows the log and may be stopped',
-    (id) =>
-      ({ primary }) =>
-        `Node ${id} is out of service and may be stopped; the primary is ${String(primary)}.`,
-  );
-  change('undrain', 'takes a node back into service', (id) => () => `Node ${id} serves.`);
-  change(
-    'remove',
-    'removes a node from the cluster',
-    (id) =>
-      ({ primary }) =>
-        `Node ${id} is removed; its server may be stopped. The primary is ${String(primary)}.`,
-  );
+  change('drain', 'takes a node out of service; it follows the log and may be stopped');
+  change('undrain', 'takes a node back into service');
+  change('remove', 'removes a node from the cluster');
   return command;
 }
 
@@ -101,22 +63,9 @@ function addRebuild(command: Command, context: OperationContext): void {
     .option('--collection <id>', 'only this collection: its id, or its name')
     .action((id: string, { collection, ...options }: WaitOptions & { collection?: string }) => {
       const query = collection === undefined ? '' : `?${new URLSearchParams({ collection }).toString()}`;
-      return startOperation(`${actionPath(id, 'rebuild')}${query}`, options, {
-        context,
-        describe: describeRebuild(id),
-      });
+      return startOperation(`${actionPath(id, 'rebuild')}${query}`, options, context);
     });
 }
-
-const describeRebuild =
-  (id: string): DescribeResult =>
-  ({ rebuilt, onlyHere }) => {
-    const only = onlyHere as readonly string[];
-    const done = `${String(rebuilt)} collections of node ${id} were copied anew and compared.`;
-    return only.length === 0
-      ? done
-      : `${done} No other node has a healthy copy of ${only.join(', ')}: left as it is.`;
-  };
 
 const actionPath = (id: string, action: string): string => `/admin/nodes/${encodeURIComponent(id)}/${action}`;
 

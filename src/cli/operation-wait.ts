@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { StartupError } from '../errors.ts';
 import { sleep } from '../util/clock.ts';
+import { operationOutcome } from '../util/operation-outcome.ts';
 import type { OperationContext } from './operation-context.ts';
 import { addOperatorOptions, OperatorApi, UnreachableGateway, type OperatorOptions } from './operator-api.ts';
 import { printable } from './command-context.ts';
@@ -34,7 +35,7 @@ export interface WaitOptions extends OperatorOptions {
 }
 
 /** Says in sentences what a finished operation did. */
-export type DescribeResult = (result: Readonly<Record<string, unknown>>) => string;
+type Describe = (operation: ReportedOperation) => string;
 
 /** The part of a command's help that concerns waiting. */
 export const WAITING_HELP = `
@@ -60,11 +61,12 @@ const EXIT_DETACHED = 130;
 export async function startOperation(
   path: string,
   options: WaitOptions,
-  { context, describe }: { readonly context: OperationContext; readonly describe: DescribeResult },
+  context: OperationContext,
+  describe: Describe = outcomeText,
 ): Promise<void> {
   const api = new OperatorApi(options);
   const started = await api.post<ReportedOperation>(path);
-  if (options.detach !== true) return follow(started, options, { context, describe });
+  if (options.detach !== true) return follow(started, options, context, describe);
   if (options.json === true) return context.write(`${JSON.stringify(started, null, 2)}\n`);
   context.write(`Started. Follow it with: ${waitCommand(started.id, options)}\n`);
 }
@@ -73,7 +75,8 @@ export async function startOperation(
 export async function follow(
   started: ReportedOperation,
   options: OperatorOptions,
-  { context, describe }: { readonly context: OperationContext; readonly describe: DescribeResult },
+  context: OperationContext,
+  describe: Describe = outcomeText,
 ): Promise<void> {
   const detached = new AbortController();
   const stopListening = context.onInterrupt(() => detached.abort());
@@ -87,7 +90,9 @@ export async function follow(
       );
       return context.setExitCode(EXIT_DETACHED);
     }
-    report(ended, options, { context, describe });
+    if (options.json === true) context.write(`${JSON.stringify(ended, null, 2)}\n`);
+    if (ended.state === 'failed') throw new StartupError(ended.error ?? 'The operation failed.');
+    if (options.json !== true) context.write(`${describe(ended)}\n`);
   } finally {
     view.clear();
     stopListening();
@@ -118,15 +123,9 @@ async function untilEnded(
   }
 }
 
-function report(
-  operation: ReportedOperation,
-  { json }: OperatorOptions,
-  { context, describe }: { readonly context: OperationContext; readonly describe: DescribeResult },
-): void {
-  const { state, result, error } = operation;
-  if (json === true) context.write(`${JSON.stringify(operation, null, 2)}\n`);
-  if (state === 'failed') throw new StartupError(error ?? 'The operation failed.');
-  if (json !== true) context.write(`${describe(result ?? {})}\n`);
+/** What a finished operation did, in sentences. */
+export function outcomeText(operation: ReportedOperation): string {
+  return printable(operationOutcome(operation));
 }
 
 function waitCommand(id: string, { url }: OperatorOptions): string {

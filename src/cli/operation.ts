@@ -3,7 +3,7 @@
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import { OPERATION_PROCESS, type OperationContext } from './operation-context.ts';
-import { follow, progressLine, type ReportedOperation } from './operation-wait.ts';
+import { follow, outcomeText, progressLine, type ReportedOperation } from './operation-wait.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
 import { printable } from './command-context.ts';
 
@@ -64,8 +64,7 @@ async function show(
 }
 
 async function wait(id: string, options: OperatorOptions, context: OperationContext): Promise<void> {
-  const describe = (result: object): string => `Done. ${printable(JSON.stringify(result))}`;
-  await follow(await read(id, options), options, { context, describe });
+  await follow(await read(id, options), options, context);
 }
 
 function read(id: string, options: OperatorOptions): Promise<ReportedOperation> {
@@ -73,7 +72,7 @@ function read(id: string, options: OperatorOptions): Promise<ReportedOperation> 
 }
 
 function stateText(operation: ReportedOperation): string {
-  const { state, error, result } = operation;
+  const { state, error } = operation;
   if (state === 'failed') return printable(error ?? '');
-  return state === 'running' ? progressLine(operation) : printable(JSON.stringify(result));
+  return state === 'running' ? progressLine(operation) : outcomeText(operation);
 }

@@ -26,7 +26,7 @@ test('compares all copies, waits and says what was found', async () => {
     'GET /admin/operations/0000000a': json(operation({ state: 'done', result })),
   });
   expect(command.output).toBe(
-    '7 compared, 70 records. 2 copies became suspect: see GET /status. Left to the next scrub: 1 collections, 0 records.\n',
+    '7 collections compared, 70 records. 2 copies became suspect: see GET /status. Left to the next scrub: 1 collection, 0 records.\n',
   );
 });
 
@@ -37,7 +37,7 @@ test.each([
 ])('%s calls its route and shows the scrub', async (option, route) => {
   const command = await run({ [route]: json({ ...SHOWN, state: 'paused' }) }, option);
   expect(command.output).toBe(
-    'The scrub is paused. The last pass ended at B. Of 7 collections: 7 compared, 70 records. No copy is wrong.\n',
+    'The scrub is paused. The last pass ended at B. 7 of 7 collections compared, 70 records. No copy is wrong.\n',
   );
 });
 

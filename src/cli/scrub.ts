@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { StartupError } from '../errors.ts';
+import { scrubText } from '../util/operation-outcome.ts';
 import { OPERATION_PROCESS, type OperationContext } from './operation-context.ts';
 import { addWaitOptions, startOperation, WAITING_HELP, type WaitOptions } from './operation-wait.ts';
 import { OperatorApi } from './operator-api.ts';
@@ -52,7 +53,7 @@ async function scrub(options: ScrubCommandOptions, context: OperationContext): P
   const { pause, resume, status, json } = options;
   const chosen = [pause, resume, status].filter((option) => option === true);
   if (chosen.length > 1) throw new StartupError('Use one of --pause, --resume and --status.');
-  if (chosen.length === 0) return startOperation('/admin/scrub', options, { context, describe });
+  if (chosen.length === 0) return startOperation('/admin/scrub', options, context);
   const api = new OperatorApi(options);
   const shown =
     status === true
@@ -62,18 +63,7 @@ async function scrub(options: ScrubCommandOptions, context: OperationContext): P
 }
 
 function sentences(shown: ShownScrub): string {
-  const { state, startedAt, finishedAt, total } = shown;
+  const { state, startedAt, finishedAt } = shown;
   const run = finishedAt === null ? `began at ${startedAt}` : `ended at ${finishedAt}`;
-  return `The scrub is ${state}. The last pass ${run}. Of ${total} collections: ${describe({ ...shown })}`;
-}
-
-function describe(counts: Readonly<Record<string, unknown>>): string {
-  const { shards, records, suspects, uncompared, skipped } = counts;
-  const found =
-    suspects === 0 ? 'No copy is wrong.' : `${String(suspects)} copies became suspect: see GET /status.`;
-  const left =
-    skipped === 0 && uncompared === 0
-      ? ''
-      : ` Left to the next scrub: ${String(skipped)} collections, ${String(uncompared)} records.`;
-  return `${String(shards)} compared, ${String(records)} records. ${found}${left}`;
+  return `The scrub is ${state}. The last pass ${run}. ${scrubText({ ...shown })}`;
 }

@@ -2,7 +2,7 @@
 
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Knowledge } from '../coordination/knowledge.ts';
-import { TermOver, type Term } from '../coordination/term.ts';
+import { generationOf, TermOver, type Term } from '../coordination/term.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import type { Head } from '../log/postgres-log.ts';
@@ -109,7 +109,7 @@ export class Leader {
     this.#options.knowledge.begin(term);
     if (!this.#halt.isRewound) current.begin(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
-    events.record('leader_changed', { epoch: term.epoch, head: head.lsn });
+    events.record('leader_changed', { epoch: generationOf(term.epoch), head: head.lsn });
     await Promise.all([
       followers.runForEach(
         (follower, signal) => this.#attend(follower, limited(term, signal), head),

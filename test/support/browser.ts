@@ -22,7 +22,9 @@ export function launchBrowser(path: string): Promise<Browser> {
 export async function accessibilityViolations(page: Page): Promise<string[]> {
   // The policy of the page allows no script of others, but the debugger may evaluate one.
   await page.evaluate(axe.source);
-  const found = await page.evaluate<Pick<AxeResults, 'violations'>>('axe.run(document)');
+  const found = await page.evaluate<Pick<AxeResults, 'violations'>>(
+    "axe.run(document, { resultTypes: ['violations'] })",
+  );
   return found.violations.map(
     ({ id, nodes }) =>
       `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(' | ')}`,

@@ -29,6 +29,8 @@ export class TcpProxy {
   onRequest: ((chunk: Buffer) => void) | null = null;
   /** The response to what a client sends, in place of the server's; null: it is forwarded. */
   intercept: ((chunk: Buffer) => string | null) | null = null;
+  /** What the request of this chunk waits for before it passes; null: nothing. Other connections go on. */
+  holds: ((chunk: Buffer) => Promise<void> | null) | null = null;
   /** Number of connections reset in mode `reset` or by `breaksOff`. */
   resets = 0;
   /** Whether the request of this chunk passes and its connection is reset when the server starts to respond. */
@@ -99,7 +101,16 @@ export class TcpProxy {
       // The connection ends: the server may have received the head of the request already.
       if (response !== null) return void client.end(response);
       broken ||= this.breaksOff?.(chunk) === true;
-      if (this.#mode !== 'silent' && this.#mode !== 'deaf') server.write(chunk);
+      const pass = (): void => {
+        if (this.#mode !== 'silent' && this.#mode !== 'deaf' && !server.destroyed) server.write(chunk);
+      };
+      const released = this.holds?.(chunk) ?? null;
+      if (released === null) return pass();
+      client.pause();
+      void released.then(() => {
+        pass();
+        client.resume();
+      });
     });
     server.on('data', (chunk) => this.#respond(client, chunk, broken));
   }

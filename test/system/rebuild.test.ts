@@ -155,7 +155,7 @@ test('an operator has the copies of a node built anew', async () => {
   const command = new TestCommand({ clock: systemClock });
   const words = ['rebuild', node, '--collection', 'records', '--url', cluster.url];
   await nodeCommand(command).parseAsync(words, { from: 'user' });
-  expect(command.output).toBe(`1 collections of node ${node} were copied anew and compared.\n`);
+  expect(command.output).toBe(`1 collection of node ${node} was copied anew and compared.\n`);
   expect((await copyOn(node))!.copy).toBeGreaterThan(before.copy);
   await allEqual();
 });

@@ -18,6 +18,9 @@ import { fakeNode, fakeStatusSource, NOW } from '../support/status-source.ts';
 
 const path = browserPath();
 const RECORDS = 60;
+const FAILURE_BODY = '{"error":"InternalError","message":"the index is broken"}';
+const FAILURE = `HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: ${FAILURE_BODY.length}\r\nconnection: close\r\n\r\n${FAILURE_BODY}`;
+const POISON = 'a document that no server can index';
 
 test('there is a browser to test with', () => {
   if (process.env['CI'] === 'true') expect(path, 'apt-get install chromium').not.toBeNull();
@@ -53,7 +56,11 @@ describe.skipIf(path === null)('in a browser', () => {
     let page: Page;
     let collection: string;
     beforeAll(async () => {
-      cluster = await TestCluster.start();
+      cluster = await TestCluster.start({
+        proxied: true,
+        // The machine of the tests may be busy for a minute.
+        settings: { ENTRY_ATTEMPTS: '2', ENTRY_TIMEOUT_MS: '5000', WAL_CPU_THRESHOLD: '100' },
+      });
       collection = await cluster.api.create('notes');
       const all = Array.from({ length: RECORDS }, (_each, n) => n);
       await cluster.api.records(collection, 'add', {
@@ -132,6 +139,73 @@ describe.skipIf(path === null)('in a browser', () => {
       await page.getByRole('dialog').waitFor({ state: 'detached' });
     });
 
+    /** Holds requests to the node that contain this until it is released. */
+    function hold(node: string, part: string): () => void {
+      const proxy = cluster.proxy(node);
+      const held = Promise.withResolvers<void>();
+      proxy.holds = (chunk) => (chunk.includes(part) ? held.promise : null);
+      return () => {
+        proxy.holds = null;
+        held.resolve();
+      };
+    }
+
+    interface Act {
+      readonly label: string;
+      /** Requests to the node that contain this are held until the progress was seen. */
+      readonly held: string;
+      readonly first?: () => Promise<unknown>;
+      readonly progress: string;
+      readonly outcome: string;
+    }
+
+    /** Presses the button of an action and confirms it; sees its progress while the node is held, and its outcome. */
+    async function act(node: string, { label, held, first, progress, outcome }: Act): Promise<void> {
+      const kind = `node ${label.toLowerCase()} ${node}`;
+      const release = hold(node, held);
+      await first?.();
+      await page.getByRole('button', { name: label, exact: true }).click();
+      expect(await page.locator('[data-state]').filter({ hasText: kind }).count()).toBe(0);
+      await page.getByRole('button', { name: `${label} ${node}` }).click();
+      const operation = page.locator('dialog [data-state]').filter({ hasText: kind });
+      await operation.filter({ hasText: progress }).getByRole('progressbar').waitFor();
+      release();
+      await page.locator('dialog [data-state=done]').filter({ hasText: outcome }).waitFor();
+    }
+
+    test('a node is promoted, verified and rebuilt, each after a confirmation, with progress and outcome', async () => {
+      await cluster.allServe();
+      const before = await cluster.primary();
+      const node = before === 'node-3' ? 'node-2' : 'node-3';
+      await page.getByRole('button', { name: `Manage ${node}` }).click();
+      const text = 'a note that arrives late';
+      const note = { ids: ['note-0'], embeddings: [[0, 1, 0]], documents: [text] };
+      await act(node, {
+        label: 'Promote',
+        held: text,
+        first: () => cluster.api.records(collection, 'upsert', note),
+        progress: 'applying the log: 0 of 1 entries',
+        outcome: `Node ${node} is the primary; before it was ${before}.`,
+      });
+      await act(node, {
+        label: 'Verify',
+        held: '/get',
+        progress: 'comparing: 0 of 1 collections',
+        outcome: `1 collection of node ${node} compared, ${RECORDS} records. No copy is wrong.`,
+      });
+      expect(await accessibilityViolations(page)).toEqual([]);
+      await act(node, {
+        label: 'Rebuild',
+        held: 'the note number',
+        progress: 'notes (1 of 1): ',
+        outcome: `1 collection of node ${node} was copied anew and compared.`,
+      });
+      expect(await cluster.primary()).toBe(node);
+      await page.keyboard.press('Escape');
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+      await page.locator('.rows [data-state=done]').filter({ hasText: 'copied anew' }).waitFor();
+    });
+
     test('a killed node is reported by the sentence, the topology, the chart and the events', async () => {
       await cluster.allServe();
       const primary = await cluster.primary();
@@ -143,7 +217,7 @@ describe.skipIf(path === null)('in a browser', () => {
       for (let n = 0; n < 3; n++)
         await cluster.api.records(collection, 'upsert', { ids: [`note-${n}`], embeddings: [[n, 1, n]] });
       await page.getByRole('img', { name: new RegExp(`Backlog.*${primary} 3\\b`) }).waitFor();
-      await page.locator('.events tr[data-kind=node_down]').filter({ hasText: primary }).waitFor();
+      await page.locator('.events [data-kind=node_down]').filter({ hasText: primary }).waitFor();
       await page.locator('.flow.is-cut').first().waitFor();
       expect(await accessibilityViolations(page)).toEqual([]);
       await cluster.local.startNode(primary);
@@ -159,6 +233,37 @@ describe.skipIf(path === null)('in a browser', () => {
       await cluster.startGateway();
       await page.getByText('Live', { exact: true }).first().waitFor();
       await sentence(page, 'All 3 nodes serve');
+    });
+
+    test('a quarantined entry is shown as it comes, retried and discarded after a confirmation', async () => {
+      await page.goto(`${cluster.url}/ui/#/quarantine`);
+      await page.getByText('No entry is quarantined.').waitFor();
+      let isFaulty = true;
+      for (const { id } of cluster.local.nodes)
+        cluster.proxy(id).intercept = (chunk) => (isFaulty && chunk.includes(POISON) ? FAILURE : null);
+      const body = { ids: ['note-1'], embeddings: [[1, 1, 1]], documents: [POISON] };
+      expect((await cluster.api.records(collection, 'upsert', body)).status).toBe(500);
+      const entry = page.locator('.quarantine li').filter({ hasText: 'upsert on notes' });
+      await entry.filter({ hasText: 'the index is broken' }).waitFor();
+      await sentence(page, '1 entry of the log waits for a decision');
+      await entry.getByText('Content of the write').click();
+      await entry.getByText(POISON).waitFor();
+      expect(await accessibilityViolations(page)).toEqual([]);
+
+      const press = async (label: string): Promise<void> => {
+        await entry.getByRole('button', { name: new RegExp(`^${label} .*…$`) }).click();
+        await entry.getByRole('button', { name: label }).click();
+      };
+      await press('Retry');
+      await page.getByText('and quarantined again. Nodes responded 500').waitFor();
+      isFaulty = false;
+      await press('Retry');
+      await page.getByText(/LSN \d+ was appended again as LSN \d+ and applied\./).waitFor();
+      await page.getByText('No entry is quarantined.').waitFor();
+      isFaulty = true;
+      expect((await cluster.api.records(collection, 'upsert', body)).status).toBe(500);
+      await press('Discard');
+      await page.getByText(/LSN \d+ was discarded\./).waitFor();
     });
   });
 
@@ -219,7 +324,8 @@ describe.skipIf(path === null)('in a browser', () => {
     });
 
     test('the checks report a page that is broken', async () => {
-      const page = await open(dashboard.url);
+      // A page with little on it, which is checked sooner.
+      const page = await open(`${dashboard.url}#/quarantine`);
       await sentence(page, 'is down');
       await page.evaluate(`{
         const broken = document.createElement('div');

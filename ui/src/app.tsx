@@ -96,7 +96,7 @@ function Pages({
       ) : route.page === 'events' ? (
         <EventsPage events={events} />
       ) : route.page === 'quarantine' ? (
-        <QuarantinePage />
+        <QuarantinePage open={state.status.quarantined} />
       ) : (
         <Overview live={live} state={state} />
       )}
@@ -145,7 +145,7 @@ function Overview({ live, state }: { readonly live: Live; readonly state: LiveSt
           <EventsPanel events={live.events} shown={8} />
         </div>
         <div class="span-3 stack">
-          <CapacityPanel capacity={state.status.capacity} />
+          <CapacityPanel capacity={state.status.capacity} records={state.records} />
           <OperationsPanel operations={state.operations} now={state.at} />
         </div>
       </div>

@@ -13,7 +13,13 @@ const NAMES: Readonly<Record<Capacity['resources'][number]['resource'], string>>
   log: 'Log',
 };
 
-export function CapacityPanel({ capacity }: { readonly capacity: Capacity | null }) {
+interface CapacityPanelProps {
+  readonly capacity: Capacity | null;
+  /** Of all collections at this moment; null while they are being counted. */
+  readonly records: number | null;
+}
+
+export function CapacityPanel({ capacity, records }: CapacityPanelProps) {
   return (
     <section class="panel" aria-labelledby="capacity-title">
       <div class="section-head">
@@ -28,7 +34,7 @@ export function CapacityPanel({ capacity }: { readonly capacity: Capacity | null
         <ul class="capacity">
           {capacity.resources.map((resource) => (
             <li key={resource.resource}>
-              <Resource resource={resource} />
+              <Resource resource={resource} isCounted={resource.bytes > 0 || records === 0} />
             </li>
           ))}
         </ul>
@@ -37,7 +43,13 @@ export function CapacityPanel({ capacity }: { readonly capacity: Capacity | null
   );
 }
 
-function Resource({ resource }: { readonly resource: Capacity['resources'][number] }) {
+interface ResourceProps {
+  readonly resource: Capacity['resources'][number];
+  /** False: the history has counted none of the records that there are. */
+  readonly isCounted: boolean;
+}
+
+function Resource({ resource, isCounted }: ResourceProps) {
   const { basis, bytes, bytesPerDay, limitBytes, limitReached, advice } = resource;
   const name = NAMES[resource.resource];
   const growth = bytesPerDay === null ? null : `${signed(bytesPerDay, bytesText)} a day`;
@@ -47,7 +59,7 @@ function Resource({ resource }: { readonly resource: Capacity['resources'][numbe
       <p title={basis}>
         <span>{basis.startsWith('estimated') ? `${name}, by estimate` : name}</span>
         <b class="number">
-          {bytesText(bytes)}
+          {isCounted ? bytesText(bytes) : 'counted every hour'}
           {limitBytes === null ? '' : ` of ${bytesText(limitBytes)}`}
         </b>
       </p>

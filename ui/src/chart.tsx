@@ -96,9 +96,10 @@ function usePlot(box: { readonly current: HTMLDivElement | null }, plotted: Plot
   useEffect(() => plot.current?.setData(dataOf(plotted)), [plotted.times, plotted.series]);
 }
 
+// The first series is drawn last, above the others.
 const dataOf = ({ times, series }: Plotted): uPlot.AlignedData => [
   [...times],
-  ...series.map(({ values }) => [...values]),
+  ...series.toReversed().map(({ values }) => [...values]),
 ];
 
 function optionsOf(latest: { readonly current: Plotted }, width: number): uPlot.Options {
@@ -114,7 +115,7 @@ function optionsOf(latest: { readonly current: Plotted }, width: number): uPlot.
     cursor: { sync: { key: 'time' }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(latest.current.least, max * 1.1)] } },
     axes: [
-      { ...axis, space: 72, size: 22, gap: 2, incrs: TIME_STEPS, values: timesOf },
+      { ...axis, space: 72, size: 24, gap: 6, incrs: TIME_STEPS, values: timesOf },
       {
         ...axis,
         size: 44,
@@ -125,7 +126,7 @@ function optionsOf(latest: { readonly current: Plotted }, width: number): uPlot.
     ],
     series: [
       {},
-      ...latest.current.series.map(({ label, color }) => ({
+      ...latest.current.series.toReversed().map(({ label, color }) => ({
         label,
         stroke: colorOf(color),
         width: 1.5,

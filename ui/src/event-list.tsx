@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import type { LiveEvent } from '../../src/api/ui/live-feed.ts';
 import { get, type RequestFailed } from './api.ts';
+import { detailText } from './event-text.ts';
 import { timeText } from './format.ts';
 import { linkTo } from './route.ts';
 import { Shape } from './state-badge.tsx';
@@ -27,7 +28,7 @@ export function EventsPanel({
       ) : events.length === 0 ? (
         <p class="empty">Nothing has happened yet.</p>
       ) : (
-        <EventTable events={events.slice(0, shown)} />
+        <EventRows events={events.slice(0, shown)} />
       )}
     </section>
   );
@@ -73,7 +74,7 @@ export function EventsPage({ events }: { readonly events: readonly LiveEvent[] |
       ) : shown.length === 0 ? (
         <p class="empty">No event of this level so far.</p>
       ) : (
-        <EventTable events={shown} />
+        <EventRows events={shown} />
       )}
       {error === null ? null : (
         <p class="error" role="alert">
@@ -91,36 +92,22 @@ export function EventsPage({ events }: { readonly events: readonly LiveEvent[] |
   );
 }
 
-function EventTable({ events }: { readonly events: readonly LiveEvent[] }) {
+function EventRows({ events }: { readonly events: readonly LiveEvent[] }) {
   return (
-    <table class="list events">
-      <thead class="hidden">
-        <tr>
-          <th scope="col">Time</th>
-          <th scope="col">Event</th>
-          <th scope="col">Detail</th>
-        </tr>
-      </thead>
-      <tbody>
-        {events.map(({ id, at, level, kind, node, detail }) => (
-          <tr key={id} data-kind={kind}>
-            <td class="time">{timeText(at)}</td>
-            <td>
-              <span class={`state ${LEVELS[level]}`}>
-                <Shape kind={LEVELS[level]} />
-                {kind.replaceAll('_', ' ')}
-              </span>
-            </td>
-            <td class="detail">
-              {node === null ? null : <b>{node} </b>}
-              {Object.entries(detail)
-                .filter(([name]) => name !== 'gateway')
-                .map(([name, value]) => `${name} ${String(value)}`)
-                .join(' · ')}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <ul class="events">
+      {events.map(({ id, at, level, kind, node, detail }) => (
+        <li key={id} data-kind={kind}>
+          <time dateTime={at}>{timeText(at)}</time>
+          <span class={`state ${LEVELS[level]}`}>
+            <Shape kind={LEVELS[level]} />
+            {kind.replaceAll('_', ' ')}
+          </span>
+          <span class="detail">
+            {node === null ? null : <b>{node} </b>}
+            {detailText(detail)}
+          </span>
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { comparisonText, differingRanks, hitsOf, recordsOf, referenceOf } from './hits.ts';
+import { comparisonText, differingRanks, hitsOf, metadataText, recordsOf, referenceOf } from './hits.ts';
 
 const node = (name: string, ids: readonly string[] | null, isPrimary = false) => ({
   node: name,
@@ -38,6 +38,18 @@ test('a node that differs from the primary is named, and its ranks are marked', 
   expect(referenceOf(nodes)?.map(({ id }) => id)).toEqual(['x', 'y', 'z']);
   expect([...differingRanks(nodes[0]!.hits!, nodes[1]!.hits!)]).toEqual([0, 1]);
   expect([...differingRanks([], nodes[1]!.hits!)]).toEqual([0, 1, 2]);
+});
+
+test('a node at another position in the log is no reason to worry', () => {
+  const late = { ...node('a', ['y']), applied: 0 };
+  expect(comparisonText(hitsOf({ nodes: [late, node('b', ['x'], true)] }))).toBe(
+    'a returns other records or another order. Writes between their LSNs may be the reason: run it again.',
+  );
+});
+
+test('metadata is shown by name', () => {
+  expect(metadataText({ b: 1, a: ['x'] })).toBe('{"a":["x"],"b":1}');
+  expect(metadataText(null)).toBe('');
 });
 
 test("a server's refusal is shown with its status and message", () => {

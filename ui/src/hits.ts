@@ -84,12 +84,13 @@ export function differingRanks(hits: readonly Hit[], reference: readonly Hit[]):
 export function comparisonText(nodes: readonly NodeHits[]): string {
   const responded = nodes.filter(({ hits }) => hits !== null);
   if (responded.length === 0) return 'No node returned records.';
-  const reference = referenceOf(nodes) ?? [];
+  const compared = referenceNode(nodes);
+  const reference = compared?.hits ?? [];
   const others = responded.filter(({ hits }) => differingRanks(hits ?? [], reference).size > 0);
   const missing = nodes.length - responded.length;
   const rest = missing === 0 ? '' : ` ${missing} of ${nodes.length} nodes returned nothing.`;
   if (others.length > 0)
-    return `${others.map(({ node }) => node).join(', ')} ${others.length === 1 ? 'returns' : 'return'} other records or another order.${rest}`;
+    return `${others.map(({ node }) => node).join(', ')} ${others.length === 1 ? 'returns' : 'return'} other records or another order.${positionText(others, compared)}${rest}`;
   const count = reference.length === 0 ? 'nothing' : `the same ${reference.length} records in the same order`;
   const all =
     responded.length === 1 ? `${responded[0]?.node} returns` : `All ${responded.length} nodes return`;
@@ -98,8 +99,24 @@ export function comparisonText(nodes: readonly NodeHits[]): string {
 
 /** The hits that others are compared with: those of the primary, or of the first node that returned any. */
 export function referenceOf(nodes: readonly NodeHits[]): readonly Hit[] | null {
-  const found =
-    nodes.find(({ isPrimary, hits }) => isPrimary && hits !== null) ??
-    nodes.find(({ hits }) => hits !== null);
-  return found?.hits ?? null;
+  return referenceNode(nodes)?.hits ?? null;
+}
+
+function referenceNode(nodes: readonly NodeHits[]): NodeHits | undefined {
+  return (
+    nodes.find(({ isPrimary, hits }) => isPrimary && hits !== null) ?? nodes.find(({ hits }) => hits !== null)
+  );
+}
+
+/** That writes between two positions in the log explain a difference. */
+function positionText(others: readonly NodeHits[], compared: NodeHits | undefined): string {
+  const isApart = others.every(({ applied }) => applied !== compared?.applied);
+  return isApart ? ' Writes between their LSNs may be the reason: run it again.' : '';
+}
+
+/** Metadata as JSON, by name: servers return the keys of each record in another order. */
+export function metadataText(metadata: unknown, indent?: number): string {
+  if (typeof metadata !== 'object' || metadata === null) return '';
+  const sorted = Object.entries(metadata).sort(([a], [b]) => a.localeCompare(b, 'en'));
+  return JSON.stringify(Object.fromEntries(sorted), null, indent);
 }

@@ -13,7 +13,9 @@ export function LogPanel({ state }: { readonly state: LiveState }) {
       <div class="section-head">
         <h2 id="log-title">Log</h2>
         <span class="note">
-          LSN {countText(trimmed + 1)} to {countText(status.head)}
+          {status.head === trimmed
+            ? 'no entries'
+            : `LSN ${countText(trimmed + 1)} to ${countText(status.head)}`}
         </span>
       </div>
       <ul class="positions">
@@ -22,7 +24,7 @@ export function LogPanel({ state }: { readonly state: LiveState }) {
             <span class="legend-label">{id}</span>
             <Meter
               label={`${id} has applied`}
-              value={checkpoint - from}
+              value={status.head === from ? 1 : checkpoint - from}
               max={Math.max(1, status.head - from)}
             />
             <b class="number">{lag.entries === 0 ? 'at head' : `−${countText(lag.entries)}`}</b>

@@ -5,7 +5,7 @@ import type { LiveState } from '../../src/api/ui/live-feed.ts';
 import type { OperationStatus } from '../../src/api/admin/operations.ts';
 import { post, type RequestFailed } from './api.ts';
 import { Dialog } from './dialog.tsx';
-import { countText, durationText, millisText, timeText } from './format.ts';
+import { countText, durationText, millisText, pluralText, timeText } from './format.ts';
 import { actionsFor, type NodeAction, type NodeStatus } from './node-actions.ts';
 import { OperationRow } from './operations.tsx';
 import { StateBadge } from './state-badge.tsx';
@@ -73,11 +73,13 @@ function Details({ node, now }: { readonly node: NodeStatus; readonly now: numbe
     ['Checkpoint', countText(node.checkpoint)],
     [
       'Behind',
-      `${countText(lag.entries)} entries${lag.ms === null || lag.entries === 0 ? '' : `, ${millisText(lag.ms)}`}`,
+      `${pluralText(lag.entries, 'entry', 'entries')}${lag.ms === null || lag.entries === 0 ? '' : `, ${millisText(lag.ms)}`}`,
     ],
     [
       'Call in flight',
-      work === null ? null : `for ${millisText(work.ms)}, about ${millisText(work.remainingMs)} left`,
+      work === null
+        ? null
+        : `for ${millisText(work.ms)}${work.remainingMs < 1 ? '' : `, about ${millisText(work.remainingMs)} left`}`,
     ],
     [
       'Failing entry',

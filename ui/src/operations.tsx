@@ -1,6 +1,7 @@
 // What operators have started: its progress, and how it ended.
 
 import type { OperationStatus } from '../../src/api/admin/operations.ts';
+import { operationOutcome } from '../../src/util/operation-outcome.ts';
 import { countText, durationText, shortText } from './format.ts';
 import { Shape } from './state-badge.tsx';
 
@@ -56,6 +57,7 @@ export function OperationRow({
       {state === 'running' && progress !== null ? (
         <Progress progress={progress} label={`${kind} ${target}`} />
       ) : null}
+      {state === 'done' ? <p class="remark">{operationOutcome(operation)}</p> : null}
       {error === null ? null : <p class="remark">{error}</p>}
     </div>
   );

@@ -1,16 +1,26 @@
 // Quarantined entries: what no node applied, to be retried or discarded.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { QuarantineEntry } from '../../src/api/admin/quarantine.ts';
+import type { RetryResult } from '../../src/api/admin/quarantine-retry.ts';
 import { get, post } from './api.ts';
 import { bytesText, countText, timeText } from './format.ts';
 
 type Action = 'retry' | 'discard';
 
+const LABELS: Readonly<Record<Action, string>> = { retry: 'Retry', discard: 'Discard' };
+
 const CONSEQUENCES: Readonly<Record<Action, string>> = {
-  retry:
-    'The entry is appended to the log again, as a new entry, and applied by every node if they accept it now.',
+  retry: 'The write is appended to the log again, as a new entry, and applied if the nodes accept it now.',
   discard: 'The write is given up: no node applies it.',
+};
+
+const OUTCOMES: Readonly<Record<RetryResult['outcome'], string>> = {
+  applied: 'and applied.',
+  refused: 'and refused by the nodes.',
+  quarantined: 'and quarantined again.',
+  partly_applied: 'and applied in part.',
+  pending: 'and is not applied yet; its outcome will be among the events.',
 };
 
 interface Chosen {
@@ -18,11 +28,18 @@ interface Chosen {
   readonly action: Action;
 }
 
-export function QuarantinePage() {
+interface Outcome {
+  readonly text: string;
+  readonly isFailure: boolean;
+}
+
+/** `open`: LSNs of quarantined entries as the live stream has them. */
+export function QuarantinePage({ open }: { readonly open: readonly number[] }) {
   const [entries, setEntries] = useState<readonly QuarantineEntry[] | null>(null);
   const [chosen, choose] = useState<Chosen | null>(null);
-  const [message, setMessage] = useState<string | null>(null);
+  const [outcome, setOutcome] = useState<Outcome | null>(null);
   const [error, setError] = useState<string | null>(null);
+  const [isActing, setActing] = useState(false);
   const load = async (): Promise<void> => {
     try {
       setEntries((await get<{ entries: QuarantineEntry[] }>('../admin/quarantine')).entries);
@@ -31,18 +48,13 @@ export function QuarantinePage() {
       setError((failed as Error).message);
     }
   };
-  useEffect(() => void load(), []);
+  useEffect(() => void load(), [open.join()]);
   const act = async ({ lsn, action }: Chosen): Promise<void> => {
-    choose(null);
-    try {
-      const result = await post<{ outcome?: string }>(`../admin/quarantine/${lsn}/${action}`);
-      setMessage(
-        `LSN ${countText(lsn)}: ${action === 'retry' ? (result.outcome ?? 'retried') : 'discarded'}.`,
-      );
-    } catch (failed) {
-      setMessage((failed as Error).message);
-    }
+    setActing(true);
+    setOutcome(await carriedOut(lsn, action));
     await load();
+    choose(null);
+    setActing(false);
   };
   return (
     <section class="panel" aria-labelledby="quarantine-title">
@@ -50,8 +62,8 @@ export function QuarantinePage() {
         <h1 id="quarantine-title">Quarantine</h1>
         <span class="note">writes that healthy nodes failed alike</span>
       </div>
-      <p class="comparison" role="status">
-        {message}
+      <p class={`comparison${outcome?.isFailure === true ? ' error' : ''}`} role="status">
+        {outcome?.text}
       </p>
       {error === null ? null : (
         <p class="error" role="alert">
@@ -70,25 +82,25 @@ export function QuarantinePage() {
             <li key={entry.lsn}>
               <Entry entry={entry} />
               {chosen?.lsn === entry.lsn ? (
-                <div class="confirmation" role="group" aria-label="Confirmation">
-                  <p>{CONSEQUENCES[chosen.action]}</p>
-                  <p class="buttons">
-                    <button type="button" class="danger" onClick={() => void act(chosen)}>
-                      {chosen.action === 'retry' ? 'Retry' : 'Discard'} LSN {countText(entry.lsn)}
-                    </button>
-                    <button type="button" onClick={() => choose(null)}>
-                      Cancel
-                    </button>
-                  </p>
-                </div>
+                <Confirmation
+                  chosen={chosen}
+                  isActing={isActing}
+                  onConfirm={() => void act(chosen)}
+                  onCancel={() => choose(null)}
+                />
               ) : (
                 <p class="buttons">
-                  <button type="button" onClick={() => choose({ lsn: entry.lsn, action: 'retry' })}>
-                    Retry
-                  </button>
-                  <button type="button" onClick={() => choose({ lsn: entry.lsn, action: 'discard' })}>
-                    Discard
-                  </button>
+                  {(['retry', 'discard'] as const).map((action) => (
+                    <button
+                      key={action}
+                      type="button"
+                      disabled={isActing}
+                      aria-label={`${LABELS[action]} LSN ${countText(entry.lsn)}…`}
+                      onClick={() => choose({ lsn: entry.lsn, action })}
+                    >
+                      {LABELS[action]}
+                    </button>
+                  ))}
                 </p>
               )}
             </li>
@@ -96,6 +108,55 @@ export function QuarantinePage() {
         </ul>
       )}
     </section>
+  );
+}
+
+/** Does it, and says how it ended. */
+async function carriedOut(lsn: number, action: Action): Promise<Outcome> {
+  const entry = `LSN ${countText(lsn)}`;
+  try {
+    const result = await post<RetryResult>(`../admin/quarantine/${lsn}/${action}`);
+    if (action === 'discard') return { text: `${entry} was discarded.`, isFailure: false };
+    const { retriedLSN, outcome, response } = result;
+    const said = response === null ? '' : ` Nodes responded ${response.status}: ${response.body}`;
+    return {
+      text: `${entry} was appended again as LSN ${countText(retriedLSN)} ${OUTCOMES[outcome]}${said}`,
+      isFailure: outcome !== 'applied' && outcome !== 'pending',
+    };
+  } catch (failed) {
+    return { text: (failed as Error).message, isFailure: true };
+  }
+}
+
+interface ConfirmationProps {
+  readonly chosen: Chosen;
+  readonly isActing: boolean;
+  readonly onConfirm: () => void;
+  readonly onCancel: () => void;
+}
+
+function Confirmation({ chosen: { lsn, action }, isActing, onConfirm, onCancel }: ConfirmationProps) {
+  const confirm = useRef<HTMLButtonElement>(null);
+  useEffect(() => confirm.current?.focus(), []);
+  return (
+    <div class="confirmation" role="group" aria-label="Confirmation" aria-busy={isActing}>
+      <p>{CONSEQUENCES[action]}</p>
+      {isActing ? <progress aria-label={`${LABELS[action]} LSN ${countText(lsn)}`} /> : null}
+      <p class="buttons">
+        <button
+          type="button"
+          class={action === 'discard' ? 'danger' : 'primary'}
+          disabled={isActing}
+          onClick={onConfirm}
+          ref={confirm}
+        >
+          {LABELS[action]} LSN {countText(lsn)}
+        </button>
+        <button type="button" disabled={isActing} onClick={onCancel}>
+          Cancel
+        </button>
+      </p>
+    </div>
   );
 }
 
@@ -111,6 +172,28 @@ function Entry({ entry }: { readonly entry: QuarantineEntry }) {
       <p class="remark">
         Nodes responded {status}: {response}
       </p>
+      <Content lsn={lsn} />
     </>
+  );
+}
+
+/** What the write contains, as far as the gateway shows it; read when it is opened. */
+function Content({ lsn }: { readonly lsn: number }) {
+  const [text, setText] = useState<string | null>(null);
+  const open = async (): Promise<void> => {
+    if (text !== null) return;
+    try {
+      setText((await get<{ body: string }>(`../admin/quarantine/${lsn}`)).body);
+    } catch (failed) {
+      setText((failed as Error).message);
+    }
+  };
+  return (
+    <details class="content" onToggle={({ currentTarget }) => (currentTarget.open ? void open() : undefined)}>
+      <summary>Content of the write</summary>
+      <pre class="wrapped" tabIndex={0} aria-label={`Content of LSN ${countText(lsn)}`}>
+        {text ?? 'Reading…'}
+      </pre>
+    </details>
   );
 }

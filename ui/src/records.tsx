@@ -8,7 +8,7 @@ import { Dialog } from './dialog.tsx';
 import { FilterFields } from './filter-fields.tsx';
 import { getBody, hasFilters, NO_FILTERS, type RecordFilters } from './filters.ts';
 import { countText } from './format.ts';
-import { recordsOf, type Hit } from './hits.ts';
+import { metadataText, recordsOf, type Hit } from './hits.ts';
 import { linkTo, type Route } from './route.ts';
 
 interface RecordsPageProps {
@@ -178,7 +178,7 @@ function RecordTable({ records, offset, onShow, isDimmed }: RecordTableProps) {
               </button>
             </th>
             <td class="snippet">{record.document ?? <span class="note">none</span>}</td>
-            <td class="snippet code">{record.metadata === null ? '' : JSON.stringify(record.metadata)}</td>
+            <td class="snippet code">{metadataText(record.metadata)}</td>
           </tr>
         ))}
       </tbody>
@@ -213,7 +213,7 @@ export function RecordDialog({ collection, record, onClose }: RecordDialogProps)
         <p class="note">It has none.</p>
       ) : (
         <pre tabIndex={0} aria-label="Metadata">
-          {JSON.stringify(record.metadata, null, 2)}
+          {metadataText(record.metadata, 2)}
         </pre>
       )}
       <h3>Vector{vector === null ? '' : `, ${countText(vector.length)} dimensions`}</h3>

@@ -71,6 +71,23 @@ test('a finding began when its node changed, or its alert opened, or it was firs
   expect(JSON.stringify(first.feed.state().summary)).not.toContain('secret');
 });
 
+test('a burst of load is no finding until it has lasted a minute, or its alert is open', async () => {
+  const conditions = () => [{ kind: 'cpu', key: 'cpu:gateway', detail: '97 %' }] as const;
+  let now = NOW;
+  const status = fakeStatusSource({ now: () => now });
+  const { findings } = await setUp({ status, conditions });
+  expect(findings()).toEqual([]);
+  now = NOW + 59_999;
+  expect(findings()).toEqual([]);
+  now = NOW + 60_000;
+  expect(findings()).toEqual([['cpu:gateway', NOW]]);
+  const stored = await setUp({
+    conditions,
+    openAlerts: async () => [alert('cpu', 'cpu:gateway', NOW - 5_000)],
+  });
+  expect(stored.findings()).toEqual([['cpu:gateway', NOW - 5_000]]);
+});
+
 test('the leader knows better than the stored alerts, and shows those of other gateways', async () => {
   const openAlerts = async () => [
     alert('node_down', 'node_down:b', NOW),

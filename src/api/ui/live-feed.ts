@@ -88,6 +88,8 @@ const OF_GATEWAYS: ReadonlySet<keyof typeof ALERT_KINDS> = new Set([
   'memory',
   'cpu',
 ]);
+/** What bursts of load cause, too: shown once it has lasted as long as its alert requires. */
+const OF_LOAD: ReadonlySet<keyof typeof ALERT_KINDS> = new Set(['latency', 'memory', 'cpu']);
 
 type Publisher = Pick<LiveStream, 'publish' | 'flush'>;
 
@@ -171,7 +173,9 @@ export class LiveFeed {
         (node === undefined ? null : nodeSince.get(node)) ?? since.get(key) ?? this.#firstSeen.get(key) ?? now
       );
     };
-    return [...seen, ...others].map(({ kind, key, detail }) => ({
+    const isDue = ({ kind, key }: Condition): boolean =>
+      !OF_LOAD.has(kind) || since.has(key) || now - beganAt(key) >= ALERT_KINDS[kind].afterMs;
+    return [...seen.filter(isDue), ...others].map(({ kind, key, detail }) => ({
       kind,
       key,
       detail: maskCredentials(detail),
