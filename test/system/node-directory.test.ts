@@ -1,10 +1,11 @@
-// Nodes named by DNS, as a headless service of Kubernetes names its pods: one joins, one that is gone for good is removed,
-// and one joins again without content, while clients read and write.
+// Nodes named by DNS, as a headless service of Kubernetes names its pods: scaled from one to three, to two and to three again,
+// and restarted one by one, while clients read and write.
 
 import { rm } from 'node:fs/promises';
 import { Resolver } from 'node:dns/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Status } from '../../src/api/admin/status.ts';
 import { serviceNodes, type NodeDirectory } from '../../src/nodes/node-directory.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { DnsServer } from '../support/dns-server.ts';
@@ -76,7 +77,7 @@ async function startClients(): Promise<{ stop: () => Promise<{ failed: string[];
 
 beforeAll(async () => {
   dns = await DnsServer.start();
-  named('node-1', 'node-2');
+  named('node-1');
   cluster = await TestCluster.start({
     settings: { NODES: `dns+srv://${SERVICE}`, NODE_FORGET_AFTER: '1s' },
     nodeDirectory: directoryOf,
@@ -87,8 +88,19 @@ afterAll(async () => {
   await dns?.stop();
 });
 
+/** As a StatefulSet restarts a pod: it keeps its volume and, as publishNotReadyAddresses says, its name. */
+async function restart(id: string): Promise<void> {
+  await cluster.local.stopNode(id);
+  await until(async () => stateOf(await cluster.status(), id) === 'down', `${id} is down`);
+  await cluster.local.startNode(id);
+  await until(async () => stateOf(await cluster.status(), id) === 'serving', `${id} serves`, JOIN_MS_MAX);
+}
+
+const stateOf = ({ nodes }: Status, id: string): string | undefined =>
+  nodes.find((node) => node.id === id)?.state;
+
 test('the cluster follows what DNS names, and no request fails', async () => {
-  await clusterIs('node-1', 'node-2');
+  await clusterIs('node-1');
   const clients = await startClients();
 
   named('node-1', 'node-2', 'node-3');
@@ -106,6 +118,9 @@ test('the cluster follows what DNS names, and no request fails', async () => {
   await cluster.local.startNode('node-3');
   named('node-1', 'node-2', 'node-3');
   await clusterIs('node-1', 'node-2', 'node-3');
+
+  // From the last to the first, as a StatefulSet does.
+  for (const id of ['node-3', 'node-2', 'node-1']) await restart(id);
 
   const { failed, written } = await clients.stop();
   expect(failed).toEqual([]);
