@@ -159,11 +159,12 @@ function buildLogBuffer({ storage: { log, head }, caches, nodes }: Shared): LogB
   });
 }
 
-function buildStagger({ nodes, positions }: Shared): Stagger {
+function buildStagger({ deps, nodes, positions }: Shared): Stagger {
   const serving = (): BuiltNode[] => nodes.all().filter(({ member }) => canServe(member.state));
   return new Stagger({
     serving: () => serving().map(({ member }) => member.id),
     primary: () => positions.primary,
+    clock: deps.clock,
   });
 }
 

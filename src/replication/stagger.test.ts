@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
 import { seededRandom } from '../../test/support/seeded-random.ts';
 import type { Term } from '../coordination/term.ts';
 import { TermOver } from '../coordination/term.ts';
@@ -6,6 +7,7 @@ import { Stagger } from './stagger.ts';
 
 let serving: string[];
 let primary: string;
+let clock: ManualClock;
 let stagger: Stagger;
 /** Nodes in the order in which their turns began. */
 let begun: string[];
@@ -14,7 +16,8 @@ let ends: Map<string, () => void>;
 
 beforeEach(() => {
   [serving, primary, begun, ends] = [['a', 'b', 'c'], 'a', [], new Map()];
-  stagger = new Stagger({ serving: () => serving, primary: () => primary });
+  clock = new ManualClock();
+  stagger = new Stagger({ serving: () => serving, primary: () => primary, clock });
 });
 
 function termOf(): { term: Term; end: () => void } {
@@ -46,6 +49,30 @@ describe('with three serving nodes', () => {
     expect(begun).toEqual(['b', 'a']);
     await finish('b');
     expect(begun).toEqual(['b', 'a', 'c']);
+  });
+
+  test('a replica that takes very long holds up no other one, and the third node stays free', async () => {
+    for (const node of ['b', 'a', 'c']) ask(node);
+    await settled();
+    await clock.pass(3_000);
+    expect(begun).toEqual(['b', 'a']);
+    // Only one node may be left for reads.
+    await finish('a');
+    expect(begun).toEqual(['b', 'a', 'c']);
+    ask('a');
+    await settled();
+    expect(begun).toEqual(['b', 'a', 'c']);
+    await finish('c');
+    expect(begun).toEqual(['b', 'a', 'c', 'a']);
+  });
+
+  test('a waiting replica begins once the call of the other one has taken very long', async () => {
+    for (const node of ['b', 'c']) ask(node);
+    await settled();
+    await clock.pass(2_900);
+    expect(begun).toEqual(['b']);
+    await clock.pass(200);
+    expect(begun).toEqual(['b', 'c']);
   });
 
   test('one of them is free whatever they ask for and in whichever order they end', async () => {
