@@ -248,6 +248,14 @@ describe('a read that never left this process', () => {
     expect(nodes.map(({ member }) => member.state)).toEqual(['down', 'down', 'serving']);
   });
 
+  test('is sent to another node when no connection to the first was usable in time', async () => {
+    behaviours['a'] = failsWith('timeout', false);
+    const waiting = whole();
+    await clock.pass(100);
+    expect(String((await waiting).body)).toBe('b');
+    expect(asked).toEqual(['a', 'b']);
+  });
+
   test('waits for a node when all are down', async () => {
     for (const id of ['a', 'b', 'c']) behaviours[id] = failsWith('refused', false);
     const waiting = whole();

@@ -207,7 +207,7 @@ export class Reader {
       return this.#mayRepeat(pending, isMissing) ? null : toHttp(response);
     } catch (error) {
       asked.add(id);
-      const failure = this.#reportFailure(selected, error, client);
+      const failure = this.#reportFailure(selected, error, pending);
       // A request that never left this process did no harm, and is not counted. A refused connection has made the node
       // ineligible; after any other failure it may be selected again at once.
       if (!failure.sent && failure.code !== 'refused') await sleep(clock, UNSENT_PAUSE_MS, client);
@@ -277,7 +277,7 @@ export class Reader {
   }
 
   /** Reports a failure to the node's state machine. Throws when a retry would not help. */
-  #reportFailure({ node }: SelectedNode, error: unknown, client: AbortSignal): NodeError {
+  #reportFailure({ node }: SelectedNode, error: unknown, { client, until }: PendingRead): NodeError {
     if (!(error instanceof NodeError)) throw error;
     // The node stopped serving, not the client: another node can respond.
     if (error.code === 'aborted' && !client.aborted) return error;
@@ -287,7 +287,8 @@ export class Reader {
     }
     node.member.callFailed(error, error.code === 'refused');
     this.#options.logger.debug({ node: node.member.id, error: error.message }, 'read failed on a node');
-    if (error.code !== 'timeout') return error;
+    // A connection that was not usable in time is no reason to wait no longer: another node can respond.
+    if (error.code !== 'timeout' || (!error.sent && this.#options.clock.monotonic() < until)) return error;
     throw new PolychromeError('no_node', `${node.member.id} did not respond in time. Try again.`, {
       cause: error,
     });

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
+import { systemClock } from '../util/clock.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
@@ -23,6 +24,8 @@ const term: Term = { epoch: 1, clean: true, signal: new AbortController().signal
 let matching: string[];
 /** Largest response a read takes, bytes. */
 let responseBytesMax: number;
+/** How often PostgreSQL fails to return the second page. */
+let unreadable: number;
 /** What the node responds with to a read instead of its records. */
 let refusal: { status: number; body: string } | null;
 let deletion: { status: number; body: string };
@@ -37,6 +40,7 @@ let isPrimary: boolean;
 beforeEach(() => {
   matching = [];
   responseBytesMax = 64 * 1024 * 1024;
+  unreadable = 0;
   [refusal, decision, isPrimary] = [null, null, true];
   deletion = { status: 200, body: '{}' };
   [selections, deleted, durable, pages] = [[], [], [], new Map()];
@@ -63,9 +67,12 @@ function deletes(): ConditionalDelete {
       pages.set(page, JSON.parse(ids.toString()) as string[]);
       return true;
     },
-    async *idPages(made: Decision) {
+    async *idPages(made: Decision, from = 0) {
       if (made.pages === 0) yield JSON.parse(made.body.toString()) as string[];
-      for (let page = 0; page < made.pages; page++) yield pages.get(page)!;
+      for (let page = from; page < made.pages; page++) {
+        if (page === 1 && unreadable-- > 0) throw new Error('canceling statement due to statement timeout');
+        yield pages.get(page)!;
+      }
     },
   };
   const reads = {
@@ -107,6 +114,8 @@ function deletes(): ConditionalDelete {
     decisions,
     stored: { removalWork: async () => 0 },
     limits,
+    clock: systemClock,
+    onTrouble: () => undefined,
   } as unknown as ConditionalDeleteOptions);
 }
 
@@ -146,6 +155,13 @@ describe('the selection', () => {
     expect(new Set(durable.slice(stored.length + 1))).toEqual(new Set(['deletion']));
     expect(deleted.flat()).toEqual(matching);
     expect(Math.max(...deleted.map((each) => each.length))).toBeLessThanOrEqual(5_000);
+  });
+
+  test('deletes no record twice when PostgreSQL fails to return a page', async () => {
+    matching = ids(30_000, 20);
+    unreadable = 1;
+    await apply();
+    expect(deleted.flat()).toEqual(matching);
   });
 
   test('is halved until it fits when a response is larger than a read takes', async () => {

@@ -7,6 +7,7 @@ import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { readTopLevel } from '../chroma/parse/rewrite.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Term } from '../coordination/term.ts';
+import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { AssignedShard } from './checkpoints.ts';
 import type { DecisionWait } from './decision-wait.ts';
@@ -27,6 +28,8 @@ export interface ConditionalDeleteOptions {
   readonly decisions: Pick<Decisions, 'addPage' | 'idPages'>;
   readonly stored: Pick<StoredDocuments, 'removalWork'>;
   readonly limits: () => MergeLimits;
+  readonly clock: Clock;
+  readonly onTrouble: (error: Error) => void;
 }
 
 // Ids of usual length make a page of some 20 kB; pages of short ids grow, for each makes the server evaluate the filter
@@ -39,6 +42,9 @@ const PAGE_BYTES = 2 * 1024 * 1024;
 const RESPONSE_BYTES_MAX = 2 * PAGE_BYTES;
 // A decision larger than this is stored in pages beside it.
 const INLINE_BYTES_MAX = 64 * 1024;
+// Over some seconds.
+const PAGE_ATTEMPTS_MAX = 5;
+const PAUSE_MS = 500;
 // A stock server deletes about so many records in a second.
 const DELETED_PER_UNIT = 1_024;
 
@@ -56,7 +62,7 @@ export class ConditionalDelete {
     target: AssignedShard,
     term: Term,
   ): Promise<Decision> {
-    const { waits, decisions, stored, limits } = this.#options;
+    const { waits, stored, limits } = this.#options;
     const decision = await waits.decided(lsn, term, (by) => {
       if (target.suspect !== null) throw lacking(shard, lsn);
       return this.#select({ lsn, shard, call, target, by, term });
@@ -66,7 +72,7 @@ export class ConditionalDelete {
     const removal = await stored.removalWork(shard, target, 1);
     const maxIds = Math.min(limits().maxIds, Math.max(1, Math.floor(1 / removal)));
     let isFirst = true;
-    for await (const ids of decisions.idPages(decision)) {
+    for await (const ids of this.#pages(decision, term)) {
       const chunk = Math.min(ids.length, maxIds);
       for (const body of deleteByIdsBodies(ids, maxIds)) {
         if (!isFirst) crashPoint('delete_halfway');
@@ -78,6 +84,27 @@ export class ConditionalDelete {
       }
     }
     return decision;
+  }
+
+  /** A page that PostgreSQL does not return is read again: an error would repeat the deletions of all pages before. */
+  async *#pages(decision: Decision, term: Term): AsyncGenerator<readonly string[]> {
+    const { decisions, clock, onTrouble } = this.#options;
+    let page = 0;
+    for (let failures = 0; ;) {
+      try {
+        for await (const ids of decisions.idPages(decision, page)) {
+          yield ids;
+          page += 1;
+          failures = 0;
+        }
+        return;
+      } catch (error) {
+        if (!term.held()) throw new TermOver();
+        if (++failures === PAGE_ATTEMPTS_MAX) throw error;
+        onTrouble(error as Error);
+        await sleep(clock, PAUSE_MS * failures, term.signal);
+      }
+    }
   }
 
   async #delete(

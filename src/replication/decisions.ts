@@ -101,10 +101,10 @@ export class Decisions {
     return row ?? null;
   }
 
-  /** The ids that an accepted conditional delete selected, one page at a time. */
-  async *idPages({ lsn, generation, body, pages }: Decision): AsyncGenerator<readonly string[]> {
+  /** The ids that an accepted conditional delete selected, one page at a time, beginning with page `from`. */
+  async *idPages({ lsn, generation, body, pages }: Decision, from = 0): AsyncGenerator<readonly string[]> {
     if (pages === 0) return yield JSON.parse(body.toString()) as string[];
-    for (let page = 0; page < pages; page++) {
+    for (let page = from; page < pages; page++) {
       const [row] = await this.#database.query<{ ids: Buffer }>(
         `select ids from ${this.#database.schema}.decision_page where lsn = $1 and generation = $2 and page = $3`,
         [lsn, generation, page],
