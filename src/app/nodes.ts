@@ -130,7 +130,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
   const { workload } = wiring;
   const verify = async (): Promise<VerificationFailure | null> =>
-    (await verifier.verify()) ?? lackOf(address.id, watcher, parts);
+    (await verifier.verify()) ?? missingCapability(address.id, watcher, parts);
   const work = workOf(wiring);
   const probe = createNodeProbe({ watcher, canary, verify, work, clock });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
@@ -174,7 +174,7 @@ function workOf({ workload, readsInFlight }: Wiring): NodeWork {
 }
 
 /** What a server that was started again lacks: it may be of another release. */
-async function lackOf(
+async function missingCapability(
   node: string,
   client: NodeClient,
   { storage, nodes, current }: NodeParts,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   creationBody,
   creationBodyOf,
-  keepsOld,
+  keepsOldFields,
   modificationBody,
   recordsBody,
   replacing,
@@ -35,8 +35,8 @@ describe('a record that replaces another', () => {
   });
 
   test('cannot take a document away', () => {
-    expect(keepsOld(stored('a', 'null'), stored('a', 'null', '"old"'))).toBe(true);
-    expect(keepsOld(stored('a', 'null', '"new"'), stored('a', 'null', '"old"'))).toBe(false);
+    expect(keepsOldFields(stored('a', 'null'), stored('a', 'null', '"old"'))).toBe(true);
+    expect(keepsOldFields(stored('a', 'null', '"new"'), stored('a', 'null', '"old"'))).toBe(false);
   });
 });
 

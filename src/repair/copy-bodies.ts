@@ -53,7 +53,7 @@ export function replacing(record: StoredRecord, old: StoredRecord): StoredRecord
 }
 
 /** Whether an upsert of `record` leaves something of `old` behind: a document or uri cannot be taken away. */
-export function keepsOld(record: StoredRecord, old: StoredRecord): boolean {
+export function keepsOldFields(record: StoredRecord, old: StoredRecord): boolean {
   const isGone = (now: Buffer, before: Buffer): boolean => now.equals(NULL) && !before.equals(NULL);
   return isGone(record.document, old.document) || isGone(record.uri, old.uri);
 }

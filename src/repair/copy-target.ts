@@ -16,7 +16,7 @@ import { TermOver, type Term } from '../coordination/term.ts';
 import { orAborted } from '../util/race.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
-import { keepsOld, membersOf, recordsBody, replacing } from './copy-bodies.ts';
+import { keepsOldFields, membersOf, recordsBody, replacing } from './copy-bodies.ts';
 import { readIds, readPages, type ReadCopy, type StoredRecord } from './copy-content.ts';
 import { doubleTexts, isDoubleText } from './exact-doubles.ts';
 import { recordDifference, type EmbeddingRule } from './record-difference.ts';
@@ -118,7 +118,7 @@ export class CopyTarget {
    * Brings its records with these ids to what the donor returned for them; `wasDeleted` names ids that belong to another
    * place in the order. Then compares them.
    */
-  async bring(
+  async replace(
     ids: readonly string[],
     records: readonly StoredRecord[],
     wasDeleted: (id: string) => boolean,
@@ -127,7 +127,7 @@ export class CopyTarget {
     const wanted = new Set(records.map(({ id }) => mapKey(id)));
     const isReplaceable = (record: StoredRecord): boolean => {
       const known = old.get(mapKey(record.id));
-      return known !== undefined && !wasDeleted(record.id) && !keepsOld(record, known);
+      return known !== undefined && !wasDeleted(record.id) && !keepsOldFields(record, known);
     };
     const staying = records.filter(isReplaceable);
     const stays = new Set(staying.map(({ id }) => mapKey(id)));

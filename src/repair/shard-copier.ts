@@ -141,7 +141,7 @@ export class ShardCopier {
       this.#pending = merged(this.#pending, await touched.read(donor.checkpoint()));
       const ids = this.#pending;
       onProgress('catching up', touched.position, donor.checkpoint());
-      await this.#bring(ids);
+      await this.#copyTouched(ids);
       this.#pending = new Map();
       if (ids.size <= PRIMARY_LIMITS.ids) return onFallingBehind(null);
       // R31: the copy cannot end unless less is touched in each pass.
@@ -153,11 +153,11 @@ export class ShardCopier {
   }
 
   /** Copies these ids anew, as the donor has them now. */
-  async #bring(touched: DeltaIds): Promise<void> {
+  async #copyTouched(touched: DeltaIds): Promise<void> {
     const ids = [...touched.values()].map(({ id }) => id);
     const wasDeleted = (id: string): boolean => touched.get(mapKey(id))?.wasDeleted === true;
     for await (const page of this.#donorPages(ids)) {
-      await this.#options.target.bring(page.ids, page.records, wasDeleted);
+      await this.#options.target.replace(page.ids, page.records, wasDeleted);
       for (const id of page.ids) this.#differences.delete(mapKey(id));
       await this.#pause(page.records);
     }
@@ -211,7 +211,7 @@ export class ShardCopier {
       if (order.length !== count || ![...remove, ...append].every(isTouched)) return false;
       const moved = new Set(remove.map(mapKey));
       const ids = [...touched.values()].map(({ id }) => id);
-      await target.bring(ids, records, (id) => moved.has(mapKey(id)));
+      await target.replace(ids, records, (id) => moved.has(mapKey(id)));
       for (const id of ids) this.#differences.delete(mapKey(id));
       const [fault] = this.#differences.values();
       if (fault !== undefined) throw new CopyFailed(describe(fault));

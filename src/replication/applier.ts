@@ -232,7 +232,7 @@ export class Applier {
   ): Promise<void> {
     try {
       await this.#delivery.idle(term);
-      if (unknownMs !== null) this.#delivery.distrust(unknownMs);
+      if (unknownMs !== null) this.#delivery.assumeCallsInFlight(unknownMs);
       this.#checkpoint = start.checkpoint;
       this.#unused = [];
       this.#earlier.begin(term.epoch, start.checkpoint, this.#options.logBuffer);

@@ -311,7 +311,7 @@ describe('a different call', () => {
   });
 
   test('waits for the announced bound when an earlier leader may have left a long call in the node', async () => {
-    delivery.distrust(3_000);
+    delivery.assumeCallsInFlight(3_000);
     const first = call('/a');
     sent[0]!.respond(200);
     await first;
@@ -324,7 +324,7 @@ describe('a different call', () => {
   });
 
   test('waits a settling time when an earlier leader may have left a call in the node', async () => {
-    delivery.distrust(0);
+    delivery.assumeCallsInFlight(0);
     const first = call('/a');
     sent[0]!.respond(200);
     await first;

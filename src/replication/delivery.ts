@@ -93,7 +93,7 @@ export class Delivery {
   }
 
   /** Assumes a call of unknown outcome: one of an earlier leader may still be executed for so many ms. */
-  distrust(boundMs: number): void {
+  assumeCallsInFlight(boundMs: number): void {
     this.#unknownMs = Math.max(this.#unknownMs ?? 0, boundMs);
   }
 

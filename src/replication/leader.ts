@@ -216,7 +216,7 @@ export class Leader {
   async #drive(follower: Follower, term: Term, head: Head): Promise<void> {
     const { logger, clock } = this.#options;
     const { member, admission } = follower;
-    let distrust = !term.clean || follower.isReplacement;
+    let mayHaveCalls = !term.clean || follower.isReplacement;
     let isLoaded = false;
     // No node follows a log that has lost its last entries: what nodes hold beyond it may be all that is left.
     while (!term.signal.aborted && !this.#halt.isRewound) {
@@ -225,8 +225,8 @@ export class Leader {
         isLoaded = true;
         if (BEGINNING.has(member.state)) await this.#admit(follower, term);
         if (follows(member.state)) {
-          await this.#follow(follower, term, distrust);
-          distrust = false;
+          await this.#follow(follower, term, mayHaveCalls);
+          mayHaveCalls = false;
         } else if (member.state === 'joining' && member.obstacle === null)
           await sleep(clock, RETRY_MS, term.signal);
         else if (BEGINNING.has(member.state)) await sleep(clock, REFILL_POLL_MS, term.signal);
@@ -249,7 +249,7 @@ export class Leader {
   }
 
   /** Runs the applier until the node's state no longer lets it follow, or the term is over. */
-  async #follow({ member, applier, admission }: Follower, term: Term, distrust: boolean): Promise<void> {
+  async #follow({ member, applier, admission }: Follower, term: Term, mayHaveCalls: boolean): Promise<void> {
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
     const watch = async (): Promise<void> => {
@@ -263,7 +263,7 @@ export class Leader {
       const { checkpoint, busyLSN, busyMs } = await admission.row();
       const start = { checkpoint, assigned: await this.#options.checkpoints.assigned(member.id) };
       const isBusy = busyLSN !== null && busyLSN > checkpoint;
-      const unknownMs = distrust ? (isBusy ? busyMs : 0) : null;
+      const unknownMs = mayHaveCalls ? (isBusy ? busyMs : 0) : null;
       await applier.run({ ...over, held }, start, unknownMs);
     } finally {
       controller.abort();

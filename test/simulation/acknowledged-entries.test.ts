@@ -24,7 +24,7 @@ function acknowledged(lsn: number): () => boolean {
 }
 
 /** The node hangs on the call that is in flight, and is killed and started again. */
-async function diesOfCall(id: string): Promise<void> {
+async function killedByCall(id: string): Promise<void> {
   const { fake } = replication.replica(id);
   await replication.until(() => fake.hanging > 0, `${id} has the call`);
   replication.restart(id);
@@ -43,11 +43,11 @@ describe('a success of the primary while the entry is being quarantined', () => 
     });
     const lsn = replication.write('upsert', upsert('x', 1));
     const isAcknowledged = acknowledged(lsn);
-    await diesOfCall('a');
-    await diesOfCall('b');
+    await killedByCall('a');
+    await killedByCall('b');
     const { fake } = replication.replica('a');
     await replication.until(() => fake.hanging > 0, 'the first node has the call again');
-    await diesOfCall('b');
+    await killedByCall('b');
     await replication.until(() => isRecording, 'the end is being recorded');
     expect(replication.primary).toBe('a');
     fake.release();

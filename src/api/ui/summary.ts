@@ -64,7 +64,7 @@ export function summaryOf(input: SummaryInput): Summary {
   const findings = [...conditionFindings(input), ...refusalFindings(input), ...notices(input)];
   findings.sort((a, b) => RANKS[a.severity] - RANKS[b.severity]);
   const [first] = findings;
-  if (first === undefined) return { level: 'ok', text: wellText(input), findings };
+  if (first === undefined) return { level: 'ok', text: healthyText(input), findings };
   const more = findings.length === 1 ? '' : ` ${plural(findings.length - 1, 'more finding')} below.`;
   return { level: first.severity, text: `${headline(first, input)}${more}`, findings };
 }
@@ -169,7 +169,7 @@ const STATE_WORDS: Readonly<Record<NodeState, string>> = {
   needs_rebuild: 'out of use',
 };
 
-function wellText({ nodes, records }: SummaryInput): string {
+function healthyText({ nodes, records }: SummaryInput): string {
   if (nodes.length === 0) return 'There is no node yet: add one with "polychrome node add".';
   const all = nodes.length === 1 ? `${nodes[0]?.id} serves` : `All ${nodes.length} nodes serve`;
   if (records === 0) return `${all}; no records are stored yet.`;

@@ -58,7 +58,7 @@ export function readMetadata(cursor: JsonCursor, index: number, options: Metadat
     const key = String(JSON.parse(cursor.bytes.toString('utf8', nameStart, nameEnd)));
     if (result === 'misfit') {
       cursor.pos = start;
-      refuseMisfit(cursor, `metadatas[${index}].${key}: `, options.kind);
+      refuseMismatch(cursor, `metadatas[${index}].${key}: `, options.kind);
     }
     found ??= new Map();
     if (result === 'valid') found.delete(mapKey(key));
@@ -89,7 +89,7 @@ function addFault(
 }
 
 // The server reads the whole value before it tries the variants, so syntax errors come first.
-function refuseMisfit(cursor: JsonCursor, path: string, kind: RecordKind): never {
+function refuseMismatch(cursor: JsonCursor, path: string, kind: RecordKind): never {
   cursor.value(true, METADATA_DEPTH);
   const type = kind === 'add' ? 'MetadataValue' : 'UpdateMetadataValue';
   refuseVariant(cursor, path, type);
