@@ -55,9 +55,9 @@ export async function underLoad(
     read('count'),
   ];
   try {
-    await more(40);
+    await more(20);
     await fault({ workload, more, reads: () => reads });
-    await more(40);
+    await more(20);
   } finally {
     stop.abort();
     await Promise.allSettled(load);

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 // More than the 1,000 after which a server stores the index of a collection in files.
 const RECORDS = 1_200;
-const SCRUBS = process.env['CHAOS'] === '1' ? 20 : 5;
+const SCRUBS = process.env['CHAOS'] === '1' ? 20 : 3;
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -57,7 +57,7 @@ const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> =
     cluster.local.pauseNode(node);
     await givenUp(node);
     await last(LASTING_MS);
-    await more(40);
+    await more(20);
     cluster.local.resumeNode(node);
   },
   async slow(node, { more }) {
@@ -70,7 +70,7 @@ const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> =
     const proxy = cluster.proxy(node);
     await proxy.set('reset');
     await last(SHORT_MS);
-    await more(40);
+    await more(20);
     expect(proxy.resets).toBeGreaterThan(0);
     await proxy.set('pass');
   },
@@ -78,14 +78,14 @@ const FAULTS: Record<string, (node: string, load: UnderLoad) => Promise<void>> =
     await cluster.proxy(node).set('refuse');
     await givenUp(node);
     await last(SHORT_MS);
-    await more(40);
+    await more(20);
     await cluster.proxy(node).set('pass');
   },
   async 'cut off silently'(node, { more }) {
     await cluster.proxy(node).set('silent');
     await givenUp(node);
     await last(LASTING_MS);
-    await more(40);
+    await more(20);
     await cluster.proxy(node).set('pass');
   },
 };
@@ -108,7 +108,7 @@ describe.each(['primary', 'replica'] as const)('the %s', (role) => {
       expect((await bare.records(id, 'upsert', record)).status).toBeGreaterThanOrEqual(500);
       await givenUp(node);
       if (role === 'primary') await moved(node);
-      await more(40);
+      await more(20);
       expect((await bare.call('GET', '/api/v2/healthcheck')).status).toBe(200);
       // Read after the restart, the record would poison the server again.
       expect((await bare.call('DELETE', `${COLLECTIONS}/poison`)).status).toBe(200);
@@ -139,7 +139,7 @@ test.each([
     const over = [await first(primary), await second(replica)];
     await moved(primary);
     await last(LASTING_MS);
-    await more(40);
+    await more(20);
     for (const each of over) each();
   });
   expect(result).toEqual({ faults: [], failedWrites: [], failedReads: [] });

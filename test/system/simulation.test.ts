@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { describeFailure, planOf, runPlan } from '../simulation/world/run.ts';
 
 const COMMAND = fileURLToPath(new URL('../simulation/main.ts', import.meta.url));
-const SEEDS = 30;
+const SEEDS = 20;
 /** Others than those of the command's defaults. */
 const FIRST_SEED = 900_001;
 
