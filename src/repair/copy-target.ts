@@ -118,7 +118,7 @@ export class CopyTarget {
    * Brings its records with these ids to what the donor returned for them; `wasDeleted` names ids that belong to another
    * place in the order. Then compares them.
    */
-  async replace(
+  async replaceRecords(
     ids: readonly string[],
     records: readonly StoredRecord[],
     wasDeleted: (id: string) => boolean,

@@ -157,7 +157,7 @@ export class ShardCopier {
     const ids = [...touched.values()].map(({ id }) => id);
     const wasDeleted = (id: string): boolean => touched.get(mapKey(id))?.wasDeleted === true;
     for await (const page of this.#donorPages(ids)) {
-      await this.#options.target.replace(page.ids, page.records, wasDeleted);
+      await this.#options.target.replaceRecords(page.ids, page.records, wasDeleted);
       for (const id of page.ids) this.#differences.delete(mapKey(id));
       await this.#pause(page.records);
     }
@@ -211,7 +211,7 @@ export class ShardCopier {
       if (order.length !== count || ![...remove, ...append].every(isTouched)) return false;
       const moved = new Set(remove.map(mapKey));
       const ids = [...touched.values()].map(({ id }) => id);
-      await target.replace(ids, records, (id) => moved.has(mapKey(id)));
+      await target.replaceRecords(ids, records, (id) => moved.has(mapKey(id)));
       for (const id of ids) this.#differences.delete(mapKey(id));
       const [fault] = this.#differences.values();
       if (fault !== undefined) throw new CopyFailed(describe(fault));
