@@ -189,8 +189,6 @@ test('requests are traced as parts of the traces of their clients', async () => 
 test('the history is recorded, and the capacity is known', async () => {
   const recorded = async (): Promise<HistoryColumns> =>
     JSON.parse((await get('/admin/history', adminUrl))[1]) as HistoryColumns;
-  const id = await cluster.api.create('in-the-history');
-  await cluster.api.records(id, 'add', { ids: ['a'], embeddings: [[1, 1]] });
   await until(async () => {
     const { requests, nodes, gateways } = await recorded();
     const isMeasured = requests.writes.p95Ms.some((ms) => ms !== null);
