@@ -1,12 +1,16 @@
 // The log is trimmed under load; a node that was away for longer is filled anew, by copies.
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 import { CheckedWorkload } from '../support/workload.ts';
 
 const PARTITION = 64;
+/** The workload creates collections as fast as the machine allows, and each is copied anew. */
+const HEAL_MS_MAX = 240_000;
+
+vi.setConfig({ testTimeout: 480_000 });
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -44,10 +48,10 @@ test('loses nothing when the log is trimmed under load, and fills a node that wa
   stop.abort();
   await load;
 
-  await cluster.allServe(60_000);
+  await cluster.allServe(HEAL_MS_MAX);
   const isHealed = async (): Promise<boolean> =>
     (await count('node_shard', `state = 'current' and suspect is not null`)) === 0;
-  await until(isHealed, 'every copy is healed', 60_000);
+  await until(isHealed, 'every copy is healed', HEAL_MS_MAX);
   expect((await cluster.status()).halted).toBeNull();
   expect(await workload.faults(cluster)).toEqual([]);
 
