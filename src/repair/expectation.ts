@@ -18,6 +18,9 @@ export interface ExpectedRecord {
   readonly lsn: number;
   /** Null after an update of a record that may not have existed, and when it may have been deleted. */
   readonly present: boolean | null;
+  /** Whether that entry's document and embedding are still the last: entries that may be applied contain others. */
+  readonly document: boolean;
+  readonly embedding: boolean;
 }
 
 /** The ids that a conditional delete selected. */
@@ -102,8 +105,8 @@ export class Expectation {
   }
 
   /**
-   * Adds an entry that the node may or may not have applied: nothing is expected of what it changes. `selected`: the ids
-   * of a conditional delete; null while they are not known to be decided.
+   * Adds an entry that the node may or may not have applied: nothing is expected of what it changes, and the rest must be
+   * there. `selected`: the ids of a conditional delete; null while they are not known to be decided.
    */
   async uncertain(entry: Entry, selected: SelectedIds | null = null): Promise<void> {
     const operation = toOperation(entry);
@@ -154,7 +157,8 @@ export class Expectation {
     const key = mapKey(id);
     const before = records.get(key);
     if (before === undefined) this.#recordCount += 1;
-    records.set(key, { id, lsn, present: presenceAfter(kind, before?.present ?? null) });
+    const present = presenceAfter(kind, before?.present ?? null);
+    records.set(key, { id, lsn, present, document: true, embedding: true });
   }
 
   async #recordsUncertain({ shard, call }: RecordOperation, selected: SelectedIds | null): Promise<void> {
@@ -163,8 +167,9 @@ export class Expectation {
     for await (const page of changedBy({ call }, selected).pages()) {
       for (const id of page) {
         this.bulk.changed(shard, id, null);
-        if (call.kind !== 'delete') this.#removeRecord(shard, id);
-        else if (records !== undefined) mayBeDeleted(records, mapKey(id));
+        if (records === undefined) continue;
+        if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call);
+        else mayBeDeleted(records, mapKey(id));
       }
     }
   }
@@ -219,6 +224,23 @@ function changedBy({ call }: Pick<RecordOperation, 'call'>, selected: SelectedId
 function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string): void {
   const expected = records.get(key);
   if (expected?.present === true) records.set(key, { ...expected, present: null });
+}
+
+/** A write that may have reached a record removes none, and leaves the columns that it does not contain. */
+function mayBeWritten(
+  records: Map<string, ExpectedRecord>,
+  key: string,
+  { kind, columns }: RecordOperation['call'],
+): void {
+  const before = records.get(key);
+  // An add passes over a record that exists, an update over one that does not.
+  if (before === undefined || (kind === 'add' && before.present === true)) return;
+  records.set(key, {
+    ...before,
+    present: before.present === false && kind !== 'update' ? null : before.present,
+    document: before.document && columns.documents === undefined,
+    embedding: before.embedding && columns.embeddings === undefined,
+  });
 }
 
 function presenceAfter(kind: RecordKind, before: boolean | null): boolean | null {

@@ -181,6 +181,24 @@ test('does not compare entries before the marker', async () => {
   expect((await verify({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
 });
 
+test.each([
+  ['an upsert', put(5, 'a', 'five')],
+  ['an update of it', entry(5, 'update', { ids: ['a'], documents: ['five'] })],
+  ['an update of its metadata', entry(5, 'update', { ids: ['a'], metadatas: [{ n: 1 }] })],
+])('a write beyond the checkpoint does not explain a missing record: %s', async (_what, write) => {
+  const { suspects } = await verify({ marker: 1, records: [] }, 4, [...LOG, write]);
+  expect(suspects).toEqual([expect.stringContaining('record "a" is missing')]);
+});
+
+test('a write beyond the checkpoint does not explain older content of a column that it lacks', async () => {
+  const write = entry(5, 'update', { ids: ['a'], embeddings: [[3, 4]] });
+  const { suspects } = await verify({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 4, [
+    ...LOG,
+    write,
+  ]);
+  expect(suspects).toEqual([expect.stringContaining('record "a" has older content')]);
+});
+
 test('accepts entries beyond the checkpoint as applied or not applied', async () => {
   const beyond = [...LOG, put(5, 'a', 'five'), entry(6, 'delete', { ids: ['c'] })];
   for (const document of ['three', 'five']) {

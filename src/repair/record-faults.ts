@@ -58,7 +58,8 @@ export class RecordFaults {
         const key = mapKey(id);
         const expected = this.#expected(shard, key, { id, entry, kind: call.kind });
         if (expected === null) continue;
-        await this.#batch(shard, key, { ...expected, content: content.get(key) ?? null });
+        const sent = content.get(key) ?? null;
+        await this.#batch(shard, key, { ...expected, content: sent && stillLast(sent, expected) });
       }
     }
   }
@@ -86,7 +87,8 @@ export class RecordFaults {
     }
     if (!expectation.bulk.isLast(shard, id, lsn)) return null;
     // An update passes over missing records.
-    return { id, lsn, present: kind === 'update' ? null : kind !== 'delete' };
+    const present = kind === 'update' ? null : kind !== 'delete';
+    return { id, lsn, present, document: true, embedding: true };
   }
 
   async #batch(shard: string, key: string, record: CheckedRecord): Promise<void> {
@@ -127,6 +129,11 @@ export class RecordFaults {
     const operation = entry === null ? null : toOperation(entry);
     return operation?.type === 'records' && (await repeatsId(operation.call.ids, id));
   }
+}
+
+/** Without the columns that a later entry may have replaced. */
+function stillLast(sent: SentContent, { document, embedding }: ExpectedRecord): SentContent {
+  return { document: document ? sent.document : null, embedding: embedding ? sent.embedding : null };
 }
 
 async function* changedPages(call: RecordCall, selected: SelectedIds | null): AsyncGenerator<ChangedPage> {

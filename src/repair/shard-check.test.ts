@@ -4,7 +4,9 @@ import { recordFault, type CheckedRecord, type ReadNode } from './shard-check.ts
 
 const SHARD = { tenant: 't', database: 'd', physical: 'p' };
 const expected = (ids: readonly string[]): Map<string, CheckedRecord> =>
-  new Map(ids.map((id) => [id, { id, lsn: 1, present: true, content: null }]));
+  new Map(
+    ids.map((id) => [id, { id, lsn: 1, present: true, document: true, embedding: true, content: null }]),
+  );
 
 test('reads records of long documents in smaller pages', async () => {
   const sizes: number[] = [];
