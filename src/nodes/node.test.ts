@@ -77,6 +77,17 @@ async function serve(): Promise<void> {
 }
 
 describe('a node that joins', () => {
+  test('is verified before it follows the log when another server was at its address first', async () => {
+    member.on('wrong_identity', 'node "b"');
+    expect([member.state, member.verified]).toEqual(['fenced', false]);
+    failure = { contentLost: false, reason: 'the content cannot be compared yet' };
+    await clock.pass(3_000);
+    expect(member.state).toBe('fenced');
+    failure = null;
+    await clock.pass(3_000);
+    expect([member.state, member.verified]).toEqual(['catching_up', true]);
+  });
+
   test('is only probed until it is admitted', async () => {
     await clock.pass(5_000);
     expect(member.state).toBe('joining');

@@ -128,7 +128,8 @@ export class Node {
   #isProbeDue = false;
   /** Counts the connections that ended: after each, the process may be another. */
   #interruptions = 0;
-  #verified = 0;
+  /** The number of interruptions when it was verified last; none before it was admitted. */
+  #verified = -1;
   #isDrained = false;
   /** Whether it counts for the levels quorum and all: from its first serving on (R20). */
   counts: boolean;
@@ -188,6 +189,7 @@ export class Node {
     const from = this.#state;
     this.#state = nextState(from, event);
     if (this.#state === from) return;
+    if (event === 'admitted') this.#verified = this.#interruptions;
     if (this.#state === 'serving') this.counts = true;
     this.#since = this.#options.clock.now();
     this.#reason = this.#state === 'serving' || this.#state === 'catching_up' ? null : reason;
@@ -240,9 +242,9 @@ export class Node {
     return this.#interruptions;
   }
 
-  /** Whether the process that responds is the one that was verified last. */
+  /** Whether the process that responds is the one that was verified last; admission uses it to verify it. */
   get verified(): boolean {
-    return this.#verified === this.#interruptions;
+    return this.#state === 'joining' || this.#verified === this.#interruptions;
   }
 
   get probes(): ProbeCounts {
