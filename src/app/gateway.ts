@@ -55,10 +55,11 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     url: first.url,
     dashboardUrl: first.dashboardUrl,
     ready: async () => (await running).ready(),
-    serverFails: (url, reason) => void running.then((gateway) => gateway.serverFails(url, reason)),
+    serverFails: (url, reason) =>
+      // One that could not be built anew was reported.
+      void running.then((gateway) => gateway.serverFails(url, reason)).catch(() => undefined),
     async stop() {
       isStopped = true;
-      // One that could not be built anew was reported.
       const last = await running.catch(() => null);
       await last?.stop();
     },
