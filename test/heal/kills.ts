@@ -17,7 +17,7 @@ const BATCH = 2_000;
 /** The node dies at a moment of the batch that the seed draws; the batch is acknowledged, or is repeated by its client. */
 export const killedMidBatch: HealDrill = {
   name: 'killed-mid-batch',
-  about: 'thirty times kill -9 of a node with a batch in flight',
+  about: 'a node is killed again and again with a batch in flight',
   run: ({ seed, isShort, log }) =>
     withCluster(TestCluster.start(), async (cluster) => {
       const next = seededRandom(seed);
@@ -63,7 +63,7 @@ const RECORDS = 600;
 
 export const nodeKilledInPhases: HealDrill = {
   name: 'node-killed-in-phases',
-  about: 'kill -9 of the target and of the donor in every phase of copy, swap and drop',
+  about: 'the target and the donor are killed in phases of copy, swap and drop',
   run: ({ isShort, log }) =>
     withCluster(
       TestCluster.start({

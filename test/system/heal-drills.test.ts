@@ -7,7 +7,7 @@ import { killedMidBatch, nodeKilledInPhases } from '../heal/kills.ts';
 const SEED = 20_261_129;
 
 test.each([killedMidBatch, nodeKilledInPhases, changedMeanwhile])(
-  'heals by itself: $about',
+  'heals when $about',
   async ({ run }) => {
     const lines: string[] = [];
     const broken = await run({ seed: SEED, isShort: true, log: (line) => lines.push(line) });
