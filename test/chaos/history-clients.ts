@@ -210,7 +210,7 @@ function outcomeOf({ response, isRefused }: Exchange): Outcome {
 }
 
 /** The longest time between two successes. */
-export class Pauses {
+class Pauses {
   #lastMs = performance.now();
   longestMs = 0;
   count = 0;
