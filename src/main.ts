@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // The command line: one file per command under cli/, loaded only when it is the one asked for.
 
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { optimizeEarly } from './cli/compiler.ts';
 import { boundAllocators } from './cli/memory.ts';
 import { StartupError } from './errors.ts';
+import { packageVersion } from './util/package-version.ts';
 
 interface CommandEntry {
   readonly summary: string;
@@ -122,12 +122,4 @@ async function programWith(isLoaded: (name: string) => boolean): Promise<Command
     program.addCommand(command.summary(summary).copyInheritedSettings(program));
   }
   return program;
-}
-
-function packageVersion(): string {
-  // From src/ and from dist/ alike, package.json is one folder up.
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const content: unknown = JSON.parse(text);
-  const hasVersion = typeof content === 'object' && content !== null && 'version' in content;
-  return hasVersion ? String(content.version) : 'unknown';
 }

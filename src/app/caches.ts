@@ -2,6 +2,7 @@
 
 import type { Config } from '../config/config.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
+import type { Knowledge } from '../coordination/knowledge.ts';
 import { Invalidation } from '../read/invalidation.ts';
 import { RecordCache } from '../read/record-cache.ts';
 import { ResultCache } from '../read/result-cache.ts';
@@ -17,11 +18,17 @@ export interface Caches {
 }
 
 /** `head`: where the log ended when this gateway started; another one may have acknowledged writes up to there. */
-export function buildCaches(config: Config, head: number, current: CurrentTerm): Caches {
+export function buildCaches(
+  config: Config,
+  head: number,
+  { current, knowledge }: { readonly current: CurrentTerm; readonly knowledge: Knowledge },
+): Caches {
   const heads = new ShardLSNs(head);
-  // A gateway that does not lead learns of entries late: what it cached may be outdated.
+  // A cached response is served only if it reflects the floor of the read.
+  const responses = new ResultCache(config.RESULT_CACHE_BYTES, () => knowledge.isCurrent);
+  // A gateway that does not lead learns of entries after nodes have applied them: rows completed from its cache could be
+  // of two states.
   const isCurrent = (): boolean => current.term !== null;
-  const responses = new ResultCache(config.RESULT_CACHE_BYTES, isCurrent);
   const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head, isCurrent });
   const invalidation = new Invalidation({ heads, records, responses });
   return { heads, responses, records, floors: new SessionFloors(head), invalidation };

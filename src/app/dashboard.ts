@@ -64,7 +64,7 @@ export function buildDashboard(config: Config, parts: DashboardParts): Dashboard
     router: joinRouters(
       adminRouter(uiFileRoutes(readUiFiles()), pageAccess(token)),
       adminRouter([stream], operatorAccess(token)),
-      knownStateRouter(adminRouter(records, operatorAccess(token)), replication.knowledge),
+      knownStateRouter(adminRouter(records, operatorAccess(token)), replication.following.known),
     ),
     live,
   };

@@ -10,7 +10,7 @@ import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
 /** Connections of each pool. An append needs a connection of its own to know whose warning it received. */
-const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1 } as const;
+const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1, state: 1 } as const;
 
 /** What one gateway process needs. */
 export const CONNECTIONS_PER_GATEWAY = Object.values(CONNECTIONS).reduce((total, each) => total + each, 0);
@@ -23,6 +23,8 @@ export interface DatabasePools extends Readonly<Record<keyof typeof CONNECTIONS,
 }
 
 const STATEMENT_TIMEOUT_MS = 10_000;
+// The state of the cluster is one row; a server that takes longer does not respond.
+const STATE_TIMEOUT_MS = 2_000;
 
 /** Resolves when PostgreSQL can be used by a gateway. Throws StartupError. */
 export async function buildPools(config: Config, deps: Deps, life: Lifecycle): Promise<DatabasePools> {
@@ -34,7 +36,7 @@ export async function buildPools(config: Config, deps: Deps, life: Lifecycle): P
       servers,
       schema: config.DATABASE_SCHEMA,
       connectionsMax: CONNECTIONS[purpose],
-      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      statementTimeoutMs: purpose === 'state' ? STATE_TIMEOUT_MS : STATEMENT_TIMEOUT_MS,
       applicationName: `polychrome ${purpose}`,
       onError: ({ message }) => logger.warn({ error: message, purpose }, 'PostgreSQL connection lost'),
       ...(purpose === 'append' ? { onWarning: (text: string) => (warning = text) } : {}),
@@ -47,6 +49,7 @@ export async function buildPools(config: Config, deps: Deps, life: Lifecycle): P
     append: pool('append'),
     steps: pool('steps'),
     lease: pool('lease'),
+    state: pool('state'),
   };
   await requireServer(pools.queries, servers.label);
   await requireConnections(pools.queries, servers.label, CONNECTIONS_PER_GATEWAY);

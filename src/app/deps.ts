@@ -3,11 +3,13 @@
 import { randomUUID } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { hostname } from 'node:os';
+import type { GatewayDescription } from '../coordination/gateway-store.ts';
 import { createNodeClient, createUnverifiedNodeClient } from '../chroma/client/node-client.ts';
 import type { Config } from '../config/config.ts';
 import { serviceNodes, type NodeDirectory } from '../nodes/node-directory.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { systemClock, type Clock } from '../util/clock.ts';
+import { packageVersion } from '../util/package-version.ts';
 import { createLogger, type Logger } from '../util/logger.ts';
 
 /** How connections to nodes are made; a simulation has its own. */
@@ -41,6 +43,8 @@ export interface Deps {
   /** What names the nodes. */
   readonly nodeDirectory: NodeDirectory;
   readonly gatewayId: string;
+  /** As other gateways and operators know it. */
+  readonly gateway: GatewayDescription;
   readonly clock: Clock;
   readonly random: () => number;
   readonly newId: () => string;
@@ -51,14 +55,19 @@ export interface Deps {
   readonly onFailure: (error: unknown) => void;
 }
 
+const ANY_ADDRESS = '0.0.0.0';
+
 /** `parts`, with the real ones where it has none. */
 export function depsOf(config: Config, parts: GatewayParts): Deps {
   const newId = parts.newId ?? randomUUID;
+  const gatewayId = `${hostname()}-${newId().slice(0, 8)}`;
+  const address = `http://${config.HOST === ANY_ADDRESS ? hostname() : config.HOST}:${config.PORT}`;
   return {
     tracer: null,
     connections: { verified: createNodeClient, unverified: createUnverifiedNodeClient },
     nodeDirectory: parts.nodeDirectory ?? nodeDirectoryOf(config),
-    gatewayId: `${hostname()}-${newId().slice(0, 8)}`,
+    gatewayId,
+    gateway: { id: gatewayId, address, version: packageVersion() },
     clock: parts.clock ?? systemClock,
     random: parts.random ?? Math.random,
     newId,

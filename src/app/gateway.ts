@@ -3,6 +3,7 @@
 import { readinessOf } from '../api/admin/health.ts';
 import type { Config } from '../config/config.ts';
 import { CurrentTerm } from '../coordination/current-term.ts';
+import { Knowledge } from '../coordination/knowledge.ts';
 import { sleep } from '../util/clock.ts';
 import { buildAlerts } from './alerts.ts';
 import { buildCaches } from './caches.ts';
@@ -22,7 +23,7 @@ export type { GatewayParts } from './deps.ts';
 export interface Gateway {
   readonly url: string;
   readonly dashboardUrl: string;
-  /** Resolves once it leads and a node serves, or when it is stopped. */
+  /** Resolves once it serves requests, or when it is stopped. */
   ready(): Promise<void>;
   /** The server at this address ends at each start: it is emptied if its files are damaged and other nodes have all of it. */
   serverFails(url: string, reason: string): void;
@@ -74,10 +75,11 @@ async function buildGateway(config: Config, parts: GatewayParts, restart: () => 
     const deps = await withTraces(config, untraced, life);
     const storage = await buildStorage(config, deps, life);
     const current = new CurrentTerm();
-    const caches = buildCaches(config, storage.head.lsn, current);
+    const knowledge = new Knowledge(clock, config.LEASE_MS);
+    const caches = buildCaches(config, storage.head.lsn, { current, knowledge });
     const observation = buildObservation(config, { deps, storage }, life);
     const { log } = observation;
-    const replication = buildReplication(config, { deps, storage, caches, current, log }, life);
+    const replication = buildReplication(config, { deps, storage, caches, current, knowledge, log }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
     const metrics = buildMetrics({ deps, storage, caches, replication, dataPlane, observation });
     const built = { deps, storage, replication, dataPlane, observation, metrics, restart };

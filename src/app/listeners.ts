@@ -2,7 +2,7 @@
 
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import { metricsRoutes } from '../api/admin/metrics.ts';
-import type { NodeSource, Serving, StatusSource } from '../api/admin/status-source.ts';
+import type { GatewayStatus, NodeSource, Serving, StatusSource } from '../api/admin/status-source.ts';
 import { olderRouter } from '../api/v1/front-end.ts';
 import { forOlderPython } from '../api/v1/older-python.ts';
 import { ERROR_RESPONSES } from '../api/v2/error-responses.ts';
@@ -20,6 +20,7 @@ import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import { webhooksOf, type Alerts } from './alerts.ts';
 import { buildDashboard, LIVE_ROUTE } from './dashboard.ts';
+import type { Following } from './following.ts';
 import type { History } from './history.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildOperatorRouter } from './operator.ts';
@@ -122,7 +123,7 @@ export function clientRouter({
     authorizer: allowAll,
   });
   // The v1 API comes first: of paths below /api/v1 that it lacks, the v2 API says what a Chroma server says.
-  const untraced = knownStateRouter(joinRouters(older, chroma), replication.knowledge);
+  const untraced = knownStateRouter(joinRouters(older, chroma), replication.following.known);
   return deps.tracer === null ? untraced : tracedRouter(untraced, deps.tracer);
 }
 
@@ -174,6 +175,7 @@ export function statusSource(
     gatewayId: deps.gatewayId,
     alerting: webhooksOf(config).length > 0,
     term: () => leader.term,
+    gateways: () => gatewaysOf(replication.following),
     halted: () => leader.halted,
     serving: () => servingOf(replication),
     primary: () => leader.primary.node,
@@ -204,13 +206,25 @@ export function statusSource(
   };
 }
 
+function gatewaysOf({ registration, feed }: Following): GatewayStatus[] {
+  return registration.gateways.map(({ id, address, version, startedAt, seenMsAgo, nodesReached }) => ({
+    id,
+    address,
+    version,
+    leads: id === feed.state?.holder,
+    startedAt: startedAt.toISOString(),
+    seenMsAgo: Math.round(seenMsAgo),
+    nodesReached,
+  }));
+}
+
 /** Why this gateway refuses reads, and writes: what /ready and /health say. */
-function servingOf({ leader, nodes, view }: Replication): Serving {
+function servingOf({ leader, nodes, view, knowledge }: Replication): Serving {
   const isServed = nodes.all().some(({ member }) => canServe(member.state));
   const noPrimary = leader.primary.node === null ? 'no primary is chosen yet' : null;
-  const noLease = leader.term === null ? 'this gateway does not lead' : null;
+  const unknown = knowledge.refusal()?.message ?? null;
   return {
-    reads: noLease ?? (isServed ? noPrimary : 'no node serves'),
+    reads: unknown ?? (isServed ? noPrimary : 'no node serves'),
     writes: view.writable()?.message ?? noPrimary,
   };
 }

@@ -17,6 +17,7 @@ import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
 import type { EventKind } from '../observability/events.ts';
 import { createNodeProbe } from '../nodes/probe.ts';
+import type { StateRecorder } from '../nodes/state-recorder.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
 import type { FailingNodes } from '../repair/failing-nodes.ts';
@@ -30,6 +31,7 @@ import type { Endings } from '../replication/endings.ts';
 import type { Follower } from '../replication/follower.ts';
 import type { Leader } from '../replication/leader.ts';
 import type { Positions } from '../replication/positions.ts';
+import type { RecordedNodes } from '../replication/recorded-nodes.ts';
 import type { Stagger } from '../replication/stagger.ts';
 import type { SuspectShards } from '../replication/suspect-shards.ts';
 import type { Trials } from '../replication/trials.ts';
@@ -66,8 +68,11 @@ export interface NodeParts {
   readonly leader: Leader;
   readonly primaryChanged: Notifier;
   readonly refreshCatalog: () => Promise<void>;
-  /** Forgets every cached response and record. */
   readonly forget: () => void;
+  readonly states: StateRecorder;
+  readonly follows: () => boolean;
+  /** Whether another gateway leads, and the nodes as that one has recorded them. */
+  readonly recorded: () => Pick<RecordedNodes, 'isBusy'>;
   /** The node that gets entries for the target before any other. */
   readonly firstOf: (target: string | null) => string | null;
   /** A node hangs on a call: it should be restarted. */
@@ -78,6 +83,7 @@ export interface NodeParts {
 // A merged call must stay below the 40 MiB that Chroma's servers take, with its frame.
 const MERGED_BYTES_MAX = 39 * 1024 * 1024;
 const CANARY_DEADLINE_MS = 5_000;
+const UNVERIFIED: VerificationFailure = { contentLost: false, reason: 'the gateway that leads verifies it' };
 // A long call waits so long for reads that were sent to its node before: about the slowest ordinary read of a loaded
 // server, and half of the shortest long call.
 const READS_END_MS_MAX = 250;
@@ -130,8 +136,10 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
   const { workload } = wiring;
   const verify = async (): Promise<VerificationFailure | null> =>
-    (await verifier.verify()) ?? missingCapability(address.id, watcher, parts);
-  const work = workOf(wiring);
+    parts.follows()
+      ? UNVERIFIED
+      : ((await verifier.verify()) ?? missingCapability(address.id, watcher, parts));
+  const work = workOf(wiring, () => parts.recorded().isBusy(address.id));
   const probe = createNodeProbe({ watcher, canary, verify, work, clock });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
@@ -158,16 +166,16 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   };
 }
 
-/** What may keep a node from responding: the log's calls, and large reads of clients. */
-function workOf({ workload, readsInFlight }: Wiring): NodeWork {
+/** What may keep a node from responding: the log's calls, those of another leader too, and large reads of clients. */
+function workOf({ workload, readsInFlight }: Wiring, isRecordedBusy: () => boolean): NodeWork {
   return {
     get explainsSilence() {
-      return workload.explainsSilence || readsInFlight.explainsSilence;
+      return workload.explainsSilence || readsInFlight.explainsSilence || isRecordedBusy();
     },
     explainsSilenceSince: (sinceMs) =>
       workload.explainsSilenceSince(sinceMs) || readsInFlight.explainsSilenceSince(sinceMs),
     get isLong() {
-      return workload.isLong;
+      return workload.isLong || isRecordedBusy();
     },
     isOverdueBy: (ms) => !readsInFlight.explainsSilence && workload.isOverdueBy(ms),
   };
@@ -249,12 +257,12 @@ function buildMember(
   { id, url, counts, drained }: MemberRow,
   probe: NodeProbe,
   wiring: Wiring,
-  { config, deps, storage, current, stagger, forget, onHung, failing }: NodeParts,
+  { config, deps, storage, current, states, recorded, stagger, forget, onHung, failing }: NodeParts,
   applier: () => Applier,
 ): Node {
   const { clock, logger } = deps;
   const { readsInFlight } = wiring;
-  const work = workOf(wiring);
+  const work = workOf(wiring, () => recorded().isBusy(id));
   /** It has failed since it served last. */
   let wasOut = false;
   return new Node({
@@ -283,11 +291,7 @@ function buildMember(
       const { term } = current;
       if (term === null) return;
       if (kind !== null) storage.events.record(kind, { node: node.id, from, reason });
-      storage.nodes
-        .update(term.epoch, node.id, node.state, node.reason)
-        .catch((error: unknown) =>
-          logger.warn({ node: node.id, error: String(error) }, 'node state not recorded'),
-        );
+      states.record(node);
     },
   });
 }

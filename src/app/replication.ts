@@ -3,33 +3,34 @@
 import type { Config } from '../config/config.ts';
 import type { ClusterView } from '../coordination/cluster-view.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
-import { Knowledge } from '../coordination/knowledge.ts';
+import type { Knowledge } from '../coordination/knowledge.ts';
 import { Lease } from '../coordination/lease.ts';
 import { Appender } from '../log/appender.ts';
 import { EntryPublisher, type EntryListener } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
 import { isContinuityError, isLostEntriesError } from '../log/log-continuity.ts';
+import type { LogFeed } from '../log/log-feed.ts';
 import type { NodeList } from '../nodes/node-list.ts';
+import { StateRecorder } from '../nodes/state-recorder.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
-import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
-import { Arbiter } from '../replication/arbiter.ts';
 import { Endings } from '../replication/endings.ts';
 import { Leader } from '../replication/leader.ts';
-import { LeaderView } from '../replication/leader-view.ts';
+import { LeaderView, type LeaderViewOptions } from '../replication/leader-view.ts';
 import { LogComparison } from '../replication/log-comparison.ts';
 import { Positions } from '../replication/positions.ts';
 import type { FailingNodes } from '../repair/failing-nodes.ts';
 import type { Rebuilds } from '../repair/rebuilds.ts';
 import { Retention } from '../replication/retention.ts';
-import { SecondOpinion, type NamedShard } from '../replication/second-opinion.ts';
 import { Stagger } from '../replication/stagger.ts';
 import { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
 import { Notifier } from '../util/notifier.ts';
+import { buildArbiter } from './arbiter.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
 import { buildNodeRemedies } from './failing-nodes.ts';
+import { buildFollowing, type Following } from './following.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildNodeList } from './node-list.ts';
 import type { BuiltNode } from './nodes.ts';
@@ -43,6 +44,7 @@ export interface Replication {
   readonly leader: Leader;
   readonly view: ClusterView;
   readonly knowledge: Knowledge;
+  readonly following: Following;
   readonly positions: Positions;
   readonly appender: Appender;
   readonly logBuffer: LogBuffer;
@@ -65,7 +67,6 @@ interface Shared {
   readonly nodes: NodeRegistry<BuiltNode>;
   readonly positions: Positions;
   readonly endings: Endings;
-  readonly knowledge: Knowledge;
   readonly refreshCatalog: () => Promise<void>;
 }
 
@@ -77,38 +78,102 @@ interface ReplicationParts {
   readonly storage: Storage;
   readonly caches: Caches;
   readonly current: CurrentTerm;
+  readonly knowledge: Knowledge;
   /** Notified of every entry appended here. */
   readonly log: EntryListener;
 }
 
 export function buildReplication(
   config: Config,
-  { deps, storage, caches, current, log: stats }: ReplicationParts,
+  { deps, storage, caches, current, knowledge, log: stats }: ReplicationParts,
   life: Lifecycle,
 ): Replication {
-  const { catalog, checkpoints, decisions, log } = storage;
+  const { catalog } = storage;
   const nodes = new NodeRegistry<BuiltNode>();
   const refreshCatalog = (): Promise<void> => catalog.refresh();
   const isSuspect = (node: string, shard: string): boolean => catalog.isSuspect(node, shard);
   const positions = new Positions(isSuspect);
   const endings = new Endings();
-  const knowledge = new Knowledge(deps.clock, config.LEASE_MS);
   const core = { config, deps, storage, caches, nodes, positions, endings };
-  const shared: Shared = { ...core, knowledge, refreshCatalog };
+  const shared: Shared = { ...core, refreshCatalog };
   const logBuffer = buildLogBuffer(shared);
   // The log buffer last: appliers take entries from there (I6).
-  const publisher = new EntryPublisher([stats, caches.invalidation, logBuffer]);
+  const publisher = new EntryPublisher([caches.invalidation, logBuffer]);
+  const states = buildStateRecorder(shared);
+  const followed = { ...shared, current, knowledge, logBuffer, publisher, states, later: () => built };
+  const following: Following = buildFollowing(config, followed);
   const comparison = buildComparison(shared, logBuffer);
-  const appender = buildAppender(shared, { publisher, logBuffer, comparison });
+  const appender = buildAppender(shared, { stats, logFeed: following.logFeed, logBuffer, comparison });
   const trials = buildTrials(shared);
   const stagger = buildStagger(shared);
   const primaryChanged = new Notifier();
   const suspects = buildSuspects(shared);
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
-  const leader = new Leader({
+  const led = { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states };
+  const leader = buildLeader(shared, led, following);
+  const arbiter = buildArbiter(shared, trials);
+  const forget = (): void => caches.invalidation.forget();
+  const { damaged, failing, onHung } = buildNodeRemedies({ ...shared, current });
+  const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
+  const nodeParts = {
+    ...parts,
+    primaryChanged,
+    firstOf: firstOf(shared),
+    forget,
+    onHung,
+    failing,
+    states,
+    follows: following.follows,
+  };
+  const nodeList = buildNodeList(nodes, { ...nodeParts, recorded: () => following.recorded });
+  const built = { appender, leader, nodeList };
+  const rebuilds = buildRebuilds({ ...shared, leader, damaged });
+  const retention = buildRetention(shared, leader, rebuilds);
+  const view = buildView({ leader, positions, isSuspect, knowledge }, following);
+  const running = { shared, leader, retention, verification, rebuilds, appender, nodeList, following };
+  const stopLeading = addToLife(life, running);
+  const driven = {
+    nodes,
+    nodeList,
+    leader,
+    view,
+    knowledge,
+    following,
+    positions,
+    appender,
+    logBuffer,
+    trials,
+  };
+  return { ...driven, retention, verification, rebuilds, suspects, failing, stopLeading };
+}
+
+interface LeaderParts {
+  readonly current: CurrentTerm;
+  readonly comparison: LogComparison;
+  readonly logBuffer: LogBuffer;
+  readonly trials: Trials;
+  readonly stagger: Stagger;
+  readonly primaryChanged: Notifier;
+  readonly verification: Verification;
+  readonly states: StateRecorder;
+}
+
+function buildLeader(
+  { config, deps, storage, nodes, positions, endings, refreshCatalog }: Shared,
+  parts: LeaderParts,
+  following: Following,
+): Leader {
+  const { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states } = parts;
+  const { catalog, checkpoints, decisions, log } = storage;
+  const { clock, logger } = deps;
+  return new Leader({
     priorityOf: (id) => config.NODE_PRIORITIES.get(id) ?? 0,
     current,
-    knowledge,
+    onBegun: (term) => {
+      following.recorded.forget();
+      states.begin(term);
+      for (const { member } of nodes.all()) states.record(member);
+    },
     followers: nodes,
     head: () => log.head(),
     comparison,
@@ -127,29 +192,26 @@ export function buildReplication(
       (member.counts || catalog.suspectShards(member.id).length === 0),
     primaryChanged,
     events: storage.events,
-    clock: deps.clock,
-    logger: deps.logger,
+    clock,
+    logger,
   });
-  const arbiter = buildArbiter(shared, trials);
-  const forget = (): void => caches.invalidation.forget();
-  const { damaged, failing, onHung } = buildNodeRemedies({ ...shared, current });
-  const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
-  const nodeParts = { ...parts, primaryChanged, firstOf: firstOf(shared), forget, onHung, failing };
-  const nodeList = buildNodeList(nodes, nodeParts);
-  const rebuilds = buildRebuilds({ ...shared, leader, damaged });
-  const retention = buildRetention(shared, leader, rebuilds);
-  const view = new LeaderView({ leader, positions, isSuspect });
-  const stopLeading = addToLife(life, {
-    shared,
-    leader,
-    retention,
-    verification,
-    rebuilds,
-    appender,
-    nodeList,
+}
+
+function buildStateRecorder({ deps: { clock, logger }, storage, nodes }: Shared): StateRecorder {
+  return new StateRecorder({
+    store: storage.nodes,
+    find: (id) => nodes.find(id)?.member ?? null,
+    clock,
+    logger,
   });
-  const driven = { nodes, nodeList, leader, view, knowledge, positions, appender, logBuffer, trials };
-  return { ...driven, retention, verification, rebuilds, suspects, failing, stopLeading };
+}
+
+function buildView(parts: Omit<LeaderViewOptions, 'rewound' | 'onAwaited'>, { feed }: Following): LeaderView {
+  return new LeaderView({
+    ...parts,
+    rewound: () => feed.state?.rewound ?? null,
+    onAwaited: () => feed.awaited(),
+  });
 }
 
 function buildLogBuffer({ storage: { log, head }, caches, nodes }: Shared): LogBuffer {
@@ -183,15 +245,18 @@ function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer)
 
 function buildAppender(
   { config, deps, storage }: Shared,
-  parts: { publisher: EntryPublisher; logBuffer: LogBuffer; comparison: LogComparison },
+  parts: { stats: EntryListener; logFeed: LogFeed; logBuffer: LogBuffer; comparison: LogComparison },
 ): Appender {
-  const { publisher, logBuffer, comparison } = parts;
+  const { stats, logFeed, logBuffer, comparison } = parts;
   return new Appender({
     store: storage.appendStore(() => logBuffer),
     clock: deps.clock,
     newToken: deps.newId,
     timeoutMs: config.LOG_TIMEOUT_MS,
-    onCommitted: (entries) => publisher.publish(entries),
+    onCommitted: (entries) => {
+      stats.committed(entries);
+      logFeed.committed(entries);
+    },
     onError: (error) => {
       deps.logger.warn({ error: String(error) }, 'append failed');
       if (isContinuityError(error)) comparison.request(isLostEntriesError(error));
@@ -222,49 +287,6 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
     refreshCatalog,
     events: storage.events,
     logger: deps.logger,
-  });
-}
-
-function buildArbiter(
-  { config, deps, storage, nodes, positions, endings, refreshCatalog }: Shared,
-  trials: Trials,
-): Arbiter {
-  const { catalog, decisions } = storage;
-  const { clock, logger } = deps;
-  const opinions = new SecondOpinion({
-    node: (id) => {
-      const { client, workload } = nodes.get(id);
-      return { client, workload, assigned: (shard) => healthyShard(storage, id, shard) };
-    },
-    collectionOf: (shard) => catalog.collectionOfShard(shard),
-    clock,
-  });
-  return new Arbiter({
-    trials,
-    decisions,
-    positions,
-    endings,
-    clock,
-    limits: { attempts: config.ENTRY_ATTEMPTS, timeoutMs: config.ENTRY_TIMEOUT_MS },
-    members: () => nodes.ids(),
-    works: (id) => follows(nodes.get(id).member.state),
-    isSuspect: (node, shard) => catalog.isSuspect(node, shard),
-    isHealthy: (node, shard) => catalog.isHealthy(node, shard),
-    // A call that was in flight when the node went may have brought a round beyond the checkpoint.
-    mayHaveApplied: async (id, term) => {
-      const offeredTo = nodes.get(id).applier.offeredTo(term);
-      if (offeredTo !== null) return offeredTo;
-      const row = (await storage.nodes.all()).find((each) => each.id === id);
-      return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
-    },
-    trace: (id, entry) => nodes.get(id).applier.trace(entry),
-    ask: (node, trial, term) => opinions.ask(node, trial, term),
-    onEnded: ({ lsn, kind }, { outcome, status }) => {
-      logger.error({ lsn, kind, outcome, status }, 'entry ended: no healthy node can apply it');
-      if (outcome !== 'accepted') storage.events.record(`entry_${outcome}`, { lsn, operation: kind, status });
-      void refreshCatalog().catch(() => undefined);
-    },
-    onRecordError: (error) => logger.warn({ error: String(error) }, 'end of an entry not recorded'),
   });
 }
 
@@ -300,10 +322,11 @@ function addToLife(
     rebuilds: Rebuilds;
     appender: Appender;
     nodeList: NodeList<BuiltNode>;
+    following: Following;
   },
 ): () => Promise<void> {
-  const { shared, leader, retention, verification, rebuilds, appender, nodeList } = parts;
-  const { config, deps, storage, nodes, knowledge } = shared;
+  const { shared, leader, retention, verification, rebuilds, appender, nodeList, following } = parts;
+  const { config, deps, storage, nodes } = shared;
   const stopping = new AbortController();
   let background: Promise<unknown> = Promise.resolve();
   const stop = async (): Promise<void> => {
@@ -322,7 +345,6 @@ function addToLife(
         clock: deps.clock,
         holder: deps.gatewayId,
         durationMs: config.LEASE_MS,
-        knowledge,
         onError: (error) => deps.logger.warn({ error: String(error) }, 'lease could not be read or renewed'),
         onOverslept: () => {
           deps.logger.error({ leaseMs: config.LEASE_MS }, 'lease expired while this process was frozen');
@@ -336,6 +358,8 @@ function addToLife(
         }, stopping.signal),
         nodes.runForEach(({ member }, signal) => member.watch(signal), stopping.signal),
         nodeList.run(stopping.signal),
+        following.feed.run(stopping.signal),
+        following.registration.run(stopping.signal),
       ]);
       background.catch((error: unknown) => {
         deps.logger.error({ error: String(error) }, 'background task ended: this gateway cannot go on');
@@ -358,11 +382,4 @@ function firstOf({ storage, nodes, positions }: Shared): (target: string | null)
     const other = nodes.all().find(({ member }) => follows(member.state) && isHealthy(member.id));
     return other?.member.id ?? primary;
   };
-}
-
-function healthyShard({ catalog }: Storage, node: string, shard: string): NamedShard | null {
-  const at = catalog.collectionOfShard(shard);
-  const copy = catalog.physical(node, shard);
-  if (at === null || copy === null || copy.suspect !== null) return null;
-  return { ...copy, tenant: at.tenant, database: at.database };
 }

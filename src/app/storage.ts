@@ -5,6 +5,8 @@ import { Catalog } from '../catalog/catalog.ts';
 import { LargeScanner } from '../chroma/parse/large-scanner.ts';
 import type { Config } from '../config/config.ts';
 import { postgresLeaseStore, type LeaseStore } from '../coordination/lease.ts';
+import { ClusterSnapshots } from '../coordination/cluster-snapshot.ts';
+import { GatewayStore } from '../coordination/gateway-store.ts';
 import { StartupError } from '../errors.ts';
 import { DataSizeReader } from '../history/data-sizes.ts';
 import { EventStore } from '../history/event-store.ts';
@@ -42,6 +44,8 @@ export interface Storage {
   readonly appendStore: (seen: () => SeenLog) => PostgresAppendStore;
   readonly continuity: LogContinuity;
   readonly leaseStore: LeaseStore;
+  readonly clusterState: ClusterSnapshots;
+  readonly gateways: GatewayStore;
   readonly catalog: Catalog;
   readonly capabilities: CapabilityLevel;
   readonly checkpoints: Checkpoints;
@@ -64,6 +68,9 @@ export interface Storage {
   readonly events: EventLog;
 }
 
+// A gateway stops serving what may be outdated two leases after it was seen (coordination/knowledge.ts).
+const EXPIRY_LEASES = 3;
+
 /** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
   const pools = await buildPools(config, deps, life);
@@ -78,7 +85,8 @@ export async function storageOn(
   config: Config,
   { deps, life }: { readonly deps: Deps; readonly life: Lifecycle },
 ): Promise<Storage> {
-  const { queries, append, steps, lease, takeWarning } = pools;
+  const { queries, append, steps, lease, state, takeWarning } = pools;
+  const expiryMs = EXPIRY_LEASES * config.LEASE_MS;
   const scanner = new LargeScanner();
   life.add({ name: 'scanner', stop: () => scanner.close() });
   const log = new PostgresLog(queries, (entries) => scannedEntries(entries, scanner));
@@ -101,6 +109,8 @@ export async function storageOn(
     appendStore: (seen) => new PostgresAppendStore(append, { logId: () => head.logId, takeWarning, seen }),
     continuity: new LogContinuity(steps),
     leaseStore: postgresLeaseStore(lease),
+    clusterState: new ClusterSnapshots(state, deps.gatewayId, expiryMs),
+    gateways: new GatewayStore(state, expiryMs),
     catalog,
     capabilities,
     checkpoints: new Checkpoints(steps),

@@ -76,11 +76,18 @@ export class Catalog {
   readonly #suspect = new Map<string, Map<string, Suspicion>>();
   /** Collection ids by shard. */
   readonly #collectionOf = new Map<string, string>();
+  /** Counts the copies that became suspect. */
+  suspicions = 0;
   #refreshing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
   constructor(database: Database) {
     this.#database = database;
+  }
+
+  /** The view number of this copy of the catalog. */
+  get view(): number {
+    return this.#view;
   }
 
   hasTenant(tenant: string): boolean {
@@ -290,6 +297,7 @@ export class Catalog {
     // The row may have been read before the copy was recorded as suspect. A copy never ceases to be suspect.
     const isKnown = known !== undefined && (known.physical ?? physical.physical) === physical.physical;
     const suspect = physical.suspect ?? (isKnown ? known.reason : null);
+    if (suspect !== null && known === undefined) this.suspicions += 1;
     if (suspect === null) suspicions.delete(shard);
     else suspicions.set(shard, { reason: suspect, physical: physical.physical });
     this.#suspect.set(node, suspicions);

@@ -27,6 +27,8 @@ interface StatusOptions extends OperatorOptions {
 interface ShownStatus {
   readonly leader: string | null;
   readonly epoch: number | null;
+  /** Absent on gateways of earlier releases. */
+  readonly gateways?: readonly { readonly id: string; readonly leads: boolean }[];
   readonly head: number;
   readonly pending: number;
   readonly quarantined: readonly number[];
@@ -130,7 +132,11 @@ function page(status: ShownStatus, health: ShownHealth, { env, isTerminal, clock
     hasColors && name !== undefined ? styleText(name, text, { validateStream: false }) : text;
   const { leader, epoch, head, pending, quarantined, nodes } = status;
   const summary = `${color(health.status, COLORS[health.status])} · head ${head} · ${pending} pending`;
-  const leading = leader === null ? 'not leading' : `leader ${leader}, epoch ${epoch}`;
+  const { gateways = [] } = status;
+  const other = gateways.find(({ leads }) => leads)?.id;
+  const known = other === undefined ? 'no gateway leads' : `leader ${other}`;
+  const leads = leader === null ? known : `leader ${leader}, epoch ${epoch}`;
+  const leading = gateways.length > 1 ? `${leads} · ${gateways.length} gateways` : leads;
   const open = quarantined.length === 0 ? '' : ` · ${quarantined.length} quarantined`;
   const rows = nodes.map((node) => [
     node.id,

@@ -16,9 +16,9 @@ const priorities: z.ZodType<ReadonlyMap<string, number>> = z.string().transform(
 
 export const READ_SETTINGS = {
   CONSISTENCY: setting(
-    oneOf('strong', 'session', 'bounded', 'eventual'),
-    'session',
-    'What a read must see: every write that any gateway acknowledged before it (`strong`), those of this gateway (`session`), all older than BOUNDED_LAG_MS (`bounded`), or the state of any node (`eventual`); `x-polychrome-consistency` sets it for one request.',
+    oneOf('strong', 'session', 'bounded', 'eventual').optional(),
+    null,
+    'What a read must see: every write that any gateway acknowledged before it (`strong`), those of this gateway (`session`), all older than BOUNDED_LAG_MS (`bounded`), or the state of any node (`eventual`); `x-polychrome-consistency` sets it for one request. Unset: `session` while one gateway is registered, which then sees every write; `strong` while there are several.',
   ),
   BOUNDED_LAG_MS: setting(
     wholeNumber(1, 3_600_000),

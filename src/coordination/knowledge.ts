@@ -1,125 +1,96 @@
-// Whether this gateway knows the present state of the cluster. Only the gateway that leads learns of every change; what
-// another one says would be outdated, in particular that something does not exist.
+// Whether this gateway knows the present state of the cluster. What an outdated gateway would say could be wrong, in
+// particular that something does not exist.
 
 import { PolychromeError } from '../errors.ts';
 import type { Clock } from '../util/clock.ts';
-import { generationOf, type Term } from './term.ts';
 
-/** What the lease in PostgreSQL showed since it was last held or confirmed. */
-type Seen =
-  | 'nothing' // it was not read
-  | 'unreachable' // PostgreSQL did not respond
-  | 'unchanged' // no other gateway has held it since
-  | 'other'; // another gateway has held it
+// Others wait for a lease after they register, and count a gateway for three leases after they saw it last.
+const SEEN_LEASES = 2;
+// Clocks of gateways may run at slightly different rates.
+const GRACE_LEASES = 1.1;
 
 export class Knowledge {
-  #term: Term | null = null;
-  /** A term that follows the last one without another between, and has not begun yet. */
-  #next: Term | null = null;
-  /** Of the last term this gateway knew everything in; 0: none since its start. */
-  #epoch = 0;
-  #seen: Seen = 'nothing';
-  /** When that was asked; clock.monotonic() ms. */
-  #seenAt = 0;
-  /** For how long that is so, ms. */
-  #validMs = 0;
   readonly #clock: Clock;
   readonly #leaseMs: number;
+  /** When the state was last asked for that is loaded; clock.monotonic() ms; null before the first. */
+  #knownAt: number | null = null;
+  /** PostgreSQL could not be asked since. */
+  #isUnreachable = false;
+  /** Whether other gateways were registered then. */
+  #hasOthers = true;
+  /** When this gateway was last recorded as being there; null before it is registered. */
+  #seenAt: number | null = null;
+  /** When every other gateway knows that this one is there. */
+  #servesFrom = Infinity;
 
   constructor(clock: Clock, leaseMs: number) {
     this.#clock = clock;
     this.#leaseMs = leaseMs;
   }
 
-  /** This gateway leads, and has loaded what earlier leaders left. */
-  begin(term: Term): void {
-    this.#term = term;
-    this.#next = null;
-    this.#epoch = term.epoch;
-    this.#seen = 'unchanged';
-  }
-
-  /** The lease was acquired: what this gateway knows is complete if no other has held it since. */
-  acquired(term: Term, sentAtMs: number): void {
-    this.#confirm(sentAtMs);
-    if (!this.#isOwnNext(term.epoch)) {
-      this.#seen = 'other';
-      return;
-    }
-    this.#next = term;
-    this.#epoch = term.epoch;
-  }
-
-  /** The lease of the epoch was renewed by a statement sent at `sentAtMs`. */
-  confirmed(epoch: number, sentAtMs: number): void {
-    // What leaders before this term left is not known before it has begun.
-    if (epoch !== this.#epoch || this.#isLate(sentAtMs, this.#leaseMs)) return;
-    this.#seen = 'unchanged';
-    this.#confirm(sentAtMs);
-  }
-
-  /** No other gateway holds the lease for a whole lease from then on. */
-  #confirm(sentAtMs: number): void {
+  /** This gateway was registered by a statement sent at `sentAtMs`, beside so many others. */
+  registered(sentAtMs: number, others: number): void {
     this.#seenAt = sentAtMs;
-    this.#validMs = this.#leaseMs;
+    const now = this.#clock.monotonic();
+    // Until then another gateway may serve as if it was the only one.
+    this.#servesFrom = others === 0 ? Math.min(this.#servesFrom, now) : now + GRACE_LEASES * this.#leaseMs;
   }
 
-  /** The lease was asked for at `atMs`, and another epoch than its own is another gateway's. */
-  saw({ epoch, isOwn }: { epoch: number; isOwn: boolean }, atMs: number): void {
-    // Acquired by this gateway, which did not learn of it.
-    if (isOwn && this.#isOwnNext(epoch)) this.#epoch = epoch;
-    // A lease that was released can be acquired at once.
-    const validMs = this.#leaseMs / 2;
-    if (epoch !== this.#epoch) this.#seen = 'other';
-    else if (!this.#isLate(atMs, validMs)) {
-      this.#seen = 'unchanged';
-      this.#seenAt = atMs;
-      this.#validMs = validMs;
-    }
+  /** A statement sent at `sentAtMs` recorded that this gateway is there. */
+  seen(sentAtMs: number): void {
+    this.#seenAt = sentAtMs;
   }
 
-  /** PostgreSQL could not be asked for the lease. */
+  /** The state that a statement sent at `sentAtMs` read is loaded; so many other gateways are registered. */
+  loaded(sentAtMs: number, others: number): void {
+    this.#knownAt = sentAtMs;
+    this.#hasOthers = others > 0;
+    // Until others reckon with this gateway again, it is as before.
+    if (this.#isSeen) this.#isUnreachable = false;
+  }
+
+  /** PostgreSQL could not be asked. */
   failed(): void {
-    // What another gateway has changed stays unknown, whether PostgreSQL responds or not.
-    if (this.#seen !== 'other') this.#seen = 'unreachable';
+    this.#isUnreachable = true;
+  }
+
+  /** Whether other gateways are registered: what they acknowledge must be asked for. */
+  get hasOthers(): boolean {
+    return this.#hasOthers;
+  }
+
+  /** Whether the state is that of a moment ago, and every other gateway reckons with this one. */
+  get isCurrent(): boolean {
+    return this.#isKnown && this.#isSeen && this.#clock.monotonic() >= this.#servesFrom;
+  }
+
+  get #isKnown(): boolean {
+    return this.#knownAt !== null && this.#clock.monotonic() - this.#knownAt <= this.#leaseMs;
+  }
+
+  get #isSeen(): boolean {
+    const msAgo = this.#seenAt === null ? Infinity : this.#clock.monotonic() - this.#seenAt;
+    return msAgo <= SEEN_LEASES * this.#leaseMs;
   }
 
   /**
-   * Why this gateway cannot serve any request; null when it can. Without PostgreSQL the gateway that led last continues
-   * with reads (I10).
+   * Why this gateway cannot serve a request; null when it can. Without PostgreSQL the only gateway goes on with reads, and
+   * one of several with reads that may see any state (I10).
    */
-  refusal(): PolychromeError | null {
-    if (this.#isLeading) return null;
-    if (this.#epoch > 0 && (this.#seen === 'unreachable' || this.#isUnchanged)) return null;
+  refusal({ seesAnyState = false }: { readonly seesAnyState?: boolean } = {}): PolychromeError | null {
+    if (this.isCurrent) return null;
+    const wasReady = this.#knownAt !== null && this.#knownAt >= this.#servesFrom;
+    // A gateway that was frozen has neither failed to ask nor asked.
+    const hasAsked = this.#isUnreachable || this.#isKnown;
+    if (wasReady && hasAsked && (seesAnyState || !this.#hasOthers)) return null;
     return new PolychromeError(
       'not_leader',
-      'This gateway stands by: another one leads, or none does yet. Nothing was changed. Send requests to the gateway that leads, or try again.',
+      'This gateway does not know the present state of the cluster: it has just started, or PostgreSQL does not respond to it. Nothing was changed. Try again, or use another gateway.',
     );
   }
 
-  /**
-   * Whether something that this gateway does not know may exist all the same: it led last, and cannot ask PostgreSQL
-   * whether another gateway leads now.
-   */
+  /** Whether something that this gateway does not know may exist all the same. */
   get isOutdated(): boolean {
-    return !this.#isLeading && !this.#isUnchanged;
-  }
-
-  /** A response that took so long says nothing about now. */
-  #isLate(askedAtMs: number, validMs: number): boolean {
-    return this.#clock.monotonic() - askedAtMs > validMs;
-  }
-
-  /** Whether the epoch is that of the term after the last one: no other gateway has led between. */
-  #isOwnNext(epoch: number): boolean {
-    return this.#epoch > 0 && generationOf(epoch) === generationOf(this.#epoch) + 1;
-  }
-
-  get #isLeading(): boolean {
-    return this.#term?.held() === true || this.#next?.held() === true;
-  }
-
-  get #isUnchanged(): boolean {
-    return this.#seen === 'unchanged' && !this.#isLate(this.#seenAt, this.#validMs);
+    return !this.isCurrent;
   }
 }

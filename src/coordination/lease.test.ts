@@ -1,7 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { seededRandom } from '../../test/support/seeded-random.ts';
-import { Knowledge } from './knowledge.ts';
 import { Lease, type LeaseRow, type LeaseStore } from './lease.ts';
 import { type Term } from './term.ts';
 
@@ -75,7 +74,6 @@ afterEach(async () => {
 interface Gateway {
   readonly terms: Term[];
   readonly errors: unknown[];
-  readonly knowledge: Knowledge;
   /** How often it noticed only after its lease that a term was over. */
   overslept: number;
   /** Ends the work of the term it leads in. */
@@ -84,20 +82,17 @@ interface Gateway {
 
 /** A gateway that leads whenever it can; its work ends with its term, or by finish(). */
 function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway {
-  const knowledge = new Knowledge(ownClock, durationMs);
-  const started: Gateway = { terms: [], errors: [], knowledge, overslept: 0, finish: () => undefined };
+  const started: Gateway = { terms: [], errors: [], overslept: 0, finish: () => undefined };
   const lease = new Lease({
     store: storeOf(row, (work) => call(work)),
     clock: ownClock,
     holder: name,
     durationMs,
-    knowledge,
     onOverslept: () => (started.overslept += 1),
     onError: (error) => started.errors.push(error),
   });
   const lead = (term: Term): Promise<void> => {
     started.terms.push(term);
-    knowledge.begin(term);
     return new Promise((resolve, reject) => {
       started.finish = (error) => (error === undefined ? resolve() : reject(error));
       term.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -284,7 +279,6 @@ describe('a holder', () => {
       clock,
       holder: 'one',
       durationMs: LEASE_MS,
-      knowledge: new Knowledge(clock, LEASE_MS),
       onError: () => undefined,
     });
     let terms = 0;
@@ -365,93 +359,5 @@ describe('two leaders at one moment', () => {
     for (let seed = 0; seed < 25 && together === 0; seed++)
       ({ together } = await history(seed, [10 * LEASE_MS, LEASE_MS, LEASE_MS]));
     expect(together).toBeGreaterThan(0);
-  });
-});
-
-describe('what a gateway knows', () => {
-  test('is complete while it leads, and nothing while another one does', async () => {
-    const [one, two] = [gateway('one'), gateway('two')];
-    await clock.pass(3 * LEASE_MS);
-    expect(one.knowledge.refusal()).toBeNull();
-    expect(one.knowledge.isOutdated).toBe(false);
-    expect(two.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-  });
-
-  test('lasts for reads while PostgreSQL does not respond, until another gateway has led', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    call = () => Promise.reject(new Error('unreachable'));
-    await clock.pass(3 * LEASE_MS);
-    expect(one.knowledge.refusal()).toBeNull();
-    expect(one.knowledge.isOutdated).toBe(true);
-    row.acquire('two', row.read());
-    call = atOnce;
-    await clock.pass(LEASE_MS / 2);
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-    call = () => Promise.reject(new Error('unreachable'));
-    await clock.pass(3 * LEASE_MS);
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-  });
-
-  test('lasts for reads while a renewal hangs', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    const hanging: ((error: Error) => void)[] = [];
-    call = () => new Promise((_resolve, reject) => hanging.push(reject));
-    await clock.pass(3 * LEASE_MS);
-    expect(one.knowledge.refusal()).toBeNull();
-    expect(one.knowledge.isOutdated).toBe(true);
-    call = atOnce;
-    for (const fail of hanging) fail(new Error('gone'));
-  });
-
-  test('is not used after the gateway was frozen, until it has asked', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    clock.freeze(5 * LEASE_MS);
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-    row.acquire('two', row.read());
-    await clock.pass(LEASE_MS);
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-  });
-
-  test('is not used when a look at the lease hangs after PostgreSQL was back', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    call = () => Promise.reject(new Error('unreachable'));
-    await clock.pass(2 * LEASE_MS);
-    call = atOnce;
-    await clock.pass(LEASE_MS / 5);
-    expect([one.knowledge.refusal(), one.knowledge.isOutdated]).toEqual([null, false]);
-    const hanging: ((error: Error) => void)[] = [];
-    call = () => new Promise((_resolve, reject) => hanging.push(reject));
-    await clock.pass(LEASE_MS);
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-    call = atOnce;
-    for (const fail of hanging) fail(new Error('gone'));
-  });
-
-  test('is not complete before a term has begun after that of another gateway', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    row.acquire('two', row.read());
-    const beginning = vi.spyOn(one.knowledge, 'begin').mockImplementation(() => undefined);
-    await clock.pass(LEASE_MS / 2);
-    row.release(row.epoch);
-    await clock.pass(2 * LEASE_MS);
-    expect(row.holder).toBe('one');
-    expect(one.knowledge.refusal()).toMatchObject({ code: 'not_leader' });
-    beginning.mockRestore();
-    one.knowledge.begin(one.terms.at(-1)!);
-    expect(one.knowledge.refusal()).toBeNull();
-  });
-
-  test('is complete again when the lease was not given to any other', async () => {
-    const one = gateway('one');
-    await clock.pass(LEASE_MS);
-    clock.freeze(5 * LEASE_MS);
-    await clock.pass(2 * LEASE_MS);
-    expect(one.knowledge.refusal()).toBeNull();
-    expect(one.knowledge.isOutdated).toBe(false);
   });
 });

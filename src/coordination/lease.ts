@@ -5,7 +5,6 @@
 import type { Clock } from '../util/clock.ts';
 import { sleep } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
-import type { Knowledge } from './knowledge.ts';
 import type { Term } from './term.ts';
 import type { Database } from '../postgres/database.ts';
 
@@ -34,8 +33,6 @@ export interface LeaseOptions {
   readonly onError: (error: unknown) => void;
   /** Called when this gateway notices only after the lease that its term is over: it was frozen meanwhile. */
   readonly onOverslept?: () => void;
-  /** Learns what the lease shows about other gateways. */
-  readonly knowledge: Pick<Knowledge, 'acquired' | 'confirmed' | 'saw' | 'failed'>;
 }
 
 interface Acquired {
@@ -66,11 +63,9 @@ export class Lease {
 
   /** Watches until the lease can be acquired; null to try again. */
   async #challenge(stop: AbortSignal): Promise<Acquired | null> {
-    const { store, clock, holder, durationMs, knowledge } = this.#options;
+    const { store, clock, holder, durationMs } = this.#options;
     try {
-      const askedAt = clock.monotonic();
       const seen = await store.read();
-      knowledge.saw({ epoch: seen.epoch, isOwn: seen.holder === holder }, askedAt);
       let clean = seen.holder === null;
       if (seen.holder !== null) {
         const pollMs = durationMs / 10;
@@ -79,7 +74,6 @@ export class Lease {
           await sleep(clock, pollMs, stop);
           if (stop.aborted) return null;
           const now = await store.read();
-          knowledge.saw({ epoch: now.epoch, isOwn: now.holder === holder }, before + pollMs);
           // A clock that jumped (suspended machine) proves nothing about the holder.
           const jumped = clock.monotonic() - before > durationMs;
           if (jumped || now.epoch !== seen.epoch || now.renewal !== seen.renewal) return null;
@@ -91,7 +85,6 @@ export class Lease {
       const epoch = await store.acquire(holder, seen);
       return epoch === null ? null : { epoch, sentAt, clean };
     } catch (error) {
-      knowledge.failed();
       this.#options.onError(error);
       await sleep(clock, durationMs / 10, stop);
       return null;
@@ -114,7 +107,6 @@ export class Lease {
       // A renewal that succeeds after the end moves the deadline, although the lease may have been released.
       held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,
     };
-    this.#options.knowledge.acquired(term, sentAt);
     // A gateway that was stopped while it acquired the lease only releases it.
     const leading = stop.aborted ? Promise.resolve() : lead(term).finally(() => over.abort());
     // Its failure is handled below, possibly only after a renewal in flight has returned.
@@ -144,12 +136,12 @@ export class Lease {
     until: (from: number) => number,
     over: AbortController,
   ): Promise<void> {
-    const { store, clock, durationMs, onError, onOverslept, knowledge } = this.#options;
+    const { store, clock, durationMs, onError, onOverslept } = this.#options;
     const cancelDeadline = { cancel: (): void => undefined };
     const expire = (): void => {
       over.abort();
       // PostgreSQL has not responded in time. A gateway that was frozen itself cannot say so.
-      if (clock.monotonic() < state.deadline + durationMs * MARGIN) return knowledge.failed();
+      if (clock.monotonic() < state.deadline + durationMs * MARGIN) return;
       // Another gateway may have taken over meanwhile, and calls of this term may still be on their way: the lease is
       // not released as after a clean end.
       state.lost = true;
@@ -167,14 +159,11 @@ export class Lease {
       try {
         if (!(await store.renew(epoch))) {
           state.lost = true;
-          knowledge.saw({ epoch: -1, isOwn: false }, sentAt);
           break;
         }
-        knowledge.confirmed(epoch, sentAt);
         state.deadline = until(sentAt);
         watch();
       } catch (error) {
-        knowledge.failed();
         onError(error);
       }
     }

@@ -84,6 +84,11 @@ export class LogBuffer implements EntryListener {
     this.#raiseHead(head);
   }
 
+  /** As advance, when the listeners were notified of the entries. */
+  extend(head: number): void {
+    this.#raiseHead(head);
+  }
+
   #raiseHead(head: number): void {
     if (head <= this.#head) return;
     this.#head = head;

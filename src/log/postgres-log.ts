@@ -2,6 +2,7 @@
 
 import type { Database } from '../postgres/database.ts';
 import { checksum, LogDamaged, LogTrimmed, type Entry } from './entry.ts';
+import type { EntryChange } from './log-feed.ts';
 
 export interface Head {
   /** Identity of this log: a marker or memory of another log means nothing here. */
@@ -117,6 +118,14 @@ export class PostgresLog {
     const error = await this.#trimmedOr(after, missing);
     if (error !== missing || (await this.head()).lsn > after) throw error;
     return [];
+  }
+
+  /** Which shards and collections the entries after `after` change, up to `upTo`, in LSN order. */
+  async changes(after: number, upTo: number): Promise<EntryChange[]> {
+    return (await this.#database.query(
+      `select lsn, kind, target from ${this.#database.schema}.log where lsn > $1 and lsn <= $2 order by lsn`,
+      [after, upTo],
+    )) as unknown as EntryChange[];
   }
 
   /** LSNs of the entries with this target after `after`, in their order: at most `max`. */

@@ -57,6 +57,20 @@ export class NodeList<Registered extends { readonly member: Node }> {
     for (const member of list.members) if (!member.removed) this.#add(member, false);
   }
 
+  /** How often the node that is in use under this id began again; null when there is none. */
+  resetsOf(id: string): number | null {
+    return this.#built.get(id)?.resets ?? null;
+  }
+
+  /** Whether these are the nodes in use, as far as what is given of them goes. */
+  hasNodes(nodes: readonly Pick<MemberRow, 'id' | 'resets' | 'drained' | 'counts'>[]): boolean {
+    const isSame = ({ id, resets, drained, counts }: (typeof nodes)[number]): boolean => {
+      const built = this.#built.get(id);
+      return built?.resets === resets && built.drained === drained && built.counts === counts;
+    };
+    return nodes.length === this.#built.size && nodes.every(isSame);
+  }
+
   /** In which respects the directory differs from the list, one sentence each. */
   differences(): readonly string[] {
     if (this.#configured === null) return [];

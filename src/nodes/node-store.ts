@@ -87,7 +87,7 @@ export class NodeStore {
   async update(epoch: number, id: string, state: NodeState, reason: string | null): Promise<void> {
     await this.#leading(
       epoch,
-      `update ${this.#database.schema}.node set state = $3, reason = $4
+      `update ${this.#database.schema}.node set state = $3, reason = $4, state_epoch = $1
        where id = $2 and epoch = $1 and not removed returning id`,
       [id, state, reason],
     );

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeResponseError } from '../chroma/client/node-error.ts';
-import { Node, type CanaryReport, type VerificationFailure, type ProbeResult } from './node.ts';
+import { Node, type VerificationFailure } from './node.ts';
+import type { CanaryReport, ProbeResult } from './probe-result.ts';
 
 const OVERDUE_MAX_MS = 60_000;
 

@@ -4,26 +4,8 @@ import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
 import { isServerError } from '../chroma/client/node-error.ts';
-import { canServe, nextState, type NodeEvent, type NodeState } from './node-state.ts';
-
-/** What a probe found. */
-export type ProbeResult =
-  /** The node, under its own identity; `checkpoint`: of its marker, 0 when it has no progress yet. */
-  | { readonly found: 'itself'; readonly checkpoint: number; readonly log: string | null }
-  | { readonly found: 'another'; readonly reason: string }
-  /** The node, with a marker older than one it is known to have held. */
-  | { readonly found: 'older'; readonly reason: string }
-  /** No marker: a server that was never a node, or lost everything. */
-  | { readonly found: 'unmarked' }
-  /** The connection was refused: the process is gone. */
-  | { readonly found: 'refused'; readonly reason: string }
-  /** `isUnable`: it responded that it cannot read its marker. `hangsMs`: its connection has been open without a response. */
-  | {
-      readonly found: 'silent';
-      readonly reason: string;
-      readonly isUnable?: boolean;
-      readonly hangsMs?: number;
-    };
+import type { CanaryReport, ProbeResult } from './probe-result.ts';
+import { canServe, follows, nextState, type NodeEvent, type NodeState } from './node-state.ts';
 
 /** The checks of one node. */
 export interface NodeProbe {
@@ -32,13 +14,6 @@ export interface NodeProbe {
   canary(): Promise<CanaryReport | null>;
   /** Compares the content of a new process with the log; why the node cannot be used, or null. */
   verify(): Promise<VerificationFailure | null>;
-}
-
-/** Why a canary failed. */
-export interface CanaryReport {
-  readonly reason: string;
-  /** There was no response in time, as opposed to a bad one. */
-  readonly isSilence: boolean;
 }
 
 /** The difference between a busy node and a failed one. */
@@ -123,6 +98,7 @@ export class Node {
   #canaryFailed = false;
   #canaryPassedAt: number | null = null;
   #isRefused = false;
+  #isReached = false;
   readonly #probeRequested = new Notifier();
   /** A probe was requested since the last one began. */
   #isProbeDue = false;
@@ -137,6 +113,8 @@ export class Node {
   markerLSN = 0;
   /** Why a node without content is not filled; null when nothing is known to prevent it. */
   obstacle: string | null = null;
+  /** Times that the connection that watches the node has ended, and with it perhaps its process. */
+  connectionsEnded = 0;
   /** Whether a probe has ended since the start. */
   probed = false;
   readonly changed = new Notifier();
@@ -229,12 +207,35 @@ export class Node {
    * responds next may be a new process on another folder: nothing is read from it before it is verified.
    */
   connectionLost(): void {
+    this.#isReached = false;
+    this.connectionsEnded += 1;
     // Admission includes the verification.
     if (this.#state === 'joining') return;
     this.#interruptions += 1;
     this.#canaryAt = 0;
     this.on('failed', 'connection ended: the process may be a new one');
     this.#probeSoon();
+  }
+
+  /** Whether the last probe found the node itself, over a connection that lives. */
+  get isReached(): boolean {
+    return this.#isReached;
+  }
+
+  /** The gateway that leads has verified the process that responds now. */
+  vouchedFor(reason: string): void {
+    if (this.#isRefused) return;
+    this.#verified = this.#interruptions;
+    if (this.#state === 'joining') this.on('admitted', reason);
+    if (this.#state === 'down') this.on('responds', reason);
+    if (this.#state === 'catching_up') this.on('caught_up', reason);
+  }
+
+  /** The gateway that leads does not use it: it is verified again before it is used from here. */
+  distrust(reason: string): void {
+    if (!follows(this.#state)) return;
+    this.#interruptions += 1;
+    this.on('failed', reason);
   }
 
   /** Counts the times that the process behind the address may have been replaced. */
@@ -267,6 +268,7 @@ export class Node {
     while (!stop.aborted) {
       this.#isProbeDue = false;
       const found = await this.#probe();
+      this.#isReached = found === 'itself';
       this.#refusals = found === 'refused' ? this.#refusals + 1 : 0;
       this.#countProbe(found !== 'itself');
       this.probed = true;

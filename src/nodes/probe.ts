@@ -1,7 +1,8 @@
 // Probes a node: reads its marker over a connection of its own that proves its identity, runs its canary, and verifies
 // its content when its process may be a new one.
 
-import type { CanaryReport, VerificationFailure, NodeWork, NodeProbe, ProbeResult } from './node.ts';
+import type { VerificationFailure, NodeWork, NodeProbe } from './node.ts';
+import type { CanaryReport, ProbeResult } from './probe-result.ts';
 import type { Canary } from './canary.ts';
 import { readMarker } from './marker.ts';
 import { type StoredMarker } from '../chroma/client/identity.ts';

@@ -20,6 +20,7 @@ import { filling } from './migrations/0015-filling.ts';
 import { adoption } from './migrations/0016-adoption.ts';
 import { recovery } from './migrations/0017-recovery.ts';
 import { retiredCollections } from './migrations/0018-retired-collections.ts';
+import { gateways } from './migrations/0019-gateways.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -40,6 +41,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   adoption,
   recovery,
   retiredCollections,
+  gateways,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -36,10 +36,14 @@ beforeEach(() => {
 });
 
 const floorOf = (headers: Record<string, string> = {}, level: Consistency = 'session'): Promise<number> =>
-  new ReadFloors({ floors, heads, knownHead: () => KNOWN_HEAD, level: () => level, boundedLagMs: 1_000 }).of(
-    headers,
-    'shard',
-  );
+  new ReadFloors({
+    floors,
+    heads,
+    knownShard: () => null,
+    knownHead: () => KNOWN_HEAD,
+    level: () => level,
+    boundedLagMs: 1_000,
+  }).of(headers, 'shard');
 const at = (level: string): Promise<number> => floorOf({ 'x-polychrome-consistency': level });
 
 const acknowledged = (shard: string, lsn: number): void =>

@@ -10,6 +10,11 @@ export type Consistency = 'strong' | 'session' | 'bounded' | 'eventual';
 export interface ReadFloorsOptions {
   readonly floors: Pick<SessionFloors, 'shard'>;
   readonly heads: Pick<ShardHeads, 'now' | 'within' | 'head'>;
+  /**
+   * LSN of the shard's last entry, if this gateway has learnt after the request came of everything that was acknowledged
+   * before (api/v2/known-state-router.ts); null when PostgreSQL has to be asked.
+   */
+  readonly knownShard: (shard: string) => number | null;
   /** LSN of the last entry of the log that this gateway knows of. */
   readonly knownHead: () => number;
   /** For requests that name no level. */
@@ -46,10 +51,10 @@ export class ReadFloors {
   }
 
   async #floor({ level, lagMs }: RequestedLevel, shard: string): Promise<number> {
-    const { floors, heads } = this.#options;
+    const { floors, heads, knownShard } = this.#options;
     switch (level) {
       case 'strong':
-        return heads.now(shard);
+        return knownShard(shard) ?? heads.now(shard);
       case 'session':
         return floors.shard(shard);
       case 'bounded':

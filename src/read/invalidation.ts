@@ -1,6 +1,7 @@
 // Raises the heads of shards and invalidates cached records and responses when entries are appended.
 
 import type { Entry } from '../log/entry.ts';
+import type { EntryChange } from '../log/log-feed.ts';
 import type { EntryListener } from '../log/entry-publisher.ts';
 import { idsChanged } from '../replication/entry-operation.ts';
 import type { RecordCache } from './record-cache.ts';
@@ -20,7 +21,8 @@ export class Invalidation implements EntryListener {
     this.#options = options;
   }
 
-  committed(entries: readonly Entry[]): void {
+  /** Entries of another gateway may come without their content: they may change any record. */
+  committed(entries: readonly (EntryChange & Pick<Entry, 'parsed'>)[]): void {
     const { heads, records, responses } = this.#options;
     for (const { lsn, kind, target, parsed } of entries) {
       heads.raise(target ?? '', lsn);

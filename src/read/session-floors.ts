@@ -18,6 +18,11 @@ export class SessionFloors {
     else this.#schema = Math.max(this.#schema, lsn);
   }
 
+  /** Changes of collections, databases and tenants up to `lsn` may have been acknowledged through any gateway. */
+  raiseSchema(lsn: number): void {
+    this.#schema = Math.max(this.#schema, lsn);
+  }
+
   /** The LSN up to which a node must have applied this shard. */
   shard(shard: string): number {
     return this.#shards.get(shard);

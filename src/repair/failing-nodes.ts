@@ -1,7 +1,7 @@
 // Notices nodes that run, and cannot work for good: their canary keeps failing, or they hang, or cannot read their marker. Each is
 // restarted; one that still fails, and says that its files are damaged, is emptied and filled from the others.
 
-import type { CanaryReport } from '../nodes/node.ts';
+import type { CanaryReport } from '../nodes/probe-result.ts';
 import type { EventSink } from '../observability/events.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';

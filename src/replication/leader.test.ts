@@ -46,7 +46,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   for (const follower of followers) registry.add(follower);
   const options = {
     current: new CurrentTerm(),
-    knowledge: { begin: () => undefined },
+    onBegun: () => undefined,
     followers: registry,
     comparison: { compare: () => Promise.resolve(null), run: (term: Term) => untilOver(term.signal) },
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),

@@ -1,7 +1,6 @@
 // One term of this gateway's leadership: takes over what is recorded, drives every node, and hands over.
 
 import type { CurrentTerm } from '../coordination/current-term.ts';
-import type { Knowledge } from '../coordination/knowledge.ts';
 import { generationOf, TermOver, type Term } from '../coordination/term.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
@@ -32,8 +31,8 @@ import type { Trials } from './trials.ts';
 export interface LeaderOptions {
   /** Publishes the term to everything that acts only while this gateway leads. */
   readonly current: CurrentTerm;
-  /** Learns that this gateway knows what earlier leaders left. */
-  readonly knowledge: Pick<Knowledge, 'begin'>;
+  /** Called when this gateway has begun to lead. */
+  readonly onBegun: (term: Term) => void;
   readonly followers: Followers;
   readonly comparison: Pick<LogComparison, 'compare' | 'run'>;
   readonly head: () => Promise<Head>;
@@ -106,8 +105,8 @@ export class Leader {
     if (head === null) return;
     await Promise.all([decisions.load(), trials.load(term.epoch)]);
     endings.closeAll();
-    this.#options.knowledge.begin(term);
     if (!this.#halt.isRewound) current.begin(term);
+    this.#options.onBegun(term);
     logger.info({ epoch: term.epoch, head: head.lsn, primary: head.primary }, 'leadership acquired');
     events.record('leader_changed', { epoch: generationOf(term.epoch), head: head.lsn });
     await Promise.all([
@@ -134,6 +133,11 @@ export class Leader {
     while (this.term !== null && !limit.signal.aborted && followers.all().some(isBehind))
       await positions.moved.wait(limit.signal);
     cancel();
+  }
+
+  /** Another gateway leads, with this primary. */
+  follow(primary: Primary): void {
+    if (this.term === null) this.#election.follow(primary);
   }
 
   /** Runs a step on a node that must not overlap with an admission or another marker. Throws TermOver. */

@@ -49,6 +49,11 @@ export class Positions {
     return count;
   }
 
+  /** LSNs of the entries that writes wait for. */
+  awaited(): number[] {
+    return [...this.#waiters.keys()];
+  }
+
   get metrics(): readonly Metric[] {
     const help = 'Durable writes that wait to be acknowledged.';
     return [{ kind: 'gauge', name: 'waiting', help, unit: 'writes', read: () => this.waiting }];

@@ -61,6 +61,12 @@ export class PrimaryElection {
     this.#become({ node: primary, generation: primaryGeneration });
   }
 
+  /** Takes over what another gateway that leads has recorded. */
+  follow(primary: Primary): void {
+    const { node, generation } = this.#primary;
+    if (node !== primary.node || generation !== primary.generation) this.#become(primary);
+  }
+
   /** Keeps a working primary elected until the term is over. */
   async run(term: Term): Promise<void> {
     const { followers } = this.#options;

@@ -15,6 +15,10 @@ export function waitForAny(notifiers: readonly Notifier[], signal: AbortSignal):
 export class Notifier {
   #waiters = new Set<() => void>();
 
+  get isAwaited(): boolean {
+    return this.#waiters.size > 0;
+  }
+
   notify(): void {
     const waiters = this.#waiters;
     this.#waiters = new Set();

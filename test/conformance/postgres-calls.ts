@@ -2,6 +2,8 @@
 // A call is drawn once and made on each subject; what differs by nature (random tokens, times) is made equal.
 
 import { Catalog } from '../../src/catalog/catalog.ts';
+import { ClusterSnapshots } from '../../src/coordination/cluster-snapshot.ts';
+import { GatewayStore } from '../../src/coordination/gateway-store.ts';
 import { postgresLeaseStore } from '../../src/coordination/lease.ts';
 import { generationOf } from '../../src/coordination/term.ts';
 import { checksum, type Draft } from '../../src/log/entry.ts';
@@ -33,6 +35,8 @@ export class StorageSubject {
   readonly checkpoints: Checkpoints;
   readonly trials: PostgresTrialStore;
   readonly lease: ReturnType<typeof postgresLeaseStore>;
+  readonly gateways: GatewayStore;
+  readonly snapshots: ClusterSnapshots;
   /** Epochs that were acquired, in order. */
   readonly epochs: number[] = [];
 
@@ -49,6 +53,8 @@ export class StorageSubject {
     this.checkpoints = new Checkpoints(database);
     this.trials = new PostgresTrialStore(database);
     this.lease = postgresLeaseStore(database);
+    this.gateways = new GatewayStore(database, EXPIRY_MS);
+    this.snapshots = new ClusterSnapshots(database, 'a', EXPIRY_MS);
   }
 
   /** One that remembers nothing. */
@@ -75,6 +81,9 @@ export interface StorageCall {
 }
 
 type Draw = (limit: number) => number;
+
+/** Longer than any run: the clocks of the subjects differ. */
+const EXPIRY_MS = 3_600_000;
 
 const NODES = ['a', 'b', 'c'];
 const NAMES = ['apples', 'pears', 'plums'];
@@ -320,6 +329,13 @@ function reads({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
       name: 'confirm',
       make: async (s) => s.continuity.confirm(s.epoch(back), (await s.continuity.state()).timeline),
     },
+    { name: 'changes', make: (s) => s.log.changes(lsn - 1, lsn + draw(4)) },
+    {
+      name: 'register gateway',
+      make: (s) => s.gateways.register({ id: node, address: `http://${node}`, version: '1' }),
+    },
+    { name: 'gateway seen', make: (s) => s.gateways.seen(node, n) },
+    { name: 'gateway leaves', make: (s) => s.gateways.leave(node) },
     { name: 'is aside', make: (s) => s.copies.isAside(node, physical(node, 50 + n)) },
     { name: 'find decision', make: (s) => s.decisions.find(lsn) },
     { name: 'scrub begins', make: (s) => s.scrub.begin(s.epoch(back)) },
@@ -331,6 +347,17 @@ function reads({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
     { name: 'scrub ends', make: (s) => s.scrub.finish(s.epoch(back)) },
     { name: 'scrub pauses', make: (s) => s.scrub.setPaused(draw(2) === 0) },
   ];
+}
+
+/** Without what differs by nature, or is compared as rows of nodes. */
+async function snapshotOf(s: StorageSubject): Promise<unknown> {
+  const snapshot = await s.snapshots.read();
+  const term = (epoch: number): number => s.epochs.indexOf(epoch);
+  const nodes = snapshot.nodes.map((each) => ({
+    ...each,
+    ...{ isBusy: null, checkpoint: null, stateEpoch: term(each.stateEpoch) },
+  }));
+  return { ...snapshot, epoch: term(snapshot.epoch), nodes: nodes.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
 /** Everything that the subject's tables hold, as the stores return it. */
@@ -346,6 +373,10 @@ export async function contentOf(s: StorageSubject): Promise<unknown> {
   return plain({
     head: { ...head, logId: '', cluster: '' },
     lease: await s.lease.read(),
+    snapshot: await snapshotOf(s),
+    gateways: (await s.gateways.list())
+      .map(({ id, address, version, nodesReached }) => `${id} ${address} ${version} ${nodesReached}`)
+      .toSorted(),
     log: await s.log.read(0, 10_000, 10_000_000).catch(() => []),
     decisions: await Promise.all(lsns.map((lsn) => s.decisions.find(lsn))),
     quarantine: decisions.openQuarantine,

@@ -203,7 +203,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'stale-gateway-answers',
     file: 'src/api/v2/known-state-router.ts',
-    find: "return typeof match === 'string' ? match : requireKnownState(match, knowledge);",
+    find: "return typeof match === 'string' ? match : requireKnownState(match, known);",
     replace: 'return match;',
     seed: 10,
   },

@@ -11,6 +11,7 @@ import type { RecordKind } from '../../src/chroma/parse/record-call.ts';
 import { isRefusal } from '../../src/chroma/parse/refusal.ts';
 import { scanRecordCall } from '../../src/chroma/parse/scanner.ts';
 import type { Operation } from '../../src/chroma/protocol/operation.ts';
+import { Knowledge } from '../../src/coordination/knowledge.ts';
 import { CurrentTerm } from '../../src/coordination/current-term.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import type { Node } from '../../src/nodes/node.ts';
@@ -88,6 +89,7 @@ export class MemoryReplication {
       storage: this.storage.asStorage(settings.nodes),
       caches: NO_CACHES,
       current: new CurrentTerm(),
+      knowledge: new Knowledge(clock, settings.LEASE_MS),
       log: { committed: () => undefined },
     };
     this.#replication = buildReplication(settings as unknown as Config, parts, this.#life);
@@ -257,6 +259,7 @@ export class MemoryReplication {
       },
       nodeDirectory: { name: 'NODES', nodes: async () => [] },
       gatewayId: 'gateway',
+      gateway: { id: 'gateway', address: '', version: '' },
       clock: this.clock,
       random,
       newId: () => `id-${++ids}`,

@@ -1,6 +1,7 @@
 // What a gateway keeps in PostgreSQL, in memory: the same promises, conditional on the same epoch.
 
 import type { Storage } from '../../src/app/storage.ts';
+import type { ClusterSnapshot } from '../../src/coordination/cluster-snapshot.ts';
 import type { LeaseRow, LeaseStore } from '../../src/coordination/lease.ts';
 import type { Entry } from '../../src/log/entry.ts';
 import type { SeenEntry } from '../../src/log/log-continuity.ts';
@@ -117,6 +118,25 @@ export class MemoryStorage {
     };
   }
 
+  #clusterState(): ClusterSnapshot {
+    const recorded = this.#members.map(({ id, drained, counts, resets }) => {
+      const checkpoint = this.nodes.get(id)?.checkpoint ?? 0;
+      const state = { state: 'joining', reason: null, stateEpoch: 0, isBusy: false };
+      return { id, drained, counts, resets, checkpoint, markerLSN: 0, ...state };
+    });
+    return {
+      head: this.entries.length,
+      view: this.#view,
+      exceptions: 0,
+      rewound: null,
+      primary: this.#primary,
+      primaryGeneration: this.#primaryGeneration,
+      ...this.#lease,
+      otherGateways: 0,
+      nodes: recorded,
+    };
+  }
+
   /** As the composition root takes it, with this list of nodes; what replication does not use is absent. */
   asStorage(locations: readonly NodeLocation[]): Storage {
     this.#members = locations.map((at) => ({
@@ -139,6 +159,13 @@ export class MemoryStorage {
         reportRewound: async () => undefined,
       },
       leaseStore: this.#leaseStore(),
+      clusterState: { read: async () => this.#clusterState() },
+      gateways: {
+        register: async () => 0,
+        seen: async () => true,
+        leave: async () => undefined,
+        list: async () => [],
+      },
       nodes: this.#nodeStore(),
       checkpoints: this.#checkpoints(),
       copies: this.copies,

@@ -42,6 +42,7 @@ export function fakeStatusSource(parts: Partial<StatusSource> = {}): StatusSourc
     gatewayId: 'gateway',
     alerting: false,
     term: () => ({ epoch: 3, clean: true, signal: new AbortController().signal, held: () => true }),
+    gateways: () => [],
     halted: () => null,
     serving: () => ({ reads: null, writes: null }),
     primary: () => 'a',

@@ -69,6 +69,8 @@ export interface StatusSource extends HealthSource {
   /** Whether this gateway sends alerts to a webhook. */
   readonly alerting: boolean;
   readonly term: () => Term | null;
+  /** The registered gateways, this one included, in the order in which they started. */
+  readonly gateways: () => readonly GatewayStatus[];
   readonly primary: () => string | null;
   /** LSN of the last durable entry this gateway knows of. */
   readonly head: () => number;
@@ -92,6 +94,20 @@ export interface StatusSource extends HealthSource {
   /** Null before the first sizes were stored. */
   readonly capacity: () => CapacityStatus | null;
   readonly syncIntervalSeconds: number;
+}
+
+/** A gateway that shares the log with this one. */
+export interface GatewayStatus {
+  readonly id: string;
+  readonly address: string;
+  readonly version: string;
+  readonly leads: boolean;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** Time since it was seen last. */
+  readonly seenMsAgo: number;
+  /** Nodes that respond to its probes. */
+  readonly nodesReached: number;
 }
 
 /** What coalescing and the result cache gain, counted since the start. */

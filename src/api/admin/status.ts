@@ -8,6 +8,7 @@ import { maskCredentials } from '../../util/mask-credentials.ts';
 import { dashboardFieldsOf, type DashboardFields } from './dashboards.ts';
 import type {
   FailingEntryStatus,
+  GatewayStatus,
   ReadCounts,
   RebuildStatus,
   StatusSource,
@@ -18,6 +19,8 @@ import type {
 export interface Status extends DashboardFields {
   readonly leader: string | null;
   readonly epoch: number | null;
+  /** All gateways that serve this cluster. */
+  readonly gateways: readonly GatewayStatus[];
   readonly head: number;
   /** Entries that at least one node has not applied. */
   readonly pending: number;
@@ -92,6 +95,7 @@ export function statusOf(source: StatusSource): Status {
   return {
     leader: term === null ? null : source.gatewayId,
     epoch: term === null ? null : generationOf(term.epoch),
+    gateways: source.gateways(),
     head: source.head(),
     pending: Math.max(0, ...nodes.map((node) => node.lag.entries)),
     halted: source.halted(),

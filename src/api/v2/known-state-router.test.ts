@@ -5,11 +5,12 @@ import type { ClientRequest, RequestHead, Router, RouteMatch } from '../../http/
 import { knownStateRouter, type KnownState } from './known-state-router.ts';
 
 const UNABLE = new PolychromeError('not_leader', 'This gateway stands by.');
-const STANDS_BY: KnownState = { refusal: () => UNABLE, isOutdated: true };
-const OUTDATED: KnownState = { refusal: () => null, isOutdated: true };
-const CURRENT: KnownState = { refusal: () => null, isOutdated: false };
-const HEAD = {} as RequestHead;
-const REQUEST = {} as ClientRequest;
+const ALONE = { refreshed: () => null, level: () => 'session' };
+const STANDS_BY: KnownState = { ...ALONE, refusal: () => UNABLE, isOutdated: true };
+const OUTDATED: KnownState = { ...ALONE, refusal: () => null, isOutdated: true };
+const CURRENT: KnownState = { ...ALONE, refusal: () => null, isOutdated: false };
+const HEAD = { headers: {} } as RequestHead;
+const REQUEST = { headers: {} } as ClientRequest;
 
 /** The route of that name, whose handler does this. */
 function route(

@@ -1,5 +1,5 @@
-// Serves requests only from current knowledge: a gateway that stands by, or cannot ask, never says that something does not
-// exist.
+// Serves requests only from current knowledge: what other gateways have acknowledged is asked for first, and a gateway that
+// cannot ask never says that something does not exist.
 
 import { PolychromeError } from '../../errors.ts';
 import type { HttpResponse, WholeResponse } from '../../http/response.ts';
@@ -7,40 +7,81 @@ import type { ClientRequest, RequestHead, Router, RouteMatch } from '../../http/
 
 /** What this gateway knows of the cluster. */
 export interface KnownState {
-  /** Why it cannot serve any request; null when it can. */
-  refusal(): PolychromeError | null;
+  /** Why it cannot serve a request; null when it can. `seesAnyState`: the request is content with any earlier state. */
+  refusal(options: { readonly seesAnyState: boolean }): PolychromeError | null;
   /** Whether other gateways may have changed what exists. */
   readonly isOutdated: boolean;
+  /**
+   * Resolves when everything is known that any gateway acknowledged before the call; null when it is at once. Throws
+   * log_unavailable.
+   */
+  refreshed(): Promise<void> | null;
+  /** The consistency level of requests that name none. */
+  level(): string;
 }
 
 // They say nothing about the state of the cluster.
 const CONSTANT = new Set(['version', 'preflight', 'identity', 'openapi', 'docs', 'docs_redirect']);
+// Whether this gateway serves is all that they say.
+const HEALTH = new Set(['heartbeat', 'healthcheck']);
 const LISTS = new Set(['list_collections', 'count_collections', 'list_databases']);
+const RECORD_READS = new Set(['get', 'query', 'count']);
+// The log decides about them; only a collection that is not known here yet needs a look first.
+const RECORD_WRITES = new Set(['add', 'upsert', 'update', 'delete']);
 
 /** The same routes, of the v2 and the v1 API, refused with 503 where this gateway cannot know the response. */
-export function knownStateRouter(router: Router, knowledge: KnownState): Router {
+export function knownStateRouter(router: Router, known: KnownState): Router {
   return {
     match(method, path) {
       const match = router.match(method, path);
-      return typeof match === 'string' ? match : requireKnownState(match, knowledge);
+      return typeof match === 'string' ? match : requireKnownState(match, known);
     },
     allowedMethods: (path) => router.allowedMethods(path),
   };
 }
 
-function requireKnownState(match: RouteMatch, knowledge: KnownState): RouteMatch {
+function requireKnownState(match: RouteMatch, known: KnownState): RouteMatch {
   const name = match.name.replace(/^v1 /, '');
   if (CONSTANT.has(name)) return match;
+  const isRead = RECORD_READS.has(name);
+  const levelOf = ({ headers }: RequestHead): unknown => headers['x-polychrome-consistency'] ?? known.level();
   return {
     ...match,
     admit(head: RequestHead) {
-      const refusal = knowledge.refusal();
+      const refusal = known.refusal({ seesAnyState: isRead && levelOf(head) === 'eventual' });
       if (refusal !== null) throw refusal;
       return match.admit(head);
     },
-    handle: (request: ClientRequest) =>
-      knowledge.isOutdated ? handleOutdated(name, () => match.handle(request)) : match.handle(request),
+    async handle(request: ClientRequest) {
+      const handle = (): Promise<HttpResponse> => match.handle(request);
+      if (known.isOutdated) return handleOutdated(name, handle);
+      if (HEALTH.has(name)) return handle();
+      if (RECORD_WRITES.has(name) || (isRead && levelOf(request) !== 'strong'))
+        return refreshedIfMissing(known, handle);
+      await known.refreshed();
+      return handle();
+    },
   };
+}
+
+/** What is missing here may have been created through another gateway. */
+async function refreshedIfMissing(
+  known: KnownState,
+  handle: () => Promise<HttpResponse>,
+): Promise<HttpResponse> {
+  const outcome = await handle().catch((error: unknown) => {
+    if (error instanceof PolychromeError && error.code === 'not_found') return error;
+    throw error;
+  });
+  const isMissing =
+    outcome instanceof PolychromeError || (typeof outcome !== 'function' && saysMissing(outcome));
+  const refreshed = isMissing ? known.refreshed() : null;
+  if (refreshed !== null) {
+    await refreshed;
+    return handle();
+  }
+  if (outcome instanceof PolychromeError) throw outcome;
+  return outcome;
 }
 
 async function handleOutdated(name: string, handle: () => Promise<HttpResponse>): Promise<HttpResponse> {

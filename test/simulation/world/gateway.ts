@@ -9,6 +9,7 @@ import { clientRouter } from '../../../src/app/listeners.ts';
 import { buildReplication, type Replication } from '../../../src/app/replication.ts';
 import { storageOn, type Storage } from '../../../src/app/storage.ts';
 import { loadConfig, type Config } from '../../../src/config/config.ts';
+import { Knowledge } from '../../../src/coordination/knowledge.ts';
 import { CurrentTerm } from '../../../src/coordination/current-term.ts';
 import type { HttpResponse } from '../../../src/http/response.ts';
 import type { Router } from '../../../src/http/router.ts';
@@ -44,7 +45,7 @@ export interface GatewayOptions {
   readonly onBroken: (what: string) => void;
 }
 
-const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1 } as const;
+const CONNECTIONS = { queries: 4, append: 1, steps: 2, lease: 1, state: 1 } as const;
 const STOP_DEADLINE_MS = 15_000;
 const SIMULATED_SETTLE_MS = 200;
 
@@ -90,15 +91,17 @@ export class SimulatedGateway {
     const config = configOf(nodes);
     const deps = this.#deps();
     const pool = (size: number) => linkedDatabase({ process, network, postgres }, size);
-    const { queries, append, steps, lease } = CONNECTIONS;
-    const pools = { queries: pool(queries), append: pool(append), steps: pool(steps), lease: pool(lease) };
+    const { queries, append, steps, lease, state } = CONNECTIONS;
+    const leading = { append: pool(append), steps: pool(steps), lease: pool(lease) };
+    const pools = { queries: pool(queries), ...leading, state: pool(state) };
     const takeWarning = (): null => null;
     const life = this.#life;
     const storage = await storageOn({ ...pools, all: [], takeWarning }, config, { deps, life });
     const current = new CurrentTerm();
-    const caches = buildCaches(config, storage.head.lsn, current);
+    const knowledge = new Knowledge(process, config.LEASE_MS);
+    const caches = buildCaches(config, storage.head.lsn, { current, knowledge });
     const log = { committed: () => undefined };
-    const replication = buildReplication(config, { deps, storage, caches, current, log }, life);
+    const replication = buildReplication(config, { deps, storage, caches, current, knowledge, log }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);
     await life.start();
     this.storage = storage;
@@ -156,6 +159,7 @@ export class SimulatedGateway {
         },
       },
       gatewayId: process.name,
+      gateway: { id: process.name, address: process.name, version: 'simulated' },
       clock: process,
       random,
       newId,

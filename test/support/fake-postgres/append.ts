@@ -89,6 +89,7 @@ function appendRecords(tables: Tables, target: string, dimension: number | null)
   if (shard.dimension !== null && shard.dimension !== dimension)
     return { s: 'dimension', expected: shard.dimension };
   tables.shards.set(target, { ...shard, dimension });
+  if (shard.dimension === null) tables.setCollection(shard.collection, {});
   return OK;
 }
 

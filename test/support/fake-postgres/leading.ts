@@ -91,6 +91,8 @@ export function decide(tables: Tables, call: DecideCall): DecisionRow | null {
   }
   const decision = { lsn, outcome, status, body, pages, generation };
   tables.decisions.set(lsn, decision);
+  if (outcome === 'quarantined' || outcome === 'partly_applied')
+    tables.setHead({ exceptions: tables.nextView() });
   if (outcome === 'quarantined' && entry !== undefined) tables.quarantine.set(lsn, { closed: false });
   if (entry !== undefined) {
     if (outcome === 'accepted') keepBody(tables, entry);

@@ -25,7 +25,8 @@ function joiningNode(
   const isOut = { removed: false, drained: false, resets: 0, filling: false, discard: false };
   const { epoch } = tables.lease;
   const [view, position] = [tables.nextView(), nextPosition(tables)];
-  return { id, url, ...BLANK, state: 'joining', ...isOut, counts, epoch, view, position };
+  const state = { state: 'joining', state_epoch: 0 };
+  return { id, url, ...BLANK, ...state, ...isOut, counts, epoch, view, position };
 }
 
 /** Whether the epoch is that of the lease. */

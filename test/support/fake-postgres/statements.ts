@@ -6,6 +6,7 @@ import { appendContinuing, logContains } from './append.ts';
 import { acquireLease, addDecisionPage, checkpoint, decide, setPrimary, swapCopy } from './leading.ts';
 import { addNode, introduceNode, isLeading, removeNode, resetNode, seedNodes } from './members.ts';
 import { copyStatements } from './copy-statements.ts';
+import { gatewayStatements } from './gateway-statements.ts';
 import { keyOf, type Tables } from './tables.ts';
 
 export type FakeRow = Readonly<Record<string, unknown>>;
@@ -120,6 +121,18 @@ const LOG: readonly Statement[] = [
         if (row === undefined) continue;
         if (before < bytesMax) rows.push({ ...row, bytes: row.body.length });
         before += row.body.length;
+      }
+      return rows;
+    },
+  },
+  {
+    pattern: /^select lsn, kind, target from log where lsn > \$1/,
+    run({ tables, values }) {
+      const [after, upTo] = values as [number, number];
+      const rows: FakeRow[] = [];
+      for (let lsn = after + 1; lsn <= upTo; lsn++) {
+        const row = tables.log.get(lsn);
+        if (row !== undefined) rows.push({ lsn, kind: row.kind, target: row.target });
       }
       return rows;
     },
@@ -298,12 +311,12 @@ const NODES: readonly Statement[] = [
     },
   },
   {
-    pattern: /^update node set state = \$3, reason = \$4 where id = \$2 and epoch = \$1/,
+    pattern: /^update node set state = \$3, reason = \$4, state_epoch = \$1 where id = \$2 and epoch = \$1/,
     run({ tables, values }) {
       const [epoch, id, state, reason] = values as [number, string, string, string | null];
       const row = tables.nodes.get(id);
       const isOwn = row?.epoch === epoch && !row.removed;
-      if (isOwn) tables.setNode(id, { state, reason });
+      if (isOwn) tables.setNode(id, { state, reason, state_epoch: epoch });
       return is(isOwn, { id });
     },
   },
@@ -399,7 +412,13 @@ const NODES: readonly Statement[] = [
   },
 ];
 
-const STATEMENTS: readonly Statement[] = [...LOG, ...LEASE, ...NODES, ...copyStatements];
+const STATEMENTS: readonly Statement[] = [
+  ...LOG,
+  ...LEASE,
+  ...NODES,
+  ...copyStatements,
+  ...gatewayStatements,
+];
 
 /** The statement with this text, normalised: without the schema, and with single spaces. Throws for an unknown one. */
 export function statementFor(text: string): Statement {

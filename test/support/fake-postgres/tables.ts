@@ -12,6 +12,15 @@ export interface HeadRow {
   readonly timeline: number | null;
   readonly rewound: string | null;
   readonly rewound_lsn: number | null;
+  readonly exceptions: number;
+}
+
+interface GatewayRow {
+  readonly address: string;
+  readonly version: string;
+  readonly started_at: number;
+  readonly seen_at: number;
+  readonly nodes_reached: number;
 }
 
 export interface LogRow {
@@ -90,6 +99,7 @@ export interface NodeTableRow {
   readonly resets: number;
   readonly filling: boolean;
   readonly discard: boolean;
+  readonly state_epoch: number;
 }
 
 export interface NodeShardRow {
@@ -165,6 +175,7 @@ export class Tables {
   names = new Map<string, NameRow>();
   shards = new Map<string, ShardRow>();
   nodes = new Map<string, NodeTableRow>();
+  gateways = new Map<string, GatewayRow>();
   /** By node and physical id. */
   nodeShards = new Map<string, NodeShardRow>();
   /** By collection and LSN. */
@@ -189,6 +200,7 @@ export class Tables {
       timeline: null,
       rewound: null,
       rewound_lsn: null,
+      exceptions: 0,
     };
     const none = { shards: 0, records: 0, uncompared: 0, suspects: 0, skipped: 0 };
     const dates = { started_at: nowMs, finished_at: nowMs, requested_at: null };

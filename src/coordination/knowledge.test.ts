@@ -1,0 +1,104 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { Knowledge } from './knowledge.ts';
+
+const LEASE_MS = 1_000;
+let clock: ManualClock;
+let knowledge: Knowledge;
+beforeEach(() => {
+  clock = new ManualClock();
+  knowledge = new Knowledge(clock, LEASE_MS);
+});
+
+/** Registered beside so many others, with the state loaded. */
+function begin(others: number): void {
+  knowledge.registered(clock.monotonic(), others);
+  knowledge.loaded(clock.monotonic(), others);
+}
+
+/** Time in which PostgreSQL responds. */
+async function passInContact(ms: number, others: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += LEASE_MS / 10) {
+    await clock.pass(LEASE_MS / 10);
+    knowledge.seen(clock.monotonic());
+    knowledge.loaded(clock.monotonic(), others);
+  }
+}
+
+const refuses = (seesAnyState = false): boolean => knowledge.refusal({ seesAnyState }) !== null;
+
+describe('a gateway that has just started', () => {
+  test('serves nothing before it has read the state', () => {
+    expect([refuses(), refuses(true)]).toEqual([true, true]);
+    knowledge.registered(clock.monotonic(), 0);
+    expect(refuses()).toBe(true);
+    knowledge.failed();
+    expect(refuses(true)).toBe(true);
+  });
+
+  test('serves at once when no other is registered', () => {
+    begin(0);
+    expect([refuses(), knowledge.isCurrent, knowledge.hasOthers]).toEqual([false, true, false]);
+  });
+
+  test('waits until every other has learnt of it, or serves no longer', async () => {
+    begin(1);
+    expect(refuses()).toBe(true);
+    await passInContact(LEASE_MS, 1);
+    expect(refuses()).toBe(true);
+    await passInContact(LEASE_MS / 5, 1);
+    expect([refuses(), knowledge.hasOthers]).toEqual([false, true]);
+  });
+});
+
+describe('without PostgreSQL', () => {
+  test('the only gateway goes on with reads, and says that it is outdated', async () => {
+    begin(0);
+    await clock.pass(LEASE_MS / 2);
+    knowledge.failed();
+    expect([refuses(), knowledge.isOutdated]).toEqual([false, false]);
+    await clock.pass(3 * LEASE_MS);
+    expect([refuses(), knowledge.isOutdated]).toEqual([false, true]);
+  });
+
+  test('the only gateway goes on with reads until it is registered again', async () => {
+    begin(0);
+    await clock.pass(LEASE_MS);
+    knowledge.failed();
+    await clock.pass(5 * LEASE_MS);
+    knowledge.loaded(clock.monotonic(), 0);
+    expect([refuses(), knowledge.isOutdated]).toEqual([false, true]);
+    knowledge.registered(clock.monotonic(), 0);
+    expect([refuses(), knowledge.isOutdated]).toEqual([false, false]);
+  });
+
+  test('one of several goes on with reads that may see any state', async () => {
+    begin(1);
+    await passInContact(2 * LEASE_MS, 1);
+    knowledge.failed();
+    await clock.pass(LEASE_MS + 1);
+    expect([refuses(), refuses(true), knowledge.isOutdated]).toEqual([true, false, true]);
+  });
+
+  test('knowledge that is older than a lease is not used before PostgreSQL was asked: the process was frozen', async () => {
+    begin(0);
+    clock.freeze(5 * LEASE_MS);
+    expect(refuses()).toBe(true);
+    knowledge.seen(clock.monotonic());
+    knowledge.loaded(clock.monotonic(), 1);
+    expect([refuses(), knowledge.hasOthers]).toEqual([false, true]);
+  });
+
+  test('a gateway that others no longer count serves nothing, however new its knowledge', async () => {
+    begin(1);
+    await passInContact(2 * LEASE_MS, 1);
+    for (let passed = 0; passed < 3; passed++) {
+      await clock.pass(LEASE_MS);
+      knowledge.loaded(clock.monotonic(), 1);
+    }
+    expect(knowledge.isCurrent).toBe(false);
+    knowledge.registered(clock.monotonic(), 1);
+    knowledge.loaded(clock.monotonic(), 1);
+    expect(refuses()).toBe(true);
+  });
+});

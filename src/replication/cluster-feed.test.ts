@@ -1,0 +1,175 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { ClusterSnapshot, RecordedNode } from '../coordination/cluster-snapshot.ts';
+import { CurrentTerm } from '../coordination/current-term.ts';
+import { Knowledge } from '../coordination/knowledge.ts';
+import { ClusterFeed } from './cluster-feed.ts';
+import { Positions } from './positions.ts';
+
+const LEASE_MS = 1_000;
+const node = (checkpoint: number): RecordedNode => ({
+  id: 'a',
+  resets: 0,
+  drained: false,
+  counts: true,
+  checkpoint,
+  markerLSN: 0,
+  state: 'serving',
+  reason: null,
+  stateEpoch: 1,
+  isBusy: false,
+});
+
+let clock: ManualClock;
+let row: ClusterSnapshot;
+let read: () => Promise<ClusterSnapshot>;
+let current: CurrentTerm;
+let knowledge: Knowledge;
+let steps: string[];
+let polls: number;
+let loading: Promise<void>;
+let floor: number;
+let feed: ClusterFeed;
+let stop: AbortController;
+let running: Promise<void>;
+beforeEach(() => {
+  clock = new ManualClock();
+  row = {
+    head: 0,
+    view: 1,
+    exceptions: 0,
+    rewound: null,
+    primary: 'a',
+    primaryGeneration: 1,
+    epoch: 1,
+    holder: 'other',
+    renewal: 1,
+    otherGateways: 1,
+    nodes: [node(0)],
+  };
+  [steps, polls, floor, loading] = [[], 0, 0, Promise.resolve()];
+  read = async () => row;
+  current = new CurrentTerm();
+  knowledge = new Knowledge(clock, LEASE_MS);
+  knowledge.registered(clock.monotonic(), 0);
+  feed = new ClusterFeed({
+    store: {
+      read: () => {
+        polls += 1;
+        return read();
+      },
+    },
+    current,
+    knowledge,
+    logFeed: { advance: async (head) => void steps.push(`entries up to ${head}`) },
+    knownHead: () => row.head,
+    positions: new Positions(() => false),
+    loadView: async ({ view }, before) => {
+      await loading;
+      steps.push(`view ${view} after ${before?.view ?? 'none'}`);
+    },
+    loadCatalog: async ({ view }) => void steps.push(`catalog ${view}`),
+    onLoaded: () => undefined,
+    follow: ({ nodes }) => steps.push(`checkpoint ${nodes[0]?.checkpoint}`),
+    raiseSchemaFloor: (lsn) => (floor = lsn),
+    leaseMs: LEASE_MS,
+    clock,
+    logger: { warn: () => undefined },
+  });
+  stop = new AbortController();
+  running = feed.run(stop.signal);
+});
+afterEach(async () => {
+  stop.abort();
+  await clock.pass(100);
+  await running;
+});
+
+const term = { epoch: 2, clean: true, signal: new AbortController().signal, held: () => true };
+
+test('R16: loads the view and the entries before it uses a checkpoint', async () => {
+  await clock.pass(50);
+  expect(steps).toEqual(['view 1 after none', 'entries up to 0', 'checkpoint 0']);
+  steps.length = 0;
+  const loaded = Promise.withResolvers<void>();
+  loading = loaded.promise;
+  row = { ...row, view: 2, head: 5, nodes: [node(5)] };
+  feed.poke();
+  await clock.pass(50);
+  expect(steps).toEqual([]);
+  loaded.resolve();
+  await clock.pass(10, 1);
+  expect(steps).toEqual(['view 2 after 1', 'entries up to 5', 'checkpoint 5']);
+});
+
+test('a request waits for a read that began after it came, and shares it', async () => {
+  const first = Promise.withResolvers<ClusterSnapshot>();
+  await clock.pass(50);
+  read = () => first.promise;
+  feed.poke();
+  await clock.pass(10, 1);
+  let served = 0;
+  for (let n = 0; n < 3; n++) void feed.refreshed().then(() => (served += 1));
+  const before = polls;
+  read = async () => row;
+  expect(served).toBe(0);
+  first.resolve(row);
+  await clock.pass(10, 1);
+  expect([served, polls - before]).toEqual([3, 1]);
+});
+
+test('while this gateway leads, only the catalog and the entries of others are taken over', async () => {
+  await clock.pass(50);
+  steps.length = 0;
+  current.begin(term);
+  row = { ...row, view: 2, head: 5 };
+  await clock.pass(300);
+  expect(new Set(steps)).toEqual(new Set(['catalog 2', 'entries up to 5']));
+  steps.length = 0;
+  current.end();
+  await clock.pass(300);
+  expect(steps[0]).toBe('view 2 after none');
+});
+
+test('a schema change counts for reads once the primary has applied it', async () => {
+  await clock.pass(50);
+  feed.entries([
+    { lsn: 3, kind: 'modify_collection', target: 'c' },
+    { lsn: 4, kind: 'add', target: 's' },
+  ]);
+  row = { ...row, head: 4, nodes: [node(2)] };
+  await clock.pass(300);
+  expect(floor).toBe(0);
+  row = { ...row, nodes: [node(4)] };
+  await clock.pass(300);
+  expect(floor).toBe(3);
+});
+
+describe('when PostgreSQL does not respond', () => {
+  test('requests that wait are refused, and the knowledge ends', async () => {
+    await clock.pass(50);
+    read = () => Promise.reject(new Error('gone'));
+    const refused = expect(feed.refreshed()).rejects.toMatchObject({ code: 'log_unavailable' });
+    await clock.pass(200);
+    await refused;
+    await clock.pass(LEASE_MS);
+    expect(knowledge.refusal()).toMatchObject({ code: 'not_leader' });
+    expect(knowledge.refusal({ seesAnyState: true })).toBeNull();
+    read = async () => row;
+    knowledge.seen(clock.monotonic());
+    await clock.pass(200);
+    expect(knowledge.refusal()).toBeNull();
+  });
+
+  test('a read that hangs counts as none after a lease', async () => {
+    await clock.pass(50);
+    const hanging = Promise.withResolvers<ClusterSnapshot>();
+    read = () => hanging.promise;
+    const refused = expect(feed.refreshed()).rejects.toMatchObject({ code: 'log_unavailable' });
+    await clock.pass(LEASE_MS + 50);
+    await refused;
+    expect(knowledge.refusal({ seesAnyState: true })).toBeNull();
+    read = async () => row;
+    hanging.resolve(row);
+  });
+});

@@ -1,0 +1,196 @@
+// Follows the state of the cluster in PostgreSQL by polling, on every gateway: what others have changed is loaded before
+// anything that depends on it is used (R16).
+
+import type { ClusterSnapshot, ClusterSnapshots } from '../coordination/cluster-snapshot.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
+import type { Knowledge } from '../coordination/knowledge.ts';
+import { PolychromeError } from '../errors.ts';
+import type { EntryChange, LogFeed } from '../log/log-feed.ts';
+import { sleep, type Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { linkedAbort } from '../util/race.ts';
+import type { Positions } from './positions.ts';
+
+export interface ClusterFeedOptions {
+  readonly store: Pick<ClusterSnapshots, 'read'>;
+  readonly current: CurrentTerm;
+  readonly knowledge: Knowledge;
+  readonly logFeed: Pick<LogFeed, 'advance'>;
+  /** LSN up to which this gateway knows the log. */
+  readonly knownHead: () => number;
+  readonly positions: Pick<Positions, 'waiting' | 'moved'>;
+  /** Loads what a snapshot with a new view number refers to; resolves when it is in use. */
+  readonly loadView: (state: ClusterSnapshot, before: ClusterSnapshot | null) => Promise<void>;
+  /** As loadView, while this gateway leads: only what other gateways append changes behind it. */
+  readonly loadCatalog: (state: ClusterSnapshot) => Promise<void>;
+  /** Called with each state, once it is loaded. */
+  readonly onLoaded: (state: ClusterSnapshot) => void;
+  /** Uses checkpoints, states and primary of a snapshot; called while this gateway does not lead. */
+  readonly follow: (state: ClusterSnapshot) => void;
+  /** LSN up to which schema changes may have been acknowledged. */
+  readonly raiseSchemaFloor: (lsn: number) => void;
+  readonly leaseMs: number;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'warn'>;
+}
+
+/** Requests that wait for a state read after they came. */
+interface Refresh {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+// While a request waits for a node to apply an entry.
+const AWAITED_MS = 3;
+// The leader delivers what other gateways append: at once while they do, soon after a pause.
+const APPENDED_MS = 4;
+const APPENDED_FOR_MS = 2_000;
+const LEADING_MS = 20;
+const IDLE_MS = 250;
+const RETRY_MS = 100;
+// Before what was read last is too old: the only gateway then goes on with reads.
+const LATE_LEASES = 0.5;
+// A timer that fires so late was not waiting for PostgreSQL: this process was frozen.
+const FROZEN_LEASES = 0.75;
+
+const RECORD_KINDS = new Set(['add', 'upsert', 'update', 'delete', 'delete_where']);
+
+export class ClusterFeed {
+  readonly #options: ClusterFeedOptions;
+  #state: ClusterSnapshot | null = null;
+  /** The state whose view is loaded whole; null when this gateway has led since. */
+  #followed: ClusterSnapshot | null = null;
+  #refresh: Refresh | null = null;
+  /** Ends the pause before the next poll. */
+  #wake: () => void = () => undefined;
+  #isPoked = false;
+  #pausedMs = 0;
+  /** When another gateway has last appended, clock.monotonic() ms. */
+  #othersAppendedAt = -Infinity;
+  /** LSNs of schema changes that the primary has not applied yet, ascending. */
+  #schemaLSNs: number[] = [];
+
+  constructor(options: ClusterFeedOptions) {
+    this.#options = options;
+  }
+
+  /** As it was read last; null before the first time. */
+  get state(): ClusterSnapshot | null {
+    return this.#state;
+  }
+
+  /** Resolves when a state is loaded that was read after the call. Throws log_unavailable. */
+  refreshed(): Promise<void> {
+    this.#refresh ??= Promise.withResolvers<void>();
+    // One that nobody waits for any more may fail unheard.
+    this.#refresh.promise.catch(() => undefined);
+    this.#wake();
+    return this.#refresh.promise;
+  }
+
+  /** Reads the state at once: this gateway has learnt that it has changed. */
+  poke(): void {
+    this.#isPoked = true;
+    this.#wake();
+  }
+
+  /** Called with every entry, before it counts as known. */
+  entries(changes: readonly EntryChange[]): void {
+    for (const { lsn, kind } of changes) if (!RECORD_KINDS.has(kind)) this.#schemaLSNs.push(lsn);
+  }
+
+  /** Called before something waits for nodes to apply more. */
+  awaited(): void {
+    if (this.#options.current.term === null && this.#pausedMs > AWAITED_MS) this.#wake();
+  }
+
+  /** Polls until `signal` aborts. Never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const hasRead = await this.#poll(signal);
+      await (hasRead ? this.#pause(signal) : sleep(this.#options.clock, RETRY_MS, signal));
+    }
+    this.#refresh?.reject(unavailable(new Error('this gateway is stopping')));
+  }
+
+  #pauseMs(): number {
+    const { current, positions, knowledge, clock } = this.#options;
+    if (current.term === null)
+      return positions.waiting > 0 || positions.moved.isAwaited ? AWAITED_MS : IDLE_MS;
+    if (!knowledge.hasOthers) return IDLE_MS;
+    return clock.monotonic() - this.#othersAppendedAt < APPENDED_FOR_MS ? APPENDED_MS : LEADING_MS;
+  }
+
+  /** Ends early when the state is wanted. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    if (this.#refresh !== null || this.#isPoked) return;
+    const { controller, unlink } = linkedAbort(signal);
+    this.#pausedMs = this.#pauseMs();
+    this.#wake = () => controller.abort();
+    await sleep(this.#options.clock, this.#pausedMs, controller.signal);
+    this.#wake = () => undefined;
+    this.#pausedMs = 0;
+    unlink();
+  }
+
+  async #poll(signal: AbortSignal): Promise<boolean> {
+    const { knowledge, clock, logger, leaseMs } = this.#options;
+    const refresh = this.#refresh;
+    this.#refresh = null;
+    this.#isPoked = false;
+    const sentAt = clock.monotonic();
+    const lateMs = leaseMs * LATE_LEASES;
+    const cancelLate = clock.after(lateMs, () => {
+      if (clock.monotonic() - sentAt > leaseMs * FROZEN_LEASES) return;
+      knowledge.failed();
+      refresh?.reject(unavailable(new Error('no response in time')));
+    });
+    try {
+      const state = await this.#options.store.read();
+      await this.#load(state);
+      knowledge.loaded(sentAt, state.otherGateways);
+      refresh?.resolve();
+      return true;
+    } catch (error) {
+      knowledge.failed();
+      refresh?.reject(unavailable(error));
+      if (!signal.aborted) logger.warn({ error: String(error) }, 'state of the cluster not read');
+      return false;
+    } finally {
+      cancelLate();
+    }
+  }
+
+  async #load(state: ClusterSnapshot): Promise<void> {
+    const { loadView, loadCatalog, knownHead, logFeed, onLoaded, follow, current, clock } = this.#options;
+    const leads = current.term !== null;
+    const isNew = state.view > (this.#state?.view ?? -1);
+    if (leads) {
+      if (isNew) await loadCatalog(state);
+    } else if (isNew || this.#followed === null) await loadView(state, this.#followed);
+    this.#followed = leads ? null : state;
+    if (state.head > knownHead()) this.#othersAppendedAt = clock.monotonic();
+    await logFeed.advance(state.head);
+    this.#state = state;
+    onLoaded(state);
+    if (!leads && current.term === null) follow(state);
+    this.#settleSchema(state);
+  }
+
+  /** What the primary has applied may have been acknowledged through any gateway. */
+  #settleSchema({ primary, nodes }: ClusterSnapshot): void {
+    const applied = nodes.find(({ id }) => id === primary)?.checkpoint ?? 0;
+    const settled = this.#schemaLSNs.findLast((lsn) => lsn <= applied);
+    if (settled === undefined) return;
+    this.#options.raiseSchemaFloor(settled);
+    this.#schemaLSNs = this.#schemaLSNs.filter((lsn) => lsn > applied);
+  }
+}
+
+const unavailable = (cause: unknown): PolychromeError =>
+  new PolychromeError(
+    'log_unavailable',
+    'PostgreSQL cannot be asked for the present state of the cluster. Nothing was changed. Try again; reads at level eventual are served.',
+    { cause },
+  );
