@@ -26,14 +26,14 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `outcomeIsUnknown ||= !store.hadNoEffect(error);
         if (outcomeIsUnknown)
           return this.#resolve(token, pending, pending.map((_, i): AppendResult => ({ s: 'ok', lsn: i + 1 })));`,
-    seed: 166,
+    seed: null,
   },
   {
     name: 'no-token-lookup',
     file: 'src/log/appender.ts',
     find: 'const results = await this.#send(token, pending, batch, outcomeIsUnknown);',
     replace: 'const results = await this.#send(newToken(), pending, batch, outcomeIsUnknown);',
-    seed: 13,
+    seed: 3,
   },
   {
     name: 'unknown-outcome-called-failure',
@@ -75,14 +75,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/applier.ts',
     find: 'this.#checkpoint = start.checkpoint;',
     replace: 'this.#checkpoint = Math.max(0, start.checkpoint - 4);',
-    seed: 1,
+    seed: 6,
   },
   {
     name: 'decided-on-a-suspect-copy',
     file: 'src/replication/conditional-delete.ts',
     find: 'if (target.suspect !== null) throw lacking(shard, lsn);',
     replace: '',
-    seed: null,
+    seed: 11,
   },
   {
     name: 'decision-not-recorded',
@@ -117,21 +117,35 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/read/node-selection.ts',
     find: 'if (physical === null || view.isSuspect(id, shard) || view.applied(id, shard) < floor) return null;',
     replace: 'if (physical === null || view.applied(id, shard) < floor) return null;',
-    seed: null,
+    seed: 2,
   },
   {
     name: 'floor-off-by-one',
     file: 'src/read/node-selection.ts',
     find: 'view.isSuspect(id, shard) || view.applied(id, shard) < floor)',
     replace: 'view.isSuspect(id, shard) || view.applied(id, shard) < floor - 1)',
-    seed: 18,
+    seed: 21,
+  },
+  {
+    name: 'echoed-lsn-ignored',
+    file: 'src/read/consistency.ts',
+    find: 'return Math.max(named, await this.#floor({ level, lagMs }, shard));',
+    replace: 'return Math.min(named, 0) + (await this.#floor({ level, lagMs }, shard));',
+    seed: null,
+  },
+  {
+    name: 'overlapping-ids-merged',
+    file: 'src/chroma/batch/merge.ts',
+    find: 'return this.#sameEmbeddings(call) && !this.#sharesIds(call);',
+    replace: 'return this.#sameEmbeddings(call) || this.#sharesIds(call);',
+    seed: null,
   },
   {
     name: 'acknowledged-write-not-in-floor',
     file: 'src/write/writer.ts',
     find: 'this.#options.floors.acknowledged(operation, lsn);',
     replace: '',
-    seed: 18,
+    seed: 11,
   },
   {
     name: 'cache-labelled-late',
@@ -156,7 +170,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const result = await orOver(ended, term);',
     replace: `const impatient = sleep(this.#options.clock, 500, term.signal).then((): Attempt => ({ type: 'dropped' }));
     const result = await orOver(Promise.race([ended, impatient]), term);`,
-    seed: 3,
+    seed: 7,
   },
   {
     name: 'no-settling-time',
@@ -170,7 +184,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/repair/shard-copier.ts',
     find: '    await this.#bulk();\n    await this.#catchUp();\n    await this.#compare();',
     replace: '    await this.#options.complete(this.#options.donor.checkpoint());\n    return;',
-    seed: null,
+    seed: 2,
   },
   {
     name: 'copy-misses-what-the-log-touched',
@@ -205,7 +219,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/api/v2/known-state-router.ts',
     find: "return typeof match === 'string' ? match : requireKnownState(match, known);",
     replace: 'return match;',
-    seed: 10,
+    seed: null,
   },
   {
     name: 'identity-not-checked',
@@ -226,7 +240,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/positions.ts',
     find: 'count * 2 > this.#members.length',
     replace: 'count * 2 >= this.#members.length',
-    seed: 12,
+    seed: 9,
   },
   {
     name: 'gap-in-memory',

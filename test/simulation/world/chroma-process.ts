@@ -71,6 +71,7 @@ export class ChromaProcess {
   readonly #connections = new Set<ServerConnection>();
   #faults: CallFault[] = [];
   #hung: (() => void)[] | null = null;
+  #arrived = 0;
   /** Increases with each start: calls of an earlier process are gone. */
   #generation = 0;
   /** As of the last sync, where a power cut is to come. */
@@ -81,6 +82,11 @@ export class ChromaProcess {
     this.#schedule = schedule;
     this.#random = random;
     this.chroma = new FakeChroma(random);
+  }
+
+  /** Whether calls have arrived that it has not executed. */
+  get isBusy(): boolean {
+    return this.#arrived > 0;
   }
 
   get isHung(): boolean {
@@ -126,6 +132,7 @@ export class ChromaProcess {
     this.isUp = false;
     this.#generation += 1;
     this.#hung = null;
+    this.#arrived = 0;
     if (isPowerCut && this.#synced !== null) this.chroma.restore(this.#synced);
     this.#synced = null;
     const open = [...this.#connections];
@@ -156,9 +163,11 @@ export class ChromaProcess {
   receive(call: NodeCall, connection: ServerConnection): void {
     if (!this.isUp) return connection.end();
     const generation = this.#generation;
+    this.#arrived += 1;
     const run = (): void => {
       if (this.#generation !== generation) return;
       if (this.#hung !== null) return void this.#hung.push(run);
+      this.#arrived -= 1;
       this.#execute(call, connection);
     };
     this.#schedule.after(0.2 + this.#random() * 2 + this.slowMs, run);
@@ -190,7 +199,8 @@ export class ChromaProcess {
       case 'late': {
         const generation = this.#generation;
         const run = (): void => {
-          if (this.#generation === generation) this.#run(call, true);
+          // Within the settling time, so that no other call may have been sent: as if it were not late.
+          if (this.#generation === generation) this.#run(call, false);
         };
         this.#schedule.after(this.#random() * LATE_MS, run);
         return connection.end();

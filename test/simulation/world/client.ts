@@ -171,7 +171,7 @@ export class SimulatedClient {
       const shown = response === null ? 'no response' : `${response.status} ${response.body.slice(0, 200)}`;
       trace(`${name} < ${gateway} ${shown}`);
       const mayRepeat = isRetryable(response) || (response === null && call.method === 'GET');
-      if (!mayRepeat || nowMs() > untilMs) return { gateway, response };
+      if (!mayRepeat || isForGood(response) || nowMs() > untilMs) return { gateway, response };
       this.#gateway += 1;
       await pause(PAUSE_MS);
     }
@@ -256,6 +256,10 @@ function recordsBody({
   const document = JSON.stringify(documentFor(value, poison));
   return `{"ids":${JSON.stringify(ids)},"embeddings":${each(`[${value},1.0]`)},"documents":${each(document)},"metadatas":${each(`{"n":${value},"big":${LARGE_INTEGER}}`)}}`;
 }
+
+/** Nothing changes until an operator has chosen what becomes of the log. */
+const isForGood = (response: ClientResponse | null): boolean =>
+  response?.body.includes('log_rewound') === true;
 
 /** A response after which the request may be repeated: it says that nothing was changed. */
 function isRetryable(response: ClientResponse | null): boolean {

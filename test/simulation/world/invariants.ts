@@ -9,6 +9,7 @@ import { isReserved, type ChromaProcess, type NodeCall } from './chroma-process.
 import { NotDecided, type ExpectedContent } from './expected-content.ts';
 import { colorOf } from './plan.ts';
 import { contentOn, isEqual, shownContent } from './node-content.ts';
+import type { Exemptions } from './exemptions.ts';
 
 /** A breach of an invariant. */
 export class Violation extends Error {
@@ -29,6 +30,7 @@ const REPETITIONS_MS = 10_000;
 export interface InvariantOptions {
   readonly postgres: FakePostgres;
   readonly expected: ExpectedContent;
+  readonly exemptions: Pick<Exemptions, 'has' | 'keptEffect'>;
   readonly server: (node: string) => ChromaProcess;
   readonly nowMs: () => number;
   readonly report: (violation: Violation) => void;
@@ -48,6 +50,8 @@ export class Invariants {
   readonly #inFlight = new Map<string, string>();
   /** Highest LSN of which a server has executed something, or a client has heard. */
   #seen = 0;
+  /** Copies on which a document of a client was executed, by document: node and physical id. */
+  readonly #executed = new Map<string, Set<string>>();
   readonly #repetitions = new Map<string, { sinceMs: number; times: number }>();
   /** Copies that a delayed call may have changed: they must be found, not prevented. By node and physical id. */
   readonly #tainted = new Set<string>();
@@ -65,10 +69,6 @@ export class Invariants {
     this.#head = tables.head.lsn;
     for (const lsn of this.#decisions.keys()) if (!tables.decisions.has(lsn)) this.#decisions.delete(lsn);
     for (const [id, row] of tables.nodes) this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
-  }
-
-  get hasLostEntries(): boolean {
-    return this.#hasLostEntries;
   }
 
   /** After each statement that may have changed something. */
@@ -124,9 +124,13 @@ export class Invariants {
       this.#checkIdentity(server, call);
       const { holder } = this.#options.postgres.tables.lease;
       if (isLate || (holder !== null && holder !== call.gateway)) this.#taint(server, call);
-      for (const document of documentsIn(call.body))
+      const physical = RECORD_CALL.exec(call.path)?.[1] ?? '';
+      for (const document of documentsIn(call.body)) {
         if (!this.#documents.has(document))
           throw new Violation('I2', `${server.id} is given "${document}", which the log does not hold`);
+        const copies = this.#executed.get(document) ?? new Set();
+        this.#executed.set(document, copies.add(keyOf(server.id, physical)));
+      }
     });
   }
 
@@ -182,6 +186,7 @@ export class Invariants {
       if (outcome === 'quarantined' || outcome === 'partly_applied') {
         this.#options.expected.forget();
         this.#checkEnded(lsn);
+        this.#exemptKept(lsn);
       }
       if (outcome === 'accepted') this.#checkSelection(lsn);
     }
@@ -191,9 +196,9 @@ export class Invariants {
 
   /** A conditional delete selects what the log says that its filter matches. */
   #checkSelection(lsn: number): void {
-    const { postgres, expected } = this.#options;
+    const { postgres, expected, exemptions } = this.#options;
     const entry = postgres.tables.log.get(lsn);
-    if (entry?.kind !== 'delete_where' || this.#hasLostEntries) return;
+    if (entry?.kind !== 'delete_where' || exemptions.has(entry.target ?? '')) return;
     const { where_document: filter } = JSON.parse(entry.body.toString()) as {
       where_document: { $contains: string };
     };
@@ -217,6 +222,21 @@ export class Invariants {
       if (!removed && checkpoint >= lsn && copy?.suspect === null && copy.from_lsn < lsn)
         throw new Violation('I16', `LSN ${lsn} was ended after ${id} had applied it`);
     }
+  }
+
+  /** When every healthy copy shows the effect of an entry that has ended, the last one stays in use as it is. */
+  #exemptKept(lsn: number): void {
+    const { postgres, exemptions } = this.#options;
+    const { kind, target, body } = postgres.tables.log.get(lsn)!;
+    const healthy = [...postgres.tables.nodeShards.values()].filter(
+      (row) => row.shard === target && row.state === 'current' && row.suspect === null,
+    );
+    const documents = documentsIn(body.toString());
+    const shows = (node: string, physical: string): boolean =>
+      kind.startsWith('delete') ||
+      documents.some((each) => this.#executed.get(each)?.has(keyOf(node, physical)) === true);
+    if (target !== null && healthy.every(({ node, physical }) => shows(node, physical)))
+      exemptions.keptEffect(target, postgres.tables);
   }
 
   #checkNodes(): void {
@@ -250,9 +270,9 @@ export class Invariants {
   }
 
   #compare(row: NodeShardRow, lsn: number, invariant: string): void {
-    const { expected, server } = this.#options;
+    const { expected, exemptions, server } = this.#options;
     const { node, shard, physical, suspect } = row;
-    if (suspect !== null || this.isTainted(node, physical) || this.#hasLostEntries) return;
+    if (suspect !== null || this.isTainted(node, physical) || exemptions.has(shard)) return;
     const process = server(node);
     // A node that went down, or was replaced, since it applied the round is verified before it is used again.
     if (!process.isUp || !this.#isItself(process, node)) return;

@@ -2,6 +2,7 @@
 
 import { FakeChroma } from '../../support/fake-chroma/server.ts';
 import type { ChromaProcess } from './chroma-process.ts';
+import { contentOn, replaceOn } from './node-content.ts';
 import type { FaultStep, StatementKind } from './plan.ts';
 import type { World } from './world.ts';
 
@@ -14,7 +15,11 @@ const STATEMENTS: Readonly<Record<StatementKind, RegExp>> = {
 };
 /** What a slow server of PostgreSQL adds to a statement, ms. */
 const SLOW_POSTGRES_MS = 700;
-const SLOW_LINK_MS = 300;
+/** Responses that a node had given before its copy became suspect have reached their clients by then, ms. */
+const WRONG_AFTER_MS = 200;
+
+/** No client writes it. */
+const WRONG_VALUE = 9_999;
 
 type FaultOf<Kind extends FaultStep['fault']> = Extract<FaultStep, { fault: Kind }>;
 
@@ -40,7 +45,7 @@ export class Nemesis {
           network.heal(step.to, step.from);
         });
       case 'slow_link':
-        network.slow(step.from, step.to, SLOW_LINK_MS);
+        network.slow(step.from, step.to, step.slowMs);
         return this.#after(step.forMs, () => network.heal(step.from, step.to));
       case 'stop_postgres':
       case 'slow_postgres':
@@ -156,9 +161,8 @@ export class Nemesis {
         return this.#after(step.lostMs, () => {
           postgres.stop();
           this.#after(step.forMs, () => {
-            const lost = received !== null && received.head.lsn < postgres.server.tables.head.lsn;
-            postgres.server.failOver(received ?? postgres.server.tables);
-            if (received !== null) this.#world.forgetLost(lost);
+            if (received === null) postgres.server.failOver();
+            else this.#world.lose(received);
             postgres.start();
           });
         });
@@ -224,7 +228,20 @@ export class Nemesis {
     if (shard === null || term === null) return;
     process.receive(0, () => {
       replication!.suspects.add(step.node, shard, 'simulated', term).catch(() => undefined);
+      if (step.isWrong) this.#after(WRONG_AFTER_MS, () => this.#falsify(step.node, shard));
     });
+  }
+
+  /** Changes a record of a suspect copy: nothing may be read or decided from it any more. */
+  #falsify(node: string, shard: string): void {
+    const { postgres } = this.#world;
+    const row = postgres.server.tables.currentCopy(node, shard);
+    const process = this.#world.node(node);
+    if (row === null || row.suspect === null || !process.isUp || process.isBusy) return;
+    const [id] = contentOn(process.chroma, row.physical)?.keys() ?? [];
+    if (id === undefined) return;
+    this.#world.trace(`a record of ${shard} on ${node} is wrong`);
+    replaceOn(process.chroma, row.physical, id, WRONG_VALUE);
   }
 
   #drain(node: string, isDrained: boolean): void {

@@ -2,7 +2,7 @@
 
 import { serve } from '../../support/fake-chroma/routes.ts';
 import type { FakeChroma } from '../../support/fake-chroma/server.ts';
-import { valueOf, type Content } from './expected-content.ts';
+import { documentFor, valueOf, type Content } from './expected-content.ts';
 
 /** An integer beyond the range of a double, in the metadata of every record: its text must survive (I11). */
 export const LARGE_INTEGER = '9007199254740993';
@@ -41,6 +41,13 @@ export function contentIn(body: string): Content {
 export function contentOn(server: FakeChroma, physical: string): Content | null {
   const { status, text } = serve(server, 'POST', recordsPath(physical, 'get'), EVERYTHING);
   return status === 200 ? contentIn(text) : null;
+}
+
+/** Gives a record of a collection on a server another value, past everything. */
+export function replaceOn(server: FakeChroma, physical: string, id: string, value: number): void {
+  const document = documentFor(value);
+  const body = `{"ids":["${id}"],"embeddings":[[${value},1.0]],"documents":["${document}"],"metadatas":[{"n":${value},"big":${LARGE_INTEGER}}]}`;
+  serve(server, 'POST', recordsPath(physical, 'update'), body);
 }
 
 export function isEqual(a: Content, b: Content): boolean {

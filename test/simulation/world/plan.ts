@@ -60,7 +60,13 @@ export type FaultStep =
       readonly isOneWay: boolean;
       readonly forMs: number;
     }
-  | { readonly fault: 'slow_link'; readonly from: string; readonly to: string; readonly forMs: number }
+  | {
+      readonly fault: 'slow_link';
+      readonly from: string;
+      readonly to: string;
+      readonly slowMs: number;
+      readonly forMs: number;
+    }
   | { readonly fault: 'stop_postgres' | 'slow_postgres'; readonly forMs: number }
   | { readonly fault: 'promote_standby'; readonly lostMs: number; readonly forMs: number }
   | {
@@ -73,7 +79,13 @@ export type FaultStep =
   | { readonly fault: 'freeze_gateway'; readonly gateway: string; readonly forMs: number }
   | { readonly fault: 'drain'; readonly node: string; readonly forMs: number }
   | { readonly fault: 'promote'; readonly node: string }
-  | { readonly fault: 'suspect'; readonly node: string; readonly name: string };
+  | {
+      readonly fault: 'suspect';
+      readonly node: string;
+      readonly name: string;
+      /** The copy has other content than the log says, as a comparison would have found. */
+      readonly isWrong: boolean;
+    };
 
 export type StatementKind = 'append' | 'checkpoint' | 'decide' | 'lease' | 'any';
 export type Color = 'red' | 'green';
@@ -93,7 +105,8 @@ export interface Plan {
   readonly steps: readonly Step[];
 }
 
-const NAMES = ['apples', 'pears', 'plums'] as const;
+/** Names of collections. */
+export const NAMES = ['apples', 'pears', 'plums'] as const;
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 
 /** Draws from a generator of numbers in [0, 1). */
@@ -163,7 +176,7 @@ export function drawPlan(seed: number, length: number, random: () => number): Pl
   }
   for (let value = 10; value < 10 + length; value++)
     steps.push({ atMs: at(), client: draw.below(clients), request: drawRequest(draw, value) });
-  const faults = draw.below(1 + Math.ceil(length / 8));
+  const faults = draw.below(1 + Math.ceil(length / 5));
   for (let i = 0; i < faults; i++) steps.push({ atMs: at(), fault: drawFault(draw, nodes, gateways) });
   steps.sort((a, b) => a.atMs - b.atMs);
   return { seed, nodes, gateways, clients, echoing, steps };
@@ -188,7 +201,7 @@ function drawRequest(draw: Draw, value: number): ClientStep {
     [4, 'add'],
     [3, 'update'],
     [3, 'delete'],
-    [2, 'delete_where'],
+    [3, 'delete_where'],
     [8, 'get'],
     [2, 'query'],
     [1.2, 'create'],
@@ -249,17 +262,19 @@ function drawFault(draw: Draw, nodes: readonly string[], gateways: readonly stri
     [3, () => ({ fault: 'kill_node', node, forMs })],
     [1, () => ({ fault: 'poison_node', node, forMs })],
     [0.3, () => ({ fault: 'blank_node', node, forMs })],
-    [1, () => ({ fault: 'power_cut', node, unsyncedMs: draw.ms(1, 4_000), forMs })],
+    [1.5, () => ({ fault: 'power_cut', node, unsyncedMs: draw.ms(1, 4_000), forMs })],
     [1, () => ({ fault: 'hang_node', node, forMs: draw.ms(100, 15_000) })],
     [2, () => ({ fault: 'reset_node', node, forMs: 0 })],
     [1, () => ({ fault: 'slow_node', node, slowMs: draw.ms(20, 3_000), forMs })],
-    [0.5, () => ({ fault: 'swap_nodes', nodes: [node, draw.of(nodes)], forMs })],
+    [1, () => ({ fault: 'swap_nodes', nodes: [node, draw.of(nodes)], forMs })],
     [3, () => ({ fault: 'calls', node, how: draw.of(CALL_FAULTS), times: 1 + draw.below(3) })],
+    // More often than an entry is tried: the node fails it for good.
+    [1, () => ({ fault: 'calls', node, how: draw.of(CALL_FAULTS), times: 8 + draw.below(20) })],
     [2, () => ({ fault: 'cut', from, to, isOneWay: draw.chance(0.5), forMs })],
-    [1, () => ({ fault: 'slow_link', from, to, forMs })],
-    [1, () => ({ fault: 'stop_postgres', forMs: draw.ms(50, 8_000) })],
+    [1, () => ({ fault: 'slow_link', from, to, slowMs: draw.ms(100, 1_500), forMs })],
+    [1, () => ({ fault: 'stop_postgres', forMs: draw.ms(50, 25_000) })],
     [0.5, () => ({ fault: 'slow_postgres', forMs })],
-    [0.7, () => ({ fault: 'promote_standby', lostMs: draw.chance(0.5) ? 0 : draw.ms(1, 1_500), forMs })],
+    [1, () => ({ fault: 'promote_standby', lostMs: draw.chance(0.3) ? 0 : draw.ms(1, 1_500), forMs })],
     [
       3,
       () => ({
@@ -271,9 +286,9 @@ function drawFault(draw: Draw, nodes: readonly string[], gateways: readonly stri
     ],
     [2, () => ({ fault: 'kill_gateway', gateway, forMs })],
     [1, () => ({ fault: 'stop_gateway', gateway, forMs })],
-    [1.5, () => ({ fault: 'freeze_gateway', gateway, forMs: draw.ms(100, 6_000) })],
+    [2, () => ({ fault: 'freeze_gateway', gateway, forMs: draw.ms(100, 6_000) })],
     [0.7, () => ({ fault: 'drain', node, forMs })],
     [0.7, () => ({ fault: 'promote', node })],
-    [1, () => ({ fault: 'suspect', node, name: draw.of(NAMES) })],
+    [2, () => ({ fault: 'suspect', node, name: draw.of(NAMES), isWrong: draw.chance(0.7) })],
   ])();
 }

@@ -6,10 +6,12 @@ import type { Done } from './client.ts';
 import type { Content, ExpectedContent } from './expected-content.ts';
 import { Violation } from './invariants.ts';
 import { contentIn, contentInQuery, isEqual, shownContent } from './node-content.ts';
+import type { Exemptions } from './exemptions.ts';
 
 export interface ReadCheckOptions {
   readonly postgres: FakePostgres;
   readonly expected: ExpectedContent;
+  readonly exemptions: Pick<Exemptions, 'has'>;
   readonly nowMs: () => number;
 }
 
@@ -53,8 +55,9 @@ export class ReadChecks {
 
   /** Entries were lost with a server of PostgreSQL: what was acknowledged before may be gone. */
   logLost(): void {
-    this.#acknowledged = [];
-    this.#readySince.clear();
+    const { exemptions } = this.#options;
+    this.#acknowledged = this.#acknowledged.filter(({ collection }) => !exemptions.has(collection));
+    for (const id of this.#readySince.keys()) if (exemptions.has(id)) this.#readySince.delete(id);
   }
 
   /** The collection that has had the name since before `atMs`; null when there is none. */
@@ -75,7 +78,7 @@ export class ReadChecks {
     const { request, response, collection } = done;
     if (response === null) return;
     if (request.op === 'list' && response.status === 200) return this.#checkList(done, response.body);
-    if (collection === null) return;
+    if (collection === null || this.#options.exemptions.has(collection)) return;
     if (response.status === 404) return this.#checkMissing(collection, done.invokedAtMs);
     if (response.status !== 200 || (request.op !== 'get' && request.op !== 'query')) return;
     this.#checkContent(done, collection, response.body);

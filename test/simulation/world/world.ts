@@ -2,6 +2,7 @@
 // that are checked at every step. After the last step everything is repaired, and the cluster must converge.
 
 import { FakePostgres } from '../../support/fake-postgres/server.ts';
+import type { Tables } from '../../support/fake-postgres/tables.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import type { Observed } from '../../histories/history.ts';
 import { ChromaProcess, type NodeCall } from './chroma-process.ts';
@@ -12,9 +13,10 @@ import { SimulatedGateway, type ClientCall, type ClientResponse } from './gatewa
 import { Invariants, Violation } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
 import { Network } from './network.ts';
-import { PLAN_BEGINS_MS, type Plan } from './plan.ts';
+import { NAMES, PLAN_BEGINS_MS, type Plan } from './plan.ts';
 import { PostgresService } from './postgres-link.ts';
 import { ReadChecks } from './read-checks.ts';
+import { Exemptions } from './exemptions.ts';
 import { Schedule, SimulatedProcess } from './schedule.ts';
 
 export interface RunResult {
@@ -47,6 +49,7 @@ export class World {
   readonly expected: ExpectedContent;
   readonly invariants: Invariants;
   readonly reads: ReadChecks;
+  readonly exemptions = new Exemptions();
   readonly observed: Observed[] = [];
   readonly #clients: readonly SimulatedClient[];
   readonly #exchanges = new Set<ClientExchange>();
@@ -68,10 +71,12 @@ export class World {
     this.postgres = new PostgresService(server);
     this.nodes = plan.nodes.map((id) => new ChromaProcess(id, schedule, this.random(`node ${id}`)));
     this.expected = new ExpectedContent(() => server.tables);
-    this.reads = new ReadChecks({ postgres: server, expected: this.expected, nowMs });
+    const { exemptions } = this;
+    this.reads = new ReadChecks({ postgres: server, expected: this.expected, exemptions, nowMs });
     this.invariants = new Invariants({
       postgres: server,
       expected: this.expected,
+      exemptions,
       server: (node) => this.node(node),
       nowMs,
       report: (violation) => this.report(violation),
@@ -134,6 +139,7 @@ export class World {
     if (!isOver()) {
       this.trace('everything is repaired');
       nemesis.repairAll();
+      for (const name of NAMES) this.#clients[0]!.add({ op: 'get', name, ids: null, consistency: 'strong' });
       const convergence = new Convergence(this);
       const untilMs = schedule.nowMs + CONVERGENCE_MS;
       await schedule.run(untilMs, () => isOver() || convergence.isReached());
@@ -219,9 +225,12 @@ export class World {
     return [...shards.values()].find((row) => row.collection === found?.id)?.id ?? null;
   }
 
-  /** A promoted standby of PostgreSQL lacks what was committed last. */
-  forgetLost(hasLostEntries: boolean): void {
-    this.trace(`promoted without ${hasLostEntries ? 'the last entries' : 'the last changes'}`);
+  /** A promoted standby of PostgreSQL, with these tables, lacks what was committed last. */
+  lose(after: Tables): void {
+    const before = this.postgres.server.tables;
+    this.trace(`promoted with LSN ${after.head.lsn} of ${before.head.lsn}`);
+    this.exemptions.rewound(before, after);
+    this.postgres.server.failOver(after);
     this.expected.forget();
     this.invariants.logLost();
     this.reads.logLost();
@@ -260,9 +269,9 @@ export class World {
   }
 
   #onNamed(name: string, status: number, invokedAtMs: number): void {
-    if (status !== 404 || this.invariants.hasLostEntries) return;
+    if (status !== 404) return;
     const missed = this.reads.existsSince(name, invokedAtMs);
-    if (missed !== null)
+    if (missed !== null && !this.exemptions.has(missed))
       this.report(new Violation('I6', `${missed} exists as ${name}, and was called missing`));
   }
 
@@ -276,7 +285,7 @@ export class World {
       if (collection !== null) this.reads.acknowledged(lsn, gateway, collection);
     }
     try {
-      if (!this.invariants.hasLostEntries) this.reads.check(done);
+      this.reads.check(done);
     } catch (error) {
       this.report(error instanceof Violation ? error : new Violation('I11', String(error)));
     }

@@ -1,0 +1,51 @@
+// A promoted standby of PostgreSQL lacks the last entry: writes wait for an operator, and what was not lost is read as before.
+
+import { expect, test } from 'vitest';
+import type { FaultStep, Plan, Step } from './world/plan.ts';
+import { World } from './world/world.ts';
+
+const at = (atMs: number, step: Extract<Step, { client: number }>['request'], client = 0): Step => ({
+  atMs,
+  client,
+  request: step,
+});
+const upsert = (name: string, value: number) =>
+  ({ op: 'upsert', name, ids: ['a'], value, level: 'all', poison: null }) as const;
+const create = (name: string, value: number) => ({ op: 'create', name, getOrCreate: true, value }) as const;
+const read = (name: string) => ({ op: 'get', name, ids: ['a'], consistency: 'eventual' }) as const;
+
+/** The standby receives nothing from 4,500 ms on, and is promoted half a second later. */
+const PROMOTION: FaultStep = { fault: 'promote_standby', lostMs: 500, forMs: 200 };
+
+const PLAN: Plan = {
+  seed: 1,
+  nodes: ['n1', 'n2'],
+  gateways: ['g1'],
+  clients: 2,
+  echoing: [false, false],
+  steps: [
+    at(500, create('apples', 1)),
+    at(600, create('pears', 2), 1),
+    at(4_000, upsert('apples', 10)),
+    at(4_000, upsert('pears', 11), 1),
+    { atMs: 4_500, fault: PROMOTION },
+    at(4_600, upsert('pears', 12), 1),
+    at(8_000, read('apples')),
+    at(8_500, upsert('apples', 13)),
+  ],
+};
+
+test('a log that lost its last entry keeps every other collection readable, and refuses writes', async () => {
+  const world = new World(PLAN, { traces: true });
+  const { violation, observed, trace } = await world.run();
+  expect(violation).toBeNull();
+  expect(trace.some((line) => line.includes('log_rewound'))).toBe(true);
+  const [apples, pears] = ['apples', 'pears'].map((name) => world.shardNamed(name)!);
+  expect([world.exemptions.has(apples!), world.exemptions.has(pears!)]).toEqual([false, true]);
+  const reads = observed.filter(({ effect, invokedAt }) => effect.does === 'read' && invokedAt >= 8_000);
+  expect(reads.map(({ effect, outcome }) => ({ effect, outcome }))).toContainEqual({
+    effect: { does: 'read', saw: 10 },
+    outcome: 'ok',
+  });
+  expect(observed.find(({ effect }) => 'value' in effect && effect.value === 13)?.outcome).toBe('refused');
+});
