@@ -36,3 +36,11 @@ test('does not rise under an epoch that is over', async () => {
   await level.join('b', NEWER, 2, epoch - 1);
   expect(level.current.metadataArrays).toBe(false);
 });
+
+test('refuses no node under an epoch that is over while no level is stored', async () => {
+  await database.query(`update ${database.schema}.head set lsn = 0, capabilities = null`);
+  const other = new CapabilityLevel(database);
+  await expect(other.join('a', NEWER, 2, epoch - 1)).rejects.toThrow('the lease has moved on');
+  expect(await other.join('a', NEWER, 2, epoch)).toBeNull();
+  expect(other.current.metadataArrays).toBe(true);
+});

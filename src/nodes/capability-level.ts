@@ -52,7 +52,10 @@ export class CapabilityLevel {
     const stored = this.#stored;
     const lacks = stored === null ? [] : missingFrom(capabilities, stored);
     if (stored === null || lacks.length > 0) {
-      if (!(await this.#store(offered, epoch, true))) return `the server lacks ${lacks.join(', ')}`;
+      const isStored = await this.#store(offered, epoch, true);
+      if (!isStored && lacks.length > 0) return `the server lacks ${lacks.join(', ')}`;
+      // Says nothing about the server: another gateway has the lease, or another node has set the level meanwhile.
+      if (!isStored) throw new Error('the capability level was not stored: the lease has moved on');
     } else if (others.length + 1 >= nodesCount && missingFrom(stored, offered).length > 0) {
       await this.#store(offered, epoch, false);
     }
