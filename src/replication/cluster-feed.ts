@@ -83,7 +83,7 @@ export class ClusterFeed {
   /** Resolves when a state is loaded that was read after the call. Throws log_unavailable. */
   refreshed(): Promise<void> {
     this.#refresh ??= Promise.withResolvers<void>();
-    // One that nobody waits for any more may fail unheard.
+    // Without a waiting request, its failure is no unhandled rejection.
     this.#refresh.promise.catch(() => undefined);
     this.#wake();
     return this.#refresh.promise;
