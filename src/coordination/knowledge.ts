@@ -64,8 +64,13 @@ export class Knowledge {
     return this.#isKnown && this.#isSeen && this.#clock.monotonic() >= this.#servesFrom;
   }
 
+  /** ms until the state that was read last counts for nothing; Infinity before the first. */
+  get msUntilTooOld(): number {
+    return this.#knownAt === null ? Infinity : this.#knownAt + this.#leaseMs - this.#clock.monotonic();
+  }
+
   get #isKnown(): boolean {
-    return this.#knownAt !== null && this.#clock.monotonic() - this.#knownAt <= this.#leaseMs;
+    return this.#knownAt !== null && this.msUntilTooOld >= 0;
   }
 
   get #isSeen(): boolean {

@@ -3,6 +3,7 @@ import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { ClusterSnapshot, RecordedNode } from '../coordination/cluster-snapshot.ts';
 import { CurrentTerm } from '../coordination/current-term.ts';
 import { Knowledge } from '../coordination/knowledge.ts';
+import { sleep } from '../util/clock.ts';
 import { ClusterFeed } from './cluster-feed.ts';
 import { Positions } from './positions.ts';
 
@@ -170,6 +171,24 @@ describe('when PostgreSQL does not respond', () => {
     await refused;
     expect(knowledge.refusal({ seesAnyState: true })).toBeNull();
     read = async () => row;
+    hanging.resolve(row);
+  });
+
+  test('the only gateway never refuses a read, even if the read before took long', async () => {
+    row = { ...row, otherGateways: 0 };
+    await clock.pass(50);
+    read = async () => {
+      await sleep(clock, LEASE_MS * 0.45);
+      return row;
+    };
+    feed.poke();
+    await clock.pass(LEASE_MS * 0.45, 10);
+    const hanging = Promise.withResolvers<ClusterSnapshot>();
+    read = () => hanging.promise;
+    for (let passed = 0; passed < 2 * LEASE_MS; passed += 10) {
+      await clock.pass(10);
+      expect(knowledge.refusal()).toBeNull();
+    }
     hanging.resolve(row);
   });
 });

@@ -49,10 +49,13 @@ const APPENDED_FOR_MS = 2_000;
 const LEADING_MS = 20;
 const IDLE_MS = 250;
 const RETRY_MS = 100;
-// Before what was read last is too old: the only gateway then goes on with reads.
+// A read that takes longer has no response; so has one when the state before it is about to be too old: the only gateway
+// must know by then that PostgreSQL does not respond, for it goes on with reads.
 const LATE_LEASES = 0.5;
-// A timer that fires so late was not waiting for PostgreSQL: this process was frozen.
-const FROZEN_LEASES = 0.75;
+const TOO_OLD_MARGIN_LEASES = 0.25;
+// A timer that fires so much too late was not waiting for PostgreSQL: this process was frozen. The response may be there.
+const FROZEN_LEASES = 0.25;
+const RESPONSE_LEASES = 0.1;
 
 const RECORD_KINDS = new Set(['add', 'upsert', 'update', 'delete', 'delete_where']);
 
@@ -140,12 +143,13 @@ export class ClusterFeed {
     this.#refresh = null;
     this.#isPoked = false;
     const sentAt = clock.monotonic();
-    const lateMs = leaseMs * LATE_LEASES;
-    const cancelLate = clock.after(lateMs, () => {
-      if (clock.monotonic() - sentAt > leaseMs * FROZEN_LEASES) return;
-      knowledge.failed();
-      refresh?.reject(unavailable(new Error('no response in time')));
-    });
+    const cancelSilent = this.#afterSilence(
+      Math.min(leaseMs * LATE_LEASES, knowledge.msUntilTooOld - leaseMs * TOO_OLD_MARGIN_LEASES),
+      () => knowledge.failed(),
+    );
+    const cancelLate = this.#afterSilence(leaseMs * LATE_LEASES, () =>
+      refresh?.reject(unavailable(new Error('no response in time'))),
+    );
     try {
       const state = await this.#options.store.read();
       await this.#load(state);
@@ -158,8 +162,22 @@ export class ClusterFeed {
       if (!signal.aborted) logger.warn({ error: String(error) }, 'state of the cluster not read');
       return false;
     } finally {
+      cancelSilent();
       cancelLate();
     }
+  }
+
+  /** Calls `late` after `ms`; of these, time in which this process was frozen does not count. Returns what cancels it. */
+  #afterSilence(ms: number, late: () => void): () => void {
+    const { clock, leaseMs } = this.#options;
+    const waitMs = Math.max(ms, leaseMs * RESPONSE_LEASES);
+    const dueAt = clock.monotonic() + waitMs;
+    let cancel = clock.after(waitMs, () => {
+      const wasFrozen = clock.monotonic() - dueAt > leaseMs * FROZEN_LEASES;
+      if (wasFrozen) cancel = clock.after(leaseMs * RESPONSE_LEASES, late);
+      else late();
+    });
+    return () => cancel();
   }
 
   async #load(state: ClusterSnapshot): Promise<void> {

@@ -12,8 +12,8 @@ import { CheckedWorkload } from '../support/workload.ts';
 const chaos = process.env['CHAOS'] === '1';
 const settings: Record<string, string> = chaos
   ? {}
-  : { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '1500' };
-const frozenMs = chaos ? 20_000 : 4_000;
+  : { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '3000' };
+const frozenMs = chaos ? 20_000 : 6_000;
 /** The longest of the timeouts above, and a margin for a machine busy with other tests. */
 const lateMs = chaos ? 32_000 : 5_000;
 
