@@ -1,5 +1,6 @@
 // What counting requests and calls costs: queries of 64 clients with the counters on and off, in alternating pairs of
-// short measurements on one cluster. Run: npx node bench/micro-metrics.ts [pairs]
+// short measurements on one cluster. Prints queries per second, and the gateway's processor time for each query, which
+// what the nodes do at that moment influences less. Run: npx node bench/micro-metrics.ts [pairs]
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,6 +38,13 @@ for (const counted of [RequestStats, SlowRequests, CallStats, Histogram]) {
 const [, , role, ...words] = process.argv;
 if (role === 'load') load(Number(words[0]), words[1] ?? '');
 else await measure(Number(role ?? PAIRS));
+
+interface Block {
+  /** Queries per second. */
+  readonly rate: number;
+  /** Processor time of the gateway for one query, µs. */
+  readonly cpuUs: number;
+}
 
 /** In a process of its own: runs one block for each message, and answers with operations per second. */
 function load(port: number, collection: string): void {
@@ -79,33 +87,50 @@ async function measure(pairs: number): Promise<void> {
   await gateway.ready();
   const collection = await fill(port);
   const child = fork(import.meta.filename, ['load', String(port), collection]);
-  const block = async (isOn: boolean): Promise<number> => {
+  const block = async (isOn: boolean): Promise<Block> => {
     toggle.isOn = isOn;
+    const before = process.cpuUsage();
     child.send('run');
     const [rate] = (await once(child, 'message')) as [number];
-    return rate;
+    const { user, system } = process.cpuUsage(before);
+    return { rate, cpuUs: (user + system) / ((rate * (WARM_UP_MS + BLOCK_MS)) / 1_000) };
   };
   await block(true); // connections, caches and compiled code
   await block(false);
-  const ratios: number[] = [];
+  const rates: number[] = [];
+  const costs: number[] = [];
   for (let pair = 0; pair < pairs; pair++) {
     // Each order as often as the other.
     const first = await block(pair % 2 === 0);
     const second = await block(pair % 2 !== 0);
     const [on, off] = pair % 2 === 0 ? [first, second] : [second, first];
-    ratios.push(on / off);
-    console.log(`pair ${pair + 1}: on ${on.toFixed(0)}/s, off ${off.toFixed(0)}/s, ${percent(on / off)}`);
+    rates.push(on.rate / off.rate);
+    costs.push(on.cpuUs / off.cpuUs);
+    console.log(`pair ${pair + 1}: on ${shown(on)}, off ${shown(off)}`);
   }
-  const sorted = ratios.toSorted((a, b) => a - b);
-  const at = (share: number): string => percent(sorted[Math.round(share * (sorted.length - 1))] ?? 1);
-  console.log(
-    `${pairs} pairs: median ${at(0.5)}, middle half ${at(0.25)} to ${at(0.75)}, all ${at(0)} to ${at(1)}`,
-  );
+  console.log(`${pairs} pairs, counters on beside off:`);
+  console.log(`queries per second: ${summary(rates)}`);
+  console.log(`gateway's processor time for a query: ${summary(costs)}`);
   child.disconnect();
   await gateway.stop();
   for (const { id } of local.nodes) local.killNode(id);
   await local.stop();
   rmSync(dir, { recursive: true, force: true });
+}
+
+function shown({ rate, cpuUs }: Block): string {
+  return `${rate.toFixed(0)}/s and ${cpuUs.toFixed(0)} µs`;
+}
+
+function summary(ratios: readonly number[]): string {
+  const sorted = ratios.toSorted((a, b) => a - b);
+  const count = sorted.length;
+  const at = (rank: number): string =>
+    percent(sorted[Math.min(Math.max(Math.round(rank), 0), count - 1)] ?? 1);
+  // The ranks between which the true median is with 95 %: the binomial distribution, approximated.
+  const spread = (1.96 * Math.sqrt(count)) / 2;
+  const middle = (count - 1) / 2;
+  return `median ${at(middle)}, 95 % between ${at(Math.floor(middle - spread))} and ${at(Math.ceil(middle + spread))}`;
 }
 
 function percent(ratio: number): string {

@@ -227,6 +227,16 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
       [add('{"metadata":{"a":[1]}}'), refusal(501, 'ChromaError', 'Lists'), dropped],
     ],
   },
+  'query for zero rows after a delete': {
+    accepts: [[call('POST', `${PEARS}/query`, '{"n_results":0}'), json(200, { ids: [[], []] }), dropped]],
+    rejects: [
+      [call('POST', `${PEARS}/query`, '{"n_results":0}'), json(200, { ids: [[], ['a']] }), dropped],
+      [call('POST', `${PEARS}/query`, '{"n_results":0}'), dropped, dropped],
+      [call('POST', `${PEARS}/query`, '{"n_results":0}'), json(200, { ids: [[]] }), OK],
+      [call('POST', `${PEARS}/query`, '{"n_results":1}'), json(200, { ids: [[]] }), dropped],
+      [call('POST', `${PEARS}/get`, '{"n_results":0}'), json(200, { ids: [[]] }), dropped],
+    ],
+  },
   'collection by resource name': {
     accepts: [
       [call('GET', '/api/v2/collections/t:d:pears'), refusal(501, 'InternalError', 'not supported'), dropped],

@@ -33,18 +33,6 @@ const hasFailed = ({ status }: EndpointResponse): boolean => status === 0 || sta
 
 const isClientError = ({ status }: EndpointResponse): boolean => status >= 400 && status < 500;
 
-/** Where Polychrome responds properly although a bare server fails. */
-const IMPROVEMENTS: readonly { readonly name: string; readonly applies: (exchange: Exchange) => boolean }[] =
-  [
-    {
-      name: 'query for no results',
-      applies: ({ operation, a }) =>
-        placeOf(operation.path).call === 'query' &&
-        a.status === 200 &&
-        /"n_results":0[,}]/.test(operation.body ?? ''),
-    },
-  ];
-
 /** `isEqual`: whether the responses are the same but for what no two servers share. */
 export function classify(exchange: Exchange, isEqual: boolean): Classification {
   const { a, b } = exchange;
@@ -56,9 +44,7 @@ export function classify(exchange: Exchange, isEqual: boolean): Classification {
   }
   if (isClientError(a)) return { kind: 'refused', why: `${a.status} where the server fails` };
   if (a.status === b.status && a.status !== 0) return { kind: 'refused', why: `${a.status} as the server` };
-  const better =
-    IMPROVEMENTS.find((improvement) => improvement.applies(exchange)) ??
-    RESPONSE_DIFFERENCES.find((difference) => difference.applies(exchange));
+  const better = RESPONSE_DIFFERENCES.find((difference) => difference.applies(exchange));
   if (better !== undefined) return { kind: 'difference', name: better.name };
   return { kind: 'fault', message: `status ${a.status} where the bare server fails with ${b.status}` };
 }
