@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 const PG = ['{src,test}/**/*.pg.test.ts'];
 const SYSTEM = ['test/{system,clients}/**/*.test.ts', '{src,test}/**/*.chroma.test.ts'];
 const DIFFERENTIAL = ['test/differential/**/*.test.ts'];
+const TEMPLATE = 'test/support/global-postgres-template.ts';
 
 // Two test files at a time: the machines these tests are meant for have two cores, and a system test runs
 // PostgreSQL and several Chroma servers of its own.
@@ -26,8 +27,8 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'pg', include: PG, globalSetup: 'test/support/global-postgres.ts' } },
-      { extends: true, test: { name: 'system', include: SYSTEM } },
-      { extends: true, test: { name: 'differential', include: DIFFERENTIAL } },
+      { extends: true, test: { name: 'system', include: SYSTEM, globalSetup: TEMPLATE } },
+      { extends: true, test: { name: 'differential', include: DIFFERENTIAL, globalSetup: TEMPLATE } },
     ],
   },
 });

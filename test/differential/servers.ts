@@ -8,8 +8,10 @@ import { type Gateway, startGateway } from '../../src/app/gateway.ts';
 import { findChromaRelease } from '../../src/local/chroma-release.ts';
 import { startChroma } from '../../src/local/chroma.ts';
 import { startLocalCluster } from '../../src/local/cluster.ts';
+import { openDataDirectory } from '../../src/local/data-directory.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { sleep, systemClock } from '../../src/util/clock.ts';
+import { copyPostgresTemplate } from '../support/postgres-template.ts';
 
 export interface Servers {
   /** Polychrome. */
@@ -63,7 +65,9 @@ async function startPolychrome(
   chroma: string | undefined,
   started: Stop[],
 ): Promise<{ readonly url: string; readonly nodePids: Servers['nodePids'] }> {
-  const local = await startLocalCluster({ dataDir: join(dir, 'cluster'), nodes: 2, chroma, logger: silent });
+  const dataDir = join(dir, 'cluster');
+  await copyPostgresTemplate(openDataDirectory(dataDir).postgresFolder);
+  const local = await startLocalCluster({ dataDir, nodes: 2, chroma, logger: silent });
   started.push(() => local.stop());
   const nodes = local.nodes.map(({ id, url }) => `${id}=${url}`).join(',');
   const gateway = await startGateway(

@@ -8,9 +8,11 @@ import { loadConfig } from '../../src/config/config.ts';
 import type { Status } from '../../src/api/admin/status.ts';
 import { startGateway, type Gateway } from '../../src/app/gateway.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
+import { openDataDirectory } from '../../src/local/data-directory.ts';
 import type { NodeDirectory } from '../../src/nodes/node-directory.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { ChromaHttp } from './chroma-http.ts';
+import { copyPostgresTemplate } from './postgres-template.ts';
 import { sql, type SqlTarget } from './postgres-faults.ts';
 import { chromaCommand } from './chroma-server.ts';
 import { TcpProxy } from './tcp-proxy.ts';
@@ -87,6 +89,7 @@ export class TestCluster {
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
     const dir = await mkdtemp(join(tmpdir(), 'polychrome-test-'));
     let cluster: TestCluster | undefined;
+    await copyPostgresTemplate(openDataDirectory(join(dir, 'data')).postgresFolder);
     const local = await startLocalCluster({
       dataDir: join(dir, 'data'),
       nodes: options.nodes ?? 3,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startPostgres, type Postgres } from '../../src/local/postgres.ts';
+import { copyPostgresTemplate } from './postgres-template.ts';
 import { until } from './until.ts';
 
 export class PostgresPair {
@@ -24,6 +25,7 @@ export class PostgresPair {
     const dir = mkdtempSync(join(tmpdir(), 'polychrome-pair-'));
     const [first, second] = [join(dir, 'first'), join(dir, 'second')];
     // The copy is made while it is stopped: the package has no pg_basebackup.
+    await copyPostgresTemplate(first);
     const original = await startPostgres({ dir: first });
     await original.stop();
     cpSync(first, second, { recursive: true, preserveTimestamps: true });

@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Status } from '../../src/api/admin/status.ts';
 import { startLocalCluster, type LocalCluster } from '../../src/local/cluster.ts';
+import { openDataDirectory } from '../../src/local/data-directory.ts';
 import { findFreePort } from '../../src/local/port.ts';
 import { NodeCommand } from '../../src/nodes/node-command.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { chromaCommand } from '../support/chroma-server.ts';
+import { copyPostgresTemplate } from '../support/postgres-template.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
@@ -40,8 +42,10 @@ beforeAll(async () => {
     request.on('end', () => response.end());
   });
   await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const dataDir = join(dir, 'data');
+  await copyPostgresTemplate(openDataDirectory(dataDir).postgresFolder);
   local = await startLocalCluster({
-    dataDir: join(dir, 'data'),
+    dataDir,
     nodes: 2,
     chroma: chromaCommand,
     logger: quiet,
