@@ -111,9 +111,7 @@ async function prepare(): Promise<string> {
       failures.push(`  ${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  throw new Error(
-    `The newest Chroma server does not run here. Install Python for it: apt-get install python3-venv\n${failures.join('\n')}`,
-  );
+  throw new Error(`The newest Chroma server does not run here:\n${failures.join('\n')}`);
 }
 
 try {

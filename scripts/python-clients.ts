@@ -42,8 +42,6 @@ try {
   child.once('exit', (code) => (process.exitCode = code ?? 1));
 } catch (error) {
   const reason = error instanceof Error ? error.message : String(error);
-  console.error(
-    `The Python clients cannot be installed here: ${reason}\nInstall Python for them: apt-get install python3-venv`,
-  );
+  console.error(`The Python clients cannot be installed here: ${reason}`);
   process.exitCode = 1;
 }

@@ -9,17 +9,21 @@ import { promisify } from 'node:util';
 /** Folder of downloads; it can be removed at any time. */
 export const CACHE = fileURLToPath(new URL('../node_modules/.cache/polychrome/', import.meta.url));
 
-const STEP_MS_MAX = 600_000;
+// pip downloads hundreds of MB for some of the environments.
+const STEP_MS_MAX = 1_200_000;
 const execute = promisify(execFile);
 
-/** Runs a program; throws an Error with the last line it wrote to standard error. */
+/** Runs a program; throws an Error with the last line it wrote to standard error, or with the time it had. */
 export async function run(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<void> {
   try {
     await execute(command, args, { timeout: STEP_MS_MAX, ...(env === undefined ? {} : { env }) });
   } catch (error) {
-    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
-    const last = stderr.trimEnd().split('\n').at(-1) ?? '';
-    throw new Error(last === '' ? String(error) : last, { cause: error });
+    const { stderr = '', killed = false } = error as { stderr?: string; killed?: boolean };
+    const said = stderr.trimEnd().split('\n').at(-1) ?? '';
+    const reason = killed
+      ? `not done within ${STEP_MS_MAX / 60_000} minutes: ${command} ${args.join(' ')}`
+      : said;
+    throw new Error(reason === '' ? String(error) : reason, { cause: error });
   }
 }
 
@@ -43,7 +47,9 @@ export async function virtualEnvironment(environment: VirtualEnvironment): Promi
     await works();
   } catch {
     rmSync(folder, { recursive: true, force: true });
-    await run('python3', ['-m', 'venv', folder]);
+    await run('python3', ['-m', 'venv', folder]).catch((error: Error) => {
+      throw new Error(`${error.message}\nInstall Python: apt-get install python3-venv`, { cause: error });
+    });
     const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
     await run(python, [...install, ...(dependencies ? [] : ['--no-deps']), ...packages]);
     await works();
