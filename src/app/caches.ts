@@ -8,6 +8,7 @@ import { RecordCache } from '../read/record-cache.ts';
 import { ResultCache } from '../read/result-cache.ts';
 import { SessionFloors } from '../read/session-floors.ts';
 import { ShardLSNs } from '../read/shard-lsns.ts';
+import type { Storage } from './storage.ts';
 
 export interface Caches {
   readonly heads: ShardLSNs;
@@ -17,19 +18,19 @@ export interface Caches {
   readonly invalidation: Invalidation;
 }
 
-/** `head`: where the log ended when this gateway started; another one may have acknowledged writes up to there. */
+/** What the log held when this gateway started may have been acknowledged by another one. */
 export function buildCaches(
   config: Config,
-  head: number,
+  { head, lastChanges }: Pick<Storage, 'head' | 'lastChanges'>,
   { current, knowledge }: { readonly current: CurrentTerm; readonly knowledge: Knowledge },
 ): Caches {
-  const heads = new ShardLSNs(head);
+  const heads = new ShardLSNs(lastChanges.otherShards, lastChanges.shards);
   // A cached response is served only if it reflects the floor of the read.
   const responses = new ResultCache(config.RESULT_CACHE_BYTES, () => knowledge.isCurrent);
   // A gateway that does not lead learns of entries after nodes have applied them: rows completed from its cache could be
   // of two states.
   const isCurrent = (): boolean => current.term !== null;
-  const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head, isCurrent });
+  const records = new RecordCache({ bytesMax: config.RECORD_CACHE_BYTES, heads, head: head.lsn, isCurrent });
   const invalidation = new Invalidation({ heads, records, responses });
-  return { heads, responses, records, floors: new SessionFloors(head), invalidation };
+  return { heads, responses, records, floors: new SessionFloors(lastChanges), invalidation };
 }

@@ -4,12 +4,15 @@ import type { KnownState } from '../api/v2/known-state-router.ts';
 import type { Config } from '../config/config.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Knowledge } from '../coordination/knowledge.ts';
+import type { Lease } from '../coordination/lease.ts';
+import { ReachComparison } from '../coordination/reach-comparison.ts';
 import { Registration } from '../coordination/registration.ts';
 import type { Appender } from '../log/appender.ts';
 import type { EntryPublisher } from '../log/entry-publisher.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { LogFeed } from '../log/log-feed.ts';
 import type { NodeList } from '../nodes/node-list.ts';
+import { canServe } from '../nodes/node-state.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { StateRecorder } from '../nodes/state-recorder.ts';
 import type { ClusterSnapshot } from '../coordination/cluster-snapshot.ts';
@@ -33,6 +36,10 @@ export interface Following {
   readonly follows: () => boolean;
   /** The consistency level of reads that name none. */
   readonly level: () => Consistency;
+  /** The highest durable checkpoint of the nodes that count; null while it is not known. */
+  readonly furthest: () => number | null;
+  /** Gives up this lease when another gateway reaches more nodes. */
+  readonly reachComparison: (lease: Lease) => ReachComparison;
   /** What requests are served from. */
   readonly known: KnownState;
 }
@@ -88,6 +95,7 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
       later().leader.follow({ node: state.primary, generation: state.primaryGeneration });
       recorded.follow(state);
     },
+    onAlone: () => caches.floors.raiseShards(caches.heads),
     raiseSchemaFloor: (lsn) => caches.floors.raiseSchema(lsn),
     leaseMs: config.LEASE_MS,
     clock,
@@ -99,7 +107,36 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
   };
   const level = (): Consistency => config.CONSISTENCY ?? (knowledge.hasOthers ? 'strong' : 'session');
   const known = knownState(knowledge, feed, level);
-  return { feed, logFeed, recorded, registration: buildRegistration(config, parts), follows, level, known };
+  const registration = buildRegistration(config, parts);
+  return {
+    ...{ feed, logFeed, recorded, registration, follows, level, known },
+    furthest: () => furthestOf(feed.state),
+    reachComparison: (lease) => buildReachComparison(config, parts, registration, lease),
+  };
+}
+
+function furthestOf(state: ClusterSnapshot | null): number | null {
+  const counted = state?.nodes.filter(({ counts }) => counts) ?? [];
+  return counted.length === 0 ? null : Math.max(...counted.map(({ checkpoint }) => checkpoint));
+}
+
+function buildReachComparison(
+  { LEASE_MS: leaseMs }: Config,
+  { deps: { gatewayId, clock, logger }, nodes }: FollowingParts,
+  registration: Registration,
+  lease: Lease,
+): ReachComparison {
+  // A busy node may not respond to probes.
+  const isReached = ({ member }: BuiltNode): boolean => member.isReached || canServe(member.state);
+  return new ReachComparison({
+    gatewayId,
+    nodesReached: () => nodes.all().filter(isReached).length,
+    gateways: () => registration.gateways,
+    abstain: (forMs) => lease.abstain(forMs),
+    leaseMs,
+    clock,
+    logger,
+  });
 }
 
 function buildLogFeed(

@@ -179,6 +179,7 @@ function buildLeader(
     comparison,
     logBuffer,
     positions,
+    furthest: following.furthest,
     checkpoints,
     decisions,
     endings,
@@ -351,10 +352,11 @@ function addToLife(
           for (const { client } of nodes.all()) client.cutMutations();
         },
       });
+      const reach = following.reachComparison(lease);
       background = Promise.all([
         lease.run(async (term) => {
           const repairs = [verification.scrub.run(term), rebuilds.run(term)];
-          await Promise.all([leader.lead(term), retention.run(term), ...repairs]);
+          await Promise.all([leader.lead(term), retention.run(term), reach.run(term), ...repairs]);
         }, stopping.signal),
         nodes.runForEach(({ member }, signal) => member.watch(signal), stopping.signal),
         nodeList.run(stopping.signal),

@@ -14,7 +14,7 @@ import { HistoryStore } from '../history/history-store.ts';
 import { SlowRequestStore } from '../history/slow-request-store.ts';
 import { LogContinuity } from '../log/log-continuity.ts';
 import { PostgresAppendStore, type SeenLog } from '../log/postgres-append-store.ts';
-import { PostgresLog, type Head } from '../log/postgres-log.ts';
+import { PostgresLog, type Head, type LastChanges } from '../log/postgres-log.ts';
 import { CapabilityLevel } from '../nodes/capability-level.ts';
 import { Quarantine } from '../log/quarantine.ts';
 import { MemberStore, type MemberList, type NodeLocation } from '../nodes/member-store.ts';
@@ -40,6 +40,8 @@ export interface Storage {
   readonly log: PostgresLog;
   /** As it was when this gateway started. */
   readonly head: Head;
+  /** Read after the head. */
+  readonly lastChanges: LastChanges;
   /** Given what this gateway has seen of the log. */
   readonly appendStore: (seen: () => SeenLog) => PostgresAppendStore;
   readonly continuity: LogContinuity;
@@ -91,6 +93,7 @@ export async function storageOn(
   life.add({ name: 'scanner', stop: () => scanner.close() });
   const log = new PostgresLog(queries, (entries) => scannedEntries(entries, scanner));
   const head = await log.head();
+  const lastChanges = await log.lastChanges();
   const catalog = new Catalog(queries);
   await catalog.refresh();
   const nodes = new NodeStore(steps);
@@ -106,6 +109,7 @@ export async function storageOn(
     scanner,
     log,
     head,
+    lastChanges,
     appendStore: (seen) => new PostgresAppendStore(append, { logId: () => head.logId, takeWarning, seen }),
     continuity: new LogContinuity(steps),
     leaseStore: postgresLeaseStore(lease),

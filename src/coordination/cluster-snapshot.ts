@@ -26,6 +26,8 @@ export interface ClusterSnapshot {
   readonly view: number;
   /** The view number of the last decision that nodes apply an entry in part or not at all. */
   readonly exceptions: number;
+  /** LSN of the last entry whose outcome a node decided, and which may be acknowledged before the checkpoint says so. */
+  readonly decided: number;
   /** Why the log is known to have lost its last entries; null while it has not. */
   readonly rewound: string | null;
   readonly primary: string | null;
@@ -55,6 +57,7 @@ export class ClusterSnapshots {
     const [row] = await this.#database.query(
       `select h.lsn as head, h.view, h.exceptions, h.rewound, h.primary_node as primary,
          h.primary_generation as "primaryGeneration", l.epoch, l.holder, l.renewal,
+         (select coalesce(max(lsn), 0) from ${s}.decision) as decided,
          (select count(*)::int from ${s}.gateway
             where id <> $2 and seen_at > clock_timestamp() - $1::float8 * interval '1 ms') as "otherGateways",
          (select coalesce(json_agg(json_build_object('id', id, 'resets', resets, 'drained', drained, 'counts', counts,

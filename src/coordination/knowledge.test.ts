@@ -80,6 +80,15 @@ describe('without PostgreSQL', () => {
     expect([refuses(), refuses(true), knowledge.isOutdated]).toEqual([true, false, true]);
   });
 
+  test('one of several goes on with reads that may see any state while it registers again', async () => {
+    begin(1);
+    await passInContact(2 * LEASE_MS, 1);
+    knowledge.failed();
+    await clock.pass(5 * LEASE_MS);
+    begin(1);
+    expect([refuses(), refuses(true)]).toEqual([true, false]);
+  });
+
   test('knowledge that is older than a lease is not used before PostgreSQL was asked: the process was frozen', async () => {
     begin(0);
     clock.freeze(5 * LEASE_MS);

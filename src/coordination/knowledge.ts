@@ -14,6 +14,8 @@ export class Knowledge {
   readonly #leaseMs: number;
   /** When the state was last asked for that is loaded; clock.monotonic() ms; null before the first. */
   #knownAt: number | null = null;
+  /** It has been current: some state was served from here. */
+  #hasServed = false;
   /** PostgreSQL could not be asked since. */
   #isUnreachable = false;
   /** Whether other gateways were registered then. */
@@ -45,6 +47,7 @@ export class Knowledge {
   loaded(sentAtMs: number, others: number): void {
     this.#knownAt = sentAtMs;
     this.#hasOthers = others > 0;
+    this.#hasServed ||= this.isCurrent;
     // Until others reckon with this gateway again, it is as before.
     if (this.#isSeen) this.#isUnreachable = false;
   }
@@ -87,7 +90,8 @@ export class Knowledge {
     const wasReady = this.#knownAt !== null && this.#knownAt >= this.#servesFrom;
     // A gateway that was frozen has neither failed to ask nor asked.
     const hasAsked = this.#isUnreachable || this.#isKnown;
-    if (wasReady && hasAsked && (seesAnyState || !this.#hasOthers)) return null;
+    const isServed = seesAnyState ? this.#hasServed : wasReady && !this.#hasOthers;
+    if (isServed && hasAsked) return null;
     return new PolychromeError(
       'not_leader',
       'This gateway does not know the present state of the cluster: it has just started, or PostgreSQL does not respond to it. Nothing was changed. Try again, or use another gateway.',

@@ -78,11 +78,15 @@ interface Gateway {
   overslept: number;
   /** Ends the work of the term it leads in. */
   finish: (error?: Error) => void;
+  readonly abstain: (forMs: number) => void;
 }
 
 /** A gateway that leads whenever it can; its work ends with its term, or by finish(). */
 function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway {
-  const started: Gateway = { terms: [], errors: [], overslept: 0, finish: () => undefined };
+  const started: Gateway = {
+    ...{ terms: [], errors: [], overslept: 0, finish: () => undefined },
+    abstain: (forMs) => lease.abstain(forMs),
+  };
   const lease = new Lease({
     store: storeOf(row, (work) => call(work)),
     clock: ownClock,
@@ -271,6 +275,18 @@ describe('a holder', () => {
     expect(row.holder).toBe('one');
     await clock.pass(LEASE_MS);
     expect(one.terms.map(({ clean }) => clean)).toEqual([true, false]);
+  });
+
+  test('gives the lease up when it is to abstain, and leaves it to another meanwhile', async () => {
+    const a = gateway('a');
+    await clock.pass(100);
+    a.abstain(3 * LEASE_MS);
+    await clock.pass(100);
+    expect(row.holder).toBeNull();
+    await clock.pass(2 * LEASE_MS);
+    expect(row.holder).toBeNull();
+    await clock.pass(2 * LEASE_MS);
+    expect(row.holder).toBe('a');
   });
 
   test('challenges again only when the work of its last term has ended', async () => {

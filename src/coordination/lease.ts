@@ -47,6 +47,10 @@ const MARGIN = 0.25;
 
 export class Lease {
   readonly #options: LeaseOptions;
+  /** Ends the term; null while there is none. */
+  #endTerm: (() => void) | null = null;
+  /** clock.monotonic() ms. */
+  #abstainsUntil = 0;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
@@ -55,10 +59,21 @@ export class Lease {
   /** Acquires the lease whenever it can until `stop` aborts; calls `lead` once per term, and awaits it. */
   async run(lead: (term: Term) => Promise<void>, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
+      const abstainsMs = this.#abstainsUntil - this.#options.clock.monotonic();
+      if (abstainsMs > 0) {
+        await sleep(this.#options.clock, abstainsMs, stop);
+        continue;
+      }
       const acquired = await this.#challenge(stop);
       if (acquired === null) continue;
       await this.#serve(acquired, lead, stop);
     }
+  }
+
+  /** Ends the term, as in order, and does not acquire the lease for so long: another gateway is to lead. */
+  abstain(forMs: number): void {
+    this.#abstainsUntil = this.#options.clock.monotonic() + forMs;
+    this.#endTerm?.();
   }
 
   /** Watches until the lease can be acquired; null to try again. */
@@ -98,6 +113,7 @@ export class Lease {
   ): Promise<void> {
     const { clock, durationMs } = this.#options;
     const { controller: over, unlink } = linkedAbort(stop);
+    this.#endTerm = () => over.abort();
     const until = (from: number): number => from + durationMs * (1 - MARGIN);
     const state = { deadline: until(sentAt), lost: false };
     const term: Term = {
@@ -116,6 +132,7 @@ export class Lease {
     } finally {
       unlink();
       over.abort();
+      this.#endTerm = null;
       const complete = await leading.then(
         () => true,
         (error: unknown) => {

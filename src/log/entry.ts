@@ -2,6 +2,9 @@
 
 import { crc32 } from 'node:zlib';
 
+/** Entries of these kinds change records of one shard; those of others change collections, databases or tenants. */
+export const RECORD_KINDS: readonly string[] = ['add', 'upsert', 'update', 'delete', 'delete_where'];
+
 /** An entry before it is appended. */
 export interface Draft {
   readonly kind: string;

@@ -80,6 +80,8 @@ describe('the log', () => {
     const { store, log, shard } = await fixture();
     const missing = randomUUID();
     await append(store, add(shard, 'a'), create('second'));
+    expect(await log.lastChanges()).toEqual({ schema: 3, shards: expect.any(Map), otherShards: 0 });
+    expect((await log.lastChanges()).shards.get(shard)).toBe(2);
     expect(await log.positions([shard, missing])).toEqual({ head: 3, shards: new Map([[shard, 2]]) });
     expect(await log.positions([])).toEqual({ head: 3, shards: new Map() });
   });

@@ -1,7 +1,7 @@
 // The log in PostgreSQL: reads entries in LSN order, trims whole partitions, forgets the results of old batches.
 
 import type { Database } from '../postgres/database.ts';
-import { checksum, LogDamaged, LogTrimmed, type Entry } from './entry.ts';
+import { checksum, LogDamaged, LogTrimmed, RECORD_KINDS, type Entry } from './entry.ts';
 import type { EntryChange } from './log-feed.ts';
 
 export interface Head {
@@ -15,6 +15,16 @@ export interface Head {
   readonly view: number;
   readonly primary: string | null;
   readonly primaryGeneration: number;
+}
+
+/** The last changes of the log at one moment. What it names is never too low, and at worst higher than necessary. */
+export interface LastChanges {
+  /** LSN of the last change of collections, databases and tenants. */
+  readonly schema: number;
+  /** LSN of the last entry of each of the shards that changed last. */
+  readonly shards: ReadonlyMap<string, number>;
+  /** No other shard has a later entry. */
+  readonly otherShards: number;
 }
 
 /** What is listed of an entry: everything but its content. */
@@ -38,6 +48,10 @@ export interface Partition {
   readonly ageMs: number | null;
 }
 
+// About half a megabyte; reads of shards that changed earlier require what the first of these require.
+const CHANGED_SHARDS_MAX = 10_000;
+// Read backwards from the head: some ten milliseconds when none of them changes the schema.
+const SCHEMA_WINDOW = 10_000;
 // Some seconds of a busy log's batches at a time, so that the statement is short.
 const FORGOTTEN_MAX = 50_000;
 // pg receives a body as hexadecimal text, twice its size, and holds it as bytes and as a string at the same time; longer
@@ -77,6 +91,22 @@ export class PostgresLog {
       [],
     );
     return row as unknown as Head;
+  }
+
+  /** What reads must reflect to see everything that has been acknowledged. */
+  async lastChanges(): Promise<LastChanges> {
+    const s = this.#database.schema;
+    const [row] = await this.#database.query<{ schema: number; shards: { id: string; lsn: number }[] }>(
+      `select (select coalesce(max(lsn), greatest(h.lsn - $1, 0)) from ${s}.log
+                 where lsn > h.lsn - $1 and not kind = any($2::text[])) as schema,
+              (select coalesce(json_agg(json_build_object('id', id, 'lsn', last_lsn) order by last_lsn desc), '[]')
+                 from (select id, last_lsn from ${s}.shard order by last_lsn desc limit $3) x) as shards
+       from ${s}.head h`,
+      [SCHEMA_WINDOW, RECORD_KINDS, CHANGED_SHARDS_MAX],
+    );
+    const { schema, shards } = row as { schema: number; shards: { id: string; lsn: number }[] };
+    const otherShards = shards.length < CHANGED_SHARDS_MAX ? 0 : (shards.at(-1)?.lsn ?? 0);
+    return { schema, otherShards, shards: new Map(shards.toReversed().map(({ id, lsn }) => [id, lsn])) };
   }
 
   /** The head of the log and of these shards, at one moment. A shard that does not exist is left out. */

@@ -358,9 +358,10 @@ export class Node {
     if (this.#isRefused || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
     if (work.isOverdueBy(overdueMaxMs)) return this.on('failed', 'a call has exceeded its bound');
     if (!this.verified && !(await this.#verify())) return;
-    // Behind a long call a canary would only wait.
     const isCanaryDue = clock.monotonic() >= this.#canaryAt || this.#canaryFailed;
-    if (isCanaryDue && !(work.isLong && work.explainsSilence) && !(await this.#canaryPasses())) return;
+    // Behind a long call a canary would mostly wait; but a node without any does not serve.
+    const isDelayed = work.isLong && work.explainsSilence && this.#canaryAt > 0;
+    if (isCanaryDue && !isDelayed && !(await this.#canaryPasses())) return;
     // The connection ended again meanwhile: another process may have been verified.
     if (!this.verified) return;
     this.on('responds', 'responds again');

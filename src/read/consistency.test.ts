@@ -6,8 +6,9 @@ import type { RecordCall } from '../chroma/parse/record-call.ts';
 import { ReadFloors, type Consistency } from './consistency.ts';
 import { SessionFloors } from './session-floors.ts';
 import { ShardHeads } from './shard-heads.ts';
+import { ShardLSNs } from './shard-lsns.ts';
 
-const HEAD_AT_START = 5;
+const AT_START = { schema: 6, shards: new Map([['busy', 8]]), otherShards: 5 };
 /** What another gateway has appended to the shard. */
 const FOREIGN = 15;
 const KNOWN_HEAD = 20;
@@ -22,7 +23,7 @@ let queries: number;
 
 beforeEach(() => {
   clock = new ManualClock();
-  floors = new SessionFloors(HEAD_AT_START);
+  floors = new SessionFloors(AT_START);
   available = true;
   queries = 0;
   heads = new ShardHeads({
@@ -35,7 +36,11 @@ beforeEach(() => {
   });
 });
 
-const floorOf = (headers: Record<string, string> = {}, level: Consistency = 'session'): Promise<number> =>
+const floorOf = (
+  headers: Record<string, string> = {},
+  level: Consistency = 'session',
+  shard = 'shard',
+): Promise<number> =>
   new ReadFloors({
     floors,
     heads,
@@ -43,7 +48,7 @@ const floorOf = (headers: Record<string, string> = {}, level: Consistency = 'ses
     knownHead: () => KNOWN_HEAD,
     level: () => level,
     boundedLagMs: 1_000,
-  }).of(headers, 'shard');
+  }).of(headers, shard);
 const at = (level: string): Promise<number> => floorOf({ 'x-polychrome-consistency': level });
 
 const acknowledged = (shard: string, lsn: number): void =>
@@ -59,7 +64,25 @@ describe('at level session, a read must see', () => {
   });
 
   test('what any gateway can have acknowledged before this one started', async () => {
-    expect(await floorOf()).toBe(HEAD_AT_START);
+    expect(await floorOf()).toBe(AT_START.otherShards);
+    expect(await floorOf({}, 'session', 'busy')).toBe(8);
+    expect(floors.schema).toBe(AT_START.schema);
+  });
+
+  test('what gateways that are gone can have acknowledged', async () => {
+    acknowledged('busy', 12);
+    floors.raiseShards(
+      new ShardLSNs(
+        7,
+        new Map([
+          ['busy', 9],
+          ['shard', 10],
+        ]),
+      ),
+    );
+    expect(await floorOf()).toBe(10);
+    expect(await floorOf({}, 'session', 'busy')).toBe(12);
+    expect(await floorOf({}, 'session', 'other')).toBe(7);
   });
 });
 
@@ -79,7 +102,7 @@ describe('at level strong', () => {
   test('a read is refused when PostgreSQL does not respond', async () => {
     available = false;
     await expect(at('strong')).rejects.toMatchObject({ code: 'log_unavailable' });
-    expect(await at('session')).toBe(HEAD_AT_START);
+    expect(await at('session')).toBe(AT_START.otherShards);
   });
 });
 
@@ -110,7 +133,7 @@ describe('a read must see at least what an earlier response showed its client', 
   test('at every level', async () => {
     expect(await floorOf({ 'x-polychrome-lsn': '20' })).toBe(20);
     expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'eventual')).toBe(20);
-    expect(await floorOf({ 'x-polychrome-lsn': '2' })).toBe(HEAD_AT_START);
+    expect(await floorOf({ 'x-polychrome-lsn': '2' })).toBe(AT_START.otherShards);
     expect(queries).toBe(0);
     expect(await floorOf({ 'x-polychrome-lsn': '20' }, 'strong')).toBe(20);
   });

@@ -13,9 +13,10 @@ export class ShardLSNs {
   });
   #all: number;
 
-  /** `all`: a lower bound for every shard. */
-  constructor(all: number) {
+  /** `all`: a lower bound for every shard; `shards`: what is known of some. */
+  constructor(all: number, shards: ReadonlyMap<string, number> = new Map()) {
     this.#all = all;
+    for (const [shard, lsn] of shards) this.raise(shard, lsn);
   }
 
   get(shard: string): number {
@@ -28,5 +29,11 @@ export class ShardLSNs {
 
   raiseAll(lsn: number): void {
     this.#all = Math.max(this.#all, lsn);
+  }
+
+  /** Raises every shard to at least what the others have for it. */
+  raiseTo(others: ShardLSNs): void {
+    this.raiseAll(others.#all);
+    for (const [shard, lsn] of others.#shards) this.raise(shard, lsn);
   }
 }

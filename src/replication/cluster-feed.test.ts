@@ -39,6 +39,7 @@ beforeEach(() => {
     head: 0,
     view: 1,
     exceptions: 0,
+    decided: 0,
     rewound: null,
     primary: 'a',
     primaryGeneration: 1,
@@ -72,6 +73,7 @@ beforeEach(() => {
     loadCatalog: async ({ view }) => void steps.push(`catalog ${view}`),
     onLoaded: () => undefined,
     follow: ({ nodes }) => steps.push(`checkpoint ${nodes[0]?.checkpoint}`),
+    onAlone: () => steps.push('alone'),
     raiseSchemaFloor: (lsn) => (floor = lsn),
     leaseMs: LEASE_MS,
     clock,
@@ -144,6 +146,26 @@ test('a schema change counts for reads once the primary has applied it', async (
   row = { ...row, nodes: [node(4)] };
   await clock.pass(300);
   expect(floor).toBe(3);
+});
+
+test('a schema change counts for reads once its outcome is decided', async () => {
+  await clock.pass(50);
+  feed.entries([{ lsn: 3, kind: 'modify_collection', target: 'c' }]);
+  row = { ...row, head: 4, decided: 3 };
+  await clock.pass(300);
+  expect(floor).toBe(3);
+});
+
+test('when the other gateways are gone, all that they can have acknowledged counts for reads', async () => {
+  await clock.pass(50);
+  steps.length = 0;
+  feed.entries([{ lsn: 3, kind: 'modify_collection', target: 'c' }]);
+  row = { ...row, head: 4, otherGateways: 0 };
+  await clock.pass(300);
+  expect(steps.indexOf('alone')).toBeGreaterThan(steps.indexOf('entries up to 4'));
+  expect(floor).toBe(3);
+  await clock.pass(600);
+  expect(steps.filter((step) => step === 'alone').length).toBe(1);
 });
 
 describe('when PostgreSQL does not respond', () => {

@@ -5,6 +5,7 @@ import type { ClusterSnapshot, ClusterSnapshots } from '../coordination/cluster-
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { Knowledge } from '../coordination/knowledge.ts';
 import { PolychromeError } from '../errors.ts';
+import { RECORD_KINDS } from '../log/entry.ts';
 import type { EntryChange, LogFeed } from '../log/log-feed.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -27,6 +28,8 @@ export interface ClusterFeedOptions {
   readonly onLoaded: (state: ClusterSnapshot) => void;
   /** Uses checkpoints, states and primary of a snapshot; called while this gateway does not lead. */
   readonly follow: (state: ClusterSnapshot) => void;
+  /** Called when no other gateway is registered any more: those that were may have acknowledged every entry. */
+  readonly onAlone: () => void;
   /** LSN up to which schema changes may have been acknowledged. */
   readonly raiseSchemaFloor: (lsn: number) => void;
   readonly leaseMs: number;
@@ -56,8 +59,6 @@ const TOO_OLD_MARGIN_LEASES = 0.25;
 // A timer that fires so much too late was not waiting for PostgreSQL: this process was frozen. The response may be there.
 const FROZEN_LEASES = 0.25;
 const RESPONSE_LEASES = 0.1;
-
-const RECORD_KINDS = new Set(['add', 'upsert', 'update', 'delete', 'delete_where']);
 
 export class ClusterFeed {
   readonly #options: ClusterFeedOptions;
@@ -100,7 +101,7 @@ export class ClusterFeed {
 
   /** Called with every entry, before it counts as known. */
   entries(changes: readonly EntryChange[]): void {
-    for (const { lsn, kind } of changes) if (!RECORD_KINDS.has(kind)) this.#schemaLSNs.push(lsn);
+    for (const { lsn, kind } of changes) if (!RECORD_KINDS.includes(kind)) this.#schemaLSNs.push(lsn);
   }
 
   /** Called before something waits for nodes to apply more. */
@@ -193,17 +194,22 @@ export class ClusterFeed {
     this.#state = state;
     onLoaded(state);
     if (!leads && current.term === null) follow(state);
-    this.#settleSchema(state);
+    const isAlone = state.otherGateways === 0 && this.#options.knowledge.hasOthers;
+    if (isAlone) this.#options.onAlone();
+    this.#settleSchema(isAlone ? state.head : acknowledgedIn(state));
   }
 
-  /** What the primary has applied may have been acknowledged through any gateway. */
-  #settleSchema({ primary, nodes }: ClusterSnapshot): void {
-    const applied = nodes.find(({ id }) => id === primary)?.checkpoint ?? 0;
+  #settleSchema(applied: number): void {
     const settled = this.#schemaLSNs.findLast((lsn) => lsn <= applied);
     if (settled === undefined) return;
     this.#options.raiseSchemaFloor(settled);
     this.#schemaLSNs = this.#schemaLSNs.filter((lsn) => lsn > applied);
   }
+}
+
+/** What the primary has applied may have been acknowledged through any gateway. */
+function acknowledgedIn({ primary, nodes, decided }: ClusterSnapshot): number {
+  return Math.max(decided, nodes.find(({ id }) => id === primary)?.checkpoint ?? 0);
 }
 
 const unavailable = (cause: unknown): PolychromeError =>

@@ -59,6 +59,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     stagger: { reconsider: () => undefined },
     nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
+    furthest: () => null,
     isVerified: () => true,
     primaryChanged: new Notifier(),
     events: { record: () => undefined },

@@ -44,6 +44,8 @@ export interface LeaderOptions {
   readonly trials: Pick<Trials, 'load' | 'forget'>;
   readonly stagger: Pick<Stagger, 'reconsider'>;
   readonly nodeStore: Pick<NodeStore, 'setPrimary' | 'marked'>;
+  /** The highest durable checkpoint of the nodes that count, as it was read last; null before that. */
+  readonly furthest: () => number | null;
   /** How much operators prefer a node as primary; absent: all alike. */
   readonly priorityOf?: (node: string) => number;
   readonly refreshCatalog: () => Promise<void>;
@@ -57,7 +59,8 @@ export interface LeaderOptions {
 
 const CAUGHT_UP_POLL_MS = 100;
 // A node is caught up when it has applied what the log held this long ago. Under writes that never pause it is always
-// some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor.
+// some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor. So is a node that
+// no other is ahead of: after a restart amid an entry of minutes, reads of everything else go on.
 const CAUGHT_UP_LAG_MS = 5_000;
 const RETRY_MS = 200;
 // Whether a node that lost its content can be filled anew is asked of its server and of the others: some small reads.
@@ -287,16 +290,21 @@ export class Leader {
   }
 
   async #declareCaughtUp(term: Term): Promise<void> {
-    const { followers, logBuffer, positions, trials, isVerified, clock } = this.#options;
+    const { followers, logBuffer, positions, trials, isVerified, furthest, clock } = this.#options;
     const heads = [logBuffer.head];
+    // Never lowered: nodes that all begin again serve nothing before they have caught up.
+    let furthestKnown = 0;
     while (!term.signal.aborted) {
       const before = heads[0] ?? 0;
+      const recorded = furthest();
+      furthestKnown = Math.max(furthestKnown, recorded ?? 0);
+      const enough = recorded === null ? before : Math.min(before, furthestKnown);
       const nodes = followers.all();
       trials.forget(Math.min(...nodes.map(({ applier }) => applier.checkpoint)));
       this.#halt.forgetRepaired();
       for (const { member } of nodes) {
-        const isCaughtUp = positions.applied(member.id) >= before && member.canaryWorks;
-        if (member.state === 'catching_up' && isCaughtUp && isVerified(member, term))
+        const isCaughtUp = positions.applied(member.id) >= enough;
+        if (member.state === 'catching_up' && isCaughtUp && member.canaryWorks && isVerified(member, term))
           member.on('caught_up', 'has applied the log, and its content was verified');
       }
       if (heads.push(logBuffer.head) > CAUGHT_UP_LAG_MS / CAUGHT_UP_POLL_MS) heads.shift();

@@ -75,6 +75,7 @@ function emptyTotal(): Total & { readonly statuses: Map<string, number> } {
     statuses: new Map(),
     longestWritePauseMs: 0,
     longestReadPauseMs: 0,
+    longestRecoveryMs: 0,
     lost: [],
     wrong: [],
     stopped: [],
@@ -104,8 +105,10 @@ async function runPart({ cluster, nemesis, total, endsAt, name, seed, ...options
     stop.abort();
     await Promise.all([load, loads.ended()]);
   }
+  const overAt = performance.now();
   try {
     await cluster.allServe();
+    total.longestRecoveryMs = Math.max(total.longestRecoveryMs, performance.now() - overAt);
     await clients.readAll();
   } catch (error) {
     total.stopped = [...total.stopped, `${(error as Error).message}: ${String((error as Error).cause)}`];

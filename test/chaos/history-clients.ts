@@ -43,6 +43,9 @@ export class HistoryClients {
   }
 
   async run(stop: AbortSignal): Promise<void> {
+    const { read, write } = this.pauses;
+    for (const each of [read, write]) each.begin(performance.now());
+    stop.addEventListener('abort', () => [read, write].forEach((each) => each.end(performance.now())));
     await Promise.all(Array.from({ length: CLIENTS }, (_, n) => this.#client(n, stop)));
   }
 
@@ -209,15 +212,25 @@ function outcomeOf({ response, isRefused }: Exchange): Outcome {
   return response.status < 500 || isUnchanged ? 'refused' : 'indeterminate';
 }
 
-/** The longest time between two successes. */
+/** The longest time without a success while clients sent requests. */
 class Pauses {
-  #lastMs = performance.now();
+  /** Null while they send none. */
+  #lastMs: number | null = null;
   longestMs = 0;
-  count = 0;
+
+  begin(nowMs: number): void {
+    this.#lastMs = nowMs;
+  }
 
   succeeded(nowMs: number): void {
+    if (this.#lastMs === null) return;
     this.longestMs = Math.max(this.longestMs, nowMs - this.#lastMs);
     this.#lastMs = nowMs;
-    this.count += 1;
+  }
+
+  /** A pause that has not ended counts, too. */
+  end(nowMs: number): void {
+    this.succeeded(nowMs);
+    this.#lastMs = null;
   }
 }

@@ -17,6 +17,8 @@ export interface ChaosResult {
   readonly statuses: ReadonlyMap<string, number>;
   readonly longestWritePauseMs: number;
   readonly longestReadPauseMs: number;
+  /** From the end of the last fault of a part, and of the requests, until every node served again. */
+  readonly longestRecoveryMs: number;
   /** Promises to writers that the nodes do not keep, and differences between nodes. */
   readonly lost: readonly string[];
   /** Responses that no order of the writes explains. */
@@ -47,6 +49,7 @@ export function reportOf(result: ChaosResult): string {
     `faults: ${struck}, ${skipped} not possible when drawn; gateways ended ${result.gatewayExits} times`,
     ...[...faults].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([kind, count]) => `  ${kind}: ${count}`),
     `longest pause of writes ${seconds(result.longestWritePauseMs)}, of reads ${seconds(result.longestReadPauseMs)}`,
+    `longest time until every node served after the faults ${seconds(result.longestRecoveryMs)}`,
     `lost ${lost.length}, wrong ${wrong.length}, stopped ${stopped.length}`,
     ...[...lost, ...wrong, ...stopped].map((fault) => `BROKEN: ${fault}`),
   ].join('\n');

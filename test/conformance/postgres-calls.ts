@@ -9,7 +9,7 @@ import { generationOf } from '../../src/coordination/term.ts';
 import { checksum, type Draft } from '../../src/log/entry.ts';
 import { LogContinuity } from '../../src/log/log-continuity.ts';
 import { PostgresAppendStore } from '../../src/log/postgres-append-store.ts';
-import { PostgresLog } from '../../src/log/postgres-log.ts';
+import { PostgresLog, type LastChanges } from '../../src/log/postgres-log.ts';
 import { CapabilityLevel } from '../../src/nodes/capability-level.ts';
 import { MemberStore } from '../../src/nodes/member-store.ts';
 import { NodeStore } from '../../src/nodes/node-store.ts';
@@ -329,6 +329,7 @@ function reads({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
       name: 'confirm',
       make: async (s) => s.continuity.confirm(s.epoch(back), (await s.continuity.state()).timeline),
     },
+    { name: 'last changes', make: async (s) => comparableChanges(await s.log.lastChanges()) },
     { name: 'changes', make: (s) => s.log.changes(lsn - 1, lsn + draw(4)) },
     {
       name: 'register gateway',
@@ -348,6 +349,11 @@ function reads({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
     { name: 'scrub pauses', make: (s) => s.scrub.setPaused(draw(2) === 0) },
   ];
 }
+
+const comparableChanges = ({ schema, shards, otherShards }: LastChanges): unknown => ({
+  ...{ schema, otherShards },
+  shards: [...shards].sort(([a], [b]) => (a < b ? -1 : 1)),
+});
 
 /** Without what differs by nature, or is compared as rows of nodes. */
 async function snapshotOf(s: StorageSubject): Promise<unknown> {

@@ -16,6 +16,9 @@ import {
   writing,
 } from './scenario.ts';
 
+/** Shorter than the bound of such a call. */
+const CALL_MS = 60_000;
+
 afterEach(() => replication.stop());
 
 /** The node works on one write at a time, for `msOf` it, and responds to nothing else until that is done. */
@@ -74,6 +77,18 @@ describe('a call of three minutes, sent in parts', () => {
     expect(primaries.length).toBeGreaterThan(1);
     expect(states).toContain('down');
   });
+});
+
+test('nodes serve a gateway that starts amid a call of minutes, before that call is over', async () => {
+  await following('a', 'b', 'c');
+  for (const { fake } of replication.replicas)
+    fake.choose = (call) => (isWrite(call) ? { slowMs: CALL_MS } : null);
+  const lsn = replication.write('upsert', upsert('slow', 1));
+  await replication.clock.pass(5_000, 100);
+  await replication.replaceGateway();
+  const checkpoints = replication.replicas.map(({ checkpoint }) => checkpoint);
+  expect(Math.max(...checkpoints)).toBeLessThan(lsn);
+  expect(replication.positions.applied('a')).toBeLessThan(lsn);
 });
 
 describe('a primary that hangs on a call', () => {

@@ -128,6 +128,7 @@ export class MemoryStorage {
       head: this.entries.length,
       view: this.#view,
       exceptions: 0,
+      decided: 0,
       rewound: null,
       primary: this.#primary,
       primaryGeneration: this.#primaryGeneration,

@@ -99,7 +99,7 @@ export class SimulatedGateway {
     const storage = await storageOn({ ...pools, all: [], takeWarning }, config, { deps, life });
     const current = new CurrentTerm();
     const knowledge = new Knowledge(process, config.LEASE_MS);
-    const caches = buildCaches(config, storage.head.lsn, { current, knowledge });
+    const caches = buildCaches(config, storage, { current, knowledge });
     const log = { committed: () => undefined };
     const replication = buildReplication(config, { deps, storage, caches, current, knowledge, log }, life);
     const dataPlane = buildDataPlane(config, { deps, storage, caches, replication }, life);

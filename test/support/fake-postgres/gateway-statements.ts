@@ -31,6 +31,7 @@ export const gatewayStatements: readonly Statement[] = [
           head: head.lsn,
           view: head.view,
           exceptions: head.exceptions,
+          decided: Math.max(0, ...session.tables.decisions.keys()),
           rewound: head.rewound,
           primary: head.primary_node,
           primaryGeneration: head.primary_generation,

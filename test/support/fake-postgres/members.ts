@@ -45,7 +45,10 @@ export function addNode(tables: Tables, id: string, url: string): boolean {
   if (known !== undefined && !known.removed) return false;
   forgetContent(tables, id, false);
   const row = joiningNode(tables, { id, url, counts: false });
-  const kept = known && { resets: known.resets + 1, filling: known.filling, discard: known.discard };
+  const kept = known && {
+    ...{ filling: known.filling, discard: known.discard, state_epoch: known.state_epoch },
+    resets: known.resets + 1,
+  };
   tables.nodes.set(id, { ...row, ...kept });
   return true;
 }

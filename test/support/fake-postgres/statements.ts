@@ -102,6 +102,21 @@ const LOG: readonly Statement[] = [
     ],
   },
   {
+    pattern: /^select \(select coalesce\(max\(lsn\), greatest/,
+    run({ tables, values: [window, kinds, max] }) {
+      const after = tables.head.lsn - (window as number);
+      const isSchema = (kind: string): boolean => !(kinds as readonly string[]).includes(kind);
+      const lsns = [...tables.log.values()].filter(({ lsn, kind }) => lsn > after && isSchema(kind));
+      const shards = [...tables.shards.values()].map(({ id, last_lsn: lsn }) => ({ id, lsn }));
+      return [
+        {
+          schema: lsns.length === 0 ? Math.max(0, after) : Math.max(...lsns.map(({ lsn }) => lsn)),
+          shards: shards.sort((a, b) => b.lsn - a.lsn).slice(0, max as number),
+        },
+      ];
+    },
+  },
+  {
     pattern: /^select h\.lsn as head, \(select coalesce\(json_object_agg\(id, last_lsn\)/,
     run({ tables, values: [wanted] }) {
       const found = (wanted as readonly string[]).flatMap((id) => tables.shards.get(id) ?? []);

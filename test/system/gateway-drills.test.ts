@@ -1,0 +1,158 @@
+// Faults of single gateways and of their links, under clients of both: what was acknowledged is kept and read back, nothing
+// that exists is called missing, and the gateway that works refuses nothing.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestCluster } from '../support/cluster.ts';
+import { GatewayClient } from '../support/gateway-client.ts';
+import { LinkedGateway } from '../support/linked-gateway.ts';
+import { freezePostgres } from '../support/postgres-faults.ts';
+import { until } from '../support/until.ts';
+
+const LEASE_MS = 1_500;
+/** As 35 s are to the default lease. */
+const LONG_MS = 3.5 * LEASE_MS;
+
+let cluster: TestCluster;
+let gateways: LinkedGateway[];
+let collection: string;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ nodes: 2, settings: { LEASE_MS: String(LEASE_MS) } });
+  await cluster.stopGateway();
+  gateways = [await LinkedGateway.start(cluster), await LinkedGateway.start(cluster)];
+  collection = await gateways[0]!.process.api.create('drills');
+});
+afterAll(async () => {
+  await Promise.all(gateways.map((gateway) => gateway.stop()));
+  await cluster.stop();
+});
+
+async function leading(): Promise<LinkedGateway> {
+  let found: LinkedGateway | undefined;
+  await until(async () => {
+    for (const gateway of gateways) if (await gateway.process.leads()) found = gateway;
+    return found !== undefined;
+  }, 'a gateway leads');
+  return found!;
+}
+
+const otherThan = (gateway: LinkedGateway): LinkedGateway => gateways.find((each) => each !== gateway)!;
+
+interface Drilled {
+  /** Of the gateway that the fault strikes, and of the other one. */
+  readonly struck: GatewayClient;
+  readonly working: GatewayClient;
+  /** Reads at level eventual through the gateway that works. */
+  readonly eventual: GatewayClient;
+}
+
+let drills = 0;
+
+/** Runs a fault of one gateway under traffic through both; resolves when both serve again and everything is checked. */
+async function drill(struck: LinkedGateway, fault: (clients: Drilled) => Promise<void>): Promise<Drilled> {
+  const name = `drill-${drills++}`;
+  const client = (gateway: LinkedGateway, role: string, options = {}): GatewayClient =>
+    new GatewayClient(collection, { api: gateway.process.api, name: `${name} ${role}`, ...options });
+  const working = otherThan(struck);
+  const clients: Drilled = {
+    struck: client(struck, 'struck'),
+    working: client(working, 'working'),
+    eventual: client(working, 'eventual', { level: 'eventual', readsRecords: true }),
+  };
+  const all = [clients.struck, clients.working, clients.eventual];
+  clients.struck.mayRefuse = true;
+  const stop = new AbortController();
+  const running = Promise.all(all.map((each) => each.run(stop.signal)));
+  await until(async () => all.every(({ succeeded }) => succeeded > 10), 'clients send requests');
+  await fault(clients);
+  for (const each of all) each.succeeded = 0;
+  await Promise.all(gateways.map(({ process }) => process.ready()));
+  await until(async () => all.every(({ succeeded }) => succeeded > 10), 'both gateways serve again');
+  stop.abort();
+  await running;
+  for (const each of all) expect(each.faults).toEqual([]);
+  for (const gateway of gateways)
+    for (const role of ['struck', 'working'] as const) {
+      const body = { ids: [`record of ${name} ${role}`] };
+      const { text } = await gateway.process.api.records(collection, 'get', body);
+      const [document = ''] = (JSON.parse(text) as { documents: string[] }).documents;
+      expect(clients[role].isKept(document), `${role}: ${document}`).toBe(true);
+    }
+  const { longestMs } = clients.working;
+  console.log(
+    `${expect.getState().currentTestName}: longest request of the other ${Math.round(longestMs)} ms`,
+  );
+  return clients;
+}
+
+test('a gateway that follows and cannot reach PostgreSQL refuses, and the other goes on', async () => {
+  const leader = await leading();
+  const follower = otherThan(leader);
+  await drill(follower, async ({ struck }) => {
+    await follower.postgres.set('silent');
+    await until(async () => struck.refused > 0, 'the gateway refuses requests');
+    await pause(LONG_MS);
+    await follower.postgres.set('pass');
+  });
+  expect(await leader.process.leads()).toBe(true);
+});
+
+test('a leader that cannot reach PostgreSQL is succeeded by the other gateway', async () => {
+  const leader = await leading();
+  const successor = otherThan(leader);
+  await drill(leader, async () => {
+    await leader.postgres.set('silent');
+    await until(() => successor.process.leads(), 'the other gateway leads');
+    await leader.postgres.set('pass');
+  });
+});
+
+test('a gateway that follows and cannot reach the nodes disturbs nobody', async () => {
+  const leader = await leading();
+  const follower = otherThan(leader);
+  await drill(follower, async () => {
+    await follower.setNodes('silent');
+    await pause(LONG_MS);
+    await follower.setNodes('pass');
+  });
+  expect(await leader.process.leads()).toBe(true);
+});
+
+test('R18: a leader that cannot reach the nodes gives up the lease to the other gateway', async () => {
+  const leader = await leading();
+  const successor = otherThan(leader);
+  await drill(leader, async () => {
+    await leader.setNodes('silent');
+    await until(() => successor.process.leads(), 'the other gateway leads');
+    await leader.setNodes('pass');
+  });
+});
+
+test('a gateway that is frozen and goes on responds from nothing outdated', async () => {
+  const follower = otherThan(await leading());
+  await drill(follower, async () => {
+    follower.process.signal('SIGSTOP');
+    await pause(LONG_MS);
+    follower.process.signal('SIGCONT');
+  });
+});
+
+test('a leader whose link to PostgreSQL comes and goes loses nothing', async () => {
+  const leader = await leading();
+  await drill(leader, async () => {
+    for (let n = 0; n < 6; n++) {
+      await leader.postgres.set(n % 2 === 0 ? 'silent' : 'pass');
+      await pause(LEASE_MS / 2);
+    }
+  });
+});
+
+test('while PostgreSQL is frozen, reads of any state go on and everything else is refused', async () => {
+  await drill(await leading(), async ({ working }) => {
+    working.mayRefuse = true;
+    const thaw = freezePostgres(cluster);
+    await until(async () => working.refused > 0, 'requests are refused');
+    await pause(LONG_MS);
+    thaw();
+  });
+});
