@@ -37,6 +37,8 @@ export interface ClusterSnapshot {
   readonly renewal: number;
   /** Other registered gateways that were seen lately. */
   readonly otherGateways: number;
+  /** The highest number that another gateway has registered under. */
+  readonly newestGateway: number;
   readonly nodes: readonly RecordedNode[];
 }
 
@@ -60,6 +62,7 @@ export class ClusterSnapshots {
          (select coalesce(max(lsn), 0) from ${s}.decision) as decided,
          (select count(*)::int from ${s}.gateway
             where id <> $2 and seen_at > clock_timestamp() - $1::float8 * interval '1 ms') as "otherGateways",
+         (select coalesce(max(number), 0) from ${s}.gateway where id <> $2) as "newestGateway",
          (select coalesce(json_agg(json_build_object('id', id, 'resets', resets, 'drained', drained, 'counts', counts,
               'checkpoint', checkpoint, 'markerLSN', marker_lsn, 'state', state, 'reason', reason,
               'stateEpoch', state_epoch,

@@ -15,6 +15,16 @@ export interface RegisteredGateway extends GatewayDescription {
   readonly seenMsAgo: number;
   /** Nodes that respond to its probes. */
   readonly nodesReached: number;
+  /** Ascends with each registration; null for a release that has none. */
+  readonly number: number | null;
+  /** The highest number of another gateway that it takes into account. */
+  readonly knows: number;
+}
+
+export interface NewRegistration {
+  /** How many other gateways are registered. */
+  readonly others: number;
+  readonly number: number;
 }
 
 export class GatewayStore {
@@ -27,21 +37,26 @@ export class GatewayStore {
     this.expiryMs = expiryMs;
   }
 
-  /** Registers the gateway; returns how many others are registered. */
-  async register({ id, address, version }: GatewayDescription): Promise<number> {
-    const [row] = await this.#database.query<{ others: number }>(
-      `select ${this.#database.schema}.register_gateway($1, $2, $3, $4::float8) as others`,
+  async register({ id, address, version }: GatewayDescription): Promise<NewRegistration> {
+    const [row] = await this.#database.query(
+      `select others, number from ${this.#database.schema}.number_gateway($1, $2, $3, $4::float8)`,
       [id, address, version, this.expiryMs],
     );
-    return row?.others ?? 0;
+    return row as unknown as NewRegistration;
   }
 
-  /** Records that the gateway is there. False when it counted no more: it must register again. */
-  async seen(id: string, nodesReached: number): Promise<boolean> {
+  /**
+   * Records that the gateway is there, and takes others up to this number into account. False when it counted no more: it
+   * must register again.
+   */
+  async seen(
+    id: string,
+    { nodesReached, knows }: Pick<RegisteredGateway, 'nodesReached' | 'knows'>,
+  ): Promise<boolean> {
     const rows = await this.#database.query(
-      `update ${this.#database.schema}.gateway set seen_at = clock_timestamp(), nodes_reached = $2
+      `update ${this.#database.schema}.gateway set seen_at = clock_timestamp(), nodes_reached = $2, knows = $4
        where id = $1 and seen_at > clock_timestamp() - $3::float8 * interval '1 ms' returning id`,
-      [id, nodesReached, this.expiryMs],
+      [id, nodesReached, this.expiryMs, knows],
     );
     return rows.length > 0;
   }
@@ -59,7 +74,7 @@ export class GatewayStore {
   async list(): Promise<RegisteredGateway[]> {
     return (await this.#database.query(
       `select id, address, version, started_at as "startedAt", nodes_reached as "nodesReached",
-         (extract(epoch from clock_timestamp() - seen_at) * 1000)::float8 as "seenMsAgo"
+         number, knows, (extract(epoch from clock_timestamp() - seen_at) * 1000)::float8 as "seenMsAgo"
        from ${this.#database.schema}.gateway
        where seen_at > clock_timestamp() - $1::float8 * interval '1 ms' order by started_at, id`,
       [this.expiryMs],

@@ -10,10 +10,13 @@ beforeEach(() => {
   knowledge = new Knowledge(clock, LEASE_MS);
 });
 
+const loaded = (others: number, newestGateway = others): void =>
+  knowledge.loaded(clock.monotonic(), { otherGateways: others, newestGateway });
+
 /** Registered beside so many others, with the state loaded. */
 function begin(others: number): void {
   knowledge.registered(clock.monotonic(), others);
-  knowledge.loaded(clock.monotonic(), others);
+  loaded(others);
 }
 
 /** Time in which PostgreSQL responds. */
@@ -21,7 +24,7 @@ async function passInContact(ms: number, others: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += LEASE_MS / 10) {
     await clock.pass(LEASE_MS / 10);
     knowledge.seen(clock.monotonic());
-    knowledge.loaded(clock.monotonic(), others);
+    loaded(others);
   }
 }
 
@@ -51,6 +54,27 @@ describe('a gateway that has just started', () => {
   });
 });
 
+test('a gateway that starts beside others serves once they take it into account', async () => {
+  begin(1);
+  expect(knowledge.isAwaitingOthers).toBe(true);
+  knowledge.knownToOthers();
+  expect([refuses(), knowledge.isAwaitingOthers]).toEqual([false, false]);
+});
+
+test('notices each gateway that registers', async () => {
+  let learnt = 0;
+  const notice = (): void => {
+    learnt += 1;
+    void knowledge.learnt.wait(new AbortController().signal).then(notice);
+  };
+  void knowledge.learnt.wait(new AbortController().signal).then(notice);
+  for (const newest of [1, 1, 3, 3]) {
+    loaded(1, newest);
+    await clock.pass(1);
+  }
+  expect([learnt, knowledge.newestGateway]).toEqual([2, 3]);
+});
+
 describe('without PostgreSQL', () => {
   test('the only gateway goes on with reads, and says that it is outdated', async () => {
     begin(0);
@@ -66,7 +90,7 @@ describe('without PostgreSQL', () => {
     await clock.pass(LEASE_MS);
     knowledge.failed();
     await clock.pass(5 * LEASE_MS);
-    knowledge.loaded(clock.monotonic(), 0);
+    loaded(0);
     expect([refuses(), knowledge.isOutdated]).toEqual([false, true]);
     knowledge.registered(clock.monotonic(), 0);
     expect([refuses(), knowledge.isOutdated]).toEqual([false, false]);
@@ -94,7 +118,7 @@ describe('without PostgreSQL', () => {
     clock.freeze(5 * LEASE_MS);
     expect(refuses()).toBe(true);
     knowledge.seen(clock.monotonic());
-    knowledge.loaded(clock.monotonic(), 1);
+    loaded(1);
     expect([refuses(), knowledge.hasOthers]).toEqual([false, true]);
   });
 
@@ -103,11 +127,11 @@ describe('without PostgreSQL', () => {
     await passInContact(2 * LEASE_MS, 1);
     for (let passed = 0; passed < 3; passed++) {
       await clock.pass(LEASE_MS);
-      knowledge.loaded(clock.monotonic(), 1);
+      loaded(1);
     }
     expect(knowledge.isCurrent).toBe(false);
     knowledge.registered(clock.monotonic(), 1);
-    knowledge.loaded(clock.monotonic(), 1);
+    loaded(1);
     expect(refuses()).toBe(true);
   });
 });

@@ -3,13 +3,20 @@
 
 import { PolychromeError } from '../errors.ts';
 import type { Clock } from '../util/clock.ts';
+import { Notifier } from '../util/notifier.ts';
+import type { ClusterSnapshot } from './cluster-snapshot.ts';
 
 // Others wait for a lease after they register, and count a gateway for three leases after they saw it last.
 const SEEN_LEASES = 2;
 // Clocks of gateways may run at slightly different rates.
 const GRACE_LEASES = 1.1;
 
+/** What a snapshot says of the other gateways. */
+type OtherGateways = Pick<ClusterSnapshot, 'otherGateways' | 'newestGateway'>;
+
 export class Knowledge {
+  /** Notified when another gateway is taken into account that registered since. */
+  readonly learnt = new Notifier();
   readonly #clock: Clock;
   readonly #leaseMs: number;
   /** When the state was last asked for that is loaded; clock.monotonic() ms; null before the first. */
@@ -18,6 +25,8 @@ export class Knowledge {
   #hasServed = false;
   /** PostgreSQL could not be asked since. */
   #isUnreachable = false;
+  /** The highest number that another gateway had registered under then. */
+  #newestGateway = 0;
   /** Whether other gateways were registered then. */
   #hasOthers = true;
   /** When this gateway was last recorded as being there; null before it is registered. */
@@ -38,15 +47,29 @@ export class Knowledge {
     this.#servesFrom = others === 0 ? Math.min(this.#servesFrom, now) : now + GRACE_LEASES * this.#leaseMs;
   }
 
+  /** Every other gateway that counts has recorded that it takes this one into account. */
+  knownToOthers(): void {
+    this.#servesFrom = Math.min(this.#servesFrom, this.#clock.monotonic());
+  }
+
+  /** Whether other gateways must learn of this one before it serves. */
+  get isAwaitingOthers(): boolean {
+    return this.#seenAt !== null && this.#clock.monotonic() < this.#servesFrom;
+  }
+
   /** A statement sent at `sentAtMs` recorded that this gateway is there. */
   seen(sentAtMs: number): void {
     this.#seenAt = sentAtMs;
   }
 
-  /** The state that a statement sent at `sentAtMs` read is loaded; so many other gateways are registered. */
-  loaded(sentAtMs: number, others: number): void {
+  /** The state that a statement sent at `sentAtMs` read is loaded, with the other gateways that were registered then. */
+  loaded(sentAtMs: number, others: OtherGateways): void {
     this.#knownAt = sentAtMs;
-    this.#hasOthers = others > 0;
+    this.#hasOthers = others.otherGateways > 0;
+    if (others.newestGateway > this.#newestGateway) {
+      this.#newestGateway = others.newestGateway;
+      this.learnt.notify();
+    }
     this.#hasServed ||= this.isCurrent;
     // Until others reckon with this gateway again, it is as before.
     if (this.#isSeen) this.#isUnreachable = false;
@@ -55,6 +78,11 @@ export class Knowledge {
   /** PostgreSQL could not be asked. */
   failed(): void {
     this.#isUnreachable = true;
+  }
+
+  /** Others that registered up to this number are taken into account. */
+  get newestGateway(): number {
+    return this.#newestGateway;
   }
 
   /** Whether other gateways are registered: what they acknowledge must be asked for. */

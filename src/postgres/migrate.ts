@@ -21,6 +21,7 @@ import { adoption } from './migrations/0016-adoption.ts';
 import { recovery } from './migrations/0017-recovery.ts';
 import { retiredCollections } from './migrations/0018-retired-collections.ts';
 import { gateways } from './migrations/0019-gateways.ts';
+import { gatewayNumbers } from './migrations/0020-gateway-numbers.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -42,6 +43,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   recovery,
   retiredCollections,
   gateways,
+  gatewayNumbers,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

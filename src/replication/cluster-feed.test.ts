@@ -47,6 +47,7 @@ beforeEach(() => {
     holder: 'other',
     renewal: 1,
     otherGateways: 1,
+    newestGateway: 1,
     nodes: [node(0)],
   };
   [steps, polls, floor, loading] = [[], 0, 0, Promise.resolve()];

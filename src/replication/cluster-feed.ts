@@ -154,7 +154,7 @@ export class ClusterFeed {
     try {
       const state = await this.#options.store.read();
       await this.#load(state);
-      knowledge.loaded(sentAt, state.otherGateways);
+      knowledge.loaded(sentAt, state);
       refresh?.resolve();
       return true;
     } catch (error) {

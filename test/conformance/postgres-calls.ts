@@ -335,7 +335,7 @@ function reads({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
       name: 'register gateway',
       make: (s) => s.gateways.register({ id: node, address: `http://${node}`, version: '1' }),
     },
-    { name: 'gateway seen', make: (s) => s.gateways.seen(node, n) },
+    { name: 'gateway seen', make: (s) => s.gateways.seen(node, { nodesReached: n, knows: draw(4) }) },
     { name: 'gateway leaves', make: (s) => s.gateways.leave(node) },
     { name: 'is aside', make: (s) => s.copies.isAside(node, physical(node, 50 + n)) },
     { name: 'find decision', make: (s) => s.decisions.find(lsn) },

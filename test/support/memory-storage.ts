@@ -134,6 +134,7 @@ export class MemoryStorage {
       primaryGeneration: this.#primaryGeneration,
       ...this.#lease,
       otherGateways: 0,
+      newestGateway: 0,
       nodes: recorded,
     };
   }
@@ -162,7 +163,7 @@ export class MemoryStorage {
       leaseStore: this.#leaseStore(),
       clusterState: { read: async () => this.#clusterState() },
       gateways: {
-        register: async () => 0,
+        register: async () => ({ others: 0, number: 1 }),
         seen: async () => true,
         leave: async () => undefined,
         list: async () => [],

@@ -10,14 +10,17 @@ import { freezePostgres } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 
 const LEASE_MS = 1_500;
-/** As 35 s are to the default lease. */
+/** A gateway that was not seen for three leases counts no more, and has to register again. */
 const LONG_MS = 3.5 * LEASE_MS;
+
+// A write that PostgreSQL does not respond to is refused soon.
+const SETTINGS = { LEASE_MS: String(LEASE_MS), LOG_TIMEOUT_MS: '2000' };
 
 let cluster: TestCluster;
 let gateways: LinkedGateway[];
 let collection: string;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ nodes: 2, settings: { LEASE_MS: String(LEASE_MS) } });
+  cluster = await TestCluster.start({ nodes: 2, settings: SETTINGS });
   await cluster.stopGateway();
   gateways = [await LinkedGateway.start(cluster), await LinkedGateway.start(cluster)];
   collection = await gateways[0]!.process.api.create('drills');

@@ -38,30 +38,38 @@ export const gatewayStatements: readonly Statement[] = [
           ...lease,
           otherGateways: seenLately(session, session.values[0]).filter(([id]) => id !== session.values[1])
             .length,
+          newestGateway: Math.max(
+            0,
+            ...[...session.tables.gateways]
+              .filter(([id]) => id !== session.values[1])
+              .map(([, { number }]) => number),
+          ),
           nodes: recorded,
         },
       ];
     },
   },
   {
-    pattern: /^select register_gateway\(/,
+    pattern: /^select others, number from number_gateway\(/,
     run(session) {
       const { tables, values, nowMs } = session;
       const [id, address, version, expiryMs] = values as [string, string, string, number];
-      const dates = { started_at: nowMs, seen_at: nowMs };
+      const number = ++tables.gatewayNumber;
+      const own = { started_at: nowMs, seen_at: nowMs, number, knows: 0 };
       const known = tables.gateways.get(id);
-      tables.gateways.set(id, { address, version, nodes_reached: 0, ...known, ...dates });
-      return [{ others: seenLately(session, expiryMs).filter(([other]) => other !== id).length }];
+      tables.gateways.set(id, { address, version, nodes_reached: 0, ...known, ...own });
+      const others = seenLately(session, expiryMs).filter(([other]) => other !== id).length;
+      return [{ others, number }];
     },
   },
   {
     pattern: /^update gateway set seen_at/,
     run(session) {
       const { tables, values, nowMs } = session;
-      const [id, reached, expiryMs] = values as [string, number, number];
+      const [id, reached, expiryMs, knows] = values as [string, number, number, number];
       const row = tables.gateways.get(id);
       if (row === undefined || row.seen_at <= nowMs - expiryMs) return [];
-      tables.gateways.set(id, { ...row, seen_at: nowMs, nodes_reached: reached });
+      tables.gateways.set(id, { ...row, seen_at: nowMs, nodes_reached: reached, knows });
       return [{ id }];
     },
   },
@@ -77,13 +85,12 @@ export const gatewayStatements: readonly Statement[] = [
     run(session) {
       const { tables, values, nowMs } = session;
       return seenLately(session, values[0]).map(([id, at]) => {
-        const { address, version, started_at: startedAt, nodes_reached: reached } = tables.gateways.get(id)!;
+        const row = tables.gateways.get(id)!;
+        const { address, version, number, knows } = row;
         return {
-          id,
-          address,
-          version,
-          startedAt: new Date(startedAt),
-          nodesReached: reached,
+          ...{ id, address, version, number, knows },
+          startedAt: new Date(row.started_at),
+          nodesReached: row.nodes_reached,
           seenMsAgo: nowMs - at,
         };
       });

@@ -21,6 +21,8 @@ interface GatewayRow {
   readonly started_at: number;
   readonly seen_at: number;
   readonly nodes_reached: number;
+  readonly number: number;
+  readonly knows: number;
 }
 
 export interface LogRow {
@@ -176,6 +178,7 @@ export class Tables {
   shards = new Map<string, ShardRow>();
   nodes = new Map<string, NodeTableRow>();
   gateways = new Map<string, GatewayRow>();
+  gatewayNumber = 0;
   /** By node and physical id. */
   nodeShards = new Map<string, NodeShardRow>();
   /** By collection and LSN. */
