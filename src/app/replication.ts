@@ -15,6 +15,7 @@ import { StateRecorder } from '../nodes/state-recorder.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
 import { Endings } from '../replication/endings.ts';
+import { listedBytes } from '../replication/entry-operation.ts';
 import { Leader } from '../replication/leader.ts';
 import { LeaderView, type LeaderViewOptions } from '../replication/leader-view.ts';
 import { LogComparison } from '../replication/log-comparison.ts';
@@ -219,6 +220,7 @@ function buildLogBuffer({ storage: { log, head }, caches, nodes }: Shared): LogB
   return new LogBuffer(log, head.lsn, {
     onUnseen: (lsn) => caches.invalidation.unseen(lsn),
     appliedByAll: () => Math.min(...nodes.all().map(({ applier }) => applier.checkpoint)),
+    parsedBytes: listedBytes,
   });
 }
 

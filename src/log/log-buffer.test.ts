@@ -85,6 +85,21 @@ describe('entries that every node has applied', () => {
   });
 });
 
+test('counts the lists of parsed entries as memory', () => {
+  const bytesOf = (parsedBytes?: (parsed: unknown) => number): number => {
+    const buffer = new LogBuffer({ read: async () => [] }, 10, { ...(parsedBytes && { parsedBytes }) });
+    buffer.committed(entries(11, 40).map((each) => ({ ...each, parsed: each.lsn })));
+    const metric = buffer.metrics.find(({ name }) => name === 'bytes');
+    expect(buffer.peek(40)).not.toBeNull();
+    return metric!.read() as number;
+  };
+  const bare = bytesOf();
+  expect(bytesOf((parsed) => Number(parsed)) - bare).toBe((30 * (11 + 40)) / 2);
+  // 30 lists of 2 MiB are more than the bound of 32 MiB.
+  const large = 2 * 1024 * 1024;
+  expect(bytesOf(() => large) - bare).toBeLessThan(16 * large);
+});
+
 describe('entries that were never committed here', () => {
   /** What onUnseen had reported when a waiting next() returned, and the entries it returned. */
   const reportedFirst = async (grow: () => void): Promise<[number[], number[]]> => {

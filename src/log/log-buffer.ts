@@ -12,10 +12,8 @@ const BYTES_MAX = 32 * 1024 * 1024;
 // Entries read from PostgreSQL are not shared, and every node may be reading: this much is some tenths of a second of a
 // stock server's work.
 const READ_BYTES_MAX = 8 * 1024 * 1024;
-/** Memory of an entry besides its body, bytes: about 880 in V8's heap including the parsed form; the rest is its Buffer. */
+/** Memory of an entry besides body and lists, bytes: about 880 in V8's heap including the parsed form; the rest is its Buffer. */
 const ENTRY_BYTES = 1_280;
-
-const cost = (entry: Entry): number => entry.body.length + ENTRY_BYTES;
 
 export interface LogReader {
   read(after: number, entriesMax: number, bytesMax: number): Promise<Entry[]>;
@@ -26,6 +24,8 @@ export interface LogBufferOptions {
   readonly onUnseen?: (lsn: number) => void;
   /** LSN up to which every node has applied the log: the next append removes these entries from memory. */
   readonly appliedByAll?: () => number;
+  /** Memory of the lists in a parsed body, bytes. */
+  readonly parsedBytes?: (parsed: unknown) => number;
 }
 
 export class LogBuffer implements EntryListener {
@@ -71,7 +71,7 @@ export class LogBuffer implements EntryListener {
     if (first.lsn > this.#head + 1) this.#options.onUnseen?.(first.lsn - 1);
     for (const entry of entries) {
       this.#entries.push(entry);
-      this.#bytes += cost(entry);
+      this.#bytes += this.#cost(entry);
     }
     while (this.#bytes > BYTES_MAX && this.#entries.length - this.#start > 1) this.#removeOldest();
     this.#raiseHead((entries.at(-1) as Entry).lsn);
@@ -130,12 +130,16 @@ export class LogBuffer implements EntryListener {
     return taken;
   }
 
+  #cost({ body, parsed }: Entry): number {
+    return body.length + ENTRY_BYTES + (this.#options.parsedBytes?.(parsed) ?? 0);
+  }
+
   #lastInMemory(): number {
     return this.#entries.length > this.#start ? (this.#entries.at(-1) as Entry).lsn : this.#head;
   }
 
   #removeOldest(): void {
-    this.#bytes -= cost(this.#entries[this.#start] as Entry);
+    this.#bytes -= this.#cost(this.#entries[this.#start] as Entry);
     this.#entries[this.#start] = undefined;
     this.#start += 1;
     // Cut only when half of the array is empty, so that removal costs constant time on average.

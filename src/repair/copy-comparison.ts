@@ -8,6 +8,7 @@ import type { ShardLocation } from '../chroma/protocol/node-requests.ts';
 import { TermOver } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
+import { eachInTurns, nextTurn } from '../util/next-turn.ts';
 import {
   CopyUnreadable,
   isTooLarge,
@@ -270,13 +271,12 @@ async function joined(
   const counts = new Map<string, number>();
   const all: string[] = [];
   for (const list of lists) {
-    for (const [index, id] of list.entries()) {
+    await eachInTurns(list, (id) => {
       const key = mapKey(id);
       const count = counts.get(key) ?? 0;
       if (count === 0) all.push(id);
       counts.set(key, count + 1);
-      if ((index + 1) % IDS_PER_TURN === 0) await nextTurn();
-    }
+    });
   }
   const common = new Set<string>();
   for (const [key, count] of counts) if (count === lists.length) common.add(key);
@@ -304,14 +304,11 @@ async function areSameLists(
 
 async function filtered(list: readonly string[], isKept: (id: string) => boolean): Promise<string[]> {
   const kept: string[] = [];
-  for (const [index, id] of list.entries()) {
+  await eachInTurns(list, (id) => {
     if (isKept(id)) kept.push(id);
-    if ((index + 1) % IDS_PER_TURN === 0) await nextTurn();
-  }
+  });
   return kept;
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** A copy that does not keep the pages in memory. */
 function detached(difference: CopyDifference): CopyDifference {

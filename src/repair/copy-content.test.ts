@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { NodeError } from '../chroma/client/node-error.ts';
-import { CopyUnreadable, PageSizes, readIds, readPages, type ReadCopy } from './copy-content.ts';
+import { CopyUnreadable, idsIn, PageSizes, readIds, readPages, type ReadCopy } from './copy-content.ts';
 
 const SHARD = { tenant: 't', database: 'd', physical: 'p' };
 
@@ -44,6 +44,30 @@ test('reads the ids in the order of the node, escaped ones too', async () => {
   const documents = new Map(ids.map((id) => [id, '']));
   expect(await readIds(nodeWith(documents), SHARD)).toEqual(ids);
   expect(await readIds(nodeWith(new Map()), SHARD)).toEqual([]);
+});
+
+test('reads the ids from an offset on', async () => {
+  const asked: string[] = [];
+  const read: ReadCopy = async ({ body }) => {
+    asked.push(String(body));
+    return { status: 200, body: Buffer.from('{"ids":["c"]}') };
+  };
+  expect(await readIds(read, SHARD, 2)).toEqual(['c']);
+  expect(JSON.parse(asked[0]!)).toMatchObject({ offset: 2, limit: 1_000_000_000 });
+});
+
+test('lets the event loop continue while it decodes ids', async () => {
+  const body = Buffer.from(JSON.stringify({ ids: Array.from({ length: 100_000 }, (_, n) => `r${n}`) }));
+  let turns = 0;
+  let isDone = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isDone) setImmediate(count);
+  };
+  count();
+  expect(await idsIn(body)).toHaveLength(100_000);
+  isDone = true;
+  expect(turns).toBeGreaterThan(20);
 });
 
 test('reads the ids of large shards one shard at a time, and of small ones at once', async () => {

@@ -13,6 +13,7 @@ import {
 } from '../chroma/batch/response-slices.ts';
 import { ARRAY_CLOSE, COMMA } from '../chroma/parse/json.ts';
 import { getRecordsRequest, type NodeRead, type ShardLocation } from '../chroma/protocol/node-requests.ts';
+import { nextTurn } from '../util/next-turn.ts';
 
 /** Sends a read to a node. */
 export type ReadCopy = (
@@ -42,6 +43,8 @@ export class CopyUnreadable extends Error {
 
 // About 6 million ids of 36 characters; a stock server with 2 cores serves far smaller shards.
 const ID_BYTES_MAX = 256 * 1024 * 1024;
+// A server takes an offset only with a limit.
+const REST_MAX = 1_000_000_000;
 // Eight such reads at once take little memory, and most shards need no second read.
 const SMALL_ID_BYTES_MAX = 16 * 1024 * 1024;
 // So many ids are decoded in about a millisecond; then the event loop continues.
@@ -64,16 +67,21 @@ const IDS_PREFIX = Buffer.from('{"ids":[');
 let largeRead: Promise<unknown> = Promise.resolve();
 
 /**
- * The ids of a copy in the node's order, in one read; of large shards one at a time. Throws NodeError, CopyUnreadable;
- * isTooLarge() shows that the shard has too many.
+ * The ids of a copy in the node's order, from an offset on, in one read; of large shards one at a time. Throws NodeError,
+ * CopyUnreadable; isTooLarge() shows that the shard has too many.
  */
-export async function readIds(read: ReadCopy, shard: ShardLocation): Promise<string[]> {
+export async function readIds(read: ReadCopy, shard: ShardLocation, offset = 0): Promise<string[]> {
+  const within = async (responseBytesMax: number): Promise<string[]> => {
+    const selection = offset === 0 ? {} : { offset, limit: REST_MAX };
+    const request = getRecordsRequest(shard, { include: [], ...selection });
+    return idsIn(bodyOf(await read({ ...request, responseBytesMax })));
+  };
   try {
-    return await readIdsWithin(read, shard, SMALL_ID_BYTES_MAX);
+    return await within(SMALL_ID_BYTES_MAX);
   } catch (error) {
     if (!isTooLarge(error)) throw error;
   }
-  const ids = largeRead.then(() => readIdsWithin(read, shard, ID_BYTES_MAX));
+  const ids = largeRead.then(() => within(ID_BYTES_MAX));
   largeRead = ids.catch(() => undefined);
   return ids;
 }
@@ -83,13 +91,8 @@ export function isTooLarge(error: unknown): boolean {
   return error instanceof NodeError && error.code === 'too_large';
 }
 
-async function readIdsWithin(
-  read: ReadCopy,
-  shard: ShardLocation,
-  responseBytesMax: number,
-): Promise<string[]> {
-  const request = { ...getRecordsRequest(shard, { include: [] }), responseBytesMax };
-  const body = bodyOf(await read(request));
+/** The ids of a response to a get, decoded in turns of the event loop. Throws CopyUnreadable. */
+export async function idsIn(body: Buffer): Promise<string[]> {
   if (!body.subarray(0, IDS_PREFIX.length).equals(IDS_PREFIX)) throw unexpectedForm();
   const ids: string[] = [];
   let pos = IDS_PREFIX.length;
@@ -100,7 +103,7 @@ async function readIdsWithin(
     if (body[end] === ARRAY_CLOSE) return ids;
     if (body[end] !== COMMA) throw unexpectedForm();
     pos = end + 1;
-    if (ids.length % IDS_PER_TURN === 0) await new Promise((resolve) => void setImmediate(resolve));
+    if (ids.length % IDS_PER_TURN === 0) await nextTurn();
   }
 }
 
@@ -173,7 +176,8 @@ export async function* readPages(
   }
 }
 
-function bodyOf({ status, body }: { readonly status: number; readonly body: Buffer }): Buffer {
+/** Throws CopyUnreadable for any status but 200. */
+export function bodyOf({ status, body }: { readonly status: number; readonly body: Buffer }): Buffer {
   if (status === 200) return body;
   throw new CopyUnreadable(status, `HTTP ${status}: ${body.toString('utf8', 0, 200)}`);
 }

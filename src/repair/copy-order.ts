@@ -1,6 +1,7 @@
 // The order of a copy's records. A server returns records in the order of their insertion; one that is deleted and added
-// again moves to the end. Pure.
+// again moves to the end. Lists of millions of ids are walked in turns of the event loop.
 
+import { eachInTurns } from '../util/next-turn.ts';
 import { mapKey } from '../util/map-key.ts';
 import type { DeltaIds } from './copy-delta.ts';
 
@@ -8,12 +9,16 @@ import type { DeltaIds } from './copy-delta.ts';
  * The donor's order, from one read before and the order among the ids touched since. `touched` are these, and
  * `inDonorOrder` those of them that exist.
  */
-export function donorOrder(
+export async function donorOrder(
   before: readonly string[],
   inDonorOrder: readonly string[],
   touched: DeltaIds,
-): string[] {
-  const known = new Set(before.map(mapKey));
+): Promise<string[]> {
+  const known = new Set<string>();
+  await eachInTurns(before, (id) => {
+    const key = mapKey(id);
+    if (touched.has(key)) known.add(key);
+  });
   // The first that was inserted since: everything after it was inserted later still, and nothing untouched was.
   const first = inDonorOrder.findIndex((id) => {
     const key = mapKey(id);
@@ -21,11 +26,13 @@ export function donorOrder(
   });
   const end = first === -1 ? [] : inDonorOrder.slice(first);
   const staying = new Set(inDonorOrder.slice(0, first === -1 ? undefined : first).map(mapKey));
-  const kept = before.filter((id) => {
+  const order: string[] = [];
+  await eachInTurns(before, (id) => {
     const key = mapKey(id);
-    return !touched.has(key) || staying.has(key);
+    if (!touched.has(key) || staying.has(key)) order.push(id);
   });
-  return [...kept, ...end];
+  order.push(...end);
+  return order;
 }
 
 export interface OrderChange {
@@ -38,12 +45,12 @@ export interface OrderChange {
 }
 
 /** What brings records in the order `have` into the order `want`, when records can only be added at the end. */
-export function orderChange(have: readonly string[], want: readonly string[]): OrderChange {
+export async function orderChange(have: readonly string[], want: readonly string[]): Promise<OrderChange> {
   const remove: string[] = [];
   let kept = 0;
-  for (const id of have) {
+  await eachInTurns(have, (id) => {
     if (want[kept] === id) kept += 1;
     else remove.push(id);
-  }
+  });
   return { remove, append: want.slice(kept), kept };
 }

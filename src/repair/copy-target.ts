@@ -6,7 +6,6 @@ import type { NodeClient } from '../chroma/client/node-client.ts';
 import { ARRAY_OPEN } from '../chroma/parse/json.ts';
 import {
   countRecordsRequest,
-  getRecordsRequest,
   recordsRequest,
   type NodeMutation,
   type ShardLocation,
@@ -62,9 +61,9 @@ export class CopyTarget {
     return this.#options.location;
   }
 
-  /** Its ids in order. */
-  ids(): Promise<string[]> {
-    return readIds(this.read, this.location);
+  /** Its ids in order, from an offset on. */
+  ids(offset = 0): Promise<string[]> {
+    return readIds(this.read, this.location, offset);
   }
 
   /** How many records it has. */
@@ -75,14 +74,6 @@ export class CopyTarget {
     });
     if (status !== 200) throw new CopyFailed(`the copy cannot be counted: HTTP ${status}`);
     return Number(body.toString());
-  }
-
-  /** Its ids from an offset on. */
-  async idsFrom(offset: number): Promise<string[]> {
-    const request = getRecordsRequest(this.location, { include: [], offset, limit: 1_000_000 });
-    const { status, body } = await this.#options.client.read({ ...request, deadlineMs: READ_DEADLINE_MS });
-    if (status !== 200) throw new CopyFailed(`the copy cannot be read: HTTP ${status}`);
-    return (JSON.parse(body.toString()) as { ids: string[] }).ids;
   }
 
   /** Those of its records that have one of these ids, by the map key of the id. */

@@ -15,8 +15,17 @@ import { TermOver } from '../coordination/term.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import { mapKey } from '../util/map-key.ts';
+import { eachInTurns } from '../util/next-turn.ts';
 import { linkedAbort } from '../util/race.ts';
-import { readIds, readPages, type ContentPage, type ReadCopy, type StoredRecord } from './copy-content.ts';
+import {
+  bodyOf,
+  idsIn,
+  readIds,
+  readPages,
+  type ContentPage,
+  type ReadCopy,
+  type StoredRecord,
+} from './copy-content.ts';
 import { donorOrder, orderChange } from './copy-order.ts';
 import { CopyFailed, describe, type CopyTarget, type Difference } from './copy-target.ts';
 import { indexFault } from './shard-check.ts';
@@ -120,8 +129,7 @@ export class ShardCopier {
   async #bulk(): Promise<void> {
     const { source, target } = this.#options;
     const ids = await this.#fromDonor(() => readIds(this.#readDonor, source));
-    const have = new Set((await target.ids()).map(mapKey));
-    const missing = ids.filter((id) => !have.has(mapKey(id)));
+    const missing = await without(ids, await target.ids());
     let done = 0;
     for await (const { ids: asked, records } of this.#donorPages(missing)) {
       await target.add(records);
@@ -184,7 +192,7 @@ export class ShardCopier {
   async #align(): Promise<Aligned> {
     const { source, target } = this.#options;
     const before = await this.#fromDonor(() => readIds(this.#readDonor, source));
-    const { remove, append } = orderChange(await target.ids(), before);
+    const { remove, append } = await orderChange(await target.ids(), before);
     await target.delete(remove);
     for await (const { records } of this.#donorPages(append)) await target.add(records);
     for await (const { records } of this.#donorPages(append)) {
@@ -205,8 +213,8 @@ export class ShardCopier {
       const { lsn, records, count } = content;
       const touched = this.#pending;
       const inOrder = records.map(({ id }) => id);
-      const order = donorOrder(before, inOrder, touched);
-      const { remove, append, kept } = orderChange(have, order);
+      const order = await donorOrder(before, inOrder, touched);
+      const { remove, append, kept } = await orderChange(have, order);
       const isTouched = (id: string): boolean => touched.has(mapKey(id));
       if (order.length !== count || ![...remove, ...append].every(isTouched)) return false;
       const moved = new Set(remove.map(mapKey));
@@ -266,7 +274,9 @@ export class ShardCopier {
       }
       const order = getRecordsRequest(source, { ids, include: [] });
       const inOrder =
-        ids.length === 0 ? [] : idsIn(await read({ ...order, responseBytesMax: HELD_BYTES_MAX }));
+        ids.length === 0
+          ? []
+          : await idsIn(bodyOf(await read({ ...order, responseBytesMax: HELD_BYTES_MAX })));
       const rank = new Map(inOrder.map((id, index) => [mapKey(id), index]));
       records.sort((a, b) => (rank.get(mapKey(a.id)) ?? 0) - (rank.get(mapKey(b.id)) ?? 0));
       const counted = await read({ ...countRecordsRequest(source), responseBytesMax: HELD_BYTES_MAX });
@@ -280,7 +290,7 @@ export class ShardCopier {
   /** Throws unless the copy's records are in this order; the first `kept` were read before, and stayed. */
   async #requireOrder(order: readonly string[], kept: number): Promise<void> {
     const { target } = this.#options;
-    const rest = await target.idsFrom(kept);
+    const rest = await target.ids(kept);
     const isSame =
       rest.length === order.length - kept && rest.every((id, index) => id === order[kept + index]);
     if (!isSame || (await target.count()) !== order.length)
@@ -352,8 +362,15 @@ function merged(a: DeltaIds, b: DeltaIds): DeltaIds {
   return all;
 }
 
-function idsIn({ body }: { readonly body: Buffer }): string[] {
-  return (JSON.parse(body.toString()) as { ids: string[] }).ids;
+/** The ids of a list that another does not have. */
+async function without(ids: readonly string[], others: readonly string[]): Promise<string[]> {
+  const known = new Set<string>();
+  await eachInTurns(others, (id) => void known.add(mapKey(id)));
+  const rest: string[] = [];
+  await eachInTurns(ids, (id) => {
+    if (!known.has(mapKey(id))) rest.push(id);
+  });
+  return rest;
 }
 
 function bytesOfRecord({ id, embedding, document, uri, metadata }: StoredRecord): number {

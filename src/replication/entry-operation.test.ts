@@ -6,7 +6,7 @@ import type { Capabilities } from '../chroma/protocol/capabilities.ts';
 import { scanFirstAccepted, scanRecordCall } from '../chroma/parse/scanner.ts';
 import { isRefusal } from '../chroma/parse/refusal.ts';
 import type { Entry } from '../log/entry.ts';
-import { scannedEntries, toDraft, toOperation } from './entry-operation.ts';
+import { listedBytes, scannedEntries, toDraft, toOperation } from './entry-operation.ts';
 
 /** The call as a node finds it that reads its entry from the log. */
 function readBack(call: RecordCall): unknown {
@@ -113,4 +113,17 @@ test('entries that were read are scanned once; one that cannot be scanned is rep
   expect(toOperation(entries[1] as Entry)).toMatchObject({ shard: 's', call: { conditional: true } });
   expect(bodies.length).toBe(3);
   expect(() => toOperation(entries[2] as Entry)).toThrow('LSN 3 no longer passes the scanner');
+});
+
+test('counts the ids that the parsed form lists, and none that stay in the body', () => {
+  const level = { maxBatchSize: 1e6, base64Embeddings: true, metadataArrays: true, deleteLimit: true };
+  const bytesOf = (count: number): number => {
+    const ids = Array.from({ length: count }, (_, n) => `id-${String(n).padStart(5, '0')}`);
+    const call = scanRecordCall('delete', Buffer.from(JSON.stringify({ ids })), level) as RecordCall;
+    return listedBytes(toDraft({ type: 'records', shard: 's', call }).parsed);
+  };
+  // A string of 8 characters takes 32 bytes with its place in the array.
+  expect(bytesOf(16_384)).toBeGreaterThan(16_384 * 32);
+  expect(bytesOf(16_385)).toBe(0);
+  expect(listedBytes(undefined)).toBe(0);
 });
