@@ -24,9 +24,9 @@ import { Reader, type ServedGet } from '../read/reader.ts';
 import { RetryBudget } from '../read/retry-budget.ts';
 import { ShardHeads } from '../read/shard-heads.ts';
 import { responsesDiffer } from '../repair/comparison-queue.ts';
-import { backpressureDelayMs } from '../write/backpressure.ts';
 import { Backlog } from '../write/backlog.ts';
 import { Writer } from '../write/writer.ts';
+import { buildBackPressure } from './back-pressure.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -126,16 +126,8 @@ function buildReadVerification(
 }
 
 function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
-  const { nodes, view, appender, rebuilds } = replication;
+  const { nodes, view, appender } = replication;
   const { clock } = deps;
-  const serving = () =>
-    nodes
-      .all()
-      .filter(({ member }) => canServe(member.state))
-      .map(({ member, applier }) => ({
-        applied: view.applied(member.id),
-        lagMs: applier.lag(clock.now()).ms ?? 0,
-      }));
   const msOf = (work: number): number => {
     const primary = view.primary();
     return primary === null ? 0 : nodes.get(primary).workload.expectedMs(work);
@@ -148,7 +140,7 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
     floors: caches.floors,
     clock,
     refreshCatalog: () => storage.catalog.refresh(),
-    delayMs: () => Math.max(backpressureDelayMs(serving()), rebuilds.appendDelayMs),
+    backPressure: buildBackPressure(config, replication, deps),
     timeoutMs: config.WRITE_TIMEOUT_MS,
     leaseMs: config.LEASE_MS,
   });

@@ -37,7 +37,7 @@ function writerOf(results: AppendResult[], options: Partial<WriterOptions> = {})
     clock: new ManualClock(),
     refreshCatalog: async () => undefined,
     backlog: { reserve: async () => ({ appended: () => undefined, discarded: () => undefined }) },
-    delayMs: () => 0,
+    backPressure: { delayMs: () => 0, catchUp: { turn: async () => undefined } },
     timeoutMs: 1_000,
     leaseMs: 200,
     ...options,

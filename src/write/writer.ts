@@ -9,6 +9,7 @@ import type { AppendResult } from '../log/entry.ts';
 import type { SessionFloors } from '../read/session-floors.ts';
 import type { Decision } from '../replication/decisions.ts';
 import type { Backlog } from './backlog.ts';
+import type { CatchUpPressure } from './catch-up-pressure.ts';
 import { toDraft } from '../replication/entry-operation.ts';
 import { workOf } from '../chroma/batch/split.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -30,8 +31,11 @@ export interface WriterOptions {
   readonly clock: Clock;
   readonly refreshCatalog: () => Promise<void>;
   readonly backlog: Pick<Backlog, 'reserve'>;
-  /** How long to delay a write at this moment, ms (backpressure.ts). */
-  readonly delayMs: () => number;
+  readonly backPressure: {
+    /** How long to delay a write at this moment, ms (backpressure.ts). */
+    readonly delayMs: () => number;
+    readonly catchUp: Pick<CatchUpPressure, 'turn'>;
+  };
   readonly timeoutMs: number;
   /** Duration of the lease. */
   readonly leaseMs: number;
@@ -79,7 +83,7 @@ export class Writer {
     // Only the primary's decision says what the response is.
     const required = needsDecision(operation) && level === 'log' ? 'primary' : level;
     try {
-      await this.#delay(deadline.signal);
+      await this.#delay(operation, deadline.signal);
       const attempt = await this.#append(operation, required, deadline.signal);
       if (attempt.s !== 'ok') return attempt;
       onAppended?.(attempt.lsn);
@@ -90,9 +94,11 @@ export class Writer {
     }
   }
 
-  async #delay(deadline: AbortSignal): Promise<void> {
-    const delayMs = this.#options.delayMs();
-    if (delayMs > 0) await sleep(this.#options.clock, delayMs, deadline);
+  async #delay(operation: Operation, deadline: AbortSignal): Promise<void> {
+    const { clock, backPressure } = this.#options;
+    const delayMs = backPressure.delayMs();
+    if (delayMs > 0) await sleep(clock, delayMs, deadline);
+    await backPressure.catchUp.turn(workOfOperation(operation), deadline);
   }
 
   /** Appends once no earlier undecided entry is in the way. */
@@ -123,7 +129,7 @@ export class Writer {
     const { appender, view, backlog } = this.#options;
     await this.#writable(deadline);
     const isRecords = operation.type === 'records';
-    const room = await backlog.reserve(isRecords ? workOf(operation.call) : 0, deadline);
+    const room = await backlog.reserve(workOfOperation(operation), deadline);
     let reached = Promise.resolve();
     try {
       const result = await appender.append(toDraft(operation), (lsn) => {
@@ -182,4 +188,8 @@ export class Writer {
     if (operation.type !== 'records') await refreshCatalog();
     return decision;
   }
+}
+
+function workOfOperation(operation: Operation): number {
+  return operation.type === 'records' ? workOf(operation.call) : 0;
 }

@@ -1,6 +1,7 @@
 // The replication of a gateway as the composition root builds it, with its real leader, lease, admission and nodes, on
 // fake servers, with storage in memory and time that passes when a test says so.
 
+import { buildBackPressure, type BackPressure } from '../../src/app/back-pressure.ts';
 import { buildReplication, type Replication } from '../../src/app/replication.ts';
 import type { BuiltNode } from '../../src/app/nodes.ts';
 import type { Deps } from '../../src/app/deps.ts';
@@ -67,6 +68,7 @@ export class MemoryReplication {
   readonly #options: MemoryReplicationOptions;
   #replication!: Replication;
   #life!: Lifecycle;
+  #backPressure!: BackPressure;
 
   constructor(options: MemoryReplicationOptions) {
     const { clock } = this;
@@ -93,6 +95,7 @@ export class MemoryReplication {
       log: { committed: () => undefined },
     };
     this.#replication = buildReplication(settings as unknown as Config, parts, this.#life);
+    this.#backPressure = buildBackPressure(settings, this.#replication, deps);
     for (const node of this.#replication.nodes.all()) alter?.(node);
   }
 
@@ -102,6 +105,11 @@ export class MemoryReplication {
 
   get positions(): Positions {
     return this.#replication.positions;
+  }
+
+  /** What a gateway waits for before it appends a write. */
+  get backPressure(): BackPressure {
+    return this.#backPressure;
   }
 
   /** The node that decides; null before one is elected. */
@@ -310,6 +318,7 @@ const SETTINGS = {
   ENTRY_TIMEOUT_MS,
   LEASE_MS: 10_000,
   LOG_TIMEOUT_MS: 10_000,
+  WRITE_TIMEOUT_MS: 30_000,
   WAL_RETENTION: 3_600_000,
   WAL_RETENTION_BYTES: 1e9,
   SCRUB_INTERVAL: 0,
