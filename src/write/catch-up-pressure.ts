@@ -28,7 +28,7 @@ const WINDOW_MS = 5_000;
 const WINDOW_MS_MAX = 30_000;
 // One window may hold a pause of the node.
 const BEHIND_WINDOWS = 2;
-// A node at this multiple of the append rate is level after four times its backlog.
+// A node at this multiple of the append rate has caught up after four times the time of its backlog.
 const PROGRESS_MIN = 1.25;
 const PROGRESS_AMPLE = 2;
 const STEP = 0.8;
