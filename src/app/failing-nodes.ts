@@ -6,6 +6,7 @@ import { NodeCommand } from '../nodes/node-command.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { copiesOf, damageEvidence, saysDamaged } from '../repair/damage-evidence.ts';
+import { fullTextEvidence, mayBeFullText } from '../repair/full-text-evidence.ts';
 import { DamagedNodes } from '../repair/damaged-nodes.ts';
 import { FailingNodes } from '../repair/failing-nodes.ts';
 import type { Deps } from './deps.ts';
@@ -31,7 +32,7 @@ export interface NodeRemedies {
 export function buildNodeRemedies(parts: FailingParts): NodeRemedies {
   const { config, deps, storage, nodes, current } = parts;
   const { clock, logger, onNodeHung } = deps;
-  const { events, catalog } = storage;
+  const { events } = storage;
   const command = config.NODE_RESTART_COMMAND;
   const runner =
     command === undefined ? null : new NodeCommand({ purpose: 'restart', command, clock, logger });
@@ -44,18 +45,7 @@ export function buildNodeRemedies(parts: FailingParts): NodeRemedies {
     isLeading: () => current.term?.held() === true,
     restart: (node) => restart(node, nodes.get(node).member.url),
     nodeAt: (url) => nodes.all().find(({ member }) => member.url === url)?.member.id ?? null,
-    damageOf: async (node) => {
-      const { url, lastError } = nodes.get(node).member;
-      const said = saysDamaged(lastError ?? '');
-      if (said !== null) return said;
-      // Its marker may be among what cannot be read, so that no connection can be verified.
-      const client = deps.connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 });
-      try {
-        return await damageEvidence({ client, copies: copiesOf(catalog, node), clock });
-      } finally {
-        await client.destroy();
-      }
-    },
+    damageOf: (node, reason) => damageOf(node, reason, parts),
     damaged,
     clock,
     events,
@@ -67,6 +57,27 @@ export function buildNodeRemedies(parts: FailingParts): NodeRemedies {
     restart(node, url);
   };
   return { damaged, failing, onHung };
+}
+
+async function damageOf(
+  node: string,
+  reason: string,
+  { deps, storage: { catalog }, nodes, current }: FailingParts,
+): Promise<string | null> {
+  const { clock, newId } = deps;
+  const { member, client } = nodes.get(node);
+  const { url, lastError } = member;
+  const said = saysDamaged(lastError ?? '');
+  if (said !== null) return said;
+  // Its marker may be among what cannot be read, so that no connection can be verified.
+  const reader = deps.connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 });
+  try {
+    const found = await damageEvidence({ client: reader, copies: copiesOf(catalog, node), clock });
+    if (found !== null || !mayBeFullText(reason)) return found;
+  } finally {
+    await reader.destroy();
+  }
+  return fullTextEvidence({ client, held: () => current.term?.held() === true, newId, clock });
 }
 
 function buildDamagedNodes({

@@ -14,8 +14,8 @@ export interface FailingNodesOptions {
   readonly restart: (node: string) => void;
   /** The node of this address; null when there is none. */
   readonly nodeAt: (url: string) => string | null;
-  /** Reads a node's content: what the server says of damage to its files; null when it says nothing of it. */
-  readonly damageOf: (node: string) => Promise<string | null>;
+  /** Examines a node that cannot work for this reason: what its server says of damage to its files; null: nothing. */
+  readonly damageOf: (node: string, reason: string) => Promise<string | null>;
   readonly damaged: Pick<DamagedNodes, 'discard'>;
   readonly clock: Clock;
   readonly events: EventSink;
@@ -91,7 +91,7 @@ export class FailingNodes {
 
   async #examine(node: string, failing: Failing, reason: string): Promise<void> {
     const { damageOf, damaged, clock, logger, isLeading } = this.#options;
-    const damage = await damageOf(node).catch((error: unknown) => {
+    const damage = await damageOf(node, reason).catch((error: unknown) => {
       logger.warn({ node, error: String(error) }, 'failing node not examined');
       return null;
     });

@@ -101,6 +101,19 @@ export class ServerFiles {
       writeAt(file, at, Buffer.alloc(64, 0xaa));
   }
 
+  /** Overwrites bytes of a full-text table that only writes of documents read. */
+  flipFullText(): void {
+    let page = 0;
+    this.#open((database) => {
+      database.exec('pragma wal_checkpoint(truncate)');
+      const table = 'embedding_fulltext_search_docsize';
+      const root = database.prepare('select rootpage from sqlite_master where name = ?').get(table);
+      page = (root as { rootpage: number }).rootpage;
+    });
+    const file = join(this.#dir, 'chroma.sqlite3');
+    writeAt(file, (page - 1) * PAGE_BYTES, Buffer.alloc(64, 0xaa));
+  }
+
   #changeRecord(collection: string, id: string, statement: string): void {
     this.#open((database) => {
       const record = this.#record(database, collection, id);

@@ -205,23 +205,29 @@ test('a node that was stopped is compared with the others before it serves', asy
   expect(new Set(contents.values()).size).toBe(1);
 });
 
-test('a node whose database file is damaged throughout is emptied and filled anew', async () => {
-  await fill('in-damaged-file');
-  await cluster.allServe();
-  await cluster.local.stopNode('node-2');
-  const { dataDir } = cluster.local.nodes.find(({ id }) => id === 'node-2')!;
-  new ServerFiles(dataDir).flipDatabase();
-  await cluster.local.startNode('node-2');
-  const events = async (kind: string): Promise<number> =>
-    (await sql(cluster, `select 1 from polychrome.event where kind = '${kind}' and node = 'node-2'`)).length;
-  const filledBefore = await events('node_refilled');
-  const result = await underLoad(cluster, 'beside-damage', async () => {
-    await until(async () => (await events('node_damaged')) > 0, 'the damage is noticed', 120_000);
-    await until(async () => (await events('node_refilled')) > filledBefore, 'the node begins again');
-  });
-  expect(result).toEqual({ faults: [], failedWrites: [], failedReads: [] });
-  const suspects = `select 1 from polychrome.node_shard
-    where node = 'node-2' and state = 'current' and suspect is not null`;
-  await until(async () => (await sql(cluster, suspects)).length === 0, 'every copy is healed');
-  expect(new Set((await cluster.contents()).values()).size).toBe(1);
-}, 300_000);
+test.each<[string, string, (files: ServerFiles) => void]>([
+  ['whose database file is damaged throughout', 'node-2', (files) => files.flipDatabase()],
+  ['whose full-text tables alone are damaged', 'node-3', (files) => files.flipFullText()],
+])(
+  'a node %s is emptied and filled anew',
+  async (_, id, damage) => {
+    await fill(`in-damaged-file-${id}`);
+    await cluster.allServe();
+    await cluster.local.stopNode(id);
+    damage(new ServerFiles(cluster.local.nodes.find((each) => each.id === id)!.dataDir));
+    await cluster.local.startNode(id);
+    const events = async (kind: string): Promise<number> =>
+      (await sql(cluster, `select 1 from polychrome.event where kind = '${kind}' and node = '${id}'`)).length;
+    const filledBefore = await events('node_refilled');
+    const result = await underLoad(cluster, `beside-${id}`, async () => {
+      await until(async () => (await events('node_damaged')) > 0, 'the damage is noticed', 120_000);
+      await until(async () => (await events('node_refilled')) > filledBefore, 'the node begins again');
+    });
+    expect(result).toEqual({ faults: [], failedWrites: [], failedReads: [] });
+    const suspects = `select 1 from polychrome.node_shard
+      where node = '${id}' and state = 'current' and suspect is not null`;
+    await until(async () => (await sql(cluster, suspects)).length === 0, 'every copy is healed');
+    expect(new Set((await cluster.contents()).values()).size).toBe(1);
+  },
+  300_000,
+);
