@@ -27,15 +27,15 @@ async function evidence({ document = () => METADATA, plain = () => true, removes
       path.endsWith('/get')
         ? response(200, '{"ids":["record"]}')
         : response(200, JSON.stringify([{ name: 'marker' }, ...[...names.keys()].map((name) => ({ name }))])),
-    mutate: async ({ operation, path, body, beforeLast }) => {
+    mutate: async ({ method, path, body, beforeLast }) => {
       beforeLast?.();
       const text = String(body);
-      if (operation === 'create_collection') {
+      if (path.endsWith('/collections')) {
         const { name } = JSON.parse(text) as { name: string };
         names.set(name, String(ids));
         return response(200, `{"id":"00000000-0000-4000-8000-${String(ids++).padStart(12, '0')}"}`);
       }
-      if (operation === 'delete_collection') {
+      if (method === 'DELETE') {
         if (removes) names.delete(path.split('/').at(-1)!);
         return removes ? response(200, '{}') : response(500, '{}');
       }
