@@ -15,14 +15,14 @@ export interface BackPressure {
   readonly catchUp: CatchUpPressure;
 }
 
-type Parts = Pick<Replication, 'nodes' | 'view' | 'rebuilds' | 'logBuffer'>;
+type SlowedBy = Pick<Replication, 'nodes' | 'view' | 'rebuilds' | 'logBuffer'>;
 
 // A third of the time that a write has: it is still appended, and acknowledged, within the rest.
 const WAIT_SHARE = 1 / 3;
 
 export function buildBackPressure(
   config: Pick<Config, 'WRITE_TIMEOUT_MS'>,
-  { nodes, view, rebuilds, logBuffer }: Parts,
+  { nodes, view, rebuilds, logBuffer }: SlowedBy,
   { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
 ): BackPressure {
   const serving = () =>

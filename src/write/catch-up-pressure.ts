@@ -49,7 +49,7 @@ interface Limit {
   readonly rate: number;
 }
 
-type Progress = 'behind' | 'closing' | 'ample';
+type Approach = 'behind' | 'closing' | 'ample';
 
 export class CatchUpPressure {
   readonly #options: CatchUpPressureOptions;
@@ -108,7 +108,7 @@ export class CatchUpPressure {
   }
 
   /** Behind only after several windows; until then nothing is known. */
-  #progressOf({ id, applied }: CatchingUpNode, before: Window, elapsed: number): Progress {
+  #progressOf({ id, applied }: CatchingUpNode, before: Window, elapsed: number): Approach {
     const head = this.#options.head();
     const appended = head - before.head;
     const progress = applied - (before.applied.get(id) ?? applied);
