@@ -146,6 +146,10 @@ test.each([
 });
 
 test('accepts writes at level log and refuses reads with 503 when no node runs, and recovers by itself', async () => {
+  // A read waits for a node for as long as this.
+  await cluster.stopGateway();
+  await cluster.startGateway({ READ_TIMEOUT_MS: '2000' });
+  await cluster.allServe();
   const { api } = cluster;
   const id = await api.create('all-away');
   const put = (n: number, level: string): ReturnType<typeof api.records> =>
