@@ -27,6 +27,10 @@ export interface GatewayParts {
   readonly onNodeDamaged?: (url: string) => void;
   /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
+  /** Whether clients are accepted only once requests can be served: others share the port. */
+  readonly listensOnceReady?: boolean;
+  /** Notified each time that clients are accepted. */
+  readonly onListening?: () => void;
   /** What names the nodes; by default NODES, or the DNS name in it. */
   readonly nodeDirectory?: NodeDirectory;
   readonly clock?: Clock;
@@ -53,6 +57,8 @@ export interface Deps {
   readonly onNodeHung: (url: string) => void;
   readonly onNodeDamaged: (url: string) => void;
   readonly onFailure: (error: unknown) => void;
+  readonly listensOnceReady: boolean;
+  readonly onListening: () => void;
 }
 
 const ANY_ADDRESS = '0.0.0.0';
@@ -76,6 +82,8 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
     onNodeHung: parts.onNodeHung ?? (() => undefined),
     onNodeDamaged: parts.onNodeDamaged ?? (() => undefined),
     onFailure: parts.onFailure ?? (() => undefined),
+    listensOnceReady: parts.listensOnceReady ?? false,
+    onListening: parts.onListening ?? (() => undefined),
   };
 }
 

@@ -109,7 +109,13 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
   const known = knownState(knowledge, feed, level);
   const registration = buildRegistration(config, parts);
   return {
-    ...{ feed, logFeed, recorded, registration, follows, level, known },
+    feed,
+    logFeed,
+    recorded,
+    registration,
+    follows,
+    level,
+    known,
     furthest: () => furthestOf(feed.state),
     reachComparison: (lease) => buildReachComparison(config, parts, registration, lease),
   };

@@ -1,5 +1,6 @@
 // The listeners: where clients and operators reach this gateway, and what /health and /status tell them.
 
+import { readinessOf } from '../api/admin/health.ts';
 import { adminRouter, statusRoutes } from '../api/admin/routes.ts';
 import { metricsRoutes } from '../api/admin/metrics.ts';
 import type { GatewayStatus, NodeSource, Serving, StatusSource } from '../api/admin/status-source.ts';
@@ -16,6 +17,7 @@ import { joinRouters, type Router } from '../http/router.ts';
 import { tracedRouter } from '../http/traced-router.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../http/server.ts';
 import { canServe } from '../nodes/node-state.ts';
+import { sleep } from '../util/clock.ts';
 import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import { webhooksOf, type Alerts } from './alerts.ts';
@@ -50,6 +52,7 @@ const ADMIN_BODY_BYTES_MAX = 256 * 1024;
 const ADMIN_BODIES_MAX = 4;
 const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
+const READY_POLL_MS = 25;
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
   const { deps, dataPlane, observation, metrics } = parts;
@@ -87,14 +90,17 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
       limits: { connectionsMax: ADMIN_CONNECTIONS_MAX },
     });
   }
-  const server = listen({ life, metrics }, 'listener', {
+  const clientOptions = {
     ...shared,
     port: config.PORT,
     router: adminPort === null ? joinRouters(api, status, operator) : joinRouters(api, status),
     maxBodyBytes: BODY_BYTES_MAX,
     bodyBudgetBytes: config.BODY_BUDGET_BYTES,
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
-  });
+  };
+  const server = deps.listensOnceReady
+    ? listenOnceReady({ life, metrics }, clientOptions, parts)
+    : listen({ life, metrics }, 'listener', clientOptions);
   // Before the listeners, which wait for what they serve.
   life.add({ name: 'live stream', stop: async () => dashboard.live.stop() });
   return {
@@ -146,6 +152,37 @@ function listen(
     if (server === null) throw new Error(`The ${name} has not started.`);
     return server;
   };
+}
+
+/** As listen, from the moment on at which this gateway serves; until then others that share the port get the requests. */
+function listenOnceReady(
+  { life, metrics }: { life: Lifecycle; metrics: MetricsRegistry },
+  options: ServerOptions,
+  { deps, status }: Pick<ListenerParts, 'deps' | 'status'>,
+): () => { readonly url: string } {
+  const stopping = new AbortController();
+  let server: RunningServer | null = null;
+  let begun: Promise<void> = Promise.resolve();
+  const begin = async (): Promise<void> => {
+    while (!readinessOf(status).ready && !stopping.signal.aborted)
+      await sleep(deps.clock, READY_POLL_MS, stopping.signal);
+    if (stopping.signal.aborted) return;
+    server = await startServer(options);
+    metrics.register('listener', server.metrics);
+    deps.onListening();
+  };
+  life.add({
+    name: 'listener',
+    start: async () => {
+      begun = begin().catch((error: unknown) => deps.onFailure(error));
+    },
+    async stop() {
+      stopping.abort();
+      await begun;
+      await server?.stop(STOP_DEADLINE_MS);
+    },
+  });
+  return () => ({ url: server?.url ?? `http://${options.host}:${options.port}` });
 }
 
 /** The routes of /health, /status, /wal and /metrics. */

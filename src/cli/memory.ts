@@ -50,6 +50,11 @@ export function boundAllocators(self: Self = process): void {
   }
 }
 
+/** What a process that this one starts has in its environment to begin with bounded allocators. */
+export function boundEnvironment(): Readonly<Record<string, string>> {
+  return { ...ALLOCATOR, [BOUND]: '1' };
+}
+
 // Node aborts instead of throwing when the executable was replaced or removed since its start.
 function canExecute(path: string): boolean {
   try {

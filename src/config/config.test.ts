@@ -29,6 +29,7 @@ describe('every setting', () => {
     >
   > = {
     DATABASE_URL: [{ DATABASE_URL: 'postgresql://db/two' }, (c) => c.DATABASE_URL, 'postgresql://db/two'],
+    WORKERS: [{ WORKERS: '2', ADMIN_PORT: '8100' }, (c) => c.WORKERS, 2],
     DATABASE_URL_FILE: [
       { DATABASE_URL: '', DATABASE_URL_FILE: '/run/url' },
       (c) => c.DATABASE_URL_FILE,

@@ -36,6 +36,16 @@ export interface Config extends PlainValues {
   readonly warnings: readonly string[];
 }
 
+/** Several workers share PORT, so operators need a port of each. */
+function refuseUnreachableWorkers({ WORKERS = 1, PORT, ADMIN_PORT }: Partial<Values>): void {
+  if (WORKERS === 1) return;
+  if (ADMIN_PORT === undefined || ADMIN_PORT === 0)
+    throw new StartupError(
+      `WORKERS is ${WORKERS}, and ADMIN_PORT is not set: operators reach worker n on ADMIN_PORT + n - 1.`,
+    );
+  if (PORT === 0) throw new StartupError(`WORKERS is ${WORKERS}, and PORT is 0: workers share a fixed port.`);
+}
+
 /** The settings in `env`. Throws StartupError with one sentence that names the variable. */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const known = Object.keys(SETTINGS);
@@ -59,6 +69,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   if (rest.DATABASE_URL !== undefined && rest.DATABASE_URL_FILE !== undefined) {
     throw new StartupError('DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them.');
   }
+  refuseUnreachableWorkers(rest);
   const { service: nodeService, nodes } = namedNodes({ NODES, PRIMARY_URL, REPLICA_URL });
   if (nodeService === null && rest.NODE_FORGET_AFTER !== undefined)
     throw new StartupError('NODE_FORGET_AFTER has an effect only with NODES=dns+srv://NAME.');

@@ -10,6 +10,11 @@ export const HTTP_SETTINGS = {
     '8000',
     "Port the gateway listens on; 8000 is Chroma's own. 0 takes a free port.",
   ),
+  WORKERS: setting(
+    wholeNumber(1, 64),
+    '1',
+    'Gateway processes of one `polychrome serve`, which share PORT; each uses up to one core and has connections, caches and budgets of its own. Above 1, operators reach worker n on ADMIN_PORT + n - 1.',
+  ),
   ADMIN_PORT: setting(
     wholeNumber(0, 65_535).optional(),
     null,

@@ -84,7 +84,10 @@ interface Gateway {
 /** A gateway that leads whenever it can; its work ends with its term, or by finish(). */
 function gateway(name: string, ownClock = clock, durationMs = LEASE_MS): Gateway {
   const started: Gateway = {
-    ...{ terms: [], errors: [], overslept: 0, finish: () => undefined },
+    terms: [],
+    errors: [],
+    overslept: 0,
+    finish: () => undefined,
     abstain: (forMs) => lease.abstain(forMs),
   };
   const lease = new Lease({

@@ -6,7 +6,14 @@ import type { Term } from './term.ts';
 
 const LEASE_MS = 10_000;
 const gateway = (id: string, nodesReached: number, seenMsAgo = 0): RegisteredGateway => ({
-  ...{ id, nodesReached, seenMsAgo, address: '', version: '', startedAt: new Date(0), number: 1, knows: 0 },
+  id,
+  nodesReached,
+  seenMsAgo,
+  address: '',
+  version: '',
+  startedAt: new Date(0),
+  number: 1,
+  knows: 0,
 });
 
 let clock: ManualClock;

@@ -10,7 +10,7 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Writes JSON lines to stderr; stdout is for the output of commands. */
-export function createLogger(level: string): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+/** Writes JSON lines to stderr, each with the fields of `base`; stdout is for the output of commands. */
+export function createLogger(level: string, base: Readonly<Record<string, unknown>> | null = null): Logger {
+  return pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
 }

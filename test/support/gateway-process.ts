@@ -18,16 +18,33 @@ export class GatewayProcess {
   }
 
   /** Resolves when it serves. */
-  static async start(environment: Readonly<Record<string, string>>): Promise<GatewayProcess> {
+  static async start(
+    environment: Readonly<Record<string, string>>,
+    options: readonly string[] = [],
+  ): Promise<GatewayProcess> {
     const port = await findFreePort();
     const env = { ...process.env, ...environment, PORT: String(port) };
-    const child = spawn(process.execPath, ['src/main.ts', 'serve'], {
+    const child = spawn(process.execPath, ['src/main.ts', 'serve', ...options], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const gateway = new GatewayProcess(child, `http://127.0.0.1:${port}`);
     await gateway.ready();
     return gateway;
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** What it has written. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Null while it runs. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
   }
 
   get api(): ChromaHttp {

@@ -275,6 +275,8 @@ export class MemoryReplication {
       nodePid: () => null,
       onNodeHung: () => undefined,
       onNodeDamaged: () => undefined,
+      listensOnceReady: false,
+      onListening: () => undefined,
       onFailure: (error) => {
         throw error;
       },

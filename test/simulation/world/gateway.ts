@@ -167,6 +167,8 @@ export class SimulatedGateway {
       nodePid: () => null,
       tracer: null,
       onNodeDamaged: () => undefined,
+      listensOnceReady: false,
+      onListening: () => undefined,
       onNodeHung: () => undefined,
       onFailure: (error) => onBroken(`background task ended: ${String(error)}`),
     };
