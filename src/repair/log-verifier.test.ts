@@ -206,21 +206,22 @@ test('accepts entries beyond the checkpoint as applied or not applied', async ()
   }
 });
 
-test.each([
-  ['undecided', []],
-  ['decided, and selects the record', [decision(5, 'accepted', ['a'])]],
-])(
-  'a conditional delete beyond the checkpoint, %s, explains that the record is missing',
-  async (_what, decided) => {
-    const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
-    expect((await verify({ marker: 1, records: [] }, 4, beyond, decided)).suspects).toEqual([]);
-  },
-);
+test('a conditional delete beyond the checkpoint explains that a record is missing which it selected', async () => {
+  const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
+  const decided = [decision(5, 'accepted', ['a'])];
+  expect((await verify({ marker: 1, records: [] }, 4, beyond, decided)).suspects).toEqual([]);
+});
 
 test.each([
-  ['a deleted record that is back', [{ id: 'b' }], [], 'record "b" is still there'],
+  [
+    'a deleted record that is back',
+    [{ id: 'a', document: 'three' }, { id: 'b' }],
+    [],
+    'record "b" is still there',
+  ],
   ['older content', [{ id: 'a', document: 'one' }], [], 'record "a" has older content'],
   ['a record it did not select', [], [decision(5, 'accepted', ['c'])], 'record "a" is missing'],
+  ['a missing record before it is decided', [], [], 'record "a" is missing'],
 ])(
   'a conditional delete beyond the checkpoint does not explain %s',
   async (_what, records, decided, reason) => {
