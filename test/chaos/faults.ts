@@ -1,5 +1,6 @@
 // Faults of processes and links, drawn from a seed in a fixed order, and what operators do meanwhile.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { between, oneOf, type Random } from '../support/draw.ts';
 import { freezePostgres, sql, terminateConnections } from '../support/postgres-faults.ts';
 import { ServerFiles } from '../support/damage.ts';
@@ -31,6 +32,9 @@ export interface Targets {
 
 const SLOW_MS = 1_000;
 const OPERATE_MS = 5_000;
+/** A fault in progress ends, and what it left is repaired, within seconds. */
+const CALM_MS = 40_000;
+const CALM_PAUSE_MS = 250;
 
 /** Draws the next fault, which lasts at most `longestMs`. */
 export function drawFault(random: Random, { nodes, gateways }: Targets, longestMs: number): ChaosFault {
@@ -207,39 +211,48 @@ const FAULTS: readonly (readonly [string, Draw])[] = [
   ],
 ];
 
+/** Resolves once every node serves and no copy is suspect: nothing new is inflicted meanwhile. Throws after a while. */
+async function calm(cluster: ChaosCluster): Promise<void> {
+  const until = performance.now() + CALM_MS;
+  for (;;) {
+    const nodes = (await cluster.leading())?.status.nodes ?? [];
+    const isWhole = ({ state, suspects }: (typeof nodes)[number]): boolean =>
+      state === 'serving' && suspects.length === 0;
+    if (nodes.length > 0 && nodes.every(isWhole)) return;
+    if (performance.now() > until) throw new Error('the cluster does not become whole');
+    await pause(CALM_PAUSE_MS);
+  }
+}
+
 /**
  * Changes a document in the files of a node: the copy must be found and rebuilt. Only while every other copy is healthy:
  * when all are damaged, only an operator can help.
  */
 async function damage({ cluster }: Field, node: string): Promise<End> {
-  const leading = await cluster.leading();
-  const isCalm = leading?.status.nodes.every(
-    ({ state, suspects }) => state === 'serving' && suspects.length === 0,
-  );
-  if (isCalm !== true) throw new Error('the cluster is not whole');
+  await calm(cluster);
   const copies = await sql<{ name: string }>(
     cluster,
     `select n.name from polychrome.node_shard n join polychrome.shard x on x.id = n.shard
      join polychrome.collection c on c.id = x.collection
      where n.node = '${node}' and n.state = 'current' and n.suspect is null and c.state = 'ready'
-       and c.name like '%-history-%' order by x.last_lsn desc limit 1`,
+       and c.name like '%-history-%' order by x.last_lsn desc limit 8`,
   );
-  const [copy] = copies;
-  if (copy === undefined) throw new Error('the node has no copy');
+  if (copies.length === 0) throw new Error('the node has no copy');
   const { dataDir } = cluster.local.nodes.find(({ id }) => id === node)!;
   await cluster.local.stopNode(node);
   const files = new ServerFiles(dataDir);
-  const id = 'abcdefgh'.split('').find((each) => {
+  const records = copies.flatMap(({ name }) => 'abcdefgh'.split('').map((id) => [name, id] as const));
+  const isDamaged = records.some(([name, id]) => {
     try {
-      files.editDocument(copy.name, each);
+      files.editDocument(name, id);
       return true;
     } catch {
       return false;
     }
   });
-  if (id === undefined) {
+  if (!isDamaged) {
     await cluster.local.startNode(node);
-    throw new Error('the copy has no record');
+    throw new Error('the copies have no record');
   }
   return () => cluster.local.startNode(node);
 }
