@@ -1,6 +1,7 @@
 // What compares the copies of shards: before a returned node serves, on a schedule, and after reads that differ.
 
 import type { Config } from '../config/config.ts';
+import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { canServe } from '../nodes/node-state.ts';
@@ -51,7 +52,7 @@ export function buildVerification(parts: VerificationParts): Verification {
     decisions,
     catalog,
     serving,
-    client: (node) => nodes.get(node).client,
+    client: (node) => countedClient(nodes.get(node)),
     primary: () => positions.primary,
     applied: (node, shard) => positions.appliedTo(node, shard),
     head: () => logBuffer.head,
@@ -95,4 +96,18 @@ export function buildVerification(parts: VerificationParts): Verification {
   });
   const node = new NodeVerification({ verification: shards, shardsOf, serving, term: () => current.term });
   return { shards, returns, scrub, queue, node };
+}
+
+/** Its reads count as load, so that clients are served by other nodes meanwhile. */
+function countedClient({ client, readsInFlight }: BuiltNode): Pick<NodeClient, 'read'> {
+  return {
+    async read(request) {
+      const end = readsInFlight.begin(new AbortController());
+      try {
+        return await client.read(request);
+      } finally {
+        end(true);
+      }
+    },
+  };
 }

@@ -42,6 +42,29 @@ async function compare(
   return result;
 }
 
+test.each([
+  [true, 1],
+  [false, 3],
+])('where clients come first (%s), reads from %i nodes at once at most', async (yields, most) => {
+  const copies = { a: new FakeCopy(3_000), b: new FakeCopy(3_000), c: new FakeCopy(3_000) };
+  for (const copy of Object.values(copies))
+    for (let n = 0; n < 3_000; n++) copy.put(`r${n}`, { document: `"${'x'.repeat(1_000)}"` });
+  copies.c.put('r2999', { document: '"other"' });
+  let [reading, highest, pages] = [0, 0, 0];
+  for (const copy of Object.values(copies))
+    copy.onRead = async () => {
+      highest = Math.max(highest, ++reading);
+      await new Promise(setImmediate);
+      reading -= 1;
+      return null;
+    };
+  const onPage = async (): Promise<void> => void (pages += 1);
+  const result = await compare(copies, { options: { yields, onPage } });
+  expect([differences(result), highest]).toEqual([[['r2999', 'document', ['a+b', 'c']]], most]);
+  // 3 MB in pages of 128 KiB or 1 MiB.
+  expect(pages > 20).toBe(yields);
+});
+
 const differences = ({ differences: found }: ComparisonResult): unknown[] =>
   found.map(({ id, field, groups }) => [id, field, groups.map(({ nodes }) => nodes.join('+'))]);
 

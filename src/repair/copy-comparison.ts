@@ -62,6 +62,8 @@ export interface ComparisonOptions {
   readonly touched: (range: TouchRange) => Promise<TouchedIds>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Whether clients come first: nodes are read one after the other, so that another one is free for them, in small pages. */
+  readonly yields?: boolean;
   /** Called after each page: records compared and bytes read from one node. Its delay limits the rate. */
   readonly onPage: (records: number, bytes: number) => Promise<void>;
 }
@@ -70,6 +72,8 @@ const DIFFERENCES_MAX = 20;
 // A record that is written every second is compared another time.
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
+// Some ms of a stock server's work, about as long as a query.
+const SMALL_PAGE_BYTES = 128 * 1024;
 // About a millisecond of the event loop.
 const IDS_PER_TURN = 4_096;
 
@@ -161,7 +165,7 @@ class Comparison {
 
   /** Compares the records with these ids; returns those that nothing can be said about yet. */
   async #comparePages(ids: readonly string[]): Promise<string[]> {
-    const sizes = new PageSizes();
+    const sizes = this.#options.yields === true ? new PageSizes(SMALL_PAGE_BYTES) : new PageSizes();
     const again: string[] = [];
     for (let from = 0; from < ids.length && !this.#isOver;) {
       const page = sizes.page(ids, from);
@@ -232,16 +236,16 @@ class Comparison {
   }
 
   /**
-   * Reads from every copy at the same time. A copy that cannot be read while others can, and no entry touches the shard,
+   * Reads from every copy, at the same time unless clients come first. A copy that cannot be read while others can, and no entry touches the shard,
    * is unreadable. Null when fewer than two copies can be read: there is nothing to compare.
    */
   async #readAll<T>(read: (copy: ComparedCopy) => Promise<T>): Promise<Reads<T> | null> {
-    const { applied, head, touched, signal, clock } = this.#options;
+    const { applied, head, touched, signal, clock, yields = false } = this.#options;
     for (let attempt = 1; this.#readable.length >= 2; attempt++) {
       if (signal.aborted) throw new TermOver();
       const copies = this.#readable;
       const after = Math.min(...copies.map(({ node }) => applied(node)));
-      const settled = await Promise.allSettled(copies.map(read));
+      const settled = await settledOf(copies, read, yields);
       const range = { after, upTo: head() };
       const results = new Map<string, T>();
       const failed = new Map<string, string>();
@@ -262,6 +266,18 @@ class Comparison {
     this.#isUnreadable = true;
     return null;
   }
+}
+
+/** The outcome for each copy, of all at once or of one after the other. */
+async function settledOf<T>(
+  copies: readonly ComparedCopy[],
+  read: (copy: ComparedCopy) => Promise<T>,
+  oneByOne: boolean,
+): Promise<PromiseSettledResult<T>[]> {
+  if (!oneByOne) return Promise.allSettled(copies.map(read));
+  const settled: PromiseSettledResult<T>[] = [];
+  for (const copy of copies) settled.push(...(await Promise.allSettled([read(copy)])));
+  return settled;
 }
 
 /** Every id once, in the order of the lists, and the map keys of those that all lists have. */

@@ -128,7 +128,13 @@ export async function readPage(
 
 /** Divides a list of ids into pages whose records take about as many bytes as a page should have. */
 export class PageSizes {
+  readonly #bytes: number;
   #size = PAGE_IDS_AT_FIRST;
+
+  /** `bytes`: how many a page should have. */
+  constructor(bytes = PAGE_BYTES) {
+    this.#bytes = bytes;
+  }
 
   /** The ids of the page that begins at index `from`. */
   page(ids: readonly string[], from: number): string[] {
@@ -139,7 +145,7 @@ export class PageSizes {
   observe(records: readonly StoredRecord[]): number {
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0);
     if (records.length === 0) return 0;
-    const fitting = Math.floor((PAGE_BYTES * records.length) / bytes);
+    const fitting = Math.floor((this.#bytes * records.length) / bytes);
     this.#size = Math.max(1, Math.min(fitting, GROWTH_MAX * this.#size, PAGE_IDS_MAX));
     return bytes;
   }

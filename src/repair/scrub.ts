@@ -149,6 +149,7 @@ export class Scrub {
       try {
         return await verification.verify(shard, serving(), {
           term,
+          yields: true,
           onPage: (_records, bytes) => this.#pace(bytes, term),
         });
       } catch (error) {

@@ -310,12 +310,20 @@ export class ShardCopier {
     }
   }
 
+  /** The donor's records with these ids; each page is read while the one before is written or compared. */
   async *#donorPages(ids: readonly string[]): AsyncGenerator<ContentPage> {
     const pages = readPages(this.#readDonor, this.#options.source, ids);
-    for (;;) {
+    const read = (): Promise<IteratorResult<ContentPage>> => {
+      const next = this.#fromDonor(() => pages.next());
+      // It is awaited later, or not at all.
+      next.catch(() => undefined);
+      return next;
+    };
+    for (let reading = read(); ;) {
       this.#requireTerm();
-      const { value, done } = await this.#fromDonor(() => pages.next());
+      const { value, done } = await reading;
       if (done === true) return;
+      reading = read();
       yield value;
     }
   }

@@ -64,6 +64,8 @@ export interface VerifyShardOptions {
   readonly term: Term;
   /** Nodes that are asked too once the copies differ. */
   readonly witnesses?: readonly string[];
+  /** Whether clients come first (copy-comparison.ts). */
+  readonly yields?: boolean;
   /** Called after each page; its delay limits the rate. */
   readonly onPage?: (records: number, bytes: number) => Promise<void>;
 }
@@ -118,7 +120,7 @@ export class ShardVerification {
   async #compare(
     shard: string,
     copies: readonly ComparedCopy[],
-    { term, onPage = async () => undefined }: VerifyShardOptions,
+    { term, yields = false, onPage = async () => undefined }: VerifyShardOptions,
   ): Promise<ComparisonResult> {
     const [first] = copies;
     if (copies.length === 1 && first !== undefined) return this.#readAlone(shard, first, term);
@@ -129,6 +131,7 @@ export class ShardVerification {
       touched: (range) => touchedIds(this.#options, shard, range, term.signal),
       clock: this.#options.clock,
       signal: term.signal,
+      yields,
       onPage,
     });
   }
