@@ -10,8 +10,8 @@ const WRITERS = 8;
 /** What a record takes a node; the one that was away is a little slower than the primary. */
 const RECORD_MS: Readonly<Record<string, number>> = { a: 10, b: 10, c: 12 };
 const AWAY_MS = 10_000;
-const WITHIN_MS = 150_000;
-const STEP_MS = 20;
+const WITHIN_MS = 85_000;
+const STEP_MS = 40;
 
 /** Every node applies one call at a time, in the time that its records take. */
 function limitRates(): void {
