@@ -117,7 +117,12 @@ export class Adoption {
     for (const { kept } of others) {
       if (kept === null) continue;
       const identity = identityOf(state, kept.id, kept.incarnation);
-      await installMarker(this.#serverOf(kept.id).client, { ...identity, progress: null, copies: 0, view: 0 });
+      await installMarker(this.#serverOf(kept.id).client, {
+        ...identity,
+        progress: null,
+        copies: 0,
+        view: 0,
+      });
       nodes.push(kept);
     }
     const discard = others.filter(({ is }) => is.startsWith(DIFFERENT)).map(({ node }) => node);
