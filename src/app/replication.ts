@@ -108,7 +108,7 @@ export function buildReplication(
   const trials = buildTrials(shared);
   const stagger = buildStagger(shared);
   const primaryChanged = new Notifier();
-  const suspects = buildSuspects(shared, () => leader.publishView());
+  const suspects = buildSuspects(shared);
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const led = { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states };
   const leader = buildLeader(shared, led, following);
@@ -125,7 +125,6 @@ export function buildReplication(
     failing,
     states,
     follows: following.follows,
-    isUnknownView: (view: number) => view > catalog.view && !knowledge.isCurrent,
   };
   const nodeList = buildNodeList(nodes, { ...nodeParts, recorded: () => following.recorded });
   const built = { appender, leader, nodeList };
@@ -189,7 +188,6 @@ function buildLeader(
     stagger,
     nodeStore: storage.nodes,
     refreshCatalog,
-    view: () => catalog.view,
     // A new node counts for the levels once it serves, so it serves once it has every shard.
     isVerified: (member, term) =>
       verification.returns.hasPassed(member, term) &&
@@ -282,10 +280,7 @@ function buildTrials({ deps, storage }: Shared): Trials {
   });
 }
 
-function buildSuspects(
-  { deps, storage, caches, nodes, refreshCatalog }: Shared,
-  publishView: () => void,
-): SuspectShards {
+function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared): SuspectShards {
   const { catalog, checkpoints } = storage;
   return new SuspectShards({
     forget: () => caches.invalidation.forget(),
@@ -293,7 +288,6 @@ function buildSuspects(
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
     notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
     refreshCatalog,
-    publishView,
     events: storage.events,
     logger: deps.logger,
   });

@@ -102,7 +102,7 @@ export class LogVerifier {
     })) {
       if (toOperation(entry).type === 'records') changed.add(entry.target as string);
       const decision = await this.#decision(entry);
-      // I5: nothing is deleted before the selection is recorded, so it explains no missing record.
+      // R6: nothing is deleted before the selection is recorded, so it explains no missing record.
       if (entry.kind === 'delete_where' && decision === null) continue;
       await expectation.uncertain(entry, this.#selectedIds(entry, decision));
     }

@@ -9,6 +9,7 @@ import { readTopLevel, withCollectionIdentity } from '../../chroma/parse/rewrite
 import { isRefusal } from '../../chroma/parse/refusal.ts';
 import type { SessionFloors } from '../../read/session-floors.ts';
 import type { RoutedRead, Reader } from '../../read/reader.ts';
+import { refreshed } from './catalog-refresh.ts';
 
 export interface CollectionObjectsOptions {
   readonly catalog: Catalog;
@@ -34,7 +35,7 @@ export class CollectionObjects {
       return await this.#object(collection, signal);
     } catch {
       // The name by which a node knows it may have changed since the catalog was read.
-      await catalog.refresh();
+      await refreshed(catalog);
       const current = catalog.collection(collection.id);
       return current?.name === collection.name ? this.#object(current, signal) : null;
     }

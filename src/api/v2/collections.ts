@@ -6,6 +6,7 @@ import * as messages from '../../chroma/protocol/messages.ts';
 import type { DatabaseName } from '../../chroma/protocol/paths.ts';
 import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
 import { readTopLevel } from '../../chroma/parse/rewrite.ts';
+import { refreshed } from './catalog-refresh.ts';
 import type { RouteName } from './routes.ts';
 import { invalidArgument, isRefusal } from '../../chroma/parse/refusal.ts';
 import { PolychromeError } from '../../errors.ts';
@@ -154,7 +155,7 @@ export class SchemaRoutes {
     if (getOrCreate?.type !== 'boolean' || !getOrCreate.value) throw messages.collectionExists(name);
     // The log has the collection; this copy of the catalog may not have it yet.
     if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.state !== 'ready') {
-      await this.#options.catalog.refresh();
+      await refreshed(this.#options.catalog);
     }
     return this.#collectionObject(at, name);
   };
@@ -224,7 +225,7 @@ export class SchemaRoutes {
       const result = await this.#write(deletionOf(found));
       if (!('s' in result)) return OK;
       // The name was given to another collection, or freed, since the catalog was last read.
-      await this.#options.catalog.refresh();
+      await refreshed(this.#options.catalog);
       if (this.#options.catalog.collectionNamed(at.tenant, at.database, name)?.id === found.id) {
         throw messages.collectionNameMissing(this.#wording, name);
       }
@@ -234,7 +235,7 @@ export class SchemaRoutes {
   readonly reset: Handler = async () => {
     const { allowReset, catalog } = this.#options;
     if (!allowReset) throw new PolychromeError('reset_disabled', 'Reset is disabled by config');
-    await catalog.refresh();
+    await refreshed(catalog);
     const { tenant: defaultTenant, database: defaultName } = DEFAULT_DATABASE;
     for (const { id, tenant, name } of catalog.everyDatabase()) {
       if (tenant === defaultTenant && name === defaultName && id === DEFAULT_DATABASE.id)
@@ -287,14 +288,14 @@ export class SchemaRoutes {
       if (!('s' in result)) return;
       // A client may have created a collection in between: then once more.
       if (result.s !== 'not_empty') throw messages.databaseMissing(database);
-      await this.#options.catalog.refresh();
+      await refreshed(this.#options.catalog);
     }
   }
 
   /** A database that a client creates meanwhile keeps its tenant. */
   async #dropTenant(tenant: string): Promise<void> {
     const result = await this.#write({ type: 'delete_tenant', tenant });
-    if ('s' in result) await this.#options.catalog.refresh();
+    if ('s' in result) await refreshed(this.#options.catalog);
   }
 
   async #dropCollections(tenant: string, database: string): Promise<void> {
