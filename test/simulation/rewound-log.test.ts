@@ -17,12 +17,14 @@ const read = (name: string) => ({ op: 'get', name, ids: ['a'], consistency: 'eve
 /** The standby receives nothing from 4,500 ms on, and is promoted half a second later. */
 const PROMOTION: FaultStep = { fault: 'promote_standby', lostMs: 500, forMs: 200 };
 
+const CLIENT = { echoes: false, roams: false, first: 0 };
+
 const PLAN: Plan = {
   seed: 1,
   nodes: ['n1', 'n2'],
   gateways: ['g1'],
-  clients: 2,
-  echoing: [false, false],
+  clients: [CLIENT, CLIENT],
+  pollMs: 0,
   steps: [
     at(500, create('apples', 1)),
     at(600, create('pears', 2), 1),

@@ -20,15 +20,13 @@ export class GatewayProcess {
   /** Resolves when it serves. */
   static async start(
     environment: Readonly<Record<string, string>>,
-    { options = [], folder }: { readonly options?: readonly string[]; readonly folder?: string } = {},
+    options: readonly string[] = [],
   ): Promise<GatewayProcess> {
     const port = await findFreePort();
     const env = { ...process.env, ...environment, PORT: String(port) };
     const child = spawn(process.execPath, ['src/main.ts', 'serve', ...options], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // The repository of another release.
-      ...(folder === undefined ? {} : { cwd: folder }),
     });
     const gateway = new GatewayProcess(child, `http://127.0.0.1:${port}`);
     await gateway.ready();
@@ -54,12 +52,10 @@ export class GatewayProcess {
   }
 
   async ready(): Promise<void> {
-    const hasExited = (): boolean => this.#child.exitCode !== null;
-    await until(
-      async () => hasExited() || (await fetch(`${this.url}/ready`)).status === 200,
-      'the gateway serves',
-    );
-    if (hasExited()) throw new Error(`it has exited: ${this.#output}`);
+    await until(async () => {
+      if (this.#child.exitCode !== null) throw new Error(`it has exited: ${this.#output}`);
+      return (await fetch(`${this.url}/ready`)).status === 200;
+    }, 'the gateway serves');
   }
 
   async leads(): Promise<boolean> {

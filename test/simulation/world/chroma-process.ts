@@ -42,6 +42,7 @@ const REFUSAL: FakeResponse = {
 };
 /** A document that kills every process that is given it. */
 const DEADLY = '"deadly';
+const RECORD_READ = /\/(?:get|query)$/;
 /** A document that every process refuses, although it passed the checks. */
 const REFUSED = '"refused';
 
@@ -49,9 +50,22 @@ const REFUSED = '"refused';
 export const isReserved = ({ path, body }: Pick<NodeCall, 'path' | 'body'>): boolean =>
   path.includes('/tenants/polychrome') || (path === '/api/v2/tenants' && body.includes('"polychrome"'));
 
+/** How a call comes to be executed after its connection has ended. */
+export interface Lateness {
+  /** Its connection ended before it was executed, at any time. */
+  readonly isLate?: boolean;
+  /** Its connection ended at this moment, and it is executed within the settling time. */
+  readonly delayedSinceMs?: number;
+}
+
+export interface BusyCall {
+  readonly call: NodeCall;
+  readonly sinceMs: number;
+}
+
 export interface ProcessObserver {
-  /** Before a call is executed; `isLate`: its connection has ended. */
-  executing(server: ChromaProcess, call: NodeCall, isLate: boolean): void;
+  /** Before a call is executed. */
+  executing(server: ChromaProcess, call: NodeCall, lateness: Lateness): void;
   executed(server: ChromaProcess, call: NodeCall, response: FakeResponse): void;
 }
 
@@ -63,6 +77,8 @@ export class ChromaProcess {
   observer: ProcessObserver = { executing: () => undefined, executed: () => undefined };
   /** What a call takes beside its normal time, ms. */
   slowMs = 0;
+  /** By how much responses to reads come after these were executed, ms. */
+  slowReadsMs = 0;
   /** Called when a call has ended the process. */
   onDied: () => void = () => undefined;
   isUp = true;
@@ -70,6 +86,9 @@ export class ChromaProcess {
   readonly #random: () => number;
   readonly #connections = new Set<ServerConnection>();
   #faults: CallFault[] = [];
+  /** How long the next mutating call of a client takes, in which nothing else gets a response, ms. */
+  #busyMs: number | null = null;
+  #busy: BusyCall | null = null;
   #hung: (() => void)[] | null = null;
   #arrived = 0;
   /** Increases with each start: calls of an earlier process are gone. */
@@ -93,6 +112,16 @@ export class ChromaProcess {
     return this.#hung !== null;
   }
 
+  /** The call that keeps the process from responding; null when there is none. */
+  get busyCall(): BusyCall | null {
+    return this.#busy;
+  }
+
+  /** Makes the next mutating call of a client take so long that nothing else gets a response meanwhile. */
+  planBusy(forMs: number): void {
+    this.#busyMs = forMs;
+  }
+
   /** Makes the next mutating calls of clients fail so. */
   plan(fault: CallFault, times: number): void {
     for (let i = 0; i < times; i++) this.#faults.push(fault);
@@ -101,6 +130,8 @@ export class ChromaProcess {
   clearFaults(): void {
     this.#faults = [];
     this.slowMs = 0;
+    this.slowReadsMs = 0;
+    this.#busyMs = null;
     this.release();
   }
 
@@ -132,6 +163,7 @@ export class ChromaProcess {
     this.isUp = false;
     this.#generation += 1;
     this.#hung = null;
+    this.#busy = null;
     this.#arrived = 0;
     if (isPowerCut && this.#synced !== null) this.chroma.restore(this.#synced);
     this.#synced = null;
@@ -167,10 +199,26 @@ export class ChromaProcess {
     const run = (): void => {
       if (this.#generation !== generation) return;
       if (this.#hung !== null) return void this.#hung.push(run);
+      if (this.#busyMs !== null && call.mutates && !isReserved(call))
+        return this.#work(this.#busyMs, call, run);
       this.#arrived -= 1;
       this.#execute(call, connection);
     };
     this.#schedule.after(0.2 + this.#random() * 2 + this.slowMs, run);
+  }
+
+  /** Executes the call after so long, and nothing before. */
+  #work(forMs: number, call: NodeCall, run: () => void): void {
+    const generation = this.#generation;
+    this.#busyMs = null;
+    this.#busy = { call, sinceMs: this.#schedule.nowMs };
+    this.hang();
+    this.#schedule.after(forMs, () => {
+      if (this.#generation !== generation) return;
+      this.#busy = null;
+      this.#hung = [run, ...(this.#hung ?? [])];
+      this.release();
+    });
   }
 
   #execute(call: NodeCall, connection: ServerConnection): void {
@@ -183,9 +231,9 @@ export class ChromaProcess {
     if (call.mutates && call.body.includes(REFUSED)) return connection.respond(REFUSAL);
     switch (fault) {
       case undefined:
-        return connection.respond(this.#run(call, !connection.isOpen));
+        return this.#respond(call, connection, this.#run(call, { isLate: !connection.isOpen }));
       case 'error_with_effect':
-        this.#run(call, false);
+        this.#run(call);
         return connection.respond(INTERNAL);
       case 'error_without_effect':
         return connection.respond(INTERNAL);
@@ -194,13 +242,14 @@ export class ChromaProcess {
       case 'drop_before':
         return connection.end();
       case 'drop_after':
-        this.#run(call, false);
+        this.#run(call);
         return connection.end();
       case 'late': {
         const generation = this.#generation;
+        const sinceMs = this.#schedule.nowMs;
         const run = (): void => {
-          // Within the settling time, so that no other call may have been sent: as if it were not late.
-          if (this.#generation === generation) this.#run(call, false);
+          // Within the settling time, so that no different call may have been executed: as if it were not late.
+          if (this.#generation === generation) this.#run(call, { delayedSinceMs: sinceMs });
         };
         this.#schedule.after(this.#random() * LATE_MS, run);
         return connection.end();
@@ -208,8 +257,14 @@ export class ChromaProcess {
     }
   }
 
-  #run(call: NodeCall, isLate: boolean): FakeResponse {
-    this.observer.executing(this, call, isLate);
+  #respond({ mutates, path }: NodeCall, connection: ServerConnection, response: FakeResponse): void {
+    const isDelayed = !mutates && this.slowReadsMs > 0 && RECORD_READ.test(path);
+    if (!isDelayed) return connection.respond(response);
+    this.#schedule.after(this.slowReadsMs, () => connection.respond(response));
+  }
+
+  #run(call: NodeCall, lateness: Lateness = {}): FakeResponse {
+    this.observer.executing(this, call, lateness);
     const response = serve(this.chroma, call.method, call.path, call.body);
     this.observer.executed(this, call, response);
     return response;

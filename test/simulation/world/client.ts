@@ -16,7 +16,11 @@ export interface Exchange {
 export interface ClientOptions {
   readonly name: string;
   readonly gateways: readonly string[];
+  /** The gateway of its first request. */
+  readonly first: number;
   readonly echoes: boolean;
+  /** Whether each request goes to another gateway than the one before. */
+  readonly roams: boolean;
   readonly nowMs: () => number;
   /** Resolves after a while. */
   readonly pause: (ms: number) => Promise<void>;
@@ -28,7 +32,7 @@ export interface ClientOptions {
   readonly onKnown: (id: string, name: string) => void;
   /** A collection was asked for by its name. */
   readonly onNamed: (name: string, status: number, invokedAtMs: number) => void;
-  readonly trace: (text: string) => void;
+  readonly trace: (text: () => string) => void;
 }
 
 /** A request with its outcome, for the invariants. */
@@ -49,7 +53,7 @@ const PAUSE_MS = 100;
 export class SimulatedClient {
   readonly #options: ClientOptions;
   readonly #requests: ClientStep[] = [];
-  #gateway = 0;
+  #gateway: number;
   #isWorking = false;
   /** Ids of collections by the names under which this client knows them. */
   readonly #ids = new Map<string, string>();
@@ -60,6 +64,7 @@ export class SimulatedClient {
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#gateway = options.first;
   }
 
   /** Sends the request after those before it. */
@@ -162,14 +167,17 @@ export class SimulatedClient {
 
   /** Until a response that is not a refusal without effect; another gateway after each of those. */
   async #exchange(call: ClientCall): Promise<Exchange> {
-    const { gateways, nowMs, pause, exchange, trace, name } = this.#options;
+    const { gateways, nowMs, pause, exchange, trace, name, roams } = this.#options;
     const untilMs = nowMs() + PATIENCE_MS;
+    if (roams) this.#gateway += 1;
     for (;;) {
       const gateway = gateways[this.#gateway % gateways.length]!;
-      trace(`${name} > ${gateway} ${call.method} ${call.path} ${call.body}`);
+      trace(() => `${name} > ${gateway} ${call.method} ${call.path} ${call.body}`);
       const response = await exchange(gateway, call);
-      const shown = response === null ? 'no response' : `${response.status} ${response.body.slice(0, 200)}`;
-      trace(`${name} < ${gateway} ${shown}`);
+      trace(() => {
+        const shown = response === null ? 'no response' : `${response.status} ${response.body.slice(0, 200)}`;
+        return `${name} < ${gateway} ${shown}`;
+      });
       const mayRepeat = isRetryable(response) || (response === null && call.method === 'GET');
       if (!mayRepeat || isForGood(response) || nowMs() > untilMs) return { gateway, response };
       this.#gateway += 1;

@@ -4,6 +4,8 @@
 import { FakeChroma } from '../../support/fake-chroma/server.ts';
 import { Violation } from './invariants.ts';
 import { contentOn, isEqual, shownContent } from './node-content.ts';
+import { keyOf } from '../../support/fake-postgres/tables.ts';
+import { NAMES } from './plan.ts';
 import type { World } from './world.ts';
 
 /** An operator looks this often, and replaces the disk of a node that has not served for so long. */
@@ -39,7 +41,8 @@ export class Convergence {
     const { nowMs } = this.#world.schedule;
     if (nowMs < this.#lookAtMs) return false;
     this.#lookAtMs = nowMs + LOOK_MS;
-    if (this.#world.pending > 0 && nowMs - this.#repairedMs > ANSWERS_MS) return true;
+    const isOpen = this.#world.pending > 0 && this.#world.postgres.server.tables.head.rewound === null;
+    if (isOpen && nowMs - this.#repairedMs > ANSWERS_MS) return true;
     if (this.#missing() !== null) {
       this.#quietSinceMs = null;
       return false;
@@ -55,6 +58,7 @@ export class Convergence {
       return world.report(new Violation(missing.startsWith('client') ? 'answers' : 'I16', missing));
     try {
       this.#checkContent();
+      this.#checkLeftovers();
       this.#checkCatalogs();
     } catch (error) {
       world.report(error instanceof Violation ? error : new Violation('I11', String(error)));
@@ -64,10 +68,10 @@ export class Convergence {
   /** What is not reached yet; null when everything is. */
   #missing(): string | null {
     const world = this.#world;
-    if (world.pending > 0) return `clients wait for ${world.pending} responses`;
     const { tables } = world.postgres.server;
-    // Nothing is appended and nothing is applied until an operator has chosen.
+    // Nothing is appended and nothing is applied until an operator has chosen; clients try again for long.
     if (tables.head.rewound !== null) return null;
+    if (world.pending > 0) return `clients wait for ${world.pending} responses`;
     const leading = world.leading();
     if (leading === null) return 'no gateway leads';
     if (leading.replication!.leader.halted !== null) return leading.replication!.leader.halted;
@@ -126,6 +130,18 @@ export class Convergence {
           }
         }
     }
+  }
+
+  /** R5: under the name of a client's collection a node has only copies that are known. */
+  #checkLeftovers(): void {
+    const { postgres, nodes, exemptions } = this.#world;
+    const { tables } = postgres.server;
+    if (tables.head.rewound !== null || !exemptions.isEmpty) return;
+    const names = new Set<string>(NAMES);
+    for (const { id: node, chroma } of nodes)
+      for (const { id, name } of chroma.peekCollections())
+        if (names.has(name) && !tables.nodeShards.has(keyOf(node, id)))
+          throw new Violation('I16', `${node} has a collection "${name}" that is no copy`);
   }
 
   /** The gateway that leads knows what the log says that exists. */

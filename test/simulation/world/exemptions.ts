@@ -24,6 +24,10 @@ export class Exemptions {
     this.#complete(tables);
   }
 
+  get isEmpty(): boolean {
+    return this.#ids.size === 0;
+  }
+
   has(shardOrCollection: string): boolean {
     return this.#ids.has(shardOrCollection);
   }

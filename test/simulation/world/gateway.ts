@@ -40,6 +40,8 @@ export interface GatewayOptions {
   readonly random: () => number;
   readonly newId: () => string;
   readonly onSent: (call: NodeCall) => () => void;
+  /** Called before a connection for mutating calls is opened to a node. */
+  readonly onOpening: (node: string) => void;
   readonly onLog: (level: string, text: string, fields: object) => void;
   /** A part that must run for ever has ended, or a request failed with an internal error. */
   readonly onBroken: (what: string) => void;
@@ -137,9 +139,9 @@ export class SimulatedGateway {
   }
 
   #deps(): Deps {
-    const { process, network, nodes, random, newId, onSent, onLog, onBroken } = this.#options;
+    const { process, network, nodes, random, newId, onSent, onOpening, onLog, onBroken } = this.#options;
     const at = (url: string): ChromaProcess => nodes.find(({ id }) => urlOf(id) === url)!;
-    const shared = { process, network, onSent };
+    const shared = { process, network, onSent, onOpening };
     const log =
       (level: string) =>
       (fields: object, text: string): void =>

@@ -2,10 +2,15 @@
 // that leaves a gateway, every call that a server executes, and every response to a client.
 
 import type { FakePostgres } from '../../support/fake-postgres/server.ts';
-import { keyOf, type LogRow, type NodeShardRow } from '../../support/fake-postgres/tables.ts';
-import { MARKER_PATH, type Identity } from '../../../src/chroma/client/identity.ts';
-import { serve } from '../../support/fake-chroma/routes.ts';
-import { isReserved, type ChromaProcess, type NodeCall } from './chroma-process.ts';
+import {
+  keyOf,
+  type DecisionRow,
+  type LogRow,
+  type NodeShardRow,
+  type NodeTableRow,
+} from '../../support/fake-postgres/tables.ts';
+import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
+import { isReserved, type ChromaProcess, type Lateness, type NodeCall } from './chroma-process.ts';
 import { NotDecided, type ExpectedContent } from './expected-content.ts';
 import { colorOf } from './plan.ts';
 import { contentOn, isEqual, shownContent } from './node-content.ts';
@@ -26,12 +31,20 @@ const RECORD_CALL = /collections\/([^/]+)\/(?:add|upsert|update|delete)$/;
 // A call is repeated with pauses that grow to seconds: this many in ten seconds are a loop without pauses.
 const REPETITIONS_MAX = 300;
 const REPETITIONS_MS = 10_000;
+/** Less than the bound of the smallest call, ms. */
+const BUSY_MS = 4_800;
+/** What happened longer ago explains no silence of a node, ms. */
+const UNDISTURBED_MS = 3_000;
 
 export interface InvariantOptions {
   readonly postgres: FakePostgres;
   readonly expected: ExpectedContent;
   readonly exemptions: Pick<Exemptions, 'has' | 'keptEffect'>;
   readonly server: (node: string) => ChromaProcess;
+  /** When something other than a long call was inflicted or repaired last. */
+  readonly disturbedAtMs: () => number;
+  /** Gateways that may send calls to nodes, each by its own clock. */
+  readonly leaders: () => readonly string[];
   readonly nowMs: () => number;
   readonly report: (violation: Violation) => void;
 }
@@ -40,9 +53,12 @@ export class Invariants {
   readonly #options: InvariantOptions;
   #head = 0;
   readonly #batches = new Map<number, string>();
-  readonly #decisions = new Map<number, string>();
+  /** Rows of a table are never changed: another object is another decision. */
+  readonly #decisions = new Map<number, DecisionRow>();
   /** By node and incarnation. */
   readonly #checkpoints = new Map<string, number>();
+  /** As they were checked last. */
+  readonly #nodes = new Map<string, NodeTableRow>();
   readonly #swapped = new Map<string, string>();
   /** The LSN of each document that the log holds: no two writes of clients have the same. */
   readonly #documents = new Map<string, number>();
@@ -53,6 +69,9 @@ export class Invariants {
   /** Copies on which a document of a client was executed, by document: node and physical id. */
   readonly #executed = new Map<string, Set<string>>();
   readonly #repetitions = new Map<string, { sinceMs: number; times: number }>();
+  /** The newest entry with documents that was executed on each copy. */
+  readonly #newest = new Map<string, { readonly lsn: number; readonly atMs: number }>();
+  #epoch = 0;
   /** Copies that a delayed call may have changed: they must be found, not prevented. By node and physical id. */
   readonly #tainted = new Set<string>();
   /** A promoted standby of PostgreSQL lacked something that was committed. */
@@ -67,13 +86,15 @@ export class Invariants {
     const { tables } = this.#options.postgres;
     this.#hasLostEntries = true;
     this.#head = tables.head.lsn;
-    for (const lsn of this.#decisions.keys()) if (!tables.decisions.has(lsn)) this.#decisions.delete(lsn);
+    this.#decisions.clear();
+    for (const [lsn, row] of tables.decisions) this.#decisions.set(lsn, row);
     for (const [id, row] of tables.nodes) this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
   }
 
   /** After each statement that may have changed something. */
   changed(): void {
     this.#check(() => {
+      this.#checkLease();
       this.#checkLog();
       this.#checkDecisions();
       this.#checkNodes();
@@ -87,14 +108,16 @@ export class Invariants {
   }
 
   /** A client has the response to a write. */
-  acknowledged(lsn: number, level: string, value: number | null): void {
+  acknowledged(lsn: number, level: string, document: string | null): void {
     this.#check(() => {
       const { tables } = this.#options.postgres;
       this.#seen = Math.max(this.#seen, lsn);
       if (!this.#hasLostEntries && !tables.log.has(lsn))
         throw new Violation('I3', `LSN ${lsn} was acknowledged and is not in the log`);
+      if (!this.#hasLostEntries && document !== null && this.#documents.get(document) !== lsn)
+        throw new Violation('I3', `"${document}" was acknowledged at LSN ${lsn}, which is another entry`);
       const target = tables.log.get(lsn)?.target ?? null;
-      if (value === null || target === null || level === 'log') return;
+      if (document === null || target === null || level === 'log') return;
       this.#checkLevel(lsn, level, target);
     });
   }
@@ -118,10 +141,11 @@ export class Invariants {
     return () => this.#inFlight.delete(shard);
   }
 
-  executing(server: ChromaProcess, call: NodeCall, isLate: boolean): void {
+  executing(server: ChromaProcess, call: NodeCall, { isLate = false, delayedSinceMs }: Lateness): void {
     if (!call.mutates || isReserved(call)) return;
     this.#check(() => {
       this.#checkIdentity(server, call);
+      this.#checkSettling(server, call, delayedSinceMs ?? null);
       const { holder } = this.#options.postgres.tables.lease;
       if (isLate || (holder !== null && holder !== call.gateway)) this.#taint(server, call);
       const physical = RECORD_CALL.exec(call.path)?.[1] ?? '';
@@ -132,6 +156,35 @@ export class Invariants {
         this.#executed.set(document, copies.add(keyOf(server.id, physical)));
       }
     });
+  }
+
+  /** A delayed duplicate within the settling time is executed before any later entry of its copy. */
+  #checkSettling(server: ChromaProcess, { path, body }: NodeCall, delayedSinceMs: number | null): void {
+    const lsns = documentsIn(body).map((each) => this.#documents.get(each) ?? 0);
+    if (lsns.length === 0) return;
+    const lsn = Math.max(...lsns);
+    const copy = keyOf(server.id, RECORD_CALL.exec(path)?.[1] ?? '');
+    const newest = this.#newest.get(copy);
+    if (newest === undefined || newest.lsn < lsn)
+      this.#newest.set(copy, { lsn, atMs: this.#options.nowMs() });
+    else if (delayedSinceMs !== null && newest.lsn > lsn && newest.atMs > delayedSinceMs)
+      throw new Violation(
+        'I4',
+        `${server.id} was sent LSN ${newest.lsn} while LSN ${lsn} may still be executed`,
+      );
+  }
+
+  /** I7: when a gateway has the lease, no other one considers itself the leader. */
+  #checkLease(): void {
+    const { postgres, leaders } = this.#options;
+    const { epoch, holder } = postgres.tables.lease;
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    // A standby that lacks an acquisition may give the lease to another gateway meanwhile.
+    if (this.#hasLostEntries) return;
+    const other = leaders().find((each) => each !== holder);
+    if (other !== undefined)
+      throw new Violation('I7', `${other} leads by its clock when ${holder} acquires the lease`);
   }
 
   /** Whether a delayed call may have changed the copy. */
@@ -175,14 +228,17 @@ export class Invariants {
 
   #checkDecisions(): void {
     const { tables } = this.#options.postgres;
-    for (const [lsn, { outcome, body }] of tables.decisions) {
-      const text = `${outcome} ${body.toString()}`;
+    for (const [lsn, row] of tables.decisions) {
       const before = this.#decisions.get(lsn);
-      if (before === text) continue;
+      if (before === row) continue;
+      const { outcome } = row;
       const isEnd = tables.log.get(lsn)?.kind === 'delete_where' && outcome === 'quarantined';
       if (before !== undefined && !isEnd)
-        throw new Violation('I5', `LSN ${lsn} was decided twice: ${before}, then ${text}`);
-      this.#decisions.set(lsn, text);
+        throw new Violation(
+          'I5',
+          `LSN ${lsn} was decided twice: ${shownDecision(before)}, then ${shownDecision(row)}`,
+        );
+      this.#decisions.set(lsn, row);
       if (outcome === 'quarantined' || outcome === 'partly_applied') {
         this.#options.expected.forget();
         this.#checkEnded(lsn);
@@ -190,6 +246,7 @@ export class Invariants {
       }
       if (outcome === 'accepted') this.#checkSelection(lsn);
     }
+    if (this.#decisions.size === tables.decisions.size) return;
     for (const lsn of this.#decisions.keys())
       if (!tables.decisions.has(lsn)) throw new Violation('I5', `the decision of LSN ${lsn} is gone`);
   }
@@ -241,7 +298,13 @@ export class Invariants {
 
   #checkNodes(): void {
     const { tables } = this.#options.postgres;
-    for (const { id, resets, checkpoint } of tables.nodes.values()) {
+    for (const row of tables.nodes.values()) {
+      const { id, resets, checkpoint } = row;
+      const last = this.#nodes.get(id);
+      if (last === row) continue;
+      this.#nodes.set(id, row);
+      if (row.state === 'down' && last?.state !== 'down') this.#checkDown(row);
+      if (row.state === 'serving' && last?.state !== 'serving') this.#checkServing(row);
       const key = keyOf(id, resets);
       const before = this.#checkpoints.get(key) ?? 0;
       if (checkpoint < before)
@@ -258,10 +321,32 @@ export class Invariants {
     }
   }
 
-  /** What a checkpoint says is applied is on the node, exactly. */
+  /** A node that works on a call, within the bound of that call, is busy. */
+  #checkDown({ id, reason }: NodeTableRow): void {
+    const { postgres, server, nowMs, disturbedAtMs } = this.#options;
+    const { isUp, busyCall } = server(id);
+    if (!isUp || busyCall === null || busyCall.call.gateway !== postgres.tables.lease.holder) return;
+    const isExplained =
+      nowMs() - busyCall.sinceMs < BUSY_MS && busyCall.sinceMs > disturbedAtMs() + UNDISTURBED_MS;
+    if (isExplained)
+      throw new Violation(
+        'I16',
+        `${id} is called down (${reason ?? ''}) while it works on ${busyCall.call.body}`,
+      );
+  }
+
+  /** A node that begins to serve has what its checkpoint says, and may have applied more. */
+  #checkServing({ id, checkpoint }: NodeTableRow): void {
+    for (const row of this.#options.postgres.tables.nodeShards.values())
+      if (row.node === id && row.state === 'current')
+        this.#compare(row, Math.max(checkpoint, row.from_lsn), 'I8', true);
+  }
+
+  /** What a checkpoint says is applied is on the node, exactly. Before the node serves, it is verified. */
   #checkApplied(node: string, before: number, checkpoint: number): void {
     const { tables } = this.#options.postgres;
     this.#seen = Math.max(this.#seen, checkpoint);
+    if (tables.nodes.get(node)?.state !== 'serving') return;
     const touched = new Set<string>();
     for (let lsn = before + 1; lsn <= checkpoint; lsn++) touched.add(tables.log.get(lsn)?.target ?? '');
     for (const row of tables.nodeShards.values())
@@ -269,10 +354,12 @@ export class Invariants {
         this.#compare(row, Math.max(checkpoint, row.from_lsn), 'I1');
   }
 
-  #compare(row: NodeShardRow, lsn: number, invariant: string): void {
+  #compare(row: NodeShardRow, lsn: number, invariant: string, mayHaveMore = false): void {
     const { expected, exemptions, server } = this.#options;
     const { node, shard, physical, suspect } = row;
     if (suspect !== null || this.isTainted(node, physical) || exemptions.has(shard)) return;
+    // Nothing is read from a deleted collection, and it is not verified.
+    if (this.#options.postgres.tables.shards.get(shard)?.live === false) return;
     const process = server(node);
     // A node that went down, or was replaced, since it applied the round is verified before it is used again.
     if (!process.isUp || !this.#isItself(process, node)) return;
@@ -282,6 +369,7 @@ export class Invariants {
       if (found === null)
         throw new Violation(invariant, `${node} lacks collection ${physical} at LSN ${lsn}`);
       if (isEqual(found, wanted)) return;
+      if (mayHaveMore && expected.since(shard, lsn).some((later) => isEqual(found, later))) return;
       const difference = `holds ${shownContent(found)}, expected ${shownContent(wanted)}`;
       throw new Violation(invariant, `${node} at LSN ${lsn}: ${difference}`);
     } catch (error) {
@@ -323,10 +411,11 @@ export class Invariants {
   /** Whether the server holds the marker of the node. */
   #isItself({ chroma }: ChromaProcess, node: string): boolean {
     const row = this.#options.postgres.tables.nodes.get(node);
-    const { status, text } = serve(chroma, 'GET', MARKER_PATH);
-    if (status !== 200) return false;
-    const { metadata } = JSON.parse(text) as { metadata: Partial<Identity> | null };
-    return metadata?.node === node && (row === undefined || metadata.incarnation === row.incarnation);
+    const { tenant, database } = RESERVED;
+    const metadata = chroma.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata;
+    return (
+      metadata?.get('node') === node && (row === undefined || metadata.get('incarnation') === row.incarnation)
+    );
   }
 
   /** I9: nothing is repeated without pauses. */
@@ -355,6 +444,9 @@ export class Invariants {
     }
   }
 }
+
+const shownDecision = ({ outcome, body, generation }: DecisionRow): string =>
+  `${outcome} ${body.toString()} in generation ${generation}`;
 
 /** The documents in a body; records without documents have none. */
 function documentsIn(body: string): readonly string[] {

@@ -1,5 +1,7 @@
 // Inflicts the faults of a plan on a simulated cluster, and repairs them: each after its time, all at the end.
 
+import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
+import { JsonNumber } from '../../support/fake-chroma/json.ts';
 import { FakeChroma } from '../../support/fake-chroma/server.ts';
 import type { ChromaProcess } from './chroma-process.ts';
 import { contentOn, replaceOn } from './node-content.ts';
@@ -27,6 +29,8 @@ export class Nemesis {
   readonly #world: World;
   readonly #blank: () => FakeChroma;
   #swapped: readonly [string, string] | null = null;
+  /** Nothing more is inflicted. */
+  #isOver = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -36,6 +40,8 @@ export class Nemesis {
 
   inflict(step: FaultStep): void {
     const { network } = this.#world;
+    if (this.#isOver) return;
+    if (step.fault !== 'busy_node') this.#world.disturbed();
     switch (step.fault) {
       case 'cut':
         network.cut(step.from, step.to);
@@ -48,6 +54,7 @@ export class Nemesis {
         network.slow(step.from, step.to, step.slowMs);
         return this.#after(step.forMs, () => network.heal(step.from, step.to));
       case 'stop_postgres':
+      case 'stop_postgres_after':
       case 'slow_postgres':
       case 'promote_standby':
       case 'statements':
@@ -55,7 +62,15 @@ export class Nemesis {
       case 'kill_gateway':
       case 'stop_gateway':
       case 'freeze_gateway':
+      case 'freeze_connecting':
         return this.#inflictOnGateway(step);
+      case 'isolate_leader':
+        return this.#isolateLeader(step);
+      case 'disaster':
+        return this.#disaster(step);
+      case 'power_cut_all':
+        for (const node of this.#world.nodes) this.#cutPower(node, step);
+        return;
       case 'drain':
       case 'promote':
       case 'suspect':
@@ -67,8 +82,10 @@ export class Nemesis {
       case 'blank_node':
       case 'power_cut':
       case 'hang_node':
+      case 'busy_node':
       case 'reset_node':
       case 'slow_node':
+      case 'slow_reads':
       case 'calls':
         return this.#inflictOnNode(step, this.#world.node(step.node));
     }
@@ -77,6 +94,8 @@ export class Nemesis {
   /** Everything works again. */
   repairAll(): void {
     const { network, postgres, nodes, gateways, plan } = this.#world;
+    this.#world.disturbed();
+    this.#world.onOpening = () => undefined;
     network.healAll();
     postgres.clearFaults();
     if (!postgres.isUp) postgres.start();
@@ -94,7 +113,10 @@ export class Nemesis {
   }
 
   #after(forMs: number, repair: () => void): void {
-    this.#world.schedule.after(forMs, repair);
+    this.#world.schedule.after(forMs, () => {
+      this.#world.disturbed();
+      repair();
+    });
   }
 
   #inflictOnNode(
@@ -104,15 +126,15 @@ export class Nemesis {
       | 'blank_node'
       | 'power_cut'
       | 'hang_node'
+      | 'busy_node'
       | 'reset_node'
       | 'slow_node'
+      | 'slow_reads'
       | 'calls'
     >,
     node: ChromaProcess,
   ): void {
-    const restart = (): void => {
-      if (!node.isUp || node.chroma.isPoisoned) node.start();
-    };
+    const restart = (): void => restarted(node);
     switch (step.fault) {
       case 'kill_node':
         node.kill();
@@ -124,14 +146,15 @@ export class Nemesis {
         node.kill();
         return this.#after(step.forMs, () => node.start(this.#blank()));
       case 'power_cut':
-        node.stopSyncing();
-        return this.#after(step.unsyncedMs, () => {
-          node.kill(true);
-          this.#after(step.forMs, restart);
-        });
+        return this.#cutPower(node, step);
       case 'hang_node':
         node.hang();
         return this.#after(step.forMs, () => node.release());
+      case 'busy_node':
+        return node.planBusy(step.busyMs);
+      case 'slow_reads':
+        node.slowReadsMs = step.slowMs;
+        return this.#after(step.forMs, () => (node.slowReadsMs = 0));
       case 'reset_node':
         return node.reset();
       case 'slow_node':
@@ -142,11 +165,30 @@ export class Nemesis {
     }
   }
 
+  /** What the node stores from now on is lost when its power is cut. */
+  #cutPower(
+    node: ChromaProcess,
+    { unsyncedMs, forMs }: { readonly unsyncedMs: number; readonly forMs: number },
+  ): void {
+    node.stopSyncing();
+    this.#after(unsyncedMs, () => {
+      node.kill(true);
+      this.#after(forMs, () => restarted(node));
+    });
+  }
+
   #inflictOnPostgres(
-    step: FaultOf<'stop_postgres' | 'slow_postgres' | 'promote_standby' | 'statements'>,
+    step: FaultOf<
+      'stop_postgres' | 'stop_postgres_after' | 'slow_postgres' | 'promote_standby' | 'statements'
+    >,
   ): void {
     const { postgres } = this.#world;
     switch (step.fault) {
+      case 'stop_postgres_after':
+        return postgres.plan(STATEMENTS[step.kind], 'lose_response', 1, () => {
+          postgres.stop();
+          this.#after(step.forMs, () => postgres.start());
+        });
       case 'stop_postgres':
         postgres.stop();
         return this.#after(step.forMs, () => postgres.start());
@@ -170,18 +212,68 @@ export class Nemesis {
     }
   }
 
-  #inflictOnGateway(step: FaultOf<'kill_gateway' | 'stop_gateway' | 'freeze_gateway'>): void {
+  #inflictOnGateway(
+    step: FaultOf<'kill_gateway' | 'stop_gateway' | 'freeze_gateway' | 'freeze_connecting'>,
+  ): void {
     const world = this.#world;
     const { gateway: name, forMs } = step;
     if (step.fault === 'freeze_gateway') return world.gateways.get(name)?.process.freeze(forMs);
+    if (step.fault === 'freeze_connecting') {
+      world.onOpening = (gateway, node) => {
+        if (gateway !== name || node !== step.node) return;
+        world.onOpening = () => undefined;
+        world.disturbed();
+        world.gateways.get(name)?.process.freeze(forMs);
+      };
+      return world.node(step.node).reset();
+    }
     if (world.isDown(name)) return;
     if (step.fault === 'kill_gateway') world.killGateway(name);
     else world.stopGateway(name);
-    this.#after(forMs, () => {
-      if (world.isDown(name)) {
-        world.killGateway(name);
-        world.startGateway(name);
-      }
+    this.#after(forMs, () => this.#startGateway(name));
+  }
+
+  #startGateway(name: string): void {
+    const world = this.#world;
+    if (!world.isDown(name)) return;
+    world.killGateway(name);
+    world.startGateway(name);
+  }
+
+  /** Responses of PostgreSQL come ever later, then none: when does the gateway stop leading? */
+  #isolateLeader({ slowMs, forMs }: FaultOf<'isolate_leader'>): void {
+    const { network } = this.#world;
+    const leader = this.#world.leading()?.process.name;
+    if (leader === undefined) return;
+    network.slow('postgres', leader, slowMs);
+    this.#after(3 * slowMs, () => {
+      network.cut(leader, 'postgres');
+      network.cut('postgres', leader);
+    });
+    this.#after(3 * slowMs + forMs, () => {
+      network.heal(leader, 'postgres');
+      network.heal('postgres', leader);
+    });
+  }
+
+  /** Only the markers of nodes know of the entries that are lost. Nothing else happens after it. */
+  #disaster({ lostMs, forMs }: FaultOf<'disaster'>): void {
+    const world = this.#world;
+    const { postgres, plan, nodes } = world;
+    this.repairAll();
+    this.#isOver = true;
+    const received = postgres.server.tables.copy();
+    this.#after(lostMs, () => {
+      for (const name of plan.gateways) world.killGateway(name);
+      postgres.stop();
+      this.#after(forMs, () => {
+        // What no marker holds is lost unnoticed, as docs/guarantees.md says.
+        const isKnown = nodes.some(({ chroma }) => markerLSN(chroma) > received.head.lsn);
+        if (isKnown) world.lose(received);
+        else postgres.server.failOver();
+        postgres.start();
+        for (const name of plan.gateways) this.#startGateway(name);
+      });
     });
   }
 
@@ -251,4 +343,16 @@ export class Nemesis {
       gateway.storage?.members.drain(node, isDrained).catch(() => undefined);
     });
   }
+}
+
+/** Starts the process unless it works. */
+function restarted(node: ChromaProcess): void {
+  if (!node.isUp || node.chroma.isPoisoned) node.start();
+}
+
+/** LSN up to which the marker on a server says that everything was applied. */
+function markerLSN(server: FakeChroma): number {
+  const { tenant, database } = RESERVED;
+  const lsn = server.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata?.get('checkpoint');
+  return lsn instanceof JsonNumber ? lsn.value : 0;
 }

@@ -32,6 +32,8 @@ export interface SimulatedClientOptions {
   readonly onDisconnected?: (() => void) | undefined;
   /** Called when a mutating call leaves the gateway; returns what is called when it has ended. */
   readonly onSent: (call: NodeCall) => () => void;
+  /** Called before a connection for mutating calls is opened. */
+  readonly onOpening: (node: string) => void;
 }
 
 const CONNECT_MS = 5_000;
@@ -115,9 +117,16 @@ class ConnectionQueue {
   #opening = 0;
   isClosed = false;
 
-  constructor(options: SimulatedClientOptions, connectionsMax: number) {
+  readonly #onOpening: () => void;
+
+  constructor(
+    options: SimulatedClientOptions,
+    connectionsMax: number,
+    onOpening: () => void = () => undefined,
+  ) {
     this.#options = options;
     this.#connectionsMax = connectionsMax;
+    this.#onOpening = onOpening;
   }
 
   add(call: PendingCall): void {
@@ -177,6 +186,7 @@ class ConnectionQueue {
   #open(call: PendingCall): void {
     const { process, network, node, expect } = this.#options;
     this.#opening += 1;
+    this.#onOpening();
     let isSettled = false;
     const settle = (error: NodeError | null, connection: Connection | null): void => {
       if (isSettled) return;
@@ -248,7 +258,8 @@ export class SimulatedNodeClient implements NodeClient {
     this.url = url;
     this.#options = options;
     this.#reads = new ConnectionQueue(options, options.readConnections ?? 16);
-    this.#mutations = new ConnectionQueue(options, options.mutateConnections ?? 8);
+    const { node, onOpening } = options;
+    this.#mutations = new ConnectionQueue(options, options.mutateConnections ?? 8, () => onOpening(node.id));
   }
 
   read(request: ReadRequest): Promise<NodeResponse> {

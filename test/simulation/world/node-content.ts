@@ -1,5 +1,7 @@
 // What a model of a Chroma server holds of a collection, read from it directly and checked record by record.
 
+import { JsonNumber, writeJson } from '../../support/fake-chroma/json.ts';
+import { documentOf } from '../../support/fake-chroma/records.ts';
 import { serve } from '../../support/fake-chroma/routes.ts';
 import type { FakeChroma } from '../../support/fake-chroma/server.ts';
 import { documentFor, valueOf, type Content } from './expected-content.ts';
@@ -8,7 +10,6 @@ import { documentFor, valueOf, type Content } from './expected-content.ts';
 export const LARGE_INTEGER = '9007199254740993';
 
 const PLACE = '/api/v2/tenants/default_tenant/databases/default_database/collections';
-const EVERYTHING = '{"include":["documents","metadatas","embeddings","uris"]}';
 
 export const recordsPath = (collection: string, action: string): string => `${PLACE}/${collection}/${action}`;
 export const collectionPath = (name: string): string => `${PLACE}/${name}`;
@@ -37,10 +38,22 @@ export function contentIn(body: string): Content {
   );
 }
 
-/** The content of a collection on a server; null when it has no such collection. */
+/** The content of a collection on a server, unchanged by the look at it; null when it has no such collection. */
 export function contentOn(server: FakeChroma, physical: string): Content | null {
-  const { status, text } = serve(server, 'POST', recordsPath(physical, 'get'), EVERYTHING);
-  return status === 200 ? contentIn(text) : null;
+  const records = server.peekRecords(physical);
+  if (records === null) return null;
+  const content = new Map<string, number>();
+  for (const record of records) {
+    const { id, embedding, values } = record;
+    const value = valueOf(documentOf(record) ?? '');
+    const [n, big] = [values.get('n'), values.get('big')];
+    if (!(big instanceof JsonNumber) || big.text !== LARGE_INTEGER)
+      throw new Error(`an integer of record ${id} changed (I11): ${writeJson(big ?? null)}`);
+    if (!(n instanceof JsonNumber) || n.value !== value || embedding[0] !== value)
+      throw new Error(`the columns of record ${id} are of different writes`);
+    content.set(id, value);
+  }
+  return content;
 }
 
 /** Gives a record of a collection on a server another value, past everything. */

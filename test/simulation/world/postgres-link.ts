@@ -8,6 +8,7 @@ import type { Network } from './network.ts';
 import type { SimulatedProcess } from './schedule.ts';
 
 const POSTGRES = 'postgres';
+const POLL = 'select h.lsn as head, h.view';
 
 /** What happens to the next statement of a kind. */
 export type StatementFault =
@@ -20,6 +21,7 @@ interface PlannedFault {
   readonly pattern: RegExp;
   readonly fault: StatementFault;
   times: number;
+  readonly onHit: () => void;
 }
 
 /** The server that gateways reach, with what is wrong with it. */
@@ -28,6 +30,8 @@ export class PostgresService {
   isUp = true;
   /** What a statement takes beside its normal time, ms. */
   slowMs = 0;
+  /** As slowMs, for a gateway's question for the state of the cluster. */
+  pollMs = 0;
   #planned: PlannedFault[] = [];
   /** Ends the connection of each statement in flight. */
   readonly #inFlight = new Set<() => void>();
@@ -36,8 +40,9 @@ export class PostgresService {
     this.server = server;
   }
 
-  plan(pattern: RegExp, fault: StatementFault, times: number): void {
-    this.#planned.push({ pattern, fault, times });
+  /** `onHit` is called with each statement that it happens to, once that was executed or lost. */
+  plan(pattern: RegExp, fault: StatementFault, times: number, onHit: () => void = () => undefined): void {
+    this.#planned.push({ pattern, fault, times, onHit });
   }
 
   clearFaults(): void {
@@ -58,11 +63,13 @@ export class PostgresService {
     for (const end of [...this.#inFlight]) end();
   }
 
-  faultFor(text: string): StatementFault | null {
-    const found = this.#planned.find(({ pattern, times }) => times > 0 && pattern.test(text));
+  faultFor(text: string): PlannedFault | null {
+    if (this.#planned.length === 0) return null;
+    const found = this.#planned.find(({ pattern }) => pattern.test(text));
     if (found === undefined) return null;
     found.times -= 1;
-    return found.fault;
+    if (found.times === 0) this.#planned = this.#planned.filter((each) => each !== found);
+    return found;
   }
 
   track(end: () => void): () => void {
@@ -120,12 +127,13 @@ class Pool {
         this.#used += 1;
         resolve();
       };
-      const cancel = process.after(STATEMENT_TIMEOUT_MS, () => {
+      let cancel = (): void => undefined;
+      if (this.#used < this.#connectionsMax) return take();
+      this.#waiting.add(take);
+      cancel = process.after(STATEMENT_TIMEOUT_MS, () => {
         this.#waiting.delete(take);
         reject(new NotConnected(new Error('timeout exceeded when trying to connect')));
       });
-      if (this.#used < this.#connectionsMax) take();
-      else this.#waiting.add(take);
     });
     const isReachable = (): boolean =>
       !network.isCut(process.name, POSTGRES) && !network.isCut(POSTGRES, process.name);
@@ -159,10 +167,10 @@ class Pool {
       const run = (): void => {
         // A statement that has arrived is executed, whether its client waits for it or not.
         if (!postgres.isUp) return end();
-        const fault = postgres.faultFor(text);
-        if (fault === 'lose_statement') return end();
-        const outcome = outcomeOf(execute);
-        if (fault === 'lose_response' || !isConnected) return end();
+        const planned = postgres.faultFor(text);
+        const outcome = planned?.fault === 'lose_statement' ? null : outcomeOf(execute);
+        planned?.onHit();
+        if (outcome === null || planned !== null || !isConnected) return end();
         network.send(
           POSTGRES,
           process.name,
@@ -173,7 +181,8 @@ class Pool {
         );
       };
       network.send(process.name, POSTGRES, () => {
-        if (postgres.slowMs > 0) network.later(postgres.slowMs, run);
+        const delayMs = postgres.slowMs + (text.startsWith(POLL) ? postgres.pollMs : 0);
+        if (delayMs > 0) network.later(delayMs, run);
         else run();
       });
     });

@@ -8,12 +8,12 @@ import type { Observed } from '../../histories/history.ts';
 import { ChromaProcess, type NodeCall } from './chroma-process.ts';
 import { SimulatedClient, type Done } from './client.ts';
 import { Convergence } from './convergence.ts';
-import { ExpectedContent } from './expected-content.ts';
+import { documentFor, ExpectedContent } from './expected-content.ts';
 import { SimulatedGateway, type ClientCall, type ClientResponse } from './gateway.ts';
 import { Invariants, Violation } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
 import { Network } from './network.ts';
-import { NAMES, PLAN_BEGINS_MS, type Plan } from './plan.ts';
+import { NAMES, PLAN_BEGINS_MS, type ClientPlan, type Plan } from './plan.ts';
 import { PostgresService } from './postgres-link.ts';
 import { ReadChecks } from './read-checks.ts';
 import { Exemptions } from './exemptions.ts';
@@ -69,6 +69,7 @@ export class World {
     const random = this.random('postgres');
     const server = new FakePostgres({ now, random, newId: ids(this.random('log')) });
     this.postgres = new PostgresService(server);
+    this.postgres.pollMs = plan.pollMs;
     this.nodes = plan.nodes.map((id) => new ChromaProcess(id, schedule, this.random(`node ${id}`)));
     this.expected = new ExpectedContent(() => server.tables);
     const { exemptions } = this;
@@ -78,18 +79,19 @@ export class World {
       expected: this.expected,
       exemptions,
       server: (node) => this.node(node),
+      disturbedAtMs: () => this.disturbedAtMs,
+      leaders: () => this.#leaders(),
       nowMs,
       report: (violation) => this.report(violation),
     });
     server.onChanged = (text) => {
-      this.trace(
-        `postgres ${text.slice(0, 60)} head ${server.tables.head.lsn} view ${server.tables.head.view}`,
-      );
+      const { head } = server.tables;
+      this.trace(() => `postgres ${text.slice(0, 60)} head ${head.lsn} view ${head.view}`);
       this.invariants.changed();
       this.reads.changed();
     };
     for (const node of this.nodes) this.#observe(node);
-    this.#clients = plan.echoing.map((echoes, n) => this.#client(`c${n + 1}`, echoes));
+    this.#clients = plan.clients.map((each, n) => this.#client(`c${n + 1}`, each));
   }
 
   get violation(): Violation | null {
@@ -107,6 +109,16 @@ export class World {
     return this.nodes.find((node) => node.id === id)!;
   }
 
+  /** When something other than a long call was inflicted or repaired last. */
+  disturbedAtMs = 0;
+
+  disturbed(): void {
+    this.disturbedAtMs = this.schedule.nowMs;
+  }
+
+  /** Called before a gateway opens a connection for mutating calls. */
+  onOpening: (gateway: string, node: string) => void = () => undefined;
+
   /** Requests of clients without an outcome. */
   get pending(): number {
     return this.#clients.reduce((sum, { pending }) => sum + pending, 0);
@@ -117,8 +129,10 @@ export class World {
     this.#violation ??= violation;
   }
 
-  trace(text: string): void {
-    this.#trace?.push(`${this.schedule.nowMs.toFixed(1)} ${text}`);
+  /** `text` is asked for only where there is a trace. */
+  trace(text: string | (() => string)): void {
+    const shownText = (): string => (typeof text === 'string' ? text : text());
+    this.#trace?.push(`${this.schedule.nowMs.toFixed(1)} ${shownText()}`);
   }
 
   /** Runs the plan to its end, and until the cluster has converged. */
@@ -173,8 +187,9 @@ export class World {
       random: this.random(`gateway ${name} ${start}`),
       newId: ids(this.random(`ids ${name} ${start}`)),
       onSent: (call) => this.invariants.sent(call),
+      onOpening: (node) => this.onOpening(name, node),
       onLog: (level, text, fields) => {
-        if (level !== 'debug') this.trace(`${name} ${level} ${text} ${shown(fields)}`);
+        if (level !== 'debug') this.trace(() => `${name} ${level} ${text} ${shown(fields)}`);
       },
       onBroken: (what) => this.report(new Violation('I16', `${name}: ${what}`)),
     });
@@ -218,6 +233,13 @@ export class World {
     return null;
   }
 
+  /** Gateways that may send calls to nodes, each by its own clock. */
+  #leaders(): string[] {
+    const leads = ({ process, replication }: SimulatedGateway): boolean =>
+      !process.isKilled && replication?.leader.term?.held() === true;
+    return [...this.gateways.values()].filter(leads).map(({ process }) => process.name);
+  }
+
   /** The shard of the collection of that name; null when there is none. */
   shardNamed(name: string): string | null {
     const { collections, shards } = this.postgres.server.tables;
@@ -238,25 +260,30 @@ export class World {
 
   #observe(node: ChromaProcess): void {
     node.observer = {
-      executing: (server, call: NodeCall, isLate) => this.invariants.executing(server, call, isLate),
+      executing: (server, call: NodeCall, lateness) => this.invariants.executing(server, call, lateness),
       executed: (server, { method, path, body, mutates, gateway }, { status }) => {
-        if (mutates) this.trace(`${server.id} executes for ${gateway} ${method} ${path} ${body} ${status}`);
+        if (mutates)
+          this.trace(() => `${server.id} executes for ${gateway} ${method} ${path} ${body} ${status}`);
       },
     };
     node.onDied = () => {
       this.trace(`${node.id} died`);
+      this.disturbed();
       this.schedule.after(NODE_RESTART_MS, () => {
+        this.disturbed();
         if (!node.isUp) node.start();
       });
     };
   }
 
-  #client(name: string, echoes: boolean): SimulatedClient {
+  #client(name: string, { echoes, roams, first }: ClientPlan): SimulatedClient {
     const { schedule, plan } = this;
     return new SimulatedClient({
       name,
       gateways: plan.gateways,
+      first,
       echoes,
+      roams,
       nowMs: () => schedule.nowMs,
       pause: (ms) => new Promise((resolve) => void schedule.after(ms, resolve)),
       exchange: (gateway, call) => this.#exchange(name, gateway, call),
@@ -281,7 +308,9 @@ export class World {
     const isWrite = request.op !== 'get' && request.op !== 'query' && request.op !== 'list';
     if (isWrite && outcome === 'ok' && lsn > 0) {
       const level = 'level' in request ? request.level : 'primary';
-      this.invariants.acknowledged(lsn, level, 'value' in request && 'ids' in request ? request.value : null);
+      const document =
+        'value' in request && 'ids' in request ? documentFor(request.value, request.poison) : null;
+      this.invariants.acknowledged(lsn, level, document);
       if (collection !== null) this.reads.acknowledged(lsn, gateway, collection);
     }
     try {

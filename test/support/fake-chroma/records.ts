@@ -12,7 +12,7 @@ const URI = 'chroma:uri';
 /** The most metadata keys with a value of one record (docs/chroma-behaviour.md#metadata-with-thousands-of-keys). */
 const KEYS_MAX = 5460;
 
-interface StoredRecord {
+export interface StoredRecord {
   readonly id: string;
   readonly embedding: readonly number[];
   readonly values: ReadonlyMap<string, Scalar>;
@@ -90,6 +90,13 @@ export class Records {
         (wanted === null || wanted.has(record.id)) &&
         filter({ metadata: record.values, document: documentOf(record) }),
     );
+  }
+
+  /** All records in stored order, as a read would find them that applies the backlog first; null when it would fail. */
+  peek(appliesBacklog: boolean): readonly StoredRecord[] | null {
+    if (!appliesBacklog || this.#backlog.length === 0) return [...this.#stored.values()];
+    const copy = this.clone();
+    return copy.catchUp() === null ? [...copy.#stored.values()] : null;
   }
 
   has(id: string): boolean {

@@ -78,16 +78,37 @@ const ROUTES: readonly Route[] = [
   route(`${COLLECTION}/query`, { POST: (server, [, , id = ''], body) => server.query(id, body) }),
 ];
 
+interface Match {
+  readonly route: Route;
+  readonly parameters: readonly string[];
+}
+
+/** By path: calls repeat the same few hundred. */
+const matches = new Map<string, Match | null>();
+const MATCHES_MAX = 2_000;
+
+function matchOf(pathname: string): Match | null {
+  const known = matches.get(pathname);
+  if (known !== undefined) return known;
+  const found = ROUTES.find(({ pattern }) => pattern.test(pathname));
+  const parameters = (found?.pattern.exec(pathname) ?? []).slice(1).map(decodeURIComponent);
+  const match = found === undefined ? null : { route: found, parameters };
+  if (matches.size >= MATCHES_MAX) matches.clear();
+  matches.set(pathname, match);
+  return match;
+}
+
+const NO_QUERY = new URLSearchParams();
+
 /** Executes one request; `path` as in the request line. Throws NotModelled. */
 export function serve(server: FakeChroma, method: string, path: string, body = ''): FakeResponse {
   const [pathname = '', query = ''] = path.split('?', 2);
   try {
-    const found = ROUTES.find(({ pattern }) => pattern.test(pathname));
-    if (found === undefined) return { status: 404, text: '' };
-    const handler = found.methods[method];
+    const match = matchOf(pathname);
+    if (match === null) return { status: 404, text: '' };
+    const handler = match.route.methods[method];
     if (handler === undefined) return { status: 405, text: '' };
-    const parameters = (found.pattern.exec(pathname) ?? []).slice(1).map(decodeURIComponent);
-    return handler(server, parameters, body, new URLSearchParams(query));
+    return handler(server, match.parameters, body, query === '' ? NO_QUERY : new URLSearchParams(query));
   } catch (error) {
     if (error instanceof Refused) return error.response;
     throw error;

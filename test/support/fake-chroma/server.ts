@@ -30,7 +30,7 @@ import {
   texts,
   type WriteKind,
 } from './payload.ts';
-import { distance, documentOf, Records, uriOf, visibleMetadata } from './records.ts';
+import { distance, documentOf, Records, type StoredRecord, uriOf, visibleMetadata } from './records.ts';
 
 interface Database {
   readonly id: string;
@@ -100,6 +100,25 @@ export class FakeChroma {
     this.#databases = [...disk.databases];
     this.#collections = new Map([...disk.collections].map(([id, each]) => [id, copyOf(each)]));
     this.restart();
+  }
+
+  /** The records that a read of the collection would find, without the effects of a read; null when it would fail. */
+  peekRecords(id: string): readonly StoredRecord[] | null {
+    const collection = this.#collections.get(id);
+    if (collection === undefined) return null;
+    const isFirst = !this.#caughtUp.has(id);
+    return isFirst && this.#readerDead ? null : collection.records.peek(isFirst);
+  }
+
+  peekCollections(): readonly Readonly<Collection>[] {
+    return [...this.#collections.values()];
+  }
+
+  /** The collection of that name; null when there is none. */
+  peekNamed(tenant: string, database: string, name: string): Readonly<Collection> | null {
+    for (const each of this.#collections.values())
+      if (each.name === name && each.database === database && each.tenant === tenant) return each;
+    return null;
   }
 
   createTenant(body: string): FakeResponse {
@@ -379,7 +398,7 @@ export class FakeChroma {
   }
 
   #named(tenant: string, database: string, name: string): Collection | undefined {
-    return this.#inDatabase(tenant, database).find((each) => each.name === name);
+    return this.peekNamed(tenant, database, name) ?? undefined;
   }
 
   #uuid(): string {

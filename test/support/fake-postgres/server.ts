@@ -2,7 +2,7 @@
 // src/postgres/model.pg.test.ts makes the same calls on it and on a real server.
 
 import type { Database } from '../../../src/postgres/database.ts';
-import { statementFor, type FakeRow } from './statements.ts';
+import { statementFor, type FakeRow, type Statement } from './statements.ts';
 import { Tables } from './tables.ts';
 
 export interface FakePostgresOptions {
@@ -39,12 +39,12 @@ export class FakePostgres {
   /** Runs one statement, whole or not at all. Throws pg.DatabaseError when it is refused, before any change. */
   execute(text: string, values: readonly unknown[]): readonly FakeRow[] {
     const { now, random, newId } = this.#options;
-    const normal = normalised(text);
+    const { normal, changes, statement } = preparedFrom(text);
     const draw = (limit: number): number => Math.floor(random() * limit);
     const { tables } = this;
     const session = { tables, values, timeline: this.#timeline, nowMs: now(), random: draw, newId };
-    const rows = statementFor(normal).run(session);
-    if (CHANGES.test(normal)) this.onChanged(normal);
+    const rows = statement.run(session);
+    if (changes) this.onChanged(normal);
     return rows;
   }
 
@@ -61,7 +61,7 @@ export class FakePostgres {
       values: readonly unknown[] = [],
       beforeSend: () => void = () => undefined,
     ): Promise<readonly FakeRow[]> =>
-      carry(() => this.execute(text, values), { text: normalised(text), beforeSend });
+      carry(() => this.execute(text, values), { text: preparedFrom(text).normal, beforeSend });
     const transaction = (): never => {
       throw new Error('the model of PostgreSQL has no transactions');
     };
@@ -73,13 +73,22 @@ const SCHEMA = '"model"';
 const CHANGES =
   /^(?!select )|\b(?:append_continuing|acquire_lease|checkpoint|decide|add_decision_page|set_primary|swap_copy|\w+_nodes?)\(/;
 
-const texts = new Map<string, string>();
+/** A statement that was looked up by its text. */
+interface Prepared {
+  /** Without the schema, and with single spaces. */
+  readonly normal: string;
+  readonly changes: boolean;
+  readonly statement: Statement;
+}
 
-/** Without the schema, and with single spaces; src/ has some hundred different texts. */
-function normalised(text: string): string {
-  const known = texts.get(text);
+/** By the text as sent; src/ has some hundred different ones. */
+const prepared = new Map<string, Prepared>();
+
+function preparedFrom(text: string): Prepared {
+  const known = prepared.get(text);
   if (known !== undefined) return known;
   const normal = text.replaceAll(`${SCHEMA}.`, '').replaceAll(/\s+/g, ' ').trim();
-  texts.set(text, normal);
-  return normal;
+  const made = { normal, changes: CHANGES.test(normal), statement: statementFor(normal) };
+  prepared.set(text, made);
+  return made;
 }
