@@ -5,6 +5,7 @@ import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { Node } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { NodeFilling } from '../repair/node-filling.ts';
+import type { Trials } from '../replication/trials.ts';
 import type { Deps } from './deps.ts';
 import type { Storage } from './storage.ts';
 
@@ -17,12 +18,13 @@ interface FillingParts {
   readonly nodes: { all(): readonly OtherNode[] };
   readonly deps: Pick<Deps, 'newId' | 'logger'>;
   readonly storage: Storage;
+  readonly trials: Pick<Trials, 'beganAgain'>;
 }
 
 export function buildFilling(
   member: Node,
   { identity, unverified }: { identity: { readonly expected: Identity | null }; unverified: NodeClient },
-  { nodes, deps, storage }: FillingParts,
+  { nodes, deps, storage, trials }: FillingParts,
 ): NodeFilling {
   const { capabilities, catalog, events, log, members } = storage;
   const isOther = (other: OtherNode): boolean =>
@@ -32,7 +34,11 @@ export function buildFilling(
     identity,
     unverified,
     nodes: storage.nodes,
-    reset: (epoch) => members.reset(epoch, member.id),
+    reset: async (epoch) => {
+      const isReset = await members.reset(epoch, member.id);
+      if (isReset) trials.beganAgain(member.id);
+      return isReset;
+    },
     catalog,
     log,
     others: () =>

@@ -102,6 +102,14 @@ describe('an entry', () => {
     expect([trials.isOpen(5), trials.isOpen(6)]).toEqual([false, true]);
   });
 
+  test('no longer counts on a node that begins again without content', () => {
+    trials.failed('a', [5], REFUSED);
+    trials.failed('b', [5], REFUSED);
+    trials.failed('a', [6], REFUSED);
+    trials.beganAgain('a');
+    expect([[...trials.of(5).keys()], trials.isOpen(6)]).toEqual([['b'], false]);
+  });
+
   test('is shown as the one that fails most often on a node', () => {
     trials.failed('a', [5], REFUSED);
     expect(trials.worst('a')).toBeNull();

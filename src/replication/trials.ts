@@ -167,6 +167,15 @@ export class Trials {
     }
   }
 
+  /** The node begins again without content, and its stored attempts are gone: it is offered every entry anew. */
+  beganAgain(node: string): void {
+    for (const [lsn, nodes] of this.#byEntry) {
+      nodes.delete(node);
+      nodes.delete(scratchOf(node));
+      if (nodes.size === 0) this.#byEntry.delete(lsn);
+    }
+  }
+
   /** Every node has applied or skipped the log up to `lsn`. */
   forget(lsn: number): void {
     for (const [each] of this.#byEntry) if (each <= lsn) this.#byEntry.delete(each);
