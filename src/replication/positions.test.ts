@@ -32,6 +32,14 @@ describe('a write is acknowledged', () => {
     expect(await isReached(other, 5, 'primary', () => other.shardApplied('a', 's', [5]))).toBe(true);
   });
 
+  test('at no level by a gateway that does not know the nodes yet', async () => {
+    for (const level of ['primary', 'quorum', 'all'] as const) {
+      const positions = new Positions(() => false);
+      expect(await isReached(positions, 5, level, () => undefined)).toBe(false);
+      expect(await isReached(positions, 5, level, () => positions.setCluster([], null))).toBe(false);
+    }
+  });
+
   test('when a node that had applied it becomes primary', async () => {
     const positions = cluster();
     const then = (): void => {

@@ -203,7 +203,8 @@ export class Positions {
           primary !== null && past.has(primary) && (has(primary) || count > 0)
         : level === 'quorum'
           ? count * 2 > this.#members.length
-          : count === this.#members.length;
+          : // A gateway that has just started knows no members yet.
+            count > 0 && count === this.#members.length;
     if (reached) resolve();
   }
 
