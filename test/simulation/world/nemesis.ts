@@ -29,6 +29,8 @@ export class Nemesis {
   readonly #world: World;
   readonly #blank: () => FakeChroma;
   #swapped: readonly [string, string] | null = null;
+  /** A standby of PostgreSQL is to be promoted. */
+  #isPromoting = false;
   /** Nothing more is inflicted. */
   #isOver = false;
 
@@ -198,6 +200,9 @@ export class Nemesis {
       case 'statements':
         return postgres.plan(STATEMENTS[step.kind], step.how, step.times);
       case 'promote_standby': {
+        // What a standby of an earlier server has received cannot follow on another one.
+        if (this.#isPromoting) return;
+        this.#isPromoting = true;
         // The standby has received everything until now; it is promoted `lostMs` later.
         const received = step.lostMs === 0 ? null : postgres.server.tables.copy();
         return this.#after(step.lostMs, () => {
@@ -206,6 +211,7 @@ export class Nemesis {
             if (received === null) postgres.server.failOver();
             else this.#world.lose(received);
             postgres.start();
+            this.#isPromoting = false;
           });
         });
       }
