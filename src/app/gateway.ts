@@ -8,6 +8,7 @@ import { sleep } from '../util/clock.ts';
 import { buildAlerts } from './alerts.ts';
 import { buildCaches } from './caches.ts';
 import { buildDataPlane } from './data-plane.ts';
+import { Departure } from './departure.ts';
 import { depsOf, type GatewayParts } from './deps.ts';
 import { buildHistory } from './history.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -39,7 +40,7 @@ const READY_POLL_MS = 25;
  * when it must forget what it has seen of the log.
  */
 export async function startGateway(config: Config, parts: GatewayParts = {}): Promise<Gateway> {
-  let running: Promise<Gateway>;
+  let running: Promise<BuiltGateway>;
   let isStopped = false;
   const restart = (): void => {
     if (isStopped) return;
@@ -49,7 +50,7 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     });
     running.catch((error: unknown) => parts.onFailure?.(error));
   };
-  const build = (): Promise<Gateway> => buildGateway(config, parts, restart);
+  const build = (): Promise<BuiltGateway> => buildGateway(config, parts, restart);
   const first = await build();
   running = Promise.resolve(first);
   return {
@@ -62,12 +63,18 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
     async stop() {
       isStopped = true;
       const last = await running.catch(() => null);
+      await last?.leave();
       await last?.stop();
     },
   };
 }
 
-async function buildGateway(config: Config, parts: GatewayParts, restart: () => void): Promise<Gateway> {
+interface BuiltGateway extends Gateway {
+  /** Serves for STOP_DELAY_MS more. */
+  leave(): Promise<void>;
+}
+
+async function buildGateway(config: Config, parts: GatewayParts, restart: () => void): Promise<BuiltGateway> {
   const untraced = depsOf(config, parts);
   const { clock, logger } = untraced;
   const life = new Lifecycle({ clock, logger, stopDeadlineMs: STOP_DEADLINE_MS });
@@ -85,8 +92,9 @@ async function buildGateway(config: Config, parts: GatewayParts, restart: () => 
     const built = { deps, storage, replication, dataPlane, observation, metrics, restart };
     const alerts = buildAlerts(config, built, life);
     const history = buildHistory(config, built, life);
-    const status = statusSource(config, { ...built, history });
-    const listeners = buildListeners(config, { ...built, caches, history, status, alerts }, life);
+    const departure = new Departure(clock, config.STOP_DELAY_MS);
+    const status = statusSource(config, { ...built, history, departure });
+    const listeners = buildListeners(config, { ...built, caches, history, status, alerts, departure }, life);
     await life.start();
     const stopped = new AbortController();
     return {
@@ -97,6 +105,7 @@ async function buildGateway(config: Config, parts: GatewayParts, restart: () => 
           await sleep(deps.clock, READY_POLL_MS, stopped.signal);
       },
       serverFails: (url, reason) => replication.failing.ends(url, reason),
+      leave: () => departure.begin(),
       async stop() {
         await life.stop();
         stopped.abort();

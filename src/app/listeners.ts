@@ -22,12 +22,12 @@ import { Exposition } from '../observability/exposition.ts';
 import type { MetricsRegistry } from '../observability/metrics-registry.ts';
 import { webhooksOf, type Alerts } from './alerts.ts';
 import { buildDashboard, LIVE_ROUTE } from './dashboard.ts';
+import type { Departure } from './departure.ts';
 import type { Following } from './following.ts';
 import type { History } from './history.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { buildOperatorRouter } from './operator.ts';
 import type { GatewayCore } from './metrics.ts';
-import type { Replication } from './replication.ts';
 
 export interface Listeners {
   /** Where clients reach it; known once it has started. */
@@ -41,6 +41,7 @@ interface ListenerParts extends GatewayCore {
   readonly alerts: Alerts;
   readonly history: History;
   readonly metrics: MetricsRegistry;
+  readonly departure: Departure;
   /** Has this gateway built anew. */
   readonly restart: () => void;
 }
@@ -55,7 +56,7 @@ const STOP_DEADLINE_MS = 10_000;
 const READY_POLL_MS = 25;
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
-  const { deps, dataPlane, observation, metrics } = parts;
+  const { deps, dataPlane, observation, metrics, departure } = parts;
   const api = clientRouter(parts);
   const status = statusRouter(parts);
   const operatorApi = buildOperatorRouter(config, parts, life);
@@ -68,6 +69,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     clock: deps.clock,
     logger: deps.logger,
     responseBudget: dataPlane.responseBudget,
+    isLeaving: () => departure.hasBegun,
     requests: {
       observe: (request: ServedRequest) => {
         // It takes as long as a dashboard is open, and ends when that is closed.
@@ -214,7 +216,7 @@ export function statusSource(
     term: () => leader.term,
     gateways: () => gatewaysOf(replication.following),
     halted: () => leader.halted,
-    serving: () => servingOf(replication),
+    serving: () => servingOf(parts),
     primary: () => leader.primary.node,
     head: () => logBuffer.head,
     trimmed: () => retention.trimmed,
@@ -256,10 +258,13 @@ function gatewaysOf({ registration, feed }: Following): GatewayStatus[] {
 }
 
 /** Why this gateway refuses reads, and writes: what /ready and /health say. */
-function servingOf({ leader, nodes, view, knowledge }: Replication): Serving {
+function servingOf({
+  replication: { leader, nodes, view, knowledge },
+  departure,
+}: Pick<ListenerParts, 'replication' | 'departure'>): Serving {
   const isServed = nodes.all().some(({ member }) => canServe(member.state));
   const noPrimary = leader.primary.node === null ? 'no primary is chosen yet' : null;
-  const unknown = knowledge.refusal()?.message ?? null;
+  const unknown = departure.hasBegun ? 'this gateway is stopping' : (knowledge.refusal()?.message ?? null);
   return {
     reads: unknown ?? (isServed ? noPrimary : 'no node serves'),
     writes: view.writable()?.message ?? noPrimary,

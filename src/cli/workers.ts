@@ -35,6 +35,7 @@ export async function runWorkers(
     onRestart: (number, reason, delayMs) =>
       console.error(`polychrome: worker ${number} ended (${reason}); it starts again in ${delayMs} ms`),
     onFailure: (reason) => stopRequest.fail(`The workers cannot go on: ${reason}.`),
+    stopDelayMs: config.STOP_DELAY_MS,
     clock,
   });
   await group.run(stopRequest.signal);

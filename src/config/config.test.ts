@@ -90,6 +90,7 @@ describe('every setting', () => {
       (c) => c.NODE_RESTART_COMMAND,
       'systemctl restart "chroma@$NODE_ID"',
     ],
+    STOP_DELAY_MS: [{ STOP_DELAY_MS: '5000' }, (c) => c.STOP_DELAY_MS, 5_000],
     BODY_BUDGET_BYTES: [{ BODY_BUDGET_BYTES: '41943040' }, (c) => c.BODY_BUDGET_BYTES, 41_943_040],
     RESULT_CACHE_BYTES: [{ RESULT_CACHE_BYTES: '0' }, (c) => c.RESULT_CACHE_BYTES, 0],
     RECORD_CACHE_BYTES: [{ RECORD_CACHE_BYTES: '0' }, (c) => c.RECORD_CACHE_BYTES, 0],

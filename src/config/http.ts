@@ -33,6 +33,11 @@ export const HTTP_SETTINGS = {
     '268435456',
     'Request bodies in memory at one time, of all clients together; further requests wait, then get 503. At least one body of the largest size (40 MiB).',
   ),
+  STOP_DELAY_MS: setting(
+    wholeNumber(0, 600_000),
+    '0',
+    'How long a gateway goes on serving after SIGTERM, while `/ready` and `/health` are 503 and each response ends its connection: as long as balancers need to send nothing more here. 0: it stops at once.',
+  ),
   CORS_ALLOW_ORIGINS: setting(
     list,
     '',

@@ -29,6 +29,8 @@ interface Connection {
 export interface ConnectionsOptions {
   readonly clock: Clock;
   readonly serve: (turn: Turn) => void;
+  /** Whether each response is the last on its connection, although requests are served. */
+  readonly isLeaving?: (() => boolean) | undefined;
   /** Responds to a request whose body could not be parsed, by ending its connection. */
   readonly failBody: (turn: Turn) => void;
 }
@@ -104,7 +106,7 @@ export class Connections {
     connection.current = turn;
     this.#serving += 1;
     turn.end = (response) => this.#end(connection, response, turn);
-    turn.isLast = () => this.#closing;
+    turn.isLast = () => this.#closing || this.#options.isLeaving?.() === true;
     turn.response.once('close', () => this.#done(connection, turn));
     this.#options.serve(turn);
   }

@@ -13,6 +13,8 @@ export interface ServerOptions extends Omit<PipelineOptions, 'bodyTimeoutMs'> {
   /** 0 takes any free port. */
   readonly port: number;
   readonly limits?: Partial<ServerLimits>;
+  /** Whether each response is the last on its connection, although requests are served. */
+  readonly isLeaving?: () => boolean;
 }
 
 /** Bounds that need no setting. */
@@ -88,6 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     clock: options.clock,
     serve: (turn) => pipeline.serve(turn),
     failBody: (turn) => pipeline.failBody(turn),
+    isLeaving: options.isLeaving,
   });
   connections.attachTo(server);
   await listen(server, options);

@@ -34,6 +34,7 @@ beforeEach(() => {
       failure ??= reason;
       stop.abort();
     },
+    stopDelayMs: 0,
     clock,
   });
   void group.run(stop.signal).then(() => (isOver = true));

@@ -21,10 +21,12 @@ export interface WorkerGroupOptions {
   readonly onRestart: (number: number, reason: string, delayMs: number) => void;
   /** Called when the group cannot go on; stops it. */
   readonly onFailure: (reason: string) => void;
+  /** How long a worker goes on serving after SIGTERM, ms. */
+  readonly stopDelayMs: number;
   readonly clock: Clock;
 }
 
-// A gateway gives each of its parts 15 s, and needs a few seconds for all of them.
+// After its delay: a gateway gives each of its parts 15 s, and needs a few seconds for all of them.
 const STOP_DEADLINE_MS = 60_000;
 
 export class WorkerGroup {
@@ -58,7 +60,7 @@ export class WorkerGroup {
   }
 
   async #runOnce(number: number, stop: AbortSignal): Promise<{ reason: string; servedMs: number }> {
-    const { fork, clock, onServing } = this.#options;
+    const { fork, clock, onServing, stopDelayMs } = this.#options;
     const worker = fork(number);
     let servedFrom: number | null = null;
     void worker.serving.then(() => {
@@ -69,7 +71,7 @@ export class WorkerGroup {
     let cancelKill = (): void => undefined;
     const unsubscribe = onAbort(stop, () => {
       worker.signal('SIGTERM');
-      cancelKill = clock.after(STOP_DEADLINE_MS, () => worker.signal('SIGKILL'));
+      cancelKill = clock.after(stopDelayMs + STOP_DEADLINE_MS, () => worker.signal('SIGKILL'));
     });
     const reason = await worker.ended;
     unsubscribe();

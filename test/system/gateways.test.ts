@@ -15,15 +15,18 @@ let gateways: GatewayProcess[];
 beforeAll(async () => {
   cluster = await TestCluster.start({ nodes: 2 });
   await cluster.stopGateway();
-  const first = await GatewayProcess.start(cluster.environment());
+  const first = await startOne();
   await until(() => first.leads(), 'the first gateway leads');
-  gateways = [first, await GatewayProcess.start(cluster.environment())];
+  gateways = [first, await startOne()];
 });
 afterAll(async () => {
   await Promise.all(gateways.map((gateway) => gateway.stop('SIGKILL')));
   await cluster.stop();
 });
 
+// Several times as long as the balancer takes to learn that a gateway stops.
+const startOne = (): Promise<GatewayProcess> =>
+  GatewayProcess.start({ ...cluster.environment(), STOP_DELAY_MS: '1500' });
 const other = (gateway: GatewayProcess): GatewayProcess => gateways.find((each) => each !== gateway)!;
 const status = async (gateway: GatewayProcess, path: string): Promise<number> =>
   (await fetch(gateway.url + path)).status;
@@ -130,8 +133,26 @@ describe('two gateways', () => {
       })();
       const longestMs = await trafficUntil(end, survivor.api, id, 'a');
       console.log(`longest write while the leader ended by ${signal}: ${Math.round(longestMs)} ms`);
-      gateways = [survivor, await GatewayProcess.start(cluster.environment())];
+      gateways = [survivor, await startOne()];
       expect(await documentOf(gateways[1]!.api, id, 'a')).toBe(await documentOf(survivor.api, id, 'a'));
     },
   );
+
+  test('behind a balancer are restarted one after the other without one failed request', async () => {
+    const balancer: RoundRobin = await startRoundRobin(gateways.map(({ url }) => url));
+    const api = new ChromaHttp(balancer.url);
+    const id = await api.create('restarted');
+    const end = (async () => {
+      for (const before of gateways) {
+        const after = await startOne();
+        balancer.add(after.url);
+        await before.stop();
+        gateways = [...gateways.filter((each) => each !== before), after];
+      }
+    })();
+    const clients = Array.from({ length: 4 }, (_, client) => trafficUntil(end, api, id, `r${client}`));
+    const longestMs = Math.max(...(await Promise.all(clients)));
+    console.log(`longest write while all gateways were restarted: ${Math.round(longestMs)} ms`);
+    await balancer.stop();
+  });
 });

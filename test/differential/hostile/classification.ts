@@ -3,7 +3,6 @@
 import { SETTINGS } from '../../../src/config/config.ts';
 import { RESPONSE_DIFFERENCES, type Exchange, SPARED_DIFFERENCES } from '../differences.ts';
 import type { EndpointResponse } from '../endpoint.ts';
-import { placeOf } from '../operation.ts';
 
 export type Classification =
   /** The same response: both sides must be in the same state. */

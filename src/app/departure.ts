@@ -1,0 +1,25 @@
+// The time between the order to stop and the end: balancers still send requests here, and learn meanwhile to send none.
+
+import { sleep, type Clock } from '../util/clock.ts';
+
+export class Departure {
+  readonly #clock: Clock;
+  readonly #delayMs: number;
+  #hasBegun = false;
+
+  constructor(clock: Clock, delayMs: number) {
+    this.#clock = clock;
+    this.#delayMs = delayMs;
+  }
+
+  /** From now on /ready and /health are 503, and each response is the last on its connection; requests are served. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Resolves when the gateway may stop. */
+  async begin(): Promise<void> {
+    this.#hasBegun = true;
+    if (this.#delayMs > 0) await sleep(this.#clock, this.#delayMs);
+  }
+}
