@@ -102,12 +102,10 @@ export class FakeChroma {
     this.restart();
   }
 
-  /** The records that a read of the collection would find, without the effects of a read; null when it would fail. */
+  /** The records that a read of the collection finds while the log reader works, without the effects of a read. */
   peekRecords(id: string): readonly StoredRecord[] | null {
-    const collection = this.#collections.get(id);
-    if (collection === undefined) return null;
-    const isFirst = !this.#caughtUp.has(id);
-    return isFirst && this.#readerDead ? null : collection.records.peek(isFirst);
+    const appliesBacklog = !this.#caughtUp.has(id) && !this.#readerDead;
+    return this.#collections.get(id)?.records.peek(appliesBacklog) ?? null;
   }
 
   peekCollections(): readonly Readonly<Collection>[] {
