@@ -6,7 +6,7 @@ import { isGoInstalled } from '../histories/porcupine.ts';
 import { chaos } from './chaos.ts';
 import { isWhole, reportOf } from './report.ts';
 
-const LONG_SUITES = ['postgres-faults', 'large-backlog', 'node-faults'].map(
+const LONG_SUITES = ['postgres-faults', 'large-backlog', 'node-faults', 'rebuild'].map(
   (name) => `test/system/${name}.test.ts`,
 );
 
