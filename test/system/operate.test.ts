@@ -195,7 +195,7 @@ test('the history is recorded, and the capacity is known', async () => {
     const { requests, nodes, gateways } = await recorded();
     const isMeasured = requests.writes.p95Ms.some((ms) => ms !== null);
     // The first samples may be of the time in which a test before had stopped a node.
-    const hasServed = Object.values(nodes).every(({ serving }) => serving?.includes(1) === true);
+    const hasServed = Object.values(nodes).every(({ serving }) => serving?.includes(1) ?? false);
     const isWhole = Object.keys(nodes).length === 3 && Object.keys(gateways).length === 1;
     return isMeasured && hasServed && isWhole;
   }, 'writes, nodes that serve and the gateway are in the history');
