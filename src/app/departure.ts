@@ -1,4 +1,4 @@
-// The time between the order to stop and the end: balancers still send requests here, and learn meanwhile to send none.
+// The time between SIGTERM and the stop of a gateway: balancers that still send requests here learn to send them elsewhere.
 
 import { sleep, type Clock } from '../util/clock.ts';
 

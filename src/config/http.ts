@@ -36,7 +36,7 @@ export const HTTP_SETTINGS = {
   STOP_DELAY_MS: setting(
     wholeNumber(0, 600_000),
     '0',
-    'How long a gateway goes on serving after SIGTERM, while `/ready` and `/health` are 503 and each response ends its connection: as long as balancers need to send nothing more here. 0: it stops at once.',
+    'How long a gateway goes on serving after SIGTERM, while `/ready` and `/health` are 503 and each response ends its connection. Longer than a balancer needs to send its requests elsewhere. 0: it stops at once.',
   ),
   CORS_ALLOW_ORIGINS: setting(
     list,

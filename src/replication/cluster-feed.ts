@@ -52,8 +52,8 @@ const APPENDED_FOR_MS = 2_000;
 const LEADING_MS = 20;
 const IDLE_MS = 250;
 const RETRY_MS = 100;
-// A read that takes longer has no response; so has one when the state before it is about to be too old: the only gateway
-// must know by then that PostgreSQL does not respond, for it goes on with reads.
+// A read that takes longer counts as unanswered. So does one that is in flight when the state before it is about to be too
+// old: the only gateway goes on with reads, and must know by then that PostgreSQL does not respond.
 const LATE_LEASES = 0.5;
 const TOO_OLD_MARGIN_LEASES = 0.25;
 // A timer that fires so much too late was not waiting for PostgreSQL: this process was frozen. The response may be there.
@@ -168,7 +168,7 @@ export class ClusterFeed {
     }
   }
 
-  /** Calls `late` after `ms`; of these, time in which this process was frozen does not count. Returns what cancels it. */
+  /** Calls `late` after `ms`, or a moment after this process goes on if it was frozen then. Returns what cancels it. */
   #afterSilence(ms: number, late: () => void): () => void {
     const { clock, leaseMs } = this.#options;
     const waitMs = Math.max(ms, leaseMs * RESPONSE_LEASES);

@@ -110,7 +110,7 @@ test('a leader that cannot reach PostgreSQL is succeeded by the other gateway', 
   });
 });
 
-test('a gateway that follows and cannot reach the nodes disturbs nobody', async () => {
+test('a gateway that follows and cannot reach the nodes leaves the other as it was', async () => {
   const leader = await leading();
   const follower = otherThan(leader);
   await drill(follower, async () => {
