@@ -59,6 +59,15 @@ describe('a history that can be right', () => {
       ],
     ],
     [
+      'a conditional delete of an indeterminate write that no read saw',
+      [
+        operation([0, 1], set(1)),
+        operation([2, null], set(2)),
+        operation([3, 4], { does: 'delete_if', matches: (value) => value === 2 }),
+        operation([5, 6], read(null)),
+      ],
+    ],
+    [
       'a session read through a gateway that did not acknowledge the write',
       [
         operation([0, 1], set(1)),

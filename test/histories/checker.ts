@@ -144,6 +144,7 @@ function mayMatter(all: readonly Observed[], effect: Effect): boolean {
     ({ effect: other }) =>
       other.does === 'add' ||
       other.does === 'update' ||
+      (other.does === 'delete_if' && other.matches(effect.value)) ||
       (other.does === 'read' && other.saw === effect.value),
   );
 }
