@@ -15,7 +15,7 @@ const CATCHUP_TIMEOUT_MS = 600_000;
 
 /**
  * Stops a replica, writes entries, kills the replica and lets its supervisor restart it. Measures from the server's
- * first response until the node has applied the whole log and is serving again.
+ * first response until the node has applied the whole log; then everything on it is verified, and it serves again.
  */
 export async function measureCatchup(add: Workload, target: Target, run: BenchmarkRun): Promise<void> {
   const { bodies, results } = run;
@@ -41,6 +41,8 @@ export async function measureCatchup(add: Workload, target: Target, run: Benchma
   const respondedAt = performance.now();
   await until(() => hasCaughtUp(server, replica), STATUS_POLL_MS);
   const caughtUpAt = performance.now();
+  await until(() => isServing(server, replica), STATUS_POLL_MS);
+  const servingAt = performance.now();
   const elapsedMs = caughtUpAt - respondedAt;
   results.addRound('catchup', target.name, {
     latenciesMs: Float64Array.of(elapsedMs),
@@ -48,7 +50,10 @@ export async function measureCatchup(add: Workload, target: Target, run: Benchma
     elapsedMs,
     failures: written.failures,
   });
-  results.addMore('catchup', target.name, { 'ms from kill to caught up': caughtUpAt - killedAt });
+  results.addMore('catchup', target.name, {
+    'ms from kill to caught up': caughtUpAt - killedAt,
+    'ms from caught up to verified and serving': servingAt - caughtUpAt,
+  });
 }
 
 /** The reference for catch-up: the same number of records, bulk loaded into an equal collection of a bare server. */
@@ -77,8 +82,12 @@ async function isResponding(url: string): Promise<boolean> {
 
 async function hasCaughtUp(server: Server, { id }: NodeProcess): Promise<boolean> {
   const { head, nodes } = await server.status();
-  const node = nodes.find((one) => one.id === id);
-  return node !== undefined && node.state === 'serving' && node.checkpoint >= head;
+  return nodes.some((node) => node.id === id && node.checkpoint >= head);
+}
+
+async function isServing(server: Server, { id }: NodeProcess): Promise<boolean> {
+  const { nodes } = await server.status();
+  return nodes.some((node) => node.id === id && node.state === 'serving');
 }
 
 async function until(condition: () => Promise<boolean>, pollMs: number): Promise<void> {

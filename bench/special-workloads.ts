@@ -58,7 +58,7 @@ export const SPECIAL_WORKLOADS: readonly SpecialWorkload[] = [
   {
     name: 'catchup',
     title:
-      'entries/s from the first response of a restarted node until it serves again; direct: the same number of records, bulk loaded into an equal collection (latencies are durations)',
+      'entries/s from the first response of a restarted node until it has applied them, before it is verified; direct: the same number of records, bulk loaded into an equal collection (latencies are durations)',
     targets: ['direct', 'polychrome3'],
     rounds: ({ catchupRounds }) => catchupRounds,
     async measure({ run, target, workload, onStep }) {

@@ -47,8 +47,9 @@ interface Run extends VerificationProgress {
   state: 'running' | 'passed' | 'failed';
 }
 
-// Reads of small shards are dominated by their round trips; more would only queue up on a server with two cores.
-const CONCURRENCY = 4;
+// Reads of small shards are dominated by their round trips; more than two at a time delay the reads of clients
+// (docs/performance.md).
+const CONCURRENCY = 2;
 const PAUSE_MS = 500;
 // Failures of another kind, as of PostgreSQL, may last: each is logged, and costs a read of the shard.
 const PAUSE_MS_MAX = 30_000;
@@ -147,6 +148,7 @@ export class ReturnVerification {
         const { uncompared } = await verification.verify(shard, nodes, {
           term,
           witnesses: reference === undefined ? [] : others,
+          yields: true,
           onPage,
         });
         return reference !== undefined && uncompared === 0;

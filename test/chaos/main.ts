@@ -6,9 +6,15 @@ import { isGoInstalled } from '../histories/porcupine.ts';
 import { chaos } from './chaos.ts';
 import { isWhole, reportOf } from './report.ts';
 
-const LONG_SUITES = ['postgres-faults', 'large-backlog', 'node-faults', 'rebuild'].map(
-  (name) => `test/system/${name}.test.ts`,
-);
+const LONG_SUITES = [
+  'postgres-faults',
+  'large-backlog',
+  'node-faults',
+  'rebuild',
+  'crash-points',
+  'crash-points-deciding',
+  'damaged-copies',
+].map((name) => `test/system/${name}.test.ts`);
 
 const positive = (text: string): number => {
   const value = Number(text);
@@ -24,7 +30,7 @@ const options = new Command('chaos')
   .option('--seed <n>', 'draws the same faults again', positive, Date.now() % 1_000_000)
   .option('--longest-fault <seconds>', 'longest duration of a fault', positive, 10)
   .option('--gateways <n>', 'how many gateways', positive, 3)
-  .option('--long', 'first the fault suites, with the default settings and faults that last 20 s')
+  .option('--long', 'first the fault suites, with every crash point and with faults that last 20 s')
   .parse()
   .opts<{ minutes: number; seed: number; longestFault: number; gateways: number; long?: boolean }>();
 

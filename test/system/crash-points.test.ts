@@ -9,7 +9,7 @@ import { CheckedWorkload } from '../support/workload.ts';
 
 const clusterAfterwards = killedAtEach(WRITE_POINTS);
 
-test('covers every crash point', () => {
+test('the lists name every crash point', () => {
   const covered = [...Object.keys(WRITE_POINTS), ...Object.keys(DECIDING_POINTS), ...REBUILD_POINTS];
   expect(covered.sort()).toEqual([...CRASH_POINTS].sort());
 });

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { nodeCommand } from '../../src/cli/node.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { TestCluster } from '../support/cluster.ts';
-import { REBUILD_POINTS } from '../support/crash-points.ts';
+import { pointsOfThisRun, REBUILD_POINTS } from '../support/crash-points.ts';
 import { TestCommand } from '../support/operation-context.ts';
 import { sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
@@ -13,8 +13,7 @@ import { until } from '../support/until.ts';
 const RECORDS = 600;
 const DIMENSION = 16;
 
-// `npm run chaos -- --long` kills the gateway at every point; the suite at each second one.
-const POINTS = REBUILD_POINTS.filter((_point, index) => process.env['CHAOS'] === '1' || index % 2 === 0);
+const POINTS = pointsOfThisRun(REBUILD_POINTS);
 
 /** Ends the grace period of every retired copy. */
 const AGED = `update polychrome.node_shard set since = since - interval '1 hour' where state = 'retired'`;
