@@ -22,6 +22,7 @@ import { recovery } from './migrations/0017-recovery.ts';
 import { retiredCollections } from './migrations/0018-retired-collections.ts';
 import { gateways } from './migrations/0019-gateways.ts';
 import { gatewayNumbers } from './migrations/0020-gateway-numbers.ts';
+import { decisionsOfEntries } from './migrations/0021-decisions-of-entries.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -44,6 +45,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   retiredCollections,
   gateways,
   gatewayNumbers,
+  decisionsOfEntries,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

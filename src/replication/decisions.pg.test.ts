@@ -96,6 +96,14 @@ async function pagesOf(decision: Decision): Promise<string[][]> {
 const rows = (table: string): Promise<Record<string, unknown>[]> =>
   database.query(`select * from ${database.schema}.${table}`);
 
+test('nothing is decided about an LSN that the log lacks: a promoted server would decide about its next entry', async () => {
+  for (const by of [primary, leader])
+    await expect(decisions.record(by, DELETE + 1, ruling('refused', '{}'))).rejects.toThrow(
+      'lacks the entry',
+    );
+  expect(await decisions.find(DELETE + 1)).toBeNull();
+});
+
 describe('the selection of a conditional delete', () => {
   test('is read from the decision itself when it is small', async () => {
     const made = await decisions.record(primary, DELETE, ruling('accepted', '["x","y"]'));

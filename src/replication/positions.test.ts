@@ -32,6 +32,19 @@ describe('a write is acknowledged', () => {
     expect(await isReached(other, 5, 'primary', () => other.shardApplied('a', 's', [5]))).toBe(true);
   });
 
+  test.each<[string, (positions: Positions) => void]>([
+    ['began again without content', (positions) => positions.forget('c')],
+    ['may have another process', (positions) => positions.restarted('c', 4)],
+  ])('not on account of a node that %s before the level was reached', async (_what, lose) => {
+    const positions = cluster();
+    const isAcknowledged = await isReached(positions, 5, 'all', () => {
+      positions.shardApplied('c', 's', [5]);
+      lose(positions);
+      for (const node of ['a', 'b']) positions.shardApplied(node, 's', [5]);
+    });
+    expect(isAcknowledged).toBe(false);
+  });
+
   test('at no level by a gateway that does not know the nodes yet', async () => {
     for (const level of ['primary', 'quorum', 'all'] as const) {
       const positions = new Positions(() => false);

@@ -127,11 +127,13 @@ export class Positions {
     const position = this.#position(node);
     position.applied = Math.min(position.applied, checkpoint);
     position.ahead.clear();
+    this.#unmarkPast(node, position.applied);
   }
 
   /** The node has left, or begins again without content. */
   forget(node: string): void {
     this.#nodes.delete(node);
+    this.#unmarkPast(node, 0);
   }
 
   /** The node skips this entry: it lacks the shard that the entry changes. */
@@ -182,6 +184,15 @@ export class Positions {
     for (const waiter of this.#waiters.get(lsn) ?? []) {
       waiter.past.add(node);
       this.#settle(waiter);
+    }
+  }
+
+  /** I3: writes after `lsn` that still wait no longer count the node, which may have lost them; it applies them again. */
+  #unmarkPast(node: string, lsn: number): void {
+    for (const waiter of [...this.#waiters.values()].flatMap((waiters) => [...waiters])) {
+      if (waiter.lsn <= lsn) continue;
+      waiter.past.delete(node);
+      waiter.skippedBy.delete(node);
     }
   }
 

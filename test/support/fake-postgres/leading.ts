@@ -89,15 +89,15 @@ export function decide(tables: Tables, call: DecideCall): DecisionRow | null {
       entry?.kind === 'delete_where' && known.outcome === 'accepted' && outcome === 'quarantined';
     if (!replaces) return known;
   }
+  if (entry === undefined)
+    throw refusal('PC006', `the log lacks the entry at LSN ${lsn} that was to be decided`);
   const decision = { lsn, outcome, status, body, pages, generation };
   tables.decisions.set(lsn, decision);
   if (outcome === 'quarantined' || outcome === 'partly_applied')
     tables.setHead({ exceptions: tables.nextView() });
-  if (outcome === 'quarantined' && entry !== undefined) tables.quarantine.set(lsn, { closed: false });
-  if (entry !== undefined) {
-    if (outcome === 'accepted') keepBody(tables, entry);
-    changeCatalog(tables, entry, outcome === 'accepted');
-  }
+  if (outcome === 'quarantined') tables.quarantine.set(lsn, { closed: false });
+  if (outcome === 'accepted') keepBody(tables, entry);
+  changeCatalog(tables, entry, outcome === 'accepted');
   return decision;
 }
 
