@@ -87,9 +87,14 @@ export class Convergence {
     return null;
   }
 
-  /** Replaces what only an operator can: a node that lost its content, or the only witness of a suspect shard. */
+  /**
+   * Does what only an operator can: replaces a node that lost its content, or the only witness of a suspect shard, and takes
+   * drained nodes back into service.
+   */
   #operate(): void {
     const world = this.#world;
+    for (const { id, drained } of world.postgres.server.tables.nodes.values())
+      if (drained) world.drain(id, false);
     const leading = world.leading();
     if (leading === null) return;
     const stuck = leading

@@ -111,7 +111,6 @@ export class Nemesis {
       if (this.#world.isDown(name)) this.#world.startGateway(name);
       gateways.get(name)?.process.receive(0, () => undefined);
     }
-    for (const row of postgres.server.tables.nodes.values()) if (row.drained) this.#drain(row.id, false);
   }
 
   #after(forMs: number, repair: () => void): void {
@@ -310,8 +309,8 @@ export class Nemesis {
   #operate(step: FaultOf<'drain' | 'promote' | 'suspect'>): void {
     const { world, leading } = { world: this.#world, leading: this.#world.leading() };
     if (step.fault === 'drain') {
-      this.#drain(step.node, true);
-      return this.#after(step.forMs, () => this.#drain(step.node, false));
+      world.drain(step.node, true);
+      return this.#after(step.forMs, () => world.drain(step.node, false));
     }
     if (leading === null) return;
     const { process, replication } = leading;
@@ -340,14 +339,6 @@ export class Nemesis {
     if (id === undefined) return;
     this.#world.trace(`a record of ${shard} on ${node} is wrong`);
     replaceOn(process.chroma, row.physical, id, WRONG_VALUE);
-  }
-
-  #drain(node: string, isDrained: boolean): void {
-    const gateway =
-      this.#world.leading() ?? [...this.#world.gateways.values()].find((each) => each.isRunning);
-    gateway?.process.receive(0, () => {
-      gateway.storage?.members.drain(node, isDrained).catch(() => undefined);
-    });
   }
 }
 

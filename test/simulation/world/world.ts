@@ -233,6 +233,14 @@ export class World {
     return null;
   }
 
+  /** An operator takes a node out of service, or back into it, through a gateway that runs. */
+  drain(node: string, isDrained: boolean): void {
+    const gateway = this.leading() ?? [...this.gateways.values()].find((each) => each.isRunning);
+    gateway?.process.receive(0, () => {
+      gateway.storage?.members.drain(node, isDrained).catch(() => undefined);
+    });
+  }
+
   /** Gateways that may send calls to nodes, each by its own clock. */
   #leaders(): string[] {
     const leads = ({ process, replication }: SimulatedGateway): boolean =>
