@@ -222,6 +222,7 @@ test.each([
   ['older content', [{ id: 'a', document: 'one' }], [], 'record "a" has older content'],
   ['a record it did not select', [], [decision(5, 'accepted', ['c'])], 'record "a" is missing'],
   ['a missing record before it is decided', [], [], 'record "a" is missing'],
+  ['a missing record when it was refused', [], [decision(5, 'refused', {})], 'record "a" is missing'],
 ])(
   'a conditional delete beyond the checkpoint does not explain %s',
   async (_what, records, decided, reason) => {

@@ -102,8 +102,9 @@ export class LogVerifier {
     })) {
       if (toOperation(entry).type === 'records') changed.add(entry.target as string);
       const decision = await this.#decision(entry);
-      // R6: nothing is deleted before the selection is recorded, so it explains no missing record.
-      if (entry.kind === 'delete_where' && decision === null) continue;
+      // R6: nothing is deleted before the selection is recorded, and nothing at all when it is refused.
+      const isWithoutEffect = decision === null || decision.outcome === 'refused';
+      if (entry.kind === 'delete_where' && isWithoutEffect) continue;
       await expectation.uncertain(entry, this.#selectedIds(entry, decision));
     }
 
