@@ -26,7 +26,7 @@ import { ShardHeads } from '../read/shard-heads.ts';
 import { responsesDiffer } from '../repair/comparison-queue.ts';
 import { Backlog } from '../write/backlog.ts';
 import { Writer } from '../write/writer.ts';
-import { buildBackPressure } from './back-pressure.ts';
+import { buildBackPressure, type BackPressure } from './back-pressure.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -38,6 +38,7 @@ export interface DataPlane {
   readonly recordReads: RecordReads;
   readonly reader: Reader;
   readonly writer: Writer;
+  readonly backPressure: BackPressure;
   readonly responseBudget: ResponseBudget;
   readonly scanner: LargeScanner;
   readonly selection: NodeSelection;
@@ -81,7 +82,8 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
   const readVerification = buildReadVerification(config, parts, selection);
   const onGetServed = (get: ServedGet): void => readVerification.served(get);
   const reader = new Reader({ selection, view, clock, logger, health, onGetServed, ...limits });
-  const writer = buildWriter(config, parts);
+  const backPressure = buildBackPressure(config, replication, deps);
+  const writer = buildWriter(config, parts, backPressure);
   const bodyProbe = new BodyProbe(() => {
     const selected = selection.selectNow({ shard: null, floor: 0, sticky: false });
     return selected?.node.client ?? null;
@@ -101,6 +103,7 @@ export function buildDataPlane(config: Config, parts: Parts, life: Lifecycle): D
     recordReads,
     reader,
     writer,
+    backPressure,
     responseBudget,
     scanner,
     selection,
@@ -125,7 +128,11 @@ function buildReadVerification(
   });
 }
 
-function buildWriter(config: Config, { deps, storage, caches, replication }: Parts): Writer {
+function buildWriter(
+  config: Config,
+  { deps, storage, caches, replication }: Parts,
+  backPressure: BackPressure,
+): Writer {
   const { nodes, view, appender } = replication;
   const { clock } = deps;
   const msOf = (work: number): number => {
@@ -140,7 +147,7 @@ function buildWriter(config: Config, { deps, storage, caches, replication }: Par
     floors: caches.floors,
     clock,
     refreshCatalog: () => storage.catalog.refresh(),
-    backPressure: buildBackPressure(config, replication, deps),
+    backPressure,
     timeoutMs: config.WRITE_TIMEOUT_MS,
     leaseMs: config.LEASE_MS,
   });

@@ -25,7 +25,7 @@ export function buildMetrics(parts: GatewayCore): MetricsRegistry {
   const { storage, caches, replication, dataPlane, observation } = parts;
   const registry = new MetricsRegistry();
   registry.register('http', observation.requests.metrics);
-  registry.register('append', replication.appender.metrics);
+  registry.register('append', [...replication.appender.metrics, ...dataPlane.backPressure.catchUp.metrics]);
   registry.register('acknowledgement', replication.positions.metrics);
   registry.register('log_buffer', replication.logBuffer.metrics);
   registry.register('log', [...observation.log.metrics, ...logMetrics(parts)]);

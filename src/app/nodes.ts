@@ -71,6 +71,8 @@ export interface NodeParts {
   readonly forget: () => void;
   readonly states: StateRecorder;
   readonly follows: () => boolean;
+  /** Whether this gateway cannot know what changed with this view number. */
+  readonly isUnknownView: (view: number) => boolean;
   /** Whether another gateway leads, and the nodes as that one has recorded them. */
   readonly recorded: () => Pick<RecordedNodes, 'isBusy'>;
   /** The node that gets entries for the target before any other. */
@@ -107,7 +109,7 @@ interface Clients {
 
 /** `isReplacement`: see Follower. */
 export function buildNode(address: MemberRow, isReplacement: boolean, parts: NodeParts): BuiltNode {
-  const { config, deps } = parts;
+  const { config, deps, isUnknownView } = parts;
   const identity: { expected: Identity | null } = { expected: null };
   let isLeft = false;
   const watched: Watched = {
@@ -131,8 +133,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const verifierOver = (through: NodeClient): LogVerifier =>
     buildVerifier(address.id, through, parts, () => admission.checkpoint());
   const verifier = verifierOver(watcher);
-  const recordId = deps.gatewayId;
-  const { clock, random } = deps;
+  const { clock, random, gatewayId: recordId } = deps;
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
   const { workload } = wiring;
   const verify = async (): Promise<VerificationFailure | null> =>
@@ -140,7 +141,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
       ? UNVERIFIED
       : ((await verifier.verify()) ?? missingCapability(address.id, watcher, parts));
   const work = workOf(wiring, () => parts.recorded().isBusy(address.id));
-  const probe = createNodeProbe({ watcher, canary, verify, work, clock });
+  const probe = createNodeProbe({ watcher, canary, verify, work, clock, isUnknownView });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
   // A recheck of a slow node takes a while, during which the probe needs its connection.
@@ -151,14 +152,13 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
     await Promise.all([client, watcher, unverified].map((each) => each.destroy()));
     await applier.callsEnded();
   };
-  const { readsInFlight } = wiring;
   return {
     member,
     client,
     applier,
     admission,
     isReplacement,
-    readsInFlight,
+    readsInFlight: wiring.readsInFlight,
     workload,
     calls,
     canary: canaryReason,

@@ -108,7 +108,7 @@ export function buildReplication(
   const trials = buildTrials(shared);
   const stagger = buildStagger(shared);
   const primaryChanged = new Notifier();
-  const suspects = buildSuspects(shared);
+  const suspects = buildSuspects(shared, () => leader.publishView());
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const led = { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states };
   const leader = buildLeader(shared, led, following);
@@ -125,6 +125,7 @@ export function buildReplication(
     failing,
     states,
     follows: following.follows,
+    isUnknownView: (view: number) => view > catalog.view && !knowledge.isCurrent,
   };
   const nodeList = buildNodeList(nodes, { ...nodeParts, recorded: () => following.recorded });
   const built = { appender, leader, nodeList };
@@ -188,6 +189,7 @@ function buildLeader(
     stagger,
     nodeStore: storage.nodes,
     refreshCatalog,
+    view: () => catalog.view,
     // A new node counts for the levels once it serves, so it serves once it has every shard.
     isVerified: (member, term) =>
       verification.returns.hasPassed(member, term) &&
@@ -280,7 +282,10 @@ function buildTrials({ deps, storage }: Shared): Trials {
   });
 }
 
-function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared): SuspectShards {
+function buildSuspects(
+  { deps, storage, caches, nodes, refreshCatalog }: Shared,
+  publishView: () => void,
+): SuspectShards {
   const { catalog, checkpoints } = storage;
   return new SuspectShards({
     forget: () => caches.invalidation.forget(),
@@ -288,6 +293,7 @@ function buildSuspects({ deps, storage, caches, nodes, refreshCatalog }: Shared)
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
     notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
     refreshCatalog,
+    publishView,
     events: storage.events,
     logger: deps.logger,
   });

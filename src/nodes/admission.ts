@@ -139,12 +139,14 @@ export class Admission {
   }
 
   /** Replaces parts of the node's marker; the rest stays. */
-  async writeMarker(changes: Partial<Pick<Marker, 'progress' | 'copies'>>, term: Term): Promise<void> {
+  async writeMarker(
+    changes: Partial<Pick<Marker, 'progress' | 'copies' | 'view'>>,
+    term: Term,
+  ): Promise<void> {
     const { client, identity } = this.#options;
     const stored = await readMarker(client, DEADLINE_MS);
     if (stored === null || identity.expected === null) throw new Error('the node has no marker');
     if (!term.held()) throw new TermOver();
-    const { progress, copies } = stored.marker;
-    await writeMarker(client, stored.physicalId, { ...identity.expected, progress, copies, ...changes });
+    await writeMarker(client, stored.physicalId, { ...stored.marker, ...identity.expected, ...changes });
   }
 }

@@ -17,7 +17,7 @@ import {
 } from '../chroma/client/node-client.ts';
 import { createCollectionRequest, createDatabaseRequest } from '../chroma/protocol/node-requests.ts';
 
-const marker: Marker = { cluster: 'c', node: 'n1', incarnation: 'i1', progress: null, copies: 0 };
+const marker: Marker = { cluster: 'c', node: 'n1', incarnation: 'i1', progress: null, copies: 0, view: 0 };
 const DEADLINE_MS = 5000;
 
 let folder = '';

@@ -120,11 +120,12 @@ export async function inspectNode(client: NodeClient, deadlineMs: number): Promi
 }
 
 function metadataOf(marker: Marker): Record<string, string | number> {
-  const { cluster, node, incarnation, progress, copies } = marker;
+  const { cluster, node, incarnation, progress, copies, view } = marker;
   if (progress !== null && !Number.isSafeInteger(progress.checkpoint)) {
     throw new RangeError('a checkpoint is a whole number');
   }
-  return { cluster, node, incarnation, ...progress, ...(copies === 0 ? {} : { copies }) };
+  const counts = { ...(copies === 0 ? {} : { copies }), ...(view === 0 ? {} : { view }) };
+  return { cluster, node, incarnation, ...progress, ...counts };
 }
 
 function expectStatus<Response extends ChromaResponse>(

@@ -17,16 +17,28 @@ const DEADLINE_MS = 60_000;
 // Nor while a call in flight explains the silence: a legal call may take minutes.
 const DEADLINE_MAX_MS = 3_600_000;
 
+const UNKNOWN_VIEW =
+  'its marker says that copies changed since this gateway last reached PostgreSQL: one of its own may be suspect';
+
 export interface NodeProbeOptions {
   /** One connection, used by probes only: while it lives, so does the process. */
   readonly watcher: NodeClient;
   readonly canary: Canary;
   readonly verify: () => Promise<VerificationFailure | null>;
   readonly work: Pick<NodeWork, 'explainsSilence'>;
+  /** Whether this gateway cannot know what changed with the view number of a marker. */
+  readonly isUnknownView: (view: number) => boolean;
   readonly clock: Clock;
 }
 
-export function createNodeProbe({ watcher, canary, verify, work, clock }: NodeProbeOptions): NodeProbe {
+export function createNodeProbe({
+  watcher,
+  canary,
+  verify,
+  work,
+  isUnknownView,
+  clock,
+}: NodeProbeOptions): NodeProbe {
   let asked: { readonly result: Promise<ProbeResult>; readonly sinceMs: number; giveUp(): void } | null =
     null;
   const orLate = async (result: Promise<ProbeResult>): Promise<ProbeResult> => {
@@ -48,7 +60,7 @@ export function createNodeProbe({ watcher, canary, verify, work, clock }: NodePr
         if (asked !== null) return result;
       }
       const limit = new AbortController();
-      const result = ask(watcher, limit.signal).finally(() => (asked = null));
+      const result = ask(watcher, isUnknownView, limit.signal).finally(() => (asked = null));
       asked = { result, sinceMs: clock.monotonic(), giveUp: () => limit.abort() };
       return orLate(result);
     },
@@ -62,11 +74,17 @@ export function createNodeProbe({ watcher, canary, verify, work, clock }: NodePr
   };
 }
 
-async function ask(watcher: NodeClient, signal: AbortSignal): Promise<ProbeResult> {
+async function ask(
+  watcher: NodeClient,
+  isUnknownView: (view: number) => boolean,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
   try {
     const stored: StoredMarker | null = await readMarker(watcher, DEADLINE_MAX_MS, signal);
     if (stored === null) return { found: 'unmarked' };
-    const { progress } = stored.marker;
+    const { progress, view } = stored.marker;
+    // R17: a copy on it may be suspect. Nothing is read from it, as if it did not respond.
+    if (isUnknownView(view)) return { found: 'silent', reason: UNKNOWN_VIEW };
     return { found: 'itself', checkpoint: progress?.checkpoint ?? 0, log: progress?.log ?? null };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -107,7 +107,7 @@ export class Adoption {
     }
     const incarnation = contents.marker?.incarnation ?? newId();
     const source = identityOf(state, this.#source.id, incarnation);
-    await installMarker(this.#source.client, { ...source, progress: null, copies: 0 });
+    await installMarker(this.#source.client, { ...source, progress: null, copies: 0, view: 0 });
     const change = await changeSince(this.#source.client, { survey, digests }, report);
     if (change !== null)
       await this.#abort(`${change} while it was read: something else writes to the server. Stop it`);
@@ -117,7 +117,12 @@ export class Adoption {
     for (const { kept } of others) {
       if (kept === null) continue;
       const identity = identityOf(state, kept.id, kept.incarnation);
-      await installMarker(this.#serverOf(kept.id).client, { ...identity, progress: null, copies: 0 });
+      await installMarker(this.#serverOf(kept.id).client, {
+        ...identity,
+        progress: null,
+        copies: 0,
+        view: 0,
+      });
       nodes.push(kept);
     }
     const discard = others.filter(({ is }) => is.startsWith(DIFFERENT)).map(({ node }) => node);

@@ -106,7 +106,7 @@ export class NodeFilling implements Introduction {
     if (start > 0) await this.#createDatabases(start, term);
     if (!term.held()) throw new TermOver();
     const progress = start === 0 ? null : await this.#progress(head.logId, start);
-    await installMarker(unverified, { ...identity, progress, copies: 0 });
+    await installMarker(unverified, { ...identity, progress, copies: 0, view: 0 });
     crashPoint('fill_marked');
     await nodes.filled(term.epoch, member.id, start);
     await catalog.refresh();

@@ -1,6 +1,7 @@
 // Limits appends while a node catches up and does not come closer to the head: a node that is no faster than the primary
 // would otherwise never catch up under writes that keep the primary busy.
 
+import type { Metric } from '../observability/metrics-registry.ts';
 import type { Clock } from '../util/clock.ts';
 import { sleep } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -71,6 +72,11 @@ export class CatchUpPressure {
   /** The share of the append rate that is let through; 1: no limit. */
   get share(): number {
     return this.#limit === null ? 1 : this.#limit.rate / this.#limit.full;
+  }
+
+  get metrics(): readonly Metric[] {
+    const help = 'Share of the append rate that is let through while a node catches up; 1 without a limit.';
+    return [{ kind: 'gauge', name: 'share', help, unit: 'share', read: () => this.share }];
   }
 
   /** Waits for the turn of a write of so much work. */

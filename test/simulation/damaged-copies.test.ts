@@ -49,3 +49,19 @@ test('a node that was only away raises no alarm', async () => {
   for (const id of ['b', 'c', 'a']) await away(id, () => undefined);
   expect(['a', 'b', 'c'].map(isSuspect)).toEqual([false, false, false]);
 });
+
+const MARKER = '/api/v2/tenants/polychrome/databases/polychrome/collections/marker';
+
+function viewIn(id: string): number {
+  const { text } = replication.replica(id).fake.look('GET', MARKER);
+  return (JSON.parse(text) as { metadata: { view?: number } }).metadata.view ?? 0;
+}
+
+test('R17: a suspicion is announced in the marker of every node', async () => {
+  await following('a', 'b', 'c');
+  await replication.clock.pass(2_000, 100);
+  const before = Math.max(...['a', 'b', 'c'].map(viewIn));
+  await replication.suspect('b');
+  await replication.clock.pass(500, 10);
+  for (const id of ['a', 'b', 'c']) expect(viewIn(id)).toBeGreaterThan(before);
+});

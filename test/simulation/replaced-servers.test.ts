@@ -52,7 +52,7 @@ describe('a server that comes back', () => {
         const { clock } = replication;
         const other = new FakeNode({ clock, server: new FakeChroma(seededRandom(8)) });
         const identity = { cluster: 'cluster', node: 'b', incarnation: 'first' };
-        await installMarker(other.client(), { ...identity, progress: null, copies: 0 });
+        await installMarker(other.client(), { ...identity, progress: null, copies: 0, view: 0 });
         return other.server;
       },
     },

@@ -20,13 +20,15 @@ export class GatewayProcess {
   /** Resolves when it serves. */
   static async start(
     environment: Readonly<Record<string, string>>,
-    options: readonly string[] = [],
+    { options = [], folder }: { readonly options?: readonly string[]; readonly folder?: string } = {},
   ): Promise<GatewayProcess> {
     const port = await findFreePort();
     const env = { ...process.env, ...environment, PORT: String(port) };
     const child = spawn(process.execPath, ['src/main.ts', 'serve', ...options], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // The repository of another release.
+      ...(folder === undefined ? {} : { cwd: folder }),
     });
     const gateway = new GatewayProcess(child, `http://127.0.0.1:${port}`);
     await gateway.ready();
@@ -52,10 +54,12 @@ export class GatewayProcess {
   }
 
   async ready(): Promise<void> {
-    await until(async () => {
-      if (this.#child.exitCode !== null) throw new Error(`it has exited: ${this.#output}`);
-      return (await fetch(`${this.url}/ready`)).status === 200;
-    }, 'the gateway serves');
+    const hasExited = (): boolean => this.#child.exitCode !== null;
+    await until(
+      async () => hasExited() || (await fetch(`${this.url}/ready`)).status === 200,
+      'the gateway serves',
+    );
+    if (hasExited()) throw new Error(`it has exited: ${this.#output}`);
   }
 
   async leads(): Promise<boolean> {

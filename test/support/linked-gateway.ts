@@ -16,12 +16,13 @@ export class LinkedGateway {
     this.#nodes = nodes;
   }
 
-  /** Resolves when it serves. */
-  static async start(cluster: TestCluster): Promise<LinkedGateway> {
+  /** Resolves when it serves; its links to the nodes hold requests as `holds` says. */
+  static async start(cluster: TestCluster, holds: TcpProxy['holds'] = null): Promise<LinkedGateway> {
     const database = new URL(cluster.databaseUrl);
     const postgres = await TcpProxy.start(`http://${database.hostname}:${database.port}`);
     database.port = String(postgres.port);
     const nodes = await Promise.all(cluster.local.nodes.map(({ url }) => TcpProxy.start(url)));
+    for (const proxy of nodes) proxy.holds = holds;
     const redirected = cluster.local.nodes.map(({ url }, n) => [new URL(url).port, nodes[n]!.port]);
     const process = await GatewayProcess.start({
       ...cluster.environment(),
@@ -35,6 +36,10 @@ export class LinkedGateway {
   /** Changes the links to all nodes. */
   async setNodes(mode: ProxyMode): Promise<void> {
     await Promise.all(this.#nodes.map((proxy) => proxy.set(mode)));
+  }
+
+  holdRequests(holds: TcpProxy['holds']): void {
+    for (const proxy of this.#nodes) proxy.holds = holds;
   }
 
   async stop(): Promise<void> {

@@ -344,6 +344,7 @@ export class MemoryStorage {
         const known = this.node(id).assigned.get(shard);
         if (known === undefined) throw new Error(LEASE_LOST);
         this.node(id).assigned.set(shard, { ...known, suspect: known.suspect ?? reason });
+        this.#view += 1;
       },
     };
   }
@@ -374,8 +375,12 @@ export class MemoryStorage {
     const isSuspect = (id: string, shard: string): boolean =>
       marked.get(`${id} ${shard}`) === copy(id, shard)?.physical ||
       (copy(id, shard)?.suspect ?? null) !== null;
+    const view = (): number => this.#view;
     return {
       refresh: async () => undefined,
+      get view() {
+        return view();
+      },
       forgetDeleted: async () => undefined,
       forgetNode: () => undefined,
       markSuspect: (id: string, shard: string) =>

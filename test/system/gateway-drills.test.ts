@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { GatewayClient } from '../support/gateway-client.ts';
 import { LinkedGateway } from '../support/linked-gateway.ts';
-import { freezePostgres } from '../support/postgres-faults.ts';
+import { freezePostgres, sql } from '../support/postgres-faults.ts';
 import { until } from '../support/until.ts';
 
 const LEASE_MS = 1_500;
@@ -158,4 +158,32 @@ test('while PostgreSQL is frozen, reads of any state go on and everything else i
     await pause(LONG_MS);
     thaw();
   });
+});
+
+test('a gateway that starts amid a long entry serves everything else at once', async () => {
+  const released = Promise.withResolvers<void>();
+  const holds = (chunk: Buffer): Promise<void> | null =>
+    chunk.includes('"held-0"') ? released.promise : null;
+  for (const gateway of gateways) gateway.holdRequests(holds);
+  const { api } = gateways[0]!.process;
+  const held = await api.create('held');
+  await api.records(collection, 'upsert', { ids: ['kept'], embeddings: [[1, 1]] });
+  // Long enough for a call that may take half a minute.
+  const ids = Array.from({ length: 20 }, (_, n) => `held-${n}`);
+  const documents = ids.map((id) => `${id} ${'long '.repeat(20_000)}`);
+  const body = { ids, embeddings: ids.map((_, n) => [n, 1]), documents };
+  const written = await api.records(held, 'upsert', body, { 'x-polychrome-ack': 'log' });
+  expect(written.status).toBe(200);
+  await Promise.all(gateways.map((gateway) => gateway.stop()));
+
+  gateways = [await LinkedGateway.start(cluster, holds)];
+  const { api: restarted } = gateways[0]!.process;
+  expect((await restarted.records(collection, 'get', { ids: ['kept'] })).text).toContain('"kept"');
+  const path = '/api/v2/tenants/default_tenant/databases/default_database/collections/drills';
+  expect((await restarted.call('GET', path)).status).toBe(200);
+  const rows = await sql<{ checkpoint: string }>(cluster, 'select checkpoint from polychrome.node');
+  const lsn = Number(written.headers.get('x-polychrome-lsn'));
+  for (const { checkpoint } of rows) expect(Number(checkpoint)).toBeLessThan(lsn);
+  released.resolve();
+  await until(async () => (await restarted.records(held, 'count')).text === '20', 'the entry is applied');
 });

@@ -17,7 +17,12 @@ beforeAll(async () => {
   // The port after it is the second worker's.
   adminPort = await findFreePort();
   const settings = { ADMIN_PORT: String(adminPort), LOG_LEVEL: 'info' };
-  serve = await GatewayProcess.start({ ...cluster.environment(), ...settings }, ['--workers', '2']);
+  serve = await GatewayProcess.start(
+    { ...cluster.environment(), ...settings },
+    {
+      options: ['--workers', '2'],
+    },
+  );
 });
 afterAll(async () => {
   await serve.stop('SIGKILL');

@@ -37,6 +37,8 @@ export interface Marker extends Identity {
   readonly progress: LogProgress | null;
   /** Number of the last copy of a shard that is complete on the node. */
   readonly copies: number;
+  /** A gateway that knows an older view may not know of a suspicion (R17). */
+  readonly view: number;
 }
 
 /** A marker, with the id that the node gave its collection. */
@@ -59,6 +61,7 @@ export function markerIn(collection: Buffer): Marker | null {
 const collectionShape = z.object({ id: z.string(), metadata: z.unknown() });
 const identityShape = z.object({ cluster: z.string(), node: z.string(), incarnation: z.string() });
 const copiesShape = z.object({ copies: z.int() });
+const viewShape = z.object({ view: z.int() });
 const progressShape = z.object({ log: z.string(), checkpoint: z.int(), token: z.string() });
 
 /** As markerIn, with the collection's id. */
@@ -68,5 +71,6 @@ export function storedMarkerIn(collection: Buffer): StoredMarker | null {
   if (identity === undefined) return null;
   const progress = progressShape.safeParse(metadata).data ?? null;
   const copies = copiesShape.safeParse(metadata).data?.copies ?? 0;
-  return { physicalId: id, marker: { ...identity, progress, copies } };
+  const view = viewShape.safeParse(metadata).data?.view ?? 0;
+  return { physicalId: id, marker: { ...identity, progress, copies, view } };
 }
