@@ -6,6 +6,7 @@ export class Departure {
   readonly #clock: Clock;
   readonly #delayMs: number;
   #hasBegun = false;
+  readonly #failed = new AbortController();
 
   constructor(clock: Clock, delayMs: number) {
     this.#clock = clock;
@@ -20,6 +21,11 @@ export class Departure {
   /** Resolves when the gateway may stop. */
   async begin(): Promise<void> {
     this.#hasBegun = true;
-    if (this.#delayMs > 0) await sleep(this.#clock, this.#delayMs);
+    if (this.#delayMs > 0) await sleep(this.#clock, this.#delayMs, this.#failed.signal);
+  }
+
+  /** The gateway cannot go on: it stops at once. */
+  fail(): void {
+    this.#failed.abort();
   }
 }

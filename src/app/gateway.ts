@@ -70,16 +70,21 @@ export async function startGateway(config: Config, parts: GatewayParts = {}): Pr
 }
 
 interface BuiltGateway extends Gateway {
-  /** Serves for STOP_DELAY_MS more. */
+  /** Serves for STOP_DELAY_MS more, unless it has failed. */
   leave(): Promise<void>;
 }
 
 async function buildGateway(config: Config, parts: GatewayParts, restart: () => void): Promise<BuiltGateway> {
   const untraced = depsOf(config, parts);
   const { clock, logger } = untraced;
+  const departure = new Departure(clock, config.STOP_DELAY_MS);
+  const onFailure = (error: unknown): void => {
+    departure.fail();
+    untraced.onFailure(error);
+  };
   const life = new Lifecycle({ clock, logger, stopDeadlineMs: STOP_DEADLINE_MS });
   try {
-    const deps = await withTraces(config, untraced, life);
+    const deps = await withTraces(config, { ...untraced, onFailure }, life);
     const storage = await buildStorage(config, deps, life);
     const current = new CurrentTerm();
     const knowledge = new Knowledge(clock, config.LEASE_MS);
@@ -92,7 +97,6 @@ async function buildGateway(config: Config, parts: GatewayParts, restart: () => 
     const built = { deps, storage, replication, dataPlane, observation, metrics, restart };
     const alerts = buildAlerts(config, built, life);
     const history = buildHistory(config, built, life);
-    const departure = new Departure(clock, config.STOP_DELAY_MS);
     const status = statusSource(config, { ...built, history, departure });
     const listeners = buildListeners(config, { ...built, caches, history, status, alerts, departure }, life);
     await life.start();
