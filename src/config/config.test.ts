@@ -238,6 +238,13 @@ test('every strategy can be set', () => {
     expect(load({ LOAD_BALANCE_STRATEGY: name }).LOAD_BALANCE_STRATEGY).toBe(name);
 });
 
+test('several workers need a fixed port, and ports for operators', () => {
+  const sentence = 'WORKERS is 2, and ADMIN_PORT is not set: operators reach worker n on ADMIN_PORT + n - 1.';
+  for (const ADMIN_PORT of ['', '0']) expect(refusal({ WORKERS: '2', ADMIN_PORT })).toBe(sentence);
+  const onAnyPort = refusal({ WORKERS: '2', ADMIN_PORT: '8100', PORT: '0' });
+  expect(onAnyPort).toBe('WORKERS is 2, and PORT is 0: workers share a fixed port.');
+});
+
 describe('node addresses', () => {
   const nodes = (text: string): string => refusal({ PRIMARY_URL: '', NODES: text });
 

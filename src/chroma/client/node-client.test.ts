@@ -211,6 +211,23 @@ describe('mutations', () => {
     expect(requests).toBe(2);
   });
 
+  it('end at once when they are cut: their connections are destroyed, and those of reads go on', async () => {
+    const arrived = gate();
+    const ended = gate();
+    const server = nodeServer((request, response) => {
+      if (request.method !== 'POST') return response.end('ok');
+      request.socket.on('close', ended.open);
+      arrived.open();
+    });
+    const client = clientTo(await listening(server), { readConnections: 1 });
+    const call = failure(post(client, SMALL));
+    await arrived.opened;
+    client.cutMutations();
+    expect(await call).toMatchObject({ code: 'unanswered', sent: true });
+    await ended.opened;
+    expect((await get(client)).body.toString()).toBe('ok');
+  });
+
   it('are unanswered when the response is incomplete', async () => {
     const server = nodeServer((_request, response) => {
       response.writeHead(201, { 'content-length': 10 });
