@@ -1,5 +1,5 @@
-// Collection objects as clients see them: a node's description with the identity that Polychrome assigned. A node may know
-// the collection by another name (repair/shard-copier.ts).
+// Collection objects as clients see them: a node's description with the identity that Polychrome assigned, and the dimension
+// that the log has fixed. A node may know the collection by another name (repair/shard-copier.ts).
 
 import type { Catalog, Collection } from '../../catalog/catalog.ts';
 import { onlyShard } from '../../catalog/only-shard.ts';
@@ -14,7 +14,7 @@ import { refreshed } from './catalog-refresh.ts';
 export interface CollectionObjectsOptions {
   readonly catalog: Catalog;
   readonly reader: Reader;
-  readonly floors: SessionFloors;
+  readonly floors: Pick<SessionFloors, 'schema'>;
 }
 
 // Up to here objects are read one by one; for more, one list of the whole database is cheaper.
@@ -67,14 +67,10 @@ export class CollectionObjects {
     return null;
   }
 
-  /** The LSN from which all of them are as this gateway acknowledged them. */
+  /** The LSN from which all of them are as this gateway acknowledged them; writes of records change only the dimension. */
   #floor(collections: readonly Collection[]): number {
-    const { floors } = this.#options;
-    let floor = floors.schema;
-    for (const { createdLSN, shards } of collections) {
-      floor = Math.max(floor, createdLSN);
-      for (const shard of shards) floor = Math.max(floor, floors.shard(shard.id));
-    }
+    let floor = this.#options.floors.schema;
+    for (const { createdLSN } of collections) floor = Math.max(floor, createdLSN);
     return floor;
   }
 
@@ -98,8 +94,10 @@ export class CollectionObjects {
   }
 }
 
-function withIdentity(object: Buffer, { id, name, tenant, database }: Collection): Buffer {
-  return withCollectionIdentity(object, { id, name, tenant, database });
+function withIdentity(object: Buffer, collection: Collection): Buffer {
+  const { id, name, tenant, database } = collection;
+  const { dimension } = onlyShard(collection);
+  return withCollectionIdentity(object, { id, name, tenant, database, dimension });
 }
 
 /** The objects of a node's list, each by its id there. */

@@ -125,6 +125,14 @@ describe('the identity of collections', () => {
     );
   });
 
+  test('the dimension is replaced where it is null', () => {
+    const json = '{"dimension":null,"metadata":{"dimension":null}}';
+    const known = withCollectionIdentity(Buffer.from(json), { dimension: 3 });
+    expect(known.toString()).toBe('{"dimension":3,"metadata":{"dimension":null}}');
+    expect(withCollectionIdentity(known, { dimension: 4 })).toEqual(known);
+    expect(withCollectionIdentity(Buffer.from(json), { dimension: null }).toString()).toBe(json);
+  });
+
   test.each(['', '7', '{"id":"a"', '{"id":"a"}{}', '[1]'])('throws for %s', (json) => {
     expect(() => withCollectionId(Buffer.from(json), 'x')).toThrow();
   });

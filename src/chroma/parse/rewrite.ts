@@ -107,24 +107,35 @@ export function withGetOrCreate(body: Buffer, value: boolean): Buffer {
 /** New values for the identifying strings of a Collection object; a function receives the old value. */
 export type CollectionIdentity = Partial<
   Record<'id' | 'name' | 'tenant' | 'database', string | ((old: string) => string)>
->;
+> & {
+  /** Replaces a dimension that is null. */
+  readonly dimension?: number | null;
+};
 
 /** A Collection object, or an array of them, with its `id` replaced. Throws JsonSyntaxError for other JSON. */
 export function withCollectionId(json: Buffer, id: string): Buffer {
   return withCollectionIdentity(json, { id });
 }
 
-/** As withCollectionId, for any of the identifying strings; an absent field stays absent. */
-export function withCollectionIdentity(json: Buffer, identity: CollectionIdentity): Buffer {
+/** As withCollectionId, for all that a CollectionIdentity has; an absent field stays absent. */
+export function withCollectionIdentity(
+  json: Buffer,
+  { dimension = null, ...strings }: CollectionIdentity,
+): Buffer {
   const cursor = new JsonCursor(json);
   const edits: Edit[] = [];
-  const replacements = new Map(Object.entries(identity));
+  const replacements = new Map(Object.entries(strings));
   const collection = (): void => {
     if (cursor.peek() !== OBJECT_OPEN) cursor.fail('expected an object');
     readMembers(cursor, (name) => {
       const replacement = replacements.get(name);
       const start = cursor.pos;
-      if (replacement === undefined || cursor.peek() !== QUOTE) return cursor.value(false, 2);
+      const byte = cursor.peek();
+      if (name === 'dimension' && dimension !== null && byte === LETTER_N) {
+        cursor.value(false, 2);
+        return void edits.push({ start, end: cursor.pos, text: String(dimension) });
+      }
+      if (replacement === undefined || byte !== QUOTE) return cursor.value(false, 2);
       cursor.string(true);
       const value = typeof replacement === 'string' ? replacement : replacement(cursor.decoded(start));
       edits.push({ start, end: cursor.pos, text: JSON.stringify(value) });
