@@ -12,6 +12,7 @@ const draft = (text: string): Draft => ({
 });
 
 class NoEffect extends Error {}
+class Outdated extends Error {}
 
 /** An append store whose attempts each wait until the test ends them. */
 function scripted() {
@@ -35,6 +36,7 @@ function scripted() {
     onError: () => undefined,
     store: {
       hadNoEffect: (error) => error instanceof NoEffect,
+      isOutdated: (error) => error instanceof Outdated,
       isContentError: () => false,
       append: (token, drafts, _checksums, beforeSend) =>
         new Promise((resolve, reject) => {
@@ -141,4 +143,27 @@ test('rejects every waiting write when it stops', async () => {
   attempts[1]!.fail(new NoEffect());
   expect(await waits).toBe('log_unavailable');
   await stopped;
+});
+
+test('refuses the whole batch, once, when an entry of it was validated under capabilities that were lowered', async () => {
+  const { clock, attempts, append } = scripted();
+  const [first, second] = [append('first'), append('second')];
+  await clock.pass(50);
+  attempts[0]!.connect();
+  attempts[0]!.fail(new Outdated());
+  expect(await Promise.all([first, second])).toEqual(['log_unavailable', 'log_unavailable']);
+  await clock.pass(500);
+  expect(attempts).toHaveLength(1);
+});
+
+test('refuses such a batch also when the outcome of an earlier attempt is unknown: that one is refused, too', async () => {
+  const { clock, attempts, append } = scripted();
+  const sent = append('sent');
+  await clock.pass(50);
+  attempts[0]!.connect();
+  attempts[0]!.fail(new Error('the connection ended'));
+  await clock.pass(150);
+  attempts[1]!.connect();
+  attempts[1]!.fail(new Outdated());
+  expect(await sent).toBe('log_unavailable');
 });

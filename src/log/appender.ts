@@ -31,6 +31,11 @@ export interface AppendStore {
   ): Promise<AppendResult[]>;
   /** True when the error proves that the batch had no effect. */
   hadNoEffect(error: unknown): boolean;
+  /**
+   * True when the error says that an entry was validated before the capability level was lowered. The batch is not in the log,
+   * and never will be, whatever becomes of an earlier attempt: the same comparison refuses that too.
+   */
+  isOutdated(error: unknown): boolean;
   /** True when the error says that the content of the batch cannot be stored, ever. */
   isContentError(error: unknown): boolean;
 }
@@ -73,6 +78,13 @@ const outcomeUnknown = (cause?: unknown): PolychromeError =>
   new PolychromeError(
     'outcome_unknown',
     'The log did not confirm in time: this write may or may not have been made durable. Read back before repeating it.',
+    { cause },
+  );
+
+const outdated = (cause: unknown): PolychromeError =>
+  new PolychromeError(
+    'log_unavailable',
+    'A server has joined that can do less than was known when this request was validated; nothing was changed. Try again.',
     { cause },
   );
 
@@ -191,6 +203,7 @@ export class Appender {
         if (error instanceof BatchChanged) continue;
         onError(error);
         this.#failures += 1;
+        if (store.isOutdated(error)) return this.#reject(pending, outdated(error));
         outcomeIsUnknown ||= !store.hadNoEffect(error);
         batch.sent = outcomeIsUnknown;
         if (!outcomeIsUnknown && store.isContentError(error)) return this.#isolate(pending, error);

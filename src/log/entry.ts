@@ -16,6 +16,8 @@ export interface Draft {
   readonly dimension: number | null;
   /** The client's bytes, verbatim (I11). */
   readonly body: Buffer;
+  /** Of the capability level under which the body was validated; absent when it depends on none. */
+  readonly revision?: number;
   /** The parsed body, passed on in memory so that no consumer in this process scans it again. */
   readonly parsed?: unknown;
 }

@@ -9,6 +9,9 @@ import type { SeenEntry } from './log-continuity.ts';
 // Up to this size bodies are copied into one buffer; longer ones are sent without a copy.
 const COPIED_BYTES_MAX = 256 * 1024;
 
+// Raised by append_continuing (postgres/migrations/0022-capability-revision.ts).
+const LEVEL_LOWERED = 'PC007';
+
 export interface PostgresAppendStoreOptions {
   readonly logId: () => string;
   /** Returns and clears the last WARNING that the connection received. */
@@ -44,7 +47,7 @@ export class PostgresAppendStore implements AppendStore {
     const { head, newest } = seen();
     takeWarning();
     const [row] = await this.#database.query<{ results: AppendResult[] }>(
-      `select ${this.#database.schema}.append_continuing($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+      `select ${this.#database.schema}.append_continuing($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
        as results`,
       [
         head,
@@ -58,6 +61,7 @@ export class PostgresAppendStore implements AppendStore {
         drafts.map((draft) => draft.dimension),
         checksums,
         drafts.map((draft) => draft.body.length),
+        lowestRevision(drafts),
         concatenated(drafts.map((draft) => draft.body)),
       ],
       beforeSend,
@@ -72,10 +76,25 @@ export class PostgresAppendStore implements AppendStore {
     return isServerRefusal(error) || error instanceof NotConnected;
   }
 
+  isOutdated(error: unknown): boolean {
+    return isOutdatedError(error);
+  }
+
   isContentError(error: unknown): boolean {
     // Class 22, data exception: for example a NUL character, which jsonb cannot hold.
     return isServerRefusal(error) && error.code?.startsWith('22') === true;
   }
+}
+
+/** Whether an append was refused because the capability level was lowered since an entry of it was validated. */
+export function isOutdatedError(error: unknown): boolean {
+  return isServerRefusal(error) && error.code === LEVEL_LOWERED;
+}
+
+/** The lowest revision of the capability level under which an entry was validated; null when none depends on it. */
+function lowestRevision(drafts: readonly Draft[]): number | null {
+  const revisions = drafts.flatMap(({ revision }) => revision ?? []);
+  return revisions.length === 0 ? null : Math.min(...revisions);
 }
 
 /** The bodies as one value. */

@@ -1,7 +1,11 @@
 // The capabilities that every node has. Content and log may already use them, so the level is stored and never lowered:
 // a server with fewer would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
 
-import { minimumCapabilities, type Capabilities } from '../chroma/protocol/capabilities.ts';
+import {
+  minimumCapabilities,
+  type Capabilities,
+  type CommonCapabilities,
+} from '../chroma/protocol/capabilities.ts';
 import type { Database } from '../postgres/database.ts';
 
 // What any server can do; in force until the first node joins.
@@ -18,21 +22,22 @@ const ABILITIES = ['base64Embeddings', 'metadataArrays', 'deleteLimit', 'schema'
 export class CapabilityLevel {
   readonly #database: Database;
   #stored: Capabilities | null = null;
+  #current: CommonCapabilities = { ...LEAST, revision: 0 };
   readonly #ofNode = new Map<string, Capabilities>();
 
   constructor(database: Database) {
     this.#database = database;
   }
 
-  get current(): Capabilities {
-    return this.#stored ?? LEAST;
+  get current(): CommonCapabilities {
+    return this.#current;
   }
 
   async load(): Promise<void> {
-    const [row] = await this.#database.query<{ capabilities: Capabilities | null }>(
-      `select capabilities from ${this.#database.schema}.head`,
+    const [row] = await this.#database.query<{ capabilities: Capabilities | null; revision: number }>(
+      `select capabilities, capability_revision as revision from ${this.#database.schema}.head`,
     );
-    this.#stored = row?.capabilities ?? null;
+    this.#use(row?.capabilities ?? null, row?.revision ?? 0);
   }
 
   /**
@@ -68,16 +73,26 @@ export class CapabilityLevel {
     this.#ofNode.delete(node);
   }
 
-  /** Stores the level; with `onlyEmpty`, only while the log is empty. Returns whether it was stored. */
-  async #store(level: Capabilities, epoch: number, onlyEmpty: boolean): Promise<boolean> {
+  /**
+   * Stores the level; with `mayLower`, only while the log is empty, unless it is the first. Returns whether it was stored.
+   */
+  async #store(level: Capabilities, epoch: number, mayLower: boolean): Promise<boolean> {
     const s = this.#database.schema;
-    const rows = await this.#database.query(
-      `update ${s}.head set capabilities = $1 where (not $2 or lsn = 0 or capabilities is null)
-         and exists (select from ${s}.lease where epoch = $3 for share) returning lsn`,
-      [JSON.stringify(level), onlyEmpty, epoch],
+    const [row] = await this.#database.query<{ revision: number }>(
+      `update ${s}.head set capabilities = $1, view = view + 1,
+         capability_revision = capability_revision + case when $2 and capabilities is not null then 1 else 0 end
+       where (not $2 or lsn = 0 or capabilities is null)
+         and exists (select from ${s}.lease where epoch = $3 for share) returning capability_revision as revision`,
+      [JSON.stringify(level), mayLower, epoch],
     );
-    if (rows.length > 0) this.#stored = level;
-    return rows.length > 0;
+    if (row === undefined) return false;
+    this.#use(level, row.revision);
+    return true;
+  }
+
+  #use(stored: Capabilities | null, revision: number): void {
+    this.#stored = stored;
+    this.#current = { ...(stored ?? LEAST), revision };
   }
 }
 

@@ -23,6 +23,7 @@ import { retiredCollections } from './migrations/0018-retired-collections.ts';
 import { gateways } from './migrations/0019-gateways.ts';
 import { gatewayNumbers } from './migrations/0020-gateway-numbers.ts';
 import { decisionsOfEntries } from './migrations/0021-decisions-of-entries.ts';
+import { capabilityRevision } from './migrations/0022-capability-revision.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -46,6 +47,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   gateways,
   gatewayNumbers,
   decisionsOfEntries,
+  capabilityRevision,
 ];
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */

@@ -25,15 +25,12 @@ export function toDraft(operation: Operation): Draft {
   });
   switch (operation.type) {
     case 'records': {
-      const { shard, call } = operation;
-      const kind = call.conditional ? 'delete_where' : call.kind;
+      const { shard, call, revision } = operation;
       return {
-        kind,
-        target: shard,
-        header: '{}',
+        ...draft(shard, {}, call.body),
+        kind: call.conditional ? 'delete_where' : call.kind,
         dimension: call.dimension,
-        body: call.body,
-        parsed: operation,
+        ...(revision === undefined ? {} : { revision }),
       };
     }
     case 'create_collection': {

@@ -19,7 +19,7 @@ import { ScrubStore } from '../../src/repair/scrub-store.ts';
 import { Checkpoints } from '../../src/replication/checkpoints.ts';
 import { Decisions } from '../../src/replication/decisions.ts';
 import { PostgresTrialStore } from '../../src/replication/trials.ts';
-import { CHROMA_1_0_5 } from '../support/capability-levels.ts';
+import { CHROMA_1_0_5, WITH_ARRAYS } from '../support/capability-levels.ts';
 
 /** Everything that a gateway keeps in one database. */
 export class StorageSubject {
@@ -139,7 +139,7 @@ function drawDraft(draw: Draw): Draft {
   const drafts = [
     make('create_collection', collection(n), { shard: shard(n), ...place, name }),
     make('create_collection', collection(n), { shard: shard(n), ...place, name }),
-    make('upsert', shard(n), {}, 1 + draw(2)),
+    { ...make('upsert', shard(n), {}, 1 + draw(2)), revision: draw(3) },
     make('add', shard(n), {}, null),
     make('delete_where', shard(n), {}),
     make('modify_collection', collection(n), modification),
@@ -202,6 +202,7 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
   const decider = draw(3) === 0 ? null : node;
   const generation = draw(3);
   const dropped = draw(3) === 0;
+  const offered = draw(2) === 0 ? CHROMA_1_0_5 : WITH_ARRAYS;
   const attempts = [{ lsn, node, attempts: 1 + draw(3), alone: draw(3), appliedRecords: draw(2) }];
   const failure = { kind: 'response', status: 500, body: Buffer.from('no') } as const;
   return [
@@ -273,7 +274,7 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
     { name: 'state', make: (s) => s.nodes.update(s.epoch(back), node, 'serving', null) },
     { name: 'announce', make: (s) => s.nodes.announce(s.epoch(back), node, lsn, 0) },
     { name: 'marked', make: (s) => s.nodes.marked(s.epoch(back), node, lsn) },
-    { name: 'capabilities', make: (s) => s.capabilities.join(node, CHROMA_1_0_5, 2, s.epoch(back)) },
+    { name: 'capabilities', make: (s) => s.capabilities.join(node, offered, 2, s.epoch(back)) },
   ];
 }
 
@@ -366,6 +367,12 @@ async function snapshotOf(s: StorageSubject): Promise<unknown> {
   return { ...snapshot, epoch: term(snapshot.epoch), nodes: nodes.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
+async function capabilitiesOf({ database }: StorageSubject): Promise<unknown> {
+  const level = new CapabilityLevel(database);
+  await level.load();
+  return level.current;
+}
+
 /** Everything that the subject's tables hold, as the stores return it. */
 export async function contentOf(s: StorageSubject): Promise<unknown> {
   const catalog = new Catalog(s.database);
@@ -395,6 +402,7 @@ export async function contentOf(s: StorageSubject): Promise<unknown> {
     aside: (await s.copies.aside()).map(({ ageMs: _age, ...copy }) => copy),
     bodies: await Promise.all(collections.map(({ id }) => s.copies.bodies(id))),
     nodes: await s.nodes.all(),
+    capabilities: await capabilitiesOf(s),
     members: await s.members.list(),
     trials: await s.trials.load(),
     scrub: {

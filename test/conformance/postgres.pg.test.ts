@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FakePostgres } from '../support/fake-postgres/server.ts';
 import { testPostgres, type TestPostgres } from '../support/postgres.ts';
 import { seededRandom } from '../support/seeded-random.ts';
+import { CHROMA_1_0_5, WITH_ARRAYS } from '../support/capability-levels.ts';
 import { contentOf, drawCall, plain, StorageSubject } from './postgres-calls.ts';
 
 const CALLS = 400;
@@ -50,6 +51,48 @@ describe('the model of PostgreSQL', () => {
         if (i % 20 === 0) expect(await contentOf(fake), `after ${i} calls`).toEqual(await contentOf(real));
       }
       expect(await contentOf(fake)).toEqual(await contentOf(real));
+    },
+  );
+
+  test.each(['real', 'modelled'])(
+    'R19: a %s server appends nothing that was validated before the capability level was lowered',
+    async (which) => {
+      const database =
+        which === 'real' ? await postgres.database() : model().database(async (execute) => execute());
+      const subject = new StorageSubject(database);
+      subject.epochs.push((await subject.lease.acquire('g', await subject.lease.read()))!);
+      await subject.capabilities.join('a', WITH_ARRAYS, 2, subject.epoch(0));
+      const { revision: before } = subject.capabilities.current;
+      await subject.capabilities.join('b', CHROMA_1_0_5, 2, subject.epoch(0));
+      const { revision, metadataArrays } = subject.capabilities.current;
+      expect([metadataArrays, revision > before]).toEqual([false, true]);
+      const append = (tenant: string, validatedUnder?: number): Promise<unknown> => {
+        const draft = { kind: 'create_tenant', target: null, dimension: null, body: Buffer.alloc(0) };
+        const under = validatedUnder === undefined ? {} : { revision: validatedUnder };
+        return outcomeOf(() =>
+          subject.append(
+            randomUUID(),
+            [
+              { ...draft, header: JSON.stringify({ tenant }) },
+              { ...draft, header: '{"tenant":"t"}', ...under },
+            ],
+            0,
+          ),
+        );
+      };
+      expect(await append('first', before)).toMatchObject({ code: 'PC007' });
+      expect((await subject.log.head()).lsn).toBe(0);
+      expect(await append('second', revision)).toMatchObject([
+        { s: 'ok', lsn: 1 },
+        { s: 'ok', lsn: 2 },
+      ]);
+      // Also when the first entry came from a gateway that knew.
+      expect(await append('third', before)).toMatchObject({ code: 'PC007' });
+      expect(await append('fourth')).toMatchObject([{ s: 'ok', lsn: 3 }, { s: 'exists' }]);
+      expect(
+        await subject.capabilities.join('c', { ...CHROMA_1_0_5, maxBatchSize: 1 }, 3, subject.epoch(0)),
+      ).toContain('maxBatchSize');
+      expect(subject.capabilities.current.revision).toBe(revision);
     },
   );
 

@@ -1,6 +1,6 @@
 // Capabilities of real servers, as capabilities.ts probes them.
 
-import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
+import type { Capabilities, CommonCapabilities } from '../../src/chroma/protocol/capabilities.ts';
 
 export const CHROMA_1_0_5: Capabilities = {
   maxBatchSize: 5_461,
@@ -9,3 +9,8 @@ export const CHROMA_1_0_5: Capabilities = {
   deleteLimit: false,
   schema: false,
 };
+
+export const COMMON_1_0_5: CommonCapabilities = { ...CHROMA_1_0_5, revision: 0 };
+
+/** As a newer server. */
+export const WITH_ARRAYS: Capabilities = { ...CHROMA_1_0_5, metadataArrays: true };

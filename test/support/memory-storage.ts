@@ -13,7 +13,7 @@ import type { Decider, Decision, Ruling } from '../../src/replication/decisions.
 import { Notifier } from '../../src/util/notifier.ts';
 import { MemoryScrub } from './memory-scrub.ts';
 import { MemoryCopies } from './memory-copies.ts';
-import type { Capabilities } from '../../src/chroma/protocol/capabilities.ts';
+import type { Capabilities, CommonCapabilities } from '../../src/chroma/protocol/capabilities.ts';
 import { CHROMA_1_0_5 } from './capability-levels.ts';
 
 /** What is durable about one node. */
@@ -95,6 +95,8 @@ export class MemoryStorage {
   #lease: LeaseRow = { epoch: 0, holder: null, renewal: 0 };
   #members: Omit<MemberRow, 'incarnation'>[] = [];
   #view = 1;
+  /** View numbers of the last suspicions, by node. */
+  readonly #suspicions = new Map<string, number>();
   #primary: string | null = null;
   #primaryGeneration = 0;
   readonly #place: Place;
@@ -211,7 +213,7 @@ export class MemoryStorage {
   }
 
   #capabilityLevel(): object {
-    const current = (): Capabilities => this.capabilities;
+    const current = (): CommonCapabilities => ({ ...this.capabilities, revision: 0 });
     return {
       get current() {
         return current();
@@ -344,7 +346,7 @@ export class MemoryStorage {
         const known = this.node(id).assigned.get(shard);
         if (known === undefined) throw new Error(LEASE_LOST);
         this.node(id).assigned.set(shard, { ...known, suspect: known.suspect ?? reason });
-        this.#view += 1;
+        this.#suspicions.set(id, ++this.#view);
       },
     };
   }
@@ -381,6 +383,7 @@ export class MemoryStorage {
       get view() {
         return view();
       },
+      lastSuspicion: (id: string) => this.#suspicions.get(id) ?? 0,
       forgetDeleted: async () => undefined,
       forgetNode: () => undefined,
       markSuspect: (id: string, shard: string) =>

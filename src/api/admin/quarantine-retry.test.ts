@@ -1,7 +1,7 @@
 // What a retry leaves on record when it is refused, interrupted, or of unknown outcome.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
+import { COMMON_1_0_5 } from '../../../test/support/capability-levels.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 import { scanRecordCall } from '../../chroma/parse/scanner.ts';
 import type { Operation } from '../../chroma/protocol/operation.ts';
@@ -72,7 +72,7 @@ function subject(options: Partial<QuarantineRetryOptions> = {}): QuarantineRetry
         return write(onAppended);
       }) as never,
     },
-    capabilities: () => CHROMA_1_0_5,
+    capabilities: () => COMMON_1_0_5,
     logger: { info: () => undefined, error: () => undefined },
     ...options,
   });

@@ -3,7 +3,9 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import { isRefusal } from '../../chroma/parse/refusal.ts';
 import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
-import type { BodyCapabilities, RecordCall, RecordKind } from '../../chroma/parse/record-call.ts';
+import type { RecordKind } from '../../chroma/parse/record-call.ts';
+import type { CommonCapabilities } from '../../chroma/protocol/capabilities.ts';
+import type { RecordOperation } from '../../chroma/protocol/operation.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { Quarantine, QuarantineRecord } from '../../log/quarantine.ts';
 import type { NodeSelection } from '../../read/node-selection.ts';
@@ -17,7 +19,7 @@ export interface QuarantineRetryOptions {
   readonly scanner: Pick<LargeScanner, 'scan'>;
   readonly selection: Pick<NodeSelection, 'isOutOfUse'>;
   readonly writer: Pick<Writer, 'write'>;
-  readonly capabilities: () => BodyCapabilities;
+  readonly capabilities: () => CommonCapabilities;
   readonly logger: Pick<Logger, 'info' | 'error'>;
 }
 
@@ -72,7 +74,7 @@ export class QuarantineRetry {
     }
   }
 
-  async #operation({ lsn, kind, target }: QuarantineRecord): Promise<{ shard: string; call: RecordCall }> {
+  async #operation({ lsn, kind, target }: QuarantineRecord): Promise<RecordOperation> {
     const { catalog, quarantine, scanner, selection, capabilities } = this.#options;
     const recordKind = KINDS[kind];
     if (recordKind === undefined || target === null) {
@@ -89,17 +91,15 @@ export class QuarantineRetry {
     }
     const body = await quarantine.body(lsn);
     if (body === null) throw new Error(`the quarantined entry at LSN ${lsn} has no body`);
-    const call = await scanner.scan(recordKind, body, capabilities());
-    if (!isRefusal(call)) return { shard: target, call };
+    const { revision, ...common } = capabilities();
+    const call = await scanner.scan(recordKind, body, common);
+    if (!isRefusal(call)) return { type: 'records', shard: target, call, revision };
     throw new RetryRefused(
       `The body of the entry at LSN ${lsn} does not pass validation any more: ${call.message}`,
     );
   }
 
-  async #append(
-    { lsn }: QuarantineRecord,
-    { shard, call }: { readonly shard: string; readonly call: RecordCall },
-  ): Promise<RetryResult> {
+  async #append({ lsn }: QuarantineRecord, operation: RecordOperation): Promise<RetryResult> {
     const { quarantine, writer } = this.#options;
     // Closed before the append, so that no two retries of one entry are appended.
     if (!(await quarantine.close(lsn, 'retried'))) throw closedMeanwhile(lsn);
@@ -110,7 +110,7 @@ export class QuarantineRetry {
       recorded = this.#record(lsn, newLSN);
     };
     try {
-      const result = await writer.write({ type: 'records', shard, call }, 'primary', onAppended);
+      const result = await writer.write(operation, 'primary', onAppended);
       if ('s' in result) throw rejected(lsn, result);
       return { lsn, retriedLSN: result.lsn, ...outcomeOf(result.decision) };
     } catch (error) {

@@ -1,7 +1,7 @@
 // The limits of records and filters apply to a write before it is appended.
 
 import { expect, test } from 'vitest';
-import { CHROMA_1_0_5 } from '../../../test/support/capability-levels.ts';
+import { COMMON_1_0_5 } from '../../../test/support/capability-levels.ts';
 import { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import type { FilterLimits } from '../../chroma/parse/filter-limits.ts';
 import type { RecordKind } from '../../chroma/parse/record-call.ts';
@@ -40,7 +40,7 @@ async function write(
     scanner: new LargeScanner(),
     names: { byId: async () => collection } as unknown as Names,
     selection: { isOutOfUse: () => false },
-    capabilities: () => CHROMA_1_0_5,
+    capabilities: () => COMMON_1_0_5,
     ackLevel: 'primary',
     recordsMax: 100_000,
     clock: systemClock,
@@ -97,7 +97,7 @@ test('a delete of very many ids is appended in steps, above the limit of other c
 
 test('reports all ids of a delete in steps where servers report how many', async () => {
   const ids = Array.from({ length: 20_000 }, (_, index) => `id-${index}`);
-  const capabilities = () => ({ ...CHROMA_1_0_5, deleteLimit: true });
+  const capabilities = () => ({ ...COMMON_1_0_5, deleteLimit: true });
   expect((await write('delete', { ids }, { capabilities })).said).toBe('{"deleted":20000}');
 });
 

@@ -6,7 +6,7 @@ import { DEFAULT_FILTER_LIMITS, filterRefusal, type FilterLimits } from '../../c
 import { wrongDimension } from '../../chroma/protocol/messages.ts';
 import { withBody, type RecordCall, type RecordKind } from '../../chroma/parse/record-call.ts';
 import { type Refusal, isRefusal } from '../../chroma/parse/refusal.ts';
-import type { Capabilities } from '../../chroma/protocol/capabilities.ts';
+import type { Capabilities, CommonCapabilities } from '../../chroma/protocol/capabilities.ts';
 import type { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import { PolychromeError } from '../../errors.ts';
 import type { AckLevel } from '../../coordination/cluster-view.ts';
@@ -24,7 +24,7 @@ export interface RecordWritesOptions extends LargeDeletesOptions {
   readonly scanner: LargeScanner;
   readonly names: Names;
   readonly selection: Pick<NodeSelection, 'isOutOfUse'>;
-  readonly capabilities: () => Capabilities;
+  readonly capabilities: () => CommonCapabilities;
   readonly ackLevel: AckLevel;
   /** Records in one call other than a delete, at most. */
   readonly recordsMax: number;
@@ -51,7 +51,8 @@ async function write(
   request: ClientRequest,
 ): Promise<HttpResponse> {
   const { writer, large, scanner, names, selection, capabilities, recordsMax } = options;
-  const limits = kind === 'delete' ? capabilities() : { ...capabilities(), recordsMax };
+  const { revision, ...common } = capabilities();
+  const limits = kind === 'delete' ? common : { ...common, recordsMax };
   const scanned = await scanner.scan(kind, request.body, limits);
   if (isRefusal(scanned) && scanned.after === undefined) return refusalResponse(scanned);
   const call = isRefusal(scanned) ? scanned : await withinLimits(options, scanned);
@@ -64,7 +65,7 @@ async function write(
   const level = requestedLevel(request, options.ackLevel);
   const result = LargeDeletes.includes(call)
     ? await large.write({ shard: shard.id, call, level })
-    : await writer.write({ type: 'records', shard: shard.id, call }, level);
+    : await writer.write({ type: 'records', shard: shard.id, call, revision }, level);
   if ('s' in result) throw rejectionError(result, call.dimension, names, request);
   shard.dimension ??= call.dimension;
   return recordsWritten(kind, call.ids.length, result, capabilities());

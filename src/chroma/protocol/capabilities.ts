@@ -9,6 +9,12 @@ export interface Capabilities extends BodyCapabilities {
   readonly schema: boolean;
 }
 
+/** What every node of a cluster can do. */
+export interface CommonCapabilities extends Capabilities {
+  /** Rises whenever the level is lowered: what was validated under an earlier one is not appended (R19). */
+  readonly revision: number;
+}
+
 /** A server's description of itself does not tell what it can do. */
 export class CapabilitiesError extends Error {
   override readonly name = 'CapabilitiesError';

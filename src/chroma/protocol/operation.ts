@@ -6,6 +6,8 @@ export interface RecordOperation {
   readonly type: 'records';
   readonly shard: string;
   readonly call: RecordCall;
+  /** Of the capabilities under which the call was validated; absent when it depends on none. */
+  readonly revision?: number;
 }
 
 export type SchemaOperation =

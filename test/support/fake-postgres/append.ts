@@ -1,4 +1,4 @@
-// The SQL functions append_continuing, append and append_schema (src/postgres/migrations/0002, 0005 and 0007).
+// The SQL functions append_continuing, append and append_schema (src/postgres/migrations/0002, 0005, 0007 and 0022).
 
 import { refusal } from './refusal.ts';
 import { keyOf, type LogRow, type Tables } from './tables.ts';
@@ -17,6 +17,7 @@ export interface AppendCall {
   readonly checksums: readonly number[];
   readonly lengths: readonly number[];
   readonly bodies: Buffer;
+  readonly revision: number | null;
 }
 
 /** What the server knows beside its tables. */
@@ -38,7 +39,9 @@ export function logContains({ head, log }: Tables, lsn: number, batch: string | 
 
 export function appendContinuing(tables: Tables, call: AppendCall, server: ServerState): readonly object[] {
   const { head } = tables;
-  const { known, seen, seenBatch } = call;
+  const { known, seen, seenBatch, revision } = call;
+  if (revision !== null && revision < head.capability_revision)
+    throw refusal('PC007', 'a server has joined that can do less than this gateway knew');
   if (head.rewound !== null) throw refusal('PC004', `the log has lost its last entries: ${head.rewound}`);
   if (head.timeline !== null && head.timeline !== server.timeline)
     throw refusal('PC005', 'this server was promoted, and its log has not been compared yet');

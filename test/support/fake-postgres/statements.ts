@@ -33,7 +33,7 @@ const LOG: readonly Statement[] = [
   {
     pattern: /^select append_continuing\(/,
     run({ tables, values: v, timeline, nowMs }) {
-      const last = v[11];
+      const last = v[12];
       const bodies = last instanceof LongValue ? Buffer.concat(last.pieces) : (last as Buffer);
       const [known, seen, seenBatch] = v as [number, number, string | null];
       const call = {
@@ -49,6 +49,7 @@ const LOG: readonly Statement[] = [
         checksums: v[9] as readonly number[],
         lengths: v[10] as readonly number[],
         bodies,
+        revision: v[11] as number | null,
       };
       return [{ results: appendContinuing(tables, call, { timeline, nowMs }) }];
     },
@@ -412,17 +413,19 @@ const NODES: readonly Statement[] = [
     },
   },
   {
-    pattern: /^select capabilities from head/,
-    run: ({ tables: { head } }) => [{ capabilities: head.capabilities }],
+    pattern: /^select capabilities, capability_revision/,
+    run: ({ tables: { head } }) => [{ capabilities: head.capabilities, revision: head.capability_revision }],
   },
   {
     pattern: /^update head set capabilities = \$1/,
-    run({ tables, values: [level, onlyEmpty, epoch] }) {
-      const { lsn, capabilities } = tables.head;
-      const mayStore = onlyEmpty !== true || lsn === 0 || capabilities === null;
+    run({ tables, values: [level, mayLower, epoch] }) {
+      const { lsn, capabilities, capability_revision: before, view } = tables.head;
+      const mayStore = mayLower !== true || lsn === 0 || capabilities === null;
       if (!mayStore || !isLeading(tables, epoch as number)) return [];
-      tables.setHead({ capabilities: JSON.parse(level as string) });
-      return [{ lsn }];
+      const revision = before + (mayLower === true && capabilities !== null ? 1 : 0);
+      const changed = { capability_revision: revision, view: view + 1 };
+      tables.setHead({ capabilities: JSON.parse(level as string), ...changed });
+      return [{ revision }];
     },
   },
 ];

@@ -9,6 +9,7 @@ export interface HeadRow {
   readonly primary_node: string | null;
   readonly primary_generation: number;
   readonly capabilities: unknown;
+  readonly capability_revision: number;
   readonly timeline: number | null;
   readonly rewound: string | null;
   readonly rewound_lsn: number | null;
@@ -200,6 +201,7 @@ export class Tables {
       primary_node: null,
       primary_generation: 0,
       capabilities: null,
+      capability_revision: 0,
       timeline: null,
       rewound: null,
       rewound_lsn: null,
