@@ -175,7 +175,7 @@ function buildRecordReads(
       floors: caches.floors,
       heads: new ShardHeads({ ask: (shards) => storage.log.positions(shards), clock: deps.clock }),
       knownHead: () => replication.logBuffer.head,
-      level: () => replication.following.level(),
+      level: replication.following.level,
       knownShard: (shard) => (replication.knowledge.hasOthers ? caches.heads.get(shard) : null),
       boundedLagMs: config.BOUNDED_LAG_MS,
     }),

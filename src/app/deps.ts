@@ -27,8 +27,8 @@ export interface GatewayParts {
   readonly onNodeDamaged?: (url: string) => void;
   /** Notified when a part that must always run has ended. Nothing restarts it, so the process should end. */
   readonly onFailure?: (error: unknown) => void;
-  /** Whether clients are accepted only once requests can be served: others share the port. */
-  readonly listensOnceReady?: boolean;
+  /** Whether other workers share the port: it accepts clients once it serves, and a session may go to any of them. */
+  readonly sharesPort?: boolean;
   /** Notified each time that clients are accepted. */
   readonly onListening?: () => void;
   /** What names the nodes; by default NODES, or the DNS name in it. */
@@ -57,7 +57,7 @@ export interface Deps {
   readonly onNodeHung: (url: string) => void;
   readonly onNodeDamaged: (url: string) => void;
   readonly onFailure: (error: unknown) => void;
-  readonly listensOnceReady: boolean;
+  readonly sharesPort: boolean;
   readonly onListening: () => void;
 }
 
@@ -82,7 +82,7 @@ export function depsOf(config: Config, parts: GatewayParts): Deps {
     onNodeHung: parts.onNodeHung ?? (() => undefined),
     onNodeDamaged: parts.onNodeDamaged ?? (() => undefined),
     onFailure: parts.onFailure ?? (() => undefined),
-    listensOnceReady: parts.listensOnceReady ?? false,
+    sharesPort: parts.sharesPort ?? false,
     onListening: parts.onListening ?? (() => undefined),
   };
 }

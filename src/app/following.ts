@@ -13,6 +13,7 @@ import type { LogBuffer } from '../log/log-buffer.ts';
 import { LogFeed } from '../log/log-feed.ts';
 import type { NodeList } from '../nodes/node-list.ts';
 import { canServe } from '../nodes/node-state.ts';
+import type { Announced } from '../nodes/probe.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { StateRecorder } from '../nodes/state-recorder.ts';
 import type { ClusterSnapshot } from '../coordination/cluster-snapshot.ts';
@@ -34,14 +35,16 @@ export interface Following {
   readonly registration: Registration;
   /** Whether another gateway leads, as far as this one knows. */
   readonly follows: () => boolean;
-  /** The consistency level of reads that name none. */
-  readonly level: () => Consistency;
+  /** The consistency level at which a read is served that names this one, or none. */
+  readonly level: <Level extends string>(named: Level | null) => Level | Consistency;
   /** The highest durable checkpoint of the nodes that count; null while it is not known. */
   readonly furthest: () => number | null;
   /** Gives up this lease when another gateway reaches more nodes. */
   readonly reachComparison: (lease: Lease) => ReachComparison;
   /** What requests are served from. */
   readonly known: KnownState;
+  /** Whether a marker announces that a copy may be suspect without this gateway knowing. */
+  readonly isNewer: (announced: Announced) => boolean;
 }
 
 export interface FollowingParts {
@@ -105,7 +108,7 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
     const holder = feed.state?.holder ?? null;
     return current.term === null && holder !== null && holder !== deps.gatewayId;
   };
-  const level = (): Consistency => config.CONSISTENCY ?? (knowledge.hasOthers ? 'strong' : 'session');
+  const level = levelsOf(config, parts);
   const known = knownState(knowledge, feed, level);
   const registration = buildRegistration(config, parts);
   return {
@@ -117,6 +120,7 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
     level,
     known,
     furthest: () => furthestOf(feed.state),
+    isNewer: markerReader(parts, () => feed.state),
     reachComparison: (lease) => buildReachComparison(config, parts, registration, lease),
   };
 }
@@ -179,7 +183,29 @@ function buildRegistration(
   });
 }
 
-function knownState(knowledge: Knowledge, feed: ClusterFeed, level: () => Consistency): KnownState {
+/** R17: what markers say to a gateway that cannot ask PostgreSQL. */
+function markerReader(
+  { storage: { catalog }, current, knowledge }: FollowingParts,
+  state: () => ClusterSnapshot | null,
+): Following['isNewer'] {
+  return ({ view, epoch }) => {
+    if (epoch > Math.max(current.lastEpoch, state()?.epoch ?? 0)) knowledge.superseded();
+    return view > catalog.view && !knowledge.isCurrent;
+  };
+}
+
+/** I6: a session goes to any of the workers that share a port, and sees what the others have acknowledged. */
+function levelsOf(
+  { CONSISTENCY }: Config,
+  { deps: { sharesPort }, knowledge }: FollowingParts,
+): Following['level'] {
+  return (named) => {
+    const level = named ?? CONSISTENCY ?? (knowledge.hasOthers ? 'strong' : 'session');
+    return level === 'session' && sharesPort && knowledge.hasOthers ? 'strong' : level;
+  };
+}
+
+function knownState(knowledge: Knowledge, feed: ClusterFeed, level: Following['level']): KnownState {
   return {
     refusal: (options) => knowledge.refusal(options),
     get isOutdated() {

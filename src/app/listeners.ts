@@ -100,7 +100,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     bodyBudgetBytes: config.BODY_BUDGET_BYTES,
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
   };
-  const server = deps.listensOnceReady
+  const server = deps.sharesPort
     ? listenOnceReady({ life, metrics }, clientOptions, parts)
     : listen({ life, metrics }, 'listener', clientOptions);
   // Before the listeners, which wait for what they serve.

@@ -16,7 +16,7 @@ import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
 import type { EventKind } from '../observability/events.ts';
-import { createNodeProbe } from '../nodes/probe.ts';
+import { createNodeProbe, type Announced } from '../nodes/probe.ts';
 import type { StateRecorder } from '../nodes/state-recorder.ts';
 import { ReadsInFlight } from '../nodes/reads-in-flight.ts';
 import type { ReadCandidate } from '../read/node-selection.ts';
@@ -71,8 +71,8 @@ export interface NodeParts {
   readonly forget: () => void;
   readonly states: StateRecorder;
   readonly follows: () => boolean;
-  /** Whether this gateway cannot know what changed with this view number. */
-  readonly isUnknownView: (view: number) => boolean;
+  /** Whether a marker announces that a copy may be suspect without this gateway knowing. */
+  readonly isNewer: (announced: Announced) => boolean;
   /** Whether another gateway leads, and the nodes as that one has recorded them. */
   readonly recorded: () => Pick<RecordedNodes, 'isBusy'>;
   /** The node that gets entries for the target before any other. */
@@ -109,7 +109,7 @@ interface Clients {
 
 /** `isReplacement`: see Follower. */
 export function buildNode(address: MemberRow, isReplacement: boolean, parts: NodeParts): BuiltNode {
-  const { config, deps, isUnknownView } = parts;
+  const { config, deps, isNewer } = parts;
   const identity: { expected: Identity | null } = { expected: null };
   let isLeft = false;
   const watched: Watched = {
@@ -141,7 +141,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
       ? UNVERIFIED
       : ((await verifier.verify()) ?? missingCapability(address.id, watcher, parts));
   const work = workOf(wiring, () => parts.recorded().isBusy(address.id));
-  const probe = createNodeProbe({ watcher, canary, verify, work, clock, isUnknownView });
+  const probe = createNodeProbe({ watcher, canary, verify, work, clock, isNewer });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
   // A recheck of a slow node takes a while, during which the probe needs its connection.

@@ -10,6 +10,7 @@ import { EntryPublisher, type EntryListener } from '../log/entry-publisher.ts';
 import { LogBuffer } from '../log/log-buffer.ts';
 import { isContinuityError, isLostEntriesError } from '../log/log-continuity.ts';
 import type { LogFeed } from '../log/log-feed.ts';
+import { isOutdatedError } from '../log/postgres-append-store.ts';
 import type { NodeList } from '../nodes/node-list.ts';
 import { StateRecorder } from '../nodes/state-recorder.ts';
 import { canServe, follows } from '../nodes/node-state.ts';
@@ -108,7 +109,7 @@ export function buildReplication(
   const trials = buildTrials(shared);
   const stagger = buildStagger(shared);
   const primaryChanged = new Notifier();
-  const suspects = buildSuspects(shared, () => leader.publishView());
+  const suspects = buildSuspects(shared, () => leader.announceSuspicion());
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const led = { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states };
   const leader = buildLeader(shared, led, following);
@@ -125,7 +126,7 @@ export function buildReplication(
     failing,
     states,
     follows: following.follows,
-    isUnknownView: (view: number) => view > catalog.view && !knowledge.isCurrent,
+    isNewer: following.isNewer,
   };
   const nodeList = buildNodeList(nodes, { ...nodeParts, recorded: () => following.recorded });
   const built = { appender, leader, nodeList };
@@ -189,7 +190,7 @@ function buildLeader(
     stagger,
     nodeStore: storage.nodes,
     refreshCatalog,
-    view: () => catalog.view,
+    lastSuspicion: (node) => catalog.lastSuspicion(node),
     // A new node counts for the levels once it serves, so it serves once it has every shard.
     isVerified: (member, term) =>
       verification.returns.hasPassed(member, term) &&
@@ -265,6 +266,7 @@ function buildAppender(
     onError: (error) => {
       deps.logger.warn({ error: String(error) }, 'append failed');
       if (isContinuityError(error)) comparison.request(isLostEntriesError(error));
+      if (isOutdatedError(error)) storage.capabilities.load().catch(() => undefined);
     },
   });
 }
@@ -284,7 +286,7 @@ function buildTrials({ deps, storage }: Shared): Trials {
 
 function buildSuspects(
   { deps, storage, caches, nodes, refreshCatalog }: Shared,
-  publishView: () => void,
+  announce: () => void,
 ): SuspectShards {
   const { catalog, checkpoints } = storage;
   return new SuspectShards({
@@ -293,7 +295,7 @@ function buildSuspects(
     record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
     notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
     refreshCatalog,
-    publishView,
+    announce,
     events: storage.events,
     logger: deps.logger,
   });

@@ -78,6 +78,8 @@ export class Catalog {
   readonly #collectionOf = new Map<string, string>();
   /** Counts the copies that became suspect. */
   suspicions = 0;
+  /** By node. */
+  readonly #lastSuspicion = new Map<string, number>();
   #refreshing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -88,6 +90,11 @@ export class Catalog {
   /** The view number of this copy of the catalog. */
   get view(): number {
     return this.#view;
+  }
+
+  /** The view number with which a copy on the node became suspect last; 0 when none did. */
+  lastSuspicion(node: string): number {
+    return this.#lastSuspicion.get(node) ?? 0;
   }
 
   hasTenant(tenant: string): boolean {
@@ -258,7 +265,7 @@ export class Catalog {
       tenants: { name: string; deleted: boolean }[];
       databases: { tenant: string; name: string; id: string; deleted: boolean }[];
       collections: CollectionRow[];
-      physical: ({ node: string; shard: string } & ShardCopy)[];
+      physical: ({ node: string; shard: string; view: number } & ShardCopy)[];
     }>(
       `select
         (select view from ${s}.head) as view,
@@ -273,7 +280,7 @@ export class Catalog {
                      from ${s}.shard x where x.collection = collection.id))), '[]')
            from ${s}.collection where view > $1 and ($1 > 0 or state <> 'deleted')) as collections,
         (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
-                  'name', name, 'copy', copy, 'suspect', suspect)), '[]')
+                  'name', name, 'copy', copy, 'suspect', suspect, 'view', view)), '[]')
            from ${s}.node_shard where view > $1 and state = 'current') as physical`,
       [since],
     );
@@ -287,7 +294,10 @@ export class Catalog {
       else this.#databases.set(key(database.tenant, database.name), database);
     }
     this.#storeCollections(row.collections);
-    for (const { node, shard, ...physical } of row.physical) this.#storeCopy(node, shard, physical);
+    for (const { node, shard, view, ...physical } of row.physical) {
+      this.#storeCopy(node, shard, physical);
+      if (physical.suspect !== null) this.#lastSuspicion.set(node, Math.max(view, this.lastSuspicion(node)));
+    }
     this.#view = row.view;
   }
 

@@ -71,7 +71,7 @@ async function serveWithWorkers(config: Config, stopRequest: StopRequest): Promi
 async function serveAsWorker(config: Config, worker: number, stopRequest: StopRequest): Promise<void> {
   const gateway = await startGateway(workerConfig(config, worker), {
     logger: createLogger(config.LOG_LEVEL, { worker }),
-    listensOnceReady: true,
+    sharesPort: true,
     onListening: reportServing,
     onFailure: (error) => stopRequest.fail(failed(error)),
   });

@@ -96,6 +96,17 @@ describe('without PostgreSQL', () => {
     expect([refuses(), knowledge.isOutdated]).toEqual([false, false]);
   });
 
+  test('R17: the only gateway is so no more once a node names the term of another', async () => {
+    begin(0);
+    await clock.pass(3 * LEASE_MS);
+    knowledge.failed();
+    expect(refuses()).toBe(false);
+    knowledge.superseded();
+    expect([refuses(), refuses(true), knowledge.hasOthers]).toEqual([true, false, true]);
+    begin(0);
+    expect([refuses(), knowledge.hasOthers]).toEqual([false, false]);
+  });
+
   test('one of several goes on with reads that may see any state', async () => {
     begin(1);
     await passInContact(2 * LEASE_MS, 1);

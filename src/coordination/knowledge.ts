@@ -80,6 +80,11 @@ export class Knowledge {
     this.#isUnreachable = true;
   }
 
+  /** A node names the term of another gateway: this one was the only gateway, and is so no more. */
+  superseded(): void {
+    this.#hasOthers = true;
+  }
+
   /** Others that registered up to this number are taken into account. */
   get newestGateway(): number {
     return this.#newestGateway;

@@ -140,7 +140,7 @@ export class Admission {
 
   /** Replaces parts of the node's marker; the rest stays. */
   async writeMarker(
-    changes: Partial<Pick<Marker, 'progress' | 'copies' | 'view'>>,
+    changes: Partial<Pick<Marker, 'progress' | 'copies' | 'view' | 'epoch'>>,
     term: Term,
   ): Promise<void> {
     const { client, identity } = this.#options;

@@ -9,7 +9,7 @@ import { findChromaRelease } from '../local/chroma-release.ts';
 import { findFreePort } from '../local/port.ts';
 import { systemClock } from '../util/clock.ts';
 import { inspectNode, installMarker, MarkerError, readMarker, writeMarker } from './marker.ts';
-import { type Marker } from '../chroma/client/identity.ts';
+import { newMarker } from '../chroma/client/identity.ts';
 import {
   createNodeClient,
   createUnverifiedNodeClient,
@@ -17,7 +17,7 @@ import {
 } from '../chroma/client/node-client.ts';
 import { createCollectionRequest, createDatabaseRequest } from '../chroma/protocol/node-requests.ts';
 
-const marker: Marker = { cluster: 'c', node: 'n1', incarnation: 'i1', progress: null, copies: 0, view: 0 };
+const marker = newMarker({ cluster: 'c', node: 'n1', incarnation: 'i1' });
 const DEADLINE_MS = 5000;
 
 let folder = '';
@@ -72,7 +72,7 @@ describe('the marker', () => {
     const verified = createNodeClient({ url: blank.url, clock: systemClock, expect: () => marker });
     const stored = await readMarker(verified, DEADLINE_MS);
     const physicalId = stored?.physicalId ?? '';
-    const ahead: Marker = { ...marker, progress: { log: 'l', checkpoint: 2 ** 52 + 1, token: 't' } };
+    const ahead = { ...marker, progress: { log: 'l', checkpoint: 2 ** 52 + 1, token: 't' } };
     await writeMarker(verified, physicalId, ahead);
     expect(await readMarker(verified, DEADLINE_MS)).toEqual({ physicalId, marker: ahead });
     await writeMarker(verified, physicalId, marker);

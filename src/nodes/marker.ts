@@ -120,12 +120,12 @@ export async function inspectNode(client: NodeClient, deadlineMs: number): Promi
 }
 
 function metadataOf(marker: Marker): Record<string, string | number> {
-  const { cluster, node, incarnation, progress, copies, view } = marker;
+  const { cluster, node, incarnation, progress, ...numbers } = marker;
   if (progress !== null && !Number.isSafeInteger(progress.checkpoint)) {
     throw new RangeError('a checkpoint is a whole number');
   }
-  const counts = { ...(copies === 0 ? {} : { copies }), ...(view === 0 ? {} : { view }) };
-  return { cluster, node, incarnation, ...progress, ...counts };
+  const known = Object.entries(numbers).filter(([, number]) => number !== 0);
+  return { cluster, node, incarnation, ...progress, ...Object.fromEntries(known) };
 }
 
 function expectStatus<Response extends ChromaResponse>(

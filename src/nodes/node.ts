@@ -312,8 +312,9 @@ export class Node {
     const result = await this.#options.probe.probe();
     switch (result.found) {
       case 'refused':
+      case 'newer':
         this.#lastError = result.reason;
-        this.#options.onProcessGone();
+        if (result.found === 'refused') this.#options.onProcessGone();
         this.on('failed', result.reason);
         break;
       case 'silent':
@@ -353,8 +354,7 @@ export class Node {
   }
 
   async #responded(): Promise<void> {
-    const { clock } = this.#options;
-    const { work, overdueMaxMs } = this.#options;
+    const { clock, work, overdueMaxMs } = this.#options;
     if (this.#isRefused || this.#state === 'joining' || this.#state === 'needs_rebuild') return;
     if (work.isOverdueBy(overdueMaxMs)) return this.on('failed', 'a call has exceeded its bound');
     if (!this.verified && !(await this.#verify())) return;

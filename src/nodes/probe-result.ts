@@ -7,6 +7,8 @@ export type ProbeResult =
   | { readonly found: 'another'; readonly reason: string }
   /** The node, with a marker older than one it is known to have held. */
   | { readonly found: 'older'; readonly reason: string }
+  /** The node, with a marker that announces what this gateway does not know (R17). */
+  | { readonly found: 'newer'; readonly reason: string }
   /** No marker: a server that was never a node, or lost everything. */
   | { readonly found: 'unmarked' }
   /** The connection was refused: the process is gone. */

@@ -3,12 +3,12 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import { createNodeProbe } from './probe.ts';
+import { createNodeProbe, type Announced } from './probe.ts';
 
 const IDENTITY = { cluster: 'c', node: 'n', incarnation: 'i' };
 const PROGRESS = { log: 'l', checkpoint: 7, token: 't' };
 
-async function probed(view: number, isUnknownView: (view: number) => boolean): Promise<string> {
+async function probed(view: number, isNewer: (announced: Announced) => boolean): Promise<string> {
   const metadata = { ...IDENTITY, ...PROGRESS, view };
   const body = Buffer.from(JSON.stringify({ id: 'marker', metadata }));
   const watcher = { read: async () => ({ status: 200, body }) } as unknown as NodeClient;
@@ -17,16 +17,16 @@ async function probed(view: number, isUnknownView: (view: number) => boolean): P
     canary: { run: () => Promise.reject(new Error('not run')) },
     verify: () => Promise.resolve(null),
     work: { explainsSilence: false },
-    isUnknownView,
+    isNewer,
     clock: new ManualClock(),
   });
   return (await probe.probe()).found;
 }
 
-test('a node whose marker is of a view that is not known counts as one that does not respond', async () => {
-  expect(await probed(5, (view) => view > 4)).toBe('silent');
+test('a node whose marker is of a view that is not known is not used', async () => {
+  expect(await probed(5, ({ view }) => view > 4)).toBe('newer');
 });
 
 test('a node whose marker is of a known view is itself', async () => {
-  expect(await probed(4, (view) => view > 4)).toBe('itself');
+  expect(await probed(4, ({ view }) => view > 4)).toBe('itself');
 });

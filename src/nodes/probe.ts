@@ -5,7 +5,7 @@ import type { VerificationFailure, NodeWork, NodeProbe } from './node.ts';
 import type { CanaryReport, ProbeResult } from './probe-result.ts';
 import type { Canary } from './canary.ts';
 import { readMarker } from './marker.ts';
-import { type StoredMarker } from '../chroma/client/identity.ts';
+import type { Marker, StoredMarker } from '../chroma/client/identity.ts';
 import { type NodeClient } from '../chroma/client/node-client.ts';
 import { isServerError, NodeError } from '../chroma/client/node-error.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -17,8 +17,11 @@ const DEADLINE_MS = 60_000;
 // Nor while a call in flight explains the silence: a legal call may take minutes.
 const DEADLINE_MAX_MS = 3_600_000;
 
-const UNKNOWN_VIEW =
+const NEWER =
   'its marker says that copies changed since this gateway last reached PostgreSQL: one of its own may be suspect';
+
+/** What the leader announces in markers. */
+export type Announced = Pick<Marker, 'view' | 'epoch'>;
 
 export interface NodeProbeOptions {
   /** One connection, used by probes only: while it lives, so does the process. */
@@ -26,8 +29,8 @@ export interface NodeProbeOptions {
   readonly canary: Canary;
   readonly verify: () => Promise<VerificationFailure | null>;
   readonly work: Pick<NodeWork, 'explainsSilence'>;
-  /** Whether this gateway cannot know what changed with the view number of a marker. */
-  readonly isUnknownView: (view: number) => boolean;
+  /** Whether the marker announces that a copy may be suspect without this gateway knowing. */
+  readonly isNewer: (announced: Announced) => boolean;
   readonly clock: Clock;
 }
 
@@ -36,7 +39,7 @@ export function createNodeProbe({
   canary,
   verify,
   work,
-  isUnknownView,
+  isNewer,
   clock,
 }: NodeProbeOptions): NodeProbe {
   let asked: { readonly result: Promise<ProbeResult>; readonly sinceMs: number; giveUp(): void } | null =
@@ -60,7 +63,7 @@ export function createNodeProbe({
         if (asked !== null) return result;
       }
       const limit = new AbortController();
-      const result = ask(watcher, isUnknownView, limit.signal).finally(() => (asked = null));
+      const result = ask(watcher, isNewer, limit.signal).finally(() => (asked = null));
       asked = { result, sinceMs: clock.monotonic(), giveUp: () => limit.abort() };
       return orLate(result);
     },
@@ -76,15 +79,14 @@ export function createNodeProbe({
 
 async function ask(
   watcher: NodeClient,
-  isUnknownView: (view: number) => boolean,
+  isNewer: NodeProbeOptions['isNewer'],
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   try {
     const stored: StoredMarker | null = await readMarker(watcher, DEADLINE_MAX_MS, signal);
     if (stored === null) return { found: 'unmarked' };
-    const { progress, view } = stored.marker;
-    // R17: a copy on it may be suspect. Nothing is read from it, as if it did not respond.
-    if (isUnknownView(view)) return { found: 'silent', reason: UNKNOWN_VIEW };
+    if (isNewer(stored.marker)) return { found: 'newer', reason: NEWER };
+    const { progress } = stored.marker;
     return { found: 'itself', checkpoint: progress?.checkpoint ?? 0, log: progress?.log ?? null };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -46,7 +46,7 @@ const floorOf = (
     heads,
     knownShard: () => null,
     knownHead: () => KNOWN_HEAD,
-    level: () => level,
+    level: (named) => named ?? level,
     boundedLagMs: 1_000,
   }).of(headers, shard);
 const at = (level: string): Promise<number> => floorOf({ 'x-polychrome-consistency': level });

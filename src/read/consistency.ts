@@ -17,8 +17,8 @@ export interface ReadFloorsOptions {
   readonly knownShard: (shard: string) => number | null;
   /** LSN of the last entry of the log that this gateway knows of. */
   readonly knownHead: () => number;
-  /** For requests that name no level. */
-  readonly level: () => Consistency;
+  /** At which a request is served that names this level, or none. */
+  readonly level: (named: Consistency | null) => Consistency;
   /** For requests at level `bounded` that name no lag, ms. */
   readonly boundedLagMs: number;
 }
@@ -66,9 +66,9 @@ export class ReadFloors {
 
   #level(header: string | string[] | undefined): RequestedLevel {
     const { level, boundedLagMs } = this.#options;
-    if (header === undefined) return { level: level(), lagMs: boundedLagMs };
+    if (header === undefined) return { level: level(null), lagMs: boundedLagMs };
     const [, plain, lag] = (typeof header === 'string' && LEVEL.exec(header)) || [];
-    if (plain !== undefined) return { level: plain as Consistency, lagMs: boundedLagMs };
+    if (plain !== undefined) return { level: level(plain as Consistency), lagMs: boundedLagMs };
     if (typeof header === 'string' && LEVEL.test(header))
       return { level: 'bounded', lagMs: lag === undefined ? boundedLagMs : Number(lag) };
     throw new PolychromeError(

@@ -1,7 +1,7 @@
 // Makes a Chroma server that holds data the first node of a new cluster, with its collections under their ids. Its content
 // is only read; the marker is all that is written there.
 
-import { RESERVED, type Identity } from '../chroma/client/identity.ts';
+import { newMarker, RESERVED, type Identity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { StartupError } from '../errors.ts';
 import { inspectNode, installMarker, type NodeContents } from '../nodes/marker.ts';
@@ -107,7 +107,7 @@ export class Adoption {
     }
     const incarnation = contents.marker?.incarnation ?? newId();
     const source = identityOf(state, this.#source.id, incarnation);
-    await installMarker(this.#source.client, { ...source, progress: null, copies: 0, view: 0 });
+    await installMarker(this.#source.client, newMarker(source));
     const change = await changeSince(this.#source.client, { survey, digests }, report);
     if (change !== null)
       await this.#abort(`${change} while it was read: something else writes to the server. Stop it`);
@@ -117,12 +117,7 @@ export class Adoption {
     for (const { kept } of others) {
       if (kept === null) continue;
       const identity = identityOf(state, kept.id, kept.incarnation);
-      await installMarker(this.#serverOf(kept.id).client, {
-        ...identity,
-        progress: null,
-        copies: 0,
-        view: 0,
-      });
+      await installMarker(this.#serverOf(kept.id).client, newMarker(identity));
       nodes.push(kept);
     }
     const discard = others.filter(({ is }) => is.startsWith(DIFFERENT)).map(({ node }) => node);

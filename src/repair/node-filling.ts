@@ -3,7 +3,7 @@
 // suspect, and rebuilds.ts copies them one by one.
 
 import type { Catalog } from '../catalog/catalog.ts';
-import { RESERVED, type Identity } from '../chroma/client/identity.ts';
+import { newMarker, RESERVED, type Identity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { NodeResponseError } from '../chroma/client/node-error.ts';
 import {
@@ -106,7 +106,7 @@ export class NodeFilling implements Introduction {
     if (start > 0) await this.#createDatabases(start, term);
     if (!term.held()) throw new TermOver();
     const progress = start === 0 ? null : await this.#progress(head.logId, start);
-    await installMarker(unverified, { ...identity, progress, copies: 0, view: 0 });
+    await installMarker(unverified, newMarker(identity, progress));
     crashPoint('fill_marked');
     await nodes.filled(term.epoch, member.id, start);
     await catalog.refresh();

@@ -60,7 +60,7 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
     refreshCatalog: nothing,
     furthest: () => null,
-    view: () => 0,
+    lastSuspicion: () => 0,
     isVerified: () => true,
     primaryChanged: new Notifier(),
     events: { record: () => undefined },

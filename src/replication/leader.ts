@@ -49,8 +49,8 @@ export interface LeaderOptions {
   /** How much operators prefer a node as primary; absent: all alike. */
   readonly priorityOf?: (node: string) => number;
   readonly refreshCatalog: () => Promise<void>;
-  /** The view number that this gateway knows. */
-  readonly view: () => number;
+  /** The view number with which a copy on the node became suspect last. */
+  readonly lastSuspicion: (node: string) => number;
   /** Whether the content of the node's process has been verified; begins to verify it when it has not. */
   readonly isVerified: (member: Node, term: Term) => boolean;
   readonly primaryChanged: Notifier;
@@ -161,8 +161,8 @@ export class Leader {
   }
 
   /** Called when a suspicion was recorded: gateways that cannot reach PostgreSQL learn from the markers of nodes. */
-  publishView(): void {
-    this.#markers.publishView();
+  announceSuspicion(): void {
+    this.#markers.announceSuspicion();
   }
 
   /** Called when nodes came or went, or count from now on. */
@@ -192,7 +192,6 @@ export class Leader {
         const recorded = await head();
         // Copies that other leaders made suspect meanwhile count for no write that still waits here.
         await refreshCatalog();
-        this.publishView();
         await Promise.all(followers.all().map(({ admission }) => admission.load(recorded.cluster)));
         const missing = await comparison.compare(term);
         if (missing !== null) this.#halt.rewound(missing);

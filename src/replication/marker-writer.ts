@@ -1,5 +1,5 @@
-// Writes each node's progress onto the node itself, every second while it changes, and at once what other gateways must know
-// of a suspicion (R17).
+// Writes each node's progress onto the node itself, every second while it changes, and at once what a gateway must know that
+// cannot ask PostgreSQL: the term, and that there is a suspicion (R17).
 
 import { TermOver, type Term } from '../coordination/term.ts';
 import type { Head } from '../log/postgres-log.ts';
@@ -16,8 +16,8 @@ import type { NodeSteps } from './node-steps.ts';
 export interface MarkerWriterOptions {
   readonly steps: NodeSteps;
   readonly nodeStore: Pick<NodeStore, 'marked'>;
-  /** The view number that this gateway knows. */
-  readonly view: () => number;
+  /** The view number with which a copy on the node became suspect last. */
+  readonly lastSuspicion: (node: string) => number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -27,47 +27,44 @@ const INTERVAL_MS = 1_000;
 
 export class MarkerWriter {
   readonly #options: MarkerWriterOptions;
-  /** At least this view number is to be in each marker. */
-  #view = 0;
   readonly #raised = new Notifier();
 
   constructor(options: MarkerWriterOptions) {
     this.#options = options;
   }
 
-  /** Writes the present view number into the marker of each node, at once where it responds. */
-  publishView(): void {
-    this.#view = Math.max(this.#view, this.#options.view());
+  /** Announces a suspicion in the marker of its node, at once if it responds. */
+  announceSuspicion(): void {
     this.#raised.notify();
   }
 
   /** Keeps one node's marker up to date until the term is over. */
   async run(follower: Follower, term: Term, { logId }: Pick<Head, 'logId'>): Promise<void> {
-    const { logger } = this.#options;
+    const { lastSuspicion, logger } = this.#options;
     const { member } = follower;
-    let view = 0;
+    let announced: number | null = null;
     while (!term.signal.aborted) {
-      const wanted = this.#view;
+      const suspicion = lastSuspicion(member.id);
       try {
         if (term.held() && follows(member.state)) {
-          await this.#write(follower, term, { logId, view: wanted > view ? wanted : null });
-          view = wanted;
+          await this.#write(follower, term, { logId, suspicion: suspicion === announced ? null : suspicion });
+          announced = suspicion;
         }
       } catch (error) {
         if (!(error instanceof TermOver))
           logger.warn({ node: member.id, error: String(error) }, 'marker not written');
       }
-      await this.#pause(wanted, term.signal);
+      if (suspicion === lastSuspicion(member.id))
+        await this.#pause(announced === null ? member.changed : this.#raised, term.signal);
     }
   }
 
-  /** Ends early when the view number was raised since. */
-  async #pause(wanted: number, signal: AbortSignal): Promise<void> {
-    if (this.#view > wanted) return;
+  /** Ends early when there may be something to announce. */
+  async #pause(announce: Notifier, signal: AbortSignal): Promise<void> {
     const { controller, unlink } = linkedAbort(signal);
     await Promise.race([
       sleep(this.#options.clock, INTERVAL_MS, controller.signal),
-      this.#raised.wait(controller.signal),
+      announce.wait(controller.signal),
     ]);
     controller.abort();
     unlink();
@@ -76,15 +73,16 @@ export class MarkerWriter {
   async #write(
     { member, applier, admission }: Follower,
     term: Term,
-    { logId, view }: { readonly logId: string; readonly view: number | null },
+    { logId, suspicion }: { readonly logId: string; readonly suspicion: number | null },
   ): Promise<void> {
     const { steps, nodeStore } = this.#options;
     const { mark } = applier;
     const isAhead = mark !== null && mark.lsn > member.markerLSN;
-    if (!isAhead && view === null) return;
+    if (!isAhead && suspicion === null) return;
     crashPoint('marker_before');
     const progress = isAhead ? { progress: { log: logId, checkpoint: mark.lsn, token: mark.token } } : {};
-    const changes = { ...progress, ...(view === null ? {} : { view }) };
+    const announced = suspicion === null ? {} : { view: suspicion, epoch: term.epoch };
+    const changes = { ...progress, ...announced };
     await steps.run(member.id, () => admission.writeMarker(changes, term), term);
     crashPoint('marker_after');
     if (!isAhead) return;

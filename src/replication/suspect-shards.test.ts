@@ -16,7 +16,7 @@ beforeEach(() => {
       return record();
     },
     notifyApplier: () => void steps.push('notify applier'),
-    publishView: () => void steps.push('publish view'),
+    announce: () => void steps.push('announce'),
     refreshCatalog: async () => void steps.push('refresh catalog'),
     events: { record: (kind) => void steps.push(`event ${kind}`) },
     logger: { error: () => undefined },
@@ -31,7 +31,7 @@ test('excludes the copy first, and notifies its applier only once the suspicion 
   expect(steps).toEqual(before);
   recorded();
   await added;
-  expect(steps).toEqual([...before, 'notify applier', 'refresh catalog', 'publish view', 'forget']);
+  expect(steps).toEqual([...before, 'notify applier', 'refresh catalog', 'announce', 'forget']);
 });
 
 test('keeps the copy excluded, and its applier unaware, when the suspicion cannot be recorded', async () => {

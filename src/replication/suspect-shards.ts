@@ -15,8 +15,8 @@ export interface SuspectShardsOptions {
   /** Has the node's applier skip the shard's entries, and decide nothing from it. */
   readonly notifyApplier: (node: string, shard: string, reason: string) => void;
   readonly refreshCatalog: () => Promise<void>;
-  /** Has the markers of the nodes say that there is a newer view. */
-  readonly publishView: () => void;
+  /** Has the markers of the nodes say that there is a suspicion. */
+  readonly announce: () => void;
   readonly events: EventSink;
   readonly logger: Pick<Logger, 'error'>;
 }
@@ -32,7 +32,7 @@ export class SuspectShards {
    * Resolves when the suspicion is durable and known. Throws when it could not be recorded; the copy stays excluded.
    */
   async add(node: string, shard: string, reason: string, { epoch }: Pick<Term, 'epoch'>): Promise<void> {
-    const { forget, exclude, record, notifyApplier, refreshCatalog, publishView, events, logger } =
+    const { forget, exclude, record, notifyApplier, refreshCatalog, announce, events, logger } =
       this.#options;
     logger.error({ node, shard, reason }, 'shard became suspect');
     events.record('shard_suspect', { node, shard, reason });
@@ -43,7 +43,7 @@ export class SuspectShards {
     // Not before it is durable: a node that skipped entries would look healthy to the next gateway.
     notifyApplier(node, shard, reason);
     await refreshCatalog();
-    publishView();
+    announce();
     // Until it was excluded the copy could be asked, and its responses cached after the first time.
     forget();
   }

@@ -8,6 +8,7 @@ import { isWhole, reportOf } from './report.ts';
 
 const LONG_SUITES = [
   'postgres-faults',
+  'gateway-drills',
   'large-backlog',
   'node-faults',
   'rebuild',
@@ -30,7 +31,7 @@ const options = new Command('chaos')
   .option('--seed <n>', 'draws the same faults again', positive, Date.now() % 1_000_000)
   .option('--longest-fault <seconds>', 'longest duration of a fault', positive, 10)
   .option('--gateways <n>', 'how many gateways', positive, 3)
-  .option('--long', 'first the fault suites, with every crash point and with faults that last 20 s')
+  .option('--long', 'first the fault suites, with every crash point and with faults of 20 s and more')
   .parse()
   .opts<{ minutes: number; seed: number; longestFault: number; gateways: number; long?: boolean }>();
 

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createCollectionRequest } from '../../src/chroma/protocol/node-requests.ts';
+import { newMarker } from '../../src/chroma/client/identity.ts';
 import { installMarker } from '../../src/nodes/marker.ts';
 import { FakeNode } from '../support/fake-chroma/node.ts';
 import { FakeChroma, type Disk } from '../support/fake-chroma/server.ts';
@@ -52,7 +53,7 @@ describe('a server that comes back', () => {
         const { clock } = replication;
         const other = new FakeNode({ clock, server: new FakeChroma(seededRandom(8)) });
         const identity = { cluster: 'cluster', node: 'b', incarnation: 'first' };
-        await installMarker(other.client(), { ...identity, progress: null, copies: 0, view: 0 });
+        await installMarker(other.client(), newMarker(identity));
         return other.server;
       },
     },

@@ -35,6 +35,11 @@ export class GatewayClient {
     this.#options = options;
   }
 
+  /** The number of its last write that was acknowledged. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
   get #readsRecords(): boolean {
     return this.#options.readsRecords === true;
   }

@@ -275,7 +275,7 @@ export class MemoryReplication {
       nodePid: () => null,
       onNodeHung: () => undefined,
       onNodeDamaged: () => undefined,
-      listensOnceReady: false,
+      sharesPort: false,
       onListening: () => undefined,
       onFailure: (error) => {
         throw error;

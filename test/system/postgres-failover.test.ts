@@ -1,5 +1,5 @@
 // PostgreSQL with a standby: a changed password, kill -9 of the primary under load, promotion of the standby. Nothing
-// acknowledged is lost, and service resumes without a restart of the gateway.
+// acknowledged is lost, and service resumes without a restart of a gateway.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logCommand } from '../../src/cli/log.ts';
 import { systemClock } from '../../src/util/clock.ts';
+import type { ChromaHttp } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { GatewayProcess } from '../support/gateway-process.ts';
 import { PostgresPair, query } from '../support/postgres-pair.ts';
 import { TestCommand } from '../support/operation-context.ts';
 import { until } from '../support/until.ts';
@@ -17,6 +19,7 @@ const settings = { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '
 
 describe('with a synchronous standby', () => {
   let cluster: TestCluster;
+  let second: GatewayProcess;
   let pair: PostgresPair;
   let dir: string;
   beforeAll(async () => {
@@ -30,8 +33,10 @@ describe('with a synchronous standby', () => {
       settings: { ...settings, ...file },
       superuserUrl: () => pair.writableUrl,
     });
+    second = await GatewayProcess.start(cluster.environment());
   });
   afterAll(async () => {
+    await second?.stop('SIGKILL');
     await cluster?.stop();
     await pair?.stop();
     rmSync(dir, { recursive: true, force: true });
@@ -40,9 +45,11 @@ describe('with a synchronous standby', () => {
   const usePassword = (password: string): void =>
     writeFileSync(join(dir, 'url'), `${pair.url(`gateway:${password}`)}\n`);
 
-  /** Runs the workload through `event`, and compares every node with what was promised. */
+  /** Runs the workload through both gateways and `event`, and compares every node with what was promised. */
   async function survives(name: string, event: () => Promise<void>): Promise<void> {
-    const workload = await CheckedWorkload.prepare(() => cluster.api, name);
+    let requests = 0;
+    const either = (): ChromaHttp => (requests++ % 2 === 0 ? cluster.api : second.api);
+    const workload = await CheckedWorkload.prepare(either, name);
     const stop = new AbortController();
     const running = workload.run(stop.signal);
     const more = async (what: string): Promise<void> => {
@@ -80,6 +87,7 @@ describe('with a synchronous standby', () => {
   });
 
   test('reads at level strong need PostgreSQL, and others do not', async () => {
+    await second.stop();
     const { api } = cluster;
     const collection = await api.create('levels');
     const body = { ids: ['a'], embeddings: [[1, 2]] };

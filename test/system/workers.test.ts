@@ -59,7 +59,8 @@ async function traffic(id: string, record: string, goesOn: (n: number) => boolea
     try {
       const written = await api.records(id, 'upsert', body);
       if (written.status !== 200) faults.push(`write: ${written.status} ${written.text}`);
-      const read = await api.records(id, 'get', { ids: [record] });
+      const level: Record<string, string> = n % 2 === 0 ? { 'x-polychrome-consistency': 'session' } : {};
+      const read = await api.records(id, 'get', { ids: [record] }, level);
       if (!read.text.includes(`"v${n}"`)) faults.push(`read after v${n}: ${read.status} ${read.text}`);
     } catch {
       // The connection ended with its worker.

@@ -16,8 +16,8 @@ export interface KnownState {
    * log_unavailable.
    */
   refreshed(): Promise<void> | null;
-  /** The consistency level of requests that name none. */
-  level(): string;
+  /** The consistency level at which a request is served that names this one, or none. */
+  level(named: string | null): string;
 }
 
 // They say nothing about the state of the cluster.
@@ -44,7 +44,10 @@ function requireKnownState(match: RouteMatch, known: KnownState): RouteMatch {
   const name = match.name.replace(/^v1 /, '');
   if (CONSTANT.has(name)) return match;
   const isRead = RECORD_READS.has(name);
-  const levelOf = ({ headers }: RequestHead): unknown => headers['x-polychrome-consistency'] ?? known.level();
+  const levelOf = ({ headers }: RequestHead): string => {
+    const named = headers['x-polychrome-consistency'];
+    return known.level(typeof named === 'string' ? named : null);
+  };
   return {
     ...match,
     admit(head: RequestHead) {

@@ -37,8 +37,15 @@ export interface Marker extends Identity {
   readonly progress: LogProgress | null;
   /** Number of the last copy of a shard that is complete on the node. */
   readonly copies: number;
-  /** A gateway that knows an older view may not know of a suspicion (R17). */
+  /** With which a copy here became suspect last: a gateway that knows only an older view does not know of that (R17). */
   readonly view: number;
+  /** Of the last term whose leader reached the node: a gateway that does not know it is not the only one (R17). */
+  readonly epoch: number;
+}
+
+/** The marker with which a node begins. */
+export function newMarker(identity: Identity, progress: LogProgress | null = null): Marker {
+  return { ...identity, progress, copies: 0, view: 0, epoch: 0 };
 }
 
 /** A marker, with the id that the node gave its collection. */
@@ -62,6 +69,7 @@ const collectionShape = z.object({ id: z.string(), metadata: z.unknown() });
 const identityShape = z.object({ cluster: z.string(), node: z.string(), incarnation: z.string() });
 const copiesShape = z.object({ copies: z.int() });
 const viewShape = z.object({ view: z.int() });
+const epochShape = z.object({ epoch: z.int() });
 const progressShape = z.object({ log: z.string(), checkpoint: z.int(), token: z.string() });
 
 /** As markerIn, with the collection's id. */
@@ -72,5 +80,6 @@ export function storedMarkerIn(collection: Buffer): StoredMarker | null {
   const progress = progressShape.safeParse(metadata).data ?? null;
   const copies = copiesShape.safeParse(metadata).data?.copies ?? 0;
   const view = viewShape.safeParse(metadata).data?.view ?? 0;
-  return { physicalId: id, marker: { ...identity, progress, copies, view } };
+  const epoch = epochShape.safeParse(metadata).data?.epoch ?? 0;
+  return { physicalId: id, marker: { ...identity, progress, copies, view, epoch } };
 }

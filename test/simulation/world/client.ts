@@ -255,7 +255,7 @@ function effectsOf(request: ClientStep, response: ClientResponse | null): [strin
 }
 
 /** The same value in every column, and an integer that no double holds. */
-function recordsBody({
+export function recordsBody({
   ids,
   value,
   poison,

@@ -169,7 +169,7 @@ export class SimulatedGateway {
       nodePid: () => null,
       tracer: null,
       onNodeDamaged: () => undefined,
-      listensOnceReady: false,
+      sharesPort: false,
       onListening: () => undefined,
       onNodeHung: () => undefined,
       onFailure: (error) => onBroken(`background task ended: ${String(error)}`),

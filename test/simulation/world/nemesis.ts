@@ -19,6 +19,8 @@ const STATEMENTS: Readonly<Record<StatementKind, RegExp>> = {
 const SLOW_POSTGRES_MS = 700;
 /** Responses that a node had given before its copy became suspect have reached their clients by then, ms. */
 const WRONG_AFTER_MS = 200;
+/** Later where a gateway cannot reach PostgreSQL: it learns of the suspicion from the markers (R17). */
+const ANNOUNCED_MS = 1_000;
 
 /** No client writes it. */
 const WRONG_VALUE = 9_999;
@@ -325,8 +327,17 @@ export class Nemesis {
     if (shard === null || term === null) return;
     process.receive(0, () => {
       replication!.suspects.add(step.node, shard, 'simulated', term).catch(() => undefined);
-      if (step.isWrong) this.#after(WRONG_AFTER_MS, () => this.#falsify(step.node, shard));
+      if (!step.isWrong) return;
+      this.#after(WRONG_AFTER_MS, () => {
+        if (!this.#isGatewayCutOff()) this.#falsify(step.node, shard);
+        else this.#after(ANNOUNCED_MS, () => this.#falsify(step.node, shard));
+      });
     });
+  }
+
+  #isGatewayCutOff(): boolean {
+    const { network, plan } = this.#world;
+    return plan.gateways.some((name) => network.isCut(name, 'postgres') || network.isCut('postgres', name));
   }
 
   /** Changes a record of a suspect copy: nothing may be read or decided from it any more. */

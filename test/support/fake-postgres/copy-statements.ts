@@ -41,8 +41,8 @@ const CATALOG: readonly Statement[] = [
             })),
           physical: [...tables.nodeShards.values()]
             .filter((row) => isNew(row) && row.state === 'current')
-            .map(({ node, shard, physical, name, copy, suspect }) => ({
-              ...{ node, shard, physical, name, copy, suspect },
+            .map(({ node, shard, physical, name, copy, suspect, view }) => ({
+              ...{ node, shard, physical, name, copy, suspect, view },
             })),
         },
       ];
