@@ -8,7 +8,7 @@ import { type LocalCluster, startLocalCluster } from '../../src/local/cluster.ts
 import { ChromaHttp } from '../support/chroma-http.ts';
 import { chromaCommand } from '../support/chroma-server.ts';
 import { copyNames } from '../support/cluster.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
+import type { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 import { GatewayProcess } from './gateway-process.ts';
 
@@ -27,17 +27,11 @@ export class ChaosCluster {
   readonly local: LocalCluster;
   readonly gateways: readonly GatewayProcess[];
   readonly #dir: string;
-  readonly #proxies: ReadonlyMap<string, TcpProxy>;
 
-  private constructor(
-    dir: string,
-    local: LocalCluster,
-    links: { readonly gateways: readonly GatewayProcess[]; readonly proxies: ReadonlyMap<string, TcpProxy> },
-  ) {
+  private constructor(dir: string, local: LocalCluster, gateways: readonly GatewayProcess[]) {
     this.#dir = dir;
     this.local = local;
-    this.gateways = links.gateways;
-    this.#proxies = links.proxies;
+    this.gateways = gateways;
   }
 
   /** Resolves when a gateway leads and every node serves. */
@@ -49,10 +43,7 @@ export class ChaosCluster {
       chroma: chromaCommand,
       logger: QUIET,
     });
-    const proxies = new Map<string, TcpProxy>();
-    for (const { id, url } of local.nodes) proxies.set(id, await TcpProxy.start(url));
     const all = {
-      NODES: [...proxies].map(([id, { url }]) => `${id}=${url}`).join(','),
       LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
       // The next gateway takes over sooner than in production.
       LEASE_MS: '1500',
@@ -60,10 +51,11 @@ export class ChaosCluster {
     };
     const started: GatewayProcess[] = [];
     for (let n = 1; n <= gateways; n++) {
-      const options = { name: `gateway-${n}`, databaseUrl: local.databaseUrl, settings: all };
+      const { databaseUrl, nodes } = local;
+      const options = { name: `gateway-${n}`, databaseUrl, nodes, settings: all };
       started.push(await GatewayProcess.start(options, new Set(started.map(({ port }) => port))));
     }
-    const cluster = new ChaosCluster(dir, local, { gateways: started, proxies });
+    const cluster = new ChaosCluster(dir, local, started);
     try {
       await cluster.allServe();
       return cluster;
@@ -77,9 +69,9 @@ export class ChaosCluster {
     return this.local.databaseUrl;
   }
 
-  /** Between the gateways and this node. */
-  proxy(node: string): TcpProxy {
-    return this.#proxies.get(node)!;
+  /** The links of all gateways to a node. */
+  linksTo(node: string): TcpProxy[] {
+    return this.gateways.map((gateway) => gateway.nodes.get(node)!);
   }
 
   gateway(name: string): GatewayProcess {
@@ -133,7 +125,6 @@ export class ChaosCluster {
     await Promise.all(this.gateways.map((gateway) => gateway.stop()));
     // The data is not kept, and 1.3.4 does not exit in order (src/local/chroma.ts).
     for (const { id } of this.local.nodes) this.local.killNode(id);
-    await Promise.all([...this.#proxies.values()].map((proxy) => proxy.stop()));
     await this.local.stop();
     await rm(this.#dir, { recursive: true, force: true });
   }

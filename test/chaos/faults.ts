@@ -69,10 +69,26 @@ const onPostgres =
   (strike: (field: Field) => Promise<End>): Draw =>
   () => ({ target: 'postgres', strike });
 
-const nodeLink = (mode: ProxyMode): Draw =>
+/** The links of every gateway to a node. */
+const nodeLinks = (mode: ProxyMode): Draw =>
   onNode(async ({ cluster }, node) => {
-    await cluster.proxy(node).set(mode);
-    return () => cluster.proxy(node).set('pass');
+    const setAll = async (each: ProxyMode): Promise<void> => {
+      await Promise.all(cluster.linksTo(node).map((link) => link.set(each)));
+    };
+    await setAll(mode);
+    return () => setAll('pass');
+  });
+
+/** The link of one gateway to a node, which the others reach. */
+const nodeLink =
+  (mode: ProxyMode): Draw =>
+  ({ node, gateway }) => ({
+    target: node,
+    strike: async ({ cluster }) => {
+      const link = cluster.gateway(gateway).nodes.get(node)!;
+      await link.set(mode);
+      return () => link.set('pass');
+    },
   });
 
 const clientLink = (mode: ProxyMode): Draw =>
@@ -136,15 +152,21 @@ const FAULTS: readonly (readonly [string, Draw])[] = [
   [
     'slow a node',
     onNode(async ({ cluster }, node) => {
-      cluster.proxy(node).delayMs = SLOW_MS;
-      return async () => void (cluster.proxy(node).delayMs = 0);
+      const delay = (ms: number): void => cluster.linksTo(node).forEach((link) => (link.delayMs = ms));
+      delay(SLOW_MS);
+      return async () => delay(0);
     }),
   ],
-  ['reset connections to a node', nodeLink('reset')],
-  ['refuse connections to a node', nodeLink('refuse')],
-  ['silence a node', nodeLink('silent')],
-  ['lose requests to a node', nodeLink('deaf')],
-  ['lose responses of a node', nodeLink('mute')],
+  ['reset connections to a node', nodeLinks('reset')],
+  ['refuse connections to a node', nodeLinks('refuse')],
+  ['silence a node', nodeLinks('silent')],
+  ['lose requests to a node', nodeLinks('deaf')],
+  ['lose responses of a node', nodeLinks('mute')],
+  ['reset the connections of a gateway to a node', nodeLink('reset')],
+  ['refuse the connections of a gateway to a node', nodeLink('refuse')],
+  ['silence a node for a gateway', nodeLink('silent')],
+  ['lose requests of a gateway to a node', nodeLink('deaf')],
+  ['lose responses of a node to a gateway', nodeLink('mute')],
   ['kill a gateway', onGateway(async ({ cluster }, name) => (cluster.gateway(name).signal('SIGKILL'), null))],
   [
     'kill the leader',

@@ -1,7 +1,8 @@
-// One gateway of a chaos run: a process that is started again when it ends, behind a proxy for its clients and one for its
-// connections to PostgreSQL.
+// One gateway of a chaos run: a process that is started again when it ends, with a proxy of its own on every link: to its
+// clients, to PostgreSQL and to each node.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { resolve as absolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findFreePort } from '../../src/local/port.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -12,6 +13,7 @@ const OUTPUT_MAX = 20_000;
 export interface GatewayProcessOptions {
   readonly name: string;
   readonly databaseUrl: string;
+  readonly nodes: readonly { readonly id: string; readonly url: string }[];
   readonly settings: Readonly<Record<string, string>>;
 }
 
@@ -21,6 +23,8 @@ export class GatewayProcess {
   readonly clients: TcpProxy;
   /** Between this gateway and PostgreSQL. */
   readonly postgres: TcpProxy;
+  /** Between this gateway and each node. */
+  readonly nodes: ReadonlyMap<string, TcpProxy>;
   readonly #port: number;
   readonly #options: GatewayProcessOptions;
   #child: ChildProcess | null = null;
@@ -32,13 +36,14 @@ export class GatewayProcess {
 
   private constructor(
     options: GatewayProcessOptions,
-    parts: { readonly port: number; readonly clients: TcpProxy; readonly postgres: TcpProxy },
+    parts: Pick<GatewayProcess, 'port' | 'clients' | 'postgres' | 'nodes'>,
   ) {
     this.name = options.name;
     this.#options = options;
     this.#port = parts.port;
     this.clients = parts.clients;
     this.postgres = parts.postgres;
+    this.nodes = parts.nodes;
   }
 
   static async start(options: GatewayProcessOptions, taken: ReadonlySet<number>): Promise<GatewayProcess> {
@@ -48,7 +53,9 @@ export class GatewayProcess {
       TcpProxy.start(`http://127.0.0.1:${port}`),
       TcpProxy.start(`http://${hostname}:${postgresPort}`),
     ]);
-    const gateway = new GatewayProcess(options, { port, clients, postgres });
+    const nodes = new Map<string, TcpProxy>();
+    for (const { id, url } of options.nodes) nodes.set(id, await TcpProxy.start(url));
+    const gateway = new GatewayProcess(options, { port, clients, postgres, nodes });
     gateway.#spawn();
     return gateway;
   }
@@ -81,14 +88,26 @@ export class GatewayProcess {
       child.kill('SIGKILL');
       await exited;
     }
-    await Promise.all([this.clients.stop(), this.postgres.stop()]);
+    await Promise.all([this.clients, this.postgres, ...this.nodes.values()].map((proxy) => proxy.stop()));
   }
 
   #spawn(): void {
     const url = new URL(this.#options.databaseUrl);
     url.port = String(this.postgres.port);
     url.hostname = '127.0.0.1';
-    const own = { DATABASE_URL: url.href, PORT: String(this.#port), HOST: '127.0.0.1' };
+    // Gateways know a node by one address, behind which each finds its own proxy.
+    const redirected = this.#options.nodes.map(({ id, url: node }) => [
+      new URL(node).port,
+      this.nodes.get(id)!.port,
+    ]);
+    const own = {
+      DATABASE_URL: url.href,
+      PORT: String(this.#port),
+      HOST: '127.0.0.1',
+      NODES: this.#options.nodes.map((node) => `${node.id}=${node.url}`).join(','),
+      NODE_OPTIONS: `--import=${absolute('test/support/redirect-connections.ts')}`,
+      REDIRECTED_PORTS: JSON.stringify(Object.fromEntries(redirected)),
+    };
     const child = spawn(process.execPath, ['src/main.ts', 'serve'], {
       env: { ...process.env, ...this.#options.settings, ...own },
       stdio: ['ignore', 'pipe', 'pipe'],

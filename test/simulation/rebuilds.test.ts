@@ -83,6 +83,15 @@ describe('a copy that differs', () => {
     expect(namesOn('a')).toEqual(['pears']);
   });
 
+  test('leaves the copy that it replaced while no copy in use is healthy (R35)', async () => {
+    damage('b');
+    await replication.suspect('b');
+    await healed('b');
+    for (const id of ['a', 'b', 'c']) await replication.suspect(id);
+    await replication.clock.pass(GRACE_MS + 10_000, 500);
+    expect(namesOn('b')).toHaveLength(2);
+  });
+
   test('follows renames and the deletion of its collection after it was healed', async () => {
     damage('b');
     await replication.suspect('b');
@@ -116,6 +125,29 @@ async function holdApplier(id: string): Promise<{ release: () => void }> {
   await replication.until(() => held !== null, 'the applier is held');
   return held!;
 }
+
+test('a primary is held for at most 300 ms while it is copied from, however slowly it responds (R24)', async () => {
+  await holdingRecords(50, 'a', 'b');
+  const { applier, fake } = replication.replica('a');
+  const hold = applier.hold.bind(applier);
+  const heldMs: number[] = [];
+  applier.hold = async (signal) => {
+    const held = await hold(signal);
+    if (held === null) return null;
+    const since = replication.clock.monotonic();
+    const release = (): void => {
+      heldMs.push(replication.clock.monotonic() - since);
+      held.release();
+    };
+    return { ...held, release };
+  };
+  fake.plan(({ path }) => path.endsWith('/count') && !isReserved({ path }), { slowMs: 5_000 }, 2);
+  await replication.suspect('b');
+  await healed('b');
+  expect(heldMs.length).toBeGreaterThan(2);
+  expect(Math.max(...heldMs)).toBeLessThanOrEqual(300);
+  await allEqual();
+});
 
 describe('while a copy is rebuilt', () => {
   const page = ({ path, body }: { path: string; body: string }): boolean =>
@@ -195,6 +227,24 @@ describe('while a copy is rebuilt', () => {
     resume();
     await healed('b');
     await allEqual();
+  });
+
+  test('appends are slowed while each pass finds as many touched records as the one before (R31)', async () => {
+    const ids = Array.from({ length: 300 }, (_, n) => `r${n}`);
+    const touchAll = JSON.stringify({ ids, embeddings: ids.map((_, n) => [n]) });
+    slowDown(seededRandom(1));
+    await replication.suspect('b');
+    const { backPressure } = replication;
+    let longestMs = 0;
+    for (let step = 0; longestMs < 20 && step < 500; step++) {
+      replication.write('upsert', touchAll);
+      await replication.clock.pass(20, 5);
+      longestMs = Math.max(longestMs, backPressure.delayMs());
+    }
+    expect(longestMs).toBeGreaterThanOrEqual(20);
+    await healed('b');
+    await allEqual();
+    expect(backPressure.delayMs()).toBe(0);
   });
 
   test('a call without a response makes it begin anew under another name', async () => {
