@@ -68,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/round.ts',
     find: 'if (!call.merger.tryAdd(operation.call)) break;',
     replace: 'if (!call.merger.tryAdd(operation.call)) continue;',
-    seed: 24,
+    seed: 11,
   },
   {
     name: 'lowered-checkpoint',
@@ -124,7 +124,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/read/node-selection.ts',
     find: 'view.isSuspect(id, shard) || view.applied(id, shard) < floor)',
     replace: 'view.isSuspect(id, shard) || view.applied(id, shard) < floor - 1)',
-    seed: 355,
+    seed: 22,
   },
   {
     name: 'echoed-lsn-ignored',
@@ -178,7 +178,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/delivery.ts',
     find: 'if (this.#unknownMs === null) return;',
     replace: 'if (this.#unknownMs !== undefined) return;',
-    seed: 91,
+    seed: 197,
   },
   {
     name: 'swapped-before-verified',
@@ -234,7 +234,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/repair/log-verifier.ts',
     find: 'return await this.#verify();',
     replace: 'return null;',
-    seed: 77,
+    seed: 41,
   },
   {
     name: 'quorum-without-majority',
