@@ -129,7 +129,9 @@ export class Invariants {
     const isCounted = collection !== undefined && !isReserved(call);
     this.#check(() => {
       const { holder } = this.#options.postgres.tables.lease;
-      if (!isReserved(call) && holder !== null && holder !== call.gateway)
+      // A promoted standby may name an earlier holder, until the present one renews its lease.
+      const isForeign = holder !== null && holder !== call.gateway && !this.#hasLostEntries;
+      if (!isReserved(call) && isForeign)
         throw new Violation('I7', `${call.gateway} sends ${call.path} while ${holder} holds the lease`);
       const other = this.#inFlight.get(shard);
       if (isCounted && other !== undefined)
