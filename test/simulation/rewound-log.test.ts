@@ -11,8 +11,10 @@ const at = (atMs: number, step: Extract<Step, { client: number }>['request'], cl
 });
 const upsert = (name: string, value: number) =>
   ({ op: 'upsert', name, ids: ['a'], value, level: 'all', poison: null }) as const;
-const create = (name: string, value: number) => ({ op: 'create', name, getOrCreate: true, value }) as const;
-const read = (name: string) => ({ op: 'get', name, ids: ['a'], consistency: 'eventual' }) as const;
+const create = (name: string, value: number) =>
+  ({ op: 'create', name, getOrCreate: true, value, isFailing: false }) as const;
+const read = (name: string) =>
+  ({ op: 'get', name, ids: ['a'], consistency: 'eventual', withEmbeddings: true }) as const;
 
 /** The standby receives nothing from 4,500 ms on, and is promoted half a second later. */
 const PROMOTION: FaultStep = { fault: 'promote_standby', lostMs: 500, forMs: 200 };

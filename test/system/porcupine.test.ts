@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { Effect, Observed } from '../histories/history.ts';
 import { faultsOf } from '../histories/checker.ts';
 import { isGoInstalled, notLinearizable } from '../histories/porcupine.ts';
-import { Draw } from '../simulation/world/plan.ts';
+import { Draw } from '../simulation/world/plan-drawing.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const HISTORIES = 300;

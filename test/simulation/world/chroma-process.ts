@@ -45,6 +45,13 @@ const DEADLY = '"deadly';
 const RECORD_READ = /\/(?:get|query)$/;
 /** A document that every process refuses, although it passed the checks. */
 const REFUSED = '"refused';
+/** A document that every process but one refuses, until everything is repaired. */
+const PICKY = '"picky';
+const NOT_PICKY = 'n1';
+/** Metadata of a collection that every process creates before it responds with an error. */
+const FAILING = '"failing":true';
+/** Below the bound of the smallest call, whatever clock measures it, ms. */
+export const BUSY_MS_MAX = 4_900;
 
 /** Whether a call is about Polychrome's own records: marker, canary, scratch collections. */
 export const isReserved = ({ path, body }: Pick<NodeCall, 'path' | 'body'>): boolean =>
@@ -67,6 +74,8 @@ export interface ProcessObserver {
   /** Before a call is executed. */
   executing(server: ChromaProcess, call: NodeCall, lateness: Lateness): void;
   executed(server: ChromaProcess, call: NodeCall, response: FakeResponse): void;
+  /** It has lost the last writes of its disk. */
+  rolledBack(server: ChromaProcess): void;
 }
 
 /** A server at an address. The content belongs to the process, not to the address. */
@@ -74,18 +83,27 @@ export class ChromaProcess {
   /** Address. */
   readonly id: string;
   chroma: FakeChroma;
-  observer: ProcessObserver = { executing: () => undefined, executed: () => undefined };
+  observer: ProcessObserver = {
+    executing: () => undefined,
+    executed: () => undefined,
+    rolledBack: () => undefined,
+  };
   /** What a call takes beside its normal time, ms. */
   slowMs = 0;
   /** By how much responses to reads come after these were executed, ms. */
   slowReadsMs = 0;
+  /** By how much mutating calls of clients are executed later than others, ms. */
+  slowWritesMs = 0;
   /** Called when a call has ended the process. */
   onDied: () => void = () => undefined;
   isUp = true;
   readonly #schedule: Schedule;
   readonly #random: () => number;
   readonly #connections = new Set<ServerConnection>();
+  /** The process that accepted a connection: what is on its way to an earlier one reaches no other. */
+  readonly #acceptedBy = new WeakMap<ServerConnection, number>();
   #faults: CallFault[] = [];
+  #isPicky: boolean;
   /** How long the next mutating call of a client takes, in which nothing else gets a response, ms. */
   #busyMs: number | null = null;
   #busy: BusyCall | null = null;
@@ -98,6 +116,7 @@ export class ChromaProcess {
 
   constructor(id: string, schedule: Schedule, random: () => number) {
     this.id = id;
+    this.#isPicky = id !== NOT_PICKY;
     this.#schedule = schedule;
     this.#random = random;
     this.chroma = new FakeChroma(random);
@@ -123,14 +142,16 @@ export class ChromaProcess {
   }
 
   /** Makes the next mutating calls of clients fail so. */
-  plan(fault: CallFault, times: number): void {
-    for (let i = 0; i < times; i++) this.#faults.push(fault);
+  plan(faults: readonly CallFault[]): void {
+    this.#faults.push(...faults);
   }
 
   clearFaults(): void {
     this.#faults = [];
+    this.#isPicky = false;
     this.slowMs = 0;
     this.slowReadsMs = 0;
+    this.slowWritesMs = 0;
     this.#busyMs = null;
     this.release();
   }
@@ -147,6 +168,7 @@ export class ChromaProcess {
 
   accept(connection: ServerConnection): void {
     this.#connections.add(connection);
+    this.#acceptedBy.set(connection, this.#generation);
   }
 
   closed(connection: ServerConnection): void {
@@ -165,7 +187,10 @@ export class ChromaProcess {
     this.#hung = null;
     this.#busy = null;
     this.#arrived = 0;
-    if (isPowerCut && this.#synced !== null) this.chroma.restore(this.#synced);
+    if (isPowerCut && this.#synced !== null) {
+      this.chroma.restore(this.#synced);
+      this.observer.rolledBack(this);
+    }
     this.#synced = null;
     const open = [...this.#connections];
     this.#connections.clear();
@@ -193,8 +218,8 @@ export class ChromaProcess {
 
   /** A call that has arrived over a connection. */
   receive(call: NodeCall, connection: ServerConnection): void {
-    if (!this.isUp) return connection.end();
     const generation = this.#generation;
+    if (!this.isUp || this.#acceptedBy.get(connection) !== generation) return connection.end();
     this.#arrived += 1;
     const run = (): void => {
       if (this.#generation !== generation) return;
@@ -204,7 +229,8 @@ export class ChromaProcess {
       this.#arrived -= 1;
       this.#execute(call, connection);
     };
-    this.#schedule.after(0.2 + this.#random() * 2 + this.slowMs, run);
+    const slowMs = this.slowMs + (call.mutates && !isReserved(call) ? this.slowWritesMs : 0);
+    this.#schedule.after(0.2 + this.#random() * 2 + slowMs, run);
   }
 
   /** Executes the call after so long, and nothing before. */
@@ -228,10 +254,14 @@ export class ChromaProcess {
       this.kill();
       return this.onDied();
     }
-    if (call.mutates && call.body.includes(REFUSED)) return connection.respond(REFUSAL);
+    const isRefused = call.body.includes(REFUSED) || (this.#isPicky && call.body.includes(PICKY));
+    if (call.mutates && isRefused) return connection.respond(REFUSAL);
     switch (fault) {
-      case undefined:
-        return this.#respond(call, connection, this.#run(call, { isLate: !connection.isOpen }));
+      case undefined: {
+        const response = this.#run(call, { isLate: !connection.isOpen });
+        const fails = call.mutates && call.body.includes(FAILING) && response.status === 200;
+        return this.#respond(call, connection, fails ? INTERNAL : response);
+      }
       case 'error_with_effect':
         this.#run(call);
         return connection.respond(INTERNAL);

@@ -130,8 +130,9 @@ export class SimulatedClient {
     };
     switch (request.op) {
       case 'create': {
-        const { name, getOrCreate, value } = request;
-        const body = JSON.stringify({ name, get_or_create: getOrCreate, metadata: { value } });
+        const { name, getOrCreate, value, isFailing } = request;
+        const metadata = isFailing ? { value, failing: true } : { value };
+        const body = JSON.stringify({ name, get_or_create: getOrCreate, metadata });
         return { method: 'POST', path: COLLECTIONS_PATH, headers: json, body };
       }
       case 'drop':
@@ -156,7 +157,12 @@ export class SimulatedClient {
         return post('get', body, { ...echo, 'x-polychrome-consistency': request.consistency });
       }
       case 'query': {
-        const include = ['documents', 'metadatas', 'embeddings', 'distances'];
+        const include = [
+          'documents',
+          'metadatas',
+          ...(request.withEmbeddings ? ['embeddings'] : []),
+          'distances',
+        ];
         const body = { query_embeddings: [[50, 1]], n_results: 20, include };
         return post('query', body, { ...echo, 'x-polychrome-consistency': request.consistency });
       }

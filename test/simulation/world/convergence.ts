@@ -61,7 +61,7 @@ export class Convergence {
       this.#checkLeftovers();
       this.#checkCatalogs();
     } catch (error) {
-      world.report(error instanceof Violation ? error : new Violation('I11', String(error)));
+      world.failed(error);
     }
   }
 
@@ -117,11 +117,11 @@ export class Convergence {
   }
 
   #checkContent(): void {
-    const { postgres, expected, nodes } = this.#world;
+    const { postgres, expected, exemptions, nodes } = this.#world;
     const { tables } = postgres.server;
     if (tables.head.rewound !== null) return;
     for (const { id: collection, state } of tables.collections.values()) {
-      if (state !== 'ready') continue;
+      if (state !== 'ready' || exemptions.has(collection)) continue;
       const shards = [...tables.shards.values()].filter((row) => row.collection === collection);
       for (const { id: shard } of shards)
         for (const { id: node, chroma } of nodes) {

@@ -38,6 +38,8 @@ export interface GatewayOptions {
   readonly postgres: PostgresService;
   readonly nodes: readonly ChromaProcess[];
   readonly random: () => number;
+  /** As random, for how late statements are executed. */
+  readonly lateness: () => number;
   readonly newId: () => string;
   readonly onSent: (call: NodeCall) => () => void;
   /** Called before a connection for mutating calls is opened to a node. */
@@ -89,10 +91,10 @@ export class SimulatedGateway {
 
   /** Resolves once it serves requests; rejects when PostgreSQL cannot be reached. */
   async start(): Promise<void> {
-    const { nodes, postgres, network, process } = this.#options;
+    const { nodes, postgres, network, process, lateness } = this.#options;
     const config = configOf(nodes);
     const deps = this.#deps();
-    const pool = (size: number) => linkedDatabase({ process, network, postgres }, size);
+    const pool = (size: number) => linkedDatabase({ process, network, postgres, random: lateness }, size);
     const { queries, append, steps, lease, state } = CONNECTIONS;
     const leading = { append: pool(append), steps: pool(steps), lease: pool(lease) };
     const pools = { queries: pool(queries), ...leading, state: pool(state) };

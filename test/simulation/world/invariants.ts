@@ -9,8 +9,15 @@ import {
   type NodeShardRow,
   type NodeTableRow,
 } from '../../support/fake-postgres/tables.ts';
+import type { FakeChroma } from '../../support/fake-chroma/server.ts';
 import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
-import { isReserved, type ChromaProcess, type Lateness, type NodeCall } from './chroma-process.ts';
+import {
+  BUSY_MS_MAX,
+  isReserved,
+  type ChromaProcess,
+  type Lateness,
+  type NodeCall,
+} from './chroma-process.ts';
 import { NotDecided, type ExpectedContent } from './expected-content.ts';
 import { colorOf } from './plan.ts';
 import { contentOn, isEqual, shownContent } from './node-content.ts';
@@ -31,8 +38,6 @@ const RECORD_CALL = /collections\/([^/]+)\/(?:add|upsert|update|delete)$/;
 // A call is repeated with pauses that grow to seconds: this many in ten seconds are a loop without pauses.
 const REPETITIONS_MAX = 300;
 const REPETITIONS_MS = 10_000;
-/** Less than the bound of the smallest call, ms. */
-const BUSY_MS = 4_800;
 /** What happened longer ago explains no silence of a node, ms. */
 const UNDISTURBED_MS = 3_000;
 
@@ -46,6 +51,8 @@ export interface InvariantOptions {
   /** Gateways that may send calls to nodes, each by its own clock. */
   readonly leaders: () => readonly string[];
   readonly nowMs: () => number;
+  /** Whether a gateway or the marker of a node knows of entries that were lost with a server of PostgreSQL. */
+  readonly isLossKnown: () => boolean;
   readonly report: (violation: Violation) => void;
 }
 
@@ -74,6 +81,8 @@ export class Invariants {
   #epoch = 0;
   /** Copies that a delayed call may have changed: they must be found, not prevented. By node and physical id. */
   readonly #tainted = new Set<string>();
+  /** Content that lost its last writes, until its node serves again: a checkpoint may be recorded later than the loss. */
+  readonly #rolledBack = new WeakSet<FakeChroma>();
   /** A promoted standby of PostgreSQL lacked something that was committed. */
   #hasLostEntries = false;
 
@@ -88,6 +97,7 @@ export class Invariants {
     this.#head = tables.head.lsn;
     this.#decisions.clear();
     for (const [lsn, row] of tables.decisions) this.#decisions.set(lsn, row);
+    this.#checkpoints.clear();
     for (const [id, row] of tables.nodes) this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
   }
 
@@ -105,6 +115,11 @@ export class Invariants {
   gatewayKilled(gateway: string): void {
     for (const key of this.#inFlight.keys())
       if ((JSON.parse(key) as string[])[0] === gateway) this.#inFlight.delete(key);
+  }
+
+  /** A server has lost the last writes of its disk; it is verified before it is used again. */
+  rolledBack({ chroma }: ChromaProcess): void {
+    this.#rolledBack.add(chroma);
   }
 
   /** A client has the response to a write. */
@@ -201,14 +216,16 @@ export class Invariants {
 
   #checkLog(): void {
     const { tables } = this.#options.postgres;
-    const { lsn } = tables.head;
+    const { lsn, rewound } = tables.head;
+    if (rewound !== null && !this.#hasLostEntries)
+      throw new Violation('I16', `nothing is appended any more, and nothing was lost: ${rewound}`);
     if (lsn < this.#head) throw new Violation('I1', `the head went back from ${this.#head} to ${lsn}`);
     for (let next = this.#head + 1; next <= lsn; next++) {
       const row = tables.log.get(next);
       if (row === undefined) throw new Violation('I1', `there is no entry at LSN ${next}`);
       const before = this.#batches.get(next);
       // An LSN that was lost with a server may be used again only while no client has seen it.
-      if (before !== undefined && before !== row.batch && next <= this.#seen)
+      if (before !== undefined && before !== row.batch && next <= this.#seen && this.#options.isLossKnown())
         throw new Violation('I1', `LSN ${next} is used twice, and was seen before`);
       this.#batches.set(next, row.batch);
       this.#checkDocuments(row);
@@ -329,7 +346,7 @@ export class Invariants {
     const { isUp, busyCall } = server(id);
     if (!isUp || busyCall === null || busyCall.call.gateway !== postgres.tables.lease.holder) return;
     const isExplained =
-      nowMs() - busyCall.sinceMs < BUSY_MS && busyCall.sinceMs > disturbedAtMs() + UNDISTURBED_MS;
+      nowMs() - busyCall.sinceMs < BUSY_MS_MAX && busyCall.sinceMs > disturbedAtMs() + UNDISTURBED_MS;
     if (isExplained)
       throw new Violation(
         'I16',
@@ -339,6 +356,7 @@ export class Invariants {
 
   /** A node that begins to serve has what its checkpoint says, and may have applied more. */
   #checkServing({ id, checkpoint }: NodeTableRow): void {
+    this.#rolledBack.delete(this.#options.server(id).chroma);
     for (const row of this.#options.postgres.tables.nodeShards.values())
       if (row.node === id && row.state === 'current')
         this.#compare(row, Math.max(checkpoint, row.from_lsn), 'I8', true);
@@ -349,6 +367,7 @@ export class Invariants {
     const { tables } = this.#options.postgres;
     this.#seen = Math.max(this.#seen, checkpoint);
     if (tables.nodes.get(node)?.state !== 'serving') return;
+    if (this.#rolledBack.has(this.#options.server(node).chroma)) return;
     const touched = new Set<string>();
     for (let lsn = before + 1; lsn <= checkpoint; lsn++) touched.add(tables.log.get(lsn)?.target ?? '');
     for (const row of tables.nodeShards.values())
@@ -357,25 +376,28 @@ export class Invariants {
   }
 
   #compare(row: NodeShardRow, lsn: number, invariant: string, mayHaveMore = false): void {
-    const { expected, exemptions, server } = this.#options;
+    const { postgres, expected, exemptions, server } = this.#options;
     const { node, shard, physical, suspect } = row;
     if (suspect !== null || this.isTainted(node, physical) || exemptions.has(shard)) return;
     // Nothing is read from a deleted collection, and it is not verified.
-    if (this.#options.postgres.tables.shards.get(shard)?.live === false) return;
+    if (postgres.tables.shards.get(shard)?.live === false) return;
     const process = server(node);
     // A node that went down, or was replaced, since it applied the round is verified before it is used again.
     if (!process.isUp || !this.#isItself(process, node)) return;
     const found = contentOn(process.chroma, physical);
     try {
-      const wanted = expected.at(shard, lsn);
+      // A checkpoint may be above a head that has gone back; what the lost entries changed is exempt.
+      const comparedAt = this.#hasLostEntries ? Math.min(lsn, postgres.tables.head.lsn) : lsn;
+      const wanted = expected.at(shard, comparedAt);
       if (found === null)
         throw new Violation(invariant, `${node} lacks collection ${physical} at LSN ${lsn}`);
       if (isEqual(found, wanted)) return;
-      if (mayHaveMore && expected.since(shard, lsn).some((later) => isEqual(found, later))) return;
+      if (mayHaveMore && expected.since(shard, comparedAt).some((later) => isEqual(found, later))) return;
       const difference = `holds ${shownContent(found)}, expected ${shownContent(wanted)}`;
       throw new Violation(invariant, `${node} at LSN ${lsn}: ${difference}`);
     } catch (error) {
-      if (error instanceof NotDecided)
+      // A decision may be lost with a server although its entry is not (docs/guarantees.md).
+      if (error instanceof NotDecided && !this.#hasLostEntries)
         throw new Violation('I5', `${node} has passed LSN ${lsn}, and ${error.message}`);
       throw error;
     }
@@ -383,7 +405,8 @@ export class Invariants {
 
   #checkLevel(lsn: number, level: string, shard: string): void {
     const { tables } = this.#options.postgres;
-    if (this.#hasLostEntries || tables.decisions.has(lsn)) return;
+    const isExempt = this.#hasLostEntries || this.#options.exemptions.has(shard);
+    if (isExempt || tables.decisions.has(lsn)) return;
     const { server, expected } = this.#options;
     const counting = [...tables.nodes.values()].filter(({ removed, counts }) => !removed && counts);
     const candidates = expected.since(shard, lsn);
@@ -396,7 +419,9 @@ export class Invariants {
       return content !== null && candidates.some((candidate) => isEqual(candidate, content));
     }).length;
     // A node may have lost its process since it responded.
-    const away = counting.filter(({ id }) => !server(id).isUp).length;
+    const away = counting.filter(
+      ({ id }) => !server(id).isUp || this.#rolledBack.has(server(id).chroma),
+    ).length;
     const wanted =
       level === 'all' ? counting.length : level === 'quorum' ? Math.floor(counting.length / 2) + 1 : 1;
     if (has + away < wanted)
@@ -404,6 +429,8 @@ export class Invariants {
   }
 
   #checkIdentity(server: ChromaProcess, { addressee, path }: NodeCall): void {
+    // A standby may lack the last incarnation of a node.
+    if (this.#hasLostEntries) return;
     const row = this.#options.postgres.tables.nodes.get(addressee);
     // A node that begins again is emptied before it has its next incarnation.
     if (row !== undefined && row.incarnation !== null && !this.#isItself(server, addressee))
@@ -442,7 +469,8 @@ export class Invariants {
       check();
     } catch (error) {
       if (error instanceof Violation) this.#options.report(error);
-      else this.#options.report(new Violation('I11', String(error)));
+      else if (!(error instanceof NotDecided && this.#hasLostEntries))
+        this.#options.report(new Violation('I11', String(error)));
     }
   }
 }

@@ -1,10 +1,8 @@
 // Inflicts the faults of a plan on a simulated cluster, and repairs them: each after its time, all at the end.
 
-import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
-import { JsonNumber } from '../../support/fake-chroma/json.ts';
 import { FakeChroma } from '../../support/fake-chroma/server.ts';
 import type { ChromaProcess } from './chroma-process.ts';
-import { contentOn, replaceOn } from './node-content.ts';
+import { contentOn, markerLSN, replaceOn } from './node-content.ts';
 import type { FaultStep, StatementKind } from './plan.ts';
 import type { World } from './world.ts';
 
@@ -13,6 +11,7 @@ const STATEMENTS: Readonly<Record<StatementKind, RegExp>> = {
   checkpoint: /^select checkpoint\(/,
   decide: /from decide\(/,
   lease: /^(?:update lease|select acquire_lease)/,
+  step: /^(?:select (?:set_primary|swap_copy|add_decision_page|introduce_node|reset_node)\(|update (?:head|node|node_shard) |with numbered |delete from node_shard )/,
   any: /./,
 };
 /** What a slow server of PostgreSQL adds to a statement, ms. */
@@ -21,6 +20,9 @@ const SLOW_POSTGRES_MS = 700;
 const WRONG_AFTER_MS = 200;
 /** Later where a gateway cannot reach PostgreSQL: it learns of the suspicion from the markers (R17). */
 const ANNOUNCED_MS = 1_000;
+/** A new copy of a suspect shard is begun within this time, or not waited for, ms. */
+const COPY_BEGINS_MS = 15_000;
+const LOOK_MS = 5;
 
 /** No client writes it. */
 const WRONG_VALUE = 9_999;
@@ -90,6 +92,7 @@ export class Nemesis {
       case 'reset_node':
       case 'slow_node':
       case 'slow_reads':
+      case 'slow_writes':
       case 'calls':
         return this.#inflictOnNode(step, this.#world.node(step.node));
     }
@@ -133,6 +136,7 @@ export class Nemesis {
       | 'reset_node'
       | 'slow_node'
       | 'slow_reads'
+      | 'slow_writes'
       | 'calls'
     >,
     node: ChromaProcess,
@@ -158,13 +162,16 @@ export class Nemesis {
       case 'slow_reads':
         node.slowReadsMs = step.slowMs;
         return this.#after(step.forMs, () => (node.slowReadsMs = 0));
+      case 'slow_writes':
+        node.slowWritesMs = step.slowMs;
+        return this.#after(step.forMs, () => (node.slowWritesMs = 0));
       case 'reset_node':
         return node.reset();
       case 'slow_node':
         node.slowMs = step.slowMs;
         return this.#after(step.forMs, () => (node.slowMs = 0));
       case 'calls':
-        return node.plan(step.how, step.times);
+        return node.plan(step.hows);
     }
   }
 
@@ -333,6 +340,23 @@ export class Nemesis {
         else this.#after(ANNOUNCED_MS, () => this.#falsify(step.node, shard));
       });
     });
+    this.#writeWhileCopied(step, shard);
+  }
+
+  /** Has a client write as soon as the new copy of a suspect one is begun. */
+  #writeWhileCopied({ node, writes, client }: FaultOf<'suspect'>, shard: string): void {
+    const { schedule, postgres } = this.#world;
+    if (writes.length === 0) return;
+    const untilMs = schedule.nowMs + COPY_BEGINS_MS;
+    const look = (): void => {
+      const copies = [...postgres.server.tables.nodeShards.values()];
+      const isBegun = copies.some(
+        (row) => row.node === node && row.shard === shard && row.state === 'building',
+      );
+      if (isBegun) for (const write of writes) this.#world.request(client, write);
+      else if (schedule.nowMs < untilMs && !this.#isOver) schedule.after(LOOK_MS, look);
+    };
+    look();
   }
 
   #isGatewayCutOff(): boolean {
@@ -356,11 +380,4 @@ export class Nemesis {
 /** Starts the process unless it works. */
 function restarted(node: ChromaProcess): void {
   if (!node.isUp || node.chroma.isPoisoned) node.start();
-}
-
-/** LSN up to which the marker on a server says that everything was applied. */
-function markerLSN(server: FakeChroma): number {
-  const { tenant, database } = RESERVED;
-  const lsn = server.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata?.get('checkpoint');
-  return lsn instanceof JsonNumber ? lsn.value : 0;
 }

@@ -1,5 +1,6 @@
 // What a model of a Chroma server holds of a collection, read from it directly and checked record by record.
 
+import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
 import { JsonNumber, writeJson } from '../../support/fake-chroma/json.ts';
 import { documentOf } from '../../support/fake-chroma/records.ts';
 import { serve } from '../../support/fake-chroma/routes.ts';
@@ -24,7 +25,11 @@ interface Records {
 
 /** The values in the body of a response to a get. Throws when the columns of a record are not of one write. */
 export function contentIn(body: string): Content {
-  const { ids, documents, metadatas, embeddings } = JSON.parse(body) as Records;
+  return contentOf(JSON.parse(body) as Records, body);
+}
+
+/** `body`: the text of the response, in which integers are as they were sent. */
+function contentOf({ ids, documents, metadatas, embeddings }: Records, body: string): Content {
   const large = body.split(LARGE_INTEGER).length - 1;
   if (metadatas !== null && large !== ids.length) throw new Error(`an integer changed (I11): ${body}`);
   return new Map(
@@ -76,10 +81,22 @@ export function shownContent(content: Content): string {
 
 /** As contentIn, of a response to a query with one embedding. */
 export function contentInQuery(body: string): Content {
-  const columns = JSON.parse(body) as Readonly<Record<string, readonly unknown[] | null>>;
-  const large = body.split(LARGE_INTEGER).length - 1;
-  const first = (name: string): unknown => columns[name]?.[0] ?? null;
-  const flat = { ids: first('ids'), documents: first('documents'), embeddings: first('embeddings') };
-  if (large !== (flat.ids as unknown[]).length) throw new Error(`an integer changed (I11): ${body}`);
-  return contentIn(JSON.stringify({ ...flat, metadatas: null }));
+  const columns = JSON.parse(body) as Readonly<Record<keyof Records, readonly unknown[] | null>>;
+  const first = (name: keyof Records): unknown => columns[name]?.[0] ?? null;
+  return contentOf(
+    {
+      ids: first('ids'),
+      documents: first('documents'),
+      metadatas: first('metadatas'),
+      embeddings: first('embeddings'),
+    } as Records,
+    body,
+  );
+}
+
+/** LSN up to which the marker on a server says that everything was applied. */
+export function markerLSN(server: FakeChroma): number {
+  const { tenant, database } = RESERVED;
+  const lsn = server.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata?.get('checkpoint');
+  return lsn instanceof JsonNumber ? lsn.value : 0;
 }

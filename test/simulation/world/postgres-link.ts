@@ -15,7 +15,9 @@ export type StatementFault =
   /** The connection ends, and the statement is never executed. */
   | 'lose_statement'
   /** The statement is executed and committed, and the connection ends before the response. */
-  | 'lose_response';
+  | 'lose_response'
+  /** The connection ends, and the server executes the statement later: it waited for a lock, or for the processor. */
+  | 'late';
 
 interface PlannedFault {
   readonly pattern: RegExp;
@@ -28,6 +30,8 @@ interface PlannedFault {
 export class PostgresService {
   readonly server: FakePostgres;
   isUp = true;
+  /** Counts the starts of servers: a statement that one of them was sent is never executed by the next. */
+  generation = 0;
   /** What a statement takes beside its normal time, ms. */
   slowMs = 0;
   /** As slowMs, for a gateway's question for the state of the cluster. */
@@ -52,6 +56,7 @@ export class PostgresService {
 
   stop(): void {
     this.isUp = false;
+    this.generation += 1;
     this.reset();
   }
 
@@ -79,12 +84,16 @@ export class PostgresService {
 }
 
 const STATEMENT_TIMEOUT_MS = 10_000;
+/** A statement whose client is gone may wait for locks about as long as others are short, ms. */
+const LATE_MS_MAX = 3_000;
 const QUERY_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
 
 export interface LinkOptions {
   readonly process: SimulatedProcess;
   readonly network: Network;
   readonly postgres: PostgresService;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
 }
 
 /** A pool of so many connections, as src/postgres/database.ts has one for each purpose. */
@@ -144,7 +153,7 @@ class Pool {
   }
 
   #exchange(execute: Parameters<Carry>[0], text: string): ReturnType<Carry> {
-    const { process, network, postgres } = this.#options;
+    const { process, network, postgres, random } = this.#options;
     return new Promise((resolve, reject) => {
       let isConnected = true;
       const lost = (): Error => new Error('Connection terminated unexpectedly');
@@ -164,10 +173,18 @@ class Pool {
       const cancel = process.after(QUERY_TIMEOUT_MS, () =>
         finish(() => reject(new Error('Query read timeout'))),
       );
+      const { generation } = postgres;
+      const isGone = (): boolean => !postgres.isUp || postgres.generation !== generation;
       const run = (): void => {
         // A statement that has arrived is executed, whether its client waits for it or not.
-        if (!postgres.isUp) return end();
+        if (isGone()) return end();
         const planned = postgres.faultFor(text);
+        if (planned?.fault === 'late') {
+          const executeLate = (): void => void (isGone() ? null : outcomeOf(execute));
+          network.later(LATE_MS_MAX * random(), executeLate);
+          planned.onHit();
+          return end();
+        }
         const outcome = planned?.fault === 'lose_statement' ? null : outcomeOf(execute);
         planned?.onHit();
         if (outcome === null || planned !== null || !isConnected) return end();

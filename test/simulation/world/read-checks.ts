@@ -3,6 +3,7 @@
 
 import type { FakePostgres } from '../../support/fake-postgres/server.ts';
 import type { Done } from './client.ts';
+import type { ClientResponse } from './gateway.ts';
 import type { Content, ExpectedContent } from './expected-content.ts';
 import { Violation } from './invariants.ts';
 import { contentIn, contentInQuery, isEqual, shownContent } from './node-content.ts';
@@ -81,10 +82,10 @@ export class ReadChecks {
     if (collection === null || this.#options.exemptions.has(collection)) return;
     if (response.status === 404) return this.#checkMissing(collection, done.invokedAtMs);
     if (response.status !== 200 || (request.op !== 'get' && request.op !== 'query')) return;
-    this.#checkContent(done, collection, response.body);
+    this.#checkContent(done, collection, response);
   }
 
-  #checkContent(done: Done, collection: string, body: string): void {
+  #checkContent(done: Done, collection: string, response: ClientResponse): void {
     const { postgres, expected } = this.#options;
     const { request, gateway, invokedAtMs, headers } = done;
     if (request.op !== 'get' && request.op !== 'query') return;
@@ -97,8 +98,10 @@ export class ReadChecks {
       return request.consistency === 'session' && ack.gateway === gateway;
     };
     const lsns = this.#acknowledged.filter(counts).map(({ lsn }) => lsn);
-    const floor = Math.max(0, Number(headers['x-polychrome-lsn'] ?? 0), ...lsns);
-    const seen = request.op === 'get' ? contentIn(body) : contentInQuery(body);
+    // What a response says that it reflects, a client may rely on when it names that LSN in its next request.
+    const said = Number(response.headers['x-polychrome-lsn'] ?? 0);
+    const floor = Math.max(said, Number(headers['x-polychrome-lsn'] ?? 0), ...lsns);
+    const seen = request.op === 'get' ? contentIn(response.body) : contentInQuery(response.body);
     const { ids } = request;
     const states = expected.since(shard, floor).map((state) => (ids === null ? state : only(state, ids)));
     if (states.some((state) => isEqual(state, seen))) return;

@@ -3,7 +3,8 @@
 import { faultsOf } from '../../histories/checker.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { Violation } from './invariants.ts';
-import { drawPlan, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { drawPlan } from './plan-drawing.ts';
 import { World, type RunResult } from './world.ts';
 
 /** Length of a plan where nothing else is asked for. */

@@ -8,12 +8,13 @@ import type { Observed } from '../../histories/history.ts';
 import { ChromaProcess, type NodeCall } from './chroma-process.ts';
 import { SimulatedClient, type Done } from './client.ts';
 import { Convergence } from './convergence.ts';
-import { documentFor, ExpectedContent } from './expected-content.ts';
+import { documentFor, ExpectedContent, NotDecided } from './expected-content.ts';
 import { SimulatedGateway, type ClientCall, type ClientResponse } from './gateway.ts';
 import { Invariants, Violation } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
 import { Network } from './network.ts';
-import { NAMES, PLAN_BEGINS_MS, type ClientPlan, type Plan } from './plan.ts';
+import { markerLSN } from './node-content.ts';
+import { NAMES, PLAN_BEGINS_MS, type ClientPlan, type ClientStep, type Plan } from './plan.ts';
 import { PostgresService } from './postgres-link.ts';
 import { ReadChecks } from './read-checks.ts';
 import { Exemptions } from './exemptions.ts';
@@ -57,6 +58,9 @@ export class World {
   /** Gateways that an operator has stopped, or that are down. */
   readonly #down = new Set<string>();
   #starts = 0;
+  /** The gateway that led when entries were lost with a server of PostgreSQL, and the last LSN that was not. */
+  #witness: SimulatedProcess | null = null;
+  #keptLSN = 0;
   #violation: Violation | null = null;
 
   constructor(plan: Plan, { traces = false }: { readonly traces?: boolean } = {}) {
@@ -82,6 +86,7 @@ export class World {
       disturbedAtMs: () => this.disturbedAtMs,
       leaders: () => this.#leaders(),
       nowMs,
+      isLossKnown: () => this.#isLossKnown(),
       report: (violation) => this.report(violation),
     });
     server.onChanged = (text) => {
@@ -124,6 +129,17 @@ export class World {
     return this.#clients.reduce((sum, { pending }) => sum + pending, 0);
   }
 
+  /** Has a client send a request after those that it was given before. */
+  request(client: number, request: ClientStep): void {
+    this.#clients[client]!.add(request);
+  }
+
+  /** A check has thrown: what depends on a decision that was lost with a server of PostgreSQL is not checked. */
+  failed(error: unknown): void {
+    if (error instanceof NotDecided && !this.exemptions.isEmpty) return;
+    this.report(error instanceof Violation ? error : new Violation('I11', String(error)));
+  }
+
   report(violation: Violation): void {
     this.trace(`VIOLATION ${violation.message}`);
     this.#violation ??= violation;
@@ -146,14 +162,15 @@ export class World {
         if ('fault' in step) {
           this.trace(`fault ${JSON.stringify(step.fault)}`);
           nemesis.inflict(step.fault);
-        } else this.#clients[step.client]!.add(step.request);
+        } else this.request(step.client, step.request);
       });
     const lastMs = Math.max(PLAN_BEGINS_MS, ...plan.steps.map(({ atMs }) => atMs));
     await schedule.run(lastMs + 1, isOver);
     if (!isOver()) {
       this.trace('everything is repaired');
       nemesis.repairAll();
-      for (const name of NAMES) this.#clients[0]!.add({ op: 'get', name, ids: null, consistency: 'strong' });
+      for (const name of NAMES)
+        this.request(0, { op: 'get', name, ids: null, consistency: 'strong', withEmbeddings: true });
       const convergence = new Convergence(this);
       const untilMs = schedule.nowMs + CONVERGENCE_MS;
       await schedule.run(untilMs, () => isOver() || convergence.isReached());
@@ -185,6 +202,7 @@ export class World {
       postgres,
       nodes,
       random: this.random(`gateway ${name} ${start}`),
+      lateness: this.random(`lateness ${name} ${start}`),
       newId: ids(this.random(`ids ${name} ${start}`)),
       onSent: (call) => this.invariants.sent(call),
       onOpening: (node) => this.onOpening(name, node),
@@ -218,7 +236,10 @@ export class World {
     const gateway = this.gateways.get(name);
     if (gateway === undefined || !gateway.isRunning) return;
     this.#down.add(name);
-    gateway.process.receive(0, () => void gateway.stop().then(() => this.killGateway(name)));
+    const end = (): void => {
+      if (this.gateways.get(name) === gateway) this.killGateway(name);
+    };
+    gateway.process.receive(0, () => void gateway.stop().then(end));
   }
 
   isDown(name: string): boolean {
@@ -259,6 +280,8 @@ export class World {
   lose(after: Tables): void {
     const before = this.postgres.server.tables;
     this.trace(`promoted with LSN ${after.head.lsn} of ${before.head.lsn}`);
+    this.#witness = this.leading()?.process ?? null;
+    this.#keptLSN = after.head.lsn;
     this.exemptions.rewound(before, after);
     this.postgres.server.failOver(after);
     this.expected.forget();
@@ -266,9 +289,18 @@ export class World {
     this.reads.logLost();
   }
 
+  /** What neither a gateway nor a marker remembers is lost unnoticed, as docs/guarantees.md says. */
+  #isLossKnown(): boolean {
+    return (
+      this.#witness?.isKilled === false ||
+      this.nodes.some(({ isUp, chroma }) => isUp && markerLSN(chroma) > this.#keptLSN)
+    );
+  }
+
   #observe(node: ChromaProcess): void {
     node.observer = {
       executing: (server, call: NodeCall, lateness) => this.invariants.executing(server, call, lateness),
+      rolledBack: (server) => this.invariants.rolledBack(server),
       executed: (server, { method, path, body, mutates, gateway }, { status }) => {
         if (mutates)
           this.trace(() => `${server.id} executes for ${gateway} ${method} ${path} ${body} ${status}`);
@@ -319,12 +351,13 @@ export class World {
       const document =
         'value' in request && 'ids' in request ? documentFor(request.value, request.poison) : null;
       this.invariants.acknowledged(lsn, level, document);
-      if (collection !== null) this.reads.acknowledged(lsn, gateway, collection);
+      const isOfRecords = 'ids' in request || request.op === 'delete_where';
+      if (collection !== null && isOfRecords) this.reads.acknowledged(lsn, gateway, collection);
     }
     try {
       this.reads.check(done);
     } catch (error) {
-      this.report(error instanceof Violation ? error : new Violation('I11', String(error)));
+      this.failed(error);
     }
   }
 
