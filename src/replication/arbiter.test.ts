@@ -405,6 +405,14 @@ describe('an entry is offered', () => {
     expect(asked).toEqual([]);
   });
 
+  test('to the node that had applied it before its process ended, although two others fail it', async () => {
+    positions.shardApplied('a', SHARD, [LSN]);
+    positions.restarted('a', LSN - 1);
+    for (const node of ['b', 'c']) fails(node, response(400), 5);
+    expect(await resolve('a')).toBe('offer');
+    expect(ended).toEqual([]);
+  });
+
   test('once more when two processes have ended during it', async () => {
     for (const node of ['a', 'b']) fails(node, silent('died'));
     expect(await resolve('a')).toBe('offer');

@@ -135,7 +135,9 @@ export class Arbiter {
     const isTraceable = isOpen && operation.type === 'records';
     const traces = isTraceable ? await this.#traces([node, ...peers.filter(works)], entry) : new Map();
     const trace = traces.get(node) ?? 'none';
-    const isTaken = hasTaken || peers.some((other) => traces.get(other) === 'whole');
+    // R1: what this node applied before its process ended may have been acknowledged; it gets the entry again.
+    const hasTakenItself = !attempts.has(node) && this.#hasTaken(node, entry);
+    const isTaken = hasTaken || hasTakenItself || peers.some((other) => traces.get(other) === 'whole');
     const first = Math.min(...[...attempts.values()].map(({ sinceMs }) => sinceMs), clock.monotonic());
     return {
       own: attempts.get(node) ?? null,
