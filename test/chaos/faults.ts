@@ -32,6 +32,7 @@ export interface Targets {
 
 const SLOW_MS = 1_000;
 const OPERATE_MS = 5_000;
+const OPERATE_PAUSE_MS = 250;
 /** A fault in progress ends, and what it left is repaired, within seconds. */
 const CALM_MS = 40_000;
 const CALM_PAUSE_MS = 250;
@@ -105,21 +106,29 @@ const postgresLink = (mode: ProxyMode): Draw =>
     return () => postgres.set('pass');
   });
 
-/** An action of an operator; whether the cluster can carry it out at that moment is part of the run. */
+/**
+ * An action of an operator; whether the cluster can carry it out at that moment is part of the run. What is undone is asked for
+ * until a gateway leads and has done it.
+ */
 const operator = (action: string, undo: string | null = null): Draw =>
   onNode(async ({ cluster }, node) => {
     await operate(cluster, `/admin/nodes/${node}/${action}`);
-    return undo === null ? null : () => operate(cluster, `/admin/nodes/${node}/${undo}`);
+    if (undo === null) return null;
+    return async () => {
+      while (!(await operate(cluster, `/admin/nodes/${node}/${undo}`))) await pause(OPERATE_PAUSE_MS);
+    };
   });
 
-async function operate({ gateways }: ChaosCluster, path: string): Promise<void> {
-  // Only the gateway that leads takes it.
-  await Promise.all(
+/** Whether a gateway has done it: only the one that leads does. */
+async function operate({ gateways }: ChaosCluster, path: string): Promise<boolean> {
+  const done = await Promise.all(
     gateways.map(async ({ directUrl }) => {
       const signal = AbortSignal.timeout(OPERATE_MS);
-      await fetch(directUrl + path, { method: 'POST', signal }).catch(() => undefined);
+      const response = await fetch(directUrl + path, { method: 'POST', signal }).catch(() => null);
+      return response?.ok === true;
     }),
   );
+  return done.includes(true);
 }
 
 const FAULTS: readonly (readonly [string, Draw])[] = [
