@@ -178,7 +178,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/delivery.ts',
     find: 'if (this.#unknownMs === null) return;',
     replace: 'if (this.#unknownMs !== undefined) return;',
-    seed: null,
+    seed: 168,
   },
   {
     name: 'swapped-before-verified',
