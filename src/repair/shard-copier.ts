@@ -244,17 +244,20 @@ export class ShardCopier {
     const held = await this.#hold(donor);
     if (held === null) return null;
     const limits = isPrimaryDonor ? PRIMARY_LIMITS : REPLICA_LIMITS;
+    const heldUntil = clock.monotonic() + limits.heldMs;
+    // R24, also while PostgreSQL is slow: what is read after this moment does not count.
+    const cancel = clock.after(limits.heldMs, () => held.release());
     try {
       const lsn = held.checkpoint;
-      const heldUntil = clock.monotonic() + limits.heldMs;
       this.#pending = merged(this.#pending, await touched.read(lsn));
       if (this.#pending.size > limits.ids) return null;
       const content = await this.#heldRecords(
         [...this.#pending.values()].map(({ id }) => id),
         heldUntil,
       );
-      return content === null || clock.monotonic() > heldUntil ? null : { lsn, ...content };
+      return content === null || clock.monotonic() >= heldUntil ? null : { lsn, ...content };
     } finally {
+      cancel();
       held.release();
     }
   }
