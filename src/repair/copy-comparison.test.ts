@@ -185,12 +185,21 @@ describe('while entries are applied', () => {
     let failures = 0;
     copies.b.onRead = () => (failures++ < 7 ? 500 : null);
     const result = await compare(copies, {
-      touches: new Map([[11, 'r3']]),
-      applied: () => (failures > 6 ? 11 : 10),
-      head: () => 11,
+      touches: new Map([0, 1, 2, 3, 4].map((n) => [11 + n, `r${n}`])),
+      applied: () => (failures > 6 ? 15 : 10),
+      head: () => 15,
     });
     expect([result.unreadable.size, differences(result)]).toEqual([0, []]);
   });
+});
+
+test('finds a copy that cannot be read while entries keep touching other records of it', async () => {
+  const copies = { a: new FakeCopy(20), b: new FakeCopy(20) };
+  copies.b.onRead = (action) => (action === 'get' ? 500 : null);
+  let lsn = 0;
+  const touches = new Map(Array.from({ length: 1_000 }, (_, index) => [index, 'r3']));
+  const result = await compare(copies, { touches, applied: () => lsn, head: () => ++lsn });
+  expect([...result.unreadable.keys()]).toEqual(['b']);
 });
 
 test('ends with what it found when the rest is too large, and says that it is not all', async () => {

@@ -85,6 +85,8 @@ export function compareCopies(
   return new Comparison(copies, options).run();
 }
 
+type ReadOf<T> = (copy: ComparedCopy) => Promise<T>;
+
 /** One read of all copies, and what may have changed meanwhile. */
 interface Reads<T> {
   readonly results: ReadonlyMap<string, T>;
@@ -135,7 +137,7 @@ class Comparison {
 
   /** The ids of all copies together; reports a different order of those that all have. */
   async #compareIds(): Promise<readonly string[]> {
-    const reads = await this.#readAll(({ read, location }) => readIds(read, location));
+    const reads = await this.#readAll(({ read, location }) => readIds(read, location), longest);
     if (reads === null) return [];
     const lists = [...reads.results.values()];
     const [first = []] = lists;
@@ -169,7 +171,8 @@ class Comparison {
     const again: string[] = [];
     for (let from = 0; from < ids.length && !this.#isOver;) {
       const page = sizes.page(ids, from);
-      const reads = await this.#readAll(({ read, location }) => readPage(read, location, page));
+      const read: ReadOf<readonly StoredRecord[] | null> = (copy) => readPage(copy.read, copy.location, page);
+      const reads = await this.#readAll(read, () => page);
       if (reads === null) return ids.slice(from);
       const pages = new Map<string, readonly StoredRecord[]>();
       for (const [node, records] of reads.results) if (records !== null) pages.set(node, records);
@@ -236,10 +239,14 @@ class Comparison {
   }
 
   /**
-   * Reads from every copy, at the same time unless clients come first. A copy that cannot be read while others can, and no entry touches the shard,
-   * is unreadable. Null when fewer than two copies can be read: there is nothing to compare.
+   * Reads from every copy, at the same time unless clients come first. A copy that cannot be read while others can, although
+   * no entry touches some record of it, is unreadable; `idsIn` names records. Null when fewer than two copies can be read:
+   * there is nothing to compare.
    */
-  async #readAll<T>(read: (copy: ComparedCopy) => Promise<T>): Promise<Reads<T> | null> {
+  async #readAll<T>(
+    read: ReadOf<T>,
+    idsIn: (results: ReadonlyMap<string, T>) => readonly string[],
+  ): Promise<Reads<T> | null> {
     const { applied, head, touched, signal, clock, yields = false } = this.#options;
     for (let attempt = 1; this.#readable.length >= 2; attempt++) {
       if (signal.aborted) throw new TermOver();
@@ -257,7 +264,8 @@ class Comparison {
       }
       if (failed.size === 0) return { results, range };
       // A server fails reads of a collection whose first write, or deletion, is in flight.
-      const isCertain = results.size > 0 && attempt >= ATTEMPTS_MAX && !(await touched(range)).any;
+      const isCertain =
+        results.size > 0 && attempt >= ATTEMPTS_MAX && leavesSome(await touched(range), idsIn(results));
       if (isCertain)
         for (const [node, reason] of failed) this.#unreadable.set(node, `cannot be read: ${reason}`);
       else if (attempt === 2 * ATTEMPTS_MAX) break;
@@ -268,10 +276,19 @@ class Comparison {
   }
 }
 
+/** Whether entries touch nothing, or not all of these records. */
+function leavesSome(touched: TouchedIds, ids: readonly string[]): boolean {
+  return !touched.any || ids.some((id) => !touched.has(id));
+}
+
+function longest(lists: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  return [...lists.values()].reduce((one, other) => (other.length > one.length ? other : one), []);
+}
+
 /** The outcome for each copy, of all at once or of one after the other. */
 async function settledOf<T>(
   copies: readonly ComparedCopy[],
-  read: (copy: ComparedCopy) => Promise<T>,
+  read: ReadOf<T>,
   oneByOne: boolean,
 ): Promise<PromiseSettledResult<T>[]> {
   if (!oneByOne) return Promise.allSettled(copies.map(read));

@@ -199,10 +199,20 @@ test.each([[['a', 'b']], [['b']]])('leaves what is too large on %j uncompared', 
   expect(await verify(nodes)).toEqual({ records: 0, uncompared: 1, suspects: [] });
 });
 
-test('blames no index while entries change the shard', async () => {
+const upsertOf = (ids: readonly string[]): Entry => {
+  const body = Buffer.from(JSON.stringify({ ids, embeddings: ids.map(() => [1]) }));
+  return { lsn: 1, kind: 'upsert', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 };
+};
+
+test('blames an index that misses records although entries keep changing others', async () => {
   for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
-  const body = Buffer.from('{"ids":["r3"],"embeddings":[[1]]}');
-  log = [{ lsn: 1, kind: 'upsert', target: SHARD, header: '{}', body, batch: 'b', appendedAt: 0 }];
+  log = [upsertOf(['r3'])];
+  expect((await verify()).suspects).toEqual(['b']);
+});
+
+test('blames no index while entries change most of the records that it misses', async () => {
+  for (const id of copies['b']!.records.keys()) copies['b']!.unindexed.add(id);
+  log = [upsertOf([...copies['b']!.records.keys()].slice(1))];
   expect((await verify()).suspects).toEqual([]);
 });
 

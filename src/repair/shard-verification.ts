@@ -19,7 +19,8 @@ import {
 import { CopyUnreadable, isTooLarge, readIds, type ReadCopy } from './copy-content.ts';
 import { resolveDifferences } from './difference-resolution.ts';
 import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
-import { indexFaults, indexSample, everyIndexMissesAll, sampleOf, type IndexSample } from './index-check.ts';
+import { sampleOf } from './index-check.ts';
+import { IndexVerification } from './index-verification.ts';
 import { touchedIds, type TouchedIdsSource } from './touched-ids.ts';
 
 export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmationSource {
@@ -53,13 +54,6 @@ interface Deaths {
   readonly lastMs: number;
 }
 
-interface IndexFindings {
-  /** Reasons by node. */
-  readonly faults: ReadonlyMap<string, string>;
-  /** Whether each of several indexes misses all records. */
-  readonly findNothing: boolean;
-}
-
 export interface VerifyShardOptions {
   readonly term: Term;
   /** Nodes that are asked too once the copies differ. */
@@ -87,11 +81,13 @@ const DEADLY_READS_MAX = 100;
 
 export class ShardVerification {
   readonly #options: ShardVerificationOptions;
+  readonly #indexes: IndexVerification;
   /** By copy, then by request: how often it has ended the connections of the node since the copy was last verified. */
   readonly #deaths = new Map<string, Map<string, Deaths>>();
 
   constructor(options: ShardVerificationOptions) {
     this.#options = options;
+    this.#indexes = new IndexVerification(options);
   }
 
   /**
@@ -105,7 +101,8 @@ export class ShardVerification {
     const found = await this.#compare(shard, copies, options);
     const readable = copies.filter(({ node }) => !found.unreadable.has(node));
     const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
-    const index = await this.#indexFaults(shard, readable, sampleOf(found.ids, suspectIds), term);
+    const sample = (attempt: number): string[] => sampleOf(found.ids, suspectIds, attempt);
+    const index = await this.#indexes.verify(shard, readable, { sample, term });
     const faults = new Map([...found.unreadable, ...index.faults]);
     const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.findNothing;
     const more = witnesses.filter((node) => !nodes.includes(node));
@@ -211,43 +208,6 @@ export class ShardVerification {
       // Its entries are gone or unreadable: the difference is decided without it.
       if (!(error instanceof LogTrimmed || error instanceof LogDamaged)) throw error;
       return differences.map(() => null);
-    }
-  }
-
-  /** Indexes that fail their sample while no entry touches it, or that all fail it alike. */
-  async #indexFaults(
-    shard: string,
-    copies: readonly ComparedCopy[],
-    sample: readonly string[],
-    term: Term,
-  ): Promise<IndexFindings> {
-    const { applied, head, clock } = this.#options;
-    for (let attempt = 1; ; attempt++) {
-      if (term.signal.aborted) throw new TermOver();
-      const after = Math.min(...copies.map(({ node }) => applied(node, shard)));
-      const samples = new Map<string, IndexSample>();
-      const faults = new Map<string, string>();
-      await Promise.all(
-        copies.map(async ({ node, read, location }) => {
-          try {
-            samples.set(node, await indexSample(read, location, sample));
-          } catch (error) {
-            // Its sample cannot be held, which says nothing of its index.
-            if (isTooLarge(error)) return;
-            if (!(error instanceof CopyUnreadable)) throw error;
-            faults.set(node, `its index cannot be searched: ${error.message}`);
-          }
-        }),
-      );
-      for (const [node, reason] of indexFaults(samples)) faults.set(node, reason);
-      const findNothing = everyIndexMissesAll(samples);
-      const findings = { faults, findNothing };
-      if (faults.size === 0 && !findNothing) return findings;
-      const touched = await touchedIds(this.#options, shard, { after, upTo: head() }, term.signal);
-      if (!touched.any && attempt > 1) return findings;
-      // Entries keep changing the shard: nothing can be said of the index.
-      if (attempt >= ATTEMPTS_MAX) return { faults: new Map(), findNothing: false };
-      await sleep(clock, PAUSE_MS, term.signal);
     }
   }
 

@@ -14,6 +14,8 @@ export class FakeCopy {
   readonly records = new Map<string, FakeRecord>();
   /** Ids that a search does not find. */
   readonly unindexed = new Set<string>();
+  /** Ids that a search finds only among many candidates. */
+  readonly remote = new Set<string>();
   space = 'l2';
   physical = 'p';
   /** Decides what happens before a read is answered; a status other than null is the response. */
@@ -51,10 +53,12 @@ export class FakeCopy {
       ids?: readonly string[];
       include?: readonly string[];
       query_embeddings?: readonly (readonly number[])[];
+      n_results?: number;
     };
     if (action === 'get') return this.#get(request.ids ?? null, new Set(request.include));
     if (action === 'query') {
-      const distances = (request.query_embeddings ?? []).map((vector) => [this.#distance(vector)]);
+      const isWide = (request.n_results ?? 1) > 1;
+      const distances = (request.query_embeddings ?? []).map((vector) => [this.#distance(vector, isWide)]);
       return JSON.stringify({ distances });
     }
     return JSON.stringify({ id: this.physical, configuration_json: { hnsw: { space: this.space } } });
@@ -72,10 +76,11 @@ export class FakeCopy {
     );
   }
 
-  #distance(vector: readonly number[]): number {
+  #distance(vector: readonly number[], isWide: boolean): number {
     const text = JSON.stringify(vector);
+    const isFound = (id: string): boolean => !this.unindexed.has(id) && (isWide || !this.remote.has(id));
     for (const [id, { embedding }] of this.records)
-      if (!this.unindexed.has(id) && JSON.stringify(JSON.parse(embedding)) === text) return 0;
+      if (isFound(id) && JSON.stringify(JSON.parse(embedding)) === text) return 0;
     return 7;
   }
 }
