@@ -96,7 +96,7 @@ describe('without PostgreSQL', () => {
     expect([refuses(), knowledge.isOutdated]).toEqual([false, false]);
   });
 
-  test('R17: the only gateway is so no more once a node names the term of another', async () => {
+  test('R17: a gateway is not the only one any more once a node names the term of another', async () => {
     begin(0);
     await clock.pass(3 * LEASE_MS);
     knowledge.failed();

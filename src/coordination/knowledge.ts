@@ -80,7 +80,7 @@ export class Knowledge {
     this.#isUnreachable = true;
   }
 
-  /** A node names the term of another gateway: this one was the only gateway, and is so no more. */
+  /** A node names the term of another gateway: this one is not the only gateway any more. */
   superseded(): void {
     this.#hasOthers = true;
   }

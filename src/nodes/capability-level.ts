@@ -1,4 +1,4 @@
-// The capabilities that every node has. Content and log may already use them, so the level is stored and never lowered:
+// The capabilities that every node has. Content and log may already use them, so the level is stored, and not lowered once the log has an entry:
 // a server with fewer would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
 
 import {

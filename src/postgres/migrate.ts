@@ -50,7 +50,10 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   capabilityRevision,
 ];
 
-/** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code. */
+/** SQLSTATE lock_not_available. */
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code, or in use for long. */
 export async function migrate(database: Database): Promise<{ from: number; to: number }> {
   const s = database.schema;
   return database.transaction(async (query) => {
@@ -71,6 +74,7 @@ export async function migrate(database: Database): Promise<{ from: number; to: n
           `versions up to ${MIGRATIONS.length}. Start the newer release, or point DATABASE_SCHEMA elsewhere.`,
       );
     }
+    if (from > 0 && from < MIGRATIONS.length) await lockHead(query, s);
     for (const [index, migration] of MIGRATIONS.entries()) {
       if (index < from) continue;
       await query(migration(s));
@@ -78,4 +82,21 @@ export async function migrate(database: Database): Promise<{ from: number; to: n
     }
     return { from, to: MIGRATIONS.length };
   });
+}
+
+/**
+ * The head first, as gateways of the release before lock it before anything else: the two cannot deadlock. It is not waited
+ * for longer than that, since every append queues behind the lock.
+ */
+async function lockHead(query: Database['query'], schema: string): Promise<void> {
+  await query(`set local lock_timeout = '500ms'`);
+  try {
+    await query(`lock table ${schema}.head in access exclusive mode`);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
+    throw new StartupError(
+      `The tables in the PostgreSQL schema ${schema} are to be migrated and are in use, by pg_dump or by another long ` +
+        'transaction. Nothing was changed. Start again when it has ended.',
+    );
+  }
 }

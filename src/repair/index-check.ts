@@ -18,10 +18,10 @@ const SAMPLES = 32;
 const QUERIES_PER_CALL = 16;
 // 16 times 100 ids of 10,000 characters: a response holds the ids of what is found.
 const RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
-// A search looks at as many candidates as it returns records, at least: so few candidates as clients may choose
-// (`ef_search` 1) miss many records of a healthy index. Chroma's default.
+// A search looks at no fewer candidates than it returns records. With as few as clients may choose (`ef_search` 1), it misses
+// many records of a healthy index. 100 is Chroma's default.
 const CANDIDATES = 100;
-// Records that many updates leave without a way to them are missed by healthy indexes too, each its own ones.
+// Records that many updates leave without a way to them are missed by healthy indexes too, and each index misses other ones.
 const MISSED_MORE_MAX = 4;
 // Standard deviations. Two samples in a row exceed it for no good index in years of daily scrubs.
 const CHANCE_MAX = 4;
@@ -128,9 +128,9 @@ export function indexFaults(samples: ReadonlyMap<string, IndexSample>): Map<stri
 
 function missesMore({ asked, missed }: IndexSample, best: IndexSample): boolean {
   const more = missed.length - best.missed.length;
-  // Never 0 or 1: the best one of a few samples is no measure of all records.
+  // Never 0 or 1: the best of a few samples says little about all records.
   const rate = (best.missed.length + 1) / (best.asked.length + 2);
   const deviation = Math.sqrt(2 * asked.length * rate * (1 - rate));
-  // Of a small shard chance explains nothing: its index finds every record.
+  // The index of a small shard finds every record, so that chance explains no miss.
   return more > asked.length / 2 || more > Math.max(MISSED_MORE_MAX, CHANCE_MAX * deviation);
 }

@@ -80,7 +80,7 @@ async function searchAll(copies: readonly ComparedCopy[], ids: readonly string[]
       try {
         samples.set(node, await indexSample(read, location, ids));
       } catch (error) {
-        // Its sample cannot be held, which says nothing of its index.
+        // The sample is too large to be held in memory; that says nothing about the index.
         if (isTooLarge(error)) return;
         if (!(error instanceof CopyUnreadable)) throw error;
         failed.set(node, `its index cannot be searched: ${error.message}`);

@@ -413,6 +413,23 @@ describe('an entry is offered', () => {
     expect(ended).toEqual([]);
   });
 
+  test.each([
+    ['by its response', response(400)],
+    ['by its death', silent('died')],
+  ])(
+    'until the node that had applied it has failed it for good %s: then its copy is suspect',
+    async (_how, failure) => {
+      positions.shardApplied('a', SHARD, [LSN]);
+      positions.restarted('a', LSN - 1);
+      for (const node of ['b', 'c']) fails(node, failure, 5);
+      fails('a', failure);
+      expect(await resolve('a')).toBe('offer');
+      fails('a', failure, LIMITS.attempts - 1);
+      expect(await resolve('a')).toBe('suspect');
+      expect(ended).toEqual([]);
+    },
+  );
+
   test('once more when two processes have ended during it', async () => {
     for (const node of ['a', 'b']) fails(node, silent('died'));
     expect(await resolve('a')).toBe('offer');

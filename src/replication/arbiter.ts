@@ -135,9 +135,10 @@ export class Arbiter {
     const isTraceable = isOpen && operation.type === 'records';
     const traces = isTraceable ? await this.#traces([node, ...peers.filter(works)], entry) : new Map();
     const trace = traces.get(node) ?? 'none';
-    // R1: what this node applied before its process ended may have been acknowledged; it gets the entry again.
-    const hasTakenItself = !attempts.has(node) && this.#hasTaken(node, entry);
-    const isTaken = hasTaken || hasTakenItself || peers.some((other) => traces.get(other) === 'whole');
+    // R1: what this node applied before its process ended may have been acknowledged; it gets the entry again, and its copy
+    // is suspect when it fails it for good.
+    const isTaken =
+      hasTaken || this.#hasTaken(node, entry) || peers.some((other) => traces.get(other) === 'whole');
     const first = Math.min(...[...attempts.values()].map(({ sinceMs }) => sinceMs), clock.monotonic());
     return {
       own: attempts.get(node) ?? null,

@@ -156,7 +156,8 @@ export class Positions {
     position.applied = Math.max(from, lsn);
     position.ahead.clear();
     for (const each of position.confirmed) if (each <= position.applied) position.confirmed.delete(each);
-    for (let each = from + 1; each <= lsn && this.#waiters.size > 0; each++) this.#markPast(node, each);
+    // Not every LSN in between: a gateway that begins to follow may go on by millions.
+    for (const each of this.#waiters.keys()) if (each > from && each <= lsn) this.#markPast(node, each);
     this.moved.notify();
   }
 

@@ -39,7 +39,7 @@ export interface Marker extends Identity {
   readonly copies: number;
   /** With which a copy here became suspect last: a gateway that knows only an older view does not know of that (R17). */
   readonly view: number;
-  /** Of the last term whose leader reached the node: a gateway that does not know it is not the only one (R17). */
+  /** Of the last term whose leader reached the node: a gateway that does not know this term is not the only gateway (R17). */
   readonly epoch: number;
 }
 
