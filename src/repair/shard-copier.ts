@@ -59,7 +59,7 @@ export interface ShardCopierOptions {
   readonly signal: AbortSignal;
   /** Waits as long as the rate limit asks for so many bytes. */
   readonly pace: (bytes: number, signal: AbortSignal) => Promise<void>;
-  /** Called when the ids touched per pass do not halve; null: they do again (R31). */
+  /** Called when the ids touched per pass do not halve; null: they need not for a while (R31). */
   readonly onFallingBehind: (touched: number | null) => void;
   readonly onProgress: (phase: string, done: number, total: number) => void;
   /** The copy is exact at `lsn`, and the node is held: puts it into use. Throws when that cannot be. */
@@ -110,6 +110,8 @@ export class ShardCopier {
   async run(): Promise<void> {
     await this.#bulk();
     await this.#catchUp();
+    // Comparing may take long, and needs no writes to wait. What is limited after it stays so until the copy is in use.
+    this.#options.onFallingBehind(null);
     await this.#compare();
     const fault = await indexFault(
       (request) => this.#options.node.client.read({ ...request, deadlineMs: READ_DEADLINE_MS }),
@@ -151,7 +153,7 @@ export class ShardCopier {
       onProgress('catching up', touched.position, donor.checkpoint());
       await this.#copyTouched(ids);
       this.#pending = new Map();
-      if (ids.size <= PRIMARY_LIMITS.ids) return onFallingBehind(null);
+      if (ids.size <= PRIMARY_LIMITS.ids) return;
       // R31: the copy cannot end unless less is touched in each pass.
       if (ids.size > last / 2) onFallingBehind(ids.size);
       last = ids.size;
