@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CHROMA_1_0_5 } from '../../test/support/capability-levels.ts';
 import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import type { Database } from '../postgres/database.ts';
@@ -43,4 +43,25 @@ test('refuses no node under an epoch that is over while no level is stored', asy
   await expect(other.join('a', NEWER, 2, epoch - 1)).rejects.toThrow('the lease has moved on');
   expect(await other.join('a', NEWER, 2, epoch)).toBeNull();
   expect(other.current.metadataArrays).toBe(true);
+});
+
+describe('servers that join an empty log at the same moment', () => {
+  beforeEach(async () => {
+    database = await postgres.database();
+    epoch = await takeLease(database, 'one');
+    level = new CapabilityLevel(database);
+  });
+
+  test('lower nothing when they can do the same: what was validated before is appended', async () => {
+    await Promise.all(['a', 'b', 'c'].map((node) => level.join(node, NEWER, 3, epoch)));
+    expect(level.current).toEqual({ ...NEWER, revision: 0 });
+  });
+
+  test.each([
+    ['the newer one first', [NEWER, CHROMA_1_0_5], 1],
+    ['the older one first', [CHROMA_1_0_5, NEWER], 0],
+  ] as const)('have the level of the older one: %s', async (_order, servers, revision) => {
+    await Promise.all(servers.map((server, index) => level.join(`node-${index}`, server, 2, epoch)));
+    expect(level.current).toEqual({ ...CHROMA_1_0_5, revision });
+  });
 });

@@ -1,5 +1,6 @@
-// The capabilities that every node has. Content and log may already use them, so the level is stored, and not lowered once the log has an entry:
-// a server with fewer would silently read them differently (docs/chroma-behaviour.md#differences-between-releases).
+// The capabilities that every node has. Content and log may already use them, so the level is stored, and not lowered once
+// the log has an entry: a server with fewer would silently read them differently
+// (docs/chroma-behaviour.md#differences-between-releases).
 
 import {
   minimumCapabilities,
@@ -24,6 +25,8 @@ export class CapabilityLevel {
   #stored: Capabilities | null = null;
   #current: CommonCapabilities = { ...LEAST, revision: 0 };
   readonly #ofNode = new Map<string, Capabilities>();
+  /** The joins so far: each one takes those before it into account. */
+  #joins: Promise<unknown> = Promise.resolve();
 
   constructor(database: Database) {
     this.#database = database;
@@ -41,10 +44,17 @@ export class CapabilityLevel {
   }
 
   /**
-   * Null when the node may join, or go on with another server; otherwise what its server lacks. While the log is empty the level is the minimum of
-   * all nodes; later it only rises, once all of `nodesCount` nodes can do more. Throws when the lease has moved on.
+   * Null when the node may join, or go on with another server; otherwise what its server lacks. While the log is empty the
+   * level is the minimum of all nodes; later it only rises, once all of `nodesCount` nodes can do more. Throws when the lease
+   * has moved on.
    */
-  async join(
+  join(node: string, capabilities: Capabilities, nodesCount: number, epoch: number): Promise<string | null> {
+    const joined = this.#joins.then(() => this.#join(node, capabilities, nodesCount, epoch));
+    this.#joins = joined.catch(() => undefined);
+    return joined;
+  }
+
+  async #join(
     node: string,
     capabilities: Capabilities,
     nodesCount: number,
@@ -79,8 +89,8 @@ export class CapabilityLevel {
   async #store(level: Capabilities, epoch: number, mayLower: boolean): Promise<boolean> {
     const s = this.#database.schema;
     const [row] = await this.#database.query<{ revision: number }>(
-      `update ${s}.head set capabilities = $1, view = view + 1,
-         capability_revision = capability_revision + case when $2 and capabilities is not null then 1 else 0 end
+      `update ${s}.head set capabilities = $1::jsonb, view = view + 1,
+         capability_revision = capability_revision + case when $2 and capabilities <> $1::jsonb then 1 else 0 end
        where (not $2 or lsn = 0 or capabilities is null)
          and exists (select from ${s}.lease where epoch = $3 for share) returning capability_revision as revision`,
       [JSON.stringify(level), mayLower, epoch],
@@ -90,7 +100,9 @@ export class CapabilityLevel {
     return true;
   }
 
+  /** A level that was read before another one was stored is not used. */
   #use(stored: Capabilities | null, revision: number): void {
+    if (revision < this.#current.revision) return;
     this.#stored = stored;
     this.#current = { ...(stored ?? LEAST), revision };
   }
