@@ -1,6 +1,7 @@
 // The statements that src/ sends, by what is distinctive in their text. Each runs at once and whole, as under the locks
 // of a real server. An unknown statement throws: the model must learn it.
 
+import { isDeepStrictEqual } from 'node:util';
 import { LongValue } from '../../../src/postgres/long-value.ts';
 import { appendContinuing, logContains } from './append.ts';
 import { acquireLease, addDecisionPage, checkpoint, decide, setPrimary, swapCopy } from './leading.ts';
@@ -422,9 +423,10 @@ const NODES: readonly Statement[] = [
       const { lsn, capabilities, capability_revision: before, view } = tables.head;
       const mayStore = mayLower !== true || lsn === 0 || capabilities === null;
       if (!mayStore || !isLeading(tables, epoch as number)) return [];
-      const revision = before + (mayLower === true && capabilities !== null ? 1 : 0);
-      const changed = { capability_revision: revision, view: view + 1 };
-      tables.setHead({ capabilities: JSON.parse(level as string), ...changed });
+      const stored = JSON.parse(level as string);
+      const isOther = capabilities !== null && !isDeepStrictEqual(capabilities, stored);
+      const revision = before + (mayLower === true && isOther ? 1 : 0);
+      tables.setHead({ capabilities: stored, capability_revision: revision, view: view + 1 });
       return [{ revision }];
     },
   },
