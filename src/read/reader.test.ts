@@ -302,6 +302,28 @@ describe('an aborted read', () => {
     expect(String((await reading).body)).toBe('b');
   });
 
+  test('is retried on a third node when the first one had ended, and not after a second one stopped serving', async () => {
+    const hangs: Behaviour = (request) =>
+      new Promise((_, reject) =>
+        request.signal!.addEventListener('abort', () => reject(new NodeError('aborted', '', { sent: true }))),
+      );
+    behaviours = { ...behaviours, a: failsWith('unanswered', true), b: hangs };
+    const reading = whole();
+    await clock.pass(0);
+    nodes[1]!.readsInFlight.abort();
+    expect(String((await reading).body)).toBe('c');
+
+    behaviours = { ...behaviours, a: hangs };
+    asked = [];
+    const hanging = expect(read()).rejects.toMatchObject({ code: 'no_node' });
+    for (const node of nodes.slice(0, 2)) {
+      await clock.pass(0);
+      node.readsInFlight.abort();
+    }
+    await hanging;
+    expect(asked).toEqual(['a', 'b']);
+  });
+
   test('is not retried after its timeout', async () => {
     behaviours['a'] = failsWith('timeout', true);
     await expect(read()).rejects.toMatchObject({

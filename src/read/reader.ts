@@ -113,16 +113,19 @@ interface PendingRead {
   readonly until: number;
   /** Nodes that were asked, and are asked again only when no other node is eligible. */
   readonly asked: Set<string>;
-  /** Attempts that reached a node and failed. */
+  /** Attempts that reached a node and failed there, by its response or by the end of the connection. */
   failures: number;
+  /** Attempts whose node stopped serving meanwhile, as one that hangs does. */
+  aborts: number;
   /** Nodes whose failure is worth noting if another node serves the read. */
   readonly failedOn: string[];
   /** Responses saying that the collection's first write is in progress. */
   unwritten: number;
 }
 
-// A read that fails on two nodes is more likely the cause than the victim, so it is not retried on every node: some
-// requests make a server drop the connection (docs/chroma-behaviour.md#requests-without-a-response).
+// A read that fails on two nodes in the same way is more likely the cause than the victim, so it is not retried on every
+// node: some requests make a server drop the connection (docs/chroma-behaviour.md#requests-without-a-response). One node that
+// ends and another that hangs have failed at the same moment for another reason.
 const ATTEMPTS_MAX = 2;
 // Until a probe has found out why a node cannot be reached, the node may be selected again.
 const UNSENT_PAUSE_MS = 20;
@@ -142,7 +145,7 @@ export class Reader {
     this.#options = options;
   }
 
-  /** The response of an eligible node; after a failure the read is retried once, on another node if there is one. */
+  /** The response of an eligible node; after a failure the read is retried, on another node if there is one. */
   async read(requirements: ReadRequirements, read: RoutedRead, client: AbortSignal): Promise<HttpResponse> {
     const { clock, selection, timeoutMs, retryBudget } = this.#options;
     retryBudget.readStarted();
@@ -154,6 +157,7 @@ export class Reader {
       until,
       asked: new Set(),
       failures: 0,
+      aborts: 0,
       failedOn: [],
       unwritten: 0,
     };
@@ -214,8 +218,8 @@ export class Reader {
       if (!failure.sent) return null;
       // The state machine of the node knows of the others already.
       if (failure.code !== 'refused' && failure.code !== 'aborted') pending.failedOn.push(id);
-      if (++pending.failures >= ATTEMPTS_MAX || !this.#options.retryBudget.take())
-        throw noResponse(asked, error);
+      const alike = failure.code === 'aborted' ? ++pending.aborts : ++pending.failures;
+      if (alike >= ATTEMPTS_MAX || !this.#options.retryBudget.take()) throw noResponse(asked, error);
       return null;
     }
   }
