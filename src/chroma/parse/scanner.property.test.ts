@@ -166,7 +166,7 @@ test('a body with one byte changed, removed or added is refused, or agrees with 
     }),
     { numRuns: 1000 },
   );
-  expect(Math.min(passed, refused)).toBeGreaterThan(300);
+  expect(Math.min(passed, refused)).toBeGreaterThan(100);
 });
 
 test('every truncated body is refused', () => {
