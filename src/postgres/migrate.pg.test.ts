@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.stop());
 
-test('a migration waits half a second for tables that are in use, and then says so', async () => {
+test('a migration gives up after five attempts while the tables are in use', async () => {
   const database = await postgres.database();
   const s = database.schema;
   // The newest migration counts as missing, although what it creates exists.

@@ -1,5 +1,6 @@
 // Runs the numbered migrations under a lock, so that gateways can start at the same time; refuses a newer schema.
 
+import { sleep, systemClock } from '../util/clock.ts';
 import { StartupError } from '../errors.ts';
 import type { Database } from './database.ts';
 import { logAndCatalog } from './migrations/0001-log-and-catalog.ts';
@@ -52,9 +53,24 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
 
 /** SQLSTATE lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03';
+// A large append holds the lock for a second; appends that queue behind an attempt go on before the next one.
+const ATTEMPTS_MAX = 5;
+const PAUSE_MS = 500;
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code, or in use for long. */
 export async function migrate(database: Database): Promise<{ from: number; to: number }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await migrateOnce(database);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
+      if (attempt === ATTEMPTS_MAX) throw tablesInUse(database.schema);
+    }
+    await sleep(systemClock, PAUSE_MS);
+  }
+}
+
+async function migrateOnce(database: Database): Promise<{ from: number; to: number }> {
   const s = database.schema;
   return database.transaction(async (query) => {
     // One lock for all schemas of a server: migrations are short and rare.
@@ -85,18 +101,17 @@ export async function migrate(database: Database): Promise<{ from: number; to: n
 }
 
 /**
- * The head first, as gateways of the release before lock it before anything else: the two cannot deadlock. It is not waited
- * for longer than that, since every append queues behind the lock.
+ * Locks the head first, as gateways of the release before do, so that the two cannot deadlock. Every append queues behind the
+ * lock, so the wait for it is short.
  */
 async function lockHead(query: Database['query'], schema: string): Promise<void> {
   await query(`set local lock_timeout = '500ms'`);
-  try {
-    await query(`lock table ${schema}.head in access exclusive mode`);
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
-    throw new StartupError(
-      `The tables in the PostgreSQL schema ${schema} are to be migrated and are in use, by pg_dump or by another long ` +
-        'transaction. Nothing was changed. Start again when it has ended.',
-    );
-  }
+  await query(`lock table ${schema}.head in access exclusive mode`);
+}
+
+function tablesInUse(schema: string): StartupError {
+  return new StartupError(
+    `The tables in the PostgreSQL schema ${schema} are to be migrated and are in use, by pg_dump or by another long ` +
+      'transaction. Nothing was changed. Start again when it has ended.',
+  );
 }

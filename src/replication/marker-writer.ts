@@ -1,5 +1,5 @@
-// Writes each node's progress onto the node itself, every second while it changes, and at once what a gateway must know that
-// cannot ask PostgreSQL: the term, and that there is a suspicion (R17).
+// Writes each node's progress into the node's marker, every second while it changes. The term and a suspicion are written at
+// once: gateways that cannot reach PostgreSQL learn of them from markers (R17).
 
 import { TermOver, type Term } from '../coordination/term.ts';
 import type { Head } from '../log/postgres-log.ts';

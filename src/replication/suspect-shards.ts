@@ -15,7 +15,7 @@ export interface SuspectShardsOptions {
   /** Has the node's applier skip the shard's entries, and decide nothing from it. */
   readonly notifyApplier: (node: string, shard: string, reason: string) => void;
   readonly refreshCatalog: () => Promise<void>;
-  /** Has the markers of the nodes say that there is a suspicion. */
+  /** Announces the suspicion in the marker of its node. */
   readonly announce: () => void;
   readonly events: EventSink;
   readonly logger: Pick<Logger, 'error'>;
