@@ -18,6 +18,7 @@ import {
   plainTable,
 } from './append-strategies.ts';
 import { median } from './statistics.ts';
+import { systemClock } from '../src/util/clock.ts';
 
 const BATCHES = [1, 64, 1_024];
 const BODY_BYTES = [1_000, 64_000];
@@ -46,7 +47,7 @@ async function run(url: string): Promise<void> {
     applicationName: 'bench',
     onError: console.error,
   });
-  await migrate(database);
+  await migrate(database, systemClock);
   await database.query(plainTable(database.schema));
   const shard = await createShard(database);
   const [head] = await database.query<{ id: string }>(`select log_id as id from ${database.schema}.head`);

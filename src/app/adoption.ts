@@ -77,7 +77,7 @@ export async function runAdoption(
     return await withServers(config, deps, async (servers) => {
       const adoption = adoptionOf(config, { servers, database, deps, report });
       if (isDryRun) return adoption.dryRun();
-      await migrate(database);
+      await migrate(database, deps.clock);
       await new MemberStore(database).seed(config.nodes);
       return adoption.run();
     });

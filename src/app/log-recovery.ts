@@ -49,7 +49,7 @@ async function withRecovery(
   let servers: { id: string; client: ReturnType<typeof connections.unverified> }[] = [];
   let epoch: number | null = null;
   try {
-    await migrate(database);
+    await migrate(database, clock);
     const capabilities = new CapabilityLevel(database);
     await capabilities.load();
     servers = (await store.lost()).nodes.map(({ id, url }) => ({

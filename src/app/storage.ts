@@ -76,7 +76,7 @@ const EXPIRY_LEASES = 3;
 /** Connects, brings the schema up to date and loads the catalog. Throws StartupError. */
 export async function buildStorage(config: Config, deps: Deps, life: Lifecycle): Promise<Storage> {
   const pools = await buildPools(config, deps, life);
-  await migrate(pools.queries);
+  await migrate(pools.queries, deps.clock);
   await adoptAtStart(config, deps, pools.queries);
   return storageOn(pools, config, { deps, life });
 }

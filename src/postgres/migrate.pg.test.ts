@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { migrate } from './migrate.ts';
+import { systemClock } from '../util/clock.ts';
 
 let postgres: TestPostgres;
 beforeAll(async () => {
@@ -24,10 +25,10 @@ test('a migration gives up after five attempts while the tables are in use', asy
     await end.promise;
   });
   await reading.promise;
-  await expect(migrate(database)).rejects.toThrow(
+  await expect(migrate(database, systemClock)).rejects.toThrow(
     `in the PostgreSQL schema ${s} are to be migrated and are in use`,
   );
   end.resolve();
   await dump;
-  await expect(migrate(database)).rejects.toThrow('already exists');
+  await expect(migrate(database, systemClock)).rejects.toThrow('already exists');
 });

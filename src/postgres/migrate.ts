@@ -1,6 +1,6 @@
 // Runs the numbered migrations under a lock, so that gateways can start at the same time; refuses a newer schema.
 
-import { sleep, systemClock } from '../util/clock.ts';
+import { sleep, type Clock } from '../util/clock.ts';
 import { StartupError } from '../errors.ts';
 import type { Database } from './database.ts';
 import { logAndCatalog } from './migrations/0001-log-and-catalog.ts';
@@ -58,7 +58,7 @@ const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 500;
 
 /** Migrates the schema to this release's version. Throws StartupError when the schema is newer than the code, or in use for long. */
-export async function migrate(database: Database): Promise<{ from: number; to: number }> {
+export async function migrate(database: Database, clock: Clock): Promise<{ from: number; to: number }> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await migrateOnce(database);
@@ -66,7 +66,7 @@ export async function migrate(database: Database): Promise<{ from: number; to: n
       if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
       if (attempt === ATTEMPTS_MAX) throw tablesInUse(database.schema);
     }
-    await sleep(systemClock, PAUSE_MS);
+    await sleep(clock, PAUSE_MS);
   }
 }
 

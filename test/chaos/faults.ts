@@ -33,6 +33,8 @@ export interface Targets {
 const SLOW_MS = 1_000;
 const OPERATE_MS = 5_000;
 const OPERATE_PAUSE_MS = 250;
+// A gateway leads within seconds once faults end; a node that stays drained is reported at the end of the part.
+const UNDO_MS_MAX = 60_000;
 /** A fault in progress ends, and what it left is repaired, within seconds. */
 const CALM_MS = 40_000;
 const CALM_PAUSE_MS = 250;
@@ -108,14 +110,16 @@ const postgresLink = (mode: ProxyMode): Draw =>
 
 /**
  * An action of an operator; whether the cluster can carry it out at that moment is part of the run. What is undone is asked for
- * until a gateway leads and has done it.
+ * until a gateway leads and has done it, for a minute at most.
  */
 const operator = (action: string, undo: string | null = null): Draw =>
   onNode(async ({ cluster }, node) => {
     await operate(cluster, `/admin/nodes/${node}/${action}`);
     if (undo === null) return null;
     return async () => {
-      while (!(await operate(cluster, `/admin/nodes/${node}/${undo}`))) await pause(OPERATE_PAUSE_MS);
+      const until = performance.now() + UNDO_MS_MAX;
+      while (performance.now() < until && !(await operate(cluster, `/admin/nodes/${node}/${undo}`)))
+        await pause(OPERATE_PAUSE_MS);
     };
   });
 

@@ -7,6 +7,7 @@ import { Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrate.ts';
 import { PostgresServers } from '../../src/postgres/postgres-servers.ts';
 import { startTestPostgres } from './new-postgres.ts';
+import { systemClock } from '../../src/util/clock.ts';
 
 export interface TestPostgres {
   readonly url: string;
@@ -46,7 +47,7 @@ function onServer(url: string, stop: () => Promise<void>): TestPostgres {
         onError: () => undefined,
       });
       open.push(database);
-      await migrate(database);
+      await migrate(database, systemClock);
       return database;
     },
     async stop() {
