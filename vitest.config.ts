@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Test files by what they start: the suffix or the folder decides, and test/projects.test.ts checks it.
+// Test files by what they start: the suffix or the folder decides. test/projects.process.test.ts and
+// test/support/no-processes.ts check it.
+const PROCESS = ['{src,ui,test,demo,bench,scripts}/**/*.process.test.ts'];
 const PG = ['{src,test}/**/*.pg.test.ts'];
 const SYSTEM = ['test/{system,clients}/**/*.test.ts', '{src,test}/**/*.chroma.test.ts'];
 const DIFFERENTIAL = ['test/differential/**/*.test.ts'];
@@ -21,11 +23,15 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{src,ui,test,demo,bench,scripts}/**/*.test.ts'],
-          exclude: [...PG, ...SYSTEM, ...DIFFERENTIAL],
-          // Files share their modules: half the time.
+          exclude: [...PROCESS, ...PG, ...SYSTEM, ...DIFFERENTIAL],
+          setupFiles: 'test/support/no-processes.ts',
+          // Files share their modules, in threads, and Node loads them itself: half the time.
           isolate: false,
+          pool: 'threads',
+          experimental: { viteModuleRunner: false, nodeLoader: false },
         },
       },
+      { extends: true, test: { name: 'process', include: PROCESS } },
       { extends: true, test: { name: 'pg', include: PG, globalSetup: 'test/support/global-postgres.ts' } },
       { extends: true, test: { name: 'system', include: SYSTEM, globalSetup: TEMPLATE } },
       { extends: true, test: { name: 'differential', include: DIFFERENTIAL, globalSetup: TEMPLATE } },

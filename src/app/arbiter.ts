@@ -1,6 +1,7 @@
 // What ends entries that nodes fail: the arbiter, and the second opinions that it asks for.
 
 import type { Config } from '../config/config.ts';
+import type { CurrentTerm } from '../coordination/current-term.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import { follows } from '../nodes/node-state.ts';
 import { ROUND_ENTRIES_MAX } from '../replication/applier.ts';
@@ -20,11 +21,12 @@ interface ArbiterParts {
   readonly nodes: NodeRegistry<BuiltNode>;
   readonly positions: Positions;
   readonly endings: Endings;
+  readonly current: CurrentTerm;
   readonly refreshCatalog: () => Promise<void>;
 }
 
 export function buildArbiter(
-  { config, deps, storage, nodes, positions, endings, refreshCatalog }: ArbiterParts,
+  { config, deps, storage, nodes, positions, endings, current, refreshCatalog }: ArbiterParts,
   trials: Trials,
 ): Arbiter {
   const { catalog, decisions } = storage;
@@ -48,6 +50,7 @@ export function buildArbiter(
     works: (id) => follows(nodes.get(id).member.state),
     isSuspect: (node, shard) => catalog.isSuspect(node, shard),
     isHealthy: (node, shard) => catalog.isHealthy(node, shard),
+    takenEarlier: (shard) => storage.checkpoints.takenEarlier(shard),
     // A call that was in flight when the node went may have brought a round beyond the checkpoint.
     mayHaveApplied: async (id, term) => {
       const offeredTo = nodes.get(id).applier.offeredTo(term);
@@ -55,6 +58,7 @@ export function buildArbiter(
       const row = (await storage.nodes.all()).find((each) => each.id === id);
       return row === undefined ? 0 : row.checkpoint + ROUND_ENTRIES_MAX;
     },
+    leads: (epoch) => current.term?.epoch === epoch && current.term.held(),
     trace: (id, entry) => nodes.get(id).applier.trace(entry),
     ask: (node, trial, term) => opinions.ask(node, trial, term),
     onEnded: ({ lsn, kind }, { outcome, status }) => {

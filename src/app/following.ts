@@ -19,9 +19,10 @@ import type { StateRecorder } from '../nodes/state-recorder.ts';
 import type { ClusterSnapshot } from '../coordination/cluster-snapshot.ts';
 import { ClusterFeed } from '../replication/cluster-feed.ts';
 import type { Leader } from '../replication/leader.ts';
+import type { LogComparison } from '../replication/log-comparison.ts';
 import type { Positions } from '../replication/positions.ts';
 import { RecordedNodes } from '../replication/recorded-nodes.ts';
-import type { Consistency } from '../read/consistency.ts';
+import { servedLevel, type Consistency } from '../read/consistency.ts';
 import { sleep } from '../util/clock.ts';
 import type { Caches } from './caches.ts';
 import type { Deps } from './deps.ts';
@@ -36,7 +37,7 @@ export interface Following {
   /** Whether another gateway leads, as far as this one knows. */
   readonly follows: () => boolean;
   /** The consistency level at which a read is served that names this one, or none. */
-  readonly level: <Level extends string>(named: Level | null) => Level | Consistency;
+  readonly level: <Level extends string>(named: Level | null, echoes: boolean) => Level | Consistency;
   /** The highest durable checkpoint of the nodes that count; null while it is not known. */
   readonly furthest: () => number | null;
   /** Gives up this lease when another gateway reaches more nodes. */
@@ -57,6 +58,7 @@ export interface FollowingParts {
   readonly positions: Positions;
   readonly logBuffer: LogBuffer;
   readonly publisher: EntryPublisher;
+  readonly comparison: Pick<LogComparison, 'request' | 'resume'>;
   readonly states: StateRecorder;
   /** What is built after this; asked for once the gateway runs. */
   readonly later: () => {
@@ -88,10 +90,14 @@ export function buildFollowing(config: Config, parts: FollowingParts): Following
     knowledge,
     logFeed,
     knownHead: () => logBuffer.head,
+    onReplaced: () => parts.comparison.request(true),
     positions,
     loadView: viewLoader(parts),
     loadCatalog: (state) => loadCatalog(parts, state),
-    onLoaded: (state) => states.reconcile(state.nodes),
+    onLoaded: (state) => {
+      states.reconcile(state.nodes);
+      parts.comparison.resume();
+    },
     follow: (state) => {
       // The records are its own, and what it knows by itself is newer.
       if (state.holder === deps.gatewayId) return;
@@ -194,15 +200,12 @@ function markerReader(
   };
 }
 
-/** I6: a session goes to any of the workers that share a port, and sees what the others have acknowledged. */
 function levelsOf(
   { CONSISTENCY }: Config,
   { deps: { sharesPort }, knowledge }: FollowingParts,
 ): Following['level'] {
-  return (named) => {
-    const level = named ?? CONSISTENCY ?? (knowledge.hasOthers ? 'strong' : 'session');
-    return level === 'session' && sharesPort && knowledge.hasOthers ? 'strong' : level;
-  };
+  return (named, echoes) =>
+    servedLevel(named ?? CONSISTENCY ?? null, { sharesPort, echoes, hasOthers: knowledge.hasOthers });
 }
 
 function knownState(knowledge: Knowledge, feed: ClusterFeed, level: Following['level']): KnownState {
@@ -218,9 +221,9 @@ function knownState(knowledge: Knowledge, feed: ClusterFeed, level: Following['l
 
 async function loadCatalog(
   { storage: { catalog } }: FollowingParts,
-  { view }: ClusterSnapshot,
+  { view, timeline }: ClusterSnapshot,
 ): Promise<void> {
-  if (catalog.view < view) await catalog.refresh();
+  if (catalog.view !== view || catalog.timeline !== timeline) await catalog.refresh();
 }
 
 /** R16: whatever a snapshot refers to is in use before the snapshot is. */
@@ -233,12 +236,16 @@ function viewLoader(
   return async (state, before) => {
     await loadCatalog(parts, state);
     await capabilities.load();
-    if (state.exceptions !== before?.exceptions) {
+    if (state.exceptions !== before?.exceptions || state.timeline !== before.timeline) {
       await decisions.load();
       for (const lsn of positions.awaited()) if (decisions.exception(lsn) !== null) positions.discarded(lsn);
     }
     const { nodeList } = later();
-    if (!nodeList.hasNodes(state.nodes)) await nodeList.refresh();
+    if (!nodeList.hasNodes(state.nodes)) {
+      await nodeList.refresh();
+      // Nodes that have begun again are forgotten, with copies that they have made since.
+      await loadCatalog(parts, state);
+    }
     // Some responses may have come from a copy that is suspect now.
     if (catalog.suspicions !== suspicions) caches.invalidation.forget();
     ({ suspicions } = catalog);

@@ -17,7 +17,7 @@ export function joinRefusal({
     try {
       return refusalOf(id, await inspectNode(client, INSPECT_DEADLINE_MS));
     } catch (error) {
-      return `The server at ${maskCredentials(url)} does not respond as a Chroma server (${maskCredentials(String(error))}).`;
+      return `The server at ${maskCredentials(url)} does not respond as a Chroma server (${maskCredentials((error as Error).message)}).`;
     } finally {
       await client.destroy();
     }
@@ -29,5 +29,6 @@ function refusalOf(id: string, { marker, blank, collections }: NodeContents): st
   if (marker !== null)
     return `The server is node "${marker.node}" of cluster ${marker.cluster}; "${id}" needs a server with an empty data directory.`;
   if (blank) return null;
-  return `The server holds data (${collections} collections); "${id}" needs a server with an empty data directory.`;
+  const count = collections === 1 ? '1 collection' : `${collections} collections`;
+  return `The server holds data (${count}); "${id}" needs a server with an empty data directory.`;
 }

@@ -1,11 +1,11 @@
 // What gives servers without content their identity, and has nodes begin again that lost theirs.
 
-import type { Identity } from '../chroma/client/identity.ts';
+import type { NodeIdentity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { Node } from '../nodes/node.ts';
 import { canServe } from '../nodes/node-state.ts';
 import { NodeFilling } from '../repair/node-filling.ts';
-import type { Trials } from '../replication/trials.ts';
+import type { Leader } from '../replication/leader.ts';
 import type { Deps } from './deps.ts';
 import type { Storage } from './storage.ts';
 
@@ -18,13 +18,13 @@ interface FillingParts {
   readonly nodes: { all(): readonly OtherNode[] };
   readonly deps: Pick<Deps, 'newId' | 'logger'>;
   readonly storage: Storage;
-  readonly trials: Pick<Trials, 'beganAgain'>;
+  readonly leader: Pick<Leader, 'rewound'>;
 }
 
 export function buildFilling(
   member: Node,
-  { identity, unverified }: { identity: { readonly expected: Identity | null }; unverified: NodeClient },
-  { nodes, deps, storage, trials }: FillingParts,
+  { identity, unverified }: { identity: NodeIdentity; unverified: NodeClient },
+  { nodes, deps, storage, leader }: FillingParts,
 ): NodeFilling {
   const { capabilities, catalog, events, log, members } = storage;
   const isOther = (other: OtherNode): boolean =>
@@ -34,11 +34,7 @@ export function buildFilling(
     identity,
     unverified,
     nodes: storage.nodes,
-    reset: async (epoch) => {
-      const isReset = await members.reset(epoch, member.id);
-      if (isReset) trials.beganAgain(member.id);
-      return isReset;
-    },
+    reset: (epoch) => members.reset(epoch, member.id),
     catalog,
     log,
     others: () =>
@@ -48,6 +44,8 @@ export function buildFilling(
         .map((other) => ({ id: other.member.id, checkpoint: other.applier.checkpoint })),
     leavesLists: () => capabilities.current.metadataArrays,
     idsMax: () => capabilities.current.maxBatchSize,
+    hasLost: (seen) => storage.continuity.hasLost(seen),
+    onLost: (lsn) => leader.rewound(member.id, lsn),
     newId: deps.newId,
     logger: deps.logger,
     events,

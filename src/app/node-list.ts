@@ -14,7 +14,7 @@ const IDENTIFY_DEADLINE_MS = 5_000;
 
 /** The list of nodes, with its nodes built into the registry. */
 export function buildNodeList(nodes: NodeRegistry<BuiltNode>, parts: NodeParts): NodeList<BuiltNode> {
-  const { config, deps, storage, positions, leader } = parts;
+  const { config, deps, storage, positions, trials, leader } = parts;
   const { clock, logger, connections } = deps;
   const { catalog, capabilities, members, memberList } = storage;
   const options = {
@@ -31,6 +31,7 @@ export function buildNodeList(nodes: NodeRegistry<BuiltNode>, parts: NodeParts):
       await disconnect();
       if (!isGone) return positions.restarted(member.id, applier.checkpoint);
       positions.forget(member.id);
+      trials.beganAgain(member.id);
       catalog.forgetNode(member.id);
       capabilities.leave(member.id);
     },

@@ -3,7 +3,7 @@
 import type { Config } from '../config/config.ts';
 import { roundEntriesMax } from '../config/older.ts';
 import { CallStats } from '../chroma/client/call-stats.ts';
-import type { Expected, Identity } from '../chroma/client/identity.ts';
+import type { Expected, NodeIdentity } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { probeCapabilities } from '../chroma/client/probe-capabilities.ts';
 import type { CurrentTerm } from '../coordination/current-term.ts';
@@ -11,7 +11,7 @@ import type { Appender } from '../log/appender.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { Admission } from '../nodes/admission.ts';
 import { createCanary } from '../nodes/canary.ts';
-import { Node, type NodeWork, type NodeProbe, type VerificationFailure } from '../nodes/node.ts';
+import { Node, type NodeProbe, type VerificationFailure } from '../nodes/node.ts';
 import type { NodeRegistry } from '../nodes/node-registry.ts';
 import type { MemberRow } from '../nodes/member-store.ts';
 import { canServe, type NodeState } from '../nodes/node-state.ts';
@@ -39,11 +39,14 @@ import { Workload } from '../replication/workload.ts';
 import type { Notifier } from '../util/notifier.ts';
 import type { Deps } from './deps.ts';
 import { buildFilling } from './node-filling.ts';
+import { nodeWork } from './node-work.ts';
 import type { Storage } from './storage.ts';
 
 export interface BuiltNode extends Follower, ReadCandidate {
   readonly calls: CallStats;
   readonly workload: Workload;
+  /** Its calls of rebuilds. */
+  readonly copying: Workload;
   readonly canary: () => Promise<string | null>;
   /** Ends every connection to the node; resolves when no call is in flight. */
   readonly disconnect: () => Promise<void>;
@@ -93,7 +96,8 @@ const READS_END_MS_MAX = 250;
 /** What the parts of one node know of each other. */
 interface Wiring {
   readonly workload: Workload;
-  readonly identity: { expected: Identity | null };
+  readonly copying: Workload;
+  readonly identity: NodeIdentity;
   readonly readsInFlight: ReadsInFlight;
   readonly clients: Clients;
 }
@@ -110,7 +114,7 @@ interface Clients {
 /** `isReplacement`: see Follower. */
 export function buildNode(address: MemberRow, isReplacement: boolean, parts: NodeParts): BuiltNode {
   const { config, deps, isNewer } = parts;
-  const identity: { expected: Identity | null } = { expected: null };
+  const identity: NodeIdentity = { expected: null, refuses: () => null };
   let isLeft = false;
   const watched: Watched = {
     markerLSN: () => member.markerLSN,
@@ -125,13 +129,14 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   const calls = new CallStats();
   const wiring: Wiring = {
     workload: new Workload(deps.clock, config.STAGGER_MS),
+    copying: new Workload(deps.clock, config.STAGGER_MS),
     identity,
     readsInFlight: new ReadsInFlight(deps.clock),
     clients: buildClients(address, identity, { ...watched, calls }, deps),
   };
   const { client, watcher, unverified } = wiring.clients;
   const verifierOver = (through: NodeClient): LogVerifier =>
-    buildVerifier(address.id, through, parts, () => admission.checkpoint());
+    buildVerifier(address.id, through, parts, () => ({ admission, applier }));
   const verifier = verifierOver(watcher);
   const { clock, random, gatewayId: recordId } = deps;
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
@@ -140,7 +145,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
     parts.follows()
       ? UNVERIFIED
       : ((await verifier.verify()) ?? missingCapability(address.id, watcher, parts));
-  const work = workOf(wiring, () => parts.recorded().isBusy(address.id));
+  const work = nodeWork(wiring, () => parts.recorded().isBusy(address.id));
   const probe = createNodeProbe({ watcher, canary, verify, work, clock, isNewer });
   const canaryReason = async (): Promise<string | null> => (await probe.canary())?.reason ?? null;
   const member = buildMember(address, probe, wiring, parts, () => applier);
@@ -160,24 +165,10 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
     isReplacement,
     readsInFlight: wiring.readsInFlight,
     workload,
+    copying: wiring.copying,
     calls,
     canary: canaryReason,
     disconnect,
-  };
-}
-
-/** What may keep a node from responding: the log's calls, those of another leader too, and large reads of clients. */
-function workOf({ workload, readsInFlight }: Wiring, isRecordedBusy: () => boolean): NodeWork {
-  return {
-    get explainsSilence() {
-      return workload.explainsSilence || readsInFlight.explainsSilence || isRecordedBusy();
-    },
-    explainsSilenceSince: (sinceMs) =>
-      workload.explainsSilenceSince(sinceMs) || readsInFlight.explainsSilenceSince(sinceMs),
-    get isLong() {
-      return workload.isLong || isRecordedBusy();
-    },
-    isOverdueBy: (ms) => !readsInFlight.explainsSilence && workload.isOverdueBy(ms),
   };
 }
 
@@ -210,17 +201,18 @@ interface ClientParts extends Watched {
 
 function buildClients(
   { url }: MemberRow,
-  identity: { readonly expected: Identity | null },
+  identity: NodeIdentity,
   { markerLSN, isVerified, connectionLost, calls: stats }: ClientParts,
   { clock, connections }: Deps,
 ): Clients {
   const expect = (): Expected | null =>
     identity.expected === null ? null : { ...identity.expected, markerLSN: markerLSN() };
+  const single = { url, clock, readConnections: 1, mutateConnections: 1 };
   return {
     // While the process behind the address may be a new one, only calls that check it are let through.
     client: connections.verified({ url, clock, stats, expect: () => (isVerified() ? expect() : null) }),
     watcher: connections.verified({ url, clock, expect, readConnections: 1, onDisconnected: connectionLost }),
-    unverified: connections.unverified({ url, clock, readConnections: 1, mutateConnections: 1 }),
+    unverified: connections.unverified({ ...single, refuses: (found) => identity.refuses(found) }),
   };
 }
 
@@ -228,7 +220,7 @@ function buildVerifier(
   node: string,
   client: NodeClient,
   { storage, deps, current, leader, suspects }: NodeParts,
-  checkpoint: () => Promise<number>,
+  built: () => Pick<BuiltNode, 'admission' | 'applier'>,
 ): LogVerifier {
   const { log, checkpoints, copies, decisions } = storage;
   return new LogVerifier({
@@ -237,9 +229,10 @@ function buildVerifier(
     log,
     decisions,
     roundEntriesMax: ROUND_ENTRIES_MAX,
+    sentTo: (shard) => (current.term && built().applier.offeredTo(current.term, shard)) ?? Infinity,
     checkpoint: async () => {
       await checkpoints.settled();
-      return checkpoint();
+      return built().admission.checkpoint();
     },
     assigned: () => checkpoints.assigned(node),
     head: async () => (await log.head()).lsn,
@@ -254,7 +247,7 @@ function buildVerifier(
 }
 
 function buildMember(
-  { id, url, counts, drained }: MemberRow,
+  address: MemberRow,
   probe: NodeProbe,
   wiring: Wiring,
   { config, deps, storage, current, states, recorded, stagger, forget, onHung, failing }: NodeParts,
@@ -262,14 +255,12 @@ function buildMember(
 ): Node {
   const { clock, logger } = deps;
   const { readsInFlight } = wiring;
-  const work = workOf(wiring, () => recorded().isBusy(id));
+  const { id } = address;
+  const work = nodeWork(wiring, () => recorded().isBusy(id));
   /** It has failed since it served last. */
   let wasOut = false;
   return new Node({
-    id,
-    url,
-    counts,
-    drained,
+    ...address,
     probe,
     work,
     overdueMaxMs: config.ENTRY_TIMEOUT_MS,
@@ -315,9 +306,12 @@ function buildApplier(
   const { config, deps, storage, leader, suspects, appender, refreshCatalog } = parts;
   const { catalog, capabilities, checkpoints, copies, decisions, nodes } = storage;
   const { logBuffer, positions, arbiter, endings, stagger, trials, primaryChanged } = parts;
-  const { id } = member;
+  const { id, resets } = member;
+  const onStale = (error: unknown): void =>
+    deps.logger.warn({ error: String(error) }, 'catalog not refreshed');
   return new Applier({
     node: id,
+    resets,
     client,
     clock: deps.clock,
     logBuffer,
@@ -328,6 +322,7 @@ function buildApplier(
     limits: () => ({ maxIds: capabilities.current.maxBatchSize, maxBytes: MERGED_BYTES_MAX }),
     leavesLists: () => capabilities.current.metadataArrays,
     isDeleted: (shard) => catalog.collectionOfShard(shard) === null,
+    isKnownSuspect: (shard, physical) => catalog.isSuspectCopy(id, shard, physical),
     onLeftover: (name, error) =>
       deps.logger.warn({ node: id, name, error: String(error) }, 'deleted collection not dropped'),
     primaryChanged,
@@ -368,11 +363,7 @@ function buildApplier(
     isAside: (physical) => copies.isAside(id, physical),
     holdsAside: async ({ tenant, database }) =>
       (await copies.aside(id)).some((copy) => copy.tenant === tenant && copy.database === database),
-    onSchemaApplied: () => {
-      refreshCatalog().catch((error: unknown) =>
-        deps.logger.warn({ error: String(error) }, 'catalog not refreshed'),
-      );
-    },
+    onSchemaApplied: () => void refreshCatalog().catch(onStale),
   });
 }
 
@@ -394,7 +385,7 @@ function buildAdmission(member: Node, wiring: Wiring, verifier: LogVerifier, par
       if (lacks !== null) member.refuse(lacks);
     },
     logContains: (seen) => storage.continuity.contains(seen),
-    onRewound: (reason) => leader.rewound(reason),
+    onRewound: (lsn) => leader.rewound(member.id, lsn),
     verify: () => verifier.verify(),
   });
 }

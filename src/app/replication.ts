@@ -25,7 +25,7 @@ import type { FailingNodes } from '../repair/failing-nodes.ts';
 import type { Rebuilds } from '../repair/rebuilds.ts';
 import { Retention } from '../replication/retention.ts';
 import { Stagger } from '../replication/stagger.ts';
-import { SuspectShards } from '../replication/suspect-shards.ts';
+import type { SuspectShards } from '../replication/suspect-shards.ts';
 import { detailOf, Trials } from '../replication/trials.ts';
 import { Notifier } from '../util/notifier.ts';
 import { buildArbiter } from './arbiter.ts';
@@ -38,6 +38,7 @@ import { buildNodeList } from './node-list.ts';
 import type { BuiltNode } from './nodes.ts';
 import { buildRebuilds } from './rebuilds.ts';
 import type { Storage } from './storage.ts';
+import { buildSuspects } from './suspects.ts';
 import { buildVerification, type Verification } from './verification.ts';
 
 export interface Replication {
@@ -102,9 +103,9 @@ export function buildReplication(
   // The log buffer last: appliers take entries from there (I6).
   const publisher = new EntryPublisher([caches.invalidation, logBuffer]);
   const states = buildStateRecorder(shared);
-  const followed = { ...shared, current, knowledge, logBuffer, publisher, states, later: () => built };
-  const following: Following = buildFollowing(config, followed);
-  const comparison = buildComparison(shared, logBuffer);
+  const comparison = buildComparison(shared, logBuffer, current);
+  const followed = { ...shared, current, knowledge, logBuffer, publisher, comparison, states };
+  const following: Following = buildFollowing(config, { ...followed, later: () => built });
   const appender = buildAppender(shared, { stats, logFeed: following.logFeed, logBuffer, comparison });
   const trials = buildTrials(shared);
   const stagger = buildStagger(shared);
@@ -112,8 +113,8 @@ export function buildReplication(
   const suspects = buildSuspects(shared, () => leader.announceSuspicion());
   const verification = buildVerification({ ...shared, logBuffer, suspects, current });
   const led = { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states };
-  const leader = buildLeader(shared, led, following);
-  const arbiter = buildArbiter(shared, trials);
+  const leader = buildLeader(shared, { ...led, suspects }, following);
+  const arbiter = buildArbiter({ ...shared, current }, trials);
   const forget = (): void => caches.invalidation.forget();
   const { damaged, failing, onHung } = buildNodeRemedies({ ...shared, current });
   const parts = { ...shared, current, logBuffer, appender, arbiter, stagger, trials, suspects, leader };
@@ -159,6 +160,7 @@ interface LeaderParts {
   readonly primaryChanged: Notifier;
   readonly verification: Verification;
   readonly states: StateRecorder;
+  readonly suspects: SuspectShards;
 }
 
 function buildLeader(
@@ -166,8 +168,9 @@ function buildLeader(
   parts: LeaderParts,
   following: Following,
 ): Leader {
-  const { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states } = parts;
-  const { catalog, checkpoints, decisions, log } = storage;
+  const { current, comparison, logBuffer, trials, stagger, primaryChanged, verification, states, suspects } =
+    parts;
+  const { catalog, decisions, log } = storage;
   const { clock, logger } = deps;
   return new Leader({
     priorityOf: (id) => config.NODE_PRIORITIES.get(id) ?? 0,
@@ -183,7 +186,7 @@ function buildLeader(
     logBuffer,
     positions,
     furthest: following.furthest,
-    checkpoints,
+    assigned: (node, term) => suspects.assigned(node, term),
     decisions,
     endings,
     trials,
@@ -236,7 +239,11 @@ function buildStagger({ deps, nodes, positions }: Shared): Stagger {
   });
 }
 
-function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer): LogComparison {
+function buildComparison(
+  { deps, storage, nodes }: Shared,
+  logBuffer: LogBuffer,
+  current: CurrentTerm,
+): LogComparison {
   const { continuity, log } = storage;
   const { clock, logger } = deps;
   return new LogComparison({
@@ -244,6 +251,7 @@ function buildComparison({ deps, storage, nodes }: Shared, logBuffer: LogBuffer)
     head: () => log.head(),
     logBuffer,
     followers: nodes,
+    leads: () => current.term !== null,
     clock,
     logger,
   });
@@ -281,23 +289,6 @@ function buildTrials({ deps, storage }: Shared): Trials {
       logger.warn({ node, lsn, attempts, kind, status, detail: detailOf(failure) }, 'entry failed on a node');
     },
     onStoreError: (error) => logger.warn({ error: String(error) }, 'failed attempt not recorded'),
-  });
-}
-
-function buildSuspects(
-  { deps, storage, caches, nodes, refreshCatalog }: Shared,
-  announce: () => void,
-): SuspectShards {
-  const { catalog, checkpoints } = storage;
-  return new SuspectShards({
-    forget: () => caches.invalidation.forget(),
-    exclude: (node, shard, reason) => catalog.markSuspect(node, shard, reason),
-    record: (epoch, node, shard, reason) => checkpoints.suspect(epoch, node, shard, reason),
-    notifyApplier: (node, shard, reason) => nodes.get(node).applier.markSuspect(shard, reason),
-    refreshCatalog,
-    announce,
-    events: storage.events,
-    logger: deps.logger,
   });
 }
 

@@ -89,3 +89,54 @@ test('takes a copy that replaces a suspect one as healthy, and an older row of t
   expect(catalog.isSuspect(NODE, SHARD)).toBe(false);
   expect(catalog.physical(NODE, SHARD)).toMatchObject({ name: 'copy-1', suspect: null });
 });
+
+test('is read anew from a server that was promoted without the last changes', async () => {
+  await assignShard();
+  await catalog.refresh();
+  const view = catalog.view;
+  catalog.markSuspect(NODE, SHARD, REASON);
+  // The promoted server lacks the copy, and numbers other changes with views that this gateway has seen.
+  await database.query(`delete from ${s}.node_shard`);
+  await database.query(`update ${s}.collection set name = 'plums', view = 1`);
+  await database.query(
+    `create or replace function ${s}.timeline() returns int language sql as 'select 1000'`,
+  );
+  await catalog.refresh();
+  expect([catalog.view, catalog.collection(COLLECTION)?.name]).toEqual([view, 'plums']);
+  expect(catalog.collectionNamed(PLACE.tenant, PLACE.database, 'pears')).toBeNull();
+  expect(catalog.physical(NODE, SHARD)).toBeNull();
+
+  await database.query(`update ${s}.collection set state = 'deleted', view = 1`);
+  await database.query(`update ${s}.head set view = $1`, [view - 1]);
+  await catalog.refresh();
+  expect([catalog.view, catalog.collection(COLLECTION)]).toEqual([view - 1, null]);
+  expect(catalog.isSuspect(NODE, SHARD)).toBe(true);
+});
+
+test('knows the copies of a node that has begun again, also when it learns of them before the beginning', async () => {
+  await assignShard();
+  await catalog.refresh();
+  catalog.forgetNode(NODE);
+  expect(catalog.physical(NODE, SHARD)).toBeNull();
+  await catalog.refresh();
+  expect(catalog.physical(NODE, SHARD)).not.toBeNull();
+});
+
+test('reads everything again when a node is forgotten while the catalog is read', async () => {
+  const since: unknown[] = [];
+  const observed = {
+    schema: s,
+    query: async (text: string, values: readonly unknown[]) => {
+      const rows = await database.query(text, [...values]);
+      since.push(values[0]);
+      if (since.length === 1) slow.forgetNode(NODE);
+      return rows;
+    },
+  } as unknown as Database;
+  const slow = new Catalog(observed);
+  await slow.refresh();
+  const { view } = slow;
+  await slow.refresh();
+  await slow.refresh();
+  expect(since).toEqual([0, view, 0, view]);
+});

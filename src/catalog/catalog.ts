@@ -49,6 +49,19 @@ interface CollectionRow extends Omit<Collection, 'shards'>, Record<string, unkno
   shards: Shard[] | null;
 }
 
+interface CatalogRows extends Record<string, unknown> {
+  view: number;
+  /** Of the PostgreSQL server. */
+  timeline: number;
+  tenants: { name: string; deleted: boolean }[];
+  databases: { tenant: string; name: string; id: string; deleted: boolean }[];
+  collections: CollectionRow[];
+  physical: ({ node: string; shard: string; view: number } & ShardCopy)[];
+}
+
+/** A timeline that no server has. */
+const UNKNOWN = -1;
+
 /** Concerns one copy: the copy that replaces it is not suspect. */
 interface Suspicion {
   readonly reason: string;
@@ -66,6 +79,10 @@ const key = (...parts: readonly string[]): string => mapKey(JSON.stringify(parts
 export class Catalog {
   readonly #database: Database;
   #view = 0;
+  /** Of the PostgreSQL server that it was read from. */
+  #timeline = UNKNOWN;
+  /** Counts the calls of forgetNode(). */
+  #forgotten = 0;
   /** By mapKey of the name, or names. */
   #tenants = new Map<string, string>();
   #databases = new Map<string, DatabaseInfo>();
@@ -90,6 +107,11 @@ export class Catalog {
   /** The view number of this copy of the catalog. */
   get view(): number {
     return this.#view;
+  }
+
+  /** The timeline of the PostgreSQL server that it was read from. */
+  get timeline(): number {
+    return this.#timeline;
   }
 
   /** The view number with which a copy on the node became suspect last; 0 when none did. */
@@ -192,14 +214,23 @@ export class Catalog {
     if (known !== null) this.#storeCopy(node, shard, { ...known, suspect: reason });
   }
 
-  /** The node has left, or begins again without content: none of its copies exists any more. */
+  /**
+   * The node has left, or begins again without content: none of its copies exists any more. Those of the new beginning may be
+   * known already, when this gateway learns of it late: the next refresh reads everything.
+   */
   forgetNode(node: string): void {
+    this.#timeline = UNKNOWN;
+    this.#forgotten += 1;
     this.#physical.delete(node);
     this.#suspect.delete(node);
   }
 
   isSuspect(node: string, shard: string): boolean {
     return this.#suspect.get(node)?.has(shard) ?? false;
+  }
+
+  isSuspectCopy(node: string, shard: string, physical: string): boolean {
+    return this.isSuspect(node, shard) && this.physical(node, shard)?.physical === physical;
   }
 
   /** Shards of collections that are not deleted whose copy on the node is suspect. */
@@ -257,18 +288,27 @@ export class Catalog {
   }
 
   async #load(): Promise<void> {
+    const forgotten = this.#forgotten;
+    const rows = await this.#rowsSince(this.#view);
+    if (rows === undefined) return;
+    // A server that was promoted may lack what this copy has, and numbers its own changes with the same views; after
+    // forgetNode() rows are missing.
+    const mustReadAll = this.#view > 0 && (rows.timeline !== this.#timeline || rows.view < this.#view);
+    const all = mustReadAll ? await this.#rowsSince(0) : undefined;
+    if (all !== undefined) this.#clear();
+    this.#store(all ?? rows);
+    // A node was forgotten meanwhile: these rows may lack its copies, or name those it had before.
+    if (this.#forgotten !== forgotten) this.#timeline = UNKNOWN;
+  }
+
+  /** What changed since a view; 0: everything that exists. */
+  async #rowsSince(view: number): Promise<CatalogRows | undefined> {
     const s = this.#database.schema;
-    const since = this.#view;
     // One statement is one snapshot: the view number matches the rows.
-    const [row] = await this.#database.query<{
-      view: number;
-      tenants: { name: string; deleted: boolean }[];
-      databases: { tenant: string; name: string; id: string; deleted: boolean }[];
-      collections: CollectionRow[];
-      physical: ({ node: string; shard: string; view: number } & ShardCopy)[];
-    }>(
+    const [row] = await this.#database.query<CatalogRows>(
       `select
         (select view from ${s}.head) as view,
+        ${s}.timeline() as timeline,
         (select coalesce(json_agg(json_build_object('name', name, 'deleted', deleted)), '[]')
            from ${s}.tenant where view > $1) as tenants,
         (select coalesce(json_agg(json_build_object('tenant', tenant, 'name', name, 'id', id,
@@ -282,23 +322,33 @@ export class Catalog {
         (select coalesce(json_agg(json_build_object('node', node, 'shard', shard, 'physical', physical,
                   'name', name, 'copy', copy, 'suspect', suspect, 'view', view)), '[]')
            from ${s}.node_shard where view > $1 and state = 'current') as physical`,
-      [since],
+      [view],
     );
-    if (row === undefined) return;
-    for (const tenant of row.tenants) {
+    return row;
+  }
+
+  /** Suspicions stay, as they may not be recorded yet; each concerns one copy. */
+  #clear(): void {
+    for (const each of [this.#tenants, this.#databases, this.#byId, this.#byName]) each.clear();
+    for (const each of [this.#physical, this.#collectionOf]) each.clear();
+  }
+
+  #store(rows: CatalogRows): void {
+    for (const tenant of rows.tenants) {
       if (tenant.deleted) this.#tenants.delete(key(tenant.name));
       else this.#tenants.set(key(tenant.name), tenant.name);
     }
-    for (const { deleted, ...database } of row.databases) {
+    for (const { deleted, ...database } of rows.databases) {
       if (deleted) this.#databases.delete(key(database.tenant, database.name));
       else this.#databases.set(key(database.tenant, database.name), database);
     }
-    this.#storeCollections(row.collections);
-    for (const { node, shard, view, ...physical } of row.physical) {
+    this.#storeCollections(rows.collections);
+    for (const { node, shard, view, ...physical } of rows.physical) {
       this.#storeCopy(node, shard, physical);
       if (physical.suspect !== null) this.#lastSuspicion.set(node, Math.max(view, this.lastSuspicion(node)));
     }
-    this.#view = row.view;
+    this.#view = rows.view;
+    this.#timeline = rows.timeline;
   }
 
   #storeCopy(node: string, shard: string, physical: ShardCopy): void {

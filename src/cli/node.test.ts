@@ -106,6 +106,16 @@ describe('a command that starts an operation', () => {
 });
 
 describe('polychrome operation', () => {
+  test.each([['promote'], ['rebuild'], ['add', 'http://127.0.0.1:8001']])(
+    'refuses an id that no node can have, without a request: node %s',
+    async (action, ...more) => {
+      const command = nodeCommand(new TestCommand());
+      for (const each of command.commands) each.exitOverride().configureOutput({ writeErr: () => undefined });
+      const words = [action, 'Bad_Id', ...more];
+      await expect(command.parseAsync(words, { from: 'user' })).rejects.toThrow('lower-case letters');
+    },
+  );
+
   test('lists operations without control characters', async () => {
     const failed = operation({ state: 'failed', error: 'x\u001b[2J' });
     const command = await run({ 'GET /admin/operations': json({ operations: [failed, DONE] }) }, [

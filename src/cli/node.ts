@@ -1,7 +1,7 @@
 // `polychrome node`: lists the nodes of a cluster and changes them.
 
 import Table from 'cli-table3';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { OPERATION_PROCESS, type OperationContext } from './operation-context.ts';
 import { addWaitOptions, startOperation, WAITING_HELP, type WaitOptions } from './operation-wait.ts';
 import { addOperatorOptions, OperatorApi, type OperatorOptions } from './operator-api.ts';
@@ -28,7 +28,7 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
   );
   const change = (name: string, description: string): void => {
     addWaitOptions(command.command(name).description(description), context.env)
-      .argument('<id>', 'id of the node')
+      .argument('<id>', 'id of the node', nodeId)
       .action((id: string, options: WaitOptions) => startOperation(actionPath(id, name), options, context));
   };
   change('promote', 'makes a serving node the primary; no request fails');
@@ -41,7 +41,7 @@ export function nodeCommand(context: OperationContext = OPERATION_PROCESS): Comm
     command.command('add').description('adds a Chroma server with an empty data directory, and fills it'),
     context.env,
   )
-    .argument('<id>', 'id of the node: lower-case letters, digits and dashes')
+    .argument('<id>', 'id of the node: lower-case letters, digits and dashes', nodeId)
     .argument('<url>', 'address of the server')
     .action((id: string, url: string, options: WaitOptions) =>
       startOperation(`${actionPath(id, 'add')}?${new URLSearchParams({ url }).toString()}`, options, context),
@@ -59,12 +59,18 @@ function addRebuild(command: Command, context: OperationContext): void {
       .description('copies the collections of a node anew from other nodes, one after the other'),
     context.env,
   )
-    .argument('<id>', 'id of the node')
+    .argument('<id>', 'id of the node', nodeId)
     .option('--collection <id>', 'only this collection: its id, or its name')
     .action((id: string, { collection, ...options }: WaitOptions & { collection?: string }) => {
       const query = collection === undefined ? '' : `?${new URLSearchParams({ collection }).toString()}`;
       return startOperation(`${actionPath(id, 'rebuild')}${query}`, options, context);
     });
+}
+
+/** Refuses what no route of the operator API matches. */
+function nodeId(text: string): string {
+  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text;
+  throw new InvalidArgumentError('A node id has up to 63 lower-case letters, digits and dashes.');
 }
 
 const actionPath = (id: string, action: string): string => `/admin/nodes/${encodeURIComponent(id)}/${action}`;

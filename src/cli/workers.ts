@@ -28,6 +28,9 @@ export async function runWorkers(
   config: Config,
   { stopRequest, clock, onServing }: { stopRequest: StopRequest; clock: Clock; onServing: () => void },
 ): Promise<void> {
+  // Workers accept connections themselves. By default the parent hands them over, and loses one that it hands to a worker
+  // which has just been killed: its client waits without end.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   const group = new WorkerGroup({
     count: config.WORKERS,
     fork,

@@ -24,6 +24,8 @@ export interface ClusterSnapshot {
   readonly head: number;
   /** Changes with everything that gateways share: nodes, catalog, copies, suspicions, decisions. */
   readonly view: number;
+  /** Of the PostgreSQL server: one that was promoted may number other changes with the same views. */
+  readonly timeline: number;
   /** The view number of the last decision that nodes apply an entry in part or not at all. */
   readonly exceptions: number;
   /** LSN of the last entry whose outcome a node decided, and which may be acknowledged before the checkpoint says so. */
@@ -58,7 +60,7 @@ export class ClusterSnapshots {
     const s = this.#database.schema;
     const [row] = await this.#database.query(
       `select h.lsn as head, h.view, h.exceptions, h.rewound, h.primary_node as primary,
-         h.primary_generation as "primaryGeneration", l.epoch, l.holder, l.renewal,
+         h.primary_generation as "primaryGeneration", ${s}.timeline() as timeline, l.epoch, l.holder, l.renewal,
          (select coalesce(max(lsn), 0) from ${s}.decision) as decided,
          (select count(*)::int from ${s}.gateway
             where id <> $2 and seen_at > clock_timestamp() - $1::float8 * interval '1 ms') as "otherGateways",

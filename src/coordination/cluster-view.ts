@@ -21,6 +21,8 @@ export interface ClusterView {
   primary(): string | null;
   /** LSN up to which the node has applied everything, or everything of the shard. */
   applied(node: string, shard?: string): number;
+  /** LSN up to which the node may have applied entries of the shard, as far as this gateway knows: a call may be in flight. */
+  mayHaveApplied(node: string, shard: string): number;
   /** Whether the node's copy of the shard is suspect: nothing is served from it. */
   isSuspect(node: string, shard: string): boolean;
   /**

@@ -57,6 +57,9 @@ class FakeLauncher {
   };
 }
 
+/** Resolves when `condition` holds; looks often, since no process is waited for. */
+const reached = (condition: () => boolean): Promise<boolean> => vi.waitUntil(condition, { interval: 1 });
+
 function setUp() {
   const clock = new ManualClock();
   const launcher = new FakeLauncher();
@@ -83,12 +86,12 @@ test('restarts a child that exits after the delay, and not before', async () => 
   const { clock, launcher, child } = setUp();
   await child.start();
   child.signal('SIGKILL');
-  await vi.waitUntil(() => child.state() === 'waiting');
+  await reached(() => child.state() === 'waiting');
   expect(child.pid()).toBeNull();
   clock.advance(99);
   expect(launcher.launched).toHaveLength(1);
   clock.advance(1);
-  await vi.waitUntil(() => child.state() === 'running');
+  await reached(() => child.state() === 'running');
   expect(child.pid()).toBe(1_002);
 });
 
@@ -110,10 +113,10 @@ test.each(['before', 'after'])(
     await child.start();
     if (when === 'after') stop.abort();
     child.signal('SIGTERM');
-    await vi.waitUntil(() => child.state() !== 'running');
+    await reached(() => child.state() !== 'running');
     stop.abort();
     clock.advance(60_000);
-    await vi.waitUntil(() => child.state() === 'stopped');
+    await reached(() => child.state() === 'stopped');
     expect(launcher.launched).toHaveLength(1);
     expect(logger.error).not.toHaveBeenCalled();
   },
@@ -123,7 +126,7 @@ test('cancels the restart when the child is stopped while waiting', async () => 
   const { clock, launcher, child } = setUp();
   await child.start();
   child.signal('SIGKILL');
-  await vi.waitUntil(() => child.state() === 'waiting');
+  await reached(() => child.state() === 'waiting');
   await child.stop();
   clock.advance(60_000);
   expect(launcher.launched).toHaveLength(1);
@@ -134,11 +137,11 @@ test('stops restarting a child that keeps exiting, logs an error, and can still 
   await child.start();
   launcher.refuse = true;
   launcher.launched[0]!.exit({ code: 1 });
-  await vi.waitUntil(() => child.state() === 'waiting');
+  await reached(() => child.state() === 'waiting');
   clock.advance(100);
-  await vi.waitUntil(() => launcher.launched.length === 2 && child.state() === 'waiting');
+  await reached(() => launcher.launched.length === 2 && child.state() === 'waiting');
   clock.advance(200);
-  await vi.waitUntil(() => child.state() === 'given_up');
+  await reached(() => child.state() === 'given_up');
   expect(launcher.launched).toHaveLength(3);
   expect(logger.error).toHaveBeenCalledOnce();
   expect(onGivenUp).toHaveBeenCalledExactlyOnceWith('no room');
@@ -153,9 +156,9 @@ test('resets the count of quick exits when the child was ready long enough', asy
   for (let exits = 1; exits <= 5; exits += 1) {
     clock.advance(policy.stableAfterMs);
     launcher.launched.at(-1)!.exit({ signal: 'SIGKILL' });
-    await vi.waitUntil(() => child.state() === 'waiting');
+    await reached(() => child.state() === 'waiting');
     clock.advance(policy.delayMsMin);
-    await vi.waitUntil(() => child.state() === 'running');
+    await reached(() => child.state() === 'running');
   }
   expect(onGivenUp).not.toHaveBeenCalled();
 });
@@ -180,10 +183,10 @@ test('restarts a child without end if the policy says so, and reports that it ke
   for (let exits = 2; exits <= 5; exits += 1) {
     expect(onFailing).toHaveBeenCalledTimes(Math.max(0, exits - policy.quickExitsMax));
     clock.advance(policy.delayMsMax);
-    await vi.waitUntil(() => launcher.launched.length === exits && child.state() === 'waiting');
+    await reached(() => launcher.launched.length === exits && child.state() === 'waiting');
   }
   expect(onFailing).toHaveBeenLastCalledWith('no room');
   launcher.refuse = false;
   clock.advance(policy.delayMsMax);
-  await vi.waitUntil(() => child.state() === 'running');
+  await reached(() => child.state() === 'running');
 });

@@ -99,14 +99,36 @@ test('PostgreSQL reports its timeline', async () => {
   expect(row).toEqual({ timeline: 1 });
 });
 
+const report = (epoch: number | null, lsn: number, reason: string): Promise<boolean> =>
+  continuity.reportRewound({ epoch, lsn, reason });
+
+test('a loss is recorded only when the log lacks the entry at that moment', async () => {
+  await append();
+  const [row] = await database.query<{ batch: string }>(`select batch from ${database.schema}.log`);
+  const loss = { epoch: null, lsn: 1, reason: 'log_rewound: lost' };
+  expect(await continuity.reportRewound(loss, { lsn: 1, token: row!.batch })).toBe(false);
+  expect(await continuity.reportRewound(loss, { lsn: 1, token: null })).toBe(false);
+  expect(await continuity.state()).toMatchObject({ rewound: null });
+  expect(await continuity.reportRewound(loss, { lsn: 1, token: randomUUID() })).toBe(true);
+  expect(await continuity.state()).toMatchObject({ rewound: 'log_rewound: lost' });
+});
+
+test('an entry is lost until a note takes its LSN', async () => {
+  await append();
+  const seen = { lsn: 1, token: randomUUID() };
+  expect(await continuity.hasLost({ ...seen, lsn: 2 })).toBe(true);
+  expect(await continuity.hasLost(seen)).toBe(true);
+  await database.query(`update ${database.schema}.log set kind = 'note'`);
+  expect(await continuity.hasLost(seen)).toBe(false);
+});
+
 test('a log that is known to have lost entries is never appended to, by any gateway', async () => {
   await append();
   await database.query(`update ${database.schema}.lease set epoch = 7`);
-  await expect(continuity.reportRewound(6, 9, 'log_rewound: other')).rejects.toThrow(
-    'the lease has moved on',
-  );
-  await continuity.reportRewound(7, 9, 'log_rewound: first');
-  await continuity.reportRewound(7, 5, 'log_rewound: second');
+  await expect(report(6, 9, 'log_rewound: other')).rejects.toThrow('the lease has moved on');
+  await report(7, 9, 'log_rewound: first');
+  await report(7, 5, 'log_rewound: second');
+  await report(null, 8, 'log_rewound: of a gateway that does not lead');
   expect(await continuity.state()).toMatchObject({ rewound: 'log_rewound: first' });
   expect(await refusal(append())).toEqual([true, 'the log has lost its last entries: log_rewound: first']);
   await expect(continuity.confirm(0, 1)).rejects.toThrow('was not recorded');

@@ -63,17 +63,37 @@ export class LogContinuity {
   }
 
   /**
-   * Records that the log has lost its last entries, for every gateway: nothing is appended from now on. Throws when the
-   * lease has moved on.
+   * Whether the log has lost the entry; false once an operator has accepted that (log recover leaves a note at its LSN).
    */
-  async reportRewound(epoch: number, lsn: number, reason: string): Promise<void> {
+  async hasLost({ lsn, token }: SeenEntry): Promise<boolean> {
+    const s = this.#database.schema;
+    const [row] = await this.#database.query<{ lost: boolean }>(
+      `select not ${s}.log_contains($1, $2)
+              and not exists (select from ${s}.log where lsn = $1 and kind = 'note') as lost`,
+      [lsn, token],
+    );
+    return row?.lost === true;
+  }
+
+  /**
+   * Records that the log has lost its last entries, for every gateway: nothing is appended from now on. `epoch`: null for a
+   * gateway that does not lead. True when it is recorded. With `missing`, false when the log has that entry after all, as when
+   * another server responded to the reads before, or when the lease has moved on. Without it, throws when the lease has.
+   */
+  async reportRewound(
+    { epoch, lsn, reason }: { readonly epoch: number | null; readonly lsn: number; readonly reason: string },
+    missing: { readonly lsn: number; readonly token: string | null } | null = null,
+  ): Promise<boolean> {
     const s = this.#database.schema;
     const rows = await this.#database.query(
       `update ${s}.head set rewound = coalesce(rewound, $3), rewound_lsn = greatest(rewound_lsn, $2)
-       where exists (select from ${s}.lease where epoch = $1 for share) returning lsn`,
-      [epoch, lsn, reason],
+       where ($1::bigint is null or exists (select from ${s}.lease where epoch = $1 for share))
+         and ($4::bigint is null or not ${s}.log_contains($4, $5)) returning lsn`,
+      [epoch, lsn, reason, missing?.lsn ?? null, missing?.token ?? null],
     );
-    if (rows.length === 0) throw new Error('the loss of entries was not recorded: the lease has moved on');
+    if (rows.length > 0) return true;
+    if (missing !== null) return false;
+    throw new Error('the loss of entries was not recorded: the lease has moved on');
   }
 }
 

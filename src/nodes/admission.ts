@@ -32,9 +32,15 @@ export interface AdmissionOptions {
   readonly onAdmitting: () => Promise<void>;
   /** Whether the log has an entry that the node has applied. */
   readonly logContains: (seen: SeenEntry) => Promise<boolean>;
-  readonly onRewound: (reason: string) => void;
+  /** The node has applied an entry, at this LSN, that the log lacks. */
+  readonly onRewound: (lsn: number) => void;
   /** Compares the node's content with the log after its marker; why it cannot be used, or null. */
   readonly verify: () => Promise<VerificationFailure | null>;
+}
+
+/** PostgreSQL was promoted without the node's introduction. The node begins again without content. */
+export class IntroductionLost extends Error {
+  override readonly name = 'IntroductionLost';
 }
 
 const DEADLINE_MS = 5_000;
@@ -78,19 +84,29 @@ export class Admission {
     return (await this.row()).checkpoint;
   }
 
-  /** The node's row in PostgreSQL. */
+  /** The incarnation that this gateway knows the node by; null before its introduction. */
+  get incarnation(): string | null {
+    return this.#options.identity.expected?.incarnation ?? null;
+  }
+
+  /** The node's row in PostgreSQL. Throws IntroductionLost when there is none any more. */
   async row(): Promise<NodeRow> {
     const { member, nodes } = this.#options;
     const row = (await nodes.all()).find(({ id }) => id === member.id);
-    if (row === undefined) throw new Error(`${member.id} has no row in PostgreSQL`);
+    if (row === undefined)
+      throw new IntroductionLost('PostgreSQL no longer has the introduction of the node');
     return row;
   }
 
-  /** Admits the node if it has its identity, or is blank and new; otherwise changes its state with the reason. */
+  /**
+   * Admits the node if it has its identity, or is blank and new; otherwise changes its state with the reason. Throws
+   * IntroductionLost.
+   */
   async admit(term: Term, head: Head): Promise<void> {
     const { member, client, logContains, onAdmitting, onRewound, verify } = this.#options;
     try {
-      if (!this.#known) await this.#introduce(term, head);
+      if (this.#known) await this.row();
+      else await this.#introduce(term, head);
       if (!this.#known) return;
       const stored = await readMarker(client, DEADLINE_MS);
       const progress = stored?.marker.progress ?? null;
@@ -98,7 +114,7 @@ export class Admission {
         return member.refuse(`the node follows another log (${progress.log})`);
       }
       if (progress !== null && !(await logContains({ lsn: progress.checkpoint, token: progress.token }))) {
-        return onRewound(`${member.id} has applied LSN ${progress.checkpoint}, which the log lacks`);
+        return onRewound(progress.checkpoint);
       }
       if ((progress?.checkpoint ?? 0) < member.markerLSN) {
         const was = `its marker holds LSN ${progress?.checkpoint ?? 0}, and held ${member.markerLSN} before`;

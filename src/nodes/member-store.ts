@@ -18,11 +18,19 @@ export interface MemberRow extends NodeLocation {
   readonly removed: boolean;
   /** How often it began again without content. */
   readonly resets: number;
+  /** Its marker does not name its incarnation yet; another one may be chosen. */
+  readonly filling: boolean;
 }
 
-export interface MemberList {
-  /** The view number of the cluster when the list was read: the list has not changed while it is the same. */
+/** The list has not changed while both are the same. */
+export interface MemberVersion {
+  /** The view number of the cluster. */
   readonly view: number;
+  /** Of the PostgreSQL server: one that was promoted may give a view number to other changes. */
+  readonly timeline: number;
+}
+
+export interface MemberList extends MemberVersion {
   /** In the order in which they were added. */
   readonly members: readonly MemberRow[];
 }
@@ -34,23 +42,28 @@ export class MemberStore {
     this.#database = database;
   }
 
-  /** The list and its view number, read in one snapshot. */
+  /** The list and its version, read in one snapshot. */
   async list(): Promise<MemberList> {
     const s = this.#database.schema;
     const rows = (await this.#database.query(
-      `select h.view, n.id, n.url, n.incarnation, n.drained, n.counts, n.removed, n.resets
+      `select h.view, ${s}.timeline() as timeline, n.id, n.url, n.incarnation, n.drained, n.counts, n.removed, n.resets,
+              n.filling
        from ${s}.head h left join ${s}.node n on true order by n.position`,
-    )) as unknown as ({ view: number; id: string | null } & Omit<MemberRow, 'id'>)[];
-    const members = rows.flatMap(({ view: _view, id, ...row }) => (id === null ? [] : [{ id, ...row }]));
-    return { view: rows[0]?.view ?? 0, members };
+    )) as unknown as (MemberVersion & { id: string | null } & Omit<MemberRow, 'id'>)[];
+    const members = rows.flatMap(({ view: _view, timeline: _timeline, id, ...row }) =>
+      id === null ? [] : [{ id, ...row }],
+    );
+    const { view = 0, timeline = 0 } = rows[0] ?? {};
+    return { view, timeline, members };
   }
 
-  /** The view number of the cluster; cheaper than the list. */
-  async view(): Promise<number> {
-    const rows = await this.#database.query<{ view: number }>(
-      `select view from ${this.#database.schema}.head`,
+  /** The version of the list; cheaper than the list. */
+  async version(): Promise<MemberVersion> {
+    const s = this.#database.schema;
+    const rows = await this.#database.query<{ view: number; timeline: number }>(
+      `select view, ${s}.timeline() as timeline from ${s}.head`,
     );
-    return rows[0]?.view ?? 0;
+    return rows[0] ?? { view: 0, timeline: 0 };
   }
 
   /** Adds nodes that the list has never had. May be called by several gateways at once. */

@@ -7,6 +7,7 @@ import type { Node } from './node.ts';
 
 interface Built {
   readonly member: Node;
+  readonly admission: { readonly incarnation: string | null };
   readonly isReplacement: boolean;
 }
 
@@ -18,12 +19,14 @@ const row = (id: string, changes: Partial<MemberRow> = {}): MemberRow => ({
   counts: true,
   removed: false,
   resets: 0,
+  filling: false,
   ...changes,
 });
 
 let clock: ManualClock;
 let members: MemberRow[];
 let view: number;
+let timeline: number;
 /** Which node responds at an address. */
 let servers: Map<string, { node: string; incarnation: string }>;
 let retired: [string, boolean][];
@@ -33,7 +36,7 @@ const stop = { controller: new AbortController() };
 beforeEach(() => {
   clock = new ManualClock();
   members = [row('a'), row('b')];
-  view = 1;
+  [view, timeline] = [1, 1];
   servers = new Map(['a', 'b'].map((id) => [`http://${id}`, { node: id, incarnation: `first-${id}` }]));
   retired = [];
   warnings = [];
@@ -52,8 +55,8 @@ function started(configured: readonly NodeLocation[] = members): NodeRegistry<Bu
   const list = new NodeList<Built>(
     {
       store: {
-        list: async () => ({ view, members }),
-        view: async () => view,
+        list: async () => ({ view, timeline, members }),
+        version: async () => ({ view, timeline }),
         count: async (id) => change(id, { counts: true }),
         exchange: async (nodes) => {
           for (const { id, url } of nodes) change(id, { url });
@@ -67,8 +70,9 @@ function started(configured: readonly NodeLocation[] = members): NodeRegistry<Bu
       registry,
       directory: { name: 'NODES', nodes: async () => configured },
       membership: null,
-      build: ({ id, url, counts, drained }, isReplacement) => ({
+      build: ({ id, url, incarnation, counts, drained }, isReplacement) => ({
         member: { id, url, counts, isDrained: drained } as unknown as Node,
+        admission: { incarnation },
         isReplacement,
       }),
       retire: async ({ member }, isGone) => void retired.push([member.id, isGone]),
@@ -84,7 +88,7 @@ function started(configured: readonly NodeLocation[] = members): NodeRegistry<Bu
         warn: (fields) => void warnings.push((fields as { difference?: string }).difference ?? ''),
       },
     },
-    { view, members },
+    { view, timeline, members },
   );
   void list.run(stop.controller.signal);
   return registry;
@@ -115,6 +119,31 @@ describe('the registry follows the list', () => {
     change('a', { resets: 1, incarnation: null });
     await clock.pass(1_000);
     expect([retired, registry.get('a').isReplacement]).toEqual([[['a', true]], true]);
+  });
+
+  test('with a node that a promoted server has under another incarnation, built anew', async () => {
+    const registry = started();
+    change('a', { incarnation: 'second-a' });
+    await clock.pass(1_000);
+    expect([retired, registry.get('a').isReplacement]).toEqual([[['a', true]], true]);
+  });
+
+  test('of a promoted server, whose view number is the same by chance', async () => {
+    const registry = started();
+    change('a', { incarnation: 'second-a' });
+    [view, timeline] = [1, 2];
+    await clock.pass(1_000);
+    expect([retired, registry.get('a').isReplacement]).toEqual([[['a', true]], true]);
+  });
+
+  test.each([
+    ['not in the list yet', { incarnation: null }],
+    ['in progress', { incarnation: 'unfinished-a', filling: true }],
+  ])('with a node whose introduction is %s, as it is', async (_when, changes) => {
+    const registry = started();
+    change('a', changes);
+    await clock.pass(1_000);
+    expect([retired, registry.get('a').isReplacement]).toEqual([[], false]);
   });
 
   test('and a node that serves for the first time counts durably', async () => {

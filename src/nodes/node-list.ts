@@ -3,6 +3,7 @@
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { maskCredentials } from '../util/mask-credentials.ts';
+import type { Admission } from './admission.ts';
 import type { MemberList, MemberRow, MemberStore, NodeLocation } from './member-store.ts';
 import type { NodeDirectory } from './node-directory.ts';
 import type { NodeRegistry } from './node-registry.ts';
@@ -14,8 +15,14 @@ export type Identify = (
   url: string,
 ) => Promise<{ readonly node: string; readonly incarnation: string } | null>;
 
-export interface NodeListOptions<Registered extends { readonly member: Node }> {
-  readonly store: Pick<MemberStore, 'list' | 'view' | 'move' | 'exchange' | 'count'>;
+/** What the list must know of a node in use. */
+interface ListedMember {
+  readonly member: Node;
+  readonly admission: Pick<Admission, 'incarnation'>;
+}
+
+export interface NodeListOptions<Registered extends ListedMember> {
+  readonly store: Pick<MemberStore, 'list' | 'version' | 'move' | 'exchange' | 'count'>;
   readonly registry: NodeRegistry<Registered>;
   /** What names the nodes: NODES, or a DNS name. */
   readonly directory: NodeDirectory;
@@ -40,7 +47,7 @@ const POLL_MS = 500;
 // A node that moved is not urgent: the others serve. Each check may wait for an address that does not respond.
 const RECONCILE_MS = 5_000;
 
-export class NodeList<Registered extends { readonly member: Node }> {
+export class NodeList<Registered extends ListedMember> {
   readonly #options: NodeListOptions<Registered>;
   #known: MemberList;
   /** As the registry has it, by id. */
@@ -83,7 +90,8 @@ export class NodeList<Registered extends { readonly member: Node }> {
     let reconciledAt = -RECONCILE_MS;
     while (!signal.aborted) {
       try {
-        const isStale = (await store.view()) !== this.#known.view;
+        const { view, timeline } = await store.version();
+        const isStale = view !== this.#known.view || timeline !== this.#known.timeline;
         const isUncounted = this.#options.registry
           .all()
           .some(({ member }) => member.counts && this.#built.get(member.id)?.counts === false);
@@ -118,13 +126,25 @@ export class NodeList<Registered extends { readonly member: Node }> {
       if (member.removed) continue;
       const built = this.#built.get(member.id);
       if (built === undefined) this.#add(member, false);
-      else if (built.url !== member.url || built.resets !== member.resets) {
-        await this.#remove(member.id, { isGone: built.resets !== member.resets, isReplaced: true });
-        this.#add(member, true);
-      } else this.#update(member);
+      else await this.#follow(built, member);
     }
     this.#known = list;
     this.#options.onChanged();
+  }
+
+  /** Builds a node anew that has moved or begun again. */
+  async #follow(built: MemberRow, member: MemberRow): Promise<void> {
+    const isGone = this.#hasBegunAgain(built, member);
+    if (built.url === member.url && !isGone) return this.#update(member);
+    await this.#remove(member.id, { isGone, isReplaced: true });
+    this.#add(member, true);
+  }
+
+  /** After a promotion that lost a beginning, the next one has the same number, and another incarnation. */
+  #hasBegunAgain(built: MemberRow, { id, resets, incarnation, filling }: MemberRow): boolean {
+    if (built.resets !== resets) return true;
+    const known = this.#options.registry.get(id).admission.incarnation;
+    return known !== null && incarnation !== null && !filling && known !== incarnation;
   }
 
   #add(member: MemberRow, isReplacement: boolean): void {

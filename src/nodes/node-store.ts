@@ -17,6 +17,12 @@ export interface NodeRow {
   readonly filling: boolean;
 }
 
+/** A node and how often it has begun again without content: what was true before a beginning is recorded no more. */
+export interface NodeBeginning {
+  readonly id: string;
+  readonly resets: number;
+}
+
 /** A node as it begins: from the first entry of the log, or with copies of what was there at a later LSN. */
 export interface NewIncarnation {
   readonly id: string;
@@ -77,19 +83,28 @@ export class NodeStore {
   async filled(epoch: number, id: string, lsn: number): Promise<void> {
     await this.#leading(
       epoch,
-      `update ${this.#database.schema}.node set filling = false, discard = false, marker_lsn = $3
+      `update ${this.#database.schema}.node set filling = false, discard = false, marker_lsn = $3,
+              view = ${this.#database.schema}.next_view()
        where id = $2 and epoch = $1 returning id`,
       [id, lsn],
     );
   }
 
-  /** Records the state for operators and other gateways. Throws when the lease has moved on. */
-  async update(epoch: number, id: string, state: NodeState, reason: string | null): Promise<void> {
+  /**
+   * Records the state for operators and other gateways. Throws when the lease has moved on, or the node has left or begun
+   * again.
+   */
+  async update(
+    epoch: number,
+    { id, resets }: NodeBeginning,
+    state: NodeState,
+    reason: string | null,
+  ): Promise<void> {
     await this.#leading(
       epoch,
       `update ${this.#database.schema}.node set state = $3, reason = $4, state_epoch = $1
-       where id = $2 and epoch = $1 and not removed returning id`,
-      [id, state, reason],
+       where id = $2 and epoch = $1 and resets = $5 and not removed returning id`,
+      [id, state, reason, resets],
     );
   }
 
@@ -104,13 +119,13 @@ export class NodeStore {
     );
   }
 
-  /** Records that the node's marker holds this checkpoint. Throws when the lease has moved on. */
-  async marked(epoch: number, id: string, lsn: number): Promise<void> {
+  /** Records that the node's marker holds this checkpoint. Throws when the lease has moved on, or the node has begun again. */
+  async marked(epoch: number, { id, resets }: NodeBeginning, lsn: number): Promise<void> {
     await this.#leading(
       epoch,
       `update ${this.#database.schema}.node set marker_lsn = greatest(marker_lsn, $3)
-       where id = $2 and epoch = $1 returning id`,
-      [id, lsn],
+       where id = $2 and epoch = $1 and resets = $4 returning id`,
+      [id, lsn, resets],
     );
   }
 

@@ -4,7 +4,7 @@ import { Notifier } from '../util/notifier.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { linkedAbort } from '../util/race.ts';
 import { isServerError } from '../chroma/client/node-error.ts';
-import type { CanaryReport, ProbeResult } from './probe-result.ts';
+import type { CanaryReport, ProbeCounts, ProbeResult } from './probe-result.ts';
 import { canServe, follows, nextState, type NodeEvent, type NodeState } from './node-state.ts';
 
 /** The checks of one node. */
@@ -28,16 +28,6 @@ export interface NodeWork {
   isOverdueBy(ms: number): boolean;
 }
 
-/** What the probes of a node found since the start of this gateway. */
-export interface ProbeCounts {
-  /** Of the last probe: wall clock, ms since the epoch; null before the first. */
-  readonly at: number | null;
-  readonly total: number;
-  readonly failed: number;
-  /** Failed probes since the last that succeeded. */
-  readonly consecutiveFailures: number;
-}
-
 export interface VerificationFailure {
   /** The node lacks content that it had applied. False: it could not be verified yet. */
   readonly contentLost: boolean;
@@ -47,6 +37,8 @@ export interface VerificationFailure {
 export interface NodeOptions {
   readonly id: string;
   readonly url: string;
+  /** How often it has begun again without content; absent: never. */
+  readonly resets?: number;
   /** Whether it counts already, and whether an operator has taken it out of service. */
   readonly counts?: boolean;
   readonly drained?: boolean;
@@ -83,6 +75,7 @@ const BEGINNING: ReadonlySet<NodeState> = new Set(['joining', 'needs_rebuild']);
 export class Node {
   readonly id: string;
   readonly url: string;
+  readonly resets: number;
   readonly #options: NodeOptions;
   /** When it entered its state, wall clock ms. */
   #since: number;
@@ -122,6 +115,7 @@ export class Node {
   constructor(options: NodeOptions) {
     this.id = options.id;
     this.url = options.url;
+    this.resets = options.resets ?? 0;
     this.#options = options;
     this.#since = options.clock.now();
     this.counts = options.counts ?? false;

@@ -27,3 +27,13 @@ export interface CanaryReport {
   /** There was no response in time, as opposed to a bad one. */
   readonly isSilence: boolean;
 }
+
+/** What the probes of a node found since the start of this gateway. */
+export interface ProbeCounts {
+  /** Of the last probe: wall clock, ms since the epoch; null before the first. */
+  readonly at: number | null;
+  readonly total: number;
+  readonly failed: number;
+  /** Failed probes since the last that succeeded. */
+  readonly consecutiveFailures: number;
+}

@@ -24,6 +24,7 @@ const member = ({ id, url }: NodeLocation): MemberRow => ({
   counts: true,
   removed: false,
   resets: 0,
+  filling: false,
 });
 const setRemoved = (id: string, removed: boolean): void => {
   members = members.map((each) => (each.id === id ? { ...each, removed } : each));

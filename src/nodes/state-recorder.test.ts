@@ -16,7 +16,7 @@ beforeEach(() => {
   [recorded, responding, isHeld] = [[], Promise.resolve(), true];
   states = new StateRecorder({
     store: {
-      update: async (epoch, id, state) => {
+      update: async (epoch, { id }, state) => {
         recorded.push(`${epoch} ${id} ${state}`);
         await responding;
       },
@@ -54,6 +54,16 @@ test('a failed statement is repeated, until the term is over', async () => {
   const { length } = recorded;
   await clock.pass(1_000);
   expect(recorded.length).toBe(length);
+});
+
+test('nothing more is recorded of a node that has begun again as another', async () => {
+  responding = Promise.reject(new Error('the node has begun again'));
+  const before = node;
+  states.record(before as Node);
+  await clock.pass(50);
+  node = { ...before, state: 'joining' };
+  await clock.pass(1_000);
+  expect(recorded).toEqual(['5 a serving']);
 });
 
 test('what PostgreSQL has otherwise is recorded again', async () => {

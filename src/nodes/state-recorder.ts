@@ -54,13 +54,14 @@ export class StateRecorder {
   }
 
   async #run(node: Node): Promise<void> {
-    const { store, clock, logger } = this.#options;
+    const { store, find, clock, logger } = this.#options;
     while (this.#recording.get(node) === true) {
       const term = this.#heldTerm;
-      if (term === null) return;
+      // A node that has left, or begun again, has no state any more.
+      if (term === null || find(node.id) !== node) return;
       this.#recording.set(node, false);
       try {
-        await store.update(term.epoch, node.id, node.state, node.reason);
+        await store.update(term.epoch, node, node.state, node.reason);
       } catch (error) {
         logger.warn({ node: node.id, error: String(error) }, 'node state not recorded');
         this.#recording.set(node, true);

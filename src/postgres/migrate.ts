@@ -25,6 +25,8 @@ import { gateways } from './migrations/0019-gateways.ts';
 import { gatewayNumbers } from './migrations/0020-gateway-numbers.ts';
 import { decisionsOfEntries } from './migrations/0021-decisions-of-entries.ts';
 import { capabilityRevision } from './migrations/0022-capability-revision.ts';
+import { beginnings } from './migrations/0023-beginnings.ts';
+import { takenEntries } from './migrations/0024-taken-entries.ts';
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   logAndCatalog,
@@ -49,6 +51,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   gatewayNumbers,
   decisionsOfEntries,
   capabilityRevision,
+  beginnings,
+  takenEntries,
 ];
 
 /** SQLSTATE lock_not_available. */

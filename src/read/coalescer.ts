@@ -6,6 +6,7 @@
 import type { Collection } from '../catalog/catalog.ts';
 import type { HttpResponse, ResponseHeaders } from '../http/response.ts';
 import type { Clock } from '../util/clock.ts';
+import type { ReadResponse } from './reader.ts';
 import { LruMap } from '../util/lru-map.ts';
 import { mapKey } from '../util/map-key.ts';
 
@@ -35,6 +36,8 @@ export interface MergedRead<Call> {
 /** The responses to a merged read. */
 export interface MergedResponse {
   readonly headers: ResponseHeaders;
+  /** LSN that it certainly reflects. */
+  readonly applied: number;
   /** The body for each read, in order. */
   readonly bodies: readonly Buffer[];
 }
@@ -177,12 +180,13 @@ export class Coalescer<Call> {
       for (const read of batch) read.resolve(kind.readOne(target, read));
       return;
     }
-    const { headers, bodies } = merged;
+    const { headers, applied, bodies } = merged;
     const bytes = bodies.reduce((sum, { length }) => sum + length, 0);
     const rows = calls.reduce((sum, call) => sum + kind.rowsOf(call), 0);
     queue.rowBytes = Math.max(1, bytes / rows);
     for (const [index, read] of batch.entries()) {
-      read.resolve({ status: 200, body: bodies[index] as Buffer, headers });
+      const response: ReadResponse = { status: 200, body: bodies[index] as Buffer, headers, applied };
+      read.resolve(response);
     }
   }
 

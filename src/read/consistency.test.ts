@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { RecordCall } from '../chroma/parse/record-call.ts';
-import { ReadFloors, type Consistency } from './consistency.ts';
+import { ReadFloors, servedLevel, type Consistency } from './consistency.ts';
 import { SessionFloors } from './session-floors.ts';
 import { ShardHeads } from './shard-heads.ts';
 import { ShardLSNs } from './shard-lsns.ts';
@@ -142,6 +142,45 @@ describe('a read must see at least what an earlier response showed its client', 
     expect(await floorOf({ 'x-polychrome-lsn': '30' })).toBe(30);
     available = false;
     await expect(floorOf({ 'x-polychrome-lsn': '30' })).rejects.toMatchObject({ code: 'log_unavailable' });
+  });
+});
+
+describe('a read is served', () => {
+  const source = { hasOthers: true, sharesPort: false, echoes: false };
+
+  test.each([
+    [null, { ...source, hasOthers: false, echoes: true }, 'session'],
+    [null, source, 'strong'],
+    ['session', source, 'session'],
+    ['session', { ...source, sharesPort: true }, 'strong'],
+    ['bounded=250', source, 'bounded=250'],
+    // What was in flight at an earlier read may be on one node only.
+    ['session', { ...source, echoes: true }, 'strong'],
+    ['bounded=250', { ...source, echoes: true }, 'strong'],
+    ['eventual', { ...source, echoes: true }, 'eventual'],
+    ['session', { hasOthers: false, sharesPort: true, echoes: true }, 'session'],
+  ])('that asks for %s, of %j, at level %s', (asked, of, level) => {
+    expect(servedLevel(asked, of)).toBe(level);
+  });
+
+  test('at the level that it names, when it echoes an LSN', async () => {
+    const asked: unknown[] = [];
+    const reads = new ReadFloors({
+      floors,
+      heads,
+      knownShard: () => 18,
+      knownHead: () => KNOWN_HEAD,
+      level: (named, echoes) => (asked.push([named, echoes]), 'strong'),
+      boundedLagMs: 1_000,
+    });
+    expect(await reads.of({ 'x-polychrome-lsn': '9' }, 'shard')).toBe(18);
+    await reads.of({ 'x-polychrome-lsn': '9', 'x-polychrome-consistency': 'bounded=5' }, 'shard');
+    await reads.of({}, 'shard');
+    expect(asked).toEqual([
+      [null, true],
+      ['bounded', true],
+      [null, false],
+    ]);
   });
 });
 

@@ -7,6 +7,29 @@ import type { ShardHeads } from './shard-heads.ts';
 /** What a read must see. */
 export type Consistency = 'strong' | 'session' | 'bounded' | 'eventual';
 
+export interface ReadSource {
+  /** Other gateways are registered. */
+  readonly hasOthers: boolean;
+  /** Its session may go to any of the gateways that share a port. */
+  readonly sharesPort: boolean;
+  /** It names an LSN from an earlier response. */
+  readonly echoes: boolean;
+}
+
+/**
+ * The level at which a read is served that asks for this one, or for none. I6: a session through a shared port sees what
+ * the other gateways have acknowledged. A client that echoes an LSN may have seen a write in flight, of which only the
+ * gateway that leads knows on which nodes it is.
+ */
+export function servedLevel<Level extends string>(
+  asked: Level | null,
+  { hasOthers, sharesPort, echoes }: ReadSource,
+): Level | Consistency {
+  if (!hasOthers) return asked ?? 'session';
+  if (asked === null || (asked !== 'eventual' && echoes)) return 'strong';
+  return asked === 'session' && sharesPort ? 'strong' : asked;
+}
+
 export interface ReadFloorsOptions {
   readonly floors: Pick<SessionFloors, 'shard'>;
   readonly heads: Pick<ShardHeads, 'now' | 'within' | 'head'>;
@@ -17,8 +40,8 @@ export interface ReadFloorsOptions {
   readonly knownShard: (shard: string) => number | null;
   /** LSN of the last entry of the log that this gateway knows of. */
   readonly knownHead: () => number;
-  /** At which a request is served that names this level, or none. */
-  readonly level: (named: Consistency | null) => Consistency;
+  /** At which a request is served that names this level, or none; `echoes`: it names an LSN. */
+  readonly level: (named: Consistency | null, echoes: boolean) => Consistency;
   /** For requests at level `bounded` that name no lag, ms. */
   readonly boundedLagMs: number;
 }
@@ -45,7 +68,8 @@ export class ReadFloors {
    * client names. Throws invalid_argument; log_unavailable when PostgreSQL is needed and does not respond.
    */
   async of(headers: Headers, shard: string): Promise<number> {
-    const { level, lagMs } = this.#level(headers['x-polychrome-consistency']);
+    const echoes = headers['x-polychrome-lsn'] !== undefined;
+    const { level, lagMs } = this.#level(headers['x-polychrome-consistency'], echoes);
     const named = await this.#namedLSN(headers['x-polychrome-lsn']);
     return Math.max(named, await this.#floor({ level, lagMs }, shard));
   }
@@ -64,13 +88,13 @@ export class ReadFloors {
     }
   }
 
-  #level(header: string | string[] | undefined): RequestedLevel {
+  #level(header: string | string[] | undefined, echoes: boolean): RequestedLevel {
     const { level, boundedLagMs } = this.#options;
-    if (header === undefined) return { level: level(null), lagMs: boundedLagMs };
+    if (header === undefined) return { level: level(null, echoes), lagMs: boundedLagMs };
     const [, plain, lag] = (typeof header === 'string' && LEVEL.exec(header)) || [];
-    if (plain !== undefined) return { level: level(plain as Consistency), lagMs: boundedLagMs };
+    if (plain !== undefined) return { level: level(plain as Consistency, echoes), lagMs: boundedLagMs };
     if (typeof header === 'string' && LEVEL.test(header))
-      return { level: 'bounded', lagMs: lag === undefined ? boundedLagMs : Number(lag) };
+      return { level: level('bounded', echoes), lagMs: lag === undefined ? boundedLagMs : Number(lag) };
     throw new PolychromeError(
       'invalid_argument',
       'x-polychrome-consistency must be strong, session, bounded, bounded=MILLISECONDS or eventual.',

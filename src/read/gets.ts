@@ -45,6 +45,7 @@ export class Gets implements ReadKind<GetCall> {
     onNodeFree();
     if (buffered === null) return null;
     const bodies = splitGetResponse(buffered.body, calls);
-    return bodies === null ? null : { headers: buffered.headers, bodies };
+    const { headers, applied } = buffered;
+    return bodies === null ? null : { headers, applied, bodies };
   }
 }

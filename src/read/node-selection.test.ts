@@ -202,3 +202,16 @@ describe('a shard is out of use', () => {
     expect(selection.isOutOfUse(SHARD)).toBe(false);
   });
 });
+
+test('a copy that is suspect or was replaced is not in use any more; one of a deleted collection still is', () => {
+  const isInUse = (): boolean => selection.isInUse({ node: node('a'), physicalId: "a's" }, SHARD);
+  expect(isInUse()).toBe(true);
+  copies.delete('a');
+  expect(isInUse()).toBe(true);
+  copies.set('a', 'another');
+  expect(isInUse()).toBe(false);
+  copies.set('a', "a's");
+  view.suspect('a', SHARD);
+  expect(isInUse()).toBe(false);
+  expect(selection.isInUse({ node: node('a'), physicalId: null }, null)).toBe(true);
+});

@@ -92,6 +92,14 @@ export class NodeSelection {
     return best?.selected ?? null;
   }
 
+  /** Whether a response of this copy may be served; false once the copy is suspect, or was replaced. */
+  isInUse({ node: { member }, physicalId }: SelectedNode, shard: string | null): boolean {
+    if (shard === null) return true;
+    const present = this.#options.physicalId(member.id, shard);
+    // Without a copy, the collection was deleted after the read began: the response is still valid.
+    return (present ?? physicalId) === physicalId && !this.#options.view.isSuspect(member.id, shard);
+  }
+
   /** Whether every node's copy of the shard is suspect or lost: no read can be served from it, and no write applied. */
   isOutOfUse(shard: string): boolean {
     // A node without a copy counts as usable: it may not have applied the shard's creation yet.

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Collection } from '../catalog/catalog.ts';
 import { Preloader } from './preloader.ts';
-import type { Reader } from './reader.ts';
+import type { Reader, ReadResponse } from './reader.ts';
 import { RecordCache } from './record-cache.ts';
 import { ShardLSNs } from './shard-lsns.ts';
 
@@ -35,7 +35,8 @@ const read: Reader['read'] = async (_requirements, { body }) => {
   const page = [...documents].slice(offset, offset + limit);
   const columns = { ids: page.map(([id]) => id), documents: page.map(([, document]) => document) };
   const metadatas = page.map(() => null);
-  return { status: 200, headers, body: Buffer.from(JSON.stringify({ ...columns, metadatas })) };
+  const response = Buffer.from(JSON.stringify({ ...columns, metadatas }));
+  return { status: 200, headers, body: response, applied: HEAD } satisfies ReadResponse;
 };
 
 function build(bytesMax: number, count: number, length: number): void {

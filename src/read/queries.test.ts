@@ -3,7 +3,7 @@ import type { Collection } from '../catalog/catalog.ts';
 import { scanQueryCall, type QueryCall } from '../chroma/batch/query-call.ts';
 import type { HttpResponse, WholeResponse } from '../http/response.ts';
 import { Queries } from './queries.ts';
-import type { Reader } from './reader.ts';
+import type { Reader, ReadResponse } from './reader.ts';
 import { RecordCache } from './record-cache.ts';
 import { ShardLSNs } from './shard-lsns.ts';
 
@@ -35,7 +35,9 @@ class FakeNodes {
     const headers = { 'x-polychrome-lsn': String(this.applied) };
     const given = this.before(asked);
     if (given !== undefined) return given;
-    return { status: 200, headers, body: Buffer.from(JSON.stringify(this.#respond(asked))) };
+    const found = Buffer.from(JSON.stringify(this.#respond(asked)));
+    const response: ReadResponse = { status: 200, headers, body: found, applied: this.applied };
+    return response;
   };
 
   #respond({ action, body }: Asked): object {

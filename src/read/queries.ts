@@ -20,7 +20,14 @@ import { LruMap } from '../util/lru-map.ts';
 import { mapKey } from '../util/map-key.ts';
 import type { MergedRead, MergedResponse, ReadKind, ReadTarget, SingleRead } from './coalescer.ts';
 import type { Preloader } from './preloader.ts';
-import { bufferedBody, readBuffered, recordsRead, type BufferedBody, type Reader } from './reader.ts';
+import {
+  bufferedBody,
+  readBuffered,
+  recordsRead,
+  type BufferedBody,
+  type Reader,
+  type ReadResponse,
+} from './reader.ts';
 import type { ReadRequirements } from './node-selection.ts';
 import type { RecordCache, RecordLookup, RecordSource } from './record-cache.ts';
 import { BUFFERED_BYTES_MAX } from './response-buffer.ts';
@@ -87,8 +94,11 @@ export class Queries implements ReadKind<QueryCall> {
       const onNodeFree = (): void => undefined;
       const projected = { calls, floor, onNodeFree, projection, client: signal };
       const completed = await this.#readProjected(target, projected);
-      if (completed !== null)
-        return { status: 200, body: completed.bodies[0] as Buffer, headers: completed.headers };
+      if (completed !== null) {
+        const { bodies, headers, applied } = completed;
+        const whole: ReadResponse = { status: 200, body: bodies[0] as Buffer, headers, applied };
+        return whole;
+      }
     }
     const { generation } = this.#records;
     const request = recordsRead(target.collection, 'query', [call.body]);
@@ -118,7 +128,7 @@ export class Queries implements ReadKind<QueryCall> {
     const bodies = splitQueryResponse(buffered.body, counts);
     if (bodies === null) return null;
     this.#learnLater(target, { call: calls[0] as QueryCall, vectors: sum(counts), buffered, generation });
-    return { headers: buffered.headers, bodies };
+    return { headers: buffered.headers, applied: buffered.applied, bodies };
   }
 
   /** How to project the calls; null when too much of what would be left out is probably not cached. */
@@ -157,7 +167,7 @@ export class Queries implements ReadKind<QueryCall> {
     if (completedBytes(rows, completion) > BUFFERED_BYTES_MAX) return null;
     const bodies = completeResponses(rows, completion);
     if (bodies !== null) records.counts.projected += bodies.length;
-    return bodies === null ? null : { headers: buffered.headers, bodies };
+    return bodies === null ? null : { headers: buffered.headers, applied: buffered.applied, bodies };
   }
 
   /** The texts of every row, in order, from the cache or else fetched; null when some cannot be fetched. */

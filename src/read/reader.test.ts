@@ -11,7 +11,7 @@ import { NodeSelection, type ReadCandidate } from './node-selection.ts';
 import { plainRanking } from '../../test/support/read-ranking.ts';
 import { servingNode } from '../../test/support/serving-node.ts';
 import { ReadHealth } from './read-health.ts';
-import { Reader, type ServedGet } from './reader.ts';
+import { bufferedBody, Reader, type ServedGet } from './reader.ts';
 import { RetryBudget } from './retry-budget.ts';
 
 type Behaviour = (request: ReadRequest, sink: ResponseSink) => Promise<void>;
@@ -31,6 +31,7 @@ let responseBudget: ResponseBudget;
 let health: ReadHealth;
 let retryBudget: RetryBudget;
 let client: AbortController;
+let view: FakeClusterView;
 let served: ServedGet[];
 
 beforeEach(() => {
@@ -38,7 +39,7 @@ beforeEach(() => {
   client = new AbortController();
   asked = [];
   behaviours = { a: respondsWith(200, 'a'), b: respondsWith(200, 'b'), c: respondsWith(200, 'c') };
-  const view = new FakeClusterView();
+  view = new FakeClusterView();
   view.primaryNode = 'a';
   health = new ReadHealth({ clock, logger: { info: quiet, warn: quiet } });
   retryBudget = new RetryBudget(0.2, clock);
@@ -57,9 +58,9 @@ beforeEach(() => {
   reader = new Reader({ selection, view, clock, logger, health, onGetServed, ...limits });
 });
 
-function serving(id: string, view: FakeClusterView): ReadCandidate {
+function serving(id: string, cluster: FakeClusterView): ReadCandidate {
   const member = servingNode(id, clock);
-  view.apply(id, 10);
+  cluster.apply(id, 10);
   const stream = (request: ReadRequest, sink: ResponseSink): Promise<void> => {
     asked.push(id);
     return behaviours[id]!(request, sink);
@@ -97,11 +98,47 @@ describe('a read', () => {
     expect(asked).toEqual(['a']);
   });
 
+  test('names the LSN of a write that is in flight on the node: its effect may be in the response', async () => {
+    behaviours['a'] = (request, sink) => {
+      view.send('a', 12, 'shard');
+      return respondsWith(200, '1')(request, sink);
+    };
+    const response = await read();
+    expect((response as WholeResponse).headers?.['x-polychrome-lsn']).toBe('12');
+    expect(bufferedBody(response)?.applied).toBe(10);
+  });
+
   test('uses the id the shard has on the selected node', async () => {
     let path = '';
     behaviours['a'] = async (request, sink) => ((path = request.path), respondsWith(200, '')(request, sink));
     await read();
     expect(path).toBe('/a-id/get');
+  });
+
+  test('whose copy becomes suspect meanwhile is sent to another node', async () => {
+    behaviours['a'] = async (request, sink) => {
+      view.suspect('a', 'shard');
+      return respondsWith(200, 'wrong')(request, sink);
+    };
+    expect(String((await whole()).body)).toBe('b');
+    expect(asked).toEqual(['a', 'b']);
+  });
+
+  test('whose copies become suspect meanwhile is sent to any node that is left', async () => {
+    for (const id of ['a', 'b'])
+      behaviours[id] = async (request, sink) => {
+        view.suspect(id, 'shard');
+        return respondsWith(200, 'wrong')(request, sink);
+      };
+    expect(String((await whole()).body)).toBe('c');
+  });
+
+  test('whose copy becomes suspect before a large response is forwarded is sent to another node', async () => {
+    behaviours['a'] = async (request, sink) => {
+      view.suspect('a', 'shard');
+      return respondsWith(200, Buffer.alloc(9 * MIB), 'wrong')(request, sink);
+    };
+    expect(String((await whole()).body)).toBe('b');
   });
 
   test('that Chroma refuses is refused, and not retried', async () => {

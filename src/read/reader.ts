@@ -1,6 +1,6 @@
 // Reads from nodes: selects a node, sends the request with the node's own id of the shard, and returns the response.
 
-import type { NodeRead } from '../chroma/protocol/node-requests.ts';
+import { bytesIn } from '../chroma/protocol/node-requests.ts';
 import type { Collection } from '../catalog/catalog.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { recordsPath } from '../chroma/protocol/paths.ts';
@@ -36,6 +36,12 @@ export interface ServedGet {
   readonly lsn: number;
 }
 
+/** The response of a node. Its header names the LSN that it may reflect: a call may have been in flight on the node. */
+export interface ReadResponse extends WholeResponse {
+  /** LSN that it certainly reflects. */
+  readonly applied: number;
+}
+
 /** The body of a buffered response of status 200. */
 export interface BufferedBody {
   readonly body: Buffer;
@@ -48,8 +54,8 @@ export interface BufferedBody {
 export function bufferedBody(response: HttpResponse): BufferedBody | null {
   if (typeof response === 'function' || response.status !== 200 || !Buffer.isBuffer(response.body))
     return null;
-  const { body, headers = {} } = response;
-  return { body, headers, applied: Number(headers['x-polychrome-lsn'] ?? 0) };
+  const { body, headers = {}, applied = 0 } = response as WholeResponse & Partial<ReadResponse>;
+  return { body: body as Buffer, headers, applied };
 }
 
 export interface BufferedReadOptions {
@@ -84,8 +90,8 @@ export function recordsRead(
 }
 
 export interface ReaderOptions {
-  readonly selection: Pick<NodeSelection, 'select' | 'selectNow'>;
-  readonly view: Pick<ClusterView, 'applied'>;
+  readonly selection: Pick<NodeSelection, 'select' | 'selectNow' | 'isInUse'>;
+  readonly view: Pick<ClusterView, 'applied' | 'mayHaveApplied'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'debug'>;
   readonly timeoutMs: number;
@@ -102,6 +108,8 @@ interface BufferedNodeResponse extends Omit<WholeResponse, 'headers'> {
   readonly contentType: string;
   /** LSN the node had applied before it was asked: what the response certainly reflects. */
   readonly lsn: number;
+  /** LSN the node may have applied when it had responded: what the response reflects at most. */
+  readonly lsnMax: number;
 }
 
 /** A read in progress. */
@@ -203,6 +211,7 @@ export class Reader {
       const response = await this.#measured(selected, pending);
       if (typeof response === 'function') return response;
       asked.add(id);
+      if (response === null) return null;
       if (isUnwritten(response)) return await this.#waitForFirstWrite(pending);
       const isMissing = response.status === 404;
       if (response.status === 200) this.#reportServed(id, response, pending);
@@ -243,14 +252,14 @@ export class Reader {
   async #measured(
     selected: SelectedNode,
     pending: PendingRead,
-  ): Promise<BufferedNodeResponse | StreamedResponse> {
+  ): Promise<BufferedNodeResponse | StreamedResponse | null> {
     const { health, clock } = this.#options;
     const { id } = selected.node.member;
     const sentAt = clock.monotonic();
     health.sent(id);
     try {
       const response = await this.#send(selected, pending);
-      if (typeof response !== 'function' && response.status >= 500) return response;
+      if (response === null || (typeof response !== 'function' && response.status >= 500)) return response;
       health.succeeded(id, clock.monotonic() - sentAt);
       for (const failed of pending.failedOn) health.failed(failed);
       return response;
@@ -298,11 +307,13 @@ export class Reader {
     });
   }
 
+  /** Null when the copy became suspect, or was replaced, before it had responded. */
   async #send(
-    { node, physicalId }: SelectedNode,
+    selected: SelectedNode,
     { requirements: { shard }, read, client, until }: PendingRead,
-  ): Promise<BufferedNodeResponse | StreamedResponse> {
-    const { view, clock, responseBudget } = this.#options;
+  ): Promise<BufferedNodeResponse | StreamedResponse | null> {
+    const { view, selection, clock, responseBudget } = this.#options;
+    const { node, physicalId } = selected;
     const lsn = view.applied(node.member.id, shard ?? undefined);
     const buffer = new ResponseBuffer(responseBudget);
     const { controller, unlink } = linkedAbort(client);
@@ -325,20 +336,23 @@ export class Reader {
       });
     done.catch(() => undefined);
     await Promise.race([done, buffer.overflowed]);
+    if (!buffer.isTooLarge) await done;
+    if (!selection.isInUse(selected, shard)) {
+      controller.abort();
+      return null;
+    }
+    const reflectedMax = (): number =>
+      shard === null ? lsn : Math.max(lsn, view.mayHaveApplied(node.member.id, shard));
     if (!buffer.isTooLarge) {
-      await done;
-      return { status: buffer.status, body: buffer.body(), contentType: buffer.contentType, lsn };
+      const { status, contentType } = buffer;
+      return { status, body: buffer.body(), contentType, lsn, lsnMax: reflectedMax() };
     }
     return (writer) => {
-      writer.head(buffer.status, headersOf(buffer.contentType, lsn));
+      writer.head(buffer.status, headersOf(buffer.contentType, reflectedMax()));
       const cancel = (): void => controller.abort();
       return Promise.race([done, buffer.forwardTo(writer, cancel)]).then(() => done);
     };
   }
-}
-
-function bytesIn(body: NodeRead['body'] = []): number {
-  return Buffer.isBuffer(body) ? body.length : body.reduce((sum, part) => sum + part.length, 0);
 }
 
 const headersOf = (contentType: string, lsn: number): ResponseHeaders => ({
@@ -346,7 +360,7 @@ const headersOf = (contentType: string, lsn: number): ResponseHeaders => ({
   'x-polychrome-lsn': String(lsn),
 });
 
-function toHttp({ status, body, contentType, lsn }: BufferedNodeResponse): WholeResponse {
+function toHttp({ status, body, contentType, lsn, lsnMax }: BufferedNodeResponse): ReadResponse {
   // The node lacks what the catalog has: never passed on as if the collection did not exist.
   if (status === 404 && body.length > 0) {
     throw new PolychromeError(
@@ -354,7 +368,7 @@ function toHttp({ status, body, contentType, lsn }: BufferedNodeResponse): Whole
       'The nodes asked do not have this collection at the moment. Try again.',
     );
   }
-  return { status, body, headers: headersOf(contentType, lsn) };
+  return { status, body, headers: headersOf(contentType, lsnMax), applied: lsn };
 }
 
 function isUnwritten({ status, body }: BufferedNodeResponse): boolean {

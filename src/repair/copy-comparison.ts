@@ -64,6 +64,8 @@ export interface ComparisonOptions {
   readonly signal: AbortSignal;
   /** Whether clients come first: nodes are read one after the other, so that another one is free for them, in small pages. */
   readonly yields?: boolean;
+  /** How many bytes a page should have; undefined: as many as `yields` allows. */
+  readonly pageBytes?: number | undefined;
   /** Called after each page: records compared and bytes read from one node. Its delay limits the rate. */
   readonly onPage: (records: number, bytes: number) => Promise<void>;
 }
@@ -167,7 +169,8 @@ class Comparison {
 
   /** Compares the records with these ids; returns those that nothing can be said about yet. */
   async #comparePages(ids: readonly string[]): Promise<string[]> {
-    const sizes = this.#options.yields === true ? new PageSizes(SMALL_PAGE_BYTES) : new PageSizes();
+    const { yields, pageBytes } = this.#options;
+    const sizes = new PageSizes(pageBytes ?? (yields === true ? SMALL_PAGE_BYTES : undefined));
     const again: string[] = [];
     for (let from = 0; from < ids.length && !this.#isOver;) {
       const page = sizes.page(ids, from);

@@ -167,8 +167,8 @@ export async function* readPages(
   read: ReadCopy,
   shard: ShardLocation,
   ids: readonly string[],
+  sizes = new PageSizes(),
 ): AsyncGenerator<ContentPage> {
-  const sizes = new PageSizes();
   for (let from = 0; from < ids.length;) {
     const page = sizes.page(ids, from);
     const records = await readPage(read, shard, page);

@@ -97,3 +97,11 @@ export class CopyDelta {
     }
   }
 }
+
+/** The ids of both. */
+export function merged(a: DeltaIds, b: DeltaIds): DeltaIds {
+  const all = new Map(a);
+  for (const [key, { id, wasDeleted }] of b)
+    all.set(key, { id, wasDeleted: wasDeleted || all.get(key)?.wasDeleted === true });
+  return all;
+}

@@ -63,7 +63,9 @@ beforeEach(async () => {
   generation = await nodes.setPrimary(epoch, NODE);
   await decided(draft('create_collection', '{"name":"pears","metadata":{"x":1.0}}'));
   checkpoints = new Checkpoints(database);
-  await checkpoints.save(epoch, NODE, 1, [{ shard: SHARD, physical: OLD, name: 'pears', lsn: 1 }]);
+  await checkpoints.save(epoch, { id: NODE, resets: 0 }, 1, [
+    { shard: SHARD, physical: OLD, name: 'pears', lsn: 1 },
+  ]);
   store = new CopyStore(database);
 });
 
@@ -129,7 +131,9 @@ describe('does not put a copy into use', () => {
 
   test('of a shard that the node has dropped', async () => {
     await complete();
-    await checkpoints.save(epoch, NODE, 2, [{ shard: SHARD, physical: null, name: null, lsn: 2 }]);
+    await checkpoints.save(epoch, { id: NODE, resets: 0 }, 2, [
+      { shard: SHARD, physical: null, name: null, lsn: 2 },
+    ]);
     expect(await swap()).toBe(false);
   });
 

@@ -16,9 +16,12 @@ import { orAborted } from '../util/race.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import { mapKey } from '../util/map-key.ts';
 import { keepsOldFields, membersOf, recordsBody, replacing } from './copy-bodies.ts';
-import { readIds, readPages, type ReadCopy, type StoredRecord } from './copy-content.ts';
+import { PageSizes, readIds, readPages, type ReadCopy, type StoredRecord } from './copy-content.ts';
 import { doubleTexts, isDoubleText } from './exact-doubles.ts';
+import { fullTextFaults, UNLIMITED } from './full-text-check.ts';
+import { sampleOf } from './index-check.ts';
 import { recordDifference, type EmbeddingRule } from './record-difference.ts';
+import { indexFault } from './shard-check.ts';
 
 /** The copy cannot be completed; what was made of it is dropped, and another is begun. */
 export class CopyFailed extends Error {
@@ -47,10 +50,14 @@ const READ_DEADLINE_MS = 30_000;
 const CALL_MS_MAX = 60_000;
 // Texts tried for one double: all that exact-doubles.ts has.
 const DOUBLE_ATTEMPTS_MAX = 14;
+// Each is searched for in all documents of the node.
+const TEXT_SAMPLES = 8;
 
 export class CopyTarget {
   readonly #options: CopyTargetOptions;
   readonly read: ReadCopy;
+  /** What earlier pages have shown of the size of its records. */
+  readonly #sizes = new PageSizes();
 
   constructor(options: CopyTargetOptions) {
     this.#options = options;
@@ -76,10 +83,24 @@ export class CopyTarget {
     return Number(body.toString());
   }
 
+  /** Why searches by vector, or filters by document, do not find some of its records; null when they find all of a sample. */
+  async fault(): Promise<string | null> {
+    const { client, location, clock } = this.#options;
+    const index = await indexFault(
+      (request) => client.read({ ...request, deadlineMs: READ_DEADLINE_MS }),
+      location,
+    );
+    if (index !== null) return index;
+    const copy = { node: 'copy', location, read: this.read };
+    const sample = sampleOf(await this.ids(), []).slice(0, TEXT_SAMPLES);
+    const faults = await fullTextFaults([copy], sample, { budget: UNLIMITED, clock });
+    return faults.get(copy.node)?.[0]?.reason ?? null;
+  }
+
   /** Those of its records that have one of these ids, by the map key of the id. */
   async records(ids: readonly string[]): Promise<Map<string, StoredRecord>> {
     const found = new Map<string, StoredRecord>();
-    for await (const { records } of readPages(this.read, this.location, ids))
+    for await (const { records } of readPages(this.read, this.location, ids, this.#sizes))
       for (const record of records) found.set(mapKey(record.id), record);
     return found;
   }

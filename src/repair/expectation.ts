@@ -2,7 +2,7 @@
 // whether it is in use. A plain data structure; entries are added in LSN order, in slices that let the event loop turn.
 
 import { onlyShard } from '../catalog/only-shard.ts';
-import type { RecordKind } from '../chroma/parse/record-call.ts';
+import type { Column, RecordKind } from '../chroma/parse/record-call.ts';
 import { idPages, LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
 import { type RecordOperation } from '../chroma/protocol/operation.ts';
 import type { DatabaseName } from '../chroma/protocol/paths.ts';
@@ -16,11 +16,13 @@ export interface ExpectedRecord {
   readonly id: string;
   /** The last entry that changed it. */
   readonly lsn: number;
+  /** The entries that its document and its embedding are from; null when they are from before, or not known. */
+  readonly document: number | null;
+  readonly embedding: number | null;
   /** Null after an update of a record that may not have existed, and when it may have been deleted. */
   readonly present: boolean | null;
-  /** Whether that entry's document and embedding are still the last: entries that may be applied contain others. */
-  readonly document: boolean;
-  readonly embedding: boolean;
+  /** Entries that may be applied after it and contain other content for the record; null: too many to compare with. */
+  readonly later: readonly number[] | null;
 }
 
 /** The ids that a conditional delete selected. */
@@ -37,6 +39,9 @@ export interface ExpectedName {
   /** The shard that has this name; null when the name must be unused. For a database, its id or null. */
   readonly shard: string | null;
 }
+
+// An id that so many entries in a row change is compared once they are known to be applied.
+const LATER_MAX = 8;
 
 export class Expectation {
   /** By shard, then by the map key of the id; without what `bulk` expects. */
@@ -110,7 +115,7 @@ export class Expectation {
    */
   async uncertain(entry: Entry, selected: SelectedIds | null = null): Promise<void> {
     const operation = toOperation(entry);
-    if (operation.type === 'records') return this.#recordsUncertain(operation, selected);
+    if (operation.type === 'records') return this.#recordsUncertain(operation, entry.lsn, selected);
     switch (operation.type) {
       case 'create_collection':
       case 'delete_collection':
@@ -144,7 +149,7 @@ export class Expectation {
       for (const id of page) {
         this.bulk.changed(shard, id, isBulk ? lsn : null);
         if (isBulk) this.#removeRecord(shard, id);
-        else this.#recordApplied(records, { id, lsn }, call.kind);
+        else this.#recordApplied(records, { id, lsn }, call);
       }
     }
   }
@@ -152,23 +157,36 @@ export class Expectation {
   #recordApplied(
     records: Map<string, ExpectedRecord>,
     { id, lsn }: Pick<ExpectedRecord, 'id' | 'lsn'>,
-    kind: RecordKind,
+    { kind, columns }: RecordOperation['call'],
   ): void {
     const key = mapKey(id);
-    const before = records.get(key);
-    if (before === undefined) this.#recordCount += 1;
+    const before = records.get(key) ?? null;
+    // An add passes over a record that exists, an update over one that does not.
+    if (before?.present === (kind === 'add') && (kind === 'add' || kind === 'update')) return;
+    if (before === null) this.#recordCount += 1;
     const present = presenceAfter(kind, before?.present ?? null);
-    records.set(key, { id, lsn, present, document: true, embedding: true });
+    const isKnown = kind === 'upsert' || kind === 'update' || (kind === 'add' && before?.present === false);
+    // What it does not contain stays, if it is certain that the record was there, and as which entry left it.
+    const kept = before?.present === true && before.later?.length === 0 && kind !== 'delete' ? before : null;
+    const source = (column: Column, earlier: number | null | undefined): number | null =>
+      isKnown && columns[column] !== undefined ? lsn : (earlier ?? null);
+    const document = source('documents', kept?.document);
+    const embedding = source('embeddings', kept?.embedding);
+    records.set(key, { id, lsn, document, embedding, present, later: [] });
   }
 
-  async #recordsUncertain({ shard, call }: RecordOperation, selected: SelectedIds | null): Promise<void> {
+  async #recordsUncertain(
+    { shard, call }: RecordOperation,
+    lsn: number,
+    selected: SelectedIds | null,
+  ): Promise<void> {
     if (call.conditional && selected === null) return this.#anyMayBeDeleted(shard);
     const records = this.shards.get(shard);
     for await (const page of changedBy({ call }, selected).pages()) {
       for (const id of page) {
         this.bulk.changed(shard, id, null);
         if (records === undefined) continue;
-        if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call);
+        if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call.kind, lsn);
         else mayBeDeleted(records, mapKey(id));
       }
     }
@@ -226,11 +244,12 @@ function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string): void {
   if (expected?.present === true) records.set(key, { ...expected, present: null });
 }
 
-/** A write that may have reached a record removes none, and leaves the columns that it does not contain. */
+/** A write that may have reached a record removes none. */
 function mayBeWritten(
   records: Map<string, ExpectedRecord>,
   key: string,
-  { kind, columns }: RecordOperation['call'],
+  kind: RecordKind,
+  lsn: number,
 ): void {
   const before = records.get(key);
   // An add passes over a record that exists, an update over one that does not.
@@ -238,8 +257,7 @@ function mayBeWritten(
   records.set(key, {
     ...before,
     present: before.present === false && kind !== 'update' ? null : before.present,
-    document: before.document && columns.documents === undefined,
-    embedding: before.embedding && columns.embeddings === undefined,
+    later: before.later === null || before.later.length === LATER_MAX ? null : [...before.later, lsn],
   });
 }
 

@@ -11,13 +11,20 @@ const FULL = '{"error":"InternalError","message":"(code: 13) database or disk is
 interface Server {
   /** The response to a record with a document, the n-th from 0; null: it is written. */
   readonly document?: (n: number) => string | null;
+  /** The response to a change of a document that was written. */
+  readonly change?: (kind: 'upsert' | 'delete') => string | null;
   /** Whether the n-th record without one is written. */
   readonly plain?: (n: number) => boolean;
   readonly removes?: boolean;
 }
 
 /** What is found on a server, and the collections that are left there. */
-async function evidence({ document = () => METADATA, plain = () => true, removes = true }: Server) {
+async function evidence({
+  document = () => METADATA,
+  change = () => null,
+  plain = () => true,
+  removes = true,
+}: Server) {
   const names = new Map<string, string>();
   const written = { documents: 0, metadatas: 0 };
   let ids = 0;
@@ -39,6 +46,11 @@ async function evidence({ document = () => METADATA, plain = () => true, removes
         if (removes) names.delete(path.split('/').at(-1)!);
         return removes ? response(200, '{}') : response(500, '{}');
       }
+      const kind = path.split('/').at(-1);
+      if (kind === 'upsert' || kind === 'delete') {
+        const said = change(kind);
+        return said === null ? response(200, '{}') : response(500, said);
+      }
       if (text.includes('"documents"')) {
         const said = document(written.documents++);
         return said === null ? response(201, '{}') : response(500, said);
@@ -55,6 +67,14 @@ test('finds damage where every document fails, and every record without one is w
   expect(found).toContain('Failed to apply logs to the metadata segment');
   expect(left).toEqual([]);
 });
+
+test.each(['upsert', 'delete'] as const)(
+  'finds damage where documents are added, and every %s of one fails',
+  async (failing) => {
+    const change = (kind: string): string | null => (kind === failing ? METADATA : null);
+    expect((await evidence({ document: () => null, change })).found).toContain('metadata segment');
+  },
+);
 
 test.each<[string, Server]>([
   ['documents are written', { document: () => null }],

@@ -1,10 +1,11 @@
 // Has a server whose canary fails write records with and without a document: damage to its full-text tables shows in no read,
-// and fails every write of a document with the words of a full disk (docs/chroma-behaviour.md#damaged-files).
+// and fails writes of documents, or only changes of them, with the words of a full disk (docs/chroma-behaviour.md#damaged-files).
 
 import { RESERVED } from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
+import type { RecordKind } from '../chroma/parse/record-call.ts';
 import {
   createCollectionRequest,
   deleteCollectionRequest,
@@ -49,7 +50,7 @@ export async function fullTextEvidence(options: FullTextEvidenceOptions): Promis
     let said: string | null = null;
     for (let round = 0; round < ROUNDS; round++) {
       if (!(await node.takes({ metadatas: [{ text: TEXT }] }))) return null;
-      said = await node.refusalOf({ documents: ['document'] });
+      said = await node.refusalOf();
       if (said === null || !METADATA_FAILED.test(said)) return null;
     }
     if (!(await node.takes({ metadatas: [{ text: TEXT }] }))) return null;
@@ -91,12 +92,20 @@ class Scratch {
     return status === 200 && (JSON.parse(body.toString()) as { ids: string[] }).ids.length === 1;
   }
 
-  /** What the server responds to a record that it fails to write; null when it writes it. */
-  async refusalOf(columns: object): Promise<string | null> {
+  /** What the server responds to a document that it fails to add, to replace or to delete; null when it does all of it. */
+  async refusalOf(): Promise<string | null> {
     const at = await this.#create();
     if (at === null) return null;
-    const added = await this.#add(at, columns);
-    return added.status >= 500 ? added.body.toString('utf8', 0, 300) : null;
+    const steps = [
+      () => this.#add(at, { documents: ['document'] }),
+      () => this.#send(at, 'upsert', { ids: ['record'], embeddings: [[1]], documents: ['another'] }),
+      () => this.#send(at, 'delete', { ids: ['record'] }),
+    ];
+    for (const step of steps) {
+      const { status, body } = await step();
+      if (status >= 500) return body.toString('utf8', 0, 300);
+    }
+    return null;
   }
 
   async #create(): Promise<ShardLocation | null> {
@@ -106,8 +115,11 @@ class Scratch {
   }
 
   #add(at: ShardLocation, columns: object): Promise<NodeResponse> {
-    const body = Buffer.from(JSON.stringify({ ids: ['record'], embeddings: [[1]], ...columns }));
-    return this.#mutate(recordsRequest(at, 'add', body));
+    return this.#send(at, 'add', { ids: ['record'], embeddings: [[1]], ...columns });
+  }
+
+  #send(at: ShardLocation, kind: RecordKind, body: object): Promise<NodeResponse> {
+    return this.#mutate(recordsRequest(at, kind, Buffer.from(JSON.stringify(body))));
   }
 
   async #mutate(request: NodeMutation): Promise<NodeResponse> {

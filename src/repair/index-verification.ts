@@ -26,6 +26,13 @@ export interface IndexFindings {
   readonly findNothing: boolean;
 }
 
+export interface IndexRequest {
+  readonly sample: (attempt: number) => readonly string[];
+  /** Whether clients come first: nodes are searched one after the other. */
+  readonly yields: boolean;
+  readonly term: Term;
+}
+
 interface Searches {
   readonly samples: ReadonlyMap<string, IndexSample>;
   /** Reasons by node. */
@@ -50,7 +57,7 @@ export class IndexVerification {
   async verify(
     shard: string,
     copies: readonly ComparedCopy[],
-    { sample, term }: { readonly sample: (attempt: number) => readonly string[]; readonly term: Term },
+    { sample, term, yields }: IndexRequest,
   ): Promise<IndexFindings> {
     let before: IndexFindings = NOTHING;
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -58,7 +65,7 @@ export class IndexVerification {
       const ids = sample(attempt);
       const { applied, head, clock } = this.#options;
       const after = Math.min(...copies.map(({ node }) => applied(node, shard)));
-      const searches = await searchAll(copies, ids);
+      const searches = await searchAll(copies, ids, yields);
       if (isFaultless(findingsOf(searches))) return NOTHING;
       const touched = await touchedIds(this.#options, shard, { after, upTo: head() }, term.signal);
       const now = findingsOf(untouched(searches, ids, (id) => touched.has(id)));
@@ -72,21 +79,25 @@ export class IndexVerification {
   }
 }
 
-async function searchAll(copies: readonly ComparedCopy[], ids: readonly string[]): Promise<Searches> {
+async function searchAll(
+  copies: readonly ComparedCopy[],
+  ids: readonly string[],
+  oneByOne: boolean,
+): Promise<Searches> {
   const samples = new Map<string, IndexSample>();
   const failed = new Map<string, string>();
-  await Promise.all(
-    copies.map(async ({ node, read, location }) => {
-      try {
-        samples.set(node, await indexSample(read, location, ids));
-      } catch (error) {
-        // The sample is too large to be held in memory; that says nothing about the index.
-        if (isTooLarge(error)) return;
-        if (!(error instanceof CopyUnreadable)) throw error;
-        failed.set(node, `its index cannot be searched: ${error.message}`);
-      }
-    }),
-  );
+  const search = async ({ node, read, location }: ComparedCopy): Promise<void> => {
+    try {
+      samples.set(node, await indexSample(read, location, ids));
+    } catch (error) {
+      // The sample is too large to be held in memory; that says nothing about the index.
+      if (isTooLarge(error)) return;
+      if (!(error instanceof CopyUnreadable)) throw error;
+      failed.set(node, `its index cannot be searched: ${error.message}`);
+    }
+  };
+  if (oneByOne) for (const copy of copies) await search(copy);
+  else await Promise.all(copies.map(search));
   return { samples, failed };
 }
 

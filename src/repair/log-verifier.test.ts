@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
+import { impatientClock } from '../../test/support/impatient-clock.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import type { NodeResponse } from '../chroma/client/node-request.ts';
 import { LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
 import type { Entry } from '../log/entry.ts';
 import type { Decision } from '../replication/decisions.ts';
-import { systemClock } from '../util/clock.ts';
 import { LogVerifier, type LogVerifierOptions } from './log-verifier.ts';
 
 const SHARD = '00000000-0000-4000-8000-000000000001';
@@ -124,12 +124,12 @@ async function verify(
   checkpoint: number,
   log: readonly Entry[],
   decided: readonly Decision[] = [],
-  { assigned = ASSIGNED, aside = '' } = {},
+  { assigned = ASSIGNED, aside = '', sentTo = Infinity } = {},
 ): Promise<VerifyResult> {
   const suspects: string[] = [];
   const verifier = new LogVerifier({
     client: clientOf(node),
-    clock: systemClock,
+    clock: impatientClock,
     checkpoint: async () => checkpoint,
     assigned: async () => new Map([[SHARD, assigned]]),
     log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
@@ -137,6 +137,7 @@ async function verify(
     onDamaged: () => undefined,
     decisions: decisionsOf(decided),
     roundEntriesMax: 100,
+    sentTo: () => sentTo,
     markSuspect: async (_shard, reason) => void suspects.push(reason),
     isAside: async (physical) => physical === aside,
   });
@@ -206,6 +207,60 @@ test('accepts entries beyond the checkpoint as applied or not applied', async ()
   }
 });
 
+test('an entry beyond the checkpoint that was not sent to the node explains nothing', async () => {
+  const beyond = [...LOG, entry(5, 'delete', { ids: ['a'] })];
+  const suspectsFor = async (sentTo: number): Promise<readonly string[]> =>
+    (await verify({ marker: 1, records: [] }, 4, beyond, [], { sentTo })).suspects;
+  expect(await suspectsFor(5)).toEqual([]);
+  expect(await suspectsFor(4)).toEqual([expect.stringContaining('record "a" is missing')]);
+});
+
+// As when every node loses its last writes in a power failure, while an entry waits that is quarantined later.
+test.each([
+  ['an upsert', put(5, 'a', 'five'), [{ id: 'a', document: 'one' }], 'record "a" has older content'],
+  [
+    'an update of the document',
+    entry(5, 'update', { ids: ['a'], documents: ['five'] }),
+    [{ id: 'a', document: 'five', embedding: [4, 3] }],
+    'record "a" has older content',
+  ],
+  [
+    'an upsert of a deleted record',
+    put(5, 'b', 'five'),
+    [
+      { id: 'a', document: 'three' },
+      { id: 'b', document: 'two' },
+    ],
+    'record "b" has older content',
+  ],
+])(
+  'a write beyond the checkpoint explains only its own content: %s',
+  async (_what, write, records, reason) => {
+    const { suspects } = await verify({ marker: 1, records }, 4, [...LOG, write]);
+    expect(suspects).toEqual([expect.stringContaining(reason)]);
+  },
+);
+
+test('columns may come from several entries beyond the checkpoint', async () => {
+  const beyond = [
+    ...LOG,
+    entry(5, 'upsert', {
+      ids: ['a', 'b'],
+      embeddings: [
+        [4, 3],
+        [4, 3],
+      ],
+      documents: ['five', 'five'],
+    }),
+    entry(6, 'update', { ids: ['b', 'a'], documents: ['six', 'six'] }),
+  ];
+  const records = [
+    { id: 'a', document: 'six', embedding: [4, 3] },
+    { id: 'b', document: 'five', embedding: [4, 3] },
+  ];
+  expect((await verify({ marker: 1, records }, 4, beyond)).suspects).toEqual([]);
+});
+
 test('a conditional delete beyond the checkpoint explains that a record is missing which it selected', async () => {
   const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
   const decided = [decision(5, 'accepted', ['a'])];
@@ -231,6 +286,72 @@ test.each([
     expect(suspects).toEqual([expect.stringContaining(reason)]);
   },
 );
+
+test.each([
+  ['an add, which passes over it', put(5, 'a', 'five', 'add')],
+  ['an update of its metadata', entry(5, 'update', { ids: ['a'], metadatas: [{ n: 1 }] })],
+])('finds older content of a record behind %s', async (_what, last) => {
+  const log = [...LOG, last];
+  const { suspects } = await verify({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 5, log);
+  expect(suspects).toEqual([expect.stringContaining('record "a" has older content')]);
+  expect((await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 5, log)).suspects).toEqual(
+    [],
+  );
+});
+
+const WITHOUT_DOCUMENT = { ids: ['a'], embeddings: [[3, 4]] };
+const NO_EFFECT = entry(2, 'update', { ids: ['a'], documents: ['x'] });
+
+test.each([
+  ['of a record that is not there', [NO_EFFECT, entry(3, 'upsert', WITHOUT_DOCUMENT)], 3],
+  [
+    'of a deleted record',
+    [entry(1, 'delete', { ids: ['a'] }), NO_EFFECT, entry(3, 'upsert', WITHOUT_DOCUMENT)],
+    3,
+  ],
+  [
+    'of a deleted record, before an entry that may be applied',
+    [entry(1, 'delete', { ids: ['a'] }), NO_EFFECT, entry(3, 'upsert', WITHOUT_DOCUMENT)],
+    2,
+  ],
+])('an update without effect says nothing of a document: %s', async (_what, log, checkpoint) => {
+  expect((await verify({ marker: 0, records: [{ id: 'a' }] }, checkpoint, log)).suspects).toEqual([]);
+});
+
+test('a record may be as a partly applied entry left it, also behind a later entry', async () => {
+  const log = [
+    put(1, 'a', 'one'),
+    put(2, 'a', 'two'),
+    entry(3, 'update', { ids: ['a'], metadatas: [{ n: 1 }] }),
+  ];
+  const cut = [decision(2, 'partly_applied', { applied: 1 })];
+  for (const document of ['one', 'two'])
+    expect((await verify({ marker: 0, records: [{ id: 'a', document }] }, 3, log, cut)).suspects).toEqual([]);
+});
+
+test('a record may be deleted and written again, without a document, beyond the checkpoint', async () => {
+  const log = [put(1, 'a', 'one'), entry(2, 'delete', { ids: ['a'] }), entry(3, 'add', WITHOUT_DOCUMENT)];
+  expect((await verify({ marker: 0, records: [{ id: 'a' }] }, 1, log)).suspects).toEqual([]);
+});
+
+test('compares each column with the entry that it is from, and what is added again after a deletion', async () => {
+  const log = [
+    put(1, 'a', 'one'),
+    entry(2, 'update', { ids: ['a'], embeddings: [[4, 3]] }),
+    entry(3, 'delete', { ids: ['b'] }),
+    put(4, 'b', 'four', 'add'),
+  ];
+  const whole = [
+    { id: 'a', document: 'one', embedding: [4, 3] },
+    { id: 'b', document: 'four' },
+  ];
+  const found = async (records: readonly StoredRecord[]): Promise<readonly string[]> =>
+    (await verify({ marker: 0, records }, 4, log)).suspects;
+  expect(await found(whole)).toEqual([]);
+  expect(await found([{ ...whole[0]!, document: 'zero' }, whole[1]!])).toHaveLength(1);
+  expect(await found([{ ...whole[0]!, embedding: [3, 4] }, whole[1]!])).toHaveLength(1);
+  expect(await found([whole[0]!, { id: 'b', document: 'two' }])).toHaveLength(1);
+});
 
 test('does not compare the content of an added record, which may have existed before', async () => {
   const log = [put(1, 'a', 'new', 'add')];

@@ -10,6 +10,7 @@ import { needsDecision } from '../chroma/protocol/operation.ts';
 import { collectionIdIn } from '../chroma/protocol/response-effect.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { readMarker } from '../nodes/marker.ts';
+import { IntroductionLost } from '../nodes/admission.ts';
 import type { VerificationFailure } from '../nodes/node.ts';
 import type { AssignedShard } from '../replication/checkpoints.ts';
 import { selectedCount, type Decision, type Decisions } from '../replication/decisions.ts';
@@ -34,6 +35,8 @@ export interface LogVerifierOptions {
   readonly decisions: Pick<Decisions, 'find' | 'idPages' | 'exception' | 'isQuarantined'>;
   /** Maximum entries of a round: so many may have been applied beyond the checkpoint. */
   readonly roundEntriesMax: number;
+  /** LSN up to which entries of the shard may have been sent to the node; Infinity when that is not known. */
+  readonly sentTo: (shard: string) => number;
   /** Makes a shard suspect, durably, before any read is served from it (I8). */
   readonly markSuspect: (shard: string, reason: string) => Promise<void>;
   /** Whether the collection with this id on the node is a copy of ours that is not in use. */
@@ -70,7 +73,7 @@ export class LogVerifier {
       return await this.#verify();
     } catch (error) {
       if (error instanceof LogDamaged) this.#options.onDamaged(error);
-      if (error instanceof LogTrimmed) return contentLost(error.message);
+      if (error instanceof LogTrimmed || error instanceof IntroductionLost) return contentLost(error.message);
       return {
         contentLost: false,
         reason: `not verified: ${error instanceof Error ? error.message : String(error)}`,
@@ -79,7 +82,7 @@ export class LogVerifier {
   }
 
   async #verify(): Promise<VerificationFailure | null> {
-    const { client, checkpoint, markSuspect, roundEntriesMax } = this.#options;
+    const { client, checkpoint, markSuspect, roundEntriesMax, sentTo } = this.#options;
     const marker = (await readMarker(client, DEADLINE_MS))?.marker;
     const from = marker?.progress?.checkpoint ?? 0;
     const range: LogRange = { from, to: await checkpoint() };
@@ -100,7 +103,12 @@ export class LogVerifier {
       from: range.to,
       to: Math.min(head, range.to + roundEntriesMax),
     })) {
-      if (toOperation(entry).type === 'records') changed.add(entry.target as string);
+      if (toOperation(entry).type === 'records') {
+        const shard = entry.target as string;
+        changed.add(shard);
+        // What was never sent explains nothing.
+        if (entry.lsn > sentTo(shard)) continue;
+      }
       const decision = await this.#decision(entry);
       // R6: nothing is deleted before the selection is recorded, and nothing at all when it is refused.
       const isWithoutEffect = decision === null || decision.outcome === 'refused';

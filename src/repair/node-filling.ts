@@ -3,7 +3,13 @@
 // suspect, and rebuilds.ts copies them one by one.
 
 import type { Catalog } from '../catalog/catalog.ts';
-import { newMarker, RESERVED, type Identity } from '../chroma/client/identity.ts';
+import {
+  newMarker,
+  RESERVED,
+  sameIdentity,
+  type Identity,
+  type NodeIdentity,
+} from '../chroma/client/identity.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
 import { NodeResponseError } from '../chroma/client/node-error.ts';
 import {
@@ -13,7 +19,8 @@ import {
 } from '../chroma/protocol/node-requests.ts';
 import { isSuccess } from '../chroma/protocol/response-effect.ts';
 import { TermOver, type Term } from '../coordination/term.ts';
-import type { Entry } from '../log/entry.ts';
+import { LogTrimmed, type Entry } from '../log/entry.ts';
+import type { SeenEntry } from '../log/log-continuity.ts';
 import type { Head } from '../log/postgres-log.ts';
 import type { Introduction } from '../nodes/admission.ts';
 import { contentsIfReachable, inspectNode, installMarker, type NodeContents } from '../nodes/marker.ts';
@@ -29,8 +36,8 @@ export interface NodeFillingOptions {
     obstacle: string | null;
   };
   /** The identity that the node has had. */
-  readonly identity: { readonly expected: Identity | null };
-  /** Checks no identity: the node has none that counts. */
+  readonly identity: Pick<NodeIdentity, 'refuses'> & Readonly<Pick<NodeIdentity, 'expected'>>;
+  /** Expects no identity: the node has none that counts. */
   readonly unverified: NodeClient;
   readonly nodes: Pick<NodeStore, 'all' | 'add' | 'filled' | 'removable'>;
   /** Has the node begin again without content: it is built anew. False when the lease has moved on. */
@@ -45,6 +52,10 @@ export interface NodeFillingOptions {
   /** Whether lists in metadata survive the deletion of their collection on these servers. */
   readonly leavesLists: () => boolean;
   readonly idsMax: () => number;
+  /** Whether the log has lost an entry that the node has applied. */
+  readonly hasLost: (seen: SeenEntry) => Promise<boolean>;
+  /** Called with the LSN of such an entry: the node may be the only one that has it. */
+  readonly onLost: (lsn: number) => void;
   readonly newId: () => string;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
   readonly events: EventSink;
@@ -62,6 +73,8 @@ class CannotFill extends Error {}
 export class NodeFilling implements Introduction {
   readonly #options: NodeFillingOptions;
   #isReset = false;
+  /** Until then, the content that is removed is known by its marker. */
+  #isMarkerRemoved = false;
 
   constructor(options: NodeFillingOptions) {
     this.#options = options;
@@ -69,9 +82,11 @@ export class NodeFilling implements Introduction {
 
   async reset(term: Term, head: Head): Promise<void> {
     const { member, unverified, nodes, reset, catalog, events } = this.#options;
-    if (this.#isReset || member.isRefused) return;
+    // A node that begins again is replaced by another object; a promoted server may lack that it does.
+    if (member.isRefused || (this.#isReset && !(await this.#hasIncarnation()))) return;
     const contents = await contentsIfReachable(unverified, DEADLINE_MS);
     if (contents === null || !this.#isToBeFilled(contents, head)) return;
+    if (await this.#showsLoss(contents, head)) return;
     const { discard } = await nodes.removable(member.id);
     await catalog.refresh();
     const isRemovable = contents.blank || discard || this.#isOurs(contents, head);
@@ -79,6 +94,7 @@ export class NodeFilling implements Introduction {
     if (this.#startOrWait(head, contents) === null) return;
     if (!term.held()) return;
     this.#isReset = await reset(term.epoch);
+    if (!this.#isReset) return;
     crashPoint('fill_reset');
     events.record('node_refilled', { node: member.id, wasBlank: contents.blank });
   }
@@ -86,6 +102,8 @@ export class NodeFilling implements Introduction {
   async introduce(term: Term, head: Head): Promise<{ identity: Identity; checkpoint: number } | null> {
     const { member, unverified, nodes, newId, catalog, logger } = this.#options;
     const contents = await inspectNode(unverified, DEADLINE_MS);
+    this.#isMarkerRemoved = contents.marker === null;
+    this.#options.identity.refuses = (found) => this.#refusalOf(found, contents.marker, head);
     const { filling, discard } = await nodes.removable(member.id);
     const isOurs = this.#isOurs(contents, head) || isEmpty(contents);
     const isUsable = contents.blank || discard || (filling && isOurs);
@@ -114,12 +132,36 @@ export class NodeFilling implements Introduction {
     return { identity, checkpoint: start };
   }
 
+  async #hasIncarnation(): Promise<boolean> {
+    const { nodes, member } = this.#options;
+    return (await nodes.all()).some(({ id }) => id === member.id);
+  }
+
+  /** Content that shows a loss of the log is not removed: it may be all that is left of the lost entries. */
+  async #showsLoss(contents: NodeContents, head: Head): Promise<boolean> {
+    const { hasLost, onLost } = this.#options;
+    const progress = this.#isOurs(contents, head) ? contents.marker?.progress : null;
+    if (!progress || progress.log !== head.logId || progress.checkpoint === 0) return false;
+    const { checkpoint: lsn, token } = progress;
+    if (!(await hasLost({ lsn, token }))) return false;
+    onLost(lsn);
+    return true;
+  }
+
   /** A fenced node stays so while its server is another's; an earlier incarnation of itself is not. */
   #isToBeFilled(contents: NodeContents, head: Head): boolean {
     const { member, identity } = this.#options;
     if (member.state !== 'fenced') return true;
     const isEarlier = contents.marker?.incarnation !== identity.expected?.incarnation;
     return contents.blank || (this.#isOurs(contents, head) && isEarlier);
+  }
+
+  /** Why the server behind a new connection is not the one that was inspected. */
+  #refusalOf(found: Identity | null, inspected: Identity | null, { cluster }: Head): string | null {
+    if (found === null) return this.#isMarkerRemoved ? null : 'the server has no marker any more';
+    const isOwn = found.cluster === cluster && found.node === this.#options.member.id;
+    if (isOwn || (inspected !== null && sameIdentity(found, inspected))) return null;
+    return `the server is node "${found.node}" of cluster ${found.cluster} now`;
   }
 
   #isOurs({ marker }: NodeContents, { cluster }: Head): boolean {
@@ -175,13 +217,18 @@ export class NodeFilling implements Introduction {
   }
 
   async #progress(log: string, start: number): Promise<{ log: string; checkpoint: number; token: string }> {
-    const [entry] = await this.#options.log.read(start - 1, 1, PAGE_BYTES).catch(() => []);
+    const [entry] = await this.#options.log.read(start - 1, 1, PAGE_BYTES).catch((error: unknown) => {
+      if (error instanceof LogTrimmed) return [];
+      throw error;
+    });
     return { log, checkpoint: start, token: entry?.lsn === start ? entry.batch : NO_TOKEN };
   }
 
   /** The tenants and databases that existed at `start`; those of later entries may exist already. */
   async #createDatabases(start: number, term: Term): Promise<void> {
     const { catalog, log } = this.#options;
+    // Databases may have been created between its last read and `start`.
+    await catalog.refresh();
     const databases = catalog.everyDatabase().map(({ tenant, name }) => ({ tenant, database: name }));
     const { lsn: head } = await log.head();
     for (let at = start; at < head;) {
@@ -218,6 +265,7 @@ export class NodeFilling implements Introduction {
     };
     for (const tenant of tenants) await removeContent(tenant, options);
     // The marker last: until then the content is known as that of this node.
+    this.#isMarkerRemoved = true;
     await removeContent(RESERVED.tenant, options);
   }
 }

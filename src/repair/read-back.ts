@@ -119,7 +119,8 @@ function pageShowsEffect(call: RecordCall, page: readonly string[], read: ReadRe
   for (const [index, id] of read.ids.entries()) {
     const content = sent.get(mapKey(id));
     if (content === undefined || (content.document === null && content.embedding === null)) return null;
-    if (hasContent(content, read, index)) return true;
+    const stored = { document: read.documents[index] ?? null, embedding: read.embeddings[index] ?? [] };
+    if (hasContent(content, stored)) return true;
   }
   return false;
 }

@@ -22,6 +22,8 @@ import { CopyOutdated, CopyDelta, type CopyDeltaOptions } from './copy-delta.ts'
 export interface RebuildNode extends CopyNode {
   /** Its applier runs. */
   follows(): boolean;
+  /** A delayed call may have changed its content: what is copied from it could not be found by comparing it later. */
+  awaitsRecheck(): boolean;
   /** Writes the number of a complete copy into the node's marker. */
   writeCopyNumber(copy: number, term: Term): Promise<void>;
 }
@@ -171,19 +173,22 @@ export class Rebuilds {
       const collection = catalog.collectionOfShard(shard);
       if (collection?.state !== 'ready') continue;
       const donor = this.#donorOf(shard, node.id);
-      if (donor !== null) return { node, shard, collection, donor };
-      this.#wait({ node, shard }, 'no other node has a healthy copy of it');
+      if (typeof donor !== 'string') return { node, shard, collection, donor };
+      this.#wait({ node, shard }, donor);
     }
     return null;
   }
 
-  /** A replica if possible: writes wait for the primary. */
-  #donorOf(shard: string, target: string): RebuildNode | null {
+  /** A replica if possible: writes wait for the primary. Otherwise why there is none. */
+  #donorOf(shard: string, target: string): RebuildNode | string {
     const { nodes, catalog, primary } = this.#options;
     const healthy = nodes().filter(
       (node) => node.id !== target && node.follows() && catalog.isHealthy(node.id, shard),
     );
-    return healthy.find(({ id }) => id !== primary()) ?? healthy[0] ?? null;
+    if (healthy.length === 0) return 'no other node has a healthy copy of it';
+    const able = healthy.filter((node) => !node.awaitsRecheck());
+    const donor = able.find(({ id }) => id !== primary()) ?? able[0];
+    return donor ?? 'a call that was repeated may still change the other copies';
   }
 
   /** Whether the copy was healed. */
@@ -242,6 +247,7 @@ export class Rebuilds {
     const shardCopy = new ShardCopier({
       donor,
       isPrimaryDonor: donor.id === primary(),
+      shard,
       source: donorCopy,
       node,
       target: new CopyTarget({ client: node.client, location: copy, rule, idsMax, clock, term }),
@@ -291,6 +297,7 @@ export class Rebuilds {
     const { copies, catalog, forget, logger } = this.#options;
     const { node, shard, donor } = job;
     if (!catalog.isHealthy(donor.id, shard)) throw new DonorFailed(`the copy of ${donor.id} became suspect`);
+    if (donor.awaitsRecheck()) throw new DonorFailed(`a call to ${donor.id} was repeated meanwhile`);
     await node.writeCopyNumber(copy.copy, term);
     crashPoint('copy_marked');
     await copies.marked(term.epoch, node.id, copy.copy);

@@ -17,17 +17,15 @@ export interface ReadRecords {
   readonly embeddings: readonly (readonly number[])[];
 }
 
+/** What a node returns for one record. */
+export interface ReadContent {
+  readonly document: string | null;
+  readonly embedding: readonly number[];
+}
+
 interface SentColumns {
   readonly documents?: readonly (string | null)[] | null;
   readonly embeddings?: readonly (number[] | string | null)[] | null;
-}
-
-/**
- * Content by the map key of the id; the last occurrence of an id counts. Empty for an add, which leaves existing
- * records unchanged, and for a delete.
- */
-export function contentOf(call: RecordCall): Map<string, SentContent> {
-  return call.kind === 'upsert' || call.kind === 'update' ? columnContent(call) : new Map();
 }
 
 // Parsing one part takes some ms.
@@ -38,7 +36,7 @@ export function comparableParts(call: RecordCall, recordsMax: number): Iterable<
   return splitCall(call, { work: Infinity, maxIds: recordsMax, maxBytes: SLICE_BYTES });
 }
 
-/** Like contentOf, for any call that has documents or embeddings. */
+/** Content by the map key of the id; the last occurrence of an id counts. */
 export function columnContent(call: RecordCall): Map<string, SentContent> {
   const content = new Map<string, SentContent>();
   const documents = columnValues(call, 'documents') as SentColumns['documents'];
@@ -51,12 +49,11 @@ export function columnContent(call: RecordCall): Map<string, SentContent> {
   return content;
 }
 
-/** Whether the record at `index` of a response has the content sent; columns that were not sent are equal. */
-export function hasContent(sent: SentContent, read: ReadRecords, index: number): boolean {
-  const { document, embedding } = sent;
+/** Whether a record that was read has the content sent; columns that were not sent are equal. */
+export function hasContent({ document, embedding }: SentContent, read: ReadContent): boolean {
   return (
-    (document === null || document === read.documents[index]) &&
-    (embedding === null || isSameVector(embedding, read.embeddings[index] ?? []))
+    (document === null || document === read.document) &&
+    (embedding === null || isSameVector(embedding, read.embedding))
   );
 }
 

@@ -8,8 +8,14 @@ import { toOperation } from '../replication/entry-operation.ts';
 import { mapKey } from '../util/map-key.ts';
 import { nextTurn } from '../util/next-turn.ts';
 import type { Expectation, ExpectedRecord, SelectedIds } from './expectation.ts';
-import { comparableParts, contentOf, type SentContent } from './record-content.ts';
-import { recordFault, type CheckedRecord, type ReadNode } from './shard-check.ts';
+import {
+  columnContent,
+  comparableParts,
+  hasContent,
+  type ReadContent,
+  type SentContent,
+} from './record-content.ts';
+import { olderContent, recordFault, type CheckedRecord, type ReadNode } from './shard-check.ts';
 
 export interface RecordFaultsOptions {
   readonly read: ReadNode;
@@ -46,7 +52,7 @@ export class RecordFaults {
     this.#options = options;
   }
 
-  /** Compares the records of which `entry` is the last change. `selected`: the ids of a conditional delete. */
+  /** Compares the records, or columns of them, of which `entry` is the last change. `selected`: the ids of a conditional delete. */
   async add(entry: Entry, selected: SelectedIds | null): Promise<void> {
     const operation = toOperation(entry);
     if (operation.type !== 'records') return;
@@ -58,8 +64,10 @@ export class RecordFaults {
         const key = mapKey(id);
         const expected = this.#expected(shard, key, { id, entry, kind: call.kind });
         if (expected === null) continue;
-        const sent = content.get(key) ?? null;
-        await this.#batch(shard, key, { ...expected, content: sent && stillLast(sent, expected) });
+        const sent = content.get(key) ?? NOTHING_SENT;
+        const isDeleted = call.kind === 'delete';
+        const from = isDeleted ? null : contentFrom(sent, expected, entry.lsn);
+        await this.#batch(shard, key, { ...expected, content: from });
       }
     }
   }
@@ -70,7 +78,7 @@ export class RecordFaults {
     return this.#found;
   }
 
-  /** Null when a later entry changed the record, or may have. */
+  /** Null when a later entry changed the record and all that this one contains, or may have. */
   #expected(
     shard: string,
     key: string,
@@ -83,12 +91,14 @@ export class RecordFaults {
     const { expectation } = this.#options;
     if (!expectation.bulk.has(lsn)) {
       const expected = expectation.shards.get(shard)?.get(key);
-      return expected?.lsn === lsn ? expected : null;
+      if (expected === undefined) return null;
+      return [expected.lsn, expected.document, expected.embedding].includes(lsn) ? expected : null;
     }
     if (!expectation.bulk.isLast(shard, id, lsn)) return null;
     // An update passes over missing records.
     const present = kind === 'update' ? null : kind !== 'delete';
-    return { id, lsn, present, document: true, embedding: true };
+    const source = kind === 'upsert' || kind === 'update' ? lsn : null;
+    return { id, lsn, document: source, embedding: source, present, later: [] };
   }
 
   async #batch(shard: string, key: string, record: CheckedRecord): Promise<void> {
@@ -100,7 +110,7 @@ export class RecordFaults {
       characters: 0,
     };
     this.#batches.set(name, batch);
-    batch.records.set(key, record);
+    batch.records.set(key, together(batch.records.get(key)?.content ?? null, record));
     batch.characters += record.id.length;
     const idsMax = isDeleted ? DELETED_IDS_PER_READ : IDS_PER_READ;
     if (batch.records.size >= idsMax || batch.characters >= ID_CHARACTERS_PER_READ) await this.#check(name);
@@ -112,10 +122,15 @@ export class RecordFaults {
     const target = this.#options.assigned.get(shard);
     if (target === undefined || this.#found.has(shard)) return;
     while (records.size > 0) {
-      const fault = await recordFault(this.#options.read, target, records);
-      if (fault === null) return;
+      const changed = new Map<string, ReadContent>();
+      const fault = await recordFault(this.#options.read, target, records, changed);
+      if (fault === null) {
+        const lost = await this.#unexplained(records, changed);
+        if (lost !== null) this.#found.set(shard, olderContent(lost));
+        return;
+      }
       const record = fault.key === null ? undefined : records.get(fault.key);
-      if (record === undefined || !(await this.#isRepeated(record))) {
+      if (record === undefined || !(await this.#isAnyRepeated(record))) {
         this.#found.set(shard, fault.reason);
         return;
       }
@@ -124,16 +139,98 @@ export class RecordFaults {
     }
   }
 
-  async #isRepeated({ id, lsn }: CheckedRecord): Promise<boolean> {
+  /**
+   * The first record that is neither as its last certain entry left it nor as an entry that may be applied would have: a
+   * node loses the end of what it had applied, so it holds content from before. Null when there is none.
+   */
+  async #unexplained(
+    records: ReadonlyMap<string, CheckedRecord>,
+    changed: ReadonlyMap<string, ReadContent>,
+  ): Promise<CheckedRecord | null> {
+    const differing = new Map<string, DifferingColumns>();
+    const lsns = new Set<number>();
+    for (const [key, stored] of changed) {
+      const record = records.get(key) as CheckedRecord;
+      differing.set(key, differingColumns(record, stored));
+      for (const lsn of record.later ?? []) lsns.add(lsn);
+    }
+    for (const lsn of lsns) {
+      const call = await this.#recordCall(lsn);
+      if (call === null) continue;
+      for (const part of comparableParts(call, IDS_PER_READ)) {
+        for (const [key, sent] of columnContent(part)) explain(differing.get(key), sent);
+        await nextTurn();
+      }
+    }
+    for (const [key, { document, embedding }] of differing) {
+      const record = records.get(key) as CheckedRecord;
+      if ((document || embedding) && !(await this.#isAnyRepeated(record))) return record;
+    }
+    return null;
+  }
+
+  async #isAnyRepeated({ id, lsn, document, embedding, later }: CheckedRecord): Promise<boolean> {
+    for (const each of new Set([lsn, document ?? lsn, embedding ?? lsn, ...(later ?? [])]))
+      if (await this.#isRepeated(id, each)) return true;
+    return false;
+  }
+
+  async #isRepeated(id: string, lsn: number): Promise<boolean> {
+    const call = await this.#recordCall(lsn);
+    return call !== null && (await repeatsId(call.ids, id));
+  }
+
+  async #recordCall(lsn: number): Promise<RecordCall | null> {
     const entry = await this.#options.entryAt(lsn);
     const operation = entry === null ? null : toOperation(entry);
-    return operation?.type === 'records' && (await repeatsId(operation.call.ids, id));
+    return operation?.type === 'records' ? operation.call : null;
   }
 }
 
-/** Without the columns that a later entry may have replaced. */
-function stillLast(sent: SentContent, { document, embedding }: ExpectedRecord): SentContent {
-  return { document: document ? sent.document : null, embedding: embedding ? sent.embedding : null };
+const NOTHING_SENT: SentContent = { document: null, embedding: null };
+
+/** What the record has from the entry at `lsn`. */
+function contentFrom(sent: SentContent, { document, embedding }: ExpectedRecord, lsn: number): SentContent {
+  return {
+    document: document === lsn ? sent.document : null,
+    embedding: embedding === lsn ? sent.embedding : null,
+  };
+}
+
+/** Columns may be from several entries. */
+function together(other: SentContent | null, record: CheckedRecord): CheckedRecord {
+  const { content } = record;
+  if (other === null || content === null) return record;
+  const document = content.document ?? other.document;
+  return { ...record, content: { document, embedding: content.embedding ?? other.embedding } };
+}
+
+/** Which columns of a stored record no entry explains so far. */
+interface DifferingColumns {
+  readonly stored: ReadContent;
+  document: boolean;
+  embedding: boolean;
+}
+
+function differingColumns({ content, present }: CheckedRecord, stored: ReadContent): DifferingColumns {
+  // After a deletion, a record that is there again was written whole.
+  if (content === null) return { stored, document: stored.document !== null, embedding: true };
+  const { document, embedding } = content;
+  return {
+    stored,
+    // It may have been deleted, and written again without one.
+    document:
+      !hasContent({ document, embedding: null }, stored) && !(present === null && stored.document === null),
+    embedding: !hasContent({ document: null, embedding }, stored),
+  };
+}
+
+/** Each column may come from another entry: an update leaves those that it does not contain. */
+function explain(differing: DifferingColumns | undefined, { document, embedding }: SentContent): void {
+  if (differing === undefined) return;
+  const { stored } = differing;
+  if (document !== null && hasContent({ document, embedding: null }, stored)) differing.document = false;
+  if (embedding !== null && hasContent({ document: null, embedding }, stored)) differing.embedding = false;
 }
 
 async function* changedPages(call: RecordCall, selected: SelectedIds | null): AsyncGenerator<ChangedPage> {
@@ -142,8 +239,9 @@ async function* changedPages(call: RecordCall, selected: SelectedIds | null): As
     for await (const ids of selected.pages()) yield { ids, content: new Map() };
     return;
   }
-  for (const part of comparableParts(call, call.kind === 'delete' ? DELETED_IDS_PER_READ : IDS_PER_READ)) {
-    yield { ids: part.ids, content: contentOf(part) };
+  const isDelete = call.kind === 'delete';
+  for (const part of comparableParts(call, isDelete ? DELETED_IDS_PER_READ : IDS_PER_READ)) {
+    yield { ids: part.ids, content: isDelete ? new Map() : columnContent(part) };
     await nextTurn();
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from '../util/logger.ts';
 import { Notifier } from '../util/notifier.ts';
 import type { ReportProgress } from '../util/progress.ts';
 import { linkedAbort } from '../util/race.ts';
+import { Pacing } from './pacing.ts';
 import type { ScrubCounts, ScrubState, ScrubStore } from './scrub-store.ts';
 import type { ShardReport, ShardVerification } from './shard-verification.ts';
 
@@ -37,17 +38,21 @@ export interface ScrubProgress extends ScrubState {
 const POLL_MS = 2_000;
 // A person sees the end at once; a request is one small query.
 const REPORT_MS = 250;
+// The nodes, read in turns, are at work for the scrub a third of the time at most.
+const REST = 2;
 const ATTEMPTS_MAX = 3;
 const RETRY_MS = 5_000;
 
 export class Scrub {
   readonly #options: ScrubOptions;
   readonly #changed = new Notifier();
+  readonly #pacing: Pacing;
   #loadedMs = 0;
   #isPaused = false;
 
   constructor(options: ScrubOptions) {
     this.#options = options;
+    this.#pacing = new Pacing(options.clock, options.bytesPerSecond);
   }
 
   /** Begins a pass as soon as it may; resolves once the request is durable. */
@@ -149,7 +154,7 @@ export class Scrub {
       try {
         return await verification.verify(shard, serving(), {
           term,
-          yields: true,
+          rest: REST,
           onPage: (_records, bytes) => this.#pace(bytes, term),
         });
       } catch (error) {
@@ -168,8 +173,8 @@ export class Scrub {
 
   /** Keeps to the rate, and waits while the scrub is paused. */
   async #pace(bytes: number, term: Term): Promise<void> {
-    const { clock, bytesPerSecond } = this.#options;
-    await sleep(clock, (1_000 * bytes) / bytesPerSecond, term.signal);
+    const { clock } = this.#options;
+    await this.#pacing.pace(bytes, term.signal);
     if (clock.monotonic() - this.#loadedMs >= POLL_MS) await this.#load();
     while (this.#isPaused && !term.signal.aborted) {
       await this.#pause(term);

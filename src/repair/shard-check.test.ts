@@ -5,7 +5,10 @@ import { recordFault, type CheckedRecord, type ReadNode } from './shard-check.ts
 const SHARD = { tenant: 't', database: 'd', physical: 'p' };
 const expected = (ids: readonly string[]): Map<string, CheckedRecord> =>
   new Map(
-    ids.map((id) => [id, { id, lsn: 1, present: true, document: true, embedding: true, content: null }]),
+    ids.map((id) => [
+      id,
+      { id, lsn: 1, present: true, later: [], content: null, document: null, embedding: null },
+    ]),
   );
 
 test('reads records of long documents in smaller pages', async () => {
@@ -22,7 +25,7 @@ test('reads records of long documents in smaller pages', async () => {
     };
   };
   const ids = Array.from({ length: 10 }, (_, n) => `r${n}`);
-  expect(await recordFault(read, SHARD, expected(ids))).toEqual({
+  expect(await recordFault(read, SHARD, expected(ids), new Map())).toEqual({
     key: 'r9',
     reason: 'lost LSN 1: record "r9" is missing',
   });

@@ -10,13 +10,14 @@ import {
 import { NodeError } from '../chroma/client/node-error.ts';
 import { mapKey } from '../util/map-key.ts';
 import type { ExpectedRecord } from './expectation.ts';
-import { hasContent, type ReadRecords, type SentContent } from './record-content.ts';
+import { hasContent, type ReadContent, type ReadRecords, type SentContent } from './record-content.ts';
 
 /** Sends a read to the node. */
 export type ReadNode = (request: NodeRead) => Promise<{ readonly status: number; readonly body: Buffer }>;
 
-/** An expected record; `content` is null when only its presence is known. */
+/** An expected record, and what its last entry did to it. */
 export interface CheckedRecord extends ExpectedRecord {
+  /** What it has to contain; null for a deleted one. */
   readonly content: SentContent | null;
 }
 
@@ -31,28 +32,45 @@ export interface RecordFault {
   readonly reason: string;
 }
 
-/** The first difference between the expected records, by the map key of their ids, and the node; null when none. */
+/**
+ * The first difference between the expected records, by the map key of their ids, and the node; null when none. Records
+ * that only an entry which may be applied can have left so are not taken for different: they are put into `changed`.
+ */
 export async function recordFault(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
+  changed: Map<string, ReadContent>,
 ): Promise<RecordFault | null> {
   const ids = [...records.values()].map(({ id }) => id);
   const response = await readUnlessTooLarge(read, shard, ids);
-  if (response === null) return eitherHalf(read, shard, records);
+  if (response === null) return eitherHalf(read, shard, records, changed);
   if (response.status !== 200)
     return { key: null, reason: `cannot be read after a restart: HTTP ${response.status}` };
   const found = JSON.parse(response.body.toString()) as ReadRecords;
   const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
-  for (const [key, { id, lsn, present, content }] of records) {
+  for (const [key, record] of records) {
+    const { id, lsn, present } = record;
     const index = indexOf.get(key) ?? null;
     if (present === (index === null)) {
       return { key, reason: `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}` };
     }
-    if (index !== null && content !== null && !hasContent(content, found, index))
-      return { key, reason: `lost LSN ${lsn}: record "${id}" has older content` };
+    if (index === null || record.later === null) continue;
+    const stored = { document: found.documents[index] ?? null, embedding: found.embeddings[index] ?? [] };
+    if (isLeftBy(record, stored)) continue;
+    if (record.later.length === 0) return { key, reason: olderContent(record) };
+    changed.set(key, stored);
   }
   return null;
+}
+
+export function olderContent({ id, lsn }: Pick<CheckedRecord, 'id' | 'lsn'>): string {
+  return `lost LSN ${lsn}: record "${id}" has older content`;
+}
+
+/** Whether the record may be as its last certain entry left it. */
+function isLeftBy({ content, later }: CheckedRecord, stored: ReadContent): boolean {
+  return content === null ? later?.length === 0 : hasContent(content, stored);
 }
 
 /** Null when the response would be larger than what is read at once, and can be made smaller. */
@@ -73,12 +91,13 @@ async function eitherHalf(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
+  changed: Map<string, ReadContent>,
 ): Promise<RecordFault | null> {
   const all = [...records];
   const middle = Math.ceil(all.length / 2);
   return (
-    (await recordFault(read, shard, new Map(all.slice(0, middle)))) ??
-    recordFault(read, shard, new Map(all.slice(middle)))
+    (await recordFault(read, shard, new Map(all.slice(0, middle)), changed)) ??
+    recordFault(read, shard, new Map(all.slice(middle)), changed)
   );
 }
 

@@ -16,7 +16,9 @@ import { sleep, type Clock } from '../util/clock.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import { mapKey } from '../util/map-key.ts';
 import { eachInTurns } from '../util/next-turn.ts';
+import { readAhead } from '../util/read-ahead.ts';
 import { linkedAbort } from '../util/race.ts';
+import { batchesOf, bytesOfRecord } from './copy-batches.ts';
 import {
   bodyOf,
   idsIn,
@@ -28,8 +30,7 @@ import {
 } from './copy-content.ts';
 import { donorOrder, orderChange } from './copy-order.ts';
 import { CopyFailed, describe, type CopyTarget, type Difference } from './copy-target.ts';
-import { indexFault } from './shard-check.ts';
-import type { DeltaIds, CopyDelta } from './copy-delta.ts';
+import { merged, type DeltaIds, type CopyDelta } from './copy-delta.ts';
 
 /** A node stands at its checkpoint until the hold is released. */
 export interface HeldNode {
@@ -43,6 +44,8 @@ export interface CopyNode {
   readonly client: Pick<NodeClient, 'read' | 'mutate'>;
   /** LSN up to which it has applied everything, durably. */
   checkpoint(): number;
+  /** LSN up to which entries of the shard may have been sent to it; null when that is not known. */
+  offeredTo(shard: string): number | null;
   /** Stops its applier between two rounds; null when `signal` aborts first. */
   hold(signal: AbortSignal): Promise<HeldNode | null>;
 }
@@ -51,6 +54,7 @@ export interface ShardCopierOptions {
   readonly donor: CopyNode;
   /** Whether writes wait for the donor: it is held for 300 ms at most (R24). */
   readonly isPrimaryDonor: boolean;
+  readonly shard: string;
   readonly source: ShardLocation;
   readonly node: CopyNode;
   readonly target: CopyTarget;
@@ -108,15 +112,12 @@ export class ShardCopier {
 
   /** Resolves when the copy is in use. Throws CopyFailed, CopyOutdated, DonorFailed, LogTrimmed. */
   async run(): Promise<void> {
-    await this.#bulk();
+    const resumed = await this.#bulk();
     await this.#catchUp();
     // Comparing may take long, and needs no writes to wait. What is limited after it stays so until the copy is in use.
     this.#options.onFallingBehind(null);
-    await this.#compare();
-    const fault = await indexFault(
-      (request) => this.#options.node.client.read({ ...request, deadlineMs: READ_DEADLINE_MS }),
-      this.#options.target.location,
-    );
+    await this.#compare(resumed);
+    const fault = await this.#options.target.fault();
     if (fault !== null) throw new CopyFailed(fault);
     for (let attempt = 1; attempt <= FINISHES_MAX; attempt++) {
       await this.#catchUp();
@@ -127,19 +128,35 @@ export class ShardCopier {
     throw new CopyFailed(`the copy could not be completed in ${FINISHES_MAX} attempts`);
   }
 
-  /** Copies every record that the copy does not have. */
-  async #bulk(): Promise<void> {
-    const { source, target } = this.#options;
+  /** Copies every record that the copy does not have, and compares it; returns the ids of those that it had. */
+  async #bulk(): Promise<readonly string[]> {
+    const { source, target, onProgress } = this.#options;
     const ids = await this.#fromDonor(() => readIds(this.#readDonor, source));
-    const missing = await without(ids, await target.ids());
+    const resumed = await target.ids();
+    const missing = await without(ids, resumed);
     let done = 0;
-    for await (const { ids: asked, records } of this.#donorPages(missing)) {
-      await target.add(records);
-      crashPoint('copy_halfway');
-      done += asked.length;
-      this.#options.onProgress('copying', done, missing.length);
-      await this.#pause(records);
+    let adding: Promise<unknown> = Promise.resolve();
+    let comparing: Promise<readonly Difference[]> = Promise.resolve([]);
+    try {
+      const batches = batchesOf(this.#donorPages(missing));
+      for await (const records of readAhead(() => batches.next())) {
+        adding = target.add(records);
+        const [differences] = await Promise.all([comparing, adding]);
+        crashPoint('copy_halfway');
+        this.#note(differences);
+        // While the next batch is read and added.
+        comparing = target.differences(records);
+        comparing.catch(() => undefined);
+        done += records.length;
+        onProgress('copying', done, missing.length);
+        await this.#pause(records);
+      }
+      this.#note(await comparing);
+    } finally {
+      // Nothing may be executed once the copy is resumed or given up.
+      await Promise.allSettled([adding, comparing]);
     }
+    return resumed;
   }
 
   /** Copies what the log has touched, in passes, until little is left. */
@@ -173,21 +190,24 @@ export class ShardCopier {
     }
   }
 
-  /** Compares every record with the donor's (I13); differences are explained by the log later, or are faults. */
-  async #compare(): Promise<void> {
+  /** Compares these records with the donor's (I13). */
+  async #compare(ids: readonly string[]): Promise<void> {
     const { target, onProgress } = this.#options;
-    const ids = await target.ids();
     let done = 0;
     for await (const { ids: asked, records } of this.#donorPages(ids)) {
       const found = new Set(records.map(({ id }) => mapKey(id)));
       const gone = asked.filter((id) => !found.has(mapKey(id))).map((id) => ({ id, field: 'record' }));
-      for (const difference of [...gone, ...(await target.differences(records))])
-        this.#differences.set(mapKey(difference.id), difference);
-      if (this.#differences.size > DIFFERENCES_MAX) throw new CopyFailed('the copy differs from its donor');
+      this.#note([...gone, ...(await target.differences(records))]);
       done += asked.length;
       onProgress('comparing', done, ids.length);
       await this.#pause(records);
     }
+  }
+
+  /** Differences are explained by the log later, or are faults. */
+  #note(differences: readonly Difference[]): void {
+    for (const difference of differences) this.#differences.set(mapKey(difference.id), difference);
+    if (this.#differences.size > DIFFERENCES_MAX) throw new CopyFailed('the copy differs from its donor');
   }
 
   /** Brings the copy into the donor's order, as of one read of it. */
@@ -237,7 +257,7 @@ export class ShardCopier {
 
   /** What the log touched last, read from the donor while it is held at an LSN of at least `atLeast`. */
   async #heldContent(atLeast: number): Promise<HeldContent | null> {
-    const { donor, touched, isPrimaryDonor, clock, signal } = this.#options;
+    const { donor, shard, touched, isPrimaryDonor, clock, signal } = this.#options;
     const until = clock.monotonic() + HOLD_WAIT_MS;
     while (donor.checkpoint() < atLeast) {
       if (clock.monotonic() > until || signal.aborted) return null;
@@ -245,6 +265,8 @@ export class ShardCopier {
     }
     const held = await this.#hold(donor);
     if (held === null) return null;
+    // Beyond its checkpoint it may show an entry that is quarantined later, of which the copy could not be read back (I8).
+    if ((donor.offeredTo(shard) ?? Infinity) > held.checkpoint) return (held.release(), null);
     const limits = isPrimaryDonor ? PRIMARY_LIMITS : REPLICA_LIMITS;
     const heldUntil = clock.monotonic() + limits.heldMs;
     // R24, also while PostgreSQL is slow: what is read after this moment does not count.
@@ -318,18 +340,9 @@ export class ShardCopier {
   /** The donor's records with these ids; each page is read while the one before is written or compared. */
   async *#donorPages(ids: readonly string[]): AsyncGenerator<ContentPage> {
     const pages = readPages(this.#readDonor, this.#options.source, ids);
-    const read = (): Promise<IteratorResult<ContentPage>> => {
-      const next = this.#fromDonor(() => pages.next());
-      // It is awaited later, or not at all.
-      next.catch(() => undefined);
-      return next;
-    };
-    for (let reading = read(); ;) {
+    for await (const page of readAhead(() => this.#fromDonor(() => pages.next()))) {
+      yield page;
       this.#requireTerm();
-      const { value, done } = await reading;
-      if (done === true) return;
-      reading = read();
-      yield value;
     }
   }
 
@@ -368,13 +381,6 @@ interface HeldContent {
   readonly count: number;
 }
 
-function merged(a: DeltaIds, b: DeltaIds): DeltaIds {
-  const all = new Map(a);
-  for (const [key, { id, wasDeleted }] of b)
-    all.set(key, { id, wasDeleted: wasDeleted || all.get(key)?.wasDeleted === true });
-  return all;
-}
-
 /** The ids of a list that another does not have. */
 async function without(ids: readonly string[], others: readonly string[]): Promise<string[]> {
   const known = new Set<string>();
@@ -384,8 +390,4 @@ async function without(ids: readonly string[], others: readonly string[]): Promi
     if (!known.has(mapKey(id))) rest.push(id);
   });
   return rest;
-}
-
-function bytesOfRecord({ id, embedding, document, uri, metadata }: StoredRecord): number {
-  return id.length + embedding.length + document.length + uri.length + metadata.length;
 }

@@ -3,6 +3,7 @@ import { FakeCopy } from '../../test/support/fake-copy.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { NodeError } from '../chroma/client/node-error.ts';
 import { TermOver, type Term } from '../coordination/term.ts';
+import { sleep } from '../util/clock.ts';
 import { LogDamaged, LogTrimmed, type Entry } from '../log/entry.ts';
 import { ShardVerification, type ShardReport, type ShardVerificationOptions } from './shard-verification.ts';
 
@@ -90,6 +91,16 @@ describe('makes the copy suspect whose', () => {
     ['record was edited', (c) => c.put('r3', { document: '"x"' }), 'the document of record "r3" differs'],
     ['record is missing', (c) => void c.records.delete('r3'), 'record "r3" is missing on b'],
     [
+      'record is in no filter by document',
+      (c) => c.filtered.set('r17', null),
+      'filters by document do not see the document of record "r17"',
+    ],
+    [
+      'record has another text in filters by document',
+      (c) => c.filtered.set('r17', 'x'),
+      'filters by document do not see the document of record "r17"',
+    ],
+    [
       'index misses its records',
       (c) => [...c.records.keys()].forEach((id) => c.unindexed.add(id)),
       'its index',
@@ -115,6 +126,28 @@ test('asks the witnesses only once two copies differ, and follows the majority',
   // The primary is the one that is wrong.
   copies['a']!.put('r3', { document: '"x"' });
   expect((await verify(['a', 'b'], ['c'])).suspects).toEqual(['a']);
+});
+
+test('lets nodes rest after each read, and reads one at a time', async () => {
+  const clock = new ManualClock();
+  build({ clock });
+  let reads = 0;
+  let inFlight = 0;
+  let inFlightMax = 0;
+  for (const copy of Object.values(copies))
+    copy.onRead = async () => {
+      reads += 1;
+      inFlightMax = Math.max(inFlightMax, ++inFlight);
+      await sleep(clock, 10);
+      inFlight -= 1;
+      return null;
+    };
+  const ended = new AbortController();
+  const work = verification.verify(SHARD, ['a', 'b'], { term: TERM, rest: 2 }).finally(() => ended.abort());
+  while (!ended.signal.aborted) await clock.pass(10, 10);
+  expect((await work).records).toBe(20);
+  expect(inFlightMax).toBe(1);
+  expect(clock.monotonic()).toBeGreaterThanOrEqual(3 * 10 * reads);
 });
 
 test('counts copies that were made from another as no votes: the primary is kept against them', async () => {
@@ -155,6 +188,11 @@ test('follows the log, against the primary, when it holds everything since the r
   copies['a']!.put('r3', { document: '"x"' });
   expect((await verify()).suspects).toEqual(['a']);
   expect(events).toEqual([]);
+});
+
+test('checks the filters by document of a single copy', async () => {
+  copies['b']!.filtered.set('r17', null);
+  expect((await verify(['b'])).suspects).toEqual(['b']);
 });
 
 test('checks the index of a single copy', async () => {

@@ -18,9 +18,11 @@ import {
 } from './copy-comparison.ts';
 import { CopyUnreadable, isTooLarge, readIds, type ReadCopy } from './copy-content.ts';
 import { resolveDifferences } from './difference-resolution.ts';
+import { FullTextVerification } from './full-text-verification.ts';
 import { groupsConfirmedByLog, type LogConfirmationSource } from './log-confirmation.ts';
 import { sampleOf } from './index-check.ts';
 import { IndexVerification } from './index-verification.ts';
+import { restAfter } from './pacing.ts';
 import { touchedIds, type TouchedIdsSource } from './touched-ids.ts';
 
 export interface ShardVerificationOptions extends TouchedIdsSource, LogConfirmationSource {
@@ -60,8 +62,12 @@ export interface VerifyShardOptions {
   readonly witnesses?: readonly string[];
   /** Whether clients come first (copy-comparison.ts). */
   readonly yields?: boolean;
+  /** How long a node rests after each read, as a multiple of what the read took (pacing.ts); 0 if undefined. Then nodes are read in turns. */
+  readonly rest?: number;
   /** Called after each page; its delay limits the rate. */
   readonly onPage?: (records: number, bytes: number) => Promise<void>;
+  /** Whether something was found before, so that nothing is left out to save time. */
+  readonly isThorough?: boolean;
 }
 
 // A busy node may take long to respond to a read; one that takes longer is compared another time.
@@ -70,6 +76,8 @@ const NOTHING: ShardReport = { records: 0, uncompared: 0, suspects: [] };
 const NOTHING_FOUND = 'no copy finds a record by its own vector, so none of them is blamed';
 // The number of records is unknown.
 const UNCOMPARED: ComparisonResult = { differences: [], unreadable: new Map(), ids: [], uncompared: 1 };
+// A millisecond or two of a stock server's work: reads of clients that need the same core wait no longer.
+const RESTING_PAGE_BYTES = 32 * 1024;
 const ATTEMPTS_MAX = 5;
 const PAUSE_MS = 200;
 // A server whose index file is damaged may end when it reads it. Two deaths may be chance.
@@ -82,32 +90,45 @@ const DEADLY_READS_MAX = 100;
 export class ShardVerification {
   readonly #options: ShardVerificationOptions;
   readonly #indexes: IndexVerification;
+  readonly #fullText: FullTextVerification;
   /** By copy, then by request: how often it has ended the connections of the node since the copy was last verified. */
   readonly #deaths = new Map<string, Map<string, Deaths>>();
 
   constructor(options: ShardVerificationOptions) {
     this.#options = options;
     this.#indexes = new IndexVerification(options);
+    this.#fullText = new FullTextVerification(options);
   }
 
   /**
    * Verifies the copies of the shard on these nodes; copies that are suspect or missing are left out. With one copy, only
-   * its index is checked. Throws NodeError when a node does not respond, TermOver.
+   * its index and its filters by document are checked. Throws NodeError when a node does not respond, TermOver.
    */
   async verify(shard: string, nodes: readonly string[], options: VerifyShardOptions): Promise<ShardReport> {
-    const { term, witnesses = [] } = options;
-    const copies = this.#copiesOn(nodes, shard, term.signal);
+    const { term, witnesses = [], isThorough = false, rest = 0 } = options;
+    const yields = rest > 0 || (options.yields ?? false);
+    const startedMs = this.#options.clock.monotonic();
+    const copies = this.#copiesOn(nodes, shard, term.signal, rest);
     if (copies.length === 0) return NOTHING;
     const found = await this.#compare(shard, copies, options);
     const readable = copies.filter(({ node }) => !found.unreadable.has(node));
     const suspectIds = found.differences.flatMap(({ id }) => id ?? []);
     const sample = (attempt: number): string[] => sampleOf(found.ids, suspectIds, attempt);
-    const index = await this.#indexes.verify(shard, readable, { sample, term });
-    const faults = new Map([...found.unreadable, ...index.faults]);
+    const index = await this.#indexes.verify(shard, readable, { sample, term, yields });
+    const fullText = await this.#fullText.verify(shard, readable, {
+      ids: found.ids,
+      suspects: suspectIds,
+      comparedMs: (this.#options.clock.monotonic() - startedMs) / (1 + rest),
+      isUnlimited: isThorough,
+      yields,
+      rest,
+      term,
+    });
+    const faults = new Map([...fullText, ...found.unreadable, ...index.faults]);
     const isFaultless = found.differences.length === 0 && faults.size === 0 && !index.findNothing;
     const more = witnesses.filter((node) => !nodes.includes(node));
     if (!isFaultless && this.#copiesOn(more, shard, term.signal).length > 0)
-      return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [] });
+      return this.verify(shard, [...nodes, ...more], { ...options, witnesses: [], isThorough: true });
     if (index.findNothing) this.#options.events.record('copies_undecided', { shard, reason: NOTHING_FOUND });
     const suspects = isFaultless ? [] : await this.#resolve(shard, copies, found.differences, faults, term);
     for (const { node } of copies) this.#deaths.delete(keyOf(node, shard));
@@ -117,7 +138,7 @@ export class ShardVerification {
   async #compare(
     shard: string,
     copies: readonly ComparedCopy[],
-    { term, yields = false, onPage = async () => undefined }: VerifyShardOptions,
+    { term, yields = false, rest = 0, onPage = async () => undefined }: VerifyShardOptions,
   ): Promise<ComparisonResult> {
     const [first] = copies;
     if (copies.length === 1 && first !== undefined) return this.#readAlone(shard, first, term);
@@ -128,7 +149,8 @@ export class ShardVerification {
       touched: (range) => touchedIds(this.#options, shard, range, term.signal),
       clock: this.#options.clock,
       signal: term.signal,
-      yields,
+      yields: yields || rest > 0,
+      pageBytes: rest > 0 ? RESTING_PAGE_BYTES : undefined,
       onPage,
     });
   }
@@ -211,11 +233,18 @@ export class ShardVerification {
     }
   }
 
-  #copiesOn(nodes: readonly string[], shard: string, signal: AbortSignal): ComparedCopy[] {
+  #copiesOn(nodes: readonly string[], shard: string, signal: AbortSignal, rest = 0): ComparedCopy[] {
+    const { clock } = this.#options;
     return nodes.flatMap((node) => {
       const location = this.#locationOf(node, shard);
       if (location === null) return [];
-      return { node, location, read: (request) => this.#read({ node, shard, signal }, request) };
+      const read: ReadCopy = async (request) => {
+        const startedMs = clock.monotonic();
+        const response = await this.#read({ node, shard, signal }, request);
+        if (rest > 0) await sleep(clock, restAfter(clock.monotonic() - startedMs, rest), signal);
+        return response;
+      };
+      return { node, location, read };
     });
   }
 

@@ -3,7 +3,6 @@
 
 import type { MergeLimits } from '../chroma/batch/merge.ts';
 import type { NodeClient } from '../chroma/client/node-client.ts';
-import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import { sleep, type Clock } from '../util/clock.ts';
@@ -13,13 +12,14 @@ import { Holds, type Hold } from './hold.ts';
 import { crashPoint } from '../util/crash-point.ts';
 import type { Arbiter } from './arbiter.ts';
 import type { Checkpoints, AssignedShard, ShardChange } from './checkpoints.ts';
-import { ConditionalDelete } from './conditional-delete.ts';
+import { ConditionalDelete, type ConditionalDeleteOptions } from './conditional-delete.ts';
 import { DecisionWait, type Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
 import { Delivery } from './delivery.ts';
+import { DurableCheckpoint, takeOver } from './durable-checkpoint.ts';
 import { EarlierCalls, type Trace } from './earlier-calls.ts';
 import type { Endings } from './endings.ts';
-import { orOver, TermOver } from '../coordination/term.ts';
+import { TermOver, type Term } from '../coordination/term.ts';
 import { failingEntryOf, type FailingEntry } from './failing-entry.ts';
 import { NodeReads } from './node-reads.ts';
 import { toOperation } from './entry-operation.ts';
@@ -32,16 +32,19 @@ import { RoundStats } from './round-stats.ts';
 import { SerialEntries, type SerialEntriesOptions } from './serial-entry.ts';
 import type { Stagger } from './stagger.ts';
 import { StoredDocuments } from './stored-documents.ts';
+import { suspected, type CopySuspicion } from './suspect-shards.ts';
 import type { Trials } from './trials.ts';
 import type { Workload } from './workload.ts';
 
-export interface ApplierOptions {
+export interface ApplierOptions extends Pick<ConditionalDeleteOptions, 'isKnownSuspect'> {
   readonly node: string;
+  /** How often the node has begun again without content. */
+  readonly resets: number;
   readonly client: NodeClient;
   readonly clock: Clock;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'next' | 'peek'>;
   readonly positions: Positions;
-  readonly checkpoints: Pick<Checkpoints, 'save' | 'assigned'>;
+  readonly checkpoints: Pick<Checkpoints, 'save' | 'assigned' | 'suspect'>;
   readonly decisions: Pick<
     Decisions,
     'find' | 'record' | 'recorded' | 'addPage' | 'idPages' | 'isQuarantined' | 'exception'
@@ -112,13 +115,13 @@ const BATCHED_FROM = 8;
 const BATCHED_MAX = 1.5;
 const APPENDS_MAX = 3;
 const APPEND_MS_MAX = 10;
-const PAUSE_MS = 200;
 
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #delivery: Delivery;
   readonly #serial: SerialEntries;
   readonly #records: RecordCalls;
+  readonly #durable: DurableCheckpoint;
   /** Every shard assigned to this node, suspect ones included. */
   #assigned = new Map<string, AssignedShard>();
   #checkpoint = 0;
@@ -142,6 +145,7 @@ export class Applier {
     const stored = new StoredDocuments(options.sampleDocuments);
     const deletes = new ConditionalDelete({ ...options, delivery, reads, waits, stored });
     this.#delivery = delivery;
+    this.#durable = new DurableCheckpoint(options);
     this.#serial = new SerialEntries({ ...options, delivery, reads, waits, deletes });
     this.#records = new RecordCalls({ ...options, delivery, reads, stored });
   }
@@ -151,12 +155,14 @@ export class Applier {
     return this.#checkpoint;
   }
 
-  /**
-   * The checkpoint with the token of its entry, for the marker; null before the first round of this process, and while
-   * a recheck is due: it compares what the log holds after the marker.
-   */
+  /** The checkpoint with the token of its entry, for the marker; null before the first round, and until a recheck. */
   get mark(): { lsn: number; token: string } | null {
     return this.#recheck.isScheduled ? null : this.#mark;
+  }
+
+  /** Whether a delayed duplicate of a call may have changed the content since it was compared with the log. */
+  get awaitsRecheck(): boolean {
+    return this.#recheck.isScheduled;
   }
 
   /** Entries and ms this node is behind the head; ms is null before the first entry was read. */
@@ -172,18 +178,18 @@ export class Applier {
     return failingEntryOf(this.#options);
   }
 
-  /**
-   * Called once the suspicion is durable: from now on the shard's entries are skipped, and nothing is decided from it.
-   */
-  markSuspect(shard: string, reason: string): void {
+  /** Called once the suspicion is durable: the shard's entries are skipped, and nothing is decided from it. */
+  markSuspect(shard: string, suspicion: CopySuspicion): void {
     const assigned = this.#assigned.get(shard);
-    if (assigned?.suspect === null) this.#assigned.set(shard, { ...assigned, suspect: reason });
+    if (assigned !== undefined) this.#assigned.set(shard, suspected(assigned, suspicion));
   }
 
-  /** LSN up to which entries may have been sent to the node; null when it has not followed the log in this term. */
-  offeredTo({ epoch }: Term): number | null {
+  /** LSN up to which entries, of the shard only or any, may have been sent; null when it has not followed the log in this term. */
+  offeredTo({ epoch }: Term, shard?: string): number | null {
     const to = this.#earlier.to(epoch);
-    return to === null ? null : Math.max(to, this.#checkpoint, this.#records.sentTo);
+    const ofShard =
+      shard === undefined ? 0 : this.#options.positions.mayHaveApplied(this.#options.node, shard);
+    return to === null ? null : Math.max(to, this.#checkpoint, this.#records.sentTo, ofShard);
   }
 
   /** What the node's content says about an entry that an earlier leader may have sent. */
@@ -197,6 +203,11 @@ export class Applier {
   /** Stops it between two rounds; null when `signal` aborts first. */
   hold(signal: AbortSignal): Promise<Hold | null> {
     return this.#holds.hold(signal);
+  }
+
+  /** PostgreSQL may lack the last checkpoint: it is recorded again before the next round. */
+  uncertainCheckpoint(): void {
+    this.#durable.becomesUncertain();
   }
 
   get callsInFlight(): number {
@@ -230,14 +241,17 @@ export class Applier {
     start: { checkpoint: number; assigned: ReadonlyMap<string, AssignedShard> },
     unknownMs: number | null,
   ): Promise<void> {
+    const { node, positions } = this.#options;
     try {
       await this.#delivery.idle(term);
-      if (unknownMs !== null) this.#delivery.assumeCallsInFlight(unknownMs);
       this.#checkpoint = start.checkpoint;
       this.#unused = [];
       this.#earlier.begin(term.epoch, start.checkpoint, this.#options.logBuffer);
+      if (unknownMs !== null) this.#delivery.assumeCallsInFlight(unknownMs);
+      if (unknownMs !== null) this.#earlier.label(node, start.checkpoint, positions);
       this.#assigned = new Map(start.assigned);
-      this.#options.positions.nodeApplied(this.#options.node, start.checkpoint);
+      this.#durable.isRead();
+      positions.nodeApplied(node, start.checkpoint);
       while (!term.signal.aborted) await this.#round(term);
     } catch (error) {
       if (!(error instanceof TermOver)) throw error;
@@ -249,18 +263,19 @@ export class Applier {
     if (!this.#recheck.isDue) return;
     const assigned = await this.#options.recheck();
     if (assigned === null) return this.#recheck.later(0);
-    this.#assigned = new Map(assigned);
+    this.#assigned = takeOver(this.#assigned, assigned);
     this.#recheck.done();
   }
 
-  /** The next entries that this node may apply; none when the term is over, or a recheck or a hold is due. */
+  /** The next entries that this node may apply; none when the term is over, or something is due between two rounds. */
   async #next(term: Term): Promise<Entry[]> {
     const { logBuffer, positions, primaryChanged, decisions, roundEntriesMax } = this.#options;
     const { controller, unlink } = linkedAbort(term.signal);
     const { signal } = controller;
     if (this.#recheck.isScheduled) void this.#recheck.wait(signal).then(() => controller.abort());
-    if (this.#holds.isRequested) controller.abort();
-    else void this.#holds.wait(signal).then(() => controller.abort());
+    if (this.#holds.isRequested || this.#durable.isUncertain) controller.abort();
+    for (const wanted of [this.#holds, this.#durable])
+      void wanted.wait(signal).then(() => controller.abort());
     try {
       while (!signal.aborted) {
         const isRead = this.#unused[0]?.lsn === this.#checkpoint + 1;
@@ -315,11 +330,11 @@ export class Applier {
   }
 
   async #round(term: Term): Promise<void> {
-    const { logBuffer, limits, decisions, trials, clock } = this.#options;
+    const { logBuffer, limits, decisions, trials, checkpoints, clock, node } = this.#options;
     await this.#recheckIfDue();
-    const { checkpoints, node } = this.#options;
+    await this.#durable.saveAgain(this.#checkpoint, this.#assigned, term);
     if (await this.#holds.released(this.#checkpoint, term.signal))
-      this.#assigned = await checkpoints.assigned(node);
+      this.#assigned = takeOver(this.#assigned, await checkpoints.assigned(node));
     if (term.signal.aborted) return;
     const entries = await this.#batch(await this.#next(term), term);
     const first = entries[0];
@@ -335,7 +350,7 @@ export class Applier {
     const changes = await this.#apply(round, term);
     await this.#readBack(entries, round.upTo, term);
     crashPoint('checkpoint_before');
-    await this.#saveCheckpoint(round.upTo, changes, term);
+    await this.#durable.save(round.upTo, changes, term);
     crashPoint('checkpoint_after');
     this.#checkpoint = round.upTo;
     this.rounds.observe(round.upTo - first.lsn + 1, clock.monotonic() - since);
@@ -381,20 +396,5 @@ export class Applier {
     const shard = entry.target === null ? undefined : this.#assigned.get(entry.target);
     if (shard === undefined || needsDecision(toOperation(entry))) return false;
     return shard.suspect !== null || entry.lsn <= shard.fromLSN;
-  }
-
-  /** Makes the checkpoint durable; while PostgreSQL does not respond, the node gets no further calls. */
-  async #saveCheckpoint(lsn: number, changes: readonly ShardChange[], term: Term): Promise<void> {
-    const { checkpoints, node, clock, onTrouble } = this.#options;
-    for (;;) {
-      if (!term.held()) throw new TermOver();
-      try {
-        return await orOver(checkpoints.save(term.epoch, node, lsn, changes), term);
-      } catch (error) {
-        if (error instanceof TermOver) throw error;
-        onTrouble(error as Error);
-        await sleep(clock, PAUSE_MS, term.signal);
-      }
-    }
   }
 }

@@ -35,12 +35,15 @@ let working: Set<string>;
 let suspects: Set<string>;
 /** LSN up to which nodes that are away may have applied the log. */
 let reach: number;
+let takenEarlier: number;
 let opinion: Opinion;
 let asked: string[];
 let ended: string[];
 let recorded: { by: Decider; ruling: Ruling }[];
 let decision: Decision | null;
 let canRecord: boolean;
+/** The decision is about another entry than a delete. */
+let isFirstKept: boolean;
 /** Called when a decision is about to be recorded. */
 let recording: () => Promise<void>;
 /** What the content of nodes shows of the entry; nothing unless stated. */
@@ -50,13 +53,15 @@ let positions: Positions;
 let trials: Trials;
 let arbiter: Arbiter;
 let over: AbortController;
+let leads: boolean;
 
 beforeEach(() => {
   clock = new ManualClock();
   [members, working, suspects] = [['a', 'b', 'c'], new Set(['a', 'b', 'c']), new Set()];
-  [reach, opinion, decision, canRecord] = [0, 'untried', null, true];
+  [reach, takenEarlier, opinion, decision, canRecord] = [0, 0, 'untried', null, true];
   [asked, ended, recorded] = [[], [], []];
-  over = new AbortController();
+  [over, leads] = [new AbortController(), true];
+  isFirstKept = false;
   [recording, traces, endings] = [async () => undefined, new Map(), new Endings()];
   positions = new Positions(() => false);
   positions.setCluster(members, 'a');
@@ -77,7 +82,7 @@ beforeEach(() => {
         await recording();
         if (!canRecord) return null;
         // The first decision stands; only that no node can carry out an accepted delete is another matter.
-        if (decision !== null && ruling.outcome !== 'quarantined') return decision;
+        if (decision !== null && (isFirstKept || ruling.outcome !== 'quarantined')) return decision;
         recorded.push({ by, ruling });
         return (decision = { lsn, pages: 0, generation: by.generation, ...ruling });
       },
@@ -90,7 +95,9 @@ beforeEach(() => {
     works: (node) => working.has(node),
     isSuspect: (node) => suspects.has(node),
     isHealthy: (node) => !suspects.has(node),
+    takenEarlier: async () => takenEarlier,
     mayHaveApplied: async () => reach,
+    leads: () => leads,
     trace: async (node) => traces.get(node) ?? 'none',
     ask: async (node) => (asked.push(node), opinion),
     onEnded: ({ lsn }, { outcome }) => void ended.push(`${lsn} ${outcome}`),
@@ -103,6 +110,8 @@ const response = (status: number, body = '{"error":"InternalError","message":"no
   status,
   body: Buffer.from(body),
 });
+const ACCEPTED = { lsn: LSN, outcome: 'accepted', status: 200, pages: 0, generation: 1 } as const;
+const accepted = (body: string): Decision => ({ ...ACCEPTED, body: Buffer.from(body) });
 const silent = (kind: FailureKind): Failure => ({ kind, status: 0, body: Buffer.from('no response') });
 
 function fails(node: string, failure: Failure, times = 1): void {
@@ -151,6 +160,14 @@ describe('an entry that two nodes fail in the same way', () => {
       '{"error":"InternalError","message":"no"}',
     ]);
     expect(ended).toEqual([`${LSN} quarantined`]);
+  });
+
+  test('is kept when a node that has lost its content since had applied it: their copies are suspect', async () => {
+    takenEarlier = LSN;
+    for (const node of ['a', 'b']) fails(node, response(500), LIMITS.attempts);
+    expect([await resolve('c'), await resolve('a'), recorded]).toEqual(['offer', 'suspect', []]);
+    takenEarlier = LSN - 1;
+    expect(await resolve('b')).toBe('ended');
   });
 
   test('is refused when it was not decided yet', async () => {
@@ -245,13 +262,15 @@ describe('while the end of an entry is being recorded', () => {
     expect([endings.isOpen([LSN]), ended]).toEqual([false, [`${LSN} quarantined`]]);
   });
 
-  test('it stays open when PostgreSQL fails, until the record is confirmed', async () => {
-    let failures = 5;
-    recording = async () => {
-      if (failures-- > 0) throw new Error('connection lost');
-    };
-    expect(await resolve('a', { withinMs: 0 })).toBeNull();
+  test.each([
+    ['until the record is confirmed', false],
+    ['also while the node that failed it is down', true],
+  ])('it stays open when PostgreSQL fails, %s', async (_until, isDown) => {
+    recording = () => Promise.reject(new Error('connection lost'));
+    expect(await resolve('a')).toBeNull();
     expect(endings.isOpen([LSN])).toBe(true);
+    if (isDown) over.abort();
+    recording = async () => undefined;
     await clock.pass(2_000, 100);
     expect([endings.isOpen([LSN]), ended]).toEqual([false, [`${LSN} quarantined`]]);
   });
@@ -260,6 +279,7 @@ describe('while the end of an entry is being recorded', () => {
     recording = () => Promise.reject(new Error('connection lost'));
     expect(await resolve('a', { withinMs: 0 })).toBeNull();
     over.abort();
+    leads = false;
     await clock.pass(1_000, 100);
     expect(endings.isOpen([LSN])).toBe(true);
   });
@@ -342,14 +362,7 @@ test('an undecided entry ends although a node is away: that node takes back what
 });
 
 test('an accepted conditional delete is quarantined when no node can carry it out', async () => {
-  decision = {
-    lsn: LSN,
-    outcome: 'accepted',
-    status: 200,
-    body: Buffer.from('["x"]'),
-    pages: 0,
-    generation: 1,
-  };
+  decision = accepted('["x"]');
   fails('a', response(500), LIMITS.attempts);
   opinion = response(500);
   expect(await resolve('a', { operation: DELETE_WHERE })).toBe('ended');
@@ -357,27 +370,49 @@ test('an accepted conditional delete is quarantined when no node can carry it ou
   expect(ended).toEqual([`${LSN} quarantined`]);
 });
 
+describe('a change of the schema that was accepted', () => {
+  const place = { collection: 'c', shard: SHARD, tenant: 't', database: 'd', name: 'pears' };
+  const CREATE: Operation = { type: 'create_collection', ...place, body: Buffer.from('{}') };
+  beforeEach(() => {
+    decision = accepted('{}');
+    isFirstKept = true;
+  });
+
+  test('is offered again to the only node, which has begun again without content', async () => {
+    members = ['a'];
+    fails('a', response(500), LIMITS.attempts);
+    expect(await resolve('a', { operation: CREATE })).toBe('offer');
+    fails('a', response(500));
+    expect(await resolve('a', { operation: CREATE })).toBe('offer');
+    expect(ended).toEqual([]);
+  });
+
+  test('makes the copy of a node suspect that fails it, and leaves the last healthy copy in use', async () => {
+    const names = { collection: 'c', shards: [SHARD], newName: 'plums' };
+    const operation: Operation = { type: 'modify_collection', ...names, body: Buffer.from('{}') };
+    suspects = new Set(['a']);
+    for (const node of ['b', 'c']) fails(node, response(500), LIMITS.attempts);
+    const both = await Promise.all(['b', 'c'].map((node) => resolve(node, { operation })));
+    expect(new Set(both)).toEqual(new Set(['offer', 'suspect']));
+  });
+
+  test('is offered again when two nodes fail it alike', async () => {
+    for (const node of ['a', 'b']) fails(node, response(500), LIMITS.attempts);
+    expect(await resolve('a', { operation: CREATE })).toBe('offer');
+    expect(ended).toEqual([]);
+  });
+});
+
 describe('without a second opinion', () => {
-  test('an entry waits, and ends after the timeout, when no other node could try it', async () => {
+  test.each<[string, string[], Opinion]>([
+    ['no other node could try it', ['a', 'b', 'c'], 'untried'],
+    ['all others are away', ['a'], 'untried'],
+    ['the asked node fails it in another way', ['a', 'b', 'c'], response(400)],
+  ])('an entry waits, and ends after the timeout, when %s', async (_why, left, answer) => {
+    [working, opinion] = [new Set(left), answer];
     fails('a', response(500), LIMITS.attempts);
     expect(await resolve('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
     await clock.pass(10_000, 250);
-    expect(ended).toEqual([`${LSN} quarantined`]);
-  });
-
-  test('an entry waits for other nodes, and ends after the timeout, when all are away', async () => {
-    working = new Set(['a']);
-    fails('a', response(500), LIMITS.attempts);
-    expect(await resolve('a', { withinMs: LIMITS.timeoutMs - 5_000 })).toBeNull();
-    await clock.pass(10_000, 250);
-    expect(ended).toEqual([`${LSN} quarantined`]);
-  });
-
-  test('an entry that the asked node fails in another way waits, and ends after the timeout', async () => {
-    fails('a', response(500), LIMITS.attempts);
-    opinion = response(400);
-    expect(await resolve('a')).toBeNull();
-    await clock.pass(LIMITS.timeoutMs, 250);
     expect(ended).toEqual([`${LSN} quarantined`]);
   });
 
@@ -441,20 +476,13 @@ describe('an entry is offered', () => {
 
 describe('a decision that stands', () => {
   test('ends the entry at every node when it is an exception', async () => {
-    decision = {
-      lsn: LSN,
-      outcome: 'quarantined',
-      status: 500,
-      body: Buffer.alloc(0),
-      pages: 0,
-      generation: 0,
-    };
+    decision = { ...ACCEPTED, outcome: 'quarantined', status: 500, body: Buffer.alloc(0) };
     expect(await resolve('c')).toBe('ended');
     expect(recorded).toEqual([]);
   });
 
   test('ends an entry that needs one when it is refused, and not when it is accepted', async () => {
-    decision = { lsn: LSN, outcome: 'refused', status: 400, body: Buffer.alloc(0), pages: 0, generation: 1 };
+    decision = { ...ACCEPTED, outcome: 'refused', status: 400, body: Buffer.alloc(0) };
     expect(await resolve('c', { operation: DELETE_WHERE })).toBe('ended');
     decision = { ...decision, outcome: 'accepted', status: 200 };
     expect(await resolve('c', { operation: DELETE_WHERE })).toBe('offer');

@@ -6,7 +6,7 @@ import type { Term } from '../coordination/term.ts';
 import type { Entry } from '../log/entry.ts';
 import { sleep, type Clock } from '../util/clock.ts';
 import type { Decision, Decisions, Ruling } from './decisions.ts';
-import { TermOver } from '../coordination/term.ts';
+import { orOver, TermOver } from '../coordination/term.ts';
 import type { Trace } from './earlier-calls.ts';
 import type { Endings } from './endings.ts';
 import { needsDecision, type Operation } from '../chroma/protocol/operation.ts';
@@ -47,8 +47,12 @@ export interface ArbiterOptions {
   readonly works: (node: string) => boolean;
   readonly isSuspect: (node: string, shard: string) => boolean;
   readonly isHealthy: (node: string, shard: string) => boolean;
+  /** LSN up to which a node that has lost its content, or left, since may have applied the shard. */
+  readonly takenEarlier: (shard: string) => Promise<number>;
   /** LSN up to which an unavailable node may have applied the log. */
   readonly mayHaveApplied: (node: string, term: Term) => Promise<number>;
+  /** Whether this gateway still leads in the term with this epoch, whatever becomes of a node. */
+  readonly leads: (epoch: number) => boolean;
   /** What the content of a working node says about an entry that an earlier leader may have sent. */
   readonly trace: (node: string, entry: Entry) => Promise<Trace>;
   /** Has a node try the entry without changing any content. */
@@ -88,20 +92,30 @@ export class Arbiter {
       // R1: what it applied before may have been acknowledged, so that it is not this node that has to go on without it.
       if (trace === 'whole') return 'taken';
       if (step === 'suspect') return this.#leave(trial);
-      if (step === 'end' && (await this.#end(trial, term)) !== null) return 'ended';
+      const stands = step === 'end' ? await this.#end(trial, term) : null;
+      if (stands !== null && stands.outcome !== 'accepted') return 'ended';
       if (step !== 'ask') await sleep(this.#options.clock, PAUSE_MS, term.signal);
+      if (stands === null) continue;
+      // What was accepted never ends otherwise. A node had applied it, perhaps one that has begun again without content.
+      // Evaluated again: another node may have left meanwhile.
+      const hasOthers = trial.operation.type === 'modify_collection' && !this.#isLastCopy(trial);
+      return hasOthers ? this.#leave(trial) : 'offer';
     }
   }
 
-  #leave({ node, entry: { target } }: Case): 'suspect' {
-    if (target !== null) this.#leaving.set(target, (this.#leaving.get(target) ?? new Set()).add(node));
+  #leave(trial: Case): 'suspect' {
+    for (const shard of shardsOf(trial))
+      this.#leaving.set(shard, (this.#leaving.get(shard) ?? new Set()).add(trial.node));
     return 'suspect';
   }
 
-  /** Whether none of the other nodes, dead or alive, has a healthy copy. */
-  #isLastCopy({ node: own, entry: { target: shard } }: Case): boolean {
+  /** Whether none of the other nodes, dead or alive, has a healthy copy of a shard. */
+  #isLastCopy(trial: Case): boolean {
+    return shardsOf(trial).some((shard) => this.#isLastCopyOf(shard, trial.node));
+  }
+
+  #isLastCopyOf(shard: string, own: string): boolean {
     const { isHealthy, members } = this.#options;
-    if (shard === null) return false;
     const leaving = this.#leaving.get(shard);
     for (const node of leaving ?? []) if (!isHealthy(node, shard)) leaving!.delete(node);
     if (leaving?.size === 0) this.#leaving.delete(shard);
@@ -144,6 +158,7 @@ export class Arbiter {
       own: attempts.get(node) ?? null,
       others: [...attempts].filter(([other]) => other !== node).map(([, each]) => each),
       isTaken,
+      wasTaken: isTraceable && (await this.#wasTaken(entry)),
       mayBeTaken: reached.some((lsn) => lsn >= entry.lsn) || [...traces.values()].includes('unknown'),
       isPrimary: positions.primary === node,
       peers: peers.length,
@@ -151,6 +166,11 @@ export class Arbiter {
       sinceMs: clock.monotonic() - first,
       trace,
     };
+  }
+
+  /** R1: whether a node that has lost its content, or left, since may have applied the entry. */
+  async #wasTaken({ lsn, target }: Entry): Promise<boolean> {
+    return target !== null && lsn <= (await this.#options.takenEarlier(target));
   }
 
   /** What these nodes show of an entry that an earlier leader may have sent. */
@@ -193,7 +213,7 @@ export class Arbiter {
     return opinion;
   }
 
-  /** Records the outcome; null when another one stands, or the evidence has changed. */
+  /** Records the outcome, and returns the one that stands; null when none does, or the evidence has changed. */
   async #end(trial: Case, term: Term): Promise<Decision | null> {
     const { endings, positions, onEnded } = this.#options;
     const { entry, operation } = trial;
@@ -202,13 +222,16 @@ export class Arbiter {
     if (!endings.open(entry.lsn)) return null;
     // R1: from here on, no node that applies the entry counts until the outcome is known.
     const ruling = this.#isTakenAnywhere(entry) ? null : this.#ruling(trial, isUndecided);
-    const stands = ruling === null ? null : await this.#record(entry.lsn, ruling, term);
-    const hasEnded = stands !== null && stands.outcome !== 'accepted';
-    if (hasEnded) positions.discarded(entry.lsn);
-    endings.close(entry.lsn);
-    if (!hasEnded) return null;
-    onEnded(entry, stands);
-    return stands;
+    const record = async (): Promise<Decision | null> => {
+      const stands = ruling === null ? null : await this.#record(entry.lsn, ruling, term.epoch);
+      const hasEnded = stands !== null && stands.outcome !== 'accepted';
+      if (hasEnded) positions.discarded(entry.lsn);
+      endings.close(entry.lsn);
+      if (hasEnded) onEnded(entry, stands);
+      return stands;
+    };
+    // The node may go first: what was sent to PostgreSQL may be executed all the same, so it is recorded to the end.
+    return orOver(record(), term);
   }
 
   #isTakenAnywhere(entry: Entry): boolean {
@@ -226,21 +249,27 @@ export class Arbiter {
 
   /**
    * Records the ruling, until PostgreSQL has confirmed which one stands: null when this term cannot make one. When the
-   * term is over first, the entry stays open until the next term has read what was recorded.
+   * leader's term is over first, the entry stays open until the next term has read what was recorded.
    */
-  async #record(lsn: number, ruling: Ruling, term: Term): Promise<Decision | null> {
-    const { decisions, clock, onRecordError } = this.#options;
-    const by = { epoch: term.epoch, node: null, generation: 0 };
+  async #record(lsn: number, ruling: Ruling, epoch: number): Promise<Decision | null> {
+    const { decisions, clock, leads, onRecordError } = this.#options;
+    const by = { epoch, node: null, generation: 0 };
     for (;;) {
       try {
         return await decisions.record(by, lsn, ruling);
       } catch (error) {
         onRecordError(error as Error);
-        if (!term.held()) throw new TermOver();
-        await sleep(clock, PAUSE_MS, term.signal);
+        if (!leads(epoch)) throw new TermOver();
+        await sleep(clock, PAUSE_MS);
       }
     }
   }
+}
+
+/** What the entry changes; a collection that is created or deleted counts as one that no other node has. */
+function shardsOf({ entry: { target }, operation }: Case): readonly string[] {
+  if (operation.type === 'modify_collection') return operation.shards;
+  return target === null ? [] : [target];
 }
 
 function isFatal(attempts: Attempts | undefined): boolean {

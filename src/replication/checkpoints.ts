@@ -1,5 +1,6 @@
 // Durable checkpoints: each written in one statement that is conditional on the epoch (I4, I7).
 
+import type { NodeBeginning } from '../nodes/node-store.ts';
 import type { Database } from '../postgres/database.ts';
 
 /** One node's copy of a shard: its collection id on that node, and the database the collection belongs to. */
@@ -28,7 +29,7 @@ export interface ShardChange {
 
 interface QueuedCheckpoint {
   readonly epoch: number;
-  readonly node: string;
+  readonly node: NodeBeginning;
   readonly lsn: number;
   readonly changes: readonly ShardChange[];
   readonly resolve: () => void;
@@ -46,8 +47,11 @@ export class Checkpoints {
     this.#database = database;
   }
 
-  /** Resolves when the checkpoint is durable. Throws when the lease has moved on or PostgreSQL does not respond. */
-  save(epoch: number, node: string, lsn: number, changes: readonly ShardChange[]): Promise<void> {
+  /**
+   * Resolves when the checkpoint is durable. Throws when the lease has moved on, the node has begun again without content, or
+   * PostgreSQL does not respond.
+   */
+  save(epoch: number, node: NodeBeginning, lsn: number, changes: readonly ShardChange[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ epoch, node, lsn, changes, resolve, reject });
       if (!this.#writing) this.#written = this.#drain();
@@ -65,8 +69,10 @@ export class Checkpoints {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
       try {
-        await this.#write(batch);
-        for (const waiting of batch) waiting.resolve();
+        const begunAgain = await this.#write(batch);
+        for (const { node, resolve, reject } of batch)
+          if (begunAgain.includes(node.id)) reject(new Error(`${node.id} has begun again without content`));
+          else resolve();
       } catch (error) {
         for (const waiting of batch) waiting.reject(error);
       }
@@ -86,17 +92,27 @@ export class Checkpoints {
     return new Map(rows.map(({ shard, ...assigned }) => [shard, assigned]));
   }
 
-  /** Records that a node's copy of a shard is suspect. Throws when the lease has moved on. */
-  async suspect(epoch: number, node: string, shard: string, reason: string): Promise<void> {
+  /** LSN up to which a node that has lost its content, or left, since may have applied the shard, on a healthy copy. */
+  async takenEarlier(shard: string): Promise<number> {
+    const [row] = await this.#database.query<{ lsn: number }>(
+      `select taken_lsn as lsn from ${this.#database.schema}.shard where id = $1`,
+      [shard],
+    );
+    return row?.lsn ?? 0;
+  }
+
+  /** Records that a node's copy of a shard is suspect; returns its id there. Throws when the lease has moved on. */
+  async suspect(epoch: number, node: string, shard: string, reason: string): Promise<string> {
     const s = this.#database.schema;
-    const rows = await this.#database.query(
+    const [row] = await this.#database.query<{ physical: string }>(
       `update ${s}.node_shard set suspect = coalesce(suspect, $4), view = ${s}.next_view()
        where node = $2 and shard = $3 and state = 'current' and exists (select from ${s}.node where id = $2 and epoch = $1 for share)
-       returning shard`,
+       returning physical`,
       [epoch, node, shard, reason],
     );
-    if (rows.length === 0)
+    if (row === undefined)
       throw new Error(`${node} could not be recorded as suspect: the lease has moved on`);
+    return row.physical;
   }
 
   /** I7: checkpoints of two terms never share a statement: each is written under its own epoch, or fails alone. */
@@ -105,25 +121,36 @@ export class Checkpoints {
     const nodes = new Set<string>();
     const batch: QueuedCheckpoint[] = [];
     for (const waiting of this.#queue) {
-      if (waiting.epoch !== epoch || nodes.has(waiting.node)) break;
-      nodes.add(waiting.node);
+      if (waiting.epoch !== epoch || nodes.has(waiting.node.id)) break;
+      nodes.add(waiting.node.id);
       batch.push(waiting);
     }
     this.#queue = this.#queue.slice(batch.length);
     return batch;
   }
 
-  async #write(batch: readonly QueuedCheckpoint[]): Promise<void> {
-    const changes = batch.flatMap(({ node, changes: shards }) => shards.map((shard) => ({ node, ...shard })));
-    await this.#database.query(`select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7, $8)`, [
-      batch[0]?.epoch,
-      batch.map((waiting) => waiting.node),
-      batch.map((waiting) => waiting.lsn),
-      changes.map((shard) => shard.node),
-      changes.map((shard) => shard.shard),
-      changes.map((shard) => shard.physical),
-      changes.map((shard) => shard.name),
-      changes.map((shard) => shard.lsn),
-    ]);
+  /**
+   * Returns the nodes that have begun again since: a statement may be executed late, and a node without content has no
+   * earlier checkpoint.
+   */
+  async #write(batch: readonly QueuedCheckpoint[]): Promise<readonly string[]> {
+    const changes = batch.flatMap(({ node, changes: shards }) =>
+      shards.map((shard) => ({ node: node.id, ...shard })),
+    );
+    const [row] = await this.#database.query<{ begunAgain: string[] }>(
+      `select ${this.#database.schema}.checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9) as "begunAgain"`,
+      [
+        batch[0]?.epoch,
+        batch.map(({ node }) => node.id),
+        batch.map(({ node }) => node.resets),
+        batch.map(({ lsn }) => lsn),
+        changes.map(({ node }) => node),
+        changes.map(({ shard }) => shard),
+        changes.map(({ physical }) => physical),
+        changes.map(({ name }) => name),
+        changes.map(({ lsn }) => lsn),
+      ],
+    );
+    return row?.begunAgain ?? [];
   }
 }

@@ -30,6 +30,9 @@ let steps: string[];
 let polls: number;
 let loading: Promise<void>;
 let floor: number;
+/** What this gateway knows of the log; null: all of it. */
+let known: number | null;
+let replaced: number;
 let feed: ClusterFeed;
 let stop: AbortController;
 let running: Promise<void>;
@@ -38,6 +41,7 @@ beforeEach(() => {
   row = {
     head: 0,
     view: 1,
+    timeline: 1,
     exceptions: 0,
     decided: 0,
     rewound: null,
@@ -51,6 +55,7 @@ beforeEach(() => {
     nodes: [node(0)],
   };
   [steps, polls, floor, loading] = [[], 0, 0, Promise.resolve()];
+  [known, replaced] = [null, 0];
   read = async () => row;
   current = new CurrentTerm();
   knowledge = new Knowledge(clock, LEASE_MS);
@@ -65,7 +70,8 @@ beforeEach(() => {
     current,
     knowledge,
     logFeed: { advance: async (head) => void steps.push(`entries up to ${head}`) },
-    knownHead: () => row.head,
+    knownHead: () => known ?? row.head,
+    onReplaced: () => (replaced += 1),
     positions: new Positions(() => false),
     loadView: async ({ view }, before) => {
       await loading;
@@ -104,6 +110,56 @@ test('R16: loads the view and the entries before it uses a checkpoint', async ()
   loaded.resolve();
   await clock.pass(10, 1);
   expect(steps).toEqual(['view 2 after 1', 'entries up to 5', 'checkpoint 5']);
+});
+
+describe('a comparison of the log is requested', () => {
+  const polled = async (changes: Partial<ClusterSnapshot>): Promise<number> => {
+    row = { ...row, ...changes };
+    feed.poke();
+    await clock.pass(50);
+    return replaced;
+  };
+  beforeEach(async () => {
+    await polled({ head: 5 });
+    expect(replaced).toBe(0);
+  });
+
+  test('when PostgreSQL is on another timeline', async () => {
+    expect(await polled({ timeline: 2 })).toBe(1);
+    expect(await polled({ head: 6 })).toBe(1);
+  });
+
+  test('when the log ends before what is known', async () => {
+    known = 5;
+    expect(await polled({ head: 4 })).toBe(1);
+  });
+
+  test('not while this gateway leads, which compares the log by itself', async () => {
+    current.begin(term);
+    expect(await polled({ timeline: 2 })).toBe(0);
+  });
+
+  test('not once a loss is recorded', async () => {
+    expect(await polled({ timeline: 2, rewound: 'log_rewound: lost' })).toBe(0);
+  });
+});
+
+test('what a promoted server has is loaded, whether its view is lower or that of another server', async () => {
+  row = { ...row, view: 3 };
+  await clock.pass(300);
+  steps.length = 0;
+  row = { ...row, view: 2 };
+  await clock.pass(300);
+  expect(steps[0]).toBe('view 2 after 3');
+  steps.length = 0;
+  row = { ...row, timeline: 2 };
+  await clock.pass(300);
+  expect(steps[0]).toBe('view 2 after 2');
+  current.begin(term);
+  steps.length = 0;
+  row = { ...row, timeline: 3 };
+  await clock.pass(300);
+  expect(steps).toContain('catalog 2');
 });
 
 test('a request waits for a read that began after it came, and shares it', async () => {

@@ -19,6 +19,8 @@ export interface ClusterFeedOptions {
   readonly logFeed: Pick<LogFeed, 'advance'>;
   /** LSN up to which this gateway knows the log. */
   readonly knownHead: () => number;
+  /** Called while another gateway leads, when the log may lack what this one knows: PostgreSQL was replaced. */
+  readonly onReplaced: () => void;
   readonly positions: Pick<Positions, 'waiting' | 'moved'>;
   /** Loads what a snapshot with a new view number refers to; resolves when it is in use. */
   readonly loadView: (state: ClusterSnapshot, before: ClusterSnapshot | null) => Promise<void>;
@@ -152,7 +154,9 @@ export class ClusterFeed {
       refresh?.reject(unavailable(new Error('no response in time'))),
     );
     try {
+      const known = this.#options.knownHead();
       const state = await this.#options.store.read();
+      if (this.#isReplaced(state, known)) this.#options.onReplaced();
       await this.#load(state);
       knowledge.loaded(sentAt, state);
       refresh?.resolve();
@@ -181,10 +185,16 @@ export class ClusterFeed {
     return () => cancel();
   }
 
+  /** `known`: the head of the log before the state was read. The gateway that leads compares the log by itself. */
+  #isReplaced({ head, timeline, rewound }: ClusterSnapshot, known: number): boolean {
+    if (this.#options.current.term !== null || rewound !== null) return false;
+    return head < known || (this.#state !== null && timeline !== this.#state.timeline);
+  }
+
   async #load(state: ClusterSnapshot): Promise<void> {
     const { loadView, loadCatalog, knownHead, logFeed, onLoaded, follow, current, clock } = this.#options;
     const leads = current.term !== null;
-    const isNew = state.view > (this.#state?.view ?? -1);
+    const isNew = state.view !== this.#state?.view || state.timeline !== this.#state.timeline;
     if (leads) {
       if (isNew) await loadCatalog(state);
     } else if (isNew || this.#followed === null) await loadView(state, this.#followed);

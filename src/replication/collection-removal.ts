@@ -26,7 +26,7 @@ export interface CollectionRemovalOptions {
 const SCHEMA_WORK = 0.01;
 
 /** The name of a collection that is being removed; ids of nodes are unknown to clients, so none has it. */
-const nameOfRemoved = ({ physical }: ShardLocation): string => `deleted-${physical}`;
+export const nameOfRemoved = ({ physical }: Pick<ShardLocation, 'physical'>): string => `deleted-${physical}`;
 
 export class CollectionRemoval {
   readonly #options: CollectionRemovalOptions;

@@ -36,12 +36,15 @@ let durable: string[];
 let pages: Map<number, string[]>;
 let decision: Decision | null;
 let isPrimary: boolean;
+/** Whether the copy becomes suspect during the selection. */
+let becomesSuspect: boolean;
 
 beforeEach(() => {
   matching = [];
   responseBytesMax = 64 * 1024 * 1024;
   unreadable = 0;
   [refusal, decision, isPrimary] = [null, null, true];
+  becomesSuspect = false;
   deletion = { status: 200, body: '{}' };
   [selections, deleted, durable, pages] = [[], [], [], new Map()];
 });
@@ -108,11 +111,14 @@ function deletes(): ConditionalDelete {
   });
   const limits = (): { maxIds: number; maxBytes: number } => ({ maxIds: 5_000, maxBytes: 1e6 });
   return new ConditionalDelete({
+    node: 'a',
+    positions: { sending: () => undefined },
     delivery,
     reads,
     waits,
     decisions,
     stored: { removalWork: async () => 0 },
+    isKnownSuspect: () => becomesSuspect && selections.length > 0,
     limits,
     clock: systemClock,
     onTrouble: () => undefined,
@@ -158,7 +164,7 @@ describe('the selection', () => {
   });
 
   test('deletes no record twice when PostgreSQL fails to return a page', async () => {
-    matching = ids(30_000, 20);
+    matching = ids(9_000, 20);
     unreadable = 1;
     await apply();
     expect(deleted.flat()).toEqual(matching);
@@ -180,11 +186,11 @@ describe('the selection', () => {
   });
 
   test('shrinks its pages when ids are long, so that none takes much memory', async () => {
-    matching = ids(1_100, 50_000);
+    matching = ids(400, 25_000);
     await apply();
     const [first, ...later] = selections.map(({ limit }) => limit);
-    expect([first, ...later.slice(0, 3)]).toEqual([512, 256, 128, 64]);
-    expect(Math.max(...later.slice(3)) * 50_000).toBeLessThan(2.1 * 1024 * 1024);
+    expect([first, ...later.slice(0, 2)]).toEqual([512, 256, 128]);
+    expect(Math.max(...later.slice(2)) * 25_000).toBeLessThan(2.1 * 1024 * 1024);
     expect(deleted.flat()).toEqual(matching);
   });
 
@@ -243,6 +249,12 @@ describe('a delete that the primary cannot select for', () => {
       LacksShard,
     );
     expect([selections, decision]).toEqual([[], null]);
+  });
+
+  test('is not decided from a shard that becomes suspect meanwhile', async () => {
+    becomesSuspect = true;
+    await expect(apply()).rejects.toBeInstanceOf(LacksShard);
+    expect([selections.length, decision]).toEqual([1, null]);
   });
 });
 

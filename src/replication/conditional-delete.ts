@@ -16,17 +16,22 @@ import { type Delivery } from './delivery.ts';
 import { TermOver } from '../coordination/term.ts';
 import { LacksShard } from './node-faults.ts';
 import type { NodeReads } from './node-reads.ts';
+import type { Positions } from './positions.ts';
 import type { StoredDocuments } from './stored-documents.ts';
 import type { RecordOperation } from '../chroma/protocol/operation.ts';
 import { getRecordsRequest, recordsRequest } from '../chroma/protocol/node-requests.ts';
 import { isMissing, isSuccess } from '../chroma/protocol/response-effect.ts';
 
 export interface ConditionalDeleteOptions {
+  readonly node: string;
+  readonly positions: Pick<Positions, 'sending'>;
   readonly delivery: Delivery;
   readonly reads: NodeReads;
   readonly waits: DecisionWait;
   readonly decisions: Pick<Decisions, 'addPage' | 'idPages'>;
   readonly stored: Pick<StoredDocuments, 'removalWork'>;
+  /** Whether this gateway knows that the copy is suspect, also before that is durable. */
+  readonly isKnownSuspect: (shard: string, physical: string) => boolean;
   readonly limits: () => MergeLimits;
   readonly clock: Clock;
   readonly onTrouble: (error: Error) => void;
@@ -62,10 +67,16 @@ export class ConditionalDelete {
     target: AssignedShard,
     term: Term,
   ): Promise<Decision> {
-    const { waits, stored, limits } = this.#options;
-    const decision = await waits.decided(lsn, term, (by) => {
-      if (target.suspect !== null) throw lacking(shard, lsn);
-      return this.#select({ lsn, shard, call, target, by, term });
+    const { waits, stored, isKnownSuspect, limits } = this.#options;
+    const checkCopy = (): void => {
+      const isSuspect = target.suspect !== null || isKnownSuspect(shard, target.physical);
+      if (isSuspect) throw new LacksShard([shard], `its copy is suspect, at LSN ${lsn}`);
+    };
+    const decision = await waits.decided(lsn, term, async (by) => {
+      checkCopy();
+      const ruling = await this.#select({ lsn, shard, call, target, by, term });
+      checkCopy();
+      return ruling;
     });
     if (decision.outcome !== 'accepted' || target.suspect !== null) return decision;
     crashPoint('decision_recorded');
@@ -112,11 +123,10 @@ export class ConditionalDelete {
     term: Term,
   ): Promise<void> {
     const { lsn, shard, target, body, work } = chunk;
+    const { positions, node, delivery } = this.#options;
     const request = recordsRequest(target, 'delete', [body]);
-    const response = await this.#options.delivery.call(
-      { request, lsns: [lsn], work, isFinal: isMissing },
-      term,
-    );
+    positions.sending(node, shard, lsn);
+    const response = await delivery.call({ request, lsns: [lsn], work, isFinal: isMissing }, term);
     if (isMissing(response)) throw lacking(shard, lsn);
   }
 

@@ -104,6 +104,14 @@ test('nothing is decided about an LSN that the log lacks: a promoted server woul
   expect(await decisions.find(DELETE + 1)).toBeNull();
 });
 
+test('a decision that was recorded without a response wakes those who wait for it once it is found', async () => {
+  const found = new Decisions(database);
+  const woken = found.recorded.wait(AbortSignal.timeout(10_000)).then(() => 'woken');
+  await decisions.record(primary, DELETE, ruling('accepted', '["a"]'));
+  await found.find(DELETE);
+  expect(await Promise.race([woken, new Promise(setImmediate)])).toBe('woken');
+});
+
 describe('the selection of a conditional delete', () => {
   test('is read from the decision itself when it is small', async () => {
     const made = await decisions.record(primary, DELETE, ruling('accepted', '["x","y"]'));

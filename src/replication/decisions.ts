@@ -97,8 +97,11 @@ export class Decisions {
       `select lsn, outcome, status, body, pages, generation from ${this.#database.schema}.decision where lsn = $1`,
       [lsn],
     );
-    if (row !== undefined) this.#remember(row);
-    return row ?? null;
+    if (row === undefined) return null;
+    this.#remember(row);
+    // When the response to its recording was lost, the nodes that wait for it were not notified.
+    this.recorded.notify();
+    return row;
   }
 
   /** The ids that an accepted conditional delete selected, one page at a time, beginning with page `from`. */
@@ -144,14 +147,14 @@ export class Decisions {
       [by.epoch, by.node, by.generation, lsn, outcome, status, body, pages],
     );
     if (row === undefined || row.lsn === null) return null;
-    const isNew = row.outcome === 'quarantined' && !this.isQuarantined(lsn);
-    if (isNew) this.#openQuarantine.add(lsn);
     this.#remember(row);
     this.recorded.notify();
     return row;
   }
 
   #remember(decision: Decision): void {
+    const isNew = decision.outcome === 'quarantined' && !this.isQuarantined(decision.lsn);
+    if (isNew) this.#openQuarantine.add(decision.lsn);
     this.#recent.set(decision.lsn, decision);
     if (decision.outcome === 'quarantined' || decision.outcome === 'partly_applied')
       this.#exceptions.set(decision.lsn, decision);

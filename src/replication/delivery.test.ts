@@ -10,6 +10,8 @@ import { Trials } from './trials.ts';
 import { Workload } from './workload.ts';
 
 const SETTLE_MS = 500;
+// Longer than any pause between attempts here.
+const RETRY_MS = 100;
 
 /** A call that has reached the node. */
 interface Sent {
@@ -237,7 +239,37 @@ describe('a call that keeps failing', () => {
   });
 });
 
+/** A run of the applier ends with a call for LSN 7 that has had no response. */
+async function leaveUnanswered(): Promise<void> {
+  const run = new AbortController();
+  const ended = { ...term, signal: run.signal, held: () => !run.signal.aborted };
+  const request = { method: 'POST', path: '/a' } as const;
+  const first = delivery.call({ request, ...alone, work: 0.01, isFinal: () => false }, ended);
+  const outcome = first.catch((error: Error) => error.name);
+  sent[0]!.fail('unanswered', true);
+  run.abort();
+  await clock.pass(10);
+  expect(await outcome).toBe('TermOver');
+}
+
+test('a call that repeats an unanswered one of an earlier run is sent at once', async () => {
+  await leaveUnanswered();
+  const again = call('/a', alone);
+  expect(paths()).toEqual(['/a', '/a']);
+  sent.at(-1)!.respond(200);
+  await again;
+});
+
 describe('a different call', () => {
+  /** A call has no response, is repeated, and succeeds. */
+  async function repeat({ wasSent = true } = {}): Promise<void> {
+    const first = call('/a');
+    sent[0]!.fail('unanswered', wasSent);
+    await clock.pass(100);
+    sent[1]!.respond(200);
+    await first;
+  }
+
   async function followsAtOnce(): Promise<void> {
     const second = call('/b');
     expect(paths().at(-1)).toBe('/b');
@@ -246,11 +278,7 @@ describe('a different call', () => {
   }
 
   test('follows one without a response only after the node has responded for a settling time', async () => {
-    const first = call('/a');
-    sent[0]!.fail('unanswered', true);
-    await clock.pass(100);
-    sent[1]!.respond(200);
-    await first;
+    await repeat();
     const second = call('/b');
     await clock.pass(SETTLE_MS - 10);
     expect(paths()).toEqual(['/a', '/a']);
@@ -258,6 +286,52 @@ describe('a different call', () => {
     expect(paths()).toEqual(['/a', '/a', '/b']);
     sent[2]!.respond(200);
     await second;
+  });
+
+  test('follows one that was given up without a response after a settling time', async () => {
+    const first = call('/a', alone).catch((error: Error) => error.name);
+    for (let n = 1; n <= ATTEMPTS_MAX; n++) {
+      await untilSent(n);
+      sent[n - 1]!.fail('unanswered', true);
+    }
+    await clock.pass(RETRY_MS);
+    expect(await first).toBe('CallFailed');
+    const second = call('/b');
+    let isSettled = false;
+    void delivery.settled(term).then(() => (isSettled = true));
+    await clock.pass(SETTLE_MS - RETRY_MS - 10);
+    expect([paths().includes('/b'), isSettled]).toEqual([false, false]);
+    await clock.pass(RETRY_MS + 20);
+    expect([paths().includes('/b'), isSettled]).toEqual([true, true]);
+    sent.at(-1)!.respond(200);
+    await second;
+  });
+
+  test('follows one that an earlier run left without a response once the node responds, after a settling time', async () => {
+    await leaveUnanswered();
+    canary = 'no response';
+    const second = call('/b', { lsns: [8] });
+    await clock.pass(10_000);
+    expect(paths()).toEqual(['/a']);
+    canary = null;
+    await clock.pass(SETTLE_MS - 10);
+    expect(paths()).toEqual(['/a']);
+    await clock.pass(1_000);
+    expect(paths()).toEqual(['/a', '/b']);
+    sent.at(-1)!.respond(200);
+    await second;
+  });
+
+  test('waits for an unanswered call of this gateway also when one of an earlier leader may be executing', async () => {
+    await leaveUnanswered();
+    delivery.assumeCallsInFlight(0);
+    canary = 'no response';
+    const second = call('/b', { lsns: [8] }).catch((error: Error) => error.name);
+    await clock.pass(10_000);
+    expect(paths()).toEqual(['/a']);
+    over.abort();
+    await clock.pass(1_000);
+    expect(await second).toBe('TermOver');
   });
 
   test('follows at once when connections were refused in between: the process was gone', async () => {
@@ -283,12 +357,14 @@ describe('a different call', () => {
     expect(duplicates).toEqual([]);
   });
 
+  test('follows at once when the process was seen to be gone during the settling time', async () => {
+    await repeat();
+    delivery.processGone();
+    await followsAtOnce();
+  });
+
   test('follows at once when the one before never left this process', async () => {
-    const first = call('/a');
-    sent[0]!.fail('unanswered', false);
-    await clock.pass(100);
-    sent[1]!.respond(200);
-    await first;
+    await repeat({ wasSent: false });
     await followsAtOnce();
   });
 

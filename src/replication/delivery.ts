@@ -70,6 +70,8 @@ export class Delivery {
   readonly #inFlight = new Set<Promise<unknown>>();
   /** The bound of a call of unknown outcome whose process lives, ms; null when there is none. */
   #unknownMs: number | null = null;
+  /** The entries of that call; null when they are not known. */
+  #unknownLSNs: string | null = null;
   /** No different call before this moment, clock.monotonic() ms. */
   #settledAt = 0;
 
@@ -94,12 +96,15 @@ export class Delivery {
 
   /** Assumes a call of unknown outcome: one of an earlier leader may still be executed for so many ms. */
   assumeCallsInFlight(boundMs: number): void {
+    // The entries of a call without a response stay known.
+    if (this.#unknownMs === null) this.#unknownLSNs = null;
     this.#unknownMs = Math.max(this.#unknownMs ?? 0, boundMs);
   }
 
   /** The node's process is gone: no call has a delayed duplicate. */
   processGone(): void {
     this.#unknownMs = null;
+    this.#settledAt = 0;
   }
 
   /**
@@ -108,8 +113,7 @@ export class Delivery {
    */
   async call(call: Call, term: Term): Promise<NodeResponse> {
     const { clock } = this.#options;
-    const settling = this.#settledAt - clock.monotonic();
-    if (settling > 0) await sleep(clock, settling, term.signal);
+    if (this.#mayBeExecuting(call.lsns)) await this.settled(term, call.lsns);
     let reconnectMs = RECONNECT_FIRST_MS;
     for (let failures = 0; ;) {
       if (!term.held()) throw new TermOver();
@@ -128,8 +132,31 @@ export class Delivery {
       } else failures += 1;
       await sleep(clock, this.#pauseMs(call, result.type), term.signal);
       const last = this.#failedForGood(call, failures);
-      if (last !== null && (await this.#canaryWorks(term))) throw new CallFailed(last);
+      if (last === null || !(await this.#canaryWorks(term))) continue;
+      this.#settle();
+      throw new CallFailed(last);
     }
+  }
+
+  /**
+   * Resolves when no call of unknown outcome can still be executed, as far as that can be known; `lsns`: but for the same
+   * call, of these entries, which may be repeated. Throws TermOver.
+   */
+  async settled(term: Term, lsns: readonly number[] = []): Promise<void> {
+    const { clock } = this.#options;
+    while (this.#mayBeExecuting(lsns)) {
+      if (!term.held()) throw new TermOver();
+      if (this.#unknownMs === null) await sleep(clock, this.#settledAt - clock.monotonic(), term.signal);
+      else if (await this.#canaryWorks(term)) this.#settle();
+      else await sleep(clock, RETRY_FIRST_MS, term.signal);
+    }
+    if (!term.held()) throw new TermOver();
+  }
+
+  #mayBeExecuting(lsns: readonly number[]): boolean {
+    if (this.#settledAt > this.#options.clock.monotonic()) return true;
+    if (this.#unknownMs === null) return false;
+    return lsns.length === 0 || (this.#unknownLSNs !== null && this.#unknownLSNs !== lsns.join());
   }
 
   /** Grows with every attempt, including those of earlier calls for the same entry. */
@@ -208,6 +235,7 @@ export class Delivery {
     if (error.code === 'refused') this.processGone();
     else if (error.sent && error.code !== 'aborted') {
       this.#unknownMs = Math.max(this.#unknownMs ?? 0, workload.boundMs(work, setupMs));
+      this.#unknownLSNs = lsns.join();
       // Counted here: when the node goes down the applier stops, and makes no further attempt.
       trials.failed(node, lsns, { kind: 'dropped', status: 0, body: Buffer.from(error.message) });
       type = 'dropped';

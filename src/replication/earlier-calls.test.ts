@@ -37,3 +37,18 @@ test('what shows that an entry was not applied is known at once, and asked for o
   expect(await earlier.trace(ENTRIES[2]!, 2, read)).toBe('none');
   expect(reads).toBe(1);
 });
+
+test('reads are labelled with the entries that an earlier leader may have sent, of their shard where it is known', () => {
+  const labels: string[] = [];
+  const positions = {
+    sending: (node: string, shard: string, lsn: number) => void labels.push(`${node} ${shard} ${lsn}`),
+    mayBeExecuting: (node: string, lsn: number) => void labels.push(`${node} any ${lsn}`),
+  };
+  following().label('a', 1, positions);
+  expect(labels.splice(0)).toEqual(['a other 2', 'a s 3']);
+
+  const behind = new EarlierCalls(100);
+  behind.begin(1, 0, { head: 3, peek: () => null });
+  behind.label('a', 1, positions);
+  expect(labels).toEqual(['a any 3']);
+});

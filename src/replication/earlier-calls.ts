@@ -3,6 +3,7 @@
 
 import type { Entry } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
+import type { Positions } from './positions.ts';
 
 /**
  * What a node's content says about an entry: `none`, it was not applied, or not whole, or without effect; `whole`, the node
@@ -34,6 +35,16 @@ export class EarlierCalls {
   /** LSN up to which the node may have applied entries before this term; null when it has not followed the log in it. */
   to(epoch: number): number | null {
     return epoch === this.#epoch ? this.#to : null;
+  }
+
+  /** Reads of the node may show the entries beyond its checkpoint that may have been sent before this term. */
+  label(node: string, checkpoint: number, positions: Pick<Positions, 'sending' | 'mayBeExecuting'>): void {
+    for (let lsn = checkpoint + 1; lsn <= this.#to; lsn++) {
+      const entry = this.#log?.peek(lsn) ?? null;
+      // Its shard is not known: reads of every shard may show it.
+      if (entry === null) return positions.mayBeExecuting(node, this.#to);
+      if (entry.target !== null) positions.sending(node, entry.target, lsn);
+    }
   }
 
   /** What the node's content says about the entry; `none` for one that cannot have been sent before this term. */

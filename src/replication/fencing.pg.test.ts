@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { takeLease, testPostgres, type TestPostgres } from '../../test/support/postgres.ts';
+import { MemberStore } from '../nodes/member-store.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { checksum, type Draft } from '../log/entry.ts';
 import { PostgresAppendStore } from '../log/postgres-append-store.ts';
@@ -16,6 +17,7 @@ import { PostgresTrialStore } from './trials.ts';
 let [old, current] = [0, 0];
 const [COLLECTION, SHARD, OTHER_SHARD] = [randomUUID(), randomUUID(), randomUUID()];
 const LSN = 1;
+const NODE = { id: 'node', resets: 0 };
 
 let postgres: TestPostgres;
 let database: Database;
@@ -49,7 +51,7 @@ beforeEach(async () => {
     body: Buffer.from('{"name":"pears"}'),
   };
   await appends.append(randomUUID(), [draft], [checksum(draft)]);
-  await new Checkpoints(database).save(old, 'node', 0, [
+  await new Checkpoints(database).save(old, NODE, 0, [
     { shard: OTHER_SHARD, physical: randomUUID(), name: 'other', lsn: 0 },
   ]);
   current = await takeLease(database, 'new');
@@ -78,13 +80,13 @@ async function everything(): Promise<string> {
 
 /** Every durable step a leader takes. */
 const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
-  'a checkpoint': (epoch) => new Checkpoints(database).save(epoch, 'node', LSN, []),
+  'a checkpoint': (epoch) => new Checkpoints(database).save(epoch, NODE, LSN, []),
   'a checkpoint with a shard that came': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [
+    new Checkpoints(database).save(epoch, NODE, 0, [
       { shard: SHARD, physical: randomUUID(), name: 'pears', lsn: LSN },
     ]),
   'a checkpoint with a shard that went': (epoch) =>
-    new Checkpoints(database).save(epoch, 'node', 0, [
+    new Checkpoints(database).save(epoch, NODE, 0, [
       { shard: OTHER_SHARD, physical: null, name: null, lsn: LSN },
     ]),
   'a suspicion': (epoch) => new Checkpoints(database).suspect(epoch, 'node', OTHER_SHARD, 'refused'),
@@ -114,8 +116,8 @@ const STEPS: Readonly<Record<string, (epoch: number) => Promise<unknown>>> = {
       checkpoint: 0,
     }),
   'that a node has its content': (epoch) => new NodeStore(database).filled(epoch, 'node', 0),
-  "a node's state": (epoch) => new NodeStore(database).update(epoch, 'node', 'down', 'gone'),
-  'a marker': (epoch) => new NodeStore(database).marked(epoch, 'node', LSN),
+  "a node's state": (epoch) => new NodeStore(database).update(epoch, NODE, 'down', 'gone'),
+  'a marker': (epoch) => new NodeStore(database).marked(epoch, NODE, LSN),
 };
 
 describe('under an epoch that is over', () => {
@@ -173,17 +175,43 @@ describe('decisions and checkpoints', () => {
 
   test('a checkpoint is never lowered', async () => {
     const checkpoints = new Checkpoints(database);
-    await checkpoints.save(current, 'node', 5, []);
-    await checkpoints.save(current, 'node', 3, []);
+    await checkpoints.save(current, NODE, 5, []);
+    await checkpoints.save(current, NODE, 3, []);
     const [row] = await new NodeStore(database).all();
     expect(row?.checkpoint).toBe(5);
+  });
+
+  test('nothing is recorded of a node that has begun again since, and the checkpoints beside it are', async () => {
+    const [nodes, members, checkpoints] = [
+      new NodeStore(database),
+      new MemberStore(database),
+      new Checkpoints(database),
+    ];
+    await nodes.add(current, { id: 'b', url: 'http://b', incarnation: randomUUID(), checkpoint: 0 });
+    await members.reset(current, NODE.id);
+    const content = (): Promise<unknown> =>
+      database.query(`select * from ${database.schema}.node where id = 'node'`);
+    const before = await content();
+    const change = { shard: SHARD, physical: randomUUID(), name: 'pears', lsn: 5 };
+    const saves = await Promise.allSettled([
+      checkpoints.save(current, NODE, 5, [change]),
+      checkpoints.save(current, { id: 'b', resets: 0 }, 4, []),
+    ]);
+    expect(saves.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+    await expect(nodes.update(current, NODE, 'serving', null)).rejects.toThrow('lease');
+    await expect(nodes.marked(current, NODE, 5)).rejects.toThrow('lease');
+    expect(await content()).toEqual(before);
+    expect(await checkpoints.assigned(NODE.id)).toEqual(new Map());
+    expect((await nodes.all()).map(({ id, checkpoint }) => [id, checkpoint])).toEqual([['b', 4]]);
+    await checkpoints.save(current, { ...NODE, resets: 1 }, 3, []);
+    expect(await content()).toMatchObject([{ checkpoint: 3 }]);
   });
 
   test('what an old term left waiting does not take the new one down with it', async () => {
     const checkpoints = new Checkpoints(database);
     const saves = await Promise.allSettled([
-      checkpoints.save(old, 'node', 1, []),
-      checkpoints.save(current, 'node', 2, []),
+      checkpoints.save(old, NODE, 1, []),
+      checkpoints.save(current, NODE, 2, []),
     ]);
     expect(saves.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
   });

@@ -45,6 +45,10 @@ export class LeaderView implements ClusterView {
     return shard === undefined ? positions.applied(node) : positions.appliedTo(node, shard);
   }
 
+  mayHaveApplied(node: string, shard: string): number {
+    return this.#options.positions.mayHaveApplied(node, shard);
+  }
+
   isSuspect(node: string, shard: string): boolean {
     return this.#options.isSuspect(node, shard);
   }

@@ -3,6 +3,7 @@ import { CurrentTerm } from '../coordination/current-term.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Term } from '../coordination/term.ts';
 import { Notifier } from '../util/notifier.ts';
+import { IntroductionLost } from '../nodes/admission.ts';
 import { NodeRegistry } from '../nodes/node-registry.ts';
 import type { Follower } from './follower.ts';
 import { Endings } from './endings.ts';
@@ -40,8 +41,16 @@ function hangingNode() {
   return { follower: follower as unknown as Follower, writes };
 }
 
+/** Responses to the recording of a primary that are lost. */
+let lostResponses = 0;
+
 function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
   let generation = 1;
+  const setPrimary = async (): Promise<number> => {
+    generation += 1;
+    if (lostResponses-- > 0) throw new Error('connection terminated');
+    return generation;
+  };
   const registry = new NodeRegistry<Follower>();
   for (const follower of followers) registry.add(follower);
   const options = {
@@ -52,12 +61,12 @@ function leaderOf(followers: readonly Follower[], clock: ManualClock): Leader {
     head: () => Promise.resolve({ lsn: 7, logId: 'l', cluster: 'c', primary: 'a', primaryGeneration: 1 }),
     logBuffer: { head: 7, advance: () => undefined },
     positions: { setCluster: () => undefined, applied: () => 7, moved: new Notifier() },
-    checkpoints: { assigned: () => Promise.resolve(new Map()) },
+    assigned: () => Promise.resolve(new Map()),
     decisions: { load: nothing },
     endings: new Endings(),
     trials: { load: nothing, forget: () => undefined },
     stagger: { reconsider: () => undefined },
-    nodeStore: { marked: nothing, setPrimary: () => Promise.resolve(++generation) },
+    nodeStore: { marked: nothing, setPrimary },
     refreshCatalog: nothing,
     furthest: () => null,
     lastSuspicion: () => 0,
@@ -109,7 +118,9 @@ describe('a primary', () => {
   const LSN = 8;
   /** Two nodes before the entry, with `a` as their primary. */
   async function ledPair() {
+    lostResponses = 0;
     const clock = new ManualClock();
+    const events: string[] = [];
     const node = (id: string) => ({
       member: {
         id,
@@ -117,7 +128,7 @@ describe('a primary', () => {
         markerLSN: 0,
         canaryWorks: true,
         changed: new Notifier(),
-        on: () => undefined,
+        on: (event: string) => void events.push(`${id} ${event}`),
       },
       applier: {
         mark: null,
@@ -128,7 +139,10 @@ describe('a primary', () => {
       },
       admission: {
         load: nothing,
-        row: () => Promise.resolve({ checkpoint: LSN - 1, busyLSN: null, busyMs: 0 }),
+        row: async () => {
+          if (events.includes(`${id} unknown`)) throw new IntroductionLost('no introduction');
+          return { checkpoint: LSN - 1, busyLSN: null, busyMs: 0 };
+        },
       },
     });
     const nodes = { a: node('a'), b: node('b') };
@@ -148,7 +162,7 @@ describe('a primary', () => {
       await clock.pass(3_000);
       await led;
     };
-    return { leader, nodes, clock, primaryWhen, stop };
+    return { leader, nodes, clock, events, primaryWhen, stop };
   }
 
   test('that could not decide an entry is primary again when its successor fails, and keeps the role once it is past the entry', async () => {
@@ -189,6 +203,28 @@ describe('a primary', () => {
     leader.notPrimary(primary);
     await clock.pass(200);
     expect(leader.primary).toEqual({ node: primary.node, generation: primary.generation + 1 });
+    await stop();
+  });
+
+  test('begins again when PostgreSQL no longer has its introduction', async () => {
+    const { nodes, events, primaryWhen, stop } = await ledPair();
+    nodes.a.member.on('unknown');
+    await primaryWhen('a', 'down');
+    await primaryWhen('a', 'catching_up');
+    expect(events.slice(0, 2)).toEqual(['a unknown', 'a lost_content']);
+    await stop();
+  });
+
+  test('is recorded again when it was without a response, and its predecessor is back', async () => {
+    const { leader, nodes, clock, primaryWhen, stop } = await ledPair();
+    lostResponses = 1;
+    nodes.a.member.state = 'down';
+    nodes.a.member.changed.notify();
+    await clock.pass(10);
+    expect(await primaryWhen('a', 'serving')).toBe('a');
+    await clock.pass(500);
+    // Generation 2 is that of the lost response.
+    expect(leader.primary).toEqual({ node: 'a', generation: 3 });
     await stop();
   });
 

@@ -5,6 +5,7 @@ import { generationOf, TermOver, type Term } from '../coordination/term.ts';
 import { LogDamaged, LogTrimmed } from '../log/entry.ts';
 import type { LogBuffer } from '../log/log-buffer.ts';
 import type { Head } from '../log/postgres-log.ts';
+import { IntroductionLost } from '../nodes/admission.ts';
 import type { Node } from '../nodes/node.ts';
 import { canServe, follows, type NodeState } from '../nodes/node-state.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
@@ -13,7 +14,7 @@ import { sleep, type Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Notifier } from '../util/notifier.ts';
 import { linkedAbort } from '../util/race.ts';
-import type { Checkpoints } from './checkpoints.ts';
+import type { AssignedShard } from './checkpoints.ts';
 import type { Primary } from './decision-wait.ts';
 import type { Decisions } from './decisions.ts';
 import type { Endings } from './endings.ts';
@@ -34,11 +35,12 @@ export interface LeaderOptions {
   /** Called when this gateway has begun to lead. */
   readonly onBegun: (term: Term) => void;
   readonly followers: Followers;
-  readonly comparison: Pick<LogComparison, 'compare' | 'run'>;
+  readonly comparison: Pick<LogComparison, 'compare' | 'found' | 'run'>;
   readonly head: () => Promise<Head>;
   readonly logBuffer: Pick<LogBuffer, 'head' | 'advance'>;
   readonly positions: Pick<Positions, 'applied' | 'setCluster' | 'moved'>;
-  readonly checkpoints: Pick<Checkpoints, 'assigned'>;
+  /** The copies of a node, as it follows the log from here on. */
+  readonly assigned: (node: string, term: Term) => Promise<ReadonlyMap<string, AssignedShard>>;
   readonly decisions: Pick<Decisions, 'load'>;
   readonly endings: Pick<Endings, 'closeAll'>;
   readonly trials: Pick<Trials, 'load' | 'forget'>;
@@ -69,6 +71,9 @@ const RETRY_MS = 200;
 const REFILL_POLL_MS = 2_000;
 // How long a term that is over waits for the responses to its last calls: a healthy node needs less for its largest.
 const HAND_OVER_MS = 2_000;
+
+/** After these, a node begins again without content. */
+const BEGIN_AGAIN = [ForeignContent, LogTrimmed, IntroductionLost];
 
 /** States in which a node is admitted, or begins again. A fenced one may be an earlier incarnation of itself. */
 const BEGINNING: ReadonlySet<NodeState> = new Set(['joining', 'needs_rebuild', 'fenced']);
@@ -121,7 +126,12 @@ export class Leader {
       ),
       this.#election.run(term),
       this.#declareCaughtUp(term),
-      comparison.run(term, (reason) => this.rewound(reason)),
+      comparison.run(term, {
+        onRewound: (reason) => this.#halt.rewound(reason),
+        onCompared: () => {
+          for (const { applier } of followers.all()) applier.uncertainCheckpoint();
+        },
+      }),
     ]);
     current.end();
     await this.#handOver();
@@ -181,8 +191,8 @@ export class Leader {
   }
 
   /** Called when a node's marker is ahead of the log: the log has lost its last entries. */
-  rewound(reason: string): void {
-    this.#halt.rewound(reason);
+  rewound(node: string, lsn: number): void {
+    this.#halt.rewound(this.#options.comparison.found(node, lsn));
   }
 
   async #begin(term: Term): Promise<Head | null> {
@@ -247,6 +257,8 @@ export class Leader {
         else await member.changed.wait(term.signal);
       } catch (error) {
         this.#failed(member, error);
+        // PostgreSQL may have executed a statement whose response was lost.
+        isLoaded = false;
         await sleep(clock, RETRY_MS, term.signal);
       }
     }
@@ -275,7 +287,7 @@ export class Leader {
     const held = (): boolean => over.held() && !this.#halt.isRewound;
     try {
       const { checkpoint, busyLSN, busyMs } = await admission.row();
-      const start = { checkpoint, assigned: await this.#options.checkpoints.assigned(member.id) };
+      const start = { checkpoint, assigned: await this.#options.assigned(member.id, term) };
       const isBusy = busyLSN !== null && busyLSN > checkpoint;
       const unknownMs = mayHaveCalls ? (isBusy ? busyMs : 0) : null;
       await applier.run({ ...over, held }, start, unknownMs);
@@ -291,8 +303,8 @@ export class Leader {
     this.#options.logger.error({ node: member.id, error: String(error) }, 'replication to the node failed');
     // The node is not at fault, and goes on once the entry is repaired.
     if (error instanceof LogDamaged) return this.damaged(member.id, error);
-    if (error instanceof ForeignContent || error instanceof LogTrimmed)
-      member.on('lost_content', error.message);
+    if (BEGIN_AGAIN.some((kind) => error instanceof kind))
+      member.on('lost_content', (error as Error).message);
     else member.callFailed(error as Error, false);
   }
 

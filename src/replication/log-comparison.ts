@@ -15,8 +15,17 @@ export interface LogComparisonOptions {
   /** What this gateway has seen of the log. */
   readonly logBuffer: { readonly head: number; readonly newest: SeenEntry | null };
   readonly followers: Pick<Followers, 'all'>;
+  /** Whether this gateway leads, and compares the log. */
+  readonly leads: () => boolean;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
+}
+
+export interface LogComparisonEvents {
+  /** Entries are missing, and why that is known. */
+  readonly onRewound: (reason: string) => void;
+  /** The log has every entry; a promoted server may lack what was recorded about them. */
+  readonly onCompared: () => void;
 }
 
 // A promotion that no append has noticed is noticed by then; writes of other gateways wait for it.
@@ -27,18 +36,40 @@ export class LogComparison {
   readonly #requested = new Notifier();
   /** The log is compared even on a timeline that was compared before. */
   #isForced = false;
+  #isReporting = false;
+  /** While another gateway leads: a comparison with the memory of this one failed, or was requested during another. */
+  #isPending = false;
+  /** When the last such comparison began, clock.monotonic() ms. */
+  #reportedAt = -INTERVAL_MS;
+  /** Why entries are known to be missing in this term, and the highest LSN of one. */
+  #lost: string | null = null;
+  #lostLSN = 0;
 
   constructor(options: LogComparisonOptions) {
     this.#options = options;
   }
 
   /**
-   * An append was refused: the log is compared at once, when PostgreSQL was promoted or `hasLost`: the log lacks what this
-   * gateway has seen.
+   * An append was refused, or another PostgreSQL responds: the log is compared at once, when PostgreSQL was promoted or
+   * `hasLost`: the log may lack what this gateway has seen.
    */
   request(hasLost: boolean): void {
     this.#isForced ||= hasLost;
     this.#requested.notify();
+    if (hasLost && !this.#options.leads()) void this.#reportMemory();
+  }
+
+  /** Makes a pending comparison. Called when PostgreSQL has responded. */
+  resume(): void {
+    if (this.#isPending && !this.#options.leads()) void this.#reportMemory();
+  }
+
+  /** A node came whose marker is ahead of the log. Returns why the log has lost entries, which is then recorded. */
+  found(node: string, lsn: number): string {
+    this.#lost ??= `log_rewound: ${node} has applied LSN ${lsn}, which the log lacks`;
+    this.#lostLSN = Math.max(this.#lostLSN, lsn);
+    this.#requested.notify();
+    return this.#lost;
   }
 
   /**
@@ -61,19 +92,22 @@ export class LogComparison {
       const { checkpoint, token } = progress;
       if (checkpoint === 0 || (await continuity.contains({ lsn: checkpoint, token }))) continue;
       const node = nodes[index]?.member.id ?? '';
-      return this.#report(
-        { epoch, lsn: checkpoint },
-        `${node} has applied LSN ${checkpoint}, which the log lacks; its head is ${lsn}`,
-      );
+      const what = `${node} has applied LSN ${checkpoint}, which the log lacks; its head is ${lsn}`;
+      const found = await this.#report(epoch, { lsn: checkpoint, token }, what);
+      if (found !== null) return found;
     }
     await continuity.confirm(epoch, timeline);
     logger.info({ head: lsn, markers: markers.filter((each) => each !== null).length }, 'log compared');
     return null;
   }
 
-  /** Compares again after each promotion until the term is over; calls `onRewound` once entries are missing. */
-  async run(term: Term, onRewound: (reason: string) => void): Promise<void> {
-    const { continuity, clock, logger } = this.#options;
+  /**
+   * Compares again after each promotion until the term is over. Once entries are missing, that stays recorded, also on a
+   * server that is promoted later.
+   */
+  async run(term: Term, { onRewound, onCompared }: LogComparisonEvents): Promise<void> {
+    const { continuity, logBuffer, clock, logger } = this.#options;
+    this.#lost = null;
     while (!term.signal.aborted) {
       const pause = new AbortController();
       const wake = (): void => pause.abort();
@@ -84,35 +118,77 @@ export class LogComparison {
       if (!term.held()) continue;
       const isForced = this.#isForced;
       this.#isForced = false;
+      let isBegun = false;
       try {
         const { isCompared, rewound } = await continuity.state();
-        const reason = rewound ?? (isCompared && !isForced ? null : await this.compare(term));
-        if (reason !== null) return onRewound(reason);
+        if (this.#lost !== null) {
+          const lsn = Math.max(this.#lostLSN, logBuffer.head);
+          if (rewound === null)
+            await continuity.reportRewound({ epoch: term.epoch, lsn, reason: this.#lost });
+          continue;
+        }
+        if (rewound === null && isCompared && !isForced) continue;
+        isBegun = true;
+        const lost = await this.compare(term);
+        this.#lost ??= lost;
+        if (lost === null) onCompared();
+        else onRewound(lost);
       } catch (error) {
-        this.#isForced ||= isForced;
+        // PostgreSQL may have recorded the comparison although the response was lost: onCompared must be called all the same.
+        this.#isForced ||= isForced || isBegun;
         logger.warn({ error: String(error) }, 'log not compared');
       }
+    }
+  }
+
+  /** What only a gateway that does not lead has seen is lost all the same: it may have acknowledged it. */
+  async #reportMemory(): Promise<void> {
+    const { continuity, head, logBuffer, clock, logger } = this.#options;
+    this.#isPending = true;
+    if (this.#isReporting || clock.monotonic() - this.#reportedAt < INTERVAL_MS) return;
+    // A request during this comparison makes it pending again: PostgreSQL may be replaced once more.
+    this.#isPending = false;
+    this.#isReporting = true;
+    this.#reportedAt = clock.monotonic();
+    try {
+      const seen = { head: logBuffer.head, newest: logBuffer.newest };
+      if ((await continuity.state()).rewound === null)
+        await this.#lostFromMemory(seen, (await head()).lsn, null);
+    } catch (error) {
+      this.#isPending = true;
+      logger.warn({ error: String(error) }, 'lost entries not reported');
+    } finally {
+      this.#isReporting = false;
     }
   }
 
   async #lostFromMemory(
     { head, newest }: LogComparisonOptions['logBuffer'],
     lsn: number,
-    epoch: number,
+    epoch: number | null,
   ): Promise<string | null> {
-    const { continuity } = this.#options;
-    if (lsn < head)
-      return this.#report({ epoch, lsn: head }, `the log ends at LSN ${lsn}, and had reached ${head}`);
-    if (newest === null || (await continuity.contains(newest))) return null;
+    if (lsn < head) {
+      const what = `the log ends at LSN ${lsn}, and had reached ${head}`;
+      return this.#report(epoch, { lsn: head, token: null }, what);
+    }
+    if (newest === null || (await this.#options.continuity.contains(newest))) return null;
     return this.#report(
-      { epoch, lsn: newest.lsn },
+      epoch,
+      newest,
       `the entry at LSN ${newest.lsn} is another than this gateway has seen`,
     );
   }
 
-  async #report({ epoch, lsn }: { epoch: number; lsn: number }, what: string): Promise<string> {
+  /** Records the loss of an entry; null when the log has it after all. */
+  async #report(
+    epoch: number | null,
+    missing: { readonly lsn: number; readonly token: string | null },
+    what: string,
+  ): Promise<string | null> {
     const reason = `log_rewound: ${what}`;
-    await this.#options.continuity.reportRewound(epoch, lsn, reason);
+    const { lsn } = missing;
+    if (!(await this.#options.continuity.reportRewound({ epoch, lsn, reason }, missing))) return null;
+    this.#lostLSN = Math.max(this.#lostLSN, lsn);
     return reason;
   }
 }

@@ -86,7 +86,7 @@ export class MarkerWriter {
     await steps.run(member.id, () => admission.writeMarker(changes, term), term);
     crashPoint('marker_after');
     if (!isAhead) return;
-    await nodeStore.marked(term.epoch, member.id, mark.lsn);
+    await nodeStore.marked(term.epoch, member, mark.lsn);
     member.markerLSN = mark.lsn;
   }
 }

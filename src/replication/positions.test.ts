@@ -164,6 +164,30 @@ describe('a position', () => {
     expect(positions.appliedTo('a', 't')).toBe(6);
   });
 
+  test('may be ahead by what was sent to the node, until that is applied', () => {
+    const positions = cluster();
+    positions.nodeApplied('a', 3);
+    positions.sending('a', 's', 6);
+    positions.sending('a', 's', 5);
+    const reflected = (): number[] => ['s', 't'].map((shard) => positions.mayHaveApplied('a', shard));
+    expect([reflected(), positions.appliedTo('a', 's')]).toEqual([[6, 3], 3]);
+    // The call may have been executed, whatever became of its connection.
+    positions.restarted('a', 3);
+    expect(reflected()).toEqual([6, 3]);
+    positions.nodeApplied('a', 7);
+    expect(reflected()).toEqual([7, 7]);
+  });
+
+  test('includes what an earlier leader may have sent, of whatever shard', () => {
+    const positions = cluster();
+    positions.nodeApplied('a', 3);
+    positions.mayBeExecuting('a', 5);
+    const reflected = (): number[] => ['s', 't'].map((shard) => positions.mayHaveApplied('a', shard));
+    expect([reflected(), positions.appliedTo('a', 's')]).toEqual([[5, 5], 3]);
+    positions.nodeApplied('a', 7);
+    expect(reflected()).toEqual([7, 7]);
+  });
+
   test('of an unknown node is 0', () => {
     expect(cluster().applied('x')).toBe(0);
   });

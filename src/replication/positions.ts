@@ -13,6 +13,10 @@ interface NodePosition {
   ahead: Map<string, number>;
   /** Entries above `applied` that the node has responded to with success; its process may have been replaced since. */
   confirmed: Set<number>;
+  /** Of shards with entries above `applied` that were sent to the node: the last of them. */
+  sent: Map<string, number>;
+  /** The last entry of any shard that an earlier leader may have sent. */
+  sentEarlier: number;
 }
 
 interface AckWaiter {
@@ -83,6 +87,25 @@ export class Positions {
     const position = this.#nodes.get(node);
     if (position === undefined) return 0;
     return Math.max(position.applied, position.ahead.get(shard) ?? 0);
+  }
+
+  /** LSN up to which the node may have applied entries of the shard: those that were sent to it included. */
+  mayHaveApplied(node: string, shard: string): number {
+    const position = this.#nodes.get(node);
+    if (position === undefined) return 0;
+    return Math.max(this.appliedTo(node, shard), position.sent.get(shard) ?? 0, position.sentEarlier);
+  }
+
+  /** A call of an earlier leader, with entries up to `lsn`, may still be executed: reads may show them at any time. */
+  mayBeExecuting(node: string, lsn: number): void {
+    const position = this.#position(node);
+    position.sentEarlier = Math.max(position.sentEarlier, lsn);
+  }
+
+  /** Called before entries of the shard, the last of them at `lsn`, are sent to the node: reads may show them. */
+  sending(node: string, shard: string, lsn: number): void {
+    const { sent } = this.#position(node);
+    sent.set(shard, Math.max(lsn, sent.get(shard) ?? 0));
   }
 
   /** A call for this shard succeeded: its entries, up to the last of `lsns`, are applied on the node. */
@@ -156,6 +179,7 @@ export class Positions {
     position.applied = Math.max(from, lsn);
     position.ahead.clear();
     for (const each of position.confirmed) if (each <= position.applied) position.confirmed.delete(each);
+    for (const [shard, each] of position.sent) if (each <= position.applied) position.sent.delete(shard);
     // Not every LSN in between: a gateway that begins to follow may go on by millions.
     for (const each of this.#waiters.keys()) if (each > from && each <= lsn) this.#markPast(node, each);
     this.moved.notify();
@@ -223,7 +247,7 @@ export class Positions {
   #position(node: string): NodePosition {
     let position = this.#nodes.get(node);
     if (position === undefined) {
-      position = { applied: 0, ahead: new Map(), confirmed: new Set() };
+      position = { applied: 0, ahead: new Map(), confirmed: new Set(), sent: new Map(), sentEarlier: 0 };
       this.#nodes.set(node, position);
     }
     return position;

@@ -128,6 +128,8 @@ export class PrimaryElection {
       return true;
     } catch (error) {
       logger.error({ error: String(error) }, 'primary not recorded');
+      // PostgreSQL may have recorded the choice although the response was lost.
+      this.#isUnrecorded = true;
       await sleep(clock, RETRY_MS, term.signal);
       return false;
     }

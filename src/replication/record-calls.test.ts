@@ -76,6 +76,7 @@ beforeEach(() => {
   over = new AbortController();
   term = { epoch: 1, clean: true, signal: over.signal, held: () => !over.signal.aborted };
   const delivery = {
+    settled: async () => void events.push('settled'),
     call: async (call: Call): Promise<NodeResponse> => {
       const { ids } = JSON.parse(Buffer.concat(call.request.body as Buffer[]).toString()) as {
         ids: string[];
@@ -306,7 +307,7 @@ describe('several entries in one call', () => {
     resolutions = ['suspect'];
     await apply(upsert(1, 1), upsert(2, 1));
     expect(sent.map(({ lsns }) => lsns)).toEqual([[1, 2]]);
-    expect(suspects).toEqual(['fails LSN 1, which other nodes can apply']);
+    expect(suspects).toEqual(['fails LSN 1, which another node can apply, or may have applied']);
   });
 });
 
@@ -323,7 +324,7 @@ describe('an entry that fails alone', () => {
     open.add(7);
     resolutions = ['suspect'];
     await apply(upsert(7, 1));
-    expect(suspects).toEqual(['fails LSN 7, which other nodes can apply']);
+    expect(suspects).toEqual(['fails LSN 7, which another node can apply, or may have applied']);
     expect(positions.appliedTo('a', SHARD)).toBe(0);
   });
 
@@ -432,7 +433,7 @@ describe('a late response', () => {
 describe('a long call', () => {
   test('takes its turn and is announced before it is sent', async () => {
     await apply(upsert(7, 600));
-    expect(events).toEqual(['turn of a', 'long', 'announce 7', 'call', 'no longer', 'release']);
+    expect(events).toEqual(['settled', 'turn of a', 'long', 'announce 7', 'call', 'no longer', 'release']);
   });
 
   test('is announced for each part of an entry, each in a turn of its own', async () => {
@@ -451,7 +452,7 @@ describe('a long call', () => {
   test('is not sent, and gives its turn back, when it cannot be announced', async () => {
     announceFailure = new Error('The lease has moved on');
     await expect(apply(upsert(7, 600))).rejects.toThrow('The lease has moved on');
-    expect([events, sent]).toEqual([['turn of a', 'long', 'no longer', 'release'], []]);
+    expect([events, sent]).toEqual([['settled', 'turn of a', 'long', 'no longer', 'release'], []]);
   });
 
   test('is sent when the reads that the node was sent before have ended', async () => {
@@ -459,7 +460,7 @@ describe('a long call', () => {
     readsEnded = new Promise((resolve) => (end = resolve));
     const applying = apply(upsert(7, 600));
     await clock.pass(0);
-    expect(events).toEqual(['turn of a', 'long', 'announce 7']);
+    expect(events).toEqual(['settled', 'turn of a', 'long', 'announce 7']);
     end();
     await applying;
     expect(events).toContain('call');

@@ -104,7 +104,7 @@ export class RecordCalls {
       if (trials.isOpen(entry.lsn)) {
         const resolution = await arbiter.resolve({ node, entry, operation, applied: from }, term);
         if (resolution === 'suspect') {
-          const reason = `fails LSN ${entry.lsn}, which other nodes can apply`;
+          const reason = `fails LSN ${entry.lsn}, which another node can apply, or may have applied`;
           return this.#options.suspect(call.shard, reason, term);
         }
         if (resolution === 'taken') return this.#taken(call.shard, [entry.lsn], term);
@@ -163,10 +163,11 @@ export class RecordCalls {
   /** The node's final response; null when the attempts are used up. */
   async #send(sending: Sending): Promise<NodeResponse | null> {
     const { call, target, body, term } = sending;
-    const { delivery, workload, stored } = this.#options;
+    const { delivery, workload, stored, positions, node } = this.#options;
     const { kind } = call.members[0]!.operation.call;
     const lsns = call.members.map(({ entry }) => entry.lsn);
-    this.sentTo = Math.max(this.sentTo, lsns.at(-1) ?? 0);
+    const last = lsns.at(-1) ?? 0;
+    this.sentTo = Math.max(this.sentTo, last);
     const isFinal = (response: NodeResponse): boolean => hasNoEffect(kind, response);
     // The call covers whole entries: they are applied, and a late response counts for acknowledgement.
     const isWhole = call.members.length > 1 || sending.work === workOf(call.members[0]!.operation.call);
@@ -179,7 +180,10 @@ export class RecordCalls {
     const setupMs = setupMsOf(call) + workload.expectedMs(removal.possible);
     for (const { operation } of call.members) stored.written(call.shard, operation.call);
     const isLong = workload.isLongCall(work, setupMs);
+    // The announced bound begins with the announcement: nothing may delay the call after it.
+    if (isLong) await delivery.settled(term, lsns);
     const end = isLong ? await this.#longTurn(lsns, workload.boundMs(work, setupMs), term) : () => undefined;
+    positions.sending(node, call.shard, last);
     try {
       const response = await delivery.call(
         { request, lsns, work, setupMs, isFinal, onLate } satisfies Call,

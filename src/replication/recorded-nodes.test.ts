@@ -13,11 +13,13 @@ let recorded: RecordedNodes;
 let resets: number;
 let applied: number;
 let renewal: number;
+/** How often the identity of the node was read. */
+let loads: number;
 let stop: AbortController;
 beforeEach(() => {
   clock = new ManualClock();
   found = { found: 'itself', checkpoint: 3, log: null };
-  [resets, applied, renewal] = [0, 0, 0];
+  [resets, applied, renewal, loads] = [0, 0, 0, 0];
   const work = {
     explainsSilence: false,
     explainsSilenceSince: () => false,
@@ -41,7 +43,14 @@ beforeEach(() => {
     onProcessGone: () => undefined,
     onHealth: () => undefined,
   });
-  const follower = { member, admission: { load: async () => undefined } } as unknown as Follower;
+  const admission: { incarnation: string | null; load: () => Promise<void> } = {
+    incarnation: null,
+    load: async () => {
+      loads += 1;
+      admission.incarnation = 'i';
+    },
+  };
+  const follower = { member, admission } as unknown as Follower;
   recorded = new RecordedNodes({
     find: () => follower,
     resetsOf: () => resets,
@@ -86,6 +95,37 @@ test('a node that this gateway does not reach does not serve', async () => {
   found = { found: 'silent', reason: 'no response' };
   await follow({}, { renewals: 5 });
   expect(member.state).toBe('joining');
+});
+
+test('a node serves once the leader has renewed its lease twice since this gateway reaches it', async () => {
+  found = { found: 'silent', reason: 'no response' };
+  member.connectionLost();
+  await follow({}, { renewals: 5 });
+  found = { found: 'itself', checkpoint: 3, log: null };
+  await clock.pass(2_000);
+  expect(member.isReached).toBe(true);
+  // The first renewal may have been made before it was reached.
+  renewal += 1;
+  await follow({}, { renewals: 1 });
+  expect(member.state).toBe('joining');
+  await follow({}, { renewals: 1 });
+  expect(member.state).toBe('serving');
+});
+
+test('silence over a connection that lives does not begin the count anew', async () => {
+  await follow({}, { renewals: 1 });
+  found = { found: 'silent', reason: 'no response' };
+  await follow({}, { renewals: 1 });
+  expect(member.state).toBe('joining');
+  found = { found: 'itself', checkpoint: 3, log: null };
+  await clock.pass(2_000);
+  await follow();
+  expect(member.state).toBe('serving');
+});
+
+test('the identity of a node that joins is read once', async () => {
+  await follow({}, { renewals: 5 });
+  expect(loads).toBe(1);
 });
 
 test('what an earlier leader has recorded does not count', async () => {

@@ -19,6 +19,8 @@ export interface RecordedNodesOptions {
 interface Observed {
   readonly connectionsEnded: number;
   readonly epoch: number;
+  /** The process was reached since. */
+  readonly wasReached: boolean;
   readonly renewal: number;
   /** Renewals of the lease since. */
   readonly renewals: number;
@@ -70,9 +72,10 @@ export class RecordedNodes {
     const state = stateOf(recorded.state);
     if (state !== null && canServe(state)) {
       this.#followWork(follower, recorded);
-      if (canServe(member.state) || !isRecordedNow || observed.renewals < RENEWALS) return;
-      if (member.state === 'joining') this.#identify(follower);
-      if (member.isReached) member.vouchedFor('the gateway that leads serves from it');
+      if (canServe(member.state) || !isRecordedNow) return;
+      if (member.state === 'joining' && follower.admission.incarnation === null) this.#identify(follower);
+      const isVouchedFor = observed.renewals >= RENEWALS && member.isReached;
+      if (isVouchedFor) member.vouchedFor('the gateway that leads serves from it');
       return;
     }
     this.#busy.delete(recorded.id);
@@ -90,11 +93,17 @@ export class RecordedNodes {
     } else if (this.#busy.delete(id)) member.on('free', 'it has responded to the long call');
   }
 
-  #observe({ member: { id, connectionsEnded } }: Follower, epoch: number, renewal: number): Observed {
+  /** Renewals count while the probe connection is open: the end of a process is not noticed without one. */
+  #observe(
+    { member: { id, isReached, connectionsEnded } }: Follower,
+    epoch: number,
+    renewal: number,
+  ): Observed {
     const known = this.#observed.get(id);
     const isSame = known?.connectionsEnded === connectionsEnded && known.epoch === epoch;
-    const renewals = isSame ? known.renewals + (known.renewal === renewal ? 0 : 1) : 0;
-    const observed = { connectionsEnded, epoch, renewal, renewals };
+    const wasReached = isSame && known.wasReached;
+    const renewals = wasReached ? known.renewals + (known.renewal === renewal ? 0 : 1) : 0;
+    const observed = { connectionsEnded, epoch, wasReached: wasReached || isReached, renewal, renewals };
     this.#observed.set(id, observed);
     return observed;
   }

@@ -294,20 +294,20 @@ export class SerialEntries {
     return true;
   }
 
-  /** Undoes what a refused entry may have done to this node, and verifies it by a read. */
+  /** Undoes what a refused entry may have done to this node, once no call can be executed late; verifies it by a read. */
   async #undo(entry: Entry, operation: Operation, assigned: AssignedShards, term: Term): Promise<void> {
+    if (operation.type !== 'create_collection' && operation.type !== 'modify_collection') return;
+    await this.#options.delivery.settled(term);
     if (operation.type === 'create_collection') {
       try {
-        await this.#removeLeftover(entry, operation, assigned, term);
+        return void (await this.#removeLeftover(entry, operation, assigned, term));
       } catch (error) {
         // What cannot be read back cannot be undone: the node holds something that is not in the log.
         if (error instanceof CallFailed)
           throw new ForeignContent(`collection "${operation.name}" cannot be undone`);
         throw error;
       }
-      return;
     }
-    if (operation.type !== 'modify_collection') return;
     // Offered, and not refused in a way known to have no effect: the collection may have changed.
     if (!this.#options.trials.of(entry.lsn).has(this.#options.node)) return;
     for (const shard of operation.shards) {

@@ -17,6 +17,7 @@ const evidence = (more: Partial<Evidence>): Evidence => ({
   own: null,
   others: [],
   isTaken: false,
+  wasTaken: false,
   mayBeTaken: false,
   isLastCopy: false,
   isPrimary: true,
@@ -117,6 +118,29 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'suspect',
     ],
   ],
+  'an entry that a node may have applied which has lost its content since': [
+    ['is offered at a third node', { others: [REFUSED, REFUSED], wasTaken: true }, 'offer'],
+    [
+      'makes this node suspect although another failed it in the same way',
+      { own: REFUSED, others: [REFUSED], wasTaken: true },
+      'suspect',
+    ],
+    [
+      'ends on the last healthy copy, which stays in use, when that fails it, too',
+      { own: REFUSED, others: [REFUSED], wasTaken: true, isLastCopy: true },
+      'end',
+    ],
+    [
+      'is offered to the last healthy copy until its attempts are used up',
+      { own: failed('response', 4), others: [REFUSED, REFUSED], wasTaken: true, isLastCopy: true },
+      'offer',
+    ],
+    [
+      'ends on the only node',
+      { own: REFUSED, wasTaken: true, isLastCopy: true, peers: 0, askable: 0 },
+      'end',
+    ],
+  ],
   'an entry that a node which is away may have applied': [
     ['waits for that node at first', { own: REFUSED, mayBeTaken: true }, 'wait'],
     ['makes this node suspect later', { own: REFUSED, mayBeTaken: true, sinceMs: LATE_MS }, 'suspect'],
@@ -170,6 +194,7 @@ const anyEvidence = fc.record({
   own: fc.option(anyAttempts),
   others: fc.array(anyAttempts, { maxLength: 3 }),
   isTaken: fc.boolean(),
+  wasTaken: fc.boolean(),
   mayBeTaken: fc.boolean(),
   isLastCopy: fc.boolean(),
   isPrimary: fc.boolean(),
@@ -181,7 +206,7 @@ const anyEvidence = fc.record({
 test('no evidence ends an entry that another node has applied, or that an away node may have applied', () => {
   fc.assert(
     fc.property(anyEvidence, (found) => {
-      const mayBeServed = found.isTaken || (found.mayBeTaken && !found.isLastCopy);
+      const mayBeServed = found.isTaken || ((found.wasTaken || found.mayBeTaken) && !found.isLastCopy);
       if (mayBeServed) expect(nextStep(found, LIMITS)).not.toBe('end');
     }),
     { numRuns: 2_000 },
@@ -259,6 +284,7 @@ function reached(moves: readonly Move[]): Set<number> {
       own,
       others,
       isTaken: false,
+      wasTaken: false,
       mayBeTaken: false,
       isLastCopy: false,
       isPrimary: true,

@@ -10,6 +10,8 @@ export interface Evidence {
   readonly others: readonly Attempts[];
   /** Another node has applied it. */
   readonly isTaken: boolean;
+  /** A node that has lost its content, or left, since may have applied it. */
+  readonly wasTaken: boolean;
   /** An unavailable node may have applied it. */
   readonly mayBeTaken: boolean;
   /** No other node has a healthy copy of the shard. */
@@ -66,16 +68,19 @@ function isProven(a: Attempts, b: Attempts): boolean {
 }
 
 export function nextStep(evidence: Evidence, limits: TrialLimits): Step {
-  const { own, others, isTaken, isPrimary, peers, askable, sinceMs } = evidence;
+  const { own, others, isPrimary, peers, askable, sinceMs } = evidence;
+  const isFailed = own !== null && hasFailed(own, sinceMs, limits);
   // The last healthy copy stays in use: what only a suspect copy may hold is not served any more.
   const mayBeTaken = evidence.mayBeTaken && !evidence.isLastCopy;
-  if (own !== null && own.alone > 0 && isFatal(own) && !hasFailed(own, sinceMs, limits) && !isTaken) {
+  // What no node holds any more ends on the last healthy copy, once that fails it, too.
+  const isTaken = evidence.isTaken || (evidence.wasTaken && !(evidence.isLastCopy && isFailed));
+  if (own !== null && own.alone > 0 && isFatal(own) && !isFailed && !isTaken) {
     // A process may end, and a node hang, for other reasons. It goes to one more node first, and then back to this one.
     if (!mayBeTaken && others.some((other) => isProven(own, other))) return 'end';
     const isElsewhere = !isPrimary && askable > 0 && others.length === 0;
     return isElsewhere && sinceMs <= limits.timeoutMs ? 'wait' : 'offer';
   }
-  if (own !== null && hasFailed(own, sinceMs, limits)) {
+  if (isFailed) {
     if (isTaken && own.failure.kind === 'dropped' && sinceMs <= limits.timeoutMs) return 'offer';
     if (isTaken) return 'suspect';
     // It may have been acknowledged: it is neither refused nor quarantined.

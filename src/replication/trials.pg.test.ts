@@ -80,10 +80,10 @@ test('does not load attempts of entries that their node has gone past', async ()
   for (const node of ['a', 'b scratch'])
     await store.save(epoch, [stored(1, { node }), stored(1, { node, lsn: 8 })]);
   const checkpoints = new Checkpoints(database);
-  await checkpoints.save(epoch, 'a', 7, []);
+  await checkpoints.save(epoch, { id: 'a', resets: 0 }, 7, []);
   const loaded = async (): Promise<string[]> => (await store.load()).map(({ node, lsn }) => `${node} ${lsn}`);
   expect(await loaded()).toEqual(['b scratch 7', 'a 8', 'b scratch 8']);
-  await checkpoints.save(epoch, 'b', 9, []);
+  await checkpoints.save(epoch, { id: 'b', resets: 0 }, 9, []);
   expect(await loaded()).toEqual(['a 8']);
 });
 

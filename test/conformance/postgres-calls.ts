@@ -202,6 +202,7 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
   const decider = draw(3) === 0 ? null : node;
   const generation = draw(3);
   const dropped = draw(3) === 0;
+  const beginning = { id: node, resets: draw(3) === 0 ? 1 : 0 };
   const offered = draw(2) === 0 ? CHROMA_1_0_5 : WITH_ARRAYS;
   const attempts = [{ lsn, node, attempts: 1 + draw(3), alone: draw(3), appliedRecords: draw(2) }];
   const failure = { kind: 'response', status: 500, body: Buffer.from('no') } as const;
@@ -216,7 +217,7 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
           name: dropped ? null : NAMES[n % 3]!,
           lsn,
         };
-        return s.checkpoints.save(s.epoch(back), node, lsn, draw(2) === 0 ? [] : [change]);
+        return s.checkpoints.save(s.epoch(back), beginning, lsn, draw(2) === 0 ? [] : [change]);
       },
     },
     {
@@ -271,9 +272,9 @@ function steps({ draw, node, n, lsn, back }: Drawn): StorageCall[] {
     },
     { name: 'filled', make: (s) => s.nodes.filled(s.epoch(back), node, lsn) },
     { name: 'removable', make: (s) => s.nodes.removable(node) },
-    { name: 'state', make: (s) => s.nodes.update(s.epoch(back), node, 'serving', null) },
+    { name: 'state', make: (s) => s.nodes.update(s.epoch(back), beginning, 'serving', null) },
     { name: 'announce', make: (s) => s.nodes.announce(s.epoch(back), node, lsn, 0) },
-    { name: 'marked', make: (s) => s.nodes.marked(s.epoch(back), node, lsn) },
+    { name: 'marked', make: (s) => s.nodes.marked(s.epoch(back), beginning, lsn) },
     { name: 'capabilities', make: (s) => s.capabilities.join(node, offered, 2, s.epoch(back)) },
   ];
 }
@@ -399,6 +400,7 @@ export async function contentOf(s: StorageSubject): Promise<unknown> {
     databases: catalog.databases(AT.tenant),
     copies: NODES.map((node) => catalog.suspectShards(node).toSorted()),
     assigned: await Promise.all(NODES.map(async (node) => byKey(await s.checkpoints.assigned(node)))),
+    taken: await Promise.all([0, 1, 2].map((n) => s.checkpoints.takenEarlier(shard(n)))),
     aside: (await s.copies.aside()).map(({ ageMs: _age, ...copy }) => copy),
     bodies: await Promise.all(collections.map(({ id }) => s.copies.bodies(id))),
     nodes: await s.nodes.all(),

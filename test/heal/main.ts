@@ -6,6 +6,7 @@ import { damagedStart } from './damaged-start.ts';
 import { diskFull } from './disk-full.ts';
 import type { HealDrill } from './drill.ts';
 import { killedMidBatch, nodeKilledInPhases } from './kills.ts';
+import { outrunCopy } from './outrun.ts';
 import { quietRounds } from './quiet.ts';
 
 const DRILLS: readonly HealDrill[] = [
@@ -14,6 +15,7 @@ const DRILLS: readonly HealDrill[] = [
   killedMidBatch,
   nodeKilledInPhases,
   changedMeanwhile,
+  outrunCopy,
   quietRounds,
 ];
 

@@ -16,6 +16,7 @@ interface Options {
   readonly seed: number;
   readonly steps: number;
   readonly trace?: boolean;
+  readonly keepGoing?: boolean;
   readonly mutants?: boolean | string;
   readonly recorded?: boolean;
 }
@@ -26,14 +27,19 @@ const options = new Command('simulate')
   .option('--seed <n>', 'the first seed', whole, 1)
   .option('--steps <n>', 'requests of clients in each plan', whole, STEPS)
   .option('--trace', 'prints what happens, of the first seed only')
+  .option('--keep-going', 'goes on after a failing seed, and names all of them at the end')
   .option('--mutants [name]', 'introduces each deliberate bug, or one, until a seed catches it')
   .option('--recorded', 'with --mutants: only the seed that is recorded to catch it')
   .parse()
   .opts<Options>();
 
-/** Runs seeds until one fails; returns whether none did. */
-async function simulate({ seeds, seed: first, steps }: Options): Promise<boolean> {
+const PROGRESS_MS = 60_000;
+
+/** Runs seeds, by default until one fails; returns whether none did. */
+async function simulate({ seeds, seed: first, steps, keepGoing = false }: Options): Promise<boolean> {
   const since = performance.now();
+  let shownAt = since;
+  const failed: number[] = [];
   let virtualMs = 0;
   let events = 0;
   for (let seed = first; seed < first + seeds; seed++) {
@@ -41,7 +47,14 @@ async function simulate({ seeds, seed: first, steps }: Options): Promise<boolean
     const result = await runPlan(plan);
     virtualMs += result.virtualMs;
     events += result.events;
-    if (result.violation !== null) {
+    if (performance.now() - shownAt > PROGRESS_MS) {
+      shownAt = performance.now();
+      console.log(`${seed - first + 1} of ${seeds} seeds, ${failed.length} failed`);
+    }
+    if (result.violation !== null && keepGoing) {
+      failed.push(seed);
+      console.error(`seed ${seed}: ${result.violation.message}`);
+    } else if (result.violation !== null) {
       console.error(await describeFailure(plan, result.violation));
       console.error(`repeat with: npm run simulate -- --seeds 1 --seed ${seed} --steps ${steps} --trace`);
       return false;
@@ -50,8 +63,9 @@ async function simulate({ seeds, seed: first, steps }: Options): Promise<boolean
   const seconds = (performance.now() - since) / 1_000;
   const rate = `${(seeds / seconds).toFixed(1)} seeds/s`;
   const simulated = `${Math.round(virtualMs / 1_000)} simulated seconds, ${events} events`;
-  console.log(`${seeds} seeds from ${first}: no violation (${simulated}, ${seconds.toFixed(1)} s, ${rate})`);
-  return true;
+  const outcome = failed.length === 0 ? 'no violation' : `${failed.length} failed: ${failed.join(', ')}`;
+  console.log(`${seeds} seeds from ${first}: ${outcome} (${simulated}, ${seconds.toFixed(1)} s, ${rate})`);
+  return failed.length === 0;
 }
 
 async function trace({ seed, steps }: Options): Promise<boolean> {

@@ -8,7 +8,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'checkpoint-before-apply',
     file: 'src/replication/applier.ts',
     find: 'const changes = await this.#apply(round, term);',
-    replace: `if (round.type === 'records') await this.#saveCheckpoint(round.upTo, [], term);
+    replace: `if (round.type === 'records') await this.#durable.save(round.upTo, [], term);
     const changes = await this.#apply(round, term);`,
     seed: 1,
   },
@@ -54,21 +54,21 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/coordination/lease.ts',
     find: 'held: () => !state.lost && !over.signal.aborted && clock.monotonic() < state.deadline,',
     replace: 'held: () => true,',
-    seed: 4,
+    seed: 9,
   },
   {
     name: 'lease-counted-from-response',
     file: 'src/coordination/lease.ts',
     find: 'state.deadline = until(sentAt);',
     replace: 'state.deadline = until(clock.monotonic());',
-    seed: null,
+    seed: 74,
   },
   {
     name: 'replay-out-of-order',
     file: 'src/replication/round.ts',
     find: 'if (!call.merger.tryAdd(operation.call)) break;',
     replace: 'if (!call.merger.tryAdd(operation.call)) continue;',
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'lowered-checkpoint',
@@ -80,9 +80,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'decided-on-a-suspect-copy',
     file: 'src/replication/conditional-delete.ts',
-    find: 'if (target.suspect !== null) throw lacking(shard, lsn);',
-    replace: '',
-    seed: 10,
+    find: 'if (isSuspect) throw',
+    replace: 'if (lsn < 0) throw',
+    seed: 5,
   },
   {
     name: 'decision-not-recorded',
@@ -108,15 +108,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'log-not-compared-after-promotion',
     file: 'src/replication/log-comparison.ts',
-    find: 'if (checkpoint === 0 || (await continuity.contains({ lsn: checkpoint, token }))) continue;',
-    replace: 'if (checkpoint >= 0) continue;',
-    seed: 19,
+    find: 'const lost = await this.#lostFromMemory(seen, lsn, epoch);\n    if (lost !== null) return lost;\n    const nodes = followers.all();',
+    replace:
+      'const nodes = [] as readonly ReturnType<typeof followers.all>[number][];\n    if (seen.head > 1e9) return await this.#lostFromMemory(seen, lsn, epoch);',
+    seed: 109,
   },
   {
     name: 'suspect-shard-served',
-    file: 'src/read/node-selection.ts',
-    find: 'if (physical === null || view.isSuspect(id, shard) || view.applied(id, shard) < floor) return null;',
-    replace: 'if (physical === null || view.applied(id, shard) < floor) return null;',
+    file: 'src/app/replication.ts',
+    find: 'buildView({ leader, positions, isSuspect, knowledge }, following)',
+    replace: 'buildView({ leader, positions, isSuspect: () => false, knowledge }, following)',
     seed: 5,
   },
   {
@@ -131,7 +132,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/read/consistency.ts',
     find: 'return Math.max(named, await this.#floor({ level, lagMs }, shard));',
     replace: 'return Math.min(named, 0) + (await this.#floor({ level, lagMs }, shard));',
-    seed: 59,
+    seed: 63,
+  },
+  {
+    name: 'write-in-flight-not-named',
+    file: 'src/read/reader.ts',
+    find: 'shard === null ? lsn : Math.max(lsn, view.mayHaveApplied(node.member.id, shard));',
+    replace: 'lsn;',
+    seed: 23,
   },
   {
     name: 'kinds-merged',
@@ -151,19 +159,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'cache-labelled-late',
     file: 'src/read/reader.ts',
-    find: 'return { status: buffer.status, body: buffer.body(), contentType: buffer.contentType, lsn };',
+    find: 'return { status, body: buffer.body(), contentType, lsn, lsnMax: reflectedMax() };',
     replace: `return {
-        status: buffer.status, body: buffer.body(), contentType: buffer.contentType,
-        lsn: view.applied(node.member.id, shard ?? undefined),
+        status, body: buffer.body(), contentType,
+        lsn: view.applied(node.member.id, shard ?? undefined), lsnMax: reflectedMax(),
       };`,
-    seed: 23,
+    seed: 300,
   },
   {
     name: 'cache-not-invalidated',
     file: 'src/read/invalidation.ts',
     find: "records.changed(target ?? '', lsn, idsChanged(parsed));",
     replace: '',
-    seed: null,
+    seed: 3,
   },
   {
     name: 'second-copy-on-a-live-socket',
@@ -176,16 +184,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no-settling-time',
     file: 'src/replication/delivery.ts',
-    find: 'if (this.#unknownMs === null) return;',
-    replace: 'if (this.#unknownMs !== undefined) return;',
+    find: 'this.#settledAt = clock.monotonic() + Math.max(settleMs, boundMs);',
+    replace: 'this.#settledAt = 0 * (settleMs + clock.monotonic());',
     seed: 168,
   },
   {
     name: 'swapped-before-verified',
     file: 'src/repair/shard-copier.ts',
-    find: '    await this.#bulk();\n    await this.#catchUp();\n    // Comparing may',
+    find: '    const resumed = await this.#bulk();\n    await this.#catchUp();\n    // Comparing may',
     replace:
-      '    await this.#options.complete(this.#options.donor.checkpoint());\n    return;\n    // Comparing may',
+      '    await this.#options.complete(this.#options.donor.checkpoint());\n    return;\n    const resumed: string[] = [];\n    // Comparing may',
     seed: 5,
   },
   {
@@ -193,13 +201,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/repair/shard-copier.ts',
     find: 'this.#pending = merged(this.#pending, await touched.read(lsn));',
     replace: 'await touched.read(lsn);',
-    seed: 108,
+    seed: 168,
   },
   {
     name: 'entry-retried-for-ever',
     file: 'src/replication/arbiter.ts',
-    find: "if (step === 'end' && (await this.#end(trial, term)) !== null) return 'ended';",
-    replace: '',
+    find: "const stands = step === 'end' ? await this.#end(trial, term) : null;",
+    replace: 'const stands = null as Decision | null;',
     seed: 1,
   },
   {
@@ -214,21 +222,21 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/workload.ts',
     find: 'return this.#calls.size > 0 && this.#overdueMs() <= 0;',
     replace: 'return false;',
-    seed: null,
+    seed: 12,
   },
   {
     name: 'stale-gateway-answers',
     file: 'src/api/v2/known-state-router.ts',
     find: "return typeof match === 'string' ? match : requireKnownState(match, known);",
     replace: 'return match;',
-    seed: 5,
+    seed: 43,
   },
   {
     name: 'identity-not-checked',
     file: 'src/chroma/client/verified-connector.ts',
     find: 'if (expected === null || !sameIdentity(expected, found)) return wrongIdentity(expected, found);',
     replace: 'if (expected === null) return wrongIdentity(expected, found);',
-    seed: null,
+    seed: 25,
   },
   {
     name: 'content-not-verified',
@@ -242,7 +250,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/replication/positions.ts',
     find: 'count * 2 > this.#members.length',
     replace: 'count * 2 >= this.#members.length',
-    seed: 18,
+    seed: 24,
   },
   {
     name: 'gap-in-memory',
@@ -254,8 +262,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'name-held-by-a-refused-create',
     file: 'src/replication/serial-entry.ts',
-    find: "if (decision.outcome !== 'accepted') await this.#undo(entry, operation, assigned, term);",
-    replace: "if (decision.outcome !== 'accepted') await Promise.resolve();",
-    seed: null,
+    find: 'return void (await this.#removeLeftover(entry, operation, assigned, term));',
+    replace: 'return;',
+    seed: 10,
   },
 ];

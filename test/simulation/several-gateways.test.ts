@@ -69,8 +69,11 @@ const write = (gateway: string, value: number): Promise<ClientResponse> =>
   succeeds(() => sendWrite(gateway, value));
 
 /** Without a level, as the clients of Chroma. */
-function read(gateway: string, level?: string): Promise<ClientResponse> {
-  const headers: Record<string, string> = level === undefined ? {} : { 'x-polychrome-consistency': level };
+function read(gateway: string, level?: string, lsn?: string): Promise<ClientResponse> {
+  const headers: Record<string, string> = {
+    ...(level === undefined ? {} : { 'x-polychrome-consistency': level }),
+    ...(lsn === undefined ? {} : { 'x-polychrome-lsn': lsn }),
+  };
   const body = JSON.stringify({ include: ['documents', 'metadatas', 'embeddings'] });
   return responseOf(send(gateway, recordsPath(collection, 'get'), body, headers));
 }
@@ -164,6 +167,37 @@ test.each([
   setLink(other, 'postgres', 'heal');
   const { member } = world.gateways.get(other)!.replication!.nodes.get('b');
   await until(() => member.state === 'serving', `${other} reads from the node again`);
+});
+
+describe('a client that echoes the LSN sees nothing older while a write is in flight on one node', () => {
+  /** The write is executed at once, and its response is lost again and again. Returns how many reads saw it meanwhile. */
+  async function readsInFlight(leader: string, reader: string): Promise<number> {
+    const primary = world.postgres.server.tables.head.primary_node!;
+    world.node(primary).plan(['drop_after', 'drop_after', 'drop_after']);
+    const written = sendWrite(leader, 2, 'primary');
+    let [lsn, newest, seen] = ['0', 1, 0];
+    while (written() === null) {
+      const response = await read(reader, 'session', lsn);
+      if (valueIn(response) === 2 && written() === null) seen += 1;
+      expect([response.status, valueIn(response) >= newest]).toEqual([200, true]);
+      newest = valueIn(response);
+      lsn = response.headers['x-polychrome-lsn']!;
+      await pass(1);
+    }
+    expect([valueIn(await read(reader, 'session', lsn)), world.violation]).toEqual([2, null]);
+    return seen;
+  }
+
+  test('through the only gateway', async () => {
+    await started('first');
+    // Once it was seen, the next read waits until it is applied.
+    expect(await readsInFlight('first', 'first')).toBe(1);
+  });
+
+  test('through another gateway than the one that leads', async () => {
+    const [{ process }, other] = await leadingOfTwo();
+    expect(await readsInFlight(process.name, other)).toBe(0);
+  });
 });
 
 test('when the leader is killed, the other gateway goes on with reads, and writes wait for a lease and a second', async () => {

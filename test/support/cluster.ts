@@ -191,6 +191,13 @@ export class TestCluster {
       });
       for (const stream of [child.stdout, child.stderr])
         stream.on('data', (text) => (this.output += String(text)));
+      // Otherwise a test that fails because of it says nothing about the cause.
+      child.once('close', (code, signal) => {
+        if (!child.killed && code !== 0)
+          console.error(
+            `the gateway ended by itself, ${signal ?? `exit ${code}`}:\n${this.output.slice(-4_000)}`,
+          );
+      });
       this.#process = child;
     }
     await until(async () => (await fetch(`${this.url}/health`)).status === 200, 'the gateway is ready');
@@ -222,7 +229,7 @@ export class TestCluster {
   }
 
   /** Resolves when every node serves and has applied the whole log. */
-  async allServe(limitMs = 60_000): Promise<void> {
+  async allServe(limitMs = 150_000): Promise<void> {
     await until(
       async () => {
         const { nodes, pending, halted } = await this.status();

@@ -23,6 +23,25 @@ export class ServerFiles {
     );
   }
 
+  /** Removes a record's text from what filters by document see. Also on a running server. */
+  deleteFilterText(collection: string, id: string): void {
+    this.#changeRecord(collection, id, 'delete from embedding_fulltext_search_content where id = ?');
+  }
+
+  /** Replaces a record's text in what filters by document see. Also on a running server. */
+  editFilterText(collection: string, id: string): void {
+    this.#changeRecord(
+      collection,
+      id,
+      `update embedding_fulltext_search_content set c0 = 'edited' where id = ?`,
+    );
+  }
+
+  /** Removes what finds words in the full-text index: updates and deletes of documents fail, adds do not. */
+  deleteFullTextIndex(): void {
+    this.#open((database) => database.exec('delete from embedding_fulltext_search_data'));
+  }
+
   /** Makes an integer of metadata the equal floating-point number. */
   editType(collection: string, id: string, key: string): void {
     this.#changeRecord(
@@ -101,19 +120,6 @@ export class ServerFiles {
       writeAt(file, at, Buffer.alloc(64, 0xaa));
   }
 
-  /** Overwrites bytes of a full-text table that only writes of documents read. */
-  flipFullText(): void {
-    let page = 0;
-    this.#open((database) => {
-      database.exec('pragma wal_checkpoint(truncate)');
-      const table = 'embedding_fulltext_search_docsize';
-      const root = database.prepare('select rootpage from sqlite_master where name = ?').get(table);
-      page = (root as { rootpage: number }).rootpage;
-    });
-    const file = join(this.#dir, 'chroma.sqlite3');
-    writeAt(file, (page - 1) * PAGE_BYTES, Buffer.alloc(64, 0xaa));
-  }
-
   #changeRecord(collection: string, id: string, statement: string): void {
     this.#open((database) => {
       const record = this.#record(database, collection, id);
@@ -152,6 +158,8 @@ export class ServerFiles {
     const database = new DatabaseSync(join(this.#dir, 'chroma.sqlite3'));
     try {
       database.exec('pragma foreign_keys = off');
+      // The tables of the full-text index are protected otherwise.
+      database.enableDefensive(false);
       work(database);
     } finally {
       database.close();

@@ -10,7 +10,9 @@ const git = (...words: string[]): Buffer =>
 /** Null where git or the history is missing, as in a package or a shallow clone. */
 export function earlierRelease(): string | null {
   try {
-    const newest = git('log', '-1', '--format=%H', '--', 'src/postgres/migrations').toString().trim();
+    const newest = git('log', '-1', '--diff-filter=A', '--format=%H', '--', 'src/postgres/migrations')
+      .toString()
+      .trim();
     return git('rev-parse', '--verify', `${newest}^`).toString().trim();
   } catch {
     return null;

@@ -9,12 +9,18 @@ export class FakeClusterView implements ClusterView {
   refusal: PolychromeError | null = null;
   readonly changed = new Notifier();
   readonly #applied = new Map<string, number>();
+  readonly #sent = new Map<string, number>();
   readonly #suspects = new Set<string>();
 
   /** The node has applied everything up to `lsn`, or everything of the shard. */
   apply(node: string, lsn: number, shard?: string): void {
     this.#applied.set(keyOf(node, shard), lsn);
     this.changed.notify();
+  }
+
+  /** A call with entries of the shard up to `lsn` is in flight on the node. */
+  send(node: string, lsn: number, shard: string): void {
+    this.#sent.set(keyOf(node, shard), lsn);
   }
 
   suspect(node: string, shard: string): void {
@@ -32,6 +38,10 @@ export class FakeClusterView implements ClusterView {
   applied(node: string, shard?: string): number {
     const ofNode = this.#applied.get(keyOf(node)) ?? 0;
     return Math.max(ofNode, this.#applied.get(keyOf(node, shard)) ?? 0);
+  }
+
+  mayHaveApplied(node: string, shard: string): number {
+    return Math.max(this.applied(node, shard), this.#sent.get(keyOf(node, shard)) ?? 0);
   }
 
   isSuspect(node: string, shard: string): boolean {

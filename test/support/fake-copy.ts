@@ -16,6 +16,8 @@ export class FakeCopy {
   readonly unindexed = new Set<string>();
   /** Ids that a search finds only among many candidates. */
   readonly remote = new Set<string>();
+  /** Texts that filters by document see instead of the document; null: none. */
+  readonly filtered = new Map<string, string | null>();
   space = 'l2';
   physical = 'p';
   /** Decides what happens before a read is answered; a status other than null is the response. */
@@ -51,17 +53,33 @@ export class FakeCopy {
   #respond(action: string, body: string): string {
     const request = JSON.parse(body) as {
       ids?: readonly string[];
+      where_document?: { readonly $contains?: string; readonly $not_contains?: string };
       include?: readonly string[];
       query_embeddings?: readonly (readonly number[])[];
       n_results?: number;
     };
-    if (action === 'get') return this.#get(request.ids ?? null, new Set(request.include));
+    if (action === 'get') {
+      const ids = request.where_document === undefined ? null : this.#selected(request.where_document);
+      const wanted = ids?.filter((id) => request.ids?.includes(id) ?? true) ?? request.ids ?? null;
+      return this.#get(wanted, new Set(request.include));
+    }
     if (action === 'query') {
       const isWide = (request.n_results ?? 1) > 1;
       const distances = (request.query_embeddings ?? []).map((vector) => [this.#distance(vector, isWide)]);
       return JSON.stringify({ distances });
     }
     return JSON.stringify({ id: this.physical, configuration_json: { hnsw: { space: this.space } } });
+  }
+
+  #selected(filter: { readonly $contains?: string; readonly $not_contains?: string }): string[] {
+    return [...this.records.keys()].filter((id) => {
+      const own = this.filtered.get(id);
+      const whole = own === undefined ? (JSON.parse(this.records.get(id)!.document) as string | null) : own;
+      // As sqlite's LIKE.
+      const text = whole?.split('\0', 1)[0] ?? null;
+      const { $contains: wanted, $not_contains: unwanted = '' } = filter;
+      return wanted === undefined ? text?.includes(unwanted) !== true : text?.includes(wanted) === true;
+    });
   }
 
   #get(ids: readonly string[] | null, include: ReadonlySet<string>): string {

@@ -4,6 +4,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 
 export interface ProcessGauge {
   readonly at: number;
@@ -37,7 +38,8 @@ export function readGauge(file: string): ProcessGauge | null {
 }
 
 const file = process.env['GAUGE_FILE'];
-if (file !== undefined) {
+// `--import` applies to the threads of the process, too.
+if (file !== undefined && isMainThread) {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   const life = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();

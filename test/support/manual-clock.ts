@@ -29,10 +29,9 @@ export class ManualClock implements Clock {
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
     for (;;) {
-      const [next] = [...this.#timers]
-        .filter((timer) => timer.atMs <= untilMs)
-        .sort((a, b) => a.atMs - b.atMs);
-      if (next === undefined) break;
+      let next: Timer | null = null;
+      for (const timer of this.#timers) if (timer.atMs < (next?.atMs ?? Infinity)) next = timer;
+      if (next === null || next.atMs > untilMs) break;
       this.#timers.delete(next);
       // Timers that fell due during a freeze run late, not in the past.
       this.#nowMs = Math.max(this.#nowMs, next.atMs);

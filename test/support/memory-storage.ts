@@ -9,6 +9,7 @@ import type { Head } from '../../src/log/postgres-log.ts';
 import type { MemberList, MemberRow, MemberStore, NodeLocation } from '../../src/nodes/member-store.ts';
 import type { NewIncarnation, NodeRow } from '../../src/nodes/node-store.ts';
 import type { AssignedShard, ShardChange } from '../../src/replication/checkpoints.ts';
+import type { NodeBeginning } from '../../src/nodes/node-store.ts';
 import type { Decider, Decision, Ruling } from '../../src/replication/decisions.ts';
 import { Notifier } from '../../src/util/notifier.ts';
 import { MemoryScrub } from './memory-scrub.ts';
@@ -129,6 +130,7 @@ export class MemoryStorage {
     return {
       head: this.entries.length,
       view: this.#view,
+      timeline: 1,
       exceptions: 0,
       decided: 0,
       rewound: null,
@@ -149,6 +151,7 @@ export class MemoryStorage {
       counts: true,
       removed: false,
       resets: 0,
+      filling: false,
     }));
     const parts = {
       members: this.#memberStore(),
@@ -160,7 +163,8 @@ export class MemoryStorage {
         state: async () => ({ isCompared: true, rewound: null, timeline: 1 }),
         contains: async ({ lsn, token }: SeenEntry) => lsn === 0 || this.entries[lsn - 1]?.batch === token,
         confirm: async (epoch: number) => this.#requireLease(epoch),
-        reportRewound: async () => undefined,
+        hasLost: async ({ lsn, token }: SeenEntry) => lsn > 0 && this.entries[lsn - 1]?.batch !== token,
+        reportRewound: async () => true,
       },
       leaseStore: this.#leaseStore(),
       clusterState: { read: async () => this.#clusterState() },
@@ -248,7 +252,7 @@ export class MemoryStorage {
       ...member,
       incarnation: this.nodes.get(member.id)?.incarnation ?? null,
     }));
-    return { view: this.#view, members };
+    return { view: this.#view, timeline: 1, members };
   }
 
   #memberStore(): Partial<MemberStore> {
@@ -259,11 +263,11 @@ export class MemoryStorage {
     };
     return {
       list: async () => this.#list(),
-      view: async () => this.#view,
+      version: async () => ({ view: this.#view, timeline: 1 }),
       count: async (id) => void change(id, { counts: true }),
       drain: (id, drained) => change(id, { drained }),
       add: async (location) => {
-        const member = { ...location, drained: false, counts: false, removed: false };
+        const member = { ...location, drained: false, counts: false, removed: false, filling: false };
         const { resets } = this.#members.find(({ id }) => id === location.id) ?? { resets: -1 };
         this.#members = this.#members.filter(({ id }) => id !== location.id);
         this.#members.push({ ...member, resets: resets + 1 });
@@ -309,7 +313,7 @@ export class MemoryStorage {
       },
       update: async (epoch: number) => this.#requireLease(epoch),
       announce: async (epoch: number) => this.#requireLease(epoch),
-      marked: async (epoch: number, id: string, lsn: number) => {
+      marked: async (epoch: number, { id }: NodeBeginning, lsn: number) => {
         this.#requireLease(epoch);
         this.node(id).markerLSN = lsn;
       },
@@ -325,7 +329,8 @@ export class MemoryStorage {
     return {
       settled: async () => undefined,
       assigned: async (id: string) => new Map(this.node(id).assigned),
-      save: async (epoch: number, id: string, lsn: number, changes: readonly ShardChange[]) => {
+      takenEarlier: async () => 0,
+      save: async (epoch: number, { id }: NodeBeginning, lsn: number, changes: readonly ShardChange[]) => {
         await Promise.resolve();
         if (this.checkpointsFail) throw new Error('PostgreSQL is away');
         this.#requireLease(epoch);
@@ -347,6 +352,7 @@ export class MemoryStorage {
         if (known === undefined) throw new Error(LEASE_LOST);
         this.node(id).assigned.set(shard, { ...known, suspect: known.suspect ?? reason });
         this.#suspicions.set(id, ++this.#view);
+        return known.physical;
       },
     };
   }
@@ -389,6 +395,8 @@ export class MemoryStorage {
       markSuspect: (id: string, shard: string) =>
         void marked.set(`${id} ${shard}`, copy(id, shard)?.physical ?? ''),
       isSuspect,
+      isSuspectCopy: (id: string, shard: string, physical: string) =>
+        isSuspect(id, shard) && copy(id, shard)?.physical === physical,
       isHealthy: (id: string, shard: string) => copy(id, shard) !== null && !isSuspect(id, shard),
       physical: copy,
       shards: () => [...new Set([...this.nodes.values()].flatMap(({ assigned }) => [...assigned.keys()]))],

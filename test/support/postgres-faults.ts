@@ -23,21 +23,35 @@ export interface SqlTarget {
 
 /** Freezes all processes of PostgreSQL: connections stay open and nothing responds. Linux only. */
 export function freezePostgres({ local }: { readonly local: LocalCluster }): () => void {
-  const postmaster = local.postgres.pid()!;
+  const pids = freeze(local.postgres.pid()!);
+  return () => signalAll(pids, 'SIGCONT');
+}
+
+/**
+ * Ends all processes of PostgreSQL at once, as the end of its machine does. A postmaster that is killed alone leaves
+ * others behind for a moment, which no longer wait for the standby and show commits that it lacks. Linux only.
+ */
+export function killPostgres({ pid }: { readonly pid: number }): void {
+  signalAll(freeze(pid), 'SIGKILL');
+}
+
+/** Returns the processes, the postmaster first, so that it starts none meanwhile. */
+function freeze(postmaster: number): number[] {
+  process.kill(postmaster, 'SIGSTOP');
   const children = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
-  // The postmaster first, so that it starts no process meanwhile.
-  const pids = [postmaster, ...children.trim().split(' ').map(Number)];
-  const signal = (name: NodeJS.Signals): void => {
-    for (const pid of pids) {
-      try {
-        process.kill(pid, name);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
+  const pids = children.split(' ').filter(Boolean).map(Number);
+  signalAll(pids, 'SIGSTOP');
+  return [postmaster, ...pids];
+}
+
+function signalAll(pids: readonly number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
-  };
-  signal('SIGSTOP');
-  return () => signal('SIGCONT');
+  }
 }
 
 /** Executes one statement as the superuser, without the gateway. */

@@ -16,7 +16,7 @@ export class RawConnection {
   /** Resolves when the other side has ended the connection. */
   readonly ended: Promise<void>;
   readonly #parser = new HttpResponseParser({ reportsInterim: true });
-  #received: Buffer = Buffer.alloc(0);
+  #received: Buffer[] = [];
   #ended = false;
   #wake: () => void = () => undefined;
 
@@ -31,7 +31,7 @@ export class RawConnection {
       socket.on('end', end).on('error', end).on('close', end);
     });
     socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#received.push(chunk);
       this.#wake();
     });
   }
@@ -55,8 +55,9 @@ export class RawConnection {
     const parser = this.#parser;
     parser.begin({ method });
     for (;;) {
-      const isComplete = parser.push(this.#received);
-      this.#received = this.#received.subarray(this.#received.length - parser.surplusBytes);
+      const received = Buffer.concat(this.#received);
+      const isComplete = parser.push(received);
+      this.#received = [received.subarray(received.length - parser.surplusBytes)];
       if (isComplete || (this.#ended && parser.end())) {
         const status = `${parser.status} ${parser.reason}`;
         return { status, headers: parser.headers, body: parser.body.toString() };

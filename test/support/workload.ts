@@ -30,6 +30,12 @@ const DATABASES = '/api/v2/tenants/default_tenant/databases';
 const DIMENSION = 2;
 const RETRY_MS = 20;
 
+/**
+ * With the default, a stock server's index loses records that change often (docs/chroma-behaviour.md#records-that-no-query-finds),
+ * which a scrub finds.
+ */
+const THOROUGH_INDEX = { max_neighbors: 256, ef_construction: 256, ef_search: 256 };
+
 export class CheckedWorkload {
   readonly #api: () => ChromaHttp;
   readonly #name: string;
@@ -57,7 +63,11 @@ export class CheckedWorkload {
 
   /** `name` is the prefix of every name and id of this workload only. */
   static async prepare(api: () => ChromaHttp, name: string): Promise<CheckedWorkload> {
-    return new CheckedWorkload(api, name, await api().create(`${name}-records`));
+    return new CheckedWorkload(
+      api,
+      name,
+      await api().create(`${name}-records`, { configuration: { hnsw: THOROUGH_INDEX } }),
+    );
   }
 
   /** Number of responses to writes by status. */

@@ -1,4 +1,4 @@
-// PostgreSQL with a standby: a changed password, kill -9 of the primary under load, promotion of the standby. Nothing
+// PostgreSQL with a standby: a changed password, the end of the primary's machine under load, promotion of the standby. Nothing
 // acknowledged is lost, and service resumes without a restart of a gateway.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { systemClock } from '../../src/util/clock.ts';
 import type { ChromaHttp } from '../support/chroma-http.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
+import { killPostgres } from '../support/postgres-faults.ts';
 import { PostgresPair, query } from '../support/postgres-pair.ts';
 import { TestCommand } from '../support/operation-context.ts';
 import { until } from '../support/until.ts';
@@ -79,7 +80,7 @@ describe('with a synchronous standby', () => {
 
   test('no acknowledged write is lost when the primary is killed and the standby promoted', async () => {
     await survives('failover', async () => {
-      pair.primary.signal('SIGKILL');
+      killPostgres(pair.primary);
       await pair.promote();
     });
     // The leader has compared the log with nodes and memory before anything was appended.

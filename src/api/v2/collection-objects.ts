@@ -12,8 +12,8 @@ import type { RoutedRead, Reader } from '../../read/reader.ts';
 import { refreshed } from './catalog-refresh.ts';
 
 export interface CollectionObjectsOptions {
-  readonly catalog: Catalog;
-  readonly reader: Reader;
+  readonly catalog: Pick<Catalog, 'collection' | 'copies' | 'refresh'>;
+  readonly reader: Pick<Reader, 'readBody'>;
   readonly floors: Pick<SessionFloors, 'schema'>;
 }
 
@@ -28,17 +28,14 @@ export class CollectionObjects {
     this.#options = options;
   }
 
-  /** The object of a collection the catalog has; null when it was deleted or renamed meanwhile. */
+  /** The object of a collection the catalog has, under its present name; null when it was deleted meanwhile. */
   async one(collection: Collection, signal: AbortSignal = NEVER): Promise<Buffer | null> {
-    const { catalog } = this.#options;
-    try {
-      return await this.#object(collection, signal);
-    } catch {
-      // The name by which a node knows it may have changed since the catalog was read.
-      await refreshed(catalog);
-      const current = catalog.collection(collection.id);
-      return current?.name === collection.name ? this.#object(current, signal) : null;
-    }
+    return this.#present(collection, () => true, signal);
+  }
+
+  /** As `one`; null also when it was renamed meanwhile. */
+  async named(collection: Collection, signal: AbortSignal = NEVER): Promise<Buffer | null> {
+    return this.#present(collection, ({ name }) => name === collection.name, signal);
   }
 
   /** The objects of collections of one database, in their order, without those deleted meanwhile. */
@@ -56,6 +53,23 @@ export class CollectionObjects {
       }),
     );
     return objects.filter((object) => object !== null);
+  }
+
+  async #present(
+    collection: Collection,
+    isWanted: (current: Collection) => boolean,
+    signal: AbortSignal,
+  ): Promise<Buffer | null> {
+    const { catalog } = this.#options;
+    try {
+      return await this.#object(collection, signal);
+    } catch {
+      // The name by which a node knows it may have changed since the catalog was read.
+      await refreshed(catalog);
+      const current = catalog.collection(collection.id);
+      const isThere = current !== null && current.state !== 'deleted';
+      return isThere && isWanted(current) ? this.#object(current, signal) : null;
+    }
   }
 
   /** The object that a list has for one of the collection's healthy copies; null when it has none. */

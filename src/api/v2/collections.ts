@@ -267,7 +267,7 @@ export class SchemaRoutes {
 
   async #collectionObject(at: DatabaseName, name: string, signal?: AbortSignal): Promise<HttpResponse> {
     const found = this.#options.catalog.collectionNamed(at.tenant, at.database, name);
-    const object = found?.state === 'ready' ? await this.#options.objects.one(found, signal) : null;
+    const object = found?.state === 'ready' ? await this.#options.objects.named(found, signal) : null;
     if (object === null) throw messages.collectionNameMissing(this.#wording, name);
     return { status: 200, body: object };
   }

@@ -28,6 +28,6 @@ const DISCARD: ResponseWriter = {
 export async function withoutRows(response: HttpResponse, outline: RequestOutline): Promise<HttpResponse> {
   if (typeof response === 'function') await response(DISCARD);
   else if (response.status !== 200) return response;
-  const headers = typeof response === 'function' ? {} : response.headers;
-  return { status: 200, body: emptyQueryBody(outline), ...(headers === undefined ? {} : { headers }) };
+  const found = typeof response === 'function' ? { headers: {} } : response;
+  return { ...found, status: 200, body: emptyQueryBody(outline) };
 }

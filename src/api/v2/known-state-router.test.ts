@@ -5,7 +5,10 @@ import type { ClientRequest, RequestHead, Router, RouteMatch } from '../../http/
 import { knownStateRouter, type KnownState } from './known-state-router.ts';
 
 const UNABLE = new PolychromeError('not_leader', 'This gateway stands by.');
-const ALONE = { refreshed: () => null, level: (named: string | null) => named ?? 'session' };
+const ALONE = {
+  refreshed: () => null,
+  level: (named: string | null, _echoes: boolean) => named ?? 'session',
+};
 const STANDS_BY: KnownState = { ...ALONE, refusal: () => UNABLE, isOutdated: true };
 const OUTDATED: KnownState = { ...ALONE, refusal: () => null, isOutdated: true };
 const CURRENT: KnownState = { ...ALONE, refusal: () => null, isOutdated: false };

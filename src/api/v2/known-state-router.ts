@@ -16,8 +16,8 @@ export interface KnownState {
    * log_unavailable.
    */
   refreshed(): Promise<void> | null;
-  /** The consistency level at which a request is served that names this one, or none. */
-  level(named: string | null): string;
+  /** The consistency level at which a request is served that names this one, or none; `echoes`: it names an LSN. */
+  level(named: string | null, echoes: boolean): string;
 }
 
 // They say nothing about the state of the cluster.
@@ -46,7 +46,8 @@ function requireKnownState(match: RouteMatch, known: KnownState): RouteMatch {
   const isRead = RECORD_READS.has(name);
   const levelOf = ({ headers }: RequestHead): string => {
     const named = headers['x-polychrome-consistency'];
-    return known.level(typeof named === 'string' ? named : null);
+    const echoes = headers['x-polychrome-lsn'] !== undefined;
+    return known.level(typeof named === 'string' ? named : null, echoes);
   };
   return {
     ...match,

@@ -1,6 +1,6 @@
 // The limits of records and filters apply to a write before it is appended.
 
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { COMMON_1_0_5 } from '../../../test/support/capability-levels.ts';
 import { LargeScanner } from '../../chroma/parse/large-scanner.ts';
 import type { FilterLimits } from '../../chroma/parse/filter-limits.ts';
@@ -14,6 +14,9 @@ import type { ClientRequest } from '../../http/router.ts';
 import type { Writer } from '../../write/writer.ts';
 
 const MEBIBYTE = 1024 * 1024;
+
+const scanner = new LargeScanner();
+afterAll(() => scanner.close());
 
 interface WriteResult {
   readonly status: number;
@@ -37,7 +40,7 @@ async function write(
   const collection = { shards: [{ id: 'shard', dimension: null }] };
   const handlers = recordWrites({
     writer: writer as unknown as Writer,
-    scanner: new LargeScanner(),
+    scanner,
     names: { byId: async () => collection } as unknown as Names,
     selection: { isOutOfUse: () => false },
     capabilities: () => COMMON_1_0_5,
@@ -102,7 +105,7 @@ test('reports all ids of a delete in steps where servers report how many', async
 });
 
 test.each(['small', 'large'])('a %s update of more records than allowed is refused', async (size) => {
-  const count = size === 'small' ? 11 : 400_001;
+  const count = size === 'small' ? 11 : 40_001;
   const body = { ids: Array.from({ length: count }, (_, index) => String(index)) };
   const { status, said, logged } = await write('update', body, { recordsMax: count - 1 });
   expect([status, said, logged]).toEqual([400, expect.stringContaining('WRITE_RECORDS_MAX'), []]);

@@ -18,6 +18,20 @@ export interface Identity {
   readonly incarnation: string;
 }
 
+/**
+ * Why a server with this identity, or without one, must not be used; null when it may. Who is to be emptied has no identity
+ * that could be expected, and its address may meanwhile be another server's.
+ */
+export type Refuses = (found: Identity | null) => string | null;
+
+/** What connections to a node go by. */
+export interface NodeIdentity {
+  /** Null while the node has none. */
+  expected: Identity | null;
+  /** While it has none: whose content may be changed. */
+  refuses: Refuses;
+}
+
 /** The identity that a node must prove. */
 export interface Expected extends Identity {
   /** LSN that its marker is known to have held; a lower one means that the node has older content (I12). */

@@ -20,7 +20,7 @@ import {
   gate,
 } from '../../../test/support/node-server.ts';
 import { createUnverifiedNodeClient } from './node-client.ts';
-import { MARKER_PATH } from './identity.ts';
+import { MARKER_PATH, type Refuses } from './identity.ts';
 import { systemClock } from '../../util/clock.ts';
 import type { Clock } from '../../util/clock.ts';
 
@@ -340,6 +340,28 @@ describe('the identity of the node', () => {
     cleanUps.push(() => void client.destroy());
     await get(client);
     expect(urls).toEqual(['/x']);
+  });
+
+  it.each([
+    ['that holds the marker of another node', { cluster: 'c', node: 'n2', incarnation: 'i2' }],
+    ['whose marker is gone', null],
+  ])('keeps an unverified client from changing a server %s', async (_what, metadata) => {
+    const urls: string[] = [];
+    const server = createHttpServer((request, response) => {
+      urls.push(`${request.method ?? ''} ${request.url ?? ''}`);
+      if (request.url !== MARKER_PATH) return void response.end('ok');
+      response.statusCode = metadata === null ? 404 : 200;
+      response.end(JSON.stringify({ id: 'm', name: 'marker', metadata }));
+    });
+    const port = await listening(server);
+    const url = `http://127.0.0.1:${port}`;
+    const refuses: Refuses = (found) => (found?.node === 'n1' ? null : `it is ${found?.node ?? 'blank'} now`);
+    const client = createUnverifiedNodeClient({ url, clock: systemClock, refuses });
+    cleanUps.push(() => void client.destroy());
+    await get(client);
+    const refused = await failure(client.mutate({ method: 'DELETE', path: '/x', body: Buffer.alloc(0) }));
+    expect(refused).toMatchObject({ code: 'wrong_identity', sent: false });
+    expect(urls).toEqual(['GET /x', `GET ${MARKER_PATH}`]);
   });
 
   it('is not accepted from a server that does not speak HTTP', async () => {

@@ -8,7 +8,7 @@ import type { Clock } from '../../util/clock.ts';
 import { BufferedResponse } from './buffered-response.ts';
 import { CallQueue, type NodeConnection } from './call-queue.ts';
 import type { CallKind, CallStats } from './call-stats.ts';
-import { sameIdentity, type Expected } from './identity.ts';
+import { sameIdentity, type Expected, type Refuses } from './identity.ts';
 import { NodeCall } from './node-call.ts';
 import type { MutateRequest, NodeRequest, NodeResponse, ReadRequest, ResponseSink } from './node-request.ts';
 import { createUnverifiedConnector, createVerifiedConnector } from './verified-connector.ts';
@@ -64,9 +64,14 @@ export function createNodeClient(options: NodeClientOptions & { readonly expect:
   return new PooledNodeClient(options, options.expect);
 }
 
-/** A client that checks no identity; only for a server that has not joined yet. */
-export function createUnverifiedNodeClient(options: NodeClientOptions): NodeClient {
-  return new PooledNodeClient(options, null);
+/**
+ * A client that expects no identity; only for a server that has not joined yet. `refuses` is asked on each connection for
+ * calls that change something.
+ */
+export function createUnverifiedNodeClient(
+  options: NodeClientOptions & { readonly refuses?: Refuses },
+): NodeClient {
+  return new PooledNodeClient(options, null, options.refuses);
 }
 
 interface PlannedCall {
@@ -85,7 +90,7 @@ class PooledNodeClient implements NodeClient {
   readonly #reads: CallQueue;
   readonly #mutations: CallQueue;
 
-  constructor(options: NodeClientOptions, expect: Expect | null) {
+  constructor(options: NodeClientOptions, expect: Expect | null, refuses: Refuses | null = null) {
     const url = new URL(options.url);
     this.url = options.url;
     this.#basePath = url.pathname.replace(/\/+$/, '');
@@ -93,14 +98,22 @@ class PooledNodeClient implements NodeClient {
     this.#stats = options.stats;
     this.#responseBytesMax = options.responseBytesMax ?? 64 * 1024 * 1024;
 
-    const connect = (): NodeConnection => this.#connect(url.origin, options, expect);
+    const connect =
+      (refusal: Refuses | null): (() => NodeConnection) =>
+      () =>
+        this.#connect(url.origin, options, { expect, refuses: refusal });
     const isCurrent = ({ identity }: NodeConnection): boolean => {
       const expected = expect?.() ?? null;
       return identity === null || (expected !== null && sameIdentity(expected, identity));
     };
-    const shared = { waitingMax: options.waitingMax ?? 1024, connect, isCurrent };
-    this.#reads = new CallQueue({ ...shared, connectionsMax: options.readConnections ?? 16 });
-    this.#mutations = new CallQueue({ ...shared, connectionsMax: options.mutateConnections ?? 8 });
+    const shared = { waitingMax: options.waitingMax ?? 1024, isCurrent };
+    const { readConnections = 16, mutateConnections = 8 } = options;
+    this.#reads = new CallQueue({ ...shared, connect: connect(null), connectionsMax: readConnections });
+    this.#mutations = new CallQueue({
+      ...shared,
+      connect: connect(refuses),
+      connectionsMax: mutateConnections,
+    });
   }
 
   async read(request: ReadRequest): Promise<NodeResponse> {
@@ -150,7 +163,11 @@ class PooledNodeClient implements NodeClient {
     });
   }
 
-  #connect(origin: string, options: NodeClientOptions, expect: Expect | null): NodeConnection {
+  #connect(
+    origin: string,
+    options: NodeClientOptions,
+    { expect, refuses }: { readonly expect: Expect | null; readonly refuses: Refuses | null },
+  ): NodeConnection {
     const connectorOptions = {
       basePath: this.#basePath,
       connectTimeoutMs: options.connectTimeoutMs ?? 5000,
@@ -159,7 +176,7 @@ class PooledNodeClient implements NodeClient {
     };
     const open =
       expect === null
-        ? createUnverifiedConnector(connectorOptions)
+        ? createUnverifiedConnector(connectorOptions, refuses)
         : createVerifiedConnector({
             ...connectorOptions,
             expect,

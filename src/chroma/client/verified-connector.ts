@@ -15,6 +15,7 @@ import {
   type Expected,
   type Identity,
   type Marker,
+  type Refuses,
 } from './identity.ts';
 import { NodeError } from './node-error.ts';
 
@@ -58,17 +59,34 @@ export function createVerifiedConnector(options: VerifiedConnectorOptions): buil
 }
 
 /** undici's `connect` for a server without an identity; only for giving a node its first marker. */
-export function createUnverifiedConnector(options: ConnectorOptions): buildConnector.connector {
-  return createConnector(options, (_socket, _target, done) => done(null));
+export function createUnverifiedConnector(
+  options: ConnectorOptions,
+  refuses: Refuses | null = null,
+): buildConnector.connector {
+  return createConnector(options, (socket, target, done) => {
+    if (refuses === null) return done(null);
+    const request = { host: hostHeader(target), basePath: options.basePath };
+    requestMarker(socket, request, (response) =>
+      done(response instanceof NodeError ? response : checkRefusal(response, refuses)),
+    );
+  });
 }
 
-type Check = (
+/** Null when the server that responded may be used. */
+export function checkRefusal(response: ChromaResponse, refuses: Refuses): NodeError | null {
+  const found = markerFrom(response);
+  if (found instanceof NodeError && found.code !== 'marker_missing') return found;
+  const reason = refuses(found instanceof NodeError ? null : found);
+  return reason === null ? null : new NodeError('wrong_identity', reason);
+}
+
+type SocketCheck = (
   socket: Socket,
   target: buildConnector.Options,
   done: (error: NodeError | null) => void,
 ) => void;
 
-function createConnector(options: ConnectorOptions, check: Check): buildConnector.connector {
+function createConnector(options: ConnectorOptions, check: SocketCheck): buildConnector.connector {
   const clock = options.clock;
   const open = buildConnector({
     allowH2: false,

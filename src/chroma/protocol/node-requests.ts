@@ -32,6 +32,10 @@ export type NodeOperation =
 /** A body; its parts are sent one after the other. */
 type Body = Buffer | readonly Buffer[];
 
+export function bytesIn(body: Body = []): number {
+  return Buffer.isBuffer(body) ? body.length : body.reduce((sum, part) => sum + part.length, 0);
+}
+
 /** A request that changes nothing. */
 export interface NodeRead {
   /** PUT only with a body that the server rejects (api/v2/body-probe.ts). */
@@ -112,12 +116,16 @@ export function countRecordsRequest(shard: ShardLocation): NodeRead {
   return { method: 'GET', path: recordsPath(shard, shard.physical, 'count') };
 }
 
+/** A filter by document. */
+export type DocumentClause = { readonly $contains: string } | { readonly $not_contains: string };
+
 /** Which records to read, and which of their columns. */
 export interface RecordSelection {
   /** At most 5,000: a server fails with more than 32,766 (docs/chroma-behaviour.md#order-and-scanning). */
   readonly ids?: readonly string[];
   readonly limit?: number;
   readonly offset?: number;
+  readonly where_document?: DocumentClause;
   readonly include: readonly ('embeddings' | 'documents' | 'metadatas' | 'uris')[];
 }
 

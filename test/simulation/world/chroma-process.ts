@@ -52,6 +52,17 @@ const NOT_PICKY = 'n1';
 const FAILING = '"failing":true';
 /** Below the bound of the smallest call, whatever clock measures it, ms. */
 export const BUSY_MS_MAX = 4_900;
+/** By how much the bound of a call is later for each KiB of its documents, at least, ms. */
+const BUSY_MS_A_KIB = 9.5;
+const KIB = 1024;
+/** Longer calls are large. */
+const LARGE_BYTES = 64 * KIB;
+/** Then the kernel has noticed that no process knows the connection. */
+const KEEP_ALIVE_MS = 10_000;
+
+/** How long the node may work on the call without a response to anything else, below its bound, ms. */
+export const busyMsMax = (body: string): number => BUSY_MS_MAX + busyMsFor(body.length / KIB - 1);
+export const busyMsFor = (kib: number): number => Math.max(0, Math.floor(kib * BUSY_MS_A_KIB));
 
 /** Whether a call is about Polychrome's own records: marker, canary, scratch collections. */
 export const isReserved = ({ path, body }: Pick<NodeCall, 'path' | 'body'>): boolean =>
@@ -106,8 +117,12 @@ export class ChromaProcess {
   #isPicky: boolean;
   /** How long the next mutating call of a client takes, in which nothing else gets a response, ms. */
   #busyMs: number | null = null;
+  /** As #busyMs, of the next large one. */
+  #busyLargeMs: number | null = null;
   #busy: BusyCall | null = null;
-  #hung: (() => void)[] | null = null;
+  #isHung = false;
+  /** Calls that wait for a process that hangs, or works on a long call, in order. */
+  #waiting: (() => void)[] = [];
   #arrived = 0;
   /** Increases with each start: calls of an earlier process are gone. */
   #generation = 0;
@@ -128,7 +143,7 @@ export class ChromaProcess {
   }
 
   get isHung(): boolean {
-    return this.#hung !== null;
+    return this.#isHung;
   }
 
   /** The call that keeps the process from responding; null when there is none. */
@@ -139,6 +154,10 @@ export class ChromaProcess {
   /** Makes the next mutating call of a client take so long that nothing else gets a response meanwhile. */
   planBusy(forMs: number): void {
     this.#busyMs = forMs;
+  }
+
+  planBusyLarge(forMs: number): void {
+    this.#busyLargeMs = forMs;
   }
 
   /** Makes the next mutating calls of clients fail so. */
@@ -153,16 +172,24 @@ export class ChromaProcess {
     this.slowReadsMs = 0;
     this.slowWritesMs = 0;
     this.#busyMs = null;
+    this.#busyLargeMs = null;
     this.release();
   }
 
   hang(): void {
-    this.#hung ??= [];
+    this.#isHung = true;
   }
 
+  /** Responds again, once a long call in it has ended. */
   release(): void {
-    const waiting = this.#hung ?? [];
-    this.#hung = null;
+    this.#isHung = false;
+    this.#continue();
+  }
+
+  #continue(): void {
+    if (this.#isHung || this.#busy !== null) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
     for (const run of waiting) run();
   }
 
@@ -184,7 +211,8 @@ export class ChromaProcess {
   kill(isPowerCut = false): void {
     this.isUp = false;
     this.#generation += 1;
-    this.#hung = null;
+    this.#isHung = false;
+    this.#waiting = [];
     this.#busy = null;
     this.#arrived = 0;
     if (isPowerCut && this.#synced !== null) {
@@ -192,9 +220,17 @@ export class ChromaProcess {
       this.observer.rolledBack(this);
     }
     this.#synced = null;
+    this.reset();
+  }
+
+  /** Another server takes over the address: a connection to this one ends when it is used, or by itself some time later. */
+  replaceBy(chroma: FakeChroma): void {
     const open = [...this.#connections];
     this.#connections.clear();
-    for (const connection of open) connection.end();
+    this.start(chroma);
+    this.#schedule.after(KEEP_ALIVE_MS, () => {
+      for (const connection of open) connection.end();
+    });
   }
 
   start(chroma: FakeChroma = this.chroma): void {
@@ -223,9 +259,9 @@ export class ChromaProcess {
     this.#arrived += 1;
     const run = (): void => {
       if (this.#generation !== generation) return;
-      if (this.#hung !== null) return void this.#hung.push(run);
-      if (this.#busyMs !== null && call.mutates && !isReserved(call))
-        return this.#work(this.#busyMs, call, run);
+      if (this.#isHung || this.#busy !== null) return void this.#waiting.push(run);
+      const busyMs = this.#takeBusy(call);
+      if (busyMs !== null) return this.#work(busyMs, call, run);
       this.#arrived -= 1;
       this.#execute(call, connection);
     };
@@ -233,17 +269,24 @@ export class ChromaProcess {
     this.#schedule.after(0.2 + this.#random() * 2 + slowMs, run);
   }
 
+  #takeBusy(call: NodeCall): number | null {
+    if (!call.mutates || isReserved(call)) return null;
+    const isLarge = this.#busyLargeMs !== null && call.body.length > LARGE_BYTES;
+    const busyMs = isLarge ? this.#busyLargeMs : this.#busyMs;
+    if (isLarge) this.#busyLargeMs = null;
+    else this.#busyMs = null;
+    return busyMs;
+  }
+
   /** Executes the call after so long, and nothing before. */
   #work(forMs: number, call: NodeCall, run: () => void): void {
     const generation = this.#generation;
-    this.#busyMs = null;
     this.#busy = { call, sinceMs: this.#schedule.nowMs };
-    this.hang();
     this.#schedule.after(forMs, () => {
       if (this.#generation !== generation) return;
       this.#busy = null;
-      this.#hung = [run, ...(this.#hung ?? [])];
-      this.release();
+      this.#waiting.unshift(run);
+      this.#continue();
     });
   }
 

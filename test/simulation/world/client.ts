@@ -61,6 +61,8 @@ export class SimulatedClient {
   readonly #lsns = new Map<string, number>();
   /** Requests without an outcome. */
   pending = 0;
+  /** The request that waits for a response. */
+  #open: Omit<Done, 'response' | 'outcome' | 'gateway'> | null = null;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -72,6 +74,12 @@ export class SimulatedClient {
     this.pending += 1;
     this.#requests.push(request);
     if (!this.#isWorking) void this.#work();
+  }
+
+  /** Observes the request that still waits for its response: it may have been executed. */
+  end(): void {
+    if (this.#open !== null)
+      this.#observe({ ...this.#open, gateway: '', response: null, outcome: 'indeterminate' });
   }
 
   async #work(): Promise<void> {
@@ -94,10 +102,13 @@ export class SimulatedClient {
     }
     const invokedAtMs = this.#options.nowMs();
     const call = this.#callOf(request, collection);
+    const open = { request, collection, invokedAtMs, headers: call.headers };
+    this.#open = open;
     const { gateway, response } = await this.#exchange(call);
+    this.#open = null;
     const outcome = outcomeOf(response);
     this.#remember(request, collection, response);
-    const done = { request, gateway, collection, response, outcome, invokedAtMs, headers: call.headers };
+    const done = { ...open, gateway, response, outcome };
     this.#options.onOutcome(done);
     this.#observe(done);
   }
@@ -120,6 +131,7 @@ export class SimulatedClient {
   }
 
   #callOf(request: ClientStep, collection: string | null): ClientCall {
+    const { nowMs } = this.#options;
     const json = { 'content-type': 'application/json' };
     const lsn = this.#options.echoes ? this.#lsns.get(collection ?? '') : undefined;
     const echo = lsn === undefined ? {} : { 'x-polychrome-lsn': String(lsn) };
@@ -163,7 +175,11 @@ export class SimulatedClient {
           ...(request.withEmbeddings ? ['embeddings'] : []),
           'distances',
         ];
-        const body = { query_embeddings: [[50, 1]], n_results: 20, include };
+        const { vectors = 1 } = request;
+        // No two queries for many vectors are alike, so that each of them reaches a node.
+        const first = vectors === 1 ? 50 : 50 + nowMs();
+        const embeddings = Array.from({ length: vectors }, (_, n) => [first + n, 1]);
+        const body = { query_embeddings: embeddings, n_results: 20, include };
         return post('query', body, { ...echo, 'x-polychrome-consistency': request.consistency });
       }
       case 'list':
@@ -265,9 +281,10 @@ export function recordsBody({
   ids,
   value,
   poison,
+  largeKiB,
 }: Extract<ClientStep, { op: 'add' | 'upsert' | 'update' }>): string {
   const each = (text: string): string => `[${ids.map(() => text).join(',')}]`;
-  const document = JSON.stringify(documentFor(value, poison));
+  const document = JSON.stringify(documentFor(value, poison, largeKiB));
   return `{"ids":${JSON.stringify(ids)},"embeddings":${each(`[${value},1.0]`)},"documents":${each(document)},"metadatas":${each(`{"n":${value},"big":${LARGE_INTEGER}}`)}}`;
 }
 

@@ -18,8 +18,8 @@ export class Exemptions {
     this.#complete(before);
   }
 
-  /** A quarantined entry has had an effect on every healthy copy, of which the last one stays in use. */
-  keptEffect(shard: string, tables: Tables): void {
+  /** An entry was quarantined that some copy had applied: every healthy one, or only suspect ones. */
+  ended(shard: string, tables: Tables): void {
     this.#ids.add(shard);
     this.#complete(tables);
   }

@@ -49,11 +49,26 @@ export class ExpectedContent {
     return this.#versions.get(shard)?.findLast((version) => version.lsn <= lsn)?.content ?? EMPTY;
   }
 
-  /** Every content that the shard had from `from` on, the state at `from` included. */
-  since(shard: string, from: number): Content[] {
+  /** Every content that the shard had from `from` on, the state at `from` included, up to the entry at `to`. */
+  since(shard: string, from: number, to = Infinity): Content[] {
     this.#advance();
-    const later = (this.#versions.get(shard) ?? []).filter(({ lsn }) => lsn > from);
-    return [this.at(shard, Math.min(from, this.#lsn)), ...later.map(({ content }) => content)];
+    const later = (this.#versions.get(shard) ?? []).filter(({ lsn }) => lsn > from && lsn <= to);
+    const known = [this.at(shard, Math.min(from, this.#lsn)), ...later.map(({ content }) => content)];
+    return [...known, ...this.#afterUndecided(shard, known.at(-1) ?? EMPTY, to)];
+  }
+
+  /** A node may have passed an entry of another shard whose decision was then lost with a server. */
+  #afterUndecided(shard: string, last: Content, to: number): Content[] {
+    const tables = this.#tables();
+    const contents = [last];
+    for (let lsn = this.#lsn + 1; lsn <= to && tables.log.has(lsn); lsn++) {
+      const row = tables.log.get(lsn)!;
+      if (row.target !== shard || !RECORDS.has(row.kind)) continue;
+      const decision = tables.decisions.get(lsn) ?? null;
+      if (decision === null && NEEDS_DECISION.has(row.kind)) break;
+      contents.push(apply(tables, contents.at(-1)!, row, decision));
+    }
+    return contents.slice(1);
   }
 
   #advance(): void {
@@ -106,9 +121,12 @@ function selectedIds(tables: Tables, { lsn, generation, pages, body }: DecisionR
   return Array.from({ length: pages }, (_, n) => page(n)).flat();
 }
 
-/** The document of a value: its color, which filters select, and the value; `poison` comes first. */
-export function documentFor(value: number, poison: string | null = null): string {
-  return `${poison === null ? '' : `${poison} `}${colorOf(value)} v${value}`;
+const KIB = 1024;
+
+/** The document of a value: its color, which filters select, and the value; `poison` comes first, then what makes it large. */
+export function documentFor(value: number, poison: string | null = null, largeKiB = 0): string {
+  const padding = largeKiB === 0 ? '' : `${'x'.repeat(largeKiB * KIB)} `;
+  return `${poison === null ? '' : `${poison} `}${padding}${colorOf(value)} v${value}`;
 }
 
 /** The value that a document was written for. */

@@ -157,8 +157,8 @@ export class SimulatedGateway {
           const limits = { readConnections, mutateConnections, onDisconnected };
           return new SimulatedNodeClient(url, { ...shared, node: at(url), expect, ...limits });
         },
-        unverified: ({ url, readConnections, mutateConnections }) => {
-          const limits = { readConnections, mutateConnections };
+        unverified: ({ url, refuses, readConnections, mutateConnections }) => {
+          const limits = { refuses, readConnections, mutateConnections };
           return new SimulatedNodeClient(url, { ...shared, node: at(url), expect: null, ...limits });
         },
       },

@@ -10,41 +10,21 @@ import {
   type NodeTableRow,
 } from '../../support/fake-postgres/tables.ts';
 import type { FakeChroma } from '../../support/fake-chroma/server.ts';
-import { MARKER_COLLECTION, RESERVED } from '../../../src/chroma/client/identity.ts';
-import {
-  BUSY_MS_MAX,
-  isReserved,
-  type ChromaProcess,
-  type Lateness,
-  type NodeCall,
-} from './chroma-process.ts';
+import { busyMsMax, isReserved, type ChromaProcess, type Lateness, type NodeCall } from './chroma-process.ts';
 import { NotDecided, type ExpectedContent } from './expected-content.ts';
 import { colorOf } from './plan.ts';
-import { contentOn, isEqual, shownContent } from './node-content.ts';
+import { contentOn, documentsIn, hasMarkerOf, isEqual, shownContent } from './node-content.ts';
 import type { Exemptions } from './exemptions.ts';
+import { RECORD_CALL, SentCalls } from './sent-calls.ts';
+import { Violation } from './violation.ts';
 
-/** A breach of an invariant. */
-export class Violation extends Error {
-  override readonly name = 'Violation';
-  readonly invariant: string;
-
-  constructor(invariant: string, message: string) {
-    super(`${invariant}: ${message}`);
-    this.invariant = invariant;
-  }
-}
-
-const RECORD_CALL = /collections\/([^/]+)\/(?:add|upsert|update|delete)$/;
-// A call is repeated with pauses that grow to seconds: this many in ten seconds are a loop without pauses.
-const REPETITIONS_MAX = 300;
-const REPETITIONS_MS = 10_000;
 /** What happened longer ago explains no silence of a node, ms. */
 const UNDISTURBED_MS = 3_000;
 
 export interface InvariantOptions {
   readonly postgres: FakePostgres;
   readonly expected: ExpectedContent;
-  readonly exemptions: Pick<Exemptions, 'has' | 'keptEffect'>;
+  readonly exemptions: Pick<Exemptions, 'has' | 'ended'>;
   readonly server: (node: string) => ChromaProcess;
   /** When something other than a long call was inflicted or repaired last. */
   readonly disturbedAtMs: () => number;
@@ -52,7 +32,7 @@ export interface InvariantOptions {
   readonly leaders: () => readonly string[];
   readonly nowMs: () => number;
   /** Whether a gateway or the marker of a node knows of entries that were lost with a server of PostgreSQL. */
-  readonly isLossKnown: () => boolean;
+  readonly isLossKnown: (lsn: number) => boolean;
   readonly report: (violation: Violation) => void;
 }
 
@@ -69,18 +49,26 @@ export class Invariants {
   readonly #swapped = new Map<string, string>();
   /** The LSN of each document that the log holds: no two writes of clients have the same. */
   readonly #documents = new Map<string, number>();
-  /** Calls in flight on open connections, by gateway, node and collection. */
-  readonly #inFlight = new Map<string, string>();
+  readonly #sent = new SentCalls();
   /** Highest LSN of which a server has executed something, or a client has heard. */
   #seen = 0;
   /** Copies on which a document of a client was executed, by document: node and physical id. */
   readonly #executed = new Map<string, Set<string>>();
-  readonly #repetitions = new Map<string, { sinceMs: number; times: number }>();
-  /** The newest entry with documents that was executed on each copy. */
-  readonly #newest = new Map<string, { readonly lsn: number; readonly atMs: number }>();
+  /** The newest entry with documents that was executed on each copy, and the first one of its call. */
+  readonly #newest = new Map<
+    string,
+    { readonly lsn: number; readonly first: number; readonly atMs: number }
+  >();
+  /** By copy, how far earlier leaders and the present one may have come: the head when it executed a call last. */
+  readonly #offered = new Map<string, { epoch: number; head: number; earlierHead: number }>();
   #epoch = 0;
+  readonly #sentAtMs = new WeakMap<NodeCall, number>();
+  /** By copy, when the newest call was sent that it has executed, ms. */
+  readonly #newestSentMs = new Map<string, number>();
   /** Copies that a delayed call may have changed: they must be found, not prevented. By node and physical id. */
   readonly #tainted = new Set<string>();
+  /** Collections that had one. */
+  readonly #taintedCollections = new Set<string>();
   /** Content that lost its last writes, until its node serves again: a checkpoint may be recorded later than the loss. */
   readonly #rolledBack = new WeakSet<FakeChroma>();
   /** A promoted standby of PostgreSQL lacked something that was committed. */
@@ -98,7 +86,11 @@ export class Invariants {
     this.#decisions.clear();
     for (const [lsn, row] of tables.decisions) this.#decisions.set(lsn, row);
     this.#checkpoints.clear();
-    for (const [id, row] of tables.nodes) this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
+    for (const [id, row] of tables.nodes) {
+      this.#checkpoints.set(keyOf(id, row.resets), row.checkpoint);
+      // A state of before the loss is none that the node has changed to.
+      this.#nodes.set(id, row);
+    }
   }
 
   /** After each statement that may have changed something. */
@@ -113,8 +105,7 @@ export class Invariants {
 
   /** The process of a gateway has ended, and with it its connections. */
   gatewayKilled(gateway: string): void {
-    for (const key of this.#inFlight.keys())
-      if ((JSON.parse(key) as string[])[0] === gateway) this.#inFlight.delete(key);
+    this.#sent.gatewayKilled(gateway);
   }
 
   /** A server has lost the last writes of its disk; it is verified before it is used again. */
@@ -139,23 +130,16 @@ export class Invariants {
 
   /** A mutating call leaves a gateway; returns what is to be called when it has a response or its connection has ended. */
   sent(call: NodeCall): () => void {
-    const collection = RECORD_CALL.exec(call.path)?.[1];
-    const shard = keyOf(call.gateway, call.addressee, collection ?? call.path);
-    const isCounted = collection !== undefined && !isReserved(call);
+    this.#sentAtMs.set(call, this.#options.nowMs());
     this.#check(() => {
       const { holder } = this.#options.postgres.tables.lease;
       // A promoted standby may name an earlier holder, until the present one renews its lease.
       const isForeign = holder !== null && holder !== call.gateway && !this.#hasLostEntries;
       if (!isReserved(call) && isForeign)
         throw new Violation('I7', `${call.gateway} sends ${call.path} while ${holder} holds the lease`);
-      const other = this.#inFlight.get(shard);
-      if (isCounted && other !== undefined)
-        throw new Violation('I4', `${call.gateway} sends ${call.body} to ${call.addressee} beside ${other}`);
-      this.#countRepetition(call);
+      this.#sent.check(call, this.#options.nowMs());
     });
-    if (!isCounted) return () => undefined;
-    this.#inFlight.set(shard, call.body);
-    return () => this.#inFlight.delete(shard);
+    return this.#sent.begin(call);
   }
 
   executing(server: ChromaProcess, call: NodeCall, { isLate = false, delayedSinceMs }: Lateness): void {
@@ -164,15 +148,46 @@ export class Invariants {
       this.#checkIdentity(server, call);
       this.#checkSettling(server, call, delayedSinceMs ?? null);
       const { holder } = this.#options.postgres.tables.lease;
-      if (isLate || (holder !== null && holder !== call.gateway)) this.#taint(server, call);
       const physical = RECORD_CALL.exec(call.path)?.[1] ?? '';
+      const isOfEarlierTerm = isLate || (holder !== null && holder !== call.gateway);
+      this.#noteOrder(server.id, call, isOfEarlierTerm);
+      this.#noteOffered(keyOf(server.id, physical), isOfEarlierTerm);
+      // A copy in the making is not in use, and is compared when it is put into use (I13): its donor may become suspect.
+      const isAside =
+        this.#options.postgres.tables.nodeShards.get(keyOf(server.id, physical))?.state === 'building';
       for (const document of documentsIn(call.body)) {
-        if (!this.#documents.has(document))
+        if (!isAside && !this.#documents.has(document))
           throw new Violation('I2', `${server.id} is given "${document}", which the log does not hold`);
         const copies = this.#executed.get(document) ?? new Set();
         this.#executed.set(document, copies.add(keyOf(server.id, physical)));
       }
     });
+  }
+
+  #noteOffered(copy: string, isOfEarlierTerm: boolean): void {
+    const { lease, head } = this.#options.postgres.tables;
+    const { epoch } = lease;
+    const earlierHead = isOfEarlierTerm ? head.lsn : this.#earlierHead(copy);
+    this.#offered.set(copy, { epoch, head: head.lsn, earlierHead });
+  }
+
+  /** A call of an earlier term does harm only after a newer one. */
+  #noteOrder(node: string, call: NodeCall, isOfEarlierTerm: boolean): void {
+    const physical = /collections\/([^/]+)/.exec(call.path)?.[1];
+    if (physical === undefined) return;
+    const copy = keyOf(node, physical);
+    const sentAtMs = this.#sentAtMs.get(call) ?? this.#options.nowMs();
+    const newestMs = this.#newestSentMs.get(copy) ?? 0;
+    if (isOfEarlierTerm && sentAtMs < newestMs) this.#taint(node, physical);
+    this.#newestSentMs.set(copy, Math.max(newestMs, sentAtMs));
+  }
+
+  /** The head when a call of an earlier leader changed the copy last. */
+  #earlierHead(copy: string): number {
+    const offered = this.#offered.get(copy);
+    if (offered === undefined) return 0;
+    const isOfEarlierLeader = offered.epoch !== this.#options.postgres.tables.lease.epoch;
+    return isOfEarlierLeader ? Math.max(offered.head, offered.earlierHead) : offered.earlierHead;
   }
 
   /** A delayed duplicate within the settling time is executed before any later entry of its copy. */
@@ -183,8 +198,9 @@ export class Invariants {
     const copy = keyOf(server.id, RECORD_CALL.exec(path)?.[1] ?? '');
     const newest = this.#newest.get(copy);
     if (newest === undefined || newest.lsn < lsn)
-      this.#newest.set(copy, { lsn, atMs: this.#options.nowMs() });
-    else if (delayedSinceMs !== null && newest.lsn > lsn && newest.atMs > delayedSinceMs)
+      this.#newest.set(copy, { lsn, first: Math.min(...lsns), atMs: this.#options.nowMs() });
+    // A call for several entries is repeated for each of them: the newer one is sent again after the older.
+    else if (delayedSinceMs !== null && newest.first > lsn && newest.atMs > delayedSinceMs)
       throw new Violation(
         'I4',
         `${server.id} was sent LSN ${newest.lsn} while LSN ${lsn} may still be executed`,
@@ -209,9 +225,17 @@ export class Invariants {
     return this.#tainted.has(keyOf(node, physical));
   }
 
-  #taint(server: ChromaProcess, { path }: NodeCall): void {
-    const physical = /collections\/([^/]+)/.exec(path)?.[1];
-    if (physical !== undefined) this.#tainted.add(keyOf(server.id, physical));
+  /** Whether a delayed call may have changed a copy of the collection, at any time. */
+  wasTainted(collection: string): boolean {
+    return this.#taintedCollections.has(collection);
+  }
+
+  #taint(node: string, physical: string): void {
+    const { nodeShards, shards } = this.#options.postgres.tables;
+    const copy = keyOf(node, physical);
+    this.#tainted.add(copy);
+    const collection = shards.get(nodeShards.get(copy)?.shard ?? '')?.collection;
+    if (collection !== undefined) this.#taintedCollections.add(collection);
   }
 
   #checkLog(): void {
@@ -225,7 +249,12 @@ export class Invariants {
       if (row === undefined) throw new Violation('I1', `there is no entry at LSN ${next}`);
       const before = this.#batches.get(next);
       // An LSN that was lost with a server may be used again only while no client has seen it.
-      if (before !== undefined && before !== row.batch && next <= this.#seen && this.#options.isLossKnown())
+      if (
+        before !== undefined &&
+        before !== row.batch &&
+        next <= this.#seen &&
+        this.#options.isLossKnown(next)
+      )
         throw new Violation('I1', `LSN ${next} is used twice, and was seen before`);
       this.#batches.set(next, row.batch);
       this.#checkDocuments(row);
@@ -275,6 +304,8 @@ export class Invariants {
     const { postgres, expected, exemptions } = this.#options;
     const entry = postgres.tables.log.get(lsn);
     if (entry?.kind !== 'delete_where' || exemptions.has(entry.target ?? '')) return;
+    const collection = postgres.tables.shards.get(entry.target ?? '')?.collection ?? '';
+    if (this.wasTainted(collection)) return;
     const { where_document: filter } = JSON.parse(entry.body.toString()) as {
       where_document: { $contains: string };
     };
@@ -300,19 +331,26 @@ export class Invariants {
     }
   }
 
-  /** When every healthy copy shows the effect of an entry that has ended, the last one stays in use as it is. */
+  /**
+   * When every healthy copy shows the effect of an entry that has ended, the last one stays in use as it is. When only a
+   * suspect copy had applied it, or a node that has lost its content, what clients saw of it is withdrawn (docs/guarantees.md).
+   */
   #exemptKept(lsn: number): void {
     const { postgres, exemptions } = this.#options;
     const { kind, target, body } = postgres.tables.log.get(lsn)!;
-    const healthy = [...postgres.tables.nodeShards.values()].filter(
-      (row) => row.shard === target && row.state === 'current' && row.suspect === null,
+    const copies = [...postgres.tables.nodeShards.values()].filter(
+      (row) => row.shard === target && row.state === 'current',
     );
+    const healthy = copies.filter(({ suspect }) => suspect === null);
     const documents = documentsIn(body.toString());
     const shows = (node: string, physical: string): boolean =>
       kind.startsWith('delete') ||
       documents.some((each) => this.#executed.get(each)?.has(keyOf(node, physical)) === true);
-    if (target !== null && healthy.every(({ node, physical }) => shows(node, physical)))
-      exemptions.keptEffect(target, postgres.tables);
+    const wasTaken = (postgres.tables.shards.get(target ?? '')?.taken_lsn ?? 0) >= lsn;
+    const isWithdrawn =
+      wasTaken || copies.some((each) => each.suspect !== null && shows(each.node, each.physical));
+    if (target !== null && (isWithdrawn || healthy.every(({ node, physical }) => shows(node, physical))))
+      exemptions.ended(target, postgres.tables);
   }
 
   #checkNodes(): void {
@@ -346,11 +384,12 @@ export class Invariants {
     const { isUp, busyCall } = server(id);
     if (!isUp || busyCall === null || busyCall.call.gateway !== postgres.tables.lease.holder) return;
     const isExplained =
-      nowMs() - busyCall.sinceMs < BUSY_MS_MAX && busyCall.sinceMs > disturbedAtMs() + UNDISTURBED_MS;
+      nowMs() - busyCall.sinceMs < busyMsMax(busyCall.call.body) &&
+      busyCall.sinceMs > disturbedAtMs() + UNDISTURBED_MS;
     if (isExplained)
       throw new Violation(
         'I16',
-        `${id} is called down (${reason ?? ''}) while it works on ${busyCall.call.body}`,
+        `${id} is called down (${reason ?? ''}) while it works on ${busyCall.call.body.slice(0, 200)}`,
       );
   }
 
@@ -388,6 +427,8 @@ export class Invariants {
     try {
       // A checkpoint may be above a head that has gone back; what the lost entries changed is exempt.
       const comparedAt = this.#hasLostEntries ? Math.min(lsn, postgres.tables.head.lsn) : lsn;
+      // What an earlier leader sent is repeated from the checkpoint on: in between the copy holds some of both.
+      if (comparedAt < this.#earlierHead(keyOf(node, physical))) return;
       const wanted = expected.at(shard, comparedAt);
       if (found === null)
         throw new Violation(invariant, `${node} lacks collection ${physical} at LSN ${lsn}`);
@@ -418,10 +459,10 @@ export class Invariants {
       const content = contentOn(process.chroma, copy.physical);
       return content !== null && candidates.some((candidate) => isEqual(candidate, content));
     }).length;
-    // A node may have lost its process since it responded.
-    const away = counting.filter(
-      ({ id }) => !server(id).isUp || this.#rolledBack.has(server(id).chroma),
-    ).length;
+    // A node may have lost its process since it responded, or its address to another.
+    const isAway = (id: string): boolean =>
+      !server(id).isUp || this.#rolledBack.has(server(id).chroma) || !this.#isItself(server(id), id);
+    const away = counting.filter(({ id }) => isAway(id)).length;
     const wanted =
       level === 'all' ? counting.length : level === 'quorum' ? Math.floor(counting.length / 2) + 1 : 1;
     if (has + away < wanted)
@@ -432,36 +473,16 @@ export class Invariants {
     // A standby may lack the last incarnation of a node.
     if (this.#hasLostEntries) return;
     const row = this.#options.postgres.tables.nodes.get(addressee);
-    // A node that begins again is emptied before it has its next incarnation.
+    // A node that begins again is emptied, and once more when a power failure has brought back what was deleted.
+    const isEmptied = row?.filling === true && !/\/(add|update|upsert)$/.test(path);
+    if (isEmptied && hasMarkerOf(server.chroma, addressee, undefined)) return;
     if (row !== undefined && row.incarnation !== null && !this.#isItself(server, addressee))
       throw new Violation('I12', `a call for ${addressee} reaches another server: ${path}`);
   }
 
   /** Whether the server holds the marker of the node. */
   #isItself({ chroma }: ChromaProcess, node: string): boolean {
-    const row = this.#options.postgres.tables.nodes.get(node);
-    const { tenant, database } = RESERVED;
-    const metadata = chroma.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata;
-    return (
-      metadata?.get('node') === node && (row === undefined || metadata.get('incarnation') === row.incarnation)
-    );
-  }
-
-  /** I9: nothing is repeated without pauses. */
-  #countRepetition({ gateway, addressee, method, path, body }: NodeCall): void {
-    const nowMs = this.#options.nowMs();
-    const key = keyOf(gateway, addressee, method, path, body);
-    const known = this.#repetitions.get(key);
-    if (known === undefined || nowMs - known.sinceMs > REPETITIONS_MS) {
-      this.#repetitions.set(key, { sinceMs: nowMs, times: 1 });
-      return;
-    }
-    known.times += 1;
-    if (known.times > REPETITIONS_MAX)
-      throw new Violation(
-        'I9',
-        `${gateway} sent ${path} to ${addressee} ${known.times} times in ten seconds`,
-      );
+    return hasMarkerOf(chroma, node, this.#options.postgres.tables.nodes.get(node));
   }
 
   #check(check: () => void): void {
@@ -477,13 +498,3 @@ export class Invariants {
 
 const shownDecision = ({ outcome, body, generation }: DecisionRow): string =>
   `${outcome} ${body.toString()} in generation ${generation}`;
-
-/** The documents in a body; records without documents have none. */
-function documentsIn(body: string): readonly string[] {
-  if (!body.startsWith('{"ids":')) return [];
-  try {
-    return (JSON.parse(body) as { documents?: string[] }).documents ?? [];
-  } catch {
-    return [];
-  }
-}

@@ -47,7 +47,7 @@ export class Nemesis {
   inflict(step: FaultStep): void {
     const { network } = this.#world;
     if (this.#isOver) return;
-    if (step.fault !== 'busy_node') this.#world.disturbed();
+    if (step.fault !== 'busy_node' && step.fault !== 'busy_large') this.#world.disturbed();
     switch (step.fault) {
       case 'cut':
         network.cut(step.from, step.to);
@@ -83,12 +83,17 @@ export class Nemesis {
         return this.#operate(step);
       case 'swap_nodes':
         return this.#swap(step);
+      case 'swap_connecting':
+        return this.#swapConnecting(step);
+      case 'repair':
+        return this.repairAll();
       case 'kill_node':
       case 'poison_node':
       case 'blank_node':
       case 'power_cut':
       case 'hang_node':
       case 'busy_node':
+      case 'busy_large':
       case 'reset_node':
       case 'slow_node':
       case 'slow_reads':
@@ -113,7 +118,7 @@ export class Nemesis {
       else if (node.chroma.isPoisoned) node.start();
     }
     for (const name of plan.gateways) {
-      if (this.#world.isDown(name)) this.#world.startGateway(name);
+      this.#startGateway(name);
       gateways.get(name)?.process.receive(0, () => undefined);
     }
   }
@@ -133,6 +138,7 @@ export class Nemesis {
       | 'power_cut'
       | 'hang_node'
       | 'busy_node'
+      | 'busy_large'
       | 'reset_node'
       | 'slow_node'
       | 'slow_reads'
@@ -159,6 +165,8 @@ export class Nemesis {
         return this.#after(step.forMs, () => node.release());
       case 'busy_node':
         return node.planBusy(step.busyMs);
+      case 'busy_large':
+        return node.planBusyLarge(step.busyMs);
       case 'slow_reads':
         node.slowReadsMs = step.slowMs;
         return this.#after(step.forMs, () => (node.slowReadsMs = 0));
@@ -296,6 +304,24 @@ export class Nemesis {
     this.#exchange(a, b);
     this.#swapped = [a, b];
     this.#after(forMs, () => this.#swapBack());
+  }
+
+  /** The first server's connections end, and it is replaced when a gateway opens the next one for calls of clients. */
+  #swapConnecting({ nodes: [a, b], forMs }: FaultOf<'swap_connecting'>): void {
+    const world = this.#world;
+    if (a === b) return;
+    world.onOpening = (_gateway, node) => {
+      if (node !== a || this.#swapped !== null) return;
+      world.onOpening = () => undefined;
+      world.disturbed();
+      const [first, second] = [world.node(a), world.node(b)];
+      const [ofFirst, ofSecond] = [first.chroma, second.chroma];
+      first.replaceBy(ofSecond);
+      second.replaceBy(ofFirst);
+      this.#swapped = [a, b];
+      this.#after(forMs, () => this.#swapBack());
+    };
+    world.node(a).reset();
   }
 
   #swapBack(): void {

@@ -6,6 +6,7 @@ import {
   sameIdentity,
   type Expected,
   type Identity,
+  type Refuses,
 } from '../../../src/chroma/client/identity.ts';
 import type { NodeClient } from '../../../src/chroma/client/node-client.ts';
 import { NodeError } from '../../../src/chroma/client/node-error.ts';
@@ -15,7 +16,7 @@ import type {
   ReadRequest,
   ResponseSink,
 } from '../../../src/chroma/client/node-request.ts';
-import { checkMarker } from '../../../src/chroma/client/verified-connector.ts';
+import { checkMarker, checkRefusal } from '../../../src/chroma/client/verified-connector.ts';
 import type { FakeResponse } from '../../support/fake-chroma/payload.ts';
 import type { ChromaProcess, NodeCall, ServerConnection } from './chroma-process.ts';
 import type { Network } from './network.ts';
@@ -27,6 +28,8 @@ export interface SimulatedClientOptions {
   readonly node: ChromaProcess;
   /** The expected identity; null: it is not checked. */
   readonly expect: (() => Expected | null) | null;
+  /** Asked on each connection for mutating calls when no identity is expected; absent: nothing is refused. */
+  readonly refuses?: Refuses | undefined;
   readonly readConnections?: number | undefined;
   readonly mutateConnections?: number | undefined;
   readonly onDisconnected?: (() => void) | undefined;
@@ -118,15 +121,18 @@ class ConnectionQueue {
   isClosed = false;
 
   readonly #onOpening: () => void;
+  readonly #refuses: Refuses | null;
 
   constructor(
     options: SimulatedClientOptions,
     connectionsMax: number,
     onOpening: () => void = () => undefined,
+    refuses: Refuses | null = null,
   ) {
     this.#options = options;
     this.#connectionsMax = connectionsMax;
     this.#onOpening = onOpening;
+    this.#refuses = refuses;
   }
 
   add(call: PendingCall): void {
@@ -211,12 +217,15 @@ class ConnectionQueue {
       const connection = new Connection(this.#options);
       opened = connection;
       node.accept(connection);
-      if (expect === null) return settle(null, connection);
-      const markerLSN = expect()?.markerLSN ?? 0;
+      const refuses = this.#refuses;
+      if (expect === null && refuses === null) return settle(null, connection);
+      const markerLSN = expect?.()?.markerLSN ?? 0;
       connection.onEnd = () =>
         settle(new NodeError('unanswered', 'the connection ended during the marker check'), null);
       connection.onResponse = ({ status, text }) => {
-        const found = checkMarker({ status, body: Buffer.from(text) }, expect(), markerLSN);
+        const response = { status, body: Buffer.from(text) };
+        if (expect === null) return settle(checkRefusal(response, refuses ?? (() => null)), connection);
+        const found = checkMarker(response, expect(), markerLSN);
         if (found instanceof NodeError) return settle(found, connection);
         connection.identity = found;
         settle(null, connection);
@@ -258,8 +267,8 @@ export class SimulatedNodeClient implements NodeClient {
     this.url = url;
     this.#options = options;
     this.#reads = new ConnectionQueue(options, options.readConnections ?? 16);
-    const { node, onOpening } = options;
-    this.#mutations = new ConnectionQueue(options, options.mutateConnections ?? 8, () => onOpening(node.id));
+    const { node, onOpening, refuses, mutateConnections = 8 } = options;
+    this.#mutations = new ConnectionQueue(options, mutateConnections, () => onOpening(node.id), refuses);
   }
 
   read(request: ReadRequest): Promise<NodeResponse> {

@@ -5,6 +5,7 @@ import { JsonNumber, writeJson } from '../../support/fake-chroma/json.ts';
 import { documentOf } from '../../support/fake-chroma/records.ts';
 import { serve } from '../../support/fake-chroma/routes.ts';
 import type { FakeChroma } from '../../support/fake-chroma/server.ts';
+import type { NodeTableRow } from '../../support/fake-postgres/tables.ts';
 import { documentFor, valueOf, type Content } from './expected-content.ts';
 
 /** An integer beyond the range of a double, in the metadata of every record: its text must survive (I11). */
@@ -28,10 +29,14 @@ export function contentIn(body: string): Content {
   return contentOf(JSON.parse(body) as Records, body);
 }
 
-/** `body`: the text of the response, in which integers are as they were sent. */
-function contentOf({ ids, documents, metadatas, embeddings }: Records, body: string): Content {
+/** `body`: the text of the response, in which integers are as they were sent, of so many rows. */
+function contentOf(
+  { ids, documents, metadatas, embeddings }: Records,
+  body: string,
+  rows = ids.length,
+): Content {
   const large = body.split(LARGE_INTEGER).length - 1;
-  if (metadatas !== null && large !== ids.length) throw new Error(`an integer changed (I11): ${body}`);
+  if (metadatas !== null && large !== rows) throw new Error(`an integer changed (I11): ${body}`);
   return new Map(
     ids.map((id, i) => {
       const value = valueOf(documents?.[i] ?? '');
@@ -79,7 +84,7 @@ export function shownContent(content: Content): string {
     .join(' ');
 }
 
-/** As contentIn, of a response to a query with one embedding. */
+/** As contentIn, of what a query found for its first embedding. */
 export function contentInQuery(body: string): Content {
   const columns = JSON.parse(body) as Readonly<Record<keyof Records, readonly unknown[] | null>>;
   const first = (name: keyof Records): unknown => columns[name]?.[0] ?? null;
@@ -91,6 +96,7 @@ export function contentInQuery(body: string): Content {
       embeddings: first('embeddings'),
     } as Records,
     body,
+    columns.ids?.flat().length,
   );
 }
 
@@ -99,4 +105,23 @@ export function markerLSN(server: FakeChroma): number {
   const { tenant, database } = RESERVED;
   const lsn = server.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata?.get('checkpoint');
   return lsn instanceof JsonNumber ? lsn.value : 0;
+}
+
+/** Whether the marker on a server is that of the node, in the incarnation of its row. */
+export function hasMarkerOf(server: FakeChroma, node: string, row: NodeTableRow | undefined): boolean {
+  const { tenant, database } = RESERVED;
+  const metadata = server.peekNamed(tenant, database, MARKER_COLLECTION)?.metadata;
+  return (
+    metadata?.get('node') === node && (row === undefined || metadata.get('incarnation') === row.incarnation)
+  );
+}
+
+/** The documents in a body; records without documents have none. */
+export function documentsIn(body: string): readonly string[] {
+  if (!body.startsWith('{"ids":')) return [];
+  try {
+    return (JSON.parse(body) as { documents?: string[] }).documents ?? [];
+  } catch {
+    return [];
+  }
 }

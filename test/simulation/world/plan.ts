@@ -27,6 +27,8 @@ export type ClientStep =
       readonly value: number;
       readonly level: AckLevelName;
       readonly poison: Poison | null;
+      /** What each document is padded to, KiB. */
+      readonly largeKiB?: number;
     }
   | {
       readonly op: 'delete';
@@ -42,6 +44,8 @@ export type ClientStep =
       readonly consistency: ConsistencyName;
       /** Queries without embeddings can be completed from cached records. */
       readonly withEmbeddings: boolean;
+      /** A query for so many vectors; each of them finds every record. */
+      readonly vectors?: number;
     }
   | { readonly op: 'list' };
 
@@ -63,6 +67,10 @@ export type FaultStep =
   | { readonly fault: 'hang_node' | 'reset_node'; readonly node: string; readonly forMs: number }
   | { readonly fault: 'slow_node'; readonly node: string; readonly slowMs: number; readonly forMs: number }
   | { readonly fault: 'swap_nodes'; readonly nodes: readonly [string, string]; readonly forMs: number }
+  /** When a connection is opened to the first one for calls of clients, the two change places, and no connection ends. */
+  | { readonly fault: 'swap_connecting'; readonly nodes: readonly [string, string]; readonly forMs: number }
+  /** Everything that was inflicted before is repaired. */
+  | { readonly fault: 'repair' }
   /** The next mutating calls of clients fail so. */
   | { readonly fault: 'calls'; readonly node: string; readonly hows: readonly CallFault[] }
   | {
@@ -81,6 +89,8 @@ export type FaultStep =
     }
   /** The next mutating call of a client keeps the process from responding to anything. */
   | { readonly fault: 'busy_node'; readonly node: string; readonly busyMs: number }
+  /** As busy_node, the next large call. */
+  | { readonly fault: 'busy_large'; readonly node: string; readonly busyMs: number }
   /** Reads are executed at once, and their responses come late. */
   | { readonly fault: 'slow_reads'; readonly node: string; readonly slowMs: number; readonly forMs: number }
   /** Mutating calls of clients are executed late, and reads at once. */

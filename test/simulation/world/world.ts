@@ -1,6 +1,7 @@
 // One simulated cluster: nodes, gateways, PostgreSQL and clients on one schedule, with faults from a plan, and invariants
 // that are checked at every step. After the last step everything is repaired, and the cluster must converge.
 
+import type { FakeChroma } from '../../support/fake-chroma/server.ts';
 import { FakePostgres } from '../../support/fake-postgres/server.ts';
 import type { Tables } from '../../support/fake-postgres/tables.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
@@ -10,7 +11,8 @@ import { SimulatedClient, type Done } from './client.ts';
 import { Convergence } from './convergence.ts';
 import { documentFor, ExpectedContent, NotDecided } from './expected-content.ts';
 import { SimulatedGateway, type ClientCall, type ClientResponse } from './gateway.ts';
-import { Invariants, Violation } from './invariants.ts';
+import { Invariants } from './invariants.ts';
+import { Violation } from './violation.ts';
 import { Nemesis } from './nemesis.ts';
 import { Network } from './network.ts';
 import { markerLSN } from './node-content.ts';
@@ -51,6 +53,8 @@ export class World {
   readonly invariants: Invariants;
   readonly reads: ReadChecks;
   readonly exemptions = new Exemptions();
+  /** Content that has lost its last writes at any time. */
+  readonly rolledBack = new WeakSet<FakeChroma>();
   readonly observed: Observed[] = [];
   readonly #clients: readonly SimulatedClient[];
   readonly #exchanges = new Set<ClientExchange>();
@@ -61,6 +65,8 @@ export class World {
   /** The gateway that led when entries were lost with a server of PostgreSQL, and the last LSN that was not. */
   #witness: SimulatedProcess | null = null;
   #keptLSN = 0;
+  /** What that gateway had seen of the log. */
+  #witnessedLSN = 0;
   #violation: Violation | null = null;
 
   constructor(plan: Plan, { traces = false }: { readonly traces?: boolean } = {}) {
@@ -77,7 +83,10 @@ export class World {
     this.nodes = plan.nodes.map((id) => new ChromaProcess(id, schedule, this.random(`node ${id}`)));
     this.expected = new ExpectedContent(() => server.tables);
     const { exemptions } = this;
-    this.reads = new ReadChecks({ postgres: server, expected: this.expected, exemptions, nowMs });
+    const wasTainted = (collection: string): boolean => this.invariants.wasTainted(collection);
+    const isOnly = plan.gateways.length === 1;
+    const { expected } = this;
+    this.reads = new ReadChecks({ postgres: server, expected, exemptions, wasTainted, nowMs, isOnly });
     this.invariants = new Invariants({
       postgres: server,
       expected: this.expected,
@@ -86,7 +95,7 @@ export class World {
       disturbedAtMs: () => this.disturbedAtMs,
       leaders: () => this.#leaders(),
       nowMs,
-      isLossKnown: () => this.#isLossKnown(),
+      isLossKnown: (lsn) => this.#isLossKnown(lsn),
       report: (violation) => this.report(violation),
     });
     server.onChanged = (text) => {
@@ -176,6 +185,7 @@ export class World {
       await schedule.run(untilMs, () => isOver() || convergence.isReached());
       if (!isOver()) convergence.check();
     }
+    for (const client of this.#clients) client.end();
     const trace = this.#trace ?? [];
     return {
       violation: this.#violation,
@@ -280,7 +290,10 @@ export class World {
   lose(after: Tables): void {
     const before = this.postgres.server.tables;
     this.trace(`promoted with LSN ${after.head.lsn} of ${before.head.lsn}`);
-    this.#witness = this.leading()?.process ?? null;
+    const leading = this.leading();
+    // Where the standby does not know of its term, another gateway leads first, and does not know what it has seen.
+    this.#witness = leading?.process.name === after.lease.holder ? (leading?.process ?? null) : null;
+    this.#witnessedLSN = leading?.replication?.logBuffer.head ?? 0;
     this.#keptLSN = after.head.lsn;
     this.exemptions.rewound(before, after);
     this.postgres.server.failOver(after);
@@ -290,9 +303,9 @@ export class World {
   }
 
   /** What neither a gateway nor a marker remembers is lost unnoticed, as docs/guarantees.md says. */
-  #isLossKnown(): boolean {
+  #isLossKnown(lsn: number): boolean {
     return (
-      this.#witness?.isKilled === false ||
+      (this.#witness?.isKilled === false && lsn <= this.#witnessedLSN) ||
       this.nodes.some(({ isUp, chroma }) => isUp && markerLSN(chroma) > this.#keptLSN)
     );
   }
@@ -300,7 +313,10 @@ export class World {
   #observe(node: ChromaProcess): void {
     node.observer = {
       executing: (server, call: NodeCall, lateness) => this.invariants.executing(server, call, lateness),
-      rolledBack: (server) => this.invariants.rolledBack(server),
+      rolledBack: (server) => {
+        this.rolledBack.add(server.chroma);
+        this.invariants.rolledBack(server);
+      },
       executed: (server, { method, path, body, mutates, gateway }, { status }) => {
         if (mutates)
           this.trace(() => `${server.id} executes for ${gateway} ${method} ${path} ${body} ${status}`);
@@ -349,7 +365,9 @@ export class World {
     if (isWrite && outcome === 'ok' && lsn > 0) {
       const level = 'level' in request ? request.level : 'primary';
       const document =
-        'value' in request && 'ids' in request ? documentFor(request.value, request.poison) : null;
+        'value' in request && 'ids' in request
+          ? documentFor(request.value, request.poison, request.largeKiB)
+          : null;
       this.invariants.acknowledged(lsn, level, document);
       const isOfRecords = 'ids' in request || request.op === 'delete_where';
       if (collection !== null && isOfRecords) this.reads.acknowledged(lsn, gateway, collection);

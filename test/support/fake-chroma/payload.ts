@@ -166,20 +166,19 @@ function embeddingsOf(
 ): readonly (readonly number[] | null)[] | null {
   if (value === undefined && kind !== 'update') throw misshapen('missing field `embeddings`');
   if (value === undefined || (value === null && kind === 'update')) return null;
-  const noVariant = misshapen(
-    'embeddings: data did not match any variant of untagged enum EmbeddingsPayload',
-  );
+  const noVariant = (): Refused =>
+    misshapen('embeddings: data did not match any variant of untagged enum EmbeddingsPayload');
   const list = Array.isArray(value) ? (value as readonly Json[]) : null;
-  if (list === null || (kind !== 'update' && list.includes(null))) throw noVariant;
+  if (list === null || (kind !== 'update' && list.includes(null))) throw noVariant();
   const given = list.filter((each) => each !== null);
   const base64 = given.some((each) => typeof each === 'string');
-  if (base64 && given.some((each) => typeof each !== 'string')) throw noVariant;
+  if (base64 && given.some((each) => typeof each !== 'string')) throw noVariant();
   try {
     return list.map((each) =>
       each === null ? null : typeof each === 'string' ? decoded(each) : vectorOf(each),
     );
   } catch (error) {
-    if (error instanceof Refused && error.response.status === 422) throw noVariant;
+    if (error instanceof Refused && error.response.status === 422) throw noVariant();
     throw error;
   }
 }

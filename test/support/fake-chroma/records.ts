@@ -105,6 +105,7 @@ export class Records {
 
   /** docs/chroma-behaviour.md#an-update-before-its-record */
   #embedAgain(): void {
+    if (this.#unread.length === 0) return;
     const embeddings = new Map([...this.#stored].map(([id, { embedding }]) => [id, embedding]));
     for (const write of this.#unread) {
       if (write.kind === 'delete') for (const id of write.ids) embeddings.delete(id);

@@ -155,7 +155,8 @@ function appendCreate(tables: Tables, { target, header, lsn }: SchemaEntry): Rep
   const row = { id: target, ...at, state, pending_lsn: lsn, created_lsn: lsn, view: tables.nextView() };
   tables.collections.set(target, row);
   tables.names.set(keyOf(tenant, database, name), { ...at, collection: target, pending_lsn: lsn });
-  tables.shards.set(shard, { id: shard, collection: target, dimension: null, last_lsn: lsn, live: false });
+  const initial = { dimension: null, live: false, taken_lsn: 0 };
+  tables.shards.set(shard, { id: shard, collection: target, last_lsn: lsn, ...initial });
   return OK;
 }
 

@@ -17,8 +17,15 @@ function located(
 
 const CATALOG: readonly Statement[] = [
   {
+    pattern: /^select taken_lsn as lsn from shard where id = \$1/,
+    run({ tables, values: [id] }) {
+      const row = tables.shards.get(id as string);
+      return row === undefined ? [] : [{ lsn: row.taken_lsn }];
+    },
+  },
+  {
     pattern: /^select \(select view from head\) as view/,
-    run({ tables, values: [since] }) {
+    run({ tables, timeline, values: [since] }) {
       const after = since as number;
       const isNew = ({ view }: { readonly view: number }): boolean => view > after;
       const shardsOf = (id: string): FakeRow[] | null => {
@@ -28,6 +35,7 @@ const CATALOG: readonly Statement[] = [
       return [
         {
           view: tables.head.view,
+          timeline,
           tenants: [...tables.tenants]
             .filter(([, row]) => isNew(row))
             .map(([name, { deleted }]) => ({ name, deleted })),
@@ -84,7 +92,7 @@ const CATALOG: readonly Statement[] = [
       const row = tables.currentCopy(node, shard);
       if (row === null || tables.nodes.get(node)?.epoch !== epoch) return [];
       tables.setNodeShard({ ...row, suspect: row.suspect ?? reason, view: tables.nextView() });
-      return [{ shard }];
+      return [{ physical: row.physical }];
     },
   },
 ];

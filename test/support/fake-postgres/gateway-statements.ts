@@ -30,6 +30,7 @@ export const gatewayStatements: readonly Statement[] = [
         {
           head: head.lsn,
           view: head.view,
+          timeline: session.timeline,
           exceptions: head.exceptions,
           decided: Math.max(0, ...session.tables.decisions.keys()),
           rewound: head.rewound,

@@ -24,6 +24,7 @@ export function acquireLease(
 export interface CheckpointCall {
   readonly epoch: number;
   readonly nodes: readonly string[];
+  readonly resets: readonly number[];
   readonly lsns: readonly number[];
   readonly changes: readonly {
     readonly node: string;
@@ -34,12 +35,16 @@ export interface CheckpointCall {
   }[];
 }
 
-export function checkpoint(tables: Tables, call: CheckpointCall, nowMs: number): void {
-  const { epoch, nodes, lsns, changes } = call;
+/** Returns the nodes that have begun again since: nothing of theirs was changed. */
+export function checkpoint(tables: Tables, call: CheckpointCall, nowMs: number): readonly string[] {
+  const { epoch, nodes, resets, lsns } = call;
   if (nodes.some((id) => tables.nodes.get(id)?.epoch !== epoch))
     throw refusal('PC002', 'a checkpoint was refused: the lease has moved on');
+  const begunAgain = nodes.filter((id, i) => tables.nodes.get(id)!.resets !== resets[i]).toSorted();
+  const changes = call.changes.filter(({ node }) => !begunAgain.includes(node));
   for (const [i, id] of nodes.entries())
-    tables.setNode(id, { checkpoint: Math.max(tables.nodes.get(id)!.checkpoint, lsns[i]!) });
+    if (!begunAgain.includes(id))
+      tables.setNode(id, { checkpoint: Math.max(tables.nodes.get(id)!.checkpoint, lsns[i]!) });
   for (const { node, shard, physical, name } of changes) {
     const current = tables.currentCopy(node, shard);
     if (current === null || physical !== null || name === null) continue;
@@ -60,6 +65,7 @@ export function checkpoint(tables: Tables, call: CheckpointCall, nowMs: number):
       known === undefined ? { node, shard, physical, name, view, ...made } : { ...known, name, view },
     );
   }
+  return begunAgain;
 }
 
 export interface DecideCall {

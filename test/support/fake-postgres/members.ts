@@ -56,6 +56,7 @@ export function addNode(tables: Tables, id: string, url: string): boolean {
 /** False when it is the primary, or the lease has moved on. */
 export function removeNode(tables: Tables, epoch: number, id: string): boolean {
   if (!isLeading(tables, epoch) || tables.head.primary_node === id) return false;
+  keepTaken(tables, id);
   if (tables.nodes.has(id))
     tables.setNode(id, { removed: true, state: 'removed', reason: null, view: tables.nextView() });
   forgetContent(tables, id, true);
@@ -65,6 +66,7 @@ export function removeNode(tables: Tables, epoch: number, id: string): boolean {
 /** False when the lease has moved on, or there is no such node. */
 export function resetNode(tables: Tables, epoch: number, id: string): boolean {
   if (!isLeading(tables, epoch)) return false;
+  keepTaken(tables, id);
   forgetContent(tables, id, true);
   const row = tables.nodes.get(id);
   if (row === undefined || row.removed) return false;
@@ -76,6 +78,17 @@ export function resetNode(tables: Tables, epoch: number, id: string): boolean {
     view: tables.nextView(),
   });
   return true;
+}
+
+/** Of a round of 1,024 entries (src/postgres/migrations/0024). */
+function keepTaken(tables: Tables, id: string): void {
+  const checkpoint = tables.nodes.get(id)?.checkpoint ?? 0;
+  const reached = checkpoint === 0 ? 0 : Math.min(tables.head.lsn, checkpoint + 1_024);
+  for (const { node, shard, state, suspect } of tables.nodeShards.values()) {
+    const row = tables.shards.get(shard);
+    if (node !== id || state !== 'current' || suspect !== null || row === undefined) continue;
+    tables.shards.set(shard, { ...row, taken_lsn: Math.max(row.taken_lsn, reached) });
+  }
 }
 
 export interface Introduced {

@@ -68,6 +68,12 @@ const LOG: readonly Statement[] = [
     ],
   },
   {
+    pattern: /^select not log_contains\(/,
+    run: ({ tables, values: [lsn, token] }) => [
+      { lost: !logContains(tables, lsn as number, token as string | null) },
+    ],
+  },
+  {
     pattern: /^update head set timeline = /,
     run({ tables, values: [epoch, wanted], timeline }) {
       const isTrue =
@@ -78,8 +84,9 @@ const LOG: readonly Statement[] = [
   },
   {
     pattern: /^update head set rewound = /,
-    run({ tables, values: [epoch, lsn, reason] }) {
-      if (!isLeading(tables, epoch as number)) return [];
+    run({ tables, values: [epoch, lsn, reason, missing, token] }) {
+      if (epoch !== null && !isLeading(tables, epoch as number)) return [];
+      if (missing !== null && logContains(tables, missing as number, token as string | null)) return [];
       const { rewound, rewound_lsn: known } = tables.head;
       tables.setHead({
         rewound: rewound ?? (reason as string),
@@ -202,16 +209,15 @@ const LEASE: readonly Statement[] = [
   {
     pattern: /^select checkpoint\(/,
     run({ tables, values: v, nowMs }) {
-      const changes = (v[3] as readonly string[]).map((node, i) => ({
+      const changes = (v[4] as readonly string[]).map((node, i) => ({
         node,
-        shard: (v[4] as readonly string[])[i]!,
-        physical: (v[5] as readonly (string | null)[])[i] ?? null,
-        name: (v[6] as readonly (string | null)[])[i] ?? null,
-        lsn: (v[7] as readonly number[])[i]!,
+        shard: (v[5] as readonly string[])[i]!,
+        physical: (v[6] as readonly (string | null)[])[i] ?? null,
+        name: (v[7] as readonly (string | null)[])[i] ?? null,
+        lsn: (v[8] as readonly number[])[i]!,
       }));
-      const [epoch, nodes, lsns] = v as [number, string[], number[]];
-      checkpoint(tables, { epoch, nodes, lsns, changes }, nowMs);
-      return [{ checkpoint: true }];
+      const [epoch, nodes, resets, lsns] = v as [number, string[], number[], number[]];
+      return [{ begunAgain: checkpoint(tables, { epoch, nodes, resets, lsns, changes }, nowMs) }];
     },
   },
   {
@@ -323,16 +329,17 @@ const NODES: readonly Statement[] = [
     run({ tables, values }) {
       const [epoch, id, lsn] = values as [number, string, number];
       const isOwn = tables.nodes.get(id)?.epoch === epoch;
-      if (isOwn) tables.setNode(id, { filling: false, discard: false, marker_lsn: lsn });
+      if (isOwn)
+        tables.setNode(id, { filling: false, discard: false, marker_lsn: lsn, view: tables.nextView() });
       return is(isOwn, { id });
     },
   },
   {
     pattern: /^update node set state = \$3, reason = \$4, state_epoch = \$1 where id = \$2 and epoch = \$1/,
     run({ tables, values }) {
-      const [epoch, id, state, reason] = values as [number, string, string, string | null];
+      const [epoch, id, state, reason, resets] = values as [number, string, string, string | null, number];
       const row = tables.nodes.get(id);
-      const isOwn = row?.epoch === epoch && !row.removed;
+      const isOwn = row?.epoch === epoch && row.resets === resets && !row.removed;
       if (isOwn) tables.setNode(id, { state, reason, state_epoch: epoch });
       return is(isOwn, { id });
     },
@@ -349,25 +356,28 @@ const NODES: readonly Statement[] = [
   {
     pattern: /^update node set marker_lsn = greatest/,
     run({ tables, values }) {
-      const [epoch, id, lsn] = values as [number, string, number];
+      const [epoch, id, lsn, resets] = values as [number, string, number, number];
       const row = tables.nodes.get(id);
-      const isOwn = row?.epoch === epoch;
+      const isOwn = row?.epoch === epoch && row.resets === resets;
       if (isOwn) tables.setNode(id, { marker_lsn: Math.max(row.marker_lsn, lsn) });
       return is(isOwn, { id });
     },
   },
   {
-    pattern: /^select h\.view, n\.id, n\.url, n\.incarnation/,
-    run({ tables }) {
+    pattern: /^select h\.view, timeline\(\) as timeline, n\.id, n\.url, n\.incarnation/,
+    run({ tables, timeline }) {
       const { view } = tables.head;
       const rows = [...tables.nodes.values()].sort((a, b) => a.position - b.position);
-      if (rows.length === 0) return [{ view, id: null }];
-      return rows.map(({ id, url, incarnation, drained, counts, removed, resets }) => ({
-        ...{ view, id, url, incarnation, drained, counts, removed, resets },
+      if (rows.length === 0) return [{ view, timeline, id: null }];
+      return rows.map(({ id, url, incarnation, drained, counts, removed, resets, filling }) => ({
+        ...{ view, timeline, id, url, incarnation, drained, counts, removed, resets, filling },
       }));
     },
   },
-  { pattern: /^select view from head/, run: ({ tables: { head } }) => [{ view: head.view }] },
+  {
+    pattern: /^select view, timeline\(\) as timeline from head/,
+    run: ({ tables: { head }, timeline }) => [{ view: head.view, timeline }],
+  },
   {
     pattern: /^select seed_nodes\(/,
     run({ tables, values: [ids, urls] }) {

@@ -79,6 +79,7 @@ export interface ShardRow {
   readonly dimension: number | null;
   readonly last_lsn: number;
   readonly live: boolean;
+  readonly taken_lsn: number;
 }
 
 export interface NodeTableRow {

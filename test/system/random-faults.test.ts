@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { MemoryReplication, SETTLE_MS, SHARD } from '../support/memory-replication.ts';
-import { isReserved, upsert } from './scenario.ts';
+import { isReserved, upsert } from '../simulation/scenario.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 describe('under random faults of calls and processes', () => {
