@@ -1,7 +1,7 @@
 // `polychrome up`: runs a local cluster in the foreground until Ctrl-C.
 
 import { resolve } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Config, loadConfig } from '../config/config.ts';
 import { StartupError } from '../errors.ts';
 import { type Gateway, startGateway } from '../app/gateway.ts';
@@ -43,7 +43,12 @@ export function upCommand(): Command {
       'number of Chroma servers (default: the number at the last start, or 3)',
       wholeNumber(1, 32),
     )
-    .option('--port <P>', 'port of the gateway', wholeNumber(1, 65_535), 8000)
+    .addOption(
+      new Option('--port <P>', 'port of the gateway')
+        .argParser(wholeNumber(1, 65_535))
+        .default(8000)
+        .env('PORT'),
+    )
     .option('--host <H>', 'address of the gateway', '127.0.0.1')
     .option('--data <DIR>', 'data directory', './.polychrome')
     .option('--chroma <CMD>', 'command that starts a Chroma server (also: CHROMA_COMMAND)')

@@ -73,12 +73,17 @@ test('reports in one sentence that the data directory is in use', async () => {
 test('reports a busy port in one sentence before it starts anything', async () => {
   const squatter = createServer().listen(port, '127.0.0.1');
   try {
-    const up = polychrome('up', '--port', String(port), '--data', join(folder, 'data'));
-    expect(await up.ended).toBe(1);
-    expect(up.stderr).toMatch(
-      new RegExp(`^polychrome: Port ${port} on 127.0.0.1 is in use by another program: .*\n$`),
-    );
-    expect(up.stdout).toBe('');
+    for (const [words, PORT] of [
+      [['--port', String(port)], '1'],
+      [[], String(port)],
+    ] as const) {
+      const up = polychromeWith({ PORT }, 'up', ...words, '--data', join(folder, 'data'));
+      expect(await up.ended).toBe(1);
+      expect(up.stderr).toMatch(
+        new RegExp(`^polychrome: Port ${port} on 127.0.0.1 is in use by another program: .*\n$`),
+      );
+      expect(up.stdout).toBe('');
+    }
   } finally {
     squatter.close();
   }
@@ -109,8 +114,11 @@ test('prints a script that completes the options of every command', async () => 
   expect(completion.stdout).toContain('--failover');
 });
 
-function polychrome(...words: string[]): Run {
-  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+const polychrome = (...words: string[]): Run => polychromeWith({}, ...words);
+
+function polychromeWith(settings: Readonly<Record<string, string>>, ...words: string[]): Run {
+  const env = { ...process.env, ...settings };
+  const child = spawn(process.execPath, [MAIN, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
   const run: Run = { pid: child.pid!, kill, ended, stdout: '', stderr: '' };
