@@ -136,7 +136,7 @@ export function buildNode(address: MemberRow, isReplacement: boolean, parts: Nod
   };
   const { client, watcher, unverified } = wiring.clients;
   const verifierOver = (through: NodeClient): LogVerifier =>
-    buildVerifier(address.id, through, parts, () => ({ admission, applier }));
+    buildVerifier(address.id, through, parts, () => ({ member, admission, applier }));
   const verifier = verifierOver(watcher);
   const { clock, random, gatewayId: recordId } = deps;
   const canary = createCanary(client, { recordId, deadlineMs: CANARY_DEADLINE_MS, random, clock });
@@ -220,7 +220,7 @@ function buildVerifier(
   node: string,
   client: NodeClient,
   { storage, deps, current, leader, suspects }: NodeParts,
-  built: () => Pick<BuiltNode, 'admission' | 'applier'>,
+  built: () => Pick<BuiltNode, 'member' | 'admission' | 'applier'>,
 ): LogVerifier {
   const { log, checkpoints, copies, decisions } = storage;
   return new LogVerifier({
@@ -237,6 +237,7 @@ function buildVerifier(
     assigned: () => checkpoints.assigned(node),
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
+    onExplained: (lsn) => (built().member.servesFrom = lsn),
     markSuspect: (shard, reason) => {
       const { term } = current;
       if (term === null) throw new Error('this gateway does not lead');

@@ -23,6 +23,8 @@ export interface ExpectedRecord {
   readonly present: boolean | null;
   /** Entries that may be applied after it and contain other content for the record; null: too many to compare with. */
   readonly later: readonly number[] | null;
+  /** The last entry that may be applied after it and deletes the record; null when there is none. */
+  readonly deletion: number | null;
 }
 
 /** The ids that a conditional delete selected. */
@@ -172,7 +174,7 @@ export class Expectation {
       isKnown && columns[column] !== undefined ? lsn : (earlier ?? null);
     const document = source('documents', kept?.document);
     const embedding = source('embeddings', kept?.embedding);
-    records.set(key, { id, lsn, document, embedding, present, later: [] });
+    records.set(key, { id, lsn, document, embedding, present, later: [], deletion: null });
   }
 
   async #recordsUncertain(
@@ -180,22 +182,22 @@ export class Expectation {
     lsn: number,
     selected: SelectedIds | null,
   ): Promise<void> {
-    if (call.conditional && selected === null) return this.#anyMayBeDeleted(shard);
+    if (call.conditional && selected === null) return this.#anyMayBeDeleted(shard, lsn);
     const records = this.shards.get(shard);
     for await (const page of changedBy({ call }, selected).pages()) {
       for (const id of page) {
         this.bulk.changed(shard, id, null);
         if (records === undefined) continue;
         if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call.kind, lsn);
-        else mayBeDeleted(records, mapKey(id));
+        else mayBeDeleted(records, mapKey(id), lsn);
       }
     }
   }
 
-  #anyMayBeDeleted(shard: string): void {
+  #anyMayBeDeleted(shard: string, lsn: number): void {
     this.#forgetBulk(shard);
     const records = this.shards.get(shard);
-    for (const key of records?.keys() ?? []) mayBeDeleted(records as Map<string, ExpectedRecord>, key);
+    for (const key of records?.keys() ?? []) mayBeDeleted(records as Map<string, ExpectedRecord>, key, lsn);
   }
 
   #forgetBulk(shard: string): void {
@@ -239,9 +241,10 @@ function changedBy({ call }: Pick<RecordOperation, 'call'>, selected: SelectedId
 }
 
 // A delete leaves what is absent absent, and changes no content: with that, a lost entry before it is still found.
-function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string): void {
+function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string, lsn: number): void {
   const expected = records.get(key);
-  if (expected?.present === true) records.set(key, { ...expected, present: null });
+  if (expected?.present === true || (expected?.deletion ?? null) !== null)
+    records.set(key, { ...(expected as ExpectedRecord), present: null, deletion: lsn });
 }
 
 /** A write that may have reached a record removes none. */

@@ -94,6 +94,7 @@ function clientOf({
 interface VerifyResult {
   readonly failure: { contentLost: boolean; reason: string } | null;
   readonly suspects: readonly string[];
+  readonly explainedTo: number | null;
 }
 
 function decisionsOf(decided: readonly Decision[]): LogVerifierOptions['decisions'] {
@@ -127,6 +128,7 @@ async function verify(
   { assigned = ASSIGNED, aside = '', sentTo = Infinity } = {},
 ): Promise<VerifyResult> {
   const suspects: string[] = [];
+  let explainedTo: number | null = null;
   const verifier = new LogVerifier({
     client: clientOf(node),
     clock: impatientClock,
@@ -139,9 +141,10 @@ async function verify(
     roundEntriesMax: 100,
     sentTo: () => sentTo,
     markSuspect: async (_shard, reason) => void suspects.push(reason),
+    onExplained: (lsn) => (explainedTo = lsn),
     isAside: async (physical) => physical === aside,
   });
-  return { failure: await verifier.verify(), suspects };
+  return { failure: await verifier.verify(), suspects, explainedTo };
 }
 
 const LOG = [
@@ -152,10 +155,8 @@ const LOG = [
 ];
 
 test('accepts a node whose content matches the log', async () => {
-  expect(await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG)).toEqual({
-    failure: null,
-    suspects: [],
-  });
+  const verified = await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG);
+  expect(verified).toEqual({ failure: null, suspects: [], explainedTo: 0 });
 });
 
 test.each([
@@ -264,7 +265,17 @@ test('columns may come from several entries beyond the checkpoint', async () => 
 test('a conditional delete beyond the checkpoint explains that a record is missing which it selected', async () => {
   const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
   const decided = [decision(5, 'accepted', ['a'])];
-  expect((await verify({ marker: 1, records: [] }, 4, beyond, decided)).suspects).toEqual([]);
+  const missing = await verify({ marker: 1, records: [] }, 4, beyond, decided);
+  expect(missing).toEqual({ failure: null, suspects: [], explainedTo: 5 });
+});
+
+test('names the last delete beyond the checkpoint that alone explains why a record is missing', async () => {
+  const doomed = (lsn: number, ...ids: string[]): Entry => entry(lsn, 'delete', { ids });
+  const beyond = [...LOG, doomed(5, 'a', 'b'), doomed(6, 'a'), put(7, 'a', 'seven'), doomed(8, 'b', 'c')];
+  const explainedTo = async (records: readonly StoredRecord[]): Promise<number | null> =>
+    (await verify({ marker: 1, records }, 4, beyond)).explainedTo;
+  expect(await explainedTo([])).toBe(6);
+  expect(await explainedTo([{ id: 'a', document: 'three' }])).toBe(0);
 });
 
 test.each([

@@ -39,6 +39,11 @@ export interface LogVerifierOptions {
   readonly sentTo: (shard: string) => number;
   /** Makes a shard suspect, durably, before any read is served from it (I8). */
   readonly markSuspect: (shard: string, reason: string) => Promise<void>;
+  /**
+   * Called when the node may be used, with the last entry that may be applied and is taken for the reason why a record is
+   * missing, 0 when there is none: the record may as well be lost, and the node shows no such state once it has applied it.
+   */
+  readonly onExplained: (lsn: number) => void;
   /** Whether the collection with this id on the node is a copy of ours that is not in use. */
   readonly isAside: (physical: string) => Promise<boolean>;
 }
@@ -118,7 +123,7 @@ export class LogVerifier {
 
     const failure = await this.#nameFailure(expectation.names, assigned);
     if (failure !== null) return failure;
-    const faults = await this.#recordFaults(expectation, assigned, range);
+    const { faults, deletedTo } = await this.#recordFaults(expectation, assigned, range);
     for (const [shard, { copy }] of assigned) {
       // R28: the server's sqlite file may have been rolled back to before the copy was complete.
       if (copy > (marker?.copies ?? 0)) faults.set(shard, "the node's content is older than this copy");
@@ -131,6 +136,7 @@ export class LogVerifier {
     }
     const found = [...faults].filter(([shard]) => assigned.get(shard)?.suspect === null);
     await Promise.all(found.map(([shard, reason]) => markSuspect(shard, reason)));
+    this.#options.onExplained(deletedTo);
     return null;
   }
 
@@ -179,20 +185,21 @@ export class LogVerifier {
     return null;
   }
 
-  /** By shard, the first record that differs from the log. Reads the log again, because it contains the content. */
+  /** `faults`: by shard, the first record that differs from the log. Reads the log again, because it contains the content. */
   async #recordFaults(
     expectation: Expectation,
     assigned: ReadonlyMap<string, AssignedShard>,
     range: LogRange,
-  ): Promise<Map<string, string>> {
+  ): Promise<{ faults: Map<string, string>; deletedTo: number }> {
     const entryAt = async (lsn: number): Promise<Entry | null> =>
       (await this.#options.log.read(lsn - 1, 1, 1))[0] ?? null;
-    const faults = new RecordFaults({ read: this.#read, expectation, assigned, entryAt });
+    const records = new RecordFaults({ read: this.#read, expectation, assigned, entryAt });
     for await (const entry of this.#entries(range)) {
       const isSelection = entry.kind === 'delete_where';
-      await faults.add(entry, isSelection ? this.#selectedIds(entry, await this.#decision(entry)) : null);
+      await records.add(entry, isSelection ? this.#selectedIds(entry, await this.#decision(entry)) : null);
     }
-    return faults.finish();
+    const faults = await records.finish();
+    return { faults, deletedTo: records.deletedTo };
   }
 
   readonly #read = async (request: NodeRead): Promise<NodeResponse> => {

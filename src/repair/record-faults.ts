@@ -15,7 +15,13 @@ import {
   type ReadContent,
   type SentContent,
 } from './record-content.ts';
-import { olderContent, recordFault, type CheckedRecord, type ReadNode } from './shard-check.ts';
+import {
+  olderContent,
+  recordFault,
+  type CheckedRecord,
+  type Explained,
+  type ReadNode,
+} from './shard-check.ts';
 
 export interface RecordFaultsOptions {
   readonly read: ReadNode;
@@ -47,9 +53,15 @@ export class RecordFaults {
   /** By shard, those of deleted records apart: records that wait to be compared. */
   readonly #batches = new Map<string, Batch>();
   readonly #found = new Map<string, string>();
+  #deletedTo = 0;
 
   constructor(options: RecordFaultsOptions) {
     this.#options = options;
+  }
+
+  /** The last entry that may be applied and is taken for the reason why a record is missing; 0 when there is none. */
+  get deletedTo(): number {
+    return this.#deletedTo;
   }
 
   /** Compares the records, or columns of them, of which `entry` is the last change. `selected`: the ids of a conditional delete. */
@@ -98,7 +110,7 @@ export class RecordFaults {
     // An update passes over missing records.
     const present = kind === 'update' ? null : kind !== 'delete';
     const source = kind === 'upsert' || kind === 'update' ? lsn : null;
-    return { id, lsn, document: source, embedding: source, present, later: [] };
+    return { id, lsn, document: source, embedding: source, present, later: [], deletion: null };
   }
 
   async #batch(shard: string, key: string, record: CheckedRecord): Promise<void> {
@@ -122,10 +134,11 @@ export class RecordFaults {
     const target = this.#options.assigned.get(shard);
     if (target === undefined || this.#found.has(shard)) return;
     while (records.size > 0) {
-      const changed = new Map<string, ReadContent>();
-      const fault = await recordFault(this.#options.read, target, records, changed);
+      const explained: Explained = { changed: new Map(), deletedTo: this.#deletedTo };
+      const fault = await recordFault(this.#options.read, target, records, explained);
       if (fault === null) {
-        const lost = await this.#unexplained(records, changed);
+        this.#deletedTo = explained.deletedTo;
+        const lost = await this.#unexplained(records, explained.changed);
         if (lost !== null) this.#found.set(shard, olderContent(lost));
         return;
       }

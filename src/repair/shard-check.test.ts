@@ -7,7 +7,16 @@ const expected = (ids: readonly string[]): Map<string, CheckedRecord> =>
   new Map(
     ids.map((id) => [
       id,
-      { id, lsn: 1, present: true, later: [], content: null, document: null, embedding: null },
+      {
+        id,
+        lsn: 1,
+        present: true,
+        later: [],
+        deletion: null,
+        content: null,
+        document: null,
+        embedding: null,
+      },
     ]),
   );
 
@@ -25,7 +34,7 @@ test('reads records of long documents in smaller pages', async () => {
     };
   };
   const ids = Array.from({ length: 10 }, (_, n) => `r${n}`);
-  expect(await recordFault(read, SHARD, expected(ids), new Map())).toEqual({
+  expect(await recordFault(read, SHARD, expected(ids), { changed: new Map(), deletedTo: 0 })).toEqual({
     key: 'r9',
     reason: 'lost LSN 1: record "r9" is missing',
   });

@@ -32,34 +32,43 @@ export interface RecordFault {
   readonly reason: string;
 }
 
+/** What only entries that may be applied explain. */
+export interface Explained {
+  /** By the map key of their ids: records with other content than the last certain entry left. */
+  readonly changed: Map<string, ReadContent>;
+  /** The last of these entries that deletes a missing record; 0 when no record is missing. */
+  deletedTo: number;
+}
+
 /**
  * The first difference between the expected records, by the map key of their ids, and the node; null when none. Records
- * that only an entry which may be applied can have left so are not taken for different: they are put into `changed`.
+ * that only an entry which may be applied can have left so are not taken for different: they are added to `explained`.
  */
 export async function recordFault(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-  changed: Map<string, ReadContent>,
+  explained: Explained,
 ): Promise<RecordFault | null> {
   const ids = [...records.values()].map(({ id }) => id);
   const response = await readUnlessTooLarge(read, shard, ids);
-  if (response === null) return eitherHalf(read, shard, records, changed);
+  if (response === null) return eitherHalf(read, shard, records, explained);
   if (response.status !== 200)
     return { key: null, reason: `cannot be read after a restart: HTTP ${response.status}` };
   const found = JSON.parse(response.body.toString()) as ReadRecords;
   const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
   for (const [key, record] of records) {
-    const { id, lsn, present } = record;
+    const { id, lsn, present, deletion } = record;
     const index = indexOf.get(key) ?? null;
     if (present === (index === null)) {
       return { key, reason: `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}` };
     }
+    if (index === null) explained.deletedTo = Math.max(explained.deletedTo, deletion ?? 0);
     if (index === null || record.later === null) continue;
     const stored = { document: found.documents[index] ?? null, embedding: found.embeddings[index] ?? [] };
     if (isLeftBy(record, stored)) continue;
     if (record.later.length === 0) return { key, reason: olderContent(record) };
-    changed.set(key, stored);
+    explained.changed.set(key, stored);
   }
   return null;
 }
@@ -91,13 +100,13 @@ async function eitherHalf(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-  changed: Map<string, ReadContent>,
+  explained: Explained,
 ): Promise<RecordFault | null> {
   const all = [...records];
   const middle = Math.ceil(all.length / 2);
   return (
-    (await recordFault(read, shard, new Map(all.slice(0, middle)), changed)) ??
-    recordFault(read, shard, new Map(all.slice(middle)), changed)
+    (await recordFault(read, shard, new Map(all.slice(0, middle)), explained)) ??
+    recordFault(read, shard, new Map(all.slice(middle)), explained)
   );
 }
 

@@ -114,57 +114,58 @@ test('does not release the lease cleanly while a node has not responded to a ste
   expect(await ledAgain).toBe('complete');
 });
 
-describe('a primary', () => {
-  const LSN = 8;
-  /** Two nodes before the entry, with `a` as their primary. */
-  async function ledPair() {
-    lostResponses = 0;
-    const clock = new ManualClock();
-    const events: string[] = [];
-    const node = (id: string) => ({
-      member: {
-        id,
-        state: 'serving',
-        markerLSN: 0,
-        canaryWorks: true,
-        changed: new Notifier(),
-        on: (event: string) => void events.push(`${id} ${event}`),
+const LSN = 8;
+/** Two nodes before the entry, with `a` as their primary. */
+async function ledPair() {
+  lostResponses = 0;
+  const clock = new ManualClock();
+  const events: string[] = [];
+  const node = (id: string) => ({
+    member: {
+      id,
+      state: 'serving',
+      markerLSN: 0,
+      canaryWorks: true,
+      servesFrom: 0,
+      changed: new Notifier(),
+      on: (event: string) => void events.push(`${id} ${event}`),
+    },
+    applier: {
+      mark: null,
+      checkpoint: LSN - 1,
+      callsInFlight: 0,
+      callsEnded: nothing,
+      run: (term: Term) => untilOver(term.signal),
+    },
+    admission: {
+      load: nothing,
+      row: async () => {
+        if (events.includes(`${id} unknown`)) throw new IntroductionLost('no introduction');
+        return { checkpoint: LSN - 1, busyLSN: null, busyMs: 0 };
       },
-      applier: {
-        mark: null,
-        checkpoint: LSN - 1,
-        callsInFlight: 0,
-        callsEnded: nothing,
-        run: (term: Term) => untilOver(term.signal),
-      },
-      admission: {
-        load: nothing,
-        row: async () => {
-          if (events.includes(`${id} unknown`)) throw new IntroductionLost('no introduction');
-          return { checkpoint: LSN - 1, busyLSN: null, busyMs: 0 };
-        },
-      },
-    });
-    const nodes = { a: node('a'), b: node('b') };
-    const leader = leaderOf([nodes.a, nodes.b] as unknown as Follower[], clock);
-    const { term, end } = termOf(1);
-    const led = leader.lead(term);
+    },
+  });
+  const nodes = { a: node('a'), b: node('b') };
+  const leader = leaderOf([nodes.a, nodes.b] as unknown as Follower[], clock);
+  const { term, end } = termOf(1);
+  const led = leader.lead(term);
+  await clock.pass(200);
+  /** Puts a node into a state, and returns the primary after a while. */
+  const primaryWhen = async (id: 'a' | 'b', state: string): Promise<string | null> => {
+    nodes[id].member.state = state;
+    nodes[id].member.changed.notify();
     await clock.pass(200);
-    /** Puts a node into a state, and returns the primary after a while. */
-    const primaryWhen = async (id: 'a' | 'b', state: string): Promise<string | null> => {
-      nodes[id].member.state = state;
-      nodes[id].member.changed.notify();
-      await clock.pass(200);
-      return leader.primary.node;
-    };
-    const stop = async (): Promise<void> => {
-      end();
-      await clock.pass(3_000);
-      await led;
-    };
-    return { leader, nodes, clock, events, primaryWhen, stop };
-  }
+    return leader.primary.node;
+  };
+  const stop = async (): Promise<void> => {
+    end();
+    await clock.pass(3_000);
+    await led;
+  };
+  return { leader, nodes, clock, events, primaryWhen, stop };
+}
 
+describe('a primary', () => {
   test('that could not decide an entry is primary again when its successor fails, and keeps the role once it is past the entry', async () => {
     const { leader, nodes, clock, primaryWhen, stop } = await ledPair();
     expect(leader.stepDown('a', LSN)).toBe(true);
@@ -244,4 +245,16 @@ describe('a primary', () => {
     expect(leader.primary.node).toBe('a');
     await stop();
   });
+});
+
+test('a node serves once it has applied what alone explains a record that it lacks', async () => {
+  const { nodes, clock, events, stop } = await ledPair();
+  nodes.b.member.servesFrom = LSN;
+  for (const { member } of Object.values(nodes)) member.state = 'catching_up';
+  await clock.pass(1_000);
+  expect([...new Set(events)]).toEqual(['a caught_up']);
+  nodes.b.member.servesFrom = LSN - 1;
+  await clock.pass(1_000);
+  expect(events).toContain('b caught_up');
+  await stop();
 });
