@@ -237,7 +237,7 @@ function buildVerifier(
     assigned: () => checkpoints.assigned(node),
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
-    onExplained: (lsn) => (built().member.servesFrom = lsn),
+    onVerified: (minServingLSN) => (built().member.minServingLSN = minServingLSN),
     markSuspect: (shard, reason) => {
       const { term } = current;
       if (term === null) throw new Error('this gateway does not lead');

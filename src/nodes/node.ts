@@ -104,8 +104,8 @@ export class Node {
   counts: boolean;
   /** The checkpoint that its marker is known to have held: a lower one means older content. */
   markerLSN = 0;
-  /** It serves once it has applied this LSN: before, a record may be missing that only a later entry deletes. */
-  servesFrom = 0;
+  /** The LSN that it must apply before it serves: until then it may show an entry, and lack an earlier one. */
+  minServingLSN = 0;
   /** Why a node without content is not filled; null when nothing is known to prevent it. */
   obstacle: string | null = null;
   /** Times that the connection that watches the node has ended, and with it perhaps its process. */

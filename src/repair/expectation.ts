@@ -23,8 +23,8 @@ export interface ExpectedRecord {
   readonly present: boolean | null;
   /** Entries that may be applied after it and contain other content for the record; null: too many to compare with. */
   readonly later: readonly number[] | null;
-  /** The last entry that may be applied after it and deletes the record; null when there is none. */
-  readonly deletion: number | null;
+  /** LSN of the last entry that may be applied after it and changes the record; null when there is none. */
+  readonly lastLater: number | null;
 }
 
 /** The ids that a conditional delete selected. */
@@ -50,6 +50,8 @@ export class Expectation {
   readonly shards = new Map<string, Map<string, ExpectedRecord>>();
   /** Entries of too many ids to keep them. */
   readonly bulk = new BulkChanges();
+  /** By shard, the last entry that may be applied and changes records of these: they are not compared. */
+  readonly uncompared = new Map<string, number>();
   /** Their shards. */
   readonly #bulkShards = new Map<number, string>();
   readonly #names = new Map<string, ExpectedName>();
@@ -174,7 +176,7 @@ export class Expectation {
       isKnown && columns[column] !== undefined ? lsn : (earlier ?? null);
     const document = source('documents', kept?.document);
     const embedding = source('embeddings', kept?.embedding);
-    records.set(key, { id, lsn, document, embedding, present, later: [], deletion: null });
+    records.set(key, { id, lsn, document, embedding, present, later: [], lastLater: null });
   }
 
   async #recordsUncertain(
@@ -186,7 +188,7 @@ export class Expectation {
     const records = this.shards.get(shard);
     for await (const page of changedBy({ call }, selected).pages()) {
       for (const id of page) {
-        this.bulk.changed(shard, id, null);
+        if (this.bulk.changed(shard, id, null)) this.uncompared.set(shard, lsn);
         if (records === undefined) continue;
         if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call.kind, lsn);
         else mayBeDeleted(records, mapKey(id), lsn);
@@ -196,6 +198,7 @@ export class Expectation {
 
   #anyMayBeDeleted(shard: string, lsn: number): void {
     this.#forgetBulk(shard);
+    this.uncompared.set(shard, lsn);
     const records = this.shards.get(shard);
     for (const key of records?.keys() ?? []) mayBeDeleted(records as Map<string, ExpectedRecord>, key, lsn);
   }
@@ -243,8 +246,9 @@ function changedBy({ call }: Pick<RecordOperation, 'call'>, selected: SelectedId
 // A delete leaves what is absent absent, and changes no content: with that, a lost entry before it is still found.
 function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string, lsn: number): void {
   const expected = records.get(key);
-  if (expected?.present === true || (expected?.deletion ?? null) !== null)
-    records.set(key, { ...(expected as ExpectedRecord), present: null, deletion: lsn });
+  if (expected === undefined) return;
+  const present = expected.present === true ? null : expected.present;
+  records.set(key, { ...expected, present, lastLater: lsn });
 }
 
 /** A write that may have reached a record removes none. */
@@ -261,6 +265,7 @@ function mayBeWritten(
     ...before,
     present: before.present === false && kind !== 'update' ? null : before.present,
     later: before.later === null || before.later.length === LATER_MAX ? null : [...before.later, lsn],
+    lastLater: lsn,
   });
 }
 

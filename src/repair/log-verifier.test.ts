@@ -1,162 +1,21 @@
 import { expect, test } from 'vitest';
-import { impatientClock } from '../../test/support/impatient-clock.ts';
-import type { NodeClient } from '../chroma/client/node-client.ts';
-import type { NodeResponse } from '../chroma/client/node-request.ts';
+import {
+  ASSIGNED,
+  decision,
+  entry,
+  LOG,
+  put,
+  SHARD,
+  verifyNode,
+  type HeldRecord,
+  type VerifiedNode,
+} from '../../test/support/log-verification.ts';
 import { LISTED_IDS_MAX } from '../chroma/parse/record-ids.ts';
 import type { Entry } from '../log/entry.ts';
-import type { Decision } from '../replication/decisions.ts';
-import { LogVerifier, type LogVerifierOptions } from './log-verifier.ts';
-
-const SHARD = '00000000-0000-4000-8000-000000000001';
-const ASSIGNED = {
-  physical: 'p1',
-  tenant: 't',
-  database: 'd',
-  name: 'made',
-  fromLSN: 0,
-  copy: 0,
-  suspect: null,
-};
-
-interface StoredRecord {
-  readonly id: string;
-  readonly document?: string;
-  readonly embedding?: readonly number[];
-}
-
-const entry = (lsn: number, kind: string, body: object, header = '{}'): Entry => ({
-  lsn,
-  kind,
-  target: SHARD,
-  header,
-  body: Buffer.from(JSON.stringify(body)),
-  batch: 'b',
-  appendedAt: 0,
-});
-const put = (lsn: number, id: string, document: string, kind = 'upsert'): Entry =>
-  entry(lsn, kind, { ids: [id], embeddings: [[3, 4]], documents: [document] });
-
-interface FakeNode {
-  /** Checkpoint in its marker. */
-  readonly marker: number;
-  /** Number of the last complete copy in its marker. */
-  readonly copies?: number;
-  readonly records: readonly StoredRecord[];
-  /** The distance of the nearest record found by a query. */
-  readonly nearest?: number;
-  readonly getStatus?: number;
-  /** Physical ids of its collections by name. */
-  readonly names?: Readonly<Record<string, string>>;
-}
-
-function clientOf({
-  marker,
-  copies = 0,
-  records,
-  nearest = 0,
-  getStatus = 200,
-  names = {},
-}: FakeNode): NodeClient {
-  const respond = (status: number, body: unknown): NodeResponse => ({
-    status,
-    headers: {},
-    body: Buffer.from(JSON.stringify(body)),
-  });
-  const identity = {
-    cluster: 'c',
-    node: 'n',
-    incarnation: 'i',
-    log: 'l',
-    token: 't',
-    checkpoint: marker,
-    copies,
-  };
-  const read = async ({ path, body }: { path: string; body?: unknown }): Promise<NodeResponse> => {
-    if (path.endsWith('/marker')) return respond(200, { id: 'm', metadata: identity });
-    if (path.endsWith('/count')) return respond(200, records.length);
-    if (path.endsWith('/query')) return respond(200, { ids: [['x']], distances: [[nearest]] });
-    if (path.endsWith('/get')) {
-      const { ids, limit } = JSON.parse(String(body)) as { ids?: string[]; limit?: number };
-      const wanted = ids === undefined ? null : new Set(ids);
-      const found = records.filter(({ id }) => wanted?.has(id) ?? true).slice(0, limit);
-      return respond(getStatus, {
-        ids: found.map(({ id }) => id),
-        documents: found.map(({ document }) => document ?? null),
-        embeddings: found.map(({ embedding }) => embedding ?? [3, 4]),
-      });
-    }
-    const id = names[path.split('/').at(-1)!];
-    return id === undefined ? respond(404, { error: 'NotFoundError', message: '' }) : respond(200, { id });
-  };
-  return { read } as unknown as NodeClient;
-}
-
-interface VerifyResult {
-  readonly failure: { contentLost: boolean; reason: string } | null;
-  readonly suspects: readonly string[];
-  readonly explainedTo: number | null;
-}
-
-function decisionsOf(decided: readonly Decision[]): LogVerifierOptions['decisions'] {
-  const find = (lsn: number): Decision | null => decided.find((each) => each.lsn === lsn) ?? null;
-  return {
-    find: async (lsn) => find(lsn),
-    exception: find,
-    isQuarantined: (lsn) => find(lsn)?.outcome === 'quarantined',
-    // One id a page.
-    async *idPages({ body }) {
-      for (const id of JSON.parse(body.toString()) as string[]) yield [id];
-    },
-  };
-}
-
-const decision = (lsn: number, outcome: Decision['outcome'], body: unknown): Decision => ({
-  lsn,
-  outcome,
-  status: 200,
-  body: Buffer.from(JSON.stringify(body)),
-  pages: 0,
-  generation: 1,
-});
-
-/** Verifies `node`, whose checkpoint is `checkpoint`, against a log of these entries. */
-async function verify(
-  node: FakeNode,
-  checkpoint: number,
-  log: readonly Entry[],
-  decided: readonly Decision[] = [],
-  { assigned = ASSIGNED, aside = '', sentTo = Infinity } = {},
-): Promise<VerifyResult> {
-  const suspects: string[] = [];
-  let explainedTo: number | null = null;
-  const verifier = new LogVerifier({
-    client: clientOf(node),
-    clock: impatientClock,
-    checkpoint: async () => checkpoint,
-    assigned: async () => new Map([[SHARD, assigned]]),
-    log: { read: async (after, max) => log.filter(({ lsn }) => lsn > after && lsn <= after + max) },
-    head: async () => log.at(-1)?.lsn ?? 0,
-    onDamaged: () => undefined,
-    decisions: decisionsOf(decided),
-    roundEntriesMax: 100,
-    sentTo: () => sentTo,
-    markSuspect: async (_shard, reason) => void suspects.push(reason),
-    onExplained: (lsn) => (explainedTo = lsn),
-    isAside: async (physical) => physical === aside,
-  });
-  return { failure: await verifier.verify(), suspects, explainedTo };
-}
-
-const LOG = [
-  put(1, 'a', 'one'),
-  put(2, 'b', 'two'),
-  put(3, 'a', 'three'),
-  entry(4, 'delete', { ids: ['b'] }),
-];
 
 test('accepts a node whose content matches the log', async () => {
-  const verified = await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG);
-  expect(verified).toEqual({ failure: null, suspects: [], explainedTo: 0 });
+  const verified = await verifyNode({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 4, LOG);
+  expect(verified).toEqual({ failure: null, suspects: [], minServingLSN: 0 });
 });
 
 test.each([
@@ -169,18 +28,18 @@ test.each([
     'record "a" has older content',
   ],
 ])('marks a shard suspect when the node %s', async (_what, records, reason) => {
-  const { failure, suspects } = await verify({ marker: 1, records }, 4, LOG);
+  const { failure, suspects } = await verifyNode({ marker: 1, records }, 4, LOG);
   expect(failure).toBeNull();
   expect(suspects).toEqual([expect.stringContaining(reason)]);
 });
 
 test('accepts an embedding that the server normalised', async () => {
   const records = [{ id: 'a', document: 'three', embedding: [0.6, 0.8] }];
-  expect((await verify({ marker: 1, records }, 4, LOG)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 1, records }, 4, LOG)).suspects).toEqual([]);
 });
 
 test('does not compare entries before the marker', async () => {
-  expect((await verify({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 4, records: [] }, 4, LOG)).suspects).toEqual([]);
 });
 
 test.each([
@@ -188,13 +47,13 @@ test.each([
   ['an update of it', entry(5, 'update', { ids: ['a'], documents: ['five'] })],
   ['an update of its metadata', entry(5, 'update', { ids: ['a'], metadatas: [{ n: 1 }] })],
 ])('a write beyond the checkpoint does not explain a missing record: %s', async (_what, write) => {
-  const { suspects } = await verify({ marker: 1, records: [] }, 4, [...LOG, write]);
+  const { suspects } = await verifyNode({ marker: 1, records: [] }, 4, [...LOG, write]);
   expect(suspects).toEqual([expect.stringContaining('record "a" is missing')]);
 });
 
 test('a write beyond the checkpoint does not explain older content of a column that it lacks', async () => {
   const write = entry(5, 'update', { ids: ['a'], embeddings: [[3, 4]] });
-  const { suspects } = await verify({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 4, [
+  const { suspects } = await verifyNode({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 4, [
     ...LOG,
     write,
   ]);
@@ -204,14 +63,16 @@ test('a write beyond the checkpoint does not explain older content of a column t
 test('accepts entries beyond the checkpoint as applied or not applied', async () => {
   const beyond = [...LOG, put(5, 'a', 'five'), entry(6, 'delete', { ids: ['c'] })];
   for (const document of ['three', 'five']) {
-    expect((await verify({ marker: 1, records: [{ id: 'a', document }] }, 4, beyond)).suspects).toEqual([]);
+    expect((await verifyNode({ marker: 1, records: [{ id: 'a', document }] }, 4, beyond)).suspects).toEqual(
+      [],
+    );
   }
 });
 
 test('an entry beyond the checkpoint that was not sent to the node explains nothing', async () => {
   const beyond = [...LOG, entry(5, 'delete', { ids: ['a'] })];
   const suspectsFor = async (sentTo: number): Promise<readonly string[]> =>
-    (await verify({ marker: 1, records: [] }, 4, beyond, [], { sentTo })).suspects;
+    (await verifyNode({ marker: 1, records: [] }, 4, beyond, [], { sentTo })).suspects;
   expect(await suspectsFor(5)).toEqual([]);
   expect(await suspectsFor(4)).toEqual([expect.stringContaining('record "a" is missing')]);
 });
@@ -237,7 +98,7 @@ test.each([
 ])(
   'a write beyond the checkpoint explains only its own content: %s',
   async (_what, write, records, reason) => {
-    const { suspects } = await verify({ marker: 1, records }, 4, [...LOG, write]);
+    const { suspects } = await verifyNode({ marker: 1, records }, 4, [...LOG, write]);
     expect(suspects).toEqual([expect.stringContaining(reason)]);
   },
 );
@@ -259,23 +120,14 @@ test('columns may come from several entries beyond the checkpoint', async () => 
     { id: 'a', document: 'six', embedding: [4, 3] },
     { id: 'b', document: 'five', embedding: [4, 3] },
   ];
-  expect((await verify({ marker: 1, records }, 4, beyond)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 1, records }, 4, beyond)).suspects).toEqual([]);
 });
 
 test('a conditional delete beyond the checkpoint explains that a record is missing which it selected', async () => {
   const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
   const decided = [decision(5, 'accepted', ['a'])];
-  const missing = await verify({ marker: 1, records: [] }, 4, beyond, decided);
-  expect(missing).toEqual({ failure: null, suspects: [], explainedTo: 5 });
-});
-
-test('names the last delete beyond the checkpoint that alone explains why a record is missing', async () => {
-  const doomed = (lsn: number, ...ids: string[]): Entry => entry(lsn, 'delete', { ids });
-  const beyond = [...LOG, doomed(5, 'a', 'b'), doomed(6, 'a'), put(7, 'a', 'seven'), doomed(8, 'b', 'c')];
-  const explainedTo = async (records: readonly StoredRecord[]): Promise<number | null> =>
-    (await verify({ marker: 1, records }, 4, beyond)).explainedTo;
-  expect(await explainedTo([])).toBe(6);
-  expect(await explainedTo([{ id: 'a', document: 'three' }])).toBe(0);
+  const missing = await verifyNode({ marker: 1, records: [] }, 4, beyond, decided);
+  expect(missing).toEqual({ failure: null, suspects: [], minServingLSN: 5 });
 });
 
 test.each([
@@ -293,7 +145,7 @@ test.each([
   'a conditional delete beyond the checkpoint does not explain %s',
   async (_what, records, decided, reason) => {
     const beyond = [...LOG, entry(5, 'delete_where', { where: { n: 1 } })];
-    const { suspects } = await verify({ marker: 1, records }, 4, beyond, decided);
+    const { suspects } = await verifyNode({ marker: 1, records }, 4, beyond, decided);
     expect(suspects).toEqual([expect.stringContaining(reason)]);
   },
 );
@@ -303,11 +155,11 @@ test.each([
   ['an update of its metadata', entry(5, 'update', { ids: ['a'], metadatas: [{ n: 1 }] })],
 ])('finds older content of a record behind %s', async (_what, last) => {
   const log = [...LOG, last];
-  const { suspects } = await verify({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 5, log);
+  const { suspects } = await verifyNode({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 5, log);
   expect(suspects).toEqual([expect.stringContaining('record "a" has older content')]);
-  expect((await verify({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 5, log)).suspects).toEqual(
-    [],
-  );
+  expect(
+    (await verifyNode({ marker: 1, records: [{ id: 'a', document: 'three' }] }, 5, log)).suspects,
+  ).toEqual([]);
 });
 
 const WITHOUT_DOCUMENT = { ids: ['a'], embeddings: [[3, 4]] };
@@ -326,7 +178,7 @@ test.each([
     2,
   ],
 ])('an update without effect says nothing of a document: %s', async (_what, log, checkpoint) => {
-  expect((await verify({ marker: 0, records: [{ id: 'a' }] }, checkpoint, log)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 0, records: [{ id: 'a' }] }, checkpoint, log)).suspects).toEqual([]);
 });
 
 test('a record may be as a partly applied entry left it, also behind a later entry', async () => {
@@ -337,12 +189,14 @@ test('a record may be as a partly applied entry left it, also behind a later ent
   ];
   const cut = [decision(2, 'partly_applied', { applied: 1 })];
   for (const document of ['one', 'two'])
-    expect((await verify({ marker: 0, records: [{ id: 'a', document }] }, 3, log, cut)).suspects).toEqual([]);
+    expect((await verifyNode({ marker: 0, records: [{ id: 'a', document }] }, 3, log, cut)).suspects).toEqual(
+      [],
+    );
 });
 
 test('a record may be deleted and written again, without a document, beyond the checkpoint', async () => {
   const log = [put(1, 'a', 'one'), entry(2, 'delete', { ids: ['a'] }), entry(3, 'add', WITHOUT_DOCUMENT)];
-  expect((await verify({ marker: 0, records: [{ id: 'a' }] }, 1, log)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 0, records: [{ id: 'a' }] }, 1, log)).suspects).toEqual([]);
 });
 
 test('compares each column with the entry that it is from, and what is added again after a deletion', async () => {
@@ -356,8 +210,8 @@ test('compares each column with the entry that it is from, and what is added aga
     { id: 'a', document: 'one', embedding: [4, 3] },
     { id: 'b', document: 'four' },
   ];
-  const found = async (records: readonly StoredRecord[]): Promise<readonly string[]> =>
-    (await verify({ marker: 0, records }, 4, log)).suspects;
+  const found = async (records: readonly HeldRecord[]): Promise<readonly string[]> =>
+    (await verifyNode({ marker: 0, records }, 4, log)).suspects;
   expect(await found(whole)).toEqual([]);
   expect(await found([{ ...whole[0]!, document: 'zero' }, whole[1]!])).toHaveLength(1);
   expect(await found([{ ...whole[0]!, embedding: [3, 4] }, whole[1]!])).toHaveLength(1);
@@ -366,27 +220,29 @@ test('compares each column with the entry that it is from, and what is added aga
 
 test('does not compare the content of an added record, which may have existed before', async () => {
   const log = [put(1, 'a', 'new', 'add')];
-  expect((await verify({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 0, records: [{ id: 'a', document: 'old' }] }, 1, log)).suspects).toEqual(
+    [],
+  );
 });
 
 test('marks a shard suspect when no record is found by its own vector; accepts negative inner product distances', async () => {
   const records = [{ id: 'a', document: 'three' }];
-  expect((await verify({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
+  expect((await verifyNode({ marker: 1, records, nearest: 0.5 }, 4, LOG)).suspects).toEqual([
     expect.stringContaining('no record is found by its own vector'),
   ]);
   // 1 - |v|² of the record itself, or less.
-  expect((await verify({ marker: 1, records, nearest: -24 }, 4, LOG)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 1, records, nearest: -24 }, 4, LOG)).suspects).toEqual([]);
 });
 
 test('marks a shard suspect when its collection cannot be read', async () => {
-  const { suspects } = await verify({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
+  const { suspects } = await verifyNode({ marker: 1, records: [], getStatus: 500 }, 4, LOG);
   expect(suspects).toEqual(['cannot be read after a restart: HTTP 500']);
 });
 
 test('marks a copy suspect that is newer than the marker, and does not compare entries that are in the copy', async () => {
   const copied = { ...ASSIGNED, copy: 3, fromLSN: 4 };
-  const compared = (copies: number): Promise<VerifyResult> =>
-    verify({ marker: 1, copies, records: [{ id: 'a', document: 'later' }] }, 4, LOG, [], {
+  const compared = (copies: number): Promise<VerifiedNode> =>
+    verifyNode({ marker: 1, copies, records: [{ id: 'a', document: 'later' }] }, 4, LOG, [], {
       assigned: copied,
     });
   expect((await compared(3)).suspects).toEqual([]);
@@ -398,33 +254,35 @@ test('looks a copy up by the name that its node knows, and accepts a copy aside 
   const created = [entry(1, 'create_collection', {}, header)];
   const copied = { ...ASSIGNED, name: 'copy-1' };
   const node = { marker: 0, records: [], names: { 'copy-1': 'p1', made: 'old' } };
-  expect((await verify(node, 1, created, [], { assigned: copied })).failure).toBeNull();
+  expect((await verifyNode(node, 1, created, [], { assigned: copied })).failure).toBeNull();
   const deleted = [...created, entry(2, 'delete_collection', {}, header)];
-  expect((await verify(node, 2, deleted)).failure).toMatchObject({ contentLost: true });
-  expect((await verify(node, 2, deleted, [], { aside: 'old' })).failure).toBeNull();
+  expect((await verifyNode(node, 2, deleted)).failure).toMatchObject({ contentLost: true });
+  expect((await verifyNode(node, 2, deleted, [], { aside: 'old' })).failure).toBeNull();
 });
 
 test('reports lost content when a created collection is missing or a deleted one is still there', async () => {
   const header = JSON.stringify({ shard: SHARD, shards: [SHARD], tenant: 't', database: 'd', name: 'made' });
   const created = [entry(1, 'create_collection', {}, header)];
   const healthy = { marker: 0, records: [], names: { made: 'p1' } };
-  expect((await verify(healthy, 1, created)).failure).toBeNull();
-  expect((await verify({ marker: 0, records: [] }, 1, created)).failure).toMatchObject({ contentLost: true });
+  expect((await verifyNode(healthy, 1, created)).failure).toBeNull();
+  expect((await verifyNode({ marker: 0, records: [] }, 1, created)).failure).toMatchObject({
+    contentLost: true,
+  });
   const deleted = [...created, entry(2, 'delete_collection', {}, header)];
-  expect((await verify(healthy, 2, deleted)).failure).toMatchObject({ contentLost: true });
-  expect((await verify({ marker: 0, records: [] }, 2, deleted)).failure).toBeNull();
+  expect((await verifyNode(healthy, 2, deleted)).failure).toMatchObject({ contentLost: true });
+  expect((await verifyNode({ marker: 0, records: [] }, 2, deleted)).failure).toBeNull();
 });
 
 test('reports a failure without lost content when an entry cannot be read', async () => {
-  const { failure } = await verify({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
+  const { failure } = await verifyNode({ marker: 1, records: [] }, 4, [entry(2, 'nonsense', {})]);
   expect(failure).toMatchObject({ contentLost: false, reason: expect.stringContaining('nonsense') });
 });
 
 test('marks a shard suspect when a record selected by a conditional delete on a later page is still there', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'b', 'two'), entry(3, 'delete_where', { where: { n: 1 } })];
   const selected = [decision(3, 'accepted', ['b', 'a'])];
-  expect((await verify({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
-  const left = await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
+  expect((await verifyNode({ marker: 0, records: [] }, 3, log, selected)).suspects).toEqual([]);
+  const left = await verifyNode({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 3, log, selected);
   expect(left.suspects).toEqual([expect.stringContaining('record "a" is still there')]);
 });
 
@@ -432,10 +290,10 @@ test('does not compare the records of a partly applied entry', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'a', 'two')];
   const cut = [decision(2, 'partly_applied', { applied: 0 })];
   expect(
-    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects,
+    (await verifyNode({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, cut)).suspects,
   ).toEqual([]);
   expect(
-    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects,
+    (await verifyNode({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log)).suspects,
   ).toHaveLength(1);
 });
 
@@ -443,12 +301,12 @@ test('does not expect a quarantined entry', async () => {
   const log = [put(1, 'a', 'one'), put(2, 'b', 'two')];
   const ended = [decision(2, 'quarantined', {})];
   expect(
-    (await verify({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
+    (await verifyNode({ marker: 0, records: [{ id: 'a', document: 'one' }] }, 2, log, ended)).suspects,
   ).toEqual([]);
 });
 
 const MANY = Array.from({ length: LISTED_IDS_MAX + 1 }, (_, n) => `m${n}`);
-const MANY_RECORDS = MANY.map((id): StoredRecord => ({ id }));
+const MANY_RECORDS = MANY.map((id): HeldRecord => ({ id }));
 const putMany = (lsn: number): Entry =>
   entry(lsn, 'upsert', { ids: MANY, embeddings: MANY.map(() => [3, 4]) });
 
@@ -477,17 +335,17 @@ test.each([
     '"m7" is still there',
   ],
 ])('compares very many records %s', async (_what, log, right, wrong, reason) => {
-  expect((await verify({ marker: 0, records: right }, log.length, log)).suspects).toEqual([]);
-  const { suspects } = await verify({ marker: 0, records: wrong }, log.length, log);
+  expect((await verifyNode({ marker: 0, records: right }, log.length, log)).suspects).toEqual([]);
+  const { suspects } = await verifyNode({ marker: 0, records: wrong }, log.length, log);
   expect(suspects).toEqual([expect.stringContaining(reason)]);
 });
 
 test('compares very many records that a conditional delete selected, but not what may have changed since', async () => {
   const log = [entry(1, 'delete_where', { where: { n: 1 } }), put(2, 'm9', 'two')];
   const decided = [{ ...decision(1, 'accepted', MANY) }];
-  const after = (records: readonly StoredRecord[]): Promise<VerifyResult> =>
-    verify({ marker: 0, records }, 1, log, decided);
-  expect((await after([{ id: 'm9' }])).suspects).toEqual([]);
+  const after = (records: readonly HeldRecord[]): Promise<VerifiedNode> =>
+    verifyNode({ marker: 0, records }, 1, log, decided);
+  expect(await after([{ id: 'm9' }])).toEqual({ failure: null, suspects: [], minServingLSN: 2 });
   expect((await after([{ id: 'm8' }])).suspects).toEqual([expect.stringContaining('"m8" is still there')]);
 });
 
@@ -496,5 +354,5 @@ test('does not compare an id that repeats far apart within one entry', async () 
   const embeddings = ids.map((_, index) => (index === 0 ? [1, 1] : [3, 4]));
   const log = [entry(1, 'upsert', { ids, embeddings })];
   const records = [{ id: 'a' }, ...MANY_RECORDS.slice(0, 1_000)];
-  expect((await verify({ marker: 0, records }, 1, log)).suspects).toEqual([]);
+  expect((await verifyNode({ marker: 0, records }, 1, log)).suspects).toEqual([]);
 });

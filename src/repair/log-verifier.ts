@@ -40,10 +40,10 @@ export interface LogVerifierOptions {
   /** Makes a shard suspect, durably, before any read is served from it (I8). */
   readonly markSuspect: (shard: string, reason: string) => Promise<void>;
   /**
-   * Called when the node may be used, with the last entry that may be applied and is taken for the reason why a record is
-   * missing, 0 when there is none: the record may as well be lost, and the node shows no such state once it has applied it.
+   * Called when the node was verified, with the LSN that it must apply before it serves; 0: none. Up to there it may show an
+   * entry that is not certain to be applied, or may have lost a record that this entry changes.
    */
-  readonly onExplained: (lsn: number) => void;
+  readonly onVerified: (minServingLSN: number) => void;
   /** Whether the collection with this id on the node is a copy of ours that is not in use. */
   readonly isAside: (physical: string) => Promise<boolean>;
 }
@@ -123,7 +123,8 @@ export class LogVerifier {
 
     const failure = await this.#nameFailure(expectation.names, assigned);
     if (failure !== null) return failure;
-    const { faults, deletedTo } = await this.#recordFaults(expectation, assigned, range);
+    const compared = await this.#compareRecords(expectation, assigned, range);
+    const faults = await compared.finish();
     for (const [shard, { copy }] of assigned) {
       // R28: the server's sqlite file may have been rolled back to before the copy was complete.
       if (copy > (marker?.copies ?? 0)) faults.set(shard, "the node's content is older than this copy");
@@ -136,7 +137,16 @@ export class LogVerifier {
     }
     const found = [...faults].filter(([shard]) => assigned.get(shard)?.suspect === null);
     await Promise.all(found.map(([shard, reason]) => markSuspect(shard, reason)));
-    this.#options.onExplained(deletedTo);
+    let minServingLSN = 0;
+    for (const [shard, { suspect }] of assigned) {
+      if (suspect !== null || faults.has(shard)) continue;
+      minServingLSN = Math.max(
+        minServingLSN,
+        compared.lastLater(shard),
+        expectation.uncompared.get(shard) ?? 0,
+      );
+    }
+    this.#options.onVerified(minServingLSN);
     return null;
   }
 
@@ -185,12 +195,12 @@ export class LogVerifier {
     return null;
   }
 
-  /** `faults`: by shard, the first record that differs from the log. Reads the log again, because it contains the content. */
-  async #recordFaults(
+  /** Reads the log again, because it contains the content. */
+  async #compareRecords(
     expectation: Expectation,
     assigned: ReadonlyMap<string, AssignedShard>,
     range: LogRange,
-  ): Promise<{ faults: Map<string, string>; deletedTo: number }> {
+  ): Promise<RecordFaults> {
     const entryAt = async (lsn: number): Promise<Entry | null> =>
       (await this.#options.log.read(lsn - 1, 1, 1))[0] ?? null;
     const records = new RecordFaults({ read: this.#read, expectation, assigned, entryAt });
@@ -198,8 +208,7 @@ export class LogVerifier {
       const isSelection = entry.kind === 'delete_where';
       await records.add(entry, isSelection ? this.#selectedIds(entry, await this.#decision(entry)) : null);
     }
-    const faults = await records.finish();
-    return { faults, deletedTo: records.deletedTo };
+    return records;
   }
 
   readonly #read = async (request: NodeRead): Promise<NodeResponse> => {

@@ -19,8 +19,8 @@ import {
   olderContent,
   recordFault,
   type CheckedRecord,
-  type Explained,
   type ReadNode,
+  type UncertainRecords,
 } from './shard-check.ts';
 
 export interface RecordFaultsOptions {
@@ -53,15 +53,19 @@ export class RecordFaults {
   /** By shard, those of deleted records apart: records that wait to be compared. */
   readonly #batches = new Map<string, Batch>();
   readonly #found = new Map<string, string>();
-  #deletedTo = 0;
+  /** By shard. */
+  readonly #lastLater = new Map<string, number>();
 
   constructor(options: RecordFaultsOptions) {
     this.#options = options;
   }
 
-  /** The last entry that may be applied and is taken for the reason why a record is missing; 0 when there is none. */
-  get deletedTo(): number {
-    return this.#deletedTo;
+  /**
+   * LSN of the last entry that may be applied and that records of the shard may show: what they lack of earlier entries is
+   * not known before it is. 0: there is none.
+   */
+  lastLater(shard: string): number {
+    return this.#lastLater.get(shard) ?? 0;
   }
 
   /** Compares the records, or columns of them, of which `entry` is the last change. `selected`: the ids of a conditional delete. */
@@ -110,7 +114,7 @@ export class RecordFaults {
     // An update passes over missing records.
     const present = kind === 'update' ? null : kind !== 'delete';
     const source = kind === 'upsert' || kind === 'update' ? lsn : null;
-    return { id, lsn, document: source, embedding: source, present, later: [], deletion: null };
+    return { id, lsn, document: source, embedding: source, present, later: [], lastLater: null };
   }
 
   async #batch(shard: string, key: string, record: CheckedRecord): Promise<void> {
@@ -134,11 +138,11 @@ export class RecordFaults {
     const target = this.#options.assigned.get(shard);
     if (target === undefined || this.#found.has(shard)) return;
     while (records.size > 0) {
-      const explained: Explained = { changed: new Map(), deletedTo: this.#deletedTo };
-      const fault = await recordFault(this.#options.read, target, records, explained);
+      const uncertain: UncertainRecords = { changed: new Map(), lastLater: this.lastLater(shard) };
+      const fault = await recordFault(this.#options.read, target, records, uncertain);
       if (fault === null) {
-        this.#deletedTo = explained.deletedTo;
-        const lost = await this.#unexplained(records, explained.changed);
+        this.#lastLater.set(shard, uncertain.lastLater);
+        const lost = await this.#unexplained(records, uncertain.changed);
         if (lost !== null) this.#found.set(shard, olderContent(lost));
         return;
       }

@@ -12,7 +12,7 @@ const expected = (ids: readonly string[]): Map<string, CheckedRecord> =>
         lsn: 1,
         present: true,
         later: [],
-        deletion: null,
+        lastLater: null,
         content: null,
         document: null,
         embedding: null,
@@ -34,7 +34,7 @@ test('reads records of long documents in smaller pages', async () => {
     };
   };
   const ids = Array.from({ length: 10 }, (_, n) => `r${n}`);
-  expect(await recordFault(read, SHARD, expected(ids), { changed: new Map(), deletedTo: 0 })).toEqual({
+  expect(await recordFault(read, SHARD, expected(ids), { changed: new Map(), lastLater: 0 })).toEqual({
     key: 'r9',
     reason: 'lost LSN 1: record "r9" is missing',
   });

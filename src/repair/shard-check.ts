@@ -32,43 +32,45 @@ export interface RecordFault {
   readonly reason: string;
 }
 
-/** What only entries that may be applied explain. */
-export interface Explained {
-  /** By the map key of their ids: records with other content than the last certain entry left. */
+/** Records that are not as their last certain entry left them, but may be as a later one, which may be applied, did. */
+export interface UncertainRecords {
+  /** By the map key of their ids: those that are there, whose content remains to be compared. */
   readonly changed: Map<string, ReadContent>;
-  /** The last of these entries that deletes a missing record; 0 when no record is missing. */
-  deletedTo: number;
+  /** LSN of the last entry that may have changed one of them; 0 when there are none. */
+  lastLater: number;
 }
 
 /**
  * The first difference between the expected records, by the map key of their ids, and the node; null when none. Records
- * that only an entry which may be applied can have left so are not taken for different: they are added to `explained`.
+ * that only an entry which may be applied can have left so are not taken for different: they are added to `uncertain`.
  */
 export async function recordFault(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-  explained: Explained,
+  uncertain: UncertainRecords,
 ): Promise<RecordFault | null> {
   const ids = [...records.values()].map(({ id }) => id);
   const response = await readUnlessTooLarge(read, shard, ids);
-  if (response === null) return eitherHalf(read, shard, records, explained);
+  if (response === null) return eitherHalf(read, shard, records, uncertain);
   if (response.status !== 200)
     return { key: null, reason: `cannot be read after a restart: HTTP ${response.status}` };
   const found = JSON.parse(response.body.toString()) as ReadRecords;
   const indexOf = new Map(found.ids.map((id, index) => [mapKey(id), index]));
   for (const [key, record] of records) {
-    const { id, lsn, present, deletion } = record;
+    const { id, lsn, present, content, later } = record;
     const index = indexOf.get(key) ?? null;
     if (present === (index === null)) {
       return { key, reason: `lost LSN ${lsn}: record "${id}" is ${present ? 'missing' : 'still there'}` };
     }
-    if (index === null) explained.deletedTo = Math.max(explained.deletedTo, deletion ?? 0);
-    if (index === null || record.later === null) continue;
-    const stored = { document: found.documents[index] ?? null, embedding: found.embeddings[index] ?? [] };
-    if (isLeftBy(record, stored)) continue;
-    if (record.later.length === 0) return { key, reason: olderContent(record) };
-    explained.changed.set(key, stored);
+    if (index === null && content === null) continue;
+    if (index !== null) {
+      const stored = { document: found.documents[index] ?? null, embedding: found.embeddings[index] ?? [] };
+      if (isLeftBy(record, stored)) continue;
+      if (later?.length === 0) return { key, reason: olderContent(record) };
+      if (later !== null) uncertain.changed.set(key, stored);
+    }
+    uncertain.lastLater = Math.max(uncertain.lastLater, record.lastLater ?? 0);
   }
   return null;
 }
@@ -100,13 +102,13 @@ async function eitherHalf(
   read: ReadNode,
   shard: ShardLocation,
   records: ReadonlyMap<string, CheckedRecord>,
-  explained: Explained,
+  uncertain: UncertainRecords,
 ): Promise<RecordFault | null> {
   const all = [...records];
   const middle = Math.ceil(all.length / 2);
   return (
-    (await recordFault(read, shard, new Map(all.slice(0, middle)), explained)) ??
-    recordFault(read, shard, new Map(all.slice(middle)), explained)
+    (await recordFault(read, shard, new Map(all.slice(0, middle)), uncertain)) ??
+    recordFault(read, shard, new Map(all.slice(middle)), uncertain)
   );
 }
 

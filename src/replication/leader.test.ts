@@ -20,11 +20,14 @@ const quiet = {
 const untilOver = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
+const SERVING = { state: 'serving', markerLSN: 0, minServingLSN: 0, canaryWorks: true };
+
 /** A serving node that is caught up, and responds to a marker write when the test says so. */
 function hangingNode() {
   const writes: (() => void)[] = [];
+  const written: object[] = [];
   const follower = {
-    member: { id: 'a', state: 'serving', markerLSN: 0, canaryWorks: true, changed: new Notifier() },
+    member: { ...SERVING, id: 'a', changed: new Notifier() },
     applier: {
       mark: { lsn: 7, token: 't' },
       checkpoint: 7,
@@ -35,10 +38,14 @@ function hangingNode() {
     admission: {
       load: nothing,
       row: () => Promise.resolve({ checkpoint: 7, busyLSN: null, busyMs: 0 }),
-      writeMarker: () => new Promise<void>((resolve) => writes.push(resolve)),
+      writeMarker: (changes: object) =>
+        new Promise<void>((resolve) => {
+          written.push(changes);
+          writes.push(resolve);
+        }),
     },
   };
-  return { follower: follower as unknown as Follower, writes };
+  return { follower: follower as unknown as Follower, writes, written };
 }
 
 /** Responses to the recording of a primary that are lost. */
@@ -122,11 +129,8 @@ async function ledPair() {
   const events: string[] = [];
   const node = (id: string) => ({
     member: {
+      ...SERVING,
       id,
-      state: 'serving',
-      markerLSN: 0,
-      canaryWorks: true,
-      servesFrom: 0,
       changed: new Notifier(),
       on: (event: string) => void events.push(`${id} ${event}`),
     },
@@ -247,14 +251,34 @@ describe('a primary', () => {
   });
 });
 
-test('a node serves once it has applied what alone explains a record that it lacks', async () => {
+test('a node is declared caught up once it has applied what it may show', async () => {
   const { nodes, clock, events, stop } = await ledPair();
-  nodes.b.member.servesFrom = LSN;
+  nodes.b.member.minServingLSN = LSN;
   for (const { member } of Object.values(nodes)) member.state = 'catching_up';
   await clock.pass(1_000);
   expect([...new Set(events)]).toEqual(['a caught_up']);
-  nodes.b.member.servesFrom = LSN - 1;
+  nodes.b.member.minServingLSN = LSN - 1;
   await clock.pass(1_000);
   expect(events).toContain('b caught_up');
   await stop();
+});
+
+test('a marker does not pass what a node may have lost before it has applied what may explain that', async () => {
+  const clock = new ManualClock();
+  const { follower, writes, written } = hangingNode();
+  follower.member.minServingLSN = LSN;
+  const { term, end } = termOf(1);
+  const led = leaderOf([follower], clock).lead(term);
+  await clock.pass(1_200);
+  // It announces the term.
+  writes[0]!();
+  await clock.pass(1_200);
+  follower.member.minServingLSN = LSN - 1;
+  await clock.pass(1_200);
+  writes[1]!();
+  const progress = expect.objectContaining({ checkpoint: LSN - 1 });
+  expect(written).toEqual([expect.not.objectContaining({ progress }), expect.objectContaining({ progress })]);
+  end();
+  await clock.pass(3_000);
+  await led;
 });

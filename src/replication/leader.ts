@@ -322,7 +322,7 @@ export class Leader {
       trials.forget(Math.min(...nodes.map(({ applier }) => applier.checkpoint)));
       this.#halt.forgetRepaired();
       for (const { member } of nodes) {
-        const isCaughtUp = positions.applied(member.id) >= Math.max(enough, member.servesFrom);
+        const isCaughtUp = positions.applied(member.id) >= Math.max(enough, member.minServingLSN);
         if (member.state === 'catching_up' && isCaughtUp && member.canaryWorks && isVerified(member, term))
           member.on('caught_up', 'has applied the log, and its content was verified');
       }

@@ -77,7 +77,8 @@ export class MarkerWriter {
   ): Promise<void> {
     const { steps, nodeStore } = this.#options;
     const { mark } = applier;
-    const isAhead = mark !== null && mark.lsn > member.markerLSN;
+    // The next verification begins at the marker: it must find again what this one could not decide.
+    const isAhead = mark !== null && mark.lsn > member.markerLSN && mark.lsn >= member.minServingLSN;
     if (!isAhead && suspicion === null) return;
     crashPoint('marker_before');
     const progress = isAhead ? { progress: { log: logId, checkpoint: mark.lsn, token: mark.token } } : {};

@@ -164,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
         status, body: buffer.body(), contentType,
         lsn: view.applied(node.member.id, shard ?? undefined), lsnMax: reflectedMax(),
       };`,
-    seed: 300,
+    seed: 496,
   },
   {
     name: 'cache-not-invalidated',
