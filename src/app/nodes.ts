@@ -237,7 +237,10 @@ function buildVerifier(
     assigned: () => checkpoints.assigned(node),
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
-    onVerified: (minServingLSN) => (built().member.minServingLSN = minServingLSN),
+    onVerified: (lsn) => {
+      built().member.minServingLSN = lsn;
+      if (lsn > 0) deps.logger.info({ node, lsn }, 'the node serves once it has applied this entry');
+    },
     markSuspect: (shard, reason) => {
       const { term } = current;
       if (term === null) throw new Error('this gateway does not lead');
