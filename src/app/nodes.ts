@@ -238,8 +238,11 @@ function buildVerifier(
     head: async () => (await log.head()).lsn,
     onDamaged: (damage) => leader.damaged(node, damage),
     onVerified: (lsn) => {
-      built().member.minServingLSN = lsn;
-      if (lsn > 0) deps.logger.info({ node, lsn }, 'the node serves once it has applied this entry');
+      const { member, applier } = built();
+      // What a recheck finds while the node serves keeps back its marker only.
+      member.minServingLSN = canServe(member.state) ? Math.max(member.minServingLSN, lsn) : lsn;
+      if (lsn > applier.checkpoint && !canServe(member.state))
+        deps.logger.info({ node, lsn }, 'node waits for an entry before it serves');
     },
     markSuspect: (shard, reason) => {
       const { term } = current;

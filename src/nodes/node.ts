@@ -104,7 +104,7 @@ export class Node {
   counts: boolean;
   /** The checkpoint that its marker is known to have held: a lower one means older content. */
   markerLSN = 0;
-  /** The LSN that it must apply before it serves: until then it may show an entry, and lack an earlier one. */
+  /** The LSN that it must apply before it serves, and before its marker moves: until then it may lack an earlier entry. */
   minServingLSN = 0;
   /** Why a node without content is not filled; null when nothing is known to prevent it. */
   obstacle: string | null = null;

@@ -27,16 +27,10 @@ export class BulkChanges {
     if (this.#count < ENTRIES_MAX) this.#numbers.set(lsn, ++this.#count);
   }
 
-  /**
-   * The entry at `lsn` changed the record; null: whatever holds for it is not up to these entries. Whether one of them
-   * may have been the last that changed it.
-   */
-  changed(shard: string, id: string, lsn: number | null): boolean {
-    if (this.#slots === null) return false;
-    const slot = slotOf(shard, id);
-    const wasLast = this.#slots[slot] !== NONE;
-    this.#slots[slot] = lsn === null ? NONE : (this.#numbers.get(lsn) ?? NONE);
-    return wasLast;
+  /** The entry at `lsn` changed the record; null: whatever holds for it is not up to these entries. */
+  changed(shard: string, id: string, lsn: number | null): void {
+    if (this.#slots === null) return;
+    this.#slots[slotOf(shard, id)] = lsn === null ? NONE : (this.#numbers.get(lsn) ?? NONE);
   }
 
   /** Nothing is expected of what the entry changed. */

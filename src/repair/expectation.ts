@@ -42,7 +42,7 @@ export interface ExpectedName {
   readonly shard: string | null;
 }
 
-// An id that so many entries in a row change is compared once they are known to be applied.
+// Of an id that so many entries in a row may change, the content is not compared.
 const LATER_MAX = 8;
 
 export class Expectation {
@@ -50,7 +50,7 @@ export class Expectation {
   readonly shards = new Map<string, Map<string, ExpectedRecord>>();
   /** Entries of too many ids to keep them. */
   readonly bulk = new BulkChanges();
-  /** By shard, the last entry that may be applied and changes records of these: they are not compared. */
+  /** By shard of such entries, the last entry that may be applied after them: what it changes is not compared. */
   readonly uncompared = new Map<string, number>();
   /** Their shards. */
   readonly #bulkShards = new Map<number, string>();
@@ -184,13 +184,14 @@ export class Expectation {
     lsn: number,
     selected: SelectedIds | null,
   ): Promise<void> {
+    if ([...this.#bulkShards.values()].includes(shard)) this.uncompared.set(shard, lsn);
     if (call.conditional && selected === null) return this.#anyMayBeDeleted(shard, lsn);
     const records = this.shards.get(shard);
     for await (const page of changedBy({ call }, selected).pages()) {
       for (const id of page) {
-        if (this.bulk.changed(shard, id, null)) this.uncompared.set(shard, lsn);
+        this.bulk.changed(shard, id, null);
         if (records === undefined) continue;
-        if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call.kind, lsn);
+        if (call.kind !== 'delete') mayBeWritten(records, mapKey(id), call, lsn);
         else mayBeDeleted(records, mapKey(id), lsn);
       }
     }
@@ -198,7 +199,6 @@ export class Expectation {
 
   #anyMayBeDeleted(shard: string, lsn: number): void {
     this.#forgetBulk(shard);
-    this.uncompared.set(shard, lsn);
     const records = this.shards.get(shard);
     for (const key of records?.keys() ?? []) mayBeDeleted(records as Map<string, ExpectedRecord>, key, lsn);
   }
@@ -255,18 +255,17 @@ function mayBeDeleted(records: Map<string, ExpectedRecord>, key: string, lsn: nu
 function mayBeWritten(
   records: Map<string, ExpectedRecord>,
   key: string,
-  kind: RecordKind,
+  { kind, columns }: RecordOperation['call'],
   lsn: number,
 ): void {
   const before = records.get(key);
   // An add passes over a record that exists, an update over one that does not.
   if (before === undefined || (kind === 'add' && before.present === true)) return;
-  records.set(key, {
-    ...before,
-    present: before.present === false && kind !== 'update' ? null : before.present,
-    later: before.later === null || before.later.length === LATER_MAX ? null : [...before.later, lsn],
-    lastLater: lsn,
-  });
+  const present = before.present === false && kind !== 'update' ? null : before.present;
+  const hasContent = columns.documents !== undefined || columns.embeddings !== undefined;
+  const isOneTooMany = before.later === null || before.later.length === LATER_MAX;
+  const later = hasContent ? (isOneTooMany ? null : [...before.later, lsn]) : before.later;
+  records.set(key, { ...before, present, later, lastLater: lsn });
 }
 
 function presenceAfter(kind: RecordKind, before: boolean | null): boolean | null {

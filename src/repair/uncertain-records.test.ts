@@ -36,6 +36,17 @@ test.each<[string, readonly HeldRecord[], readonly Entry[], number]>([
   },
 );
 
+test('updates of metadata beyond the checkpoint, however many, hide no older content', async () => {
+  const beyond = Array.from({ length: 9 }, (_, n) =>
+    entry(5 + n, 'update', { ids: ['a'], metadatas: [{ n }] }),
+  );
+  const { suspects } = await verifyNode({ marker: 1, records: [{ id: 'a', document: 'one' }] }, 4, [
+    ...LOG,
+    ...beyond,
+  ]);
+  expect(suspects).toEqual([expect.stringContaining('record "a" has older content')]);
+});
+
 test('a suspect copy keeps no node from serving', async () => {
   const log = [...LOG, doomed(5, 'a')];
   const assigned: AssignedShard = { ...ASSIGNED, suspect: 'it differs' };

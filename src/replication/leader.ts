@@ -64,7 +64,8 @@ export interface LeaderOptions {
 const CAUGHT_UP_POLL_MS = 100;
 // A node is caught up when it has applied what the log held this long ago. Under writes that never pause it is always
 // some rounds behind, and a round on a slow node takes a second or two; each read checks its own floor. So is a node that
-// no other is ahead of: after a restart amid an entry of minutes, reads of everything else go on.
+// no other is ahead of: after a restart amid an entry of minutes, reads of everything else go on, unless the node shows
+// that entry where an earlier one may be lost.
 const CAUGHT_UP_LAG_MS = 5_000;
 const RETRY_MS = 200;
 // Whether a node that lost its content can be filled anew is asked of its server and of the others: some small reads.
