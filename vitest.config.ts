@@ -7,6 +7,7 @@ const PG = ['{src,test}/**/*.pg.test.ts'];
 const SYSTEM = ['test/{system,clients}/**/*.test.ts', '{src,test}/**/*.chroma.test.ts'];
 const DIFFERENTIAL = ['test/differential/**/*.test.ts'];
 const TEMPLATE = 'test/support/global-postgres-template.ts';
+const OWN_PORTS = 'test/support/own-ports.ts';
 
 // Two test files at a time: the machines these tests are meant for have two cores, and a system test runs
 // PostgreSQL and several Chroma servers of its own.
@@ -31,10 +32,24 @@ export default defineConfig({
           experimental: { viteModuleRunner: false, nodeLoader: false },
         },
       },
-      { extends: true, test: { name: 'process', include: PROCESS } },
-      { extends: true, test: { name: 'pg', include: PG, globalSetup: 'test/support/global-postgres.ts' } },
-      { extends: true, test: { name: 'system', include: SYSTEM, globalSetup: TEMPLATE } },
-      { extends: true, test: { name: 'differential', include: DIFFERENTIAL, globalSetup: TEMPLATE } },
+      { extends: true, test: { name: 'process', include: PROCESS, setupFiles: OWN_PORTS } },
+      {
+        extends: true,
+        test: {
+          name: 'pg',
+          include: PG,
+          setupFiles: OWN_PORTS,
+          globalSetup: 'test/support/global-postgres.ts',
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'system', include: SYSTEM, setupFiles: OWN_PORTS, globalSetup: TEMPLATE },
+      },
+      {
+        extends: true,
+        test: { name: 'differential', include: DIFFERENTIAL, setupFiles: OWN_PORTS, globalSetup: TEMPLATE },
+      },
     ],
   },
 });

@@ -49,6 +49,9 @@ beforeAll(async () => {
     // As in production: a busy machine loses a lease of 1.5 s, and is not ready then.
     LEASE_MS: '10000',
     DATABASE_DISK_BYTES: '1',
+    // The machine of the tests may be busy for a minute.
+    WAL_CPU_THRESHOLD: '100',
+    WAL_MEMORY_THRESHOLD: '100',
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${hookPort}`,
   };
   cluster = await TestCluster.start({ settings });

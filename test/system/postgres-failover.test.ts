@@ -16,7 +16,7 @@ import { TestCommand } from '../support/operation-context.ts';
 import { until } from '../support/until.ts';
 import { CheckedWorkload } from '../support/workload.ts';
 
-const settings = { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '1500' };
+const settings = { LOG_TIMEOUT_MS: '1500', WRITE_TIMEOUT_MS: '3000', LEASE_MS: '2500' };
 
 describe('with a synchronous standby', () => {
   let cluster: TestCluster;

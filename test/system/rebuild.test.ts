@@ -24,7 +24,7 @@ let collection: string;
 beforeAll(async () => {
   cluster = await TestCluster.start({
     ownProcess: { NODE_ENV: 'test' },
-    settings: { LEASE_MS: '1000' },
+    settings: { LEASE_MS: '2000' },
   });
   collection = await cluster.api.create('records', { metadata: { 'hnsw:space': 'l2', kept: 1.0 } });
   await write(
@@ -164,7 +164,7 @@ test('an operator has the copies of a node built anew', async () => {
 
 test.each(['target', 'donor'])('a copy is healed although its %s is killed meanwhile', async (which) => {
   await cluster.stopGateway();
-  await cluster.startGateway({ REBUILD_BYTES_PER_SECOND: '400000' });
+  await cluster.startGateway({ REBUILD_BYTES_PER_SECOND: '80000' });
   await cluster.allServe();
   const { replicas } = await roles();
   const [target, donor] = replicas as [string, string];

@@ -36,7 +36,7 @@ describe.skipIf(path === null)('in a browser', () => {
 
   async function open(url: string, size = { width: 1440, height: 1000 }): Promise<Page> {
     const page = await browser.newPage({ viewport: size, reducedMotion: 'reduce' });
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => failures.push(String(error)));
     page.on('console', (message) => {
       if (message.type() === 'error' && /policy/i.test(message.text())) failures.push(message.text());
@@ -59,7 +59,7 @@ describe.skipIf(path === null)('in a browser', () => {
       cluster = await TestCluster.start({
         proxied: true,
         // The machine of the tests may be busy for a minute.
-        settings: { ENTRY_ATTEMPTS: '2', ENTRY_TIMEOUT_MS: '5000', WAL_CPU_THRESHOLD: '100' },
+        settings: { ENTRY_ATTEMPTS: '2', ENTRY_TIMEOUT_MS: '20000', WAL_CPU_THRESHOLD: '100' },
       });
       collection = await cluster.api.create('notes');
       const all = Array.from({ length: RECORDS }, (_each, n) => n);
