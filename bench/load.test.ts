@@ -64,22 +64,33 @@ it('open loop: counts latency from the intended send time when the server stalls
 });
 
 it('closed loop: shows one slow call when the server stalls once', async () => {
-  const address = await stallingServer(200, 100);
-  const outcome = await runClosed({
-    address,
-    clients: 1,
-    nextCall: () => call,
-    warmUpMs: 0,
-    durationMs: 400,
+  let requests = 0;
+  let requestsAtEndOfStall = 0;
+  // Stalls at a request, not at a time: a slow machine then changes neither the number of requests nor the stalled one.
+  const address = await serve((_request, response) => {
+    requests += 1;
+    if (requests !== 10) return void response.end('{}');
+    setTimeout(() => {
+      requestsAtEndOfStall = requests;
+      response.end('{}');
+    }, 200);
   });
-  expect(outcome.latenciesMs.filter((latency) => latency > 150)).toHaveLength(1);
-  expect(outcome.elapsedMs).toBeGreaterThan(390);
+  const load = { address, clients: 1, nextCall: () => call, warmUpMs: 0, durationMs: Infinity, callsMax: 20 };
+  const outcome = await runClosed(load);
+  expect(outcome.latenciesMs).toHaveLength(20);
+  expect(requestsAtEndOfStall).toBe(10);
+  // A timer of 200 ms may fire up to 1 ms early.
+  expect(outcome.latenciesMs.at(-1)).toBeGreaterThanOrEqual(199);
 });
 
-it('open loop: keeps the arrival rate when the server is slow', async () => {
-  const address = await serve((_request, response) => void setTimeout(() => response.end('{}'), 200));
+it('open loop: keeps the arrival rate when the server does not respond', async () => {
+  const pending: ServerResponse[] = [];
+  // A generator that waits for a response before its next request would never end.
+  const address = await serve((_request, response) => {
+    pending.push(response);
+    if (pending.length === 50) for (const each of pending) each.end('{}');
+  });
   const intended: number[] = [];
-  const startedAt = performance.now();
   await runOpen({
     address,
     rate: 100,
@@ -90,7 +101,6 @@ it('open loop: keeps the arrival rate when the server is slow', async () => {
   expect(intended).toHaveLength(50);
   intended.sort((a, b) => a - b);
   expect(intended.at(-1)! - intended[0]!).toBeCloseTo(490, 5);
-  expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
 it('counts a response other than 2xx as a failure', async () => {
