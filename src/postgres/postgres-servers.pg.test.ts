@@ -6,21 +6,21 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ownPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import { until } from '../../test/support/until.ts';
 import { systemClock } from '../util/clock.ts';
-import { Database } from './database.ts';
+import { Database, type Row } from './database.ts';
 import { PasswordCommand } from './password-command.ts';
 import { PostgresServers, type PostgresServersOptions } from './postgres-servers.ts';
 
 let first: TestPostgres;
+let admin: Database;
 let second: TestPostgres;
 let dir: string;
 const open: Database[] = [];
 beforeAll(async () => {
   [first, second] = await Promise.all([ownPostgres(), ownPostgres()]);
   dir = mkdtempSync(join(tmpdir(), 'polychrome-test-'));
-  for (const postgres of [first, second]) {
-    const admin = await postgres.database(1);
-    await admin.query(`create role gateway login superuser password 'first'`);
-  }
+  for (const postgres of [first, second])
+    await as(postgres, `create role gateway login superuser password 'first'`);
+  admin = databaseOn({ url: first.url }, 1);
 });
 afterAll(async () => {
   await Promise.all(open.map((database) => database.close()));
@@ -52,8 +52,8 @@ async function portOf(database: Database): Promise<string> {
 }
 const port = ({ url }: TestPostgres): string => new URL(url).port;
 
-async function as(postgres: TestPostgres, text: string): Promise<void> {
-  await databaseOn({ url: postgres.url }, 1).query(text);
+async function as(postgres: TestPostgres, text: string): Promise<Row[]> {
+  return databaseOn({ url: postgres.url }, 1).query(text);
 }
 
 describe('with several servers', () => {
@@ -105,29 +105,44 @@ describe('the password changes under load without a restart when it comes from',
   /** Runs queries while `rotate` gives the role a new password and all of its connections are ended. */
   async function survives(database: Database, rotate: () => Promise<void>): Promise<void> {
     const stop = new AbortController();
-    let count = 0;
+    /** Successful queries of each loop. */
+    const successes = [0, 0];
     const failures: string[] = [];
-    const query = async (): Promise<void> => {
+    const query = async (loop: number): Promise<void> => {
       while (!stop.signal.aborted) {
-        await database.query('select 1').catch((error: Error) => {
-          failures.push(error.message);
-          return pause(5);
-        });
-        count += 1;
+        try {
+          await database.query('select 1');
+          successes[loop]! += 1;
+        } catch (error) {
+          failures.push((error as Error).message);
+          await pause(5);
+        }
       }
     };
-    const load = Promise.all([query(), query()]);
-    const more = async (): Promise<void> => {
-      const before = count;
-      await until(async () => count > before + 50, 'queries run', 10_000);
+    const load = Promise.all([query(0), query(1)]);
+    const eachSucceeds = async (times: number): Promise<void> => {
+      const wanted = successes.map((count) => count + times);
+      await until(
+        async () => successes.every((count, loop) => count >= wanted[loop]!),
+        'queries of each loop succeed',
+      );
     };
     try {
-      await more();
+      await eachSucceeds(25);
       await rotate();
-      await as(first, `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gateway'`);
-      await more();
+      const ended = await as(
+        first,
+        `select pid, pg_terminate_backend(pid) from pg_stat_activity where usename = 'gateway'`,
+      );
+      const pids = ended.map(({ pid }) => Number(pid));
+      await until(async () => {
+        const left = await admin.query('select 1 from pg_stat_activity where pid = any($1)', [pids]);
+        return left.length === 0;
+      }, 'the old connections have ended');
+      // The first success may be of a query sent before that; the second is of a new connection.
+      await eachSucceeds(2);
       failures.length = 0;
-      await more();
+      await eachSucceeds(25);
     } finally {
       stop.abort();
       await load;
