@@ -171,7 +171,7 @@ describe('a write that hangs', () => {
     expect(writes.length).toBe(1);
 
     writes[0]?.();
-    await vi.waitFor(async () => expect(await canary.run()).toMatchObject({ ok: true }));
+    await vi.waitFor(async () => expect(await canary.run()).toMatchObject({ ok: true }), { timeout: 60_000 });
     expect(timers.size).toBe(0);
   });
 });
