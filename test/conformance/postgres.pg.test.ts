@@ -18,7 +18,10 @@ afterAll(() => postgres.stop());
 
 function model(): FakePostgres {
   const random = seededRandom(1);
-  return new FakePostgres({ now: () => Date.now(), random, newId: () => randomUUID() });
+  // No two statements have the same time: a real server orders copies by microseconds.
+  let at = 0;
+  const now = (): number => (at = Math.max(at + 1, Date.now()));
+  return new FakePostgres({ now, random, newId: () => randomUUID() });
 }
 
 /** What a call returns or throws. */
