@@ -8,13 +8,19 @@ const pod = (id: string, port = 8_000): SrvTarget => ({ target: `${id}.chroma.te
 
 let server: DnsServer;
 let source: NodeDirectory;
+let impatientSource: NodeDirectory;
 beforeAll(async () => {
   server = await DnsServer.start();
-  const resolver = new Resolver({ timeout: 200, tries: 1 });
-  resolver.setServers([server.address]);
-  source = serviceNodes(NAME, (name) => resolver.resolveSrv(name));
+  source = sourceWith(30_000);
+  impatientSource = sourceWith(200);
 });
 afterAll(() => server.stop());
+
+function sourceWith(timeout: number): NodeDirectory {
+  const resolver = new Resolver({ timeout, tries: 1 });
+  resolver.setServers([server.address]);
+  return serviceNodes(NAME, (name) => resolver.resolveSrv(name));
+}
 
 test('has the targets of the name, in the order of their numbers', async () => {
   server.answers.set(NAME, [pod('chroma-10'), pod('chroma-2', 8_001), pod('CHROMA-0')]);
@@ -42,5 +48,5 @@ test('rejects for a name that does not exist, and when no server responds', asyn
   server.answers.clear();
   await expect(source.nodes()).rejects.toThrow('ENOTFOUND');
   server.isSilent = true;
-  await expect(source.nodes()).rejects.toThrow('ETIMEOUT');
+  await expect(impatientSource.nodes()).rejects.toThrow('ETIMEOUT');
 });
