@@ -25,7 +25,7 @@ export default defineConfig({
           name: 'unit',
           include: ['{src,ui,test,demo,bench,scripts}/**/*.test.ts'],
           exclude: [...PROCESS, ...PG, ...SYSTEM, ...DIFFERENTIAL],
-          setupFiles: 'test/support/no-processes.ts',
+          setupFiles: ['test/support/no-processes.ts', 'test/support/fast-check-seed.ts'],
           // Files share their modules, in threads, and Node loads them itself: half the time.
           isolate: false,
           pool: 'threads',
