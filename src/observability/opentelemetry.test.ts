@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listening } from '../../test/support/node-server.ts';
+import { closeAfterEach, listening } from '../../test/support/node-server.ts';
 import { createUnverifiedNodeClient } from '../chroma/client/node-client.ts';
 import { tracedClient } from '../chroma/client/traced-client.ts';
 import { tracedRouter } from '../http/traced-router.ts';
@@ -10,6 +10,8 @@ import type { Handler } from '../http/router.ts';
 import { testRouter } from '../../test/support/http-server.ts';
 import { systemClock } from '../util/clock.ts';
 import { OpenTelemetryTraces } from './opentelemetry.ts';
+
+closeAfterEach();
 
 interface ReceivedSpan {
   readonly name: string;

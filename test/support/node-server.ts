@@ -23,9 +23,16 @@ export const SMALL = Buffer.from('{"a":1}');
 export const LARGE = Buffer.alloc(3 * 1024 * 1024, 'x');
 
 export const cleanUps: (() => void)[] = [];
-afterEach(() => {
-  for (const cleanUp of cleanUps.splice(0)) cleanUp();
-});
+
+/**
+ * Closes the servers and clients of each test. Every test file that imports this module calls it: files of a thread share
+ * their modules, so a hook of the module itself would belong to the first of them only.
+ */
+export function closeAfterEach(): void {
+  afterEach(() => {
+    for (const cleanUp of cleanUps.splice(0)) cleanUp();
+  });
+}
 
 function portOf(server: Server): number {
   const address = server.address();

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   LARGE,
+  closeAfterEach,
   listening,
   nodeServer,
   clientTo,
@@ -11,6 +12,8 @@ import {
   gate,
 } from '../../../test/support/node-server.ts';
 import type { ResponseFlow } from './node-request.ts';
+
+closeAfterEach();
 
 describe('streamed responses', () => {
   it('stop at the server while they are paused', async () => {

@@ -9,6 +9,7 @@ import {
   SMALL,
   LARGE,
   cleanUps,
+  closeAfterEach,
   listening,
   nodeServer,
   clientTo,
@@ -23,6 +24,8 @@ import { createUnverifiedNodeClient } from './node-client.ts';
 import { MARKER_PATH, type Refuses } from './identity.ts';
 import { systemClock } from '../../util/clock.ts';
 import type { Clock } from '../../util/clock.ts';
+
+closeAfterEach();
 
 describe('reads', () => {
   it('are sent to the base path with their headers and exact length, and return the whole response', async () => {
