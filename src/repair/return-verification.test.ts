@@ -96,6 +96,18 @@ test('asks another node when one does not respond, and goes on by itself when no
   expect(verified.sort()).toEqual(['s1 a', 's2 a', 's3 a']);
 });
 
+test('waits for a node that serves again soon', async () => {
+  onVerify = (shard) => {
+    if (shard === 's2') serving = [];
+  };
+  returns.hasPassed(node, TERM);
+  await clock.pass(2_000, 500);
+  expect(returns.hasPassed(node, TERM)).toBe(false);
+  serving = ['b'];
+  expect(await passed()).toBe(true);
+  expect([verified.sort(), notCompared]).toEqual([['s1 a+b', 's2 a+b', 's3 a+b'], []]);
+});
+
 test.each<[string, () => void]>([
   ['the nodes that serve do not respond', () => (failing = true)],
   ['every node that serves is gone', () => (serving = [])],

@@ -142,6 +142,12 @@ export class ReturnVerification {
     for (let attempt = 0; ; attempt++) {
       if (term.signal.aborted) throw new TermOver();
       const others = references().filter((id) => id !== node.id);
+      if (canCompare && others.length === 0 && attempt < ATTEMPTS_MAX) {
+        // The last one that served may be back soon.
+        await sleep(clock, PAUSE_MS, term.signal);
+        if (node.process !== run.process) throw new TermOver();
+        continue;
+      }
       const reference = canCompare && attempt < ATTEMPTS_MAX ? others[attempt % others.length] : undefined;
       const nodes = reference === undefined ? [node.id] : [node.id, reference];
       try {
