@@ -23,6 +23,8 @@ export class Nemesis {
   readonly byKind = new Map<string, number>();
   /** Faults that could not be caused at their moment. */
   skipped = 0;
+  /** Faults that go on, and why. */
+  readonly #notEnded: string[] = [];
 
   constructor(options: NemesisOptions) {
     this.#options = options;
@@ -44,6 +46,7 @@ export class Nemesis {
       await pause(betweenMs);
     }
     await Promise.all(this.#active.values());
+    if (this.#notEnded.length > 0) throw new Error(this.#notEnded.join('; '));
   }
 
   async #strike(fault: ChaosFault, field: Field): Promise<void> {
@@ -56,6 +59,9 @@ export class Nemesis {
       if (over === null) return;
       const lasting = pause(lastsMs)
         .then(over)
+        .catch(
+          (error: unknown) => void this.#notEnded.push(`${kind}: ${target}, not ended: ${String(error)}`),
+        )
         .finally(() => this.#active.delete(target));
       this.#active.set(target, lasting);
     } catch (error) {

@@ -30,7 +30,7 @@ export const changedMeanwhile: HealDrill = {
   about: 'a collection is renamed, deleted and created again while a copy of it is built anew',
   run: ({ log }) =>
     // Slow enough that each change meets the copy.
-    withCluster(TestCluster.start({ settings: { REBUILD_BYTES_PER_SECOND: '100000' } }), async (cluster) => {
+    withCluster(TestCluster.start({ settings: { REBUILD_BYTES_PER_SECOND: '25000' } }), async (cluster) => {
       const faults: string[] = [];
       for (const [name, change] of Object.entries(CHANGES)) {
         const id = await fill(cluster, name, RECORDS);

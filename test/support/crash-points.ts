@@ -61,7 +61,7 @@ export function killedAtEach(times: Times): () => Promise<TestCluster> {
   let cluster: TestCluster;
   let armedFor: CrashPoint | undefined;
   beforeAll(async () => {
-    cluster = await TestCluster.start({ ownProcess: { NODE_ENV: 'test' }, settings: { LEASE_MS: '1000' } });
+    cluster = await TestCluster.start({ ownProcess: { NODE_ENV: 'test' }, settings: { LEASE_MS: '2000' } });
   });
   afterAll(() => cluster.stop());
 

@@ -23,11 +23,12 @@ export interface LoadResult {
 /** Readers without a pause would take the CPU that the writes and the recovery need. */
 const READ_EVERY_MS = 10;
 
-/** `name` is the prefix of everything that the load creates. */
+/** `name` is the prefix of everything that the load creates; `serveMs`: within which every node serves at the end. */
 export async function underLoad(
   cluster: TestCluster,
   name: string,
   fault: (load: UnderLoad) => Promise<void>,
+  serveMs?: number,
 ): Promise<LoadResult> {
   const { api } = cluster;
   const workload = await CheckedWorkload.prepare(() => api, name);
@@ -62,6 +63,6 @@ export async function underLoad(
     stop.abort();
     await Promise.allSettled(load);
   }
-  await cluster.allServe();
+  await cluster.allServe(serveMs);
   return { faults: await workload.faults(cluster), failedWrites: workload.failed, failedReads };
 }

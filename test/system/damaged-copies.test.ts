@@ -12,6 +12,8 @@ import { until } from '../support/until.ts';
 const RECORDS = 1_200;
 // Each read waits for the writes of its node.
 const SCRUB_MS_MAX = 180_000;
+// A node that is filled anew applies all that the tests of this file have written.
+const REPLAY_MS_MAX = 400_000;
 const SCRUBS = process.env['CHAOS'] === '1' ? 20 : 3;
 
 let cluster: TestCluster;
@@ -255,15 +257,16 @@ test.each<[string, string, (files: ServerFiles) => void]>([
     const events = async (kind: string): Promise<number> =>
       (await sql(cluster, `select 1 from polychrome.event where kind = '${kind}' and node = '${id}'`)).length;
     const filledBefore = await events('node_refilled');
-    const result = await underLoad(cluster, `beside-${id}`, async () => {
+    const noticed = async (): Promise<void> => {
       await until(async () => (await events('node_damaged')) > 0, 'the damage is noticed', 120_000);
       await until(async () => (await events('node_refilled')) > filledBefore, 'the node begins again');
-    });
+    };
+    const result = await underLoad(cluster, `beside-${id}`, noticed, REPLAY_MS_MAX);
     expect(result).toEqual({ faults: [], failedWrites: [], failedReads: [] });
     const suspects = `select 1 from polychrome.node_shard
       where node = '${id}' and state = 'current' and suspect is not null`;
     await until(async () => (await sql(cluster, suspects)).length === 0, 'every copy is healed');
     expect(new Set((await cluster.contents()).values()).size).toBe(1);
   },
-  300_000,
+  REPLAY_MS_MAX + 300_000,
 );

@@ -14,7 +14,7 @@ let cluster: TestCluster;
 /** The first leads until a test ends that. */
 let gateways: GatewayProcess[];
 beforeAll(async () => {
-  cluster = await TestCluster.start({ nodes: 2, settings: { LEASE_MS: '2500' } });
+  cluster = await TestCluster.start({ nodes: 2 });
   await cluster.stopGateway();
   const first = await startOne();
   await until(() => first.leads(), 'the first gateway leads');

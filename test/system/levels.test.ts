@@ -11,7 +11,7 @@ const NODES = ['node-1', 'node-2', 'node-3'] as const;
 let cluster: TestCluster;
 let collection: string;
 beforeEach(async () => {
-  cluster = await TestCluster.start({ settings: { WRITE_TIMEOUT_MS: '1000', READ_TIMEOUT_MS: '1000' } });
+  cluster = await TestCluster.start({ settings: { WRITE_TIMEOUT_MS: '5000', READ_TIMEOUT_MS: '1000' } });
   collection = await cluster.api.create('levels');
   await cluster.allServe();
 });

@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ settings: { WRITE_TIMEOUT_MS: '1000' } });
+  cluster = await TestCluster.start({ settings: { WRITE_TIMEOUT_MS: '5000' } });
 });
 afterAll(() => cluster.stop());
 
