@@ -446,9 +446,8 @@ export class Invariants {
 
   #checkLevel(lsn: number, level: string, shard: string): void {
     const { tables } = this.#options.postgres;
-    const isExempt = this.#hasLostEntries || this.#options.exemptions.has(shard);
-    if (isExempt || tables.decisions.has(lsn)) return;
-    const { server, expected } = this.#options;
+    const { server, expected, exemptions } = this.#options;
+    if (this.#hasLostEntries || exemptions.has(shard) || tables.decisions.has(lsn)) return;
     const counting = [...tables.nodes.values()].filter(({ removed, counts }) => !removed && counts);
     const candidates = expected.since(shard, lsn);
     const has = counting.filter(({ id, checkpoint }) => {
@@ -459,10 +458,11 @@ export class Invariants {
       const content = contentOn(process.chroma, copy.physical);
       return content !== null && candidates.some((candidate) => isEqual(candidate, content));
     }).length;
-    // A node may have lost its process since it responded, or its address to another.
+    const copyOf = (id: string): string => tables.currentCopy(id, shard)?.physical ?? '';
+    // A node may have lost its process since it responded, its address to another, or its content to a delayed call.
     const isAway = (id: string): boolean =>
       !server(id).isUp || this.#rolledBack.has(server(id).chroma) || !this.#isItself(server(id), id);
-    const away = counting.filter(({ id }) => isAway(id)).length;
+    const away = counting.filter(({ id }) => isAway(id) || this.isTainted(id, copyOf(id))).length;
     const wanted =
       level === 'all' ? counting.length : level === 'quorum' ? Math.floor(counting.length / 2) + 1 : 1;
     if (has + away < wanted)
