@@ -54,11 +54,18 @@ const ADMIN_BODIES_MAX = 4;
 const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 const READY_POLL_MS = 25;
+const NOT_LISTENING: Serving = {
+  reads: 'this gateway does not listen yet',
+  writes: 'this gateway does not listen yet',
+};
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
   const { deps, dataPlane, observation, metrics, departure } = parts;
   const api = clientRouter(parts);
-  const status = statusRouter(parts);
+  // Of several workers, the one that is ready is the one that clients can reach.
+  let isListening = !deps.sharesPort;
+  const serving = (): Serving => (isListening ? parts.status.serving() : NOT_LISTENING);
+  const status = statusRouter({ ...parts, status: { ...parts.status, serving } });
   const operatorApi = buildOperatorRouter(config, parts, life);
   const dashboard = buildDashboard(config, { ...parts, ...operatorApi });
   metrics.register('dashboard', dashboard.live.metrics);
@@ -101,7 +108,7 @@ export function buildListeners(config: Config, parts: ListenerParts, life: Lifec
     corsAllowOrigins: config.CORS_ALLOW_ORIGINS,
   };
   const server = deps.sharesPort
-    ? listenOnceReady({ life, metrics }, clientOptions, parts)
+    ? listenOnceReady({ life, metrics }, clientOptions, { ...parts, onListening: () => (isListening = true) })
     : listen({ life, metrics }, 'listener', clientOptions);
   // Before the listeners, which wait for what they serve.
   life.add({ name: 'live stream', stop: async () => dashboard.live.stop() });
@@ -160,7 +167,11 @@ function listen(
 function listenOnceReady(
   { life, metrics }: { life: Lifecycle; metrics: MetricsRegistry },
   options: ServerOptions,
-  { deps, status }: Pick<ListenerParts, 'deps' | 'status'>,
+  {
+    deps,
+    status,
+    onListening,
+  }: Pick<ListenerParts, 'deps' | 'status'> & { readonly onListening: () => void },
 ): () => { readonly url: string } {
   const stopping = new AbortController();
   let server: RunningServer | null = null;
@@ -171,6 +182,7 @@ function listenOnceReady(
     if (stopping.signal.aborted) return;
     server = await startServer(options);
     metrics.register('listener', server.metrics);
+    onListening();
     deps.onListening();
   };
   life.add({
