@@ -54,17 +54,18 @@ const ADMIN_BODIES_MAX = 4;
 const ADMIN_CONNECTIONS_MAX = 100;
 const STOP_DEADLINE_MS = 10_000;
 const READY_POLL_MS = 25;
-const NOT_LISTENING: Serving = {
-  reads: 'this gateway does not listen yet',
-  writes: 'this gateway does not listen yet',
-};
+const NOT_LISTENING = 'this gateway does not accept clients yet';
 
 export function buildListeners(config: Config, parts: ListenerParts, life: Lifecycle): Listeners {
   const { deps, dataPlane, observation, metrics, departure } = parts;
   const api = clientRouter(parts);
-  // Of several workers, the one that is ready is the one that clients can reach.
+  // A worker opens the shared port when everything else is ready, and is ready only then.
   let isListening = !deps.sharesPort;
-  const serving = (): Serving => (isListening ? parts.status.serving() : NOT_LISTENING);
+  const serving = (): Serving => {
+    const { reads, writes } = parts.status.serving();
+    const notListening = isListening ? null : NOT_LISTENING;
+    return { reads: reads ?? notListening, writes: writes ?? notListening };
+  };
   const status = statusRouter({ ...parts, status: { ...parts.status, serving } });
   const operatorApi = buildOperatorRouter(config, parts, life);
   const dashboard = buildDashboard(config, { ...parts, ...operatorApi });
